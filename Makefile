@@ -1,0 +1,35 @@
+PYTHON ?= python3
+LEADSCORE = .venv/bin/leadscore
+export DVC_NO_ANALYTICS = 1
+export MLFLOW_DISABLE_TELEMETRY = true
+export DO_NOT_TRACK = 1
+
+.PHONY: run test lint lock clean
+
+run: .venv/.installed  ## history -> scored, tiered, explained leads
+	.venv/bin/dvc repro
+	@$(LEADSCORE) where
+
+test: .venv/.installed  ## all tests, types and style, in the same environment
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+.venv/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv/bin/uv pip install --quiet --python .venv --require-hashes --compile-bytecode -r requirements.lock
+	.venv/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation -e .
+	touch $@
+
+lint: .venv/.installed  ## mend style
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+lock: .venv/.installed  ## resolve pyproject.toml anew
+	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
+		--no-annotate --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
+
+clean:  ## what the stages wrote
+	rm -rf data artifacts reports

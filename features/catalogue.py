@@ -1,0 +1,121 @@
+"""Every feature: its name, group, plain-English label, unit and direction. The matrix's columns are this list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from features.engagement import EventFeature, event_features
+from features.fit import AttributeFeature, attribute_features
+from features.spec import AttributeSpec, FeatureParams
+from features.vocabulary import ANY, OTHER, Vocabulary
+
+
+class Entry(BaseModel):
+    """One feature in words.
+
+    Attributes
+    ----------
+    theme
+        What the feature is about (an attribute, an event type, a group of events); reasons are summed by theme.
+    measure
+        How it is measured, which decides how a reason is phrased.
+    levels
+        Of a category: the level of each code, in the order of the codes.
+    empty
+        What an empty window gives: 0 or missing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    group: Literal["fit", "engagement"]
+    channel: Literal["online", "offline", "none"]
+    theme: str
+    theme_label: str
+    measure: str
+    label: str
+    unit: str
+    direction: Literal["up", "down", "none"]
+    levels: list[str] | None
+    empty: Literal["0", "missing", "none"]
+
+
+Catalogue = list[Entry]
+
+
+def catalogue(
+    attributes: Mapping[str, AttributeSpec],
+    event_labels: Mapping[str, str],
+    params: FeatureParams,
+    vocabulary: Vocabulary,
+) -> Catalogue:
+    """List the features that these declarations and this vocabulary give, in the order of the matrix's columns."""
+    fit = [_fit_entry(feature) for feature in attribute_features(attributes, params, vocabulary)]
+    engagement = [_event_entry(feature, event_labels, vocabulary) for feature in event_features(params, vocabulary)]
+    return fit + engagement
+
+
+def to_frame(entries: Catalogue) -> pd.DataFrame:
+    """Return the catalogue as a table, one row a feature, levels joined by a bar."""
+    rows = [entry.model_dump() | {"levels": " | ".join(entry.levels or [])} for entry in entries]
+    return pd.DataFrame(rows)
+
+
+def categorical(entries: Catalogue) -> list[str]:
+    """Name the features whose numbers are codes of levels."""
+    return [entry.name for entry in entries if entry.levels is not None]
+
+GROUP_CHANNELS = {"any_online": "online", "any_offline": "offline"}
+SCOPE_LABELS = {
+    ANY: "activity of any kind",
+    "any_inbound": "activity by the lead",
+    "any_outbound": "outreach by sales",
+    "any_online": "online activity",
+    "any_offline": "offline activity",
+    OTHER: "other activity",
+}
+
+
+def _fit_entry(feature: AttributeFeature) -> Entry:
+    return Entry(
+        name=feature.name,
+        group=feature.group,
+        channel="none",
+        theme=feature.theme,
+        theme_label=feature.theme_label,
+        measure=feature.measure,
+        label=feature.label,
+        unit=feature.unit,
+        direction=feature.direction,
+        levels=feature.levels,
+        empty="none",
+    )
+
+
+def _event_entry(feature: EventFeature, event_labels: Mapping[str, str], vocabulary: Vocabulary) -> Entry:
+    what = scope_label(feature.scope, event_labels)
+    channel = vocabulary.channels.get(feature.scope, GROUP_CHANNELS.get(feature.scope, "none"))
+    return Entry(
+        name=feature.name,
+        group="engagement",
+        channel=channel,
+        theme=feature.scope,
+        theme_label=what,
+        measure=feature.measure,
+        label=feature.describe(what),
+        unit=feature.unit,
+        direction=feature.direction,
+        levels=None,
+        empty="0" if feature.fills_zero else "missing",
+    )
+
+
+
+
+def scope_label(scope: str, event_labels: Mapping[str, str]) -> str:
+    """Say in words which events a scope holds."""
+    return event_labels.get(scope) or SCOPE_LABELS.get(scope) or scope.replace("_", " ")

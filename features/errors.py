@@ -1,0 +1,38 @@
+"""The one error that a user can mend."""
+
+
+class LeadScoreError(Exception):
+    """Input, parameters or artifacts that break the contract; its text says where, what was found, and what to do."""
+
+    exit_code = 1
+
+
+class ParamsError(LeadScoreError):
+    """params.yaml or the command line says something that cannot be meant."""
+
+    exit_code = 2
+
+
+class DataError(LeadScoreError):
+    """A table breaks the contract so far that no quarantine mends it.
+
+    Parameters
+    ----------
+    table, column
+        Where the fault is; `column` is empty when the whole table is at fault.
+    found, expected, fix
+        What was there, what should be there, and what the user can do about it.
+    """
+
+    exit_code = 3
+
+    def __init__(self, table: str, column: str, *, found: str, expected: str, fix: str) -> None:
+        self.table, self.column = table, column
+        place = f"table {table!r}" + (f", column {column!r}" if column else "")
+        super().__init__(f"{place}: found {found}; expected {expected}. {fix}")
+
+
+class ModelError(LeadScoreError):
+    """A saved model is missing, damaged, or does not fit these parameters."""
+
+    exit_code = 4

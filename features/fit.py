@@ -1,0 +1,227 @@
+"""Who the lead is: demographic and firmographic features of each snapshot, with attributes as they stood then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from features.spec import AttributeSpec, FeatureParams
+from features.vocabulary import OTHER, Vocabulary
+
+NOT_NAMED = "not named"
+DOMAIN_KINDS = ["company", "free", "academic"]
+WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
+
+@dataclass(frozen=True)
+class AttributeFeature:
+    """One feature made of an attribute, or of the lead's creation."""
+
+    name: str
+    attribute: str
+    measure: Literal["value", "level", "frequency", "age", "calendar", "missing"]
+    group: Literal["fit", "engagement"]
+    theme: str
+    theme_label: str
+    label: str
+    unit: str
+    direction: Literal["up", "down", "none"]
+    levels: list[str] | None = None
+
+
+def attribute_features(
+    attributes: Mapping[str, AttributeSpec], params: FeatureParams, vocabulary: Vocabulary
+) -> list[AttributeFeature]:
+    """List the features of the attributes that may be used; those known only through the outcome never are."""
+    usable = {name: spec for name, spec in attributes.items() if spec.known != "outcome"}
+    features = [feature for name, spec in usable.items() for feature in _of_attribute(name, spec, params, vocabulary)]
+    if vocabulary.dated:
+        features += _of_creation()
+    return [*features, _missing()] if usable else features
+
+
+def attributes_as_of(
+    snapshots: pd.DataFrame, leads: pd.DataFrame, history: pd.DataFrame, attributes: Mapping[str, AttributeSpec]
+) -> pd.DataFrame:
+    """Return each snapshot's lead with its attributes as they stood then.
+
+    Parameters
+    ----------
+    snapshots
+        lead_id, snapshot_at.
+    leads
+        One row a lead, with attributes as last known.
+    history
+        lead_id, valid_from and the attributes that are known: history; a row's values hold from valid_from on.
+
+    Returns
+    -------
+    DataFrame
+        One row a snapshot, in its order: the columns of `leads`. For a lead with a history, each historic attribute
+        is taken from the last row with valid_from < snapshot_at and is missing before the first, because what the
+        CRM shows today was written later.
+    """
+    current = snapshots[["lead_id", "snapshot_at"]].merge(leads, "left", "lead_id")
+    edited = [name for name, spec in attributes.items() if spec.known == "history" and name in history]
+    if not edited or history.empty:
+        return current
+    left = current[["lead_id", "snapshot_at"]].assign(row=np.arange(len(current))).sort_values("snapshot_at")
+    right = history[["lead_id", "valid_from", *edited]].sort_values("valid_from", kind="stable")
+    past = pd.merge_asof(
+        left, right, left_on="snapshot_at", right_on="valid_from", by="lead_id", allow_exact_matches=False
+    ).sort_values("row", ignore_index=True)
+    has_history = current["lead_id"].isin(history["lead_id"])
+    return current.assign(**{name: past[name].where(has_history, current[name]) for name in edited})
+
+
+def fit_matrix(
+    frame: pd.DataFrame, attributes: Mapping[str, AttributeSpec], params: FeatureParams, vocabulary: Vocabulary
+) -> pd.DataFrame:
+    """Compute the attribute features.
+
+    Parameters
+    ----------
+    frame
+        The result of `attributes_as_of`; one row a snapshot.
+
+    Returns
+    -------
+    DataFrame
+        `attribute_features(...)` as float64, one row a snapshot in the frame's order. A category is the code of its
+        level: a value that is no level of its own has the code of "other" where training had one, else none.
+    """
+    usable = [name for name, spec in attributes.items() if spec.known != "outcome"]
+    columns = {
+        feature.name: _column(feature, frame, usable, params, vocabulary)
+        for feature in attribute_features(attributes, params, vocabulary)
+    }
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def count_unseen(
+    frame: pd.DataFrame, attributes: Mapping[str, AttributeSpec], vocabulary: Vocabulary
+) -> dict[str, int]:
+    """Count, for each category attribute, the rows whose value is no level of its own; zero counts are left out."""
+    unseen = {
+        name: int((frame[name].notna() & ~frame[name].isin(levels)).sum())
+        for name, levels in vocabulary.levels.items()
+        if attributes[name].kind == "category"
+    }
+    return {name: n for name, n in unseen.items() if n}
+
+
+def _of_attribute(
+    name: str, spec: AttributeSpec, params: FeatureParams, vocabulary: Vocabulary
+) -> list[AttributeFeature]:
+    label = spec.label or spec.column
+
+    def feature(
+        measure: Literal["value", "level", "frequency"], suffix: str, text: str, levels: list[str] | None
+    ) -> AttributeFeature:
+        unit, direction = (spec.unit, spec.direction) if measure == "value" else ("", "none")
+        return AttributeFeature(
+            name + suffix, name, measure, spec.group, name, label, text, unit, direction, levels  # type: ignore[arg-type]  # mypy widens the pair
+        )
+
+    if spec.kind == "number":
+        return [feature("value", "", label, None)]
+    if spec.kind == "title":
+        return [
+            feature("level", "__seniority", f"seniority in {label}", [*params.seniority, NOT_NAMED]),
+            feature("level", "__function", f"department in {label}", [*params.function, NOT_NAMED]),
+        ]
+    if spec.kind == "domain":
+        return [feature("level", "__kind", f"kind of {label}", DOMAIN_KINDS)]
+    features = [feature("level", "", label, vocabulary.levels[name])]
+    if name in vocabulary.frequencies:
+        features.append(feature("frequency", "__frequency", f"how common the {label} is", None))
+    return features
+
+
+def _of_creation() -> list[AttributeFeature]:
+    def feature(name: str, measure: Literal["age", "calendar"], label: str, unit: str, levels: list[str] | None) -> (
+        AttributeFeature
+    ):
+        theme, theme_label = ("lead_age", "age of the lead") if measure == "age" else ("created", "time of creation")
+        return AttributeFeature(name, "created_at", measure, "fit", theme, theme_label, label, unit, "none", levels)
+
+    return [
+        feature("lead_age", "age", "age of the lead", "days", None),
+        feature("created_weekday", "calendar", "weekday of creation", "", WEEKDAYS),
+        feature("created_hour", "calendar", "hour of creation", "hours", None),
+        feature("created_month", "calendar", "month of creation", "month", None),
+    ]
+
+
+def _missing() -> AttributeFeature:
+    return AttributeFeature(
+        "missing_attributes", "", "missing", "fit", "missing", "completeness", "attributes not known", "", "none"
+    )
+
+
+def _column(
+    feature: AttributeFeature, frame: pd.DataFrame, usable: list[str], params: FeatureParams, vocabulary: Vocabulary
+) -> np.ndarray:
+    if feature.measure == "missing":
+        return frame[usable].isna().sum(axis=1).to_numpy("float64")
+    values = frame[feature.attribute]
+    if feature.measure == "value":
+        return values.to_numpy("float64")
+    if feature.measure == "frequency":
+        share = values.map(vocabulary.frequencies[feature.attribute])
+        return share.astype("float64").where(share.notna() | values.isna(), 0.0).to_numpy("float64")
+    if feature.measure == "age":
+        return ((frame["snapshot_at"] - values) / pd.Timedelta(days=1)).to_numpy("float64")
+    if feature.measure == "calendar":
+        return _calendar(feature.name, values)
+    return _codes(_level_of(feature, values, params), feature.levels or [])
+
+
+def _calendar(name: str, created_at: pd.Series[pd.Timestamp]) -> np.ndarray:
+    part = {
+        "created_weekday": created_at.dt.weekday,
+        "created_hour": created_at.dt.hour,
+        "created_month": created_at.dt.month,
+    }[name]
+    return part.to_numpy("float64")
+
+
+def _level_of(feature: AttributeFeature, values: pd.Series[str], params: FeatureParams) -> pd.Series[str]:
+    """Map each distinct value once; free text repeats."""
+    if feature.name.endswith("__seniority"):
+        mapping = {value: _first_match(value, params.seniority) for value in values.dropna().unique()}
+    elif feature.name.endswith("__function"):
+        mapping = {value: _first_match(value, params.function) for value in values.dropna().unique()}
+    elif feature.name.endswith("__kind"):
+        mapping = {value: domain_kind(value, params) for value in values.dropna().unique()}
+    else:
+        return values
+    return values.map(mapping)
+
+
+def _codes(values: pd.Series[str], levels: list[str]) -> np.ndarray:
+    code = {level: float(index) for index, level in enumerate(levels)}
+    rest = code.get(OTHER, np.nan)
+    return values.map({value: code.get(str(value), rest) for value in values.dropna().unique()}).to_numpy("float64")
+
+
+def _first_match(title: str, words: Mapping[str, list[str]]) -> str:
+    text = " ".join(re.findall(r"[^\W_]+", title.lower()))
+    for level, candidates in words.items():
+        if any(f" {word} " in f" {text} " for word in candidates):
+            return level
+    return NOT_NAMED
+
+
+def domain_kind(domain: str, params: FeatureParams) -> str:
+    """Say whether a mail domain or address is a company's, a free provider's or a school's."""
+    host = domain.rsplit("@", 1)[-1].strip().lower()
+    if host in params.free_domains:
+        return "free"
+    academic = any(host == suffix or host.endswith("." + suffix) for suffix in params.academic_suffixes)
+    return "academic" if academic else "company"

@@ -1,0 +1,74 @@
+"""The feature matrix: ONE call, the same for training and for scoring."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from features.catalogue import Catalogue, catalogue
+from features.engagement import event_features, event_groups, pivot_groups
+from features.fit import attributes_as_of, fit_matrix
+from features.spec import AttributeSpec, FeatureParams
+from features.vocabulary import Vocabulary
+
+
+class MatrixSpec(BaseModel):
+    """All that decides the columns of the matrix; saved with the model, so that scoring cannot differ from training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attributes: dict[str, AttributeSpec]
+    event_labels: dict[str, str]
+    params: FeatureParams
+    vocabulary: Vocabulary
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return catalogue(self.attributes, self.event_labels, self.params, self.vocabulary)
+
+
+def feature_matrix(
+    snapshots: pd.DataFrame, leads: pd.DataFrame, history: pd.DataFrame, events: ir.Table, spec: MatrixSpec
+) -> pd.DataFrame:
+    """Compute every feature of every snapshot.
+
+    Parameters
+    ----------
+    snapshots
+        lead_id, snapshot_at; one row each.
+    leads, history
+        The contract's tables, for the snapshots' leads at least.
+    events
+        The contract's events, on the backend that shall compute; for the snapshots' leads at least.
+    spec
+        Declarations and vocabulary.
+
+    Returns
+    -------
+    DataFrame
+        One row a snapshot in its order, indexed from 0; the catalogue's names as float32 columns.
+    """
+    frame = attributes_as_of(snapshots, leads, history, spec.attributes)
+    fit = fit_matrix(frame, spec.attributes, spec.params, spec.vocabulary)
+    engagement = _engagement(snapshots, events, spec)
+    names = [entry.name for entry in spec.catalogue]
+    return pd.concat([fit, engagement], axis=1)[names].astype("float32")
+
+
+def _engagement(snapshots: pd.DataFrame, events: ir.Table, spec: MatrixSpec) -> pd.DataFrame:
+    if not event_features(spec.params, spec.vocabulary):
+        return pd.DataFrame(index=range(len(snapshots)))
+    moments = snapshots[["lead_id", "snapshot_at"]].assign(row=range(len(snapshots)))
+    groups = event_groups(ibis.memtable(moments), events, spec.params, spec.vocabulary)
+    return pivot_groups(_read(groups), len(snapshots), spec.params, spec.vocabulary)
+
+
+def _read(groups: ir.Table) -> pd.DataFrame:
+    """Fetch the groups with their few distinct strings as categories, which is several times faster."""
+    table = groups.to_pyarrow()
+    for name in ("event_type", "direction", "channel"):
+        index = table.schema.get_field_index(name)
+        table = table.set_column(index, name, table[name].dictionary_encode())
+    return table.to_pandas()

@@ -1,0 +1,118 @@
+"""What exists: event types and category levels, learned from the training period and then fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from features.spec import AttributeSpec, FeatureParams
+
+OTHER = "other"
+ANY = "any_event"
+GROUPS = {
+    "any_inbound": ("direction", "inbound"),
+    "any_outbound": ("direction", "outbound"),
+    "any_online": ("channel", "online"),
+    "any_offline": ("channel", "offline"),
+}
+
+
+class Vocabulary(BaseModel):
+    """Everything the feature matrix needs to have seen before; saved with the model as JSON.
+
+    Attributes
+    ----------
+    event_types
+        Kept types, most frequent first; any other type counts as "other".
+    valued_types
+        Kept types whose events carry a value.
+    channels
+        Kept type to online or offline, "none" where its events are of both.
+    event_groups
+        Directions and channels that some but not all events have: where all are inbound, "inbound" says nothing.
+    has_other
+        Whether training saw events outside `event_types`; only then has "other" features of its own.
+    levels
+        Category feature to its levels, most frequent first; "other" stands last where rare values were seen.
+    frequencies
+        High-cardinality attribute to the training share of each value, for values of their own level or not.
+    dated
+        Whether leads carry created_at.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    event_types: list[str]
+    valued_types: list[str]
+    channels: dict[str, str]
+    event_groups: list[str]
+    has_other: bool
+    levels: dict[str, list[str]]
+    frequencies: dict[str, dict[str, float]]
+    dated: bool
+
+    @classmethod
+    def learn(
+        cls,
+        attributes: Mapping[str, AttributeSpec],
+        leads: pd.DataFrame,
+        event_counts: pd.DataFrame,
+        params: FeatureParams,
+    ) -> Self:
+        """Learn from the training period.
+
+        Parameters
+        ----------
+        attributes
+            The declared attributes; those known only through the outcome are passed over.
+        leads
+            Leads of the training period with their attributes as last known in it; one row a lead.
+        event_counts
+            Events of the training period: event_type, direction, channel, n, n_valued.
+        """
+        by_type = event_counts.groupby("event_type", observed=True)[["n", "n_valued"]].sum().reset_index()
+        by_type = by_type.sort_values(["n", "event_type"], ascending=[False, True])
+        kept = by_type[by_type["n"] >= params.min_event_count].head(params.max_event_types)
+        categories = {
+            name: leads[name].dropna().astype(str).value_counts()
+            for name, spec in attributes.items()
+            if spec.kind == "category" and spec.known != "outcome"
+        }
+        return cls(
+            event_types=[str(name) for name in kept["event_type"]],
+            valued_types=[str(name) for name in kept.loc[kept["n_valued"] > 0, "event_type"]],
+            channels={str(name): _channel(event_counts, str(name)) for name in kept["event_type"]},
+            event_groups=[group for group in GROUPS if _divides(event_counts, group)],
+            has_other=len(kept) < len(by_type),
+            levels={name: _levels(counts, params) for name, counts in categories.items()},
+            frequencies={
+                name: {str(value): float(share) for value, share in sorted((counts / counts.sum()).items())}
+                for name, counts in categories.items()
+                if len(counts) > params.max_levels
+            },
+            dated="created_at" in leads,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+def _divides(event_counts: pd.DataFrame, group: str) -> bool:
+    column, value = GROUPS[group]
+    inside = event_counts.loc[event_counts[column] == value, "n"].sum()
+    return bool(0 < inside < event_counts["n"].sum())
+
+
+def _channel(event_counts: pd.DataFrame, event_type: str) -> str:
+    found = set(event_counts.loc[event_counts["event_type"] == event_type, "channel"])
+    return str(found.pop()) if len(found) == 1 else "none"
+
+
+def _levels(counts: pd.Series[int], params: FeatureParams) -> list[str]:
+    """Order by frequency, then by name, so that ties do not depend on the order of the rows."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    kept = [str(level) for level, n in ranked if n >= params.min_level_count and level != OTHER][: params.max_levels]
+    return kept + [OTHER] if len(kept) < len(ranked) else kept

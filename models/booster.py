@@ -1,0 +1,152 @@
+"""Seeded gradient-boosted trees whose log-odds are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import lightgbm as lgb
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+Watch = Callable[[str], None]
+
+
+class TrainParams(BaseModel):
+    """How the boosters and the logistic regression are trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    boosters: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    max_rounds: int = Field(ge=1)
+    early_stopping_rounds: int = Field(ge=1)
+    num_leaves: int = Field(ge=2)
+    max_depth: int = Field(ge=1)
+    min_child_samples: int = Field(ge=1)
+    feature_fraction: float = Field(gt=0, le=1)
+    bagging_fraction: float = Field(gt=0, le=1)
+    lambda_l2: float = Field(ge=0)
+    cat_smooth: float = Field(ge=0)
+    max_bin: int = Field(ge=2)
+    max_rows: int = Field(ge=1)
+    logistic_c: list[float] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows to learn from: features (n, k) with NaN for missing, and labels (n,) of 0 and 1."""
+
+    features: np.ndarray
+    label: np.ndarray
+
+
+@dataclass(frozen=True)
+class Boosters:
+    """A mean of LightGBM models on the log-odds scale.
+
+    Attributes
+    ----------
+    models
+        Trained on the same rows with different seeds.
+    threads
+        For prediction; the result does not depend on it.
+    """
+
+    models: tuple[lgb.Booster, ...]
+    threads: int
+
+    @property
+    def rounds(self) -> int:
+        return max(model.num_trees() for model in self.models)
+
+    def log_odds(self, features: np.ndarray) -> np.ndarray:
+        """Return the mean log-odds, shape (n,)."""
+        return np.mean([np.asarray(self._predict(model, features)) for model in self.models], axis=0)
+
+    def contributions(self, features: np.ndarray) -> np.ndarray:
+        """Return path-dependent TreeSHAP values, shape (n, k + 1); the last column is the base. Rows sum to `log_odds`.
+
+        Source: Lundberg et al. 2020, Nature Machine Intelligence 2, 56-67.
+        """
+        parts = [np.asarray(self._predict(model, features, pred_contrib=True)) for model in self.models]
+        return np.mean(parts, axis=0)
+
+    def to_text(self) -> list[str]:
+        return [model.model_to_string(num_iteration=-1) for model in self.models]
+
+    @classmethod
+    def from_text(cls, texts: Sequence[str], threads: int) -> Self:
+        return cls(tuple(lgb.Booster(model_str=text) for text in texts), threads)
+
+    def _predict(self, model: lgb.Booster, features: np.ndarray, pred_contrib: bool = False) -> object:
+        return model.predict(features, raw_score=True, pred_contrib=pred_contrib, num_threads=self.threads)
+
+
+def tune_rounds(
+    fit: Sample, valid: Sample, categorical: list[int], params: TrainParams, seed: int, threads: int, watch: Watch
+) -> tuple[Boosters, int]:
+    """Train each seed on `fit` until `valid` no longer improves.
+
+    Returns
+    -------
+    Boosters, int
+        The stopped models, and the median of their numbers of rounds.
+    """
+    models = []
+    for number in range(params.boosters):
+        train_set = _dataset(fit, categorical, params)
+        model = lgb.train(
+            _settings(params, seed + number, threads),
+            train_set,
+            num_boost_round=params.max_rounds,
+            valid_sets=[lgb.Dataset(valid.features, valid.label, reference=train_set)],
+            callbacks=[lgb.early_stopping(params.early_stopping_rounds, verbose=False)],
+        )
+        models.append(lgb.Booster(model_str=model.model_to_string(num_iteration=model.best_iteration)))
+        watch(f"booster {number + 1} of {params.boosters}: {model.best_iteration} rounds")
+    return Boosters(tuple(models), threads), int(np.median([model.num_trees() for model in models]))
+
+
+def train_boosters(
+    sample: Sample, rounds: int, categorical: list[int], params: TrainParams, seed: int, threads: int
+) -> Boosters:
+    """Train each seed on all rows for a fixed number of rounds."""
+    train_set = _dataset(sample, categorical, params).construct()
+    models = [
+        lgb.train(_settings(params, seed + number, threads), train_set, num_boost_round=max(rounds, 1))
+        for number in range(params.boosters)
+    ]
+    return Boosters(tuple(models), threads)
+
+
+def _dataset(sample: Sample, categorical: list[int], params: TrainParams) -> lgb.Dataset:
+    return lgb.Dataset(
+        sample.features,
+        sample.label,
+        categorical_feature=categorical,
+        params={"max_bin": params.max_bin, "verbose": -1, "min_data_in_bin": 3},
+        free_raw_data=False,
+    )
+
+
+def _settings(params: TrainParams, seed: int, threads: int) -> dict[str, object]:
+    return {
+        "objective": "binary",
+        "learning_rate": params.learning_rate,
+        "num_leaves": params.num_leaves,
+        "max_depth": params.max_depth,
+        "min_child_samples": params.min_child_samples,
+        "feature_fraction": params.feature_fraction,
+        "bagging_fraction": params.bagging_fraction,
+        "bagging_freq": 1,
+        "lambda_l2": params.lambda_l2,
+        "cat_smooth": params.cat_smooth,
+        "max_bin": params.max_bin,
+        "seed": seed,
+        "num_threads": threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbose": -1,
+    }

@@ -1,0 +1,90 @@
+"""Logistic regression on the feature matrix, as plain numbers: a rival of the boosters that is saved as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from models.booster import Sample
+
+CLIP = 5.0  # standard deviations; an extreme count in a later period must not decide alone
+
+
+@dataclass(frozen=True)
+class Design:
+    """How features become columns: numbers standardised with a missing flag, categories one column a level.
+
+    Attributes
+    ----------
+    mean, scale
+        Of each feature in training, shape (k,); scale is 1 where a feature is constant.
+    levels
+        Number of levels of each categorical feature, by its index.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    levels: dict[int, int]
+
+    @classmethod
+    def learn(cls, features: np.ndarray, levels: dict[int, int]) -> Self:
+        known = np.isfinite(features)
+        n = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, features, 0).sum(axis=0, dtype="float64") / n
+        spread = np.sqrt(np.where(known, (features - mean) ** 2, 0).sum(axis=0, dtype="float64") / n)
+        return cls(mean, np.where(spread > 0, spread, 1.0), levels)
+
+    def columns(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the design matrix (n, c), and which feature each column belongs to (c,)."""
+        parts, owner = [], []
+        for index in range(features.shape[1]):
+            value = features[:, index].astype("float64")
+            missing = np.isnan(value)
+            if index in self.levels:
+                part = np.column_stack([*(value == code for code in range(self.levels[index])), missing])
+            else:
+                standard = np.clip((value - self.mean[index]) / self.scale[index], -CLIP, CLIP)
+                part = np.column_stack([np.where(missing, 0.0, standard), missing])
+            parts.append(part.astype("float32"))
+            owner += [index] * part.shape[1]
+        return np.column_stack(parts), np.asarray(owner)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A logistic regression whose log-odds are a sum over features."""
+
+    design: Design
+    weight: np.ndarray
+    intercept: float
+
+    @classmethod
+    def train(cls, sample: Sample, levels: dict[int, int], c: float) -> Self:
+        """Fit with an L2 penalty of inverse strength `c`."""
+        design = Design.learn(sample.features, levels)
+        matrix, _ = design.columns(sample.features)
+        model = LogisticRegression(C=c, max_iter=300, tol=0.001).fit(matrix, sample.label)
+        return cls(design, model.coef_[0].astype("float64"), float(model.intercept_[0]))
+
+    def log_odds(self, features: np.ndarray) -> np.ndarray:
+        """Return the log-odds, shape (n,)."""
+        matrix, _ = self.design.columns(features)
+        return matrix @ self.weight + self.intercept
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "mean": self.design.mean.tolist(),
+            "scale": self.design.scale.tolist(),
+            "levels": {str(index): n for index, n in self.design.levels.items()},
+            "weight": self.weight.tolist(),
+            "intercept": self.intercept,
+        }
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Self:
+        levels = {int(index): int(n) for index, n in tree["levels"].items()}
+        design = Design(np.asarray(tree["mean"]), np.asarray(tree["scale"]), levels)
+        return cls(design, np.asarray(tree["weight"]), float(tree["intercept"]))

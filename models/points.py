@@ -1,0 +1,41 @@
+"""The scale of the score: points are log-odds on an anchored ruler that stays the same across retrainings."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PointsParams(BaseModel):
+    """The anchor of the scale and how many points double the odds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    anchor_score: float = Field(ge=0, le=100)
+    anchor_probability: float = Field(gt=0, lt=1)
+    double_odds: float = Field(gt=0)
+
+    @property
+    def factor(self) -> float:
+        """Points a unit of log-odds is worth."""
+        return self.double_odds / math.log(2)
+
+    @property
+    def offset(self) -> float:
+        """Points of log-odds 0."""
+        logit = math.log(self.anchor_probability / (1 - self.anchor_probability))
+        return self.anchor_score - self.factor * logit
+
+    def points(self, log_odds: np.ndarray) -> np.ndarray:
+        """Return the score before it is clipped and rounded.
+
+        Source: Siddiqi 2006, Credit Risk Scorecards, "points to double the odds".
+        """
+        return self.offset + self.factor * log_odds
+
+
+def score(points: np.ndarray) -> np.ndarray:
+    """Clip to 0-100 and round to whole points."""
+    return np.rint(np.clip(points, 0, 100)).astype("int64")

@@ -1,0 +1,78 @@
+"""Which snapshots may teach, tune and test: by time with an embargo, by row order, or by hash of the lead."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+Part = Literal["fit", "gap", "valid", "embargo", "test"]
+PARTS: tuple[Part, ...] = ("fit", "gap", "valid", "embargo", "test")
+TRAINING: tuple[Part, ...] = ("fit", "gap", "valid")
+
+
+class SplitParams(BaseModel):
+    """How much of the later history tests, and how much of the rest tunes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    test_share: float = Field(gt=0, lt=1)
+    valid_share: float = Field(gt=0, lt=1)
+
+
+def split_by_time(snapshots: pd.DataFrame, params: SplitParams) -> pd.Series[str]:
+    """Assign matured snapshots to parts by the calendar.
+
+    Parameters
+    ----------
+    snapshots
+        snapshot_at and known_at (when the label is known at the latest).
+
+    Returns
+    -------
+    Series
+        "test": the latest `test_share` of the snapshot dates. "embargo": before the test, but the label was not known
+        when it began. Of the rest, "valid": the latest `valid_share` of the dates; "gap": before it, but the label
+        was not known when it began; "fit": all earlier. "fit", "gap" and "valid" together are what was known on the
+        first day of the test.
+    """
+    test_start = _start_of_latest(snapshots["snapshot_at"], params.test_share)
+    known = snapshots["known_at"] <= test_start
+    valid_start = _start_of_latest(snapshots.loc[known, "snapshot_at"], params.valid_share)
+    at = snapshots["snapshot_at"]
+    part = np.select(
+        [at >= test_start, ~known, at >= valid_start, snapshots["known_at"] > valid_start],
+        ["test", "embargo", "valid", "gap"],
+        "fit",
+    )
+    return pd.Series(part, index=snapshots.index, dtype="str")
+
+
+def split_by_position(position: pd.Series[int], params: SplitParams) -> pd.Series[str]:
+    """Assign rows to parts by their order: the last `test_share` tests, the last `valid_share` of the rest tunes."""
+    rank = position.rank(method="first").to_numpy() - 1
+    return _by_rank(rank / len(position), position.index, params)
+
+
+def split_by_hash(lead_id: pd.Series[str], seed: int, params: SplitParams) -> pd.Series[str]:
+    """Assign leads to parts by a seeded hash of their id, where there is no order; all rows of a lead go together."""
+    digest = {lead: hashlib.sha256(f"{seed}:{lead}".encode()).digest()[:8] for lead in lead_id.unique()}
+    draw = lead_id.map({lead: int.from_bytes(value, "big") / 2**64 for lead, value in digest.items()})
+    return _by_rank(draw.to_numpy("float64"), lead_id.index, params)
+
+
+def _by_rank(rank: np.ndarray, index: pd.Index, params: SplitParams) -> pd.Series[str]:
+    train_share = 1 - params.test_share
+    part = np.select([rank >= train_share, rank >= train_share * (1 - params.valid_share)], ["test", "valid"], "fit")
+    return pd.Series(part, index=index, dtype="str")
+
+
+def _start_of_latest(at: pd.Series[pd.Timestamp], share: float) -> pd.Timestamp:
+    """Return the first of the latest `share` of the distinct dates, at least one date."""
+    dates = np.sort(at.unique())
+    if not len(dates):
+        return pd.Timestamp.min
+    return pd.Timestamp(dates[max(0, min(len(dates) - 1, int(np.floor(len(dates) * (1 - share)))))])

@@ -1,0 +1,141 @@
+"""What the stages write: where each artifact lies, in which format, what one row is, and its key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One file that a stage writes."""
+
+    path: Path
+    grain: str
+    key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The three folders of a run and every artifact in them.
+
+    `data` holds the contract tables, `artifacts` what stages hand to one another, `reports` what people and other
+    programs read.
+    """
+
+    data: Path
+    artifacts: Path
+    reports: Path
+
+    @classmethod
+    def workspace(cls, root: Path) -> Layout:
+        """The project's own folders, as dvc.yaml names them."""
+        return cls(root / "data", root / "artifacts", root / "reports")
+
+    @classmethod
+    def folder(cls, out: Path) -> Layout:
+        """One folder for `leadscore run`: results at its top, the rest below."""
+        return cls(out / "data", out / "artifacts", out)
+
+    @property
+    def raw(self) -> Path:
+        """The folder of the user's files; the simulator fills it in the default pipeline."""
+        return self.data / "raw"
+
+    @property
+    def oracle(self) -> Artifact:
+        return Artifact(self.data / "oracle" / "oracle.parquet", "true probability", ("lead_id", "snapshot_at"))
+
+    @property
+    def contract(self) -> Path:
+        return self.data / "contract"
+
+    @property
+    def leads(self) -> Artifact:
+        return Artifact(self.contract / "leads.parquet", "lead", ("lead_id",))
+
+    @property
+    def events(self) -> Artifact:
+        return Artifact(self.contract / "events.parquet", "event, clustered by lead")
+
+    @property
+    def outcomes(self) -> Artifact:
+        return Artifact(self.contract / "outcomes.parquet", "lead with an outcome", ("lead_id",))
+
+    @property
+    def stages(self) -> Artifact:
+        return Artifact(self.contract / "stages.parquet", "entry into a stage", ("lead_id", "stage", "entered_at"))
+
+    @property
+    def attribute_history(self) -> Artifact:
+        return Artifact(self.contract / "attribute_history.parquet", "edit of a lead", ("lead_id", "valid_from"))
+
+    @property
+    def quarantine(self) -> Artifact:
+        return Artifact(self.contract / "quarantine.parquet", "row that broke the contract", ("table", "path", "row"))
+
+    @property
+    def profile(self) -> Artifact:
+        return Artifact(self.contract / "profile.json", "data set")
+
+    @property
+    def matrix(self) -> Artifact:
+        return Artifact(self.artifacts / "features" / "matrix.parquet", "snapshot", ("lead_id", "snapshot_at"))
+
+    @property
+    def vocabulary(self) -> Artifact:
+        return Artifact(self.artifacts / "features" / "vocabulary.json", "data set")
+
+    @property
+    def snapshot_counts(self) -> Artifact:
+        return Artifact(self.artifacts / "features" / "snapshots.json", "data set")
+
+    @property
+    def catalogue(self) -> Artifact:
+        return Artifact(self.reports / "catalogue.csv", "feature", ("name",))
+
+    @property
+    def bundle(self) -> Path:
+        """The folder of the scorer: text and JSON only."""
+        return self.artifacts / "model"
+
+    @property
+    def rivals(self) -> Artifact:
+        return Artifact(self.artifacts / "rivals.json", "baseline model", ("name",))
+
+    @property
+    def random_split(self) -> Path:
+        """The folder of the scorer trained on a random split, kept only to measure the optimism gap."""
+        return self.artifacts / "random_split"
+
+    @property
+    def predictions(self) -> Artifact:
+        return Artifact(self.artifacts / "predictions.parquet", "test snapshot", ("lead_id", "snapshot_at"))
+
+    @property
+    def metrics(self) -> Artifact:
+        return Artifact(self.reports / "metrics.json", "run")
+
+    @property
+    def plots(self) -> Path:
+        return self.reports / "plots"
+
+    @property
+    def explanation(self) -> Artifact:
+        return Artifact(self.artifacts / "explanation.json", "run")
+
+    @property
+    def scores(self) -> Artifact:
+        return Artifact(self.reports / "scores.parquet", "open lead", ("lead_id",))
+
+    @property
+    def scores_csv(self) -> Artifact:
+        return Artifact(self.reports / "scores.csv", "open lead", ("lead_id",))
+
+    @property
+    def score_summary(self) -> Artifact:
+        return Artifact(self.artifacts / "score_summary.json", "run")
+
+    @property
+    def report(self) -> Artifact:
+        return Artifact(self.reports / "report.html", "run")

@@ -1,0 +1,228 @@
+"""params.yaml, typed. The only place that knows its keys; every value comes from the file, none from here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from features.errors import ParamsError
+from features.spec import AttributeSpec, FeatureParams, SnapshotParams
+from models.booster import TrainParams
+from models.metrics import EvaluateParams
+from models.points import PointsParams
+from models.split import SplitParams
+from models.tiers import TierParams
+
+DEFAULT = Path(__file__).resolve().parent.parent / "params.yaml"
+REPLACED_WHOLE = ("source",)
+
+
+class Section(BaseModel):
+    """A frozen section that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Project(Section):
+    name: str = Field(min_length=1)
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    memory_gb: float = Field(gt=0)
+
+
+class Simulate(Section):
+    leads: int = Field(ge=100)
+    first_day: dt.date
+    last_day: dt.date
+    drift: float = Field(ge=0)
+    late_share: float = Field(ge=0, lt=1)
+    duplicate_share: float = Field(ge=0, lt=1)
+    missing_share: float = Field(ge=0, lt=1)
+
+
+class TableSource(Section):
+    """One file or database table and how its columns map to the contract."""
+
+    path: str
+    format: Literal["csv", "parquet", "duckdb"]
+    table: str
+    separator: str
+    encoding: str
+    time_format: str
+    where: dict[str, list[str]]
+    columns: dict[str, str]
+    constants: dict[str, str]
+    missing: list[str]
+
+
+class EventDefaults(Section):
+    direction: Literal["inbound", "outbound"]
+    channel: Literal["online", "offline"]
+
+
+class Source(Section):
+    order: Literal["dates", "rows", "none"]
+    timezone: str
+    leads: TableSource
+    attributes: dict[str, AttributeSpec]
+    events: list[TableSource]
+    event_defaults: EventDefaults
+    event_labels: dict[str, str]
+    outcomes: TableSource
+    yes_values: list[str]
+    no_values: list[str]
+    stages: list[TableSource]
+    attribute_history: list[TableSource]
+
+    @model_validator(mode="after")
+    def _order_is_possible(self) -> Source:
+        has_dates = "created_at" in self.leads.columns
+        if (self.order == "dates") != has_dates:
+            raise ValueError(
+                f"order is {self.order!r} but leads.columns {'maps' if has_dates else 'does not map'} created_at; "
+                "use order: dates with a created_at column, order: rows or none without"
+            )
+        if self.events and not has_dates:
+            raise ValueError("events need order: dates, because an event counts only before a snapshot's date")
+        return self
+
+    @model_validator(mode="after")
+    def _attributes_are_knowable(self) -> Source:
+        for name, attribute in self.attributes.items():
+            if attribute.known == "export" and self.order == "dates":
+                raise ValueError(
+                    f"attribute {name!r} is known: export, so with dates its value may come from after the snapshot; "
+                    "use creation, history (with attribute_history) or outcome"
+                )
+            if attribute.known == "history" and not self.attribute_history:
+                raise ValueError(f"attribute {name!r} is known: history, but source.attribute_history lists no table")
+        return self
+
+
+class Ingest(Section):
+    max_quarantine_share: float = Field(ge=0, le=1)
+
+
+class Capacity(Section):
+    per_period: int = Field(ge=1)
+
+
+class Explain(Section):
+    sample_rows: int = Field(ge=10)
+    top_features: int = Field(ge=1)
+
+
+class Score(Section):
+    as_of: dt.date | Literal["latest"]
+    reasons: int = Field(ge=0)
+
+
+class Report(Section):
+    top_leads: int = Field(ge=0)
+
+
+class Track(Section):
+    uri: str
+    artifacts: str
+
+
+class Params(Section):
+    """All of params.yaml after overlays and source defaults have been applied."""
+
+    project: Project
+    simulate: Simulate
+    source: Source
+    ingest: Ingest
+    snapshots: SnapshotParams
+    features: FeatureParams
+    split: SplitParams
+    train: TrainParams
+    points: PointsParams
+    capacity: Capacity
+    tiers: TierParams
+    evaluate: EvaluateParams
+    explain: Explain
+    score: Score
+    report: Report
+    track: Track
+
+
+def load(overlay: Path | None = None, base: Path = DEFAULT) -> Params:
+    """Read params.yaml and lay an overlay over it.
+
+    Parameters
+    ----------
+    overlay
+        A YAML file that states only what differs, or None.
+    base
+        The file with every key; the project's own unless told.
+
+    Raises
+    ------
+    ParamsError
+        Naming the file, the key, what was found and what was expected.
+    """
+    tree = _read_yaml(base)
+    if overlay is not None and overlay.resolve() != base.resolve():
+        tree = _merge(tree, _read_yaml(overlay))
+    try:
+        return Params.model_validate(_apply_source_defaults(tree))
+    except ValidationError as error:
+        raise ParamsError(_describe(error, overlay or base)) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ParamsError(f"no params file at {path}; give one with --params or run inside the project's folder")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not readable as YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise ParamsError(f"{path} holds {type(tree).__name__}; expected sections such as `source:` and `train:`")
+    return tree
+
+
+def _merge(under: dict[str, Any], over: dict[str, Any], depth: int = 0) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        old = under.get(key)
+        whole = depth == 0 and key in REPLACED_WHOLE
+        nested = isinstance(old, dict) and isinstance(value, dict) and not whole
+        merged[key] = _merge(old, value, depth + 1) if nested else value
+    return merged
+
+
+def _apply_source_defaults(tree: dict[str, Any]) -> dict[str, Any]:
+    """Fold `source_defaults` into each table and attribute of `source`, so that the typed tree is complete."""
+    rest = {key: value for key, value in tree.items() if key != "source_defaults"}
+    source, defaults = tree.get("source"), tree.get("source_defaults")
+    if not isinstance(source, dict) or not isinstance(defaults, dict):
+        return rest
+    table, attribute = defaults.get("table", {}), defaults.get("attribute", {})
+    filled = dict(source)
+    for name in ("leads", "outcomes"):
+        if isinstance(source.get(name), dict):
+            filled[name] = table | source[name]
+    for name in ("events", "stages", "attribute_history"):
+        if isinstance(source.get(name), list):
+            filled[name] = [table | entry if isinstance(entry, dict) else entry for entry in source[name]]
+    if isinstance(source.get("attributes"), dict):
+        filled["attributes"] = {
+            name: attribute | {"column": name} | (entry if isinstance(entry, dict) else {"invalid": entry})
+            for name, entry in source["attributes"].items()
+        }
+    return rest | {"source": filled | {"event_defaults": defaults.get("event")}}
+
+
+def _describe(error: ValidationError, path: Path) -> str:
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        found = "nothing" if fault["type"] == "missing" else repr(fault["input"])
+        lines.append(f"  {key}: {fault['msg']}" + ("" if len(found) > 80 else f" (found {found})"))
+    return f"{path} does not fit:\n" + "\n".join(lines)
