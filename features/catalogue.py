@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from features.engagement import EventFeature, event_features
 from features.fit import AttributeFeature, attribute_features
 from features.spec import AttributeSpec, FeatureParams
-from features.vocabulary import ANY, OTHER, Vocabulary
+from features.vocabulary import ANY, OTHER, Channel, Vocabulary
 
 
 class Entry(BaseModel):
@@ -33,7 +33,7 @@ class Entry(BaseModel):
 
     name: str
     group: Literal["fit", "engagement"]
-    channel: Literal["online", "offline", "none"]
+    channel: Channel
     theme: str
     theme_label: str
     measure: str
@@ -69,7 +69,8 @@ def categorical(entries: Catalogue) -> list[str]:
     """Name the features whose numbers are codes of levels."""
     return [entry.name for entry in entries if entry.levels is not None]
 
-GROUP_CHANNELS = {"any_online": "online", "any_offline": "offline"}
+
+GROUP_CHANNELS: dict[str, Channel] = {"any_online": "online", "any_offline": "offline"}
 SCOPE_LABELS = {
     ANY: "activity of any kind",
     "any_inbound": "activity by the lead",
@@ -112,8 +113,6 @@ def _event_entry(feature: EventFeature, event_labels: Mapping[str, str], vocabul
         levels=None,
         empty="0" if feature.fills_zero else "missing",
     )
-
-
 
 
 def scope_label(scope: str, event_labels: Mapping[str, str]) -> str:

@@ -1,9 +1,9 @@
 """What the lead did and did not do: the event features of each snapshot.
 
-Two stages. `event_groups` is ONE Ibis expression, on any backend: the visible events grouped by snapshot, type, direction
-and channel. `pivot_groups` spreads the groups into columns with numpy, which is several times faster than as many
-filtered aggregates in SQL and the same on every backend. All sums are of integers (values in millionths, decay weights
-in 2**-20), so that the order in which a backend adds, and so the number of threads, never changes a bit.
+Two stages. `event_groups` is ONE Ibis expression, on any backend: the visible events grouped by snapshot, type,
+direction and channel. `pivot_groups` spreads the groups into columns with numpy, which is several times faster than as
+many filtered aggregates in SQL and the same on every backend. All sums are of integers (values in millionths, decay
+weights in 2**-20), so that the order in which a backend adds, and so the number of threads, never changes a bit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ DECAY_UNIT = 1 << 20
 GROUP_KEYS = ["row", "event_type", "direction", "channel"]
 
 Measure = Literal[
-    "count", "decayed", "recency", "active_days", "mean_gap", "trend", "unanswered", "value_sum", "value_last", "value_max"
+    "count",
+    "decayed",
+    "recency",
+    "active_days",
+    "mean_gap",
+    "trend",
+    "unanswered",
+    "value_sum",
+    "value_last",
+    "value_max",
 ]
 
 
@@ -39,19 +48,18 @@ class EventFeature:
     scope
         An event type, "other", or a group such as "any_inbound".
     days
-        The window, the half-life of a decayed count, or None for all time.
-    longer_days
-        Of a trend: the window that the recent one is held against.
+        The window, the half-life of a decayed count, the recent part of a trend, or None for all time.
     """
 
     measure: Measure
     scope: str
     days: int | None = None
-    longer_days: int | None = None
 
     @property
     def name(self) -> str:
-        window = "" if self.measure in ("recency", "mean_gap", "unanswered", "value_last", "value_max") else self._window
+        window = (
+            "" if self.measure in ("recency", "mean_gap", "unanswered", "value_last", "value_max") else self._window
+        )
         return f"{self.measure}__{self.scope}" + (f"__{window}" if window else "")
 
     @property
@@ -82,7 +90,7 @@ class EventFeature:
             "recency": f"days since the last: {what}",
             "active_days": f"days with {what} {window}",
             "mean_gap": f"mean days between: {what}",
-            "trend": f"{what}, weekly pace in the last {self.days} days against the days before, to {self.longer_days}",
+            "trend": f"{what}, weekly pace in the last {self.days} days less the pace before",
             "unanswered": f"{what}, in a row without an answer",
             "value_sum": f"{what}, total value {window}",
             "value_last": f"{what}, value of the last",
@@ -95,7 +103,7 @@ def event_features(params: FeatureParams, vocabulary: Vocabulary) -> list[EventF
     types = vocabulary.event_types + ([OTHER] if vocabulary.has_other else [])
     if not types:
         return []
-    scopes = types + [ANY, *vocabulary.event_groups]
+    scopes = [*types, ANY, *vocabulary.event_groups]
     windows: list[int | None] = [*params.windows_days, None]
     acting = [scope for scope in (ANY, "any_inbound") if scope in scopes]
     features = [EventFeature("count", scope, days) for scope in scopes for days in windows]
@@ -103,7 +111,7 @@ def event_features(params: FeatureParams, vocabulary: Vocabulary) -> list[EventF
     features += [EventFeature("recency", scope) for scope in scopes]
     features += [EventFeature("active_days", scope, days) for scope in acting for days in windows]
     features += [EventFeature("mean_gap", scope) for scope in acting]
-    features += [EventFeature("trend", scope, *params.trend_days) for scope in acting]
+    features += [EventFeature("trend", scope, params.trend_days[0]) for scope in acting]
     if "any_outbound" in scopes:
         features.append(EventFeature("unanswered", "any_outbound"))
     for scope in vocabulary.valued_types:
@@ -177,7 +185,7 @@ def pivot_groups(groups: pd.DataFrame, n: int, params: FeatureParams, vocabulary
     for feature in event_features(params, vocabulary):
         if feature.scope not in by_scope:
             by_scope[feature.scope] = _in_scope(groups, feature.scope)
-        columns[feature.name] = _column(by_scope[feature.scope], feature, n)
+        columns[feature.name] = _column(by_scope[feature.scope], feature, params, n)
     return pd.DataFrame(columns)
 
 
@@ -241,7 +249,7 @@ def _in_scope(groups: pd.DataFrame, scope: str) -> pd.DataFrame:
     return groups[groups[column] == value]
 
 
-def _column(groups: pd.DataFrame, feature: EventFeature, n: int) -> np.ndarray:
+def _column(groups: pd.DataFrame, feature: EventFeature, params: FeatureParams, n: int) -> np.ndarray:
     row = groups["row"].to_numpy()
 
     def total(name: str) -> np.ndarray:
@@ -280,10 +288,6 @@ def _column(groups: pd.DataFrame, feature: EventFeature, n: int) -> np.ndarray:
             span = extreme("first_age", np.fmax) - extreme("last_age", np.fmin)
             return np.divide(span / MICROSECONDS_A_DAY, gaps, out=np.full(n, np.nan), where=gaps > 0)
         case "trend":
-            return _trend(total(f"n_{feature.days}"), total(f"n_{feature.longer_days}"), feature)
-
-
-def _trend(recent: np.ndarray, longer: np.ndarray, feature: EventFeature) -> np.ndarray:
-    """Return events a week in the recent window less events a week in the rest of the longer window."""
-    assert feature.days is not None and feature.longer_days is not None  # a trend always has both
-    return recent * (7 / feature.days) - (longer - recent) * (7 / (feature.longer_days - feature.days))
+            short, long = params.trend_days
+            recent, longer = total(f"n_{short}"), total(f"n_{long}")
+            return recent * (7 / short) - (longer - recent) * (7 / (long - short))  # events a week

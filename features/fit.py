@@ -14,6 +14,7 @@ from features.spec import AttributeSpec, FeatureParams
 from features.vocabulary import OTHER, Vocabulary
 
 NOT_NAMED = "not named"
+SECONDS_A_DAY = 86_400
 DOMAIN_KINDS = ["company", "free", "academic"]
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
@@ -123,10 +124,9 @@ def _of_attribute(
     def feature(
         measure: Literal["value", "level", "frequency"], suffix: str, text: str, levels: list[str] | None
     ) -> AttributeFeature:
-        unit, direction = (spec.unit, spec.direction) if measure == "value" else ("", "none")
-        return AttributeFeature(
-            name + suffix, name, measure, spec.group, name, label, text, unit, direction, levels  # type: ignore[arg-type]  # mypy widens the pair
-        )
+        full_name, unit = name + suffix, spec.unit if measure == "value" else ""
+        direction = spec.direction if measure == "value" else "none"
+        return AttributeFeature(full_name, name, measure, spec.group, name, label, text, unit, direction, levels)
 
     if spec.kind == "number":
         return [feature("value", "", label, None)]
@@ -144,9 +144,9 @@ def _of_attribute(
 
 
 def _of_creation() -> list[AttributeFeature]:
-    def feature(name: str, measure: Literal["age", "calendar"], label: str, unit: str, levels: list[str] | None) -> (
-        AttributeFeature
-    ):
+    def feature(
+        name: str, measure: Literal["age", "calendar"], label: str, unit: str, levels: list[str] | None
+    ) -> AttributeFeature:
         theme, theme_label = ("lead_age", "age of the lead") if measure == "age" else ("created", "time of creation")
         return AttributeFeature(name, "created_at", measure, "fit", theme, theme_label, label, unit, "none", levels)
 
@@ -176,7 +176,7 @@ def _column(
         share = values.map(vocabulary.frequencies[feature.attribute])
         return share.astype("float64").where(share.notna() | values.isna(), 0.0).to_numpy("float64")
     if feature.measure == "age":
-        return ((frame["snapshot_at"] - values) / pd.Timedelta(days=1)).to_numpy("float64")
+        return (frame["snapshot_at"] - values).dt.total_seconds().to_numpy("float64") / SECONDS_A_DAY
     if feature.measure == "calendar":
         return _calendar(feature.name, values)
     return _codes(_level_of(feature, values, params), feature.levels or [])

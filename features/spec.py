@@ -43,6 +43,7 @@ class SnapshotParams(Spec):
     min_age_days: int = Field(ge=0)
     max_age_days: int = Field(ge=1)
     outcome_lag_days: int = Field(ge=0)
+    max_rows: int = Field(ge=1)
 
 
 class FeatureParams(Spec):

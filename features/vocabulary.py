@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from features.spec import AttributeSpec, FeatureParams
 
 OTHER = "other"
+Channel = Literal["online", "offline", "none"]
 ANY = "any_event"
 GROUPS = {
     "any_inbound": ("direction", "inbound"),
@@ -47,7 +48,7 @@ class Vocabulary(BaseModel):
 
     event_types: list[str]
     valued_types: list[str]
-    channels: dict[str, str]
+    channels: dict[str, Channel]
     event_groups: list[str]
     has_other: bool
     levels: dict[str, list[str]]
@@ -106,13 +107,13 @@ def _divides(event_counts: pd.DataFrame, group: str) -> bool:
     return bool(0 < inside < event_counts["n"].sum())
 
 
-def _channel(event_counts: pd.DataFrame, event_type: str) -> str:
+def _channel(event_counts: pd.DataFrame, event_type: str) -> Channel:
     found = set(event_counts.loc[event_counts["event_type"] == event_type, "channel"])
-    return str(found.pop()) if len(found) == 1 else "none"
+    return "none" if len(found) > 1 else "online" if found == {"online"} else "offline"
 
 
 def _levels(counts: pd.Series[int], params: FeatureParams) -> list[str]:
     """Order by frequency, then by name, so that ties do not depend on the order of the rows."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
     kept = [str(level) for level, n in ranked if n >= params.min_level_count and level != OTHER][: params.max_levels]
-    return kept + [OTHER] if len(kept) < len(ranked) else kept
+    return [*kept, OTHER] if len(kept) < len(ranked) else kept

@@ -42,5 +42,7 @@ def fit_sigmoid(raw: np.ndarray, label: np.ndarray) -> Sigmoid:
         value = np.mean(np.logaddexp(0.0, log_odds) - label * log_odds)
         return float(value), np.array([residual.mean(), (residual * raw).mean()])
 
-    found = minimize(loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B", bounds=[(None, None), (LEAST_SLOPE, None)])
+    found = minimize(
+        loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B", bounds=[(None, None), (LEAST_SLOPE, None)]
+    )
     return Sigmoid(intercept=round(float(found.x[0]), 9), slope=round(float(found.x[1]), 9))

@@ -78,8 +78,8 @@ def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Figures:
     -------
     dict
         auc, average_precision, log_loss, brier, calibration_error, lift_at_N and gain_at_N (N in percent),
-        precision_at_k, base_rate, mean_probability, each with `_low` and `_high` (percentiles over resampled leads), and
-        n, n_leads, n_positive.
+        precision_at_k, base_rate, mean_probability, each with `_low` and `_high` (percentiles over resampled
+        leads), and n, n_leads, n_positive.
     """
     point = figures(ranked, np.ones(len(ranked.label)), params)
     rng = np.random.default_rng(seed)

@@ -59,9 +59,27 @@ def split_by_position(position: pd.Series[int], params: SplitParams) -> pd.Serie
 
 def split_by_hash(lead_id: pd.Series[str], seed: int, params: SplitParams) -> pd.Series[str]:
     """Assign leads to parts by a seeded hash of their id, where there is no order; all rows of a lead go together."""
-    digest = {lead: hashlib.sha256(f"{seed}:{lead}".encode()).digest()[:8] for lead in lead_id.unique()}
-    draw = lead_id.map({lead: int.from_bytes(value, "big") / 2**64 for lead, value in digest.items()})
-    return _by_rank(draw.to_numpy("float64"), lead_id.index, params)
+    return _by_rank(draw(lead_id, seed, "split").to_numpy("float64"), lead_id.index, params)
+
+
+def split_at_random(snapshots: pd.DataFrame, seed: int, params: SplitParams) -> pd.Series[str]:
+    """Assign rows to "train" and "test" by chance, as is often done; kept only to show how much that flatters.
+
+    Snapshots of one lead fall on both sides, and the future teaches about the past.
+    """
+    key = snapshots["lead_id"] + "@" + snapshots["snapshot_at"].astype("str")
+    part = np.where(draw(key, seed, "random split") < params.test_share, "test", "train")
+    return pd.Series(part, index=snapshots.index, dtype="str")
+
+
+def draw(key: pd.Series[str], seed: int, purpose: str) -> pd.Series[float]:
+    """Draw a number in [0, 1) for each key: the same for the same key, seed and purpose, whatever else is there."""
+    prefix = f"{purpose}:{seed}:".encode()
+    number = {
+        value: int.from_bytes(hashlib.sha256(prefix + str(value).encode()).digest()[:8], "big") / 2**64
+        for value in key.unique()
+    }
+    return key.map(number).astype("float64")
 
 
 def _by_rank(rank: np.ndarray, index: pd.Index, params: SplitParams) -> pd.Series[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ class Tier(BaseModel):
 
     name: str = Field(min_length=1)
     stage: str
-    share_of_capacity: float = Field(gt=0)
+    share_of_capacity: Annotated[float, Field(gt=0)] | Literal["rest"]
     min_score: float = Field(ge=0, le=100)
 
 
@@ -34,8 +34,8 @@ class TierParams(BaseModel):
         scores = [tier.min_score for tier in self.ladder]
         if scores != sorted(set(scores), reverse=True) or lowest.min_score != 0:
             raise ValueError(f"min_score must fall from tier to tier and end at 0, found {scores}")
-        if not np.isinf(lowest.share_of_capacity):
-            raise ValueError(f"the last tier, {lowest.name!r}, takes the rest: give it share_of_capacity: .inf")
+        if [tier for tier in self.ladder if tier.share_of_capacity == "rest"] != [lowest]:
+            raise ValueError(f"the last tier, {lowest.name!r}, and no other, has share_of_capacity: rest")
         if len({tier.name for tier in self.ladder}) < len(self.ladder):
             raise ValueError("tier names must differ")
         return self
@@ -62,6 +62,6 @@ def assign(scored: pd.DataFrame, params: TierParams, capacity: int) -> pd.Series
         reached = scored["score"].to_numpy()[:, None] >= np.array([tier.min_score for tier in params.ladder])
         return pd.Series(names[reached.argmax(axis=1)], index=scored.index, dtype="str")
     ranked = scored.sort_values(["probability", "lead_id"], ascending=[False, True]).index
-    ends = np.cumsum([tier.share_of_capacity * capacity for tier in params.ladder])
+    ends = np.cumsum([tier.share_of_capacity * capacity for tier in params.ladder if tier.share_of_capacity != "rest"])
     place = np.searchsorted(ends, np.arange(len(ranked)), side="right")
     return pd.Series(names[place], index=ranked, dtype="str").reindex(scored.index)

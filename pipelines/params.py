@@ -107,6 +107,12 @@ class Ingest(Section):
     max_quarantine_share: float = Field(ge=0, le=1)
 
 
+class Readiness(Section):
+    min_rows: int = Field(ge=1)
+    min_positive: int = Field(ge=1)
+    min_negative: int = Field(ge=1)
+
+
 class Capacity(Section):
     per_period: int = Field(ge=1)
 
@@ -140,6 +146,7 @@ class Params(Section):
     snapshots: SnapshotParams
     features: FeatureParams
     split: SplitParams
+    readiness: Readiness
     train: TrainParams
     points: PointsParams
     capacity: Capacity
@@ -192,8 +199,8 @@ def _merge(under: dict[str, Any], over: dict[str, Any], depth: int = 0) -> dict[
     for key, value in over.items():
         old = under.get(key)
         whole = depth == 0 and key in REPLACED_WHOLE
-        nested = isinstance(old, dict) and isinstance(value, dict) and not whole
-        merged[key] = _merge(old, value, depth + 1) if nested else value
+        nested = isinstance(value, dict) and not whole
+        merged[key] = _merge(old, value, depth + 1) if isinstance(old, dict) and nested else value
     return merged
 
 
@@ -226,3 +233,12 @@ def _describe(error: ValidationError, path: Path) -> str:
         found = "nothing" if fault["type"] == "missing" else repr(fault["input"])
         lines.append(f"  {key}: {fault['msg']}" + ("" if len(found) > 80 else f" (found {found})"))
     return f"{path} does not fit:\n" + "\n".join(lines)
+
+
+def with_as_of(params: Params, as_of: str) -> Params:
+    """Return the parameters with another scoring date; raises ParamsError where it is not a date."""
+    try:
+        day = dt.date.fromisoformat(as_of)
+    except ValueError:
+        raise ParamsError(f"--as-of {as_of!r} is not a date; write it as 2026-11-01") from None
+    return params.model_copy(update={"score": params.score.model_copy(update={"as_of": day})})

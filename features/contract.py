@@ -1,0 +1,356 @@
+"""The contract: the tables every later stage reads, their columns and types, and why a row does not fit.
+
+Rules are DuckDB SQL expressions over one row, so that one implementation types a CSV of text and a Parquet file of
+timestamps, for ten rows or for fifty million. Users' values never enter the text of a statement: they are bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from features.spec import AttributeSpec
+
+if TYPE_CHECKING:
+    from pandera.pandas import Column, DataFrameSchema
+
+FieldKind = Literal["text", "number", "time", "choice", "flag"]
+CellKind = Literal["text", "whole", "real", "truth", "day", "moment", "other"]
+
+NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*"
+ISO_DAY = r"\d{4}-\d{2}-\d{2}"
+ISO_MOMENT = ISO_DAY + r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?"
+EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # a two-digit year read as AD 22, or 9999-12-31 for "never", is no time
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a contract table."""
+
+    name: str
+    kind: FieldKind
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way in which a row breaks the contract: where, why in plain English, and the SQL that is true for such rows."""
+
+    column: str
+    reason: str
+    test: str
+    unfit: bool = False  # the cell holds something, but not of the column's type
+
+
+LEAD_ID = Field("lead_id", "text", required=True)
+TABLES: dict[str, tuple[Field, ...]] = {
+    "leads": (LEAD_ID, Field("created_at", "time", required=True)),
+    "outcomes": (LEAD_ID, Field("converted_at", "time"), Field("converted", "flag"), Field("lost_at", "time")),
+    "stages": (LEAD_ID, Field("stage", "text", required=True), Field("entered_at", "time", required=True)),
+    "attribute_history": (LEAD_ID, Field("valid_from", "time", required=True)),
+    "events": (
+        LEAD_ID,
+        Field("event_at", "time", required=True),
+        Field("known_at", "time"),
+        Field("event_type", "text", required=True),
+        Field("direction", "choice", choices=("inbound", "outbound")),
+        Field("channel", "choice", choices=("online", "offline")),
+        Field("value", "number"),
+    ),
+}
+QUARANTINE = pa.schema(
+    [("table", pa.string()), ("path", pa.string()), ("row", pa.int64())]
+    + [(name, pa.string()) for name in ("column", "reason", "content")]
+)
+FILLED = ("known_at", "direction", "channel")  # of events: optional in the source, never empty in the contract
+SQL_TYPES: dict[FieldKind, str] = {
+    "text": "VARCHAR",
+    "choice": "VARCHAR",
+    "number": "DOUBLE",
+    "time": "TIMESTAMP",
+    "flag": "BOOLEAN",
+}
+ARROW: dict[FieldKind, pa.DataType] = {
+    "text": pa.string(),
+    "choice": pa.string(),
+    "number": pa.float64(),
+    "time": pa.timestamp("us"),
+    "flag": pa.bool_(),
+}
+
+
+def attribute_fields(attributes: Mapping[str, AttributeSpec]) -> tuple[Field, ...]:
+    """The contract columns of a business's own attributes: numbers are doubles, all else is text."""
+    return tuple(Field(name, "number" if spec.kind == "number" else "text") for name, spec in attributes.items())
+
+
+def arrow_schema(table: str, fields: Sequence[Field]) -> pa.Schema:
+    """Column names and types of a contract table; leads also carry their position in the source.
+
+    Parameters
+    ----------
+    table
+        A key of `TABLES`.
+    fields
+        The table's fields in order.
+    """
+    columns = [pa.field(field.name, ARROW[field.kind]) for field in fields]
+    position = [pa.field("position", pa.int64())] if table == "leads" else []
+    return pa.schema(columns[:1] + position + columns[1:])
+
+
+def schema(table: str, fields: Sequence[Field]) -> DataFrameSchema:
+    """The guarantee on what ingest writes, for any slice of a contract table read with pandas.
+
+    Parameters
+    ----------
+    table
+        A key of `TABLES`.
+    fields
+        The table's fields in order.
+
+    Returns
+    -------
+    DataFrameSchema
+        Strict: the listed columns in this order and no others. Times are datetime64[us], naive, in UTC.
+    """
+    import pandera.pandas as pandera  # takes a second to import, and only ingest and tests need it
+
+    types: dict[FieldKind, object] = {"number": "float64", "time": "datetime64[us]", "flag": "boolean"}
+    columns = {field.name: _column(field, types.get(field.kind, "str")) for field in fields}
+    if table == "leads":
+        position = pandera.Column("int64", pandera.Check.ge(0))
+        columns = {"lead_id": columns.pop("lead_id"), "position": position} | columns
+    checks = [pandera.Check(lambda rows: rows["known_at"] >= rows["event_at"])] if table == "events" else []
+    unique = ["lead_id"] if table in ("leads", "outcomes") else None
+    return pandera.DataFrameSchema(columns, checks=checks, unique=unique, strict=True, ordered=True)
+
+
+def _column(field: Field, dtype: object) -> Column:
+    import pandera.pandas as pandera
+
+    checks = [pandera.Check.isin(field.choices)] if field.choices else []
+    if field.kind == "number":
+        checks.append(pandera.Check.in_range(float("-inf"), float("inf"), include_min=False, include_max=False))
+    if field.kind == "time":  # pandera's own type takes any unit
+        checks.append(pandera.Check(lambda times: times.dt.unit == "us", error="times are in microseconds"))
+    filled = field.required or field.name in FILLED
+    return pandera.Column(dtype, checks, nullable=not filled, coerce=field.kind == "flag")
+
+
+def identifier(name: str) -> str:
+    """A name as quoted SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def cell_name(field: Field) -> str:
+    """The SQL name of a field's untyped cell; `#` keeps it apart from every contract column."""
+    return identifier(field.name + "#")
+
+
+def as_text(cell: str, kind: CellKind) -> str:
+    """SQL that shows any cell as text; a whole number has no decimal point, whatever its type."""
+    if kind == "text":
+        return cell
+    if kind == "real":
+        return (
+            f"CASE WHEN isnan(CAST({cell} AS DOUBLE)) THEN NULL WHEN {cell} = trunc({cell}) AND abs({cell}) < 1e15 "
+            f"THEN CAST(CAST({cell} AS BIGINT) AS VARCHAR) ELSE CAST({cell} AS VARCHAR) END"
+        )
+    return f"CAST({cell} AS VARCHAR)"
+
+
+def unless_missing(cell: str, kind: CellKind, spellings: str) -> str:
+    """SQL for a cell, NULL where its text is one of the spellings of "not known" (a bound list)."""
+    return f"CASE WHEN list_contains({spellings}, {as_text(cell, kind)}) THEN NULL ELSE {cell} END"
+
+
+def typed(field: Field, kind: CellKind, time_format: str) -> str:
+    """SQL for a field's typed value, NULL where the cell does not fit.
+
+    Parameters
+    ----------
+    field
+        The contract column; its untyped cell is `cell_name(field)`.
+    kind
+        What the source holds in that cell.
+    time_format
+        `iso` or a strptime pattern; bound as `$time_format` where it is a pattern.
+    """
+    cell = cell_name(field)
+    if field.kind == "number":
+        return _number(cell, kind)
+    if field.kind == "time":
+        return _time(cell, kind, time_format)
+    text = as_text(cell, kind)
+    if field.kind == "choice":
+        known = ", ".join(f"'{choice}'" for choice in field.choices)
+        return f"CASE WHEN lower(trim({text})) IN ({known}) THEN lower(trim({text})) END"
+    if field.kind == "flag":
+        word = f"lower(trim({text}))"
+        return f"CASE WHEN list_contains($yes, {word}) THEN true WHEN list_contains($no, {word}) THEN false END"
+    return text
+
+
+def _number(cell: str, kind: CellKind) -> str:
+    value = f"TRY_CAST({cell} AS DOUBLE)"
+    fits = f"regexp_full_match({cell}, '{NUMBER}') AND isfinite({value})" if kind == "text" else f"isfinite({value})"
+    return f"CASE WHEN {fits} THEN {value} + 0.0e0 END"  # adding zero makes -0.0 the same bytes as 0.0
+
+
+def _time(cell: str, kind: CellKind, time_format: str) -> str:
+    """A date alone names a day and stays as it is; a moment goes from the session's time zone to UTC."""
+    text = as_text(cell, kind)
+    if kind == "day":
+        value = f"CAST({cell} AS TIMESTAMP)"
+    elif kind == "moment":
+        value = _utc(cell)
+    elif time_format == "iso":
+        value = (
+            f"CASE WHEN regexp_full_match({text}, '{ISO_DAY}') THEN TRY_CAST({text} AS TIMESTAMP) "
+            f"WHEN regexp_full_match({text}, '{ISO_MOMENT}') THEN {_utc(text)} END"
+        )
+    elif has_time_of_day(time_format):
+        value = _utc(f"try_strptime({text}, $time_format)")
+    else:
+        value = f"CAST(try_strptime({text}, $time_format) AS TIMESTAMP)"
+    return f"CASE WHEN {value} BETWEEN TIMESTAMP '{EARLIEST}' AND TIMESTAMP '{LATEST}' THEN {value} END"
+
+
+def _utc(moment: str) -> str:
+    return f"timezone('UTC', TRY_CAST({moment} AS TIMESTAMPTZ))"
+
+
+def has_time_of_day(time_format: str) -> bool:
+    """Whether a strptime pattern reads hours."""
+    return re.search(r"%-?[HI]|%[cX]", time_format) is not None
+
+
+def before(first: str, second: str) -> str:
+    """SQL: the first time is earlier, by the day where either is a day without a time of day."""
+    coarse = f"{_is_day(first)} OR {_is_day(second)}"
+    return f"CASE WHEN {coarse} THEN {_day(first)} < {_day(second)} ELSE {first} < {second} END"
+
+
+def _is_day(time: str) -> str:
+    return f"{time} = date_trunc('day', {time})"
+
+
+def _day(time: str) -> str:
+    local = f"CAST(timezone('UTC', {time}) AS DATE)"  # the day in the session's time zone
+    return f"CASE WHEN {_is_day(time)} THEN CAST({time} AS DATE) ELSE {local} END"
+
+
+def faults(table: str, fields: Sequence[Field], mapped: Sequence[str], time_format: str, *, dated: bool) -> list[Fault]:
+    """Every way in which one row of a source can break the contract, the gravest first.
+
+    Parameters
+    ----------
+    table
+        A key of `TABLES`.
+    fields
+        The table's fields.
+    mapped
+        Names of the fields that the source has.
+    time_format
+        As in `typed`; said in the reason.
+    dated
+        Whether leads have created_at.
+
+    Returns
+    -------
+    list of Fault
+        Their SQL reads the typed row and, for all tables but leads, its lead's `lead#` and `created#`.
+    """
+    present = [field for field in fields if field.name in mapped]
+    found = [fault for field in present for fault in _field_faults(field, time_format)]
+    if table == "leads":
+        return found
+    unknown = Fault("lead_id", "lead_id is not in leads", '"lead#" IS NULL')
+    return [*found, unknown, *(_event_faults(mapped) if table == "events" else [])] + (
+        _outcome_faults(mapped, dated) if table == "outcomes" else []
+    )
+
+
+def _field_faults(field: Field, time_format: str) -> list[Fault]:
+    name, cell = field.name, cell_name(field)
+    empty = Fault(name, f"{name} is empty", f"{cell} IS NULL")
+    expected = {
+        "number": "not a number",
+        "time": f"not a time in the format {time_format}",
+        "choice": f"not one of {', '.join(field.choices)}",
+        "flag": "neither in yes_values nor in no_values",
+    }
+    found = [empty] if field.required else []
+    if field.kind in expected:
+        test = f"{cell} IS NOT NULL AND {identifier(name)} IS NULL"
+        found.append(Fault(name, f"{name} is {expected[field.kind]}", test, unfit=True))
+    return found
+
+
+def _event_faults(mapped: Sequence[str]) -> list[Fault]:
+    if "known_at" not in mapped:
+        return []
+    return [Fault("known_at", "known before it happened", before('"known_at"', '"event_at"'))]
+
+
+def _outcome_faults(mapped: Sequence[str], dated: bool) -> list[Fault]:
+    times = [name for name in ("converted_at", "lost_at") if dated and name in mapped]
+    found = [Fault(name, f"{name} is before created_at", before(identifier(name), '"created#"')) for name in times]
+    if {"converted", "converted_at"} <= set(mapped):
+        undated = '"converted" AND "converted_at" IS NULL'
+        found.append(Fault("converted_at", "converted without a converted_at", undated))
+        denied = 'NOT "converted" AND "converted_at" IS NOT NULL'
+        found.append(Fault("converted", "converted says no but converted_at is set", denied))
+    return found
+
+
+def key_of(table: str, mapped: Sequence[str]) -> tuple[str, ...]:
+    """The columns that only one row of a table may carry; empty where rows may share all of them.
+
+    Events have no key. Outcomes with dates may repeat, as purchases do, and the earliest counts.
+    """
+    if table == "leads" or (table == "outcomes" and "converted_at" not in mapped):
+        return ("lead_id",)
+    return ("lead_id", "valid_from") if table == "attribute_history" else ()
+
+
+def seen_fault(key: Sequence[str]) -> Fault:
+    """The fault of a later row that carries the key of an earlier one and says something else."""
+    return Fault(key[0], f"{' and '.join(key)} already seen with other values", "")
+
+
+def settled(field: Field, mapped: bool) -> str:
+    """SQL for a field's final value: what the typed cell says, or what an event means where it says nothing."""
+    name = identifier(field.name)
+    if field.name == "known_at":
+        return 'greatest("known_at", "event_at")' if mapped else '"event_at"'
+    if field.kind == "choice":
+        return f"coalesce({name}, ${field.name})" if mapped else f"${field.name}"
+    return name if mapped else "NULL"
+
+
+def kept_rows(table: str, fields: Sequence[Field]) -> str:
+    """SQL for a contract table out of its typed rows without a fault, in the order in which it is written.
+
+    Rows are copies of one another when all their contract columns agree; events, which have no key, only when their
+    whole source rows agree (two exams on one day with one result are two exams).
+    """
+    names = ", ".join(identifier(field.name) for field in fields)
+    good = f'"{table}#" WHERE "fault#" IS NULL'
+    if table == "leads":
+        columns = ['"lead_id"', '"row#" - 1 AS "position"', *(identifier(field.name) for field in fields[1:])]
+        return f'SELECT DISTINCT ON ("lead_id") {", ".join(columns)} FROM {good} ORDER BY "lead_id", "row#"'
+    if table == "events":
+        return f'SELECT {names} FROM (SELECT DISTINCT {names}, "hash#" FROM {good}) ORDER BY {names}'
+    if table == "outcomes":
+        converted = """CASE WHEN min("converted_at") IS NOT NULL THEN true WHEN bool_or("converted") IS NOT NULL
+            THEN bool_or("converted") WHEN min("lost_at") IS NOT NULL THEN false END"""
+        return f"""SELECT "lead_id", min("converted_at") AS "converted_at", {converted} AS "converted",
+            min("lost_at") AS "lost_at" FROM {good} GROUP BY "lead_id" ORDER BY "lead_id" """
+    return f"SELECT DISTINCT {names} FROM {good} ORDER BY {names}"

@@ -1,0 +1,163 @@
+"""All that scoring needs in one bundle: features, trees, sigmoid, points and tiers. Saved as text and JSON only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+from scipy.special import expit
+
+from features.catalogue import Catalogue
+from features.errors import ModelError
+from features.matrix import MatrixSpec
+from features.spec import SnapshotParams
+from models.booster import Boosters
+from models.calibration import Sigmoid
+from models.points import PointsParams, score
+from models.reasons import Reason, top_reasons
+from models.tiers import TierParams, assign
+
+FORMAT = 1
+
+
+class Card(BaseModel):
+    """The part of a bundle that is plain numbers and words.
+
+    Attributes
+    ----------
+    matrix
+        Declarations and vocabulary that make the feature matrix.
+    snapshots
+        Horizon and population the model was trained for; None for tables without dates.
+    base_rate
+        Of the training period.
+    trained_until
+        The last moment whose outcomes the model knows; None for tables without dates.
+    fingerprint
+        Of the data it was trained on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    matrix: MatrixSpec
+    snapshots: SnapshotParams | None
+    sigmoid: Sigmoid
+    points: PointsParams
+    tiers: TierParams
+    capacity: int
+    base_rate: float
+    trained_until: str | None
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Turns feature rows into probabilities, points, scores, tiers and reasons."""
+
+    card: Card
+    boosters: Boosters
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.card.matrix.catalogue
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [entry.name for entry in self.catalogue]
+
+    @property
+    def model_id(self) -> str:
+        """A short digest of the bundle's contents: equal for equal models."""
+        return hashlib.sha256("".join(self.to_files().values()).encode()).hexdigest()[:16]
+
+    def log_odds(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return calibrated log-odds, shape (n,)."""
+        return self.card.sigmoid.log_odds(self.boosters.log_odds(self.values(matrix)))
+
+    def probability(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the probability to convert within the horizon, shape (n,)."""
+        return expit(self.log_odds(matrix))
+
+    def contributions(self, matrix: pd.DataFrame) -> tuple[float, np.ndarray]:
+        """Return the base points and the points of each feature, shape (n, k); base + row sum = points of the lead."""
+        raw = self.boosters.contributions(self.values(matrix))
+        sigmoid, points = self.card.sigmoid, self.card.points
+        base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
+        return float(base[0]), points.factor * sigmoid.slope * raw[:, :-1]
+
+    def score(self, matrix: pd.DataFrame, reasons: int) -> pd.DataFrame:
+        """Score every row.
+
+        Parameters
+        ----------
+        matrix
+            lead_id and the feature columns; one row a lead.
+        reasons
+            At most so many reasons a lead.
+
+        Returns
+        -------
+        DataFrame
+            lead_id, probability, raw_score (log-odds), points (before the clip), score, base_points, fit, engagement
+            (base_points + fit + engagement = points), tier, reasons (JSON) and reasons_text; best first, ties broken by
+            lead_id.
+        """
+        log_odds = self.log_odds(matrix)
+        base, parts = self.contributions(matrix)
+        in_fit = np.array([entry.group == "fit" for entry in self.catalogue])
+        points = self.card.points.points(log_odds)
+        why = top_reasons(parts, self.values(matrix), self.catalogue, reasons)
+        scored = pd.DataFrame(
+            {
+                "lead_id": matrix["lead_id"].to_numpy(),
+                "probability": expit(log_odds),
+                "raw_score": log_odds,
+                "points": points,
+                "score": score(points),
+                "base_points": np.full(len(matrix), base),
+                "fit": parts[:, in_fit].sum(axis=1),
+                "engagement": parts[:, ~in_fit].sum(axis=1),
+                "reasons": [_reasons_json(lead) for lead in why],
+                "reasons_text": ["; ".join(reason.text for reason in lead) for lead in why],
+            }
+        )
+        tier = assign(scored, self.card.tiers, self.card.capacity)
+        scored.insert(8, "tier", tier)
+        return scored.sort_values(["probability", "lead_id"], ascending=[False, True], ignore_index=True)
+
+    def values(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the features in the saved order, because LightGBM accepts any order without a word."""
+        missing = [name for name in self.feature_names if name not in matrix]
+        if missing:
+            raise ModelError(
+                f"the matrix lacks {len(missing)} of the model's {len(self.feature_names)} features, first "
+                f"{missing[0]!r}; build it with the features of this model's bundle"
+            )
+        return matrix[self.feature_names].to_numpy("float32")
+
+    def to_files(self) -> dict[str, str]:
+        """Return file name to text: card.json and one text file a booster."""
+        files = {f"booster_{number}.txt": text for number, text in enumerate(self.boosters.to_text())}
+        return files | {"card.json": json.dumps(self.card.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, str], threads: int) -> Self:
+        """Rebuild from `to_files`; raises ModelError where a file is missing or of another format."""
+        if "card.json" not in files:
+            raise ModelError("the bundle has no card.json; train again or point to the folder of a trained model")
+        tree: dict[str, Any] = json.loads(files["card.json"])
+        if tree.get("format") != FORMAT:
+            raise ModelError(f"the bundle has format {tree.get('format')}, this version reads {FORMAT}; train again")
+        names = sorted((name for name in files if name.startswith("booster_")), key=lambda name: (len(name), name))
+        return cls(Card.model_validate(tree), Boosters.from_text([files[name] for name in names], threads))
+
+
+def _reasons_json(reasons: list[Reason]) -> str:
+    return json.dumps([reason.to_json() for reason in reasons], ensure_ascii=False)

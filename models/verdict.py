@@ -1,0 +1,68 @@
+"""The verdict in words: usable or not, how good, and how honest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NAMES = {"prior": "the base rate alone", "logistic": "logistic regression"}
+
+
+def verdict(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Judge a run by its figures on the later period.
+
+    Parameters
+    ----------
+    metrics
+        test, baselines, random_split, period, capacity and confidence, as in metrics.json.
+
+    Returns
+    -------
+    dict
+        usable (bool), best_baseline (by log-loss), and lines: three sentences.
+    """
+    test, baselines = metrics["test"], metrics["baselines"]
+    best = min(baselines, key=lambda name: baselines[name]["log_loss"])
+    beaten = test["log_loss"] <= baselines[best]["log_loss"]
+    better_than_chance = test["auc_low"] > 0.5
+    return {
+        "usable": bool(beaten and better_than_chance),
+        "best_baseline": best,
+        "lines": [_ranking(metrics, beaten and better_than_chance, best), _calls(metrics, best), _honesty(metrics)],
+    }
+
+
+def _ranking(metrics: Mapping[str, Any], usable: bool, best: str) -> str:
+    test, period = metrics["test"], metrics["period"]
+    when = f"{period['first']} to {period['last']}" if period["first"] else "held out, without dates"
+    rows = f"{test['n']:,.0f} later rows of {test['n_leads']:,.0f} leads ({when})"
+    if metrics["snapshots"]["order"] == "none":
+        rows = f"{test['n']:,.0f} held-out leads (no dates: this test is not chronological)"
+    word = "Usable" if usable else f"Not usable: {NAMES.get(best, best)} predicts at least as well"
+    return f"{word}: AUC {_interval(test, 'auc')} on {rows}, of whom {test['base_rate']:.1%} converted."
+
+
+def _calls(metrics: Mapping[str, Any], best: str) -> str:
+    test, rival = metrics["test"], metrics["baselines"][best]
+    times = test["precision_at_k"] / test["base_rate"] if test["base_rate"] else float("nan")
+    return (
+        f"The best {metrics['capacity']:,} a period convert at {_percent(test, 'precision_at_k')}, {times:.1f} times "
+        f"the average ({NAMES.get(best, best)}: {rival['precision_at_k']:.1%})."
+    )
+
+
+def _honesty(metrics: Mapping[str, Any]) -> str:
+    test, flattering = metrics["test"], metrics["random_split"]
+    return (
+        f"Promised {test['mean_probability']:.1%} on average, came {test['base_rate']:.1%}; calibration error "
+        f"{test['calibration_error']:.3f}. A random split would have shown AUC {flattering['auc']:.3f}; the later "
+        f"period says {test['auc']:.3f}."
+    )
+
+
+def _interval(figures: Mapping[str, float], name: str) -> str:
+    return f"{figures[name]:.3f} ({figures[f'{name}_low']:.3f} to {figures[f'{name}_high']:.3f})"
+
+
+def _percent(figures: Mapping[str, float], name: str) -> str:
+    return f"{figures[name]:.1%} ({figures[f'{name}_low']:.1%} to {figures[f'{name}_high']:.1%})"

@@ -1,0 +1,145 @@
+"""Stage build_features: contract tables in, labelled snapshots with their features out."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import ibis
+import numpy as np
+import pandas as pd
+
+from features.catalogue import to_frame
+from features.engagement import count_events
+from features.errors import DataError
+from features.fit import attributes_as_of
+from features.labels import label_dated, label_undated
+from features.matrix import MatrixSpec
+from features.snapshots import at_risk, grid, one_per_lead
+from features.vocabulary import Vocabulary
+from models.split import PARTS, TRAINING, draw, split_by_hash, split_by_position, split_by_time
+from pipelines.artifacts import Layout
+from pipelines.params import Params
+from pipelines.sinks import write_csv, write_json, write_parquet
+from pipelines.store import Contract
+
+log = logging.getLogger("leadscore")
+
+
+def build_features(params: Params, layout: Layout) -> dict[str, Any]:
+    """Write matrix.parquet, vocabulary.json, snapshots.json and catalogue.csv.
+
+    Returns
+    -------
+    dict
+        The counts written to snapshots.json: rows by part, immature rows, the periods of the parts.
+
+    Raises
+    ------
+    DataError
+        Where no snapshot has a matured label.
+    """
+    contract = Contract.open(layout, params.project)
+    every = _labelled(contract, params)
+    snapshots = every[every["matured"]].reset_index(drop=True)
+    if snapshots.empty:
+        raise _nothing_matured(params, contract)
+    snapshots = snapshots.assign(part=_split(snapshots, params))
+    sample = _sample_leads(snapshots, params.snapshots.max_rows, params.project.seed)
+    spec = MatrixSpec(
+        attributes=params.source.attributes,
+        event_labels=params.source.event_labels,
+        params=params.features,
+        vocabulary=_learn_vocabulary(contract, snapshots, params),
+    )
+    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec), ignore_index=True)
+    counts = _counts(every, snapshots, sample, params)
+    write_parquet(matrix, layout.matrix.path)
+    write_json(spec.model_dump(mode="json"), layout.vocabulary.path)
+    write_json(counts, layout.snapshot_counts.path)
+    write_csv(to_frame(spec.catalogue), layout.catalogue.path)
+    parts = ", ".join(f"{name} {counts['parts'][name]['rows']:,}" for name in PARTS)
+    log.info("build_features: %d features of %s snapshots (%s)", len(spec.catalogue), f"{len(matrix):,}", parts)
+    return counts
+
+
+def _labelled(contract: Contract, params: Params) -> pd.DataFrame:
+    if params.source.order != "dates":
+        return label_undated(one_per_lead(contract.leads), contract.outcomes)
+    moments = grid(contract.leads["created_at"].min(), contract.data_until, params.snapshots)
+    snapshots = at_risk(contract.leads, contract.outcomes, moments, params.snapshots)
+    return label_dated(snapshots, contract.outcomes, contract.data_until, params.snapshots)
+
+
+def _split(snapshots: pd.DataFrame, params: Params) -> pd.Series[str]:
+    if params.source.order == "dates":
+        return split_by_time(snapshots, params.split)
+    if params.source.order == "rows":
+        return split_by_position(snapshots["position"], params.split)
+    return split_by_hash(snapshots["lead_id"], params.project.seed, params.split)
+
+
+def _sample_leads(snapshots: pd.DataFrame, max_rows: int, seed: int) -> pd.DataFrame:
+    """Keep all snapshots of a seeded share of the leads, so that at most about `max_rows` remain."""
+    share = max_rows / len(snapshots)
+    if share >= 1:
+        return snapshots
+    return snapshots[draw(snapshots["lead_id"], seed, "sample") < share].reset_index(drop=True)
+
+
+def _learn_vocabulary(contract: Contract, snapshots: pd.DataFrame, params: Params) -> Vocabulary:
+    """Learn from what was known on the first day of the test."""
+    training = snapshots[snapshots["part"].isin(TRAINING)]
+    if params.source.order == "dates":
+        until = snapshots.loc[snapshots["part"] == "test", "snapshot_at"].min()
+        known = contract.leads.loc[contract.leads["created_at"] < until, ["lead_id"]]
+        leads = attributes_as_of(
+            known.assign(snapshot_at=until), contract.leads, contract.history, params.source.attributes
+        )
+        counts = count_events(contract.events, ibis.literal(until.to_pydatetime())).to_pandas()
+    else:
+        leads = contract.leads[contract.leads["lead_id"].isin(training["lead_id"])]
+        counts = pd.DataFrame({"event_type": [], "direction": [], "channel": [], "n": [], "n_valued": []})
+    return Vocabulary.learn(params.source.attributes, leads, counts, params.features)
+
+
+def _counts(every: pd.DataFrame, snapshots: pd.DataFrame, sample: pd.DataFrame, params: Params) -> dict[str, Any]:
+    return {
+        "order": params.source.order,
+        "snapshots": len(every),
+        "immature": int((~every["matured"]).sum()),
+        "matured": len(snapshots),
+        "sampled": len(sample),
+        "parts": {part: _describe_part(sample[sample["part"] == part]) for part in PARTS},
+    }
+
+
+def _describe_part(rows: pd.DataFrame) -> dict[str, Any]:
+    dated = rows["snapshot_at"].notna().any()
+    return {
+        "rows": len(rows),
+        "leads": rows["lead_id"].nunique(),
+        "positive": int(rows["label"].sum()),
+        "base_rate": float(np.round(rows["label"].mean(), 9)) if len(rows) else None,
+        "first": rows["snapshot_at"].min().date().isoformat() if dated else None,
+        "last": rows["snapshot_at"].max().date().isoformat() if dated else None,
+    }
+
+
+def _nothing_matured(params: Params, contract: Contract) -> DataError:
+    if params.source.order != "dates":
+        return DataError(
+            "outcomes",
+            "converted",
+            found="no lead with a known outcome",
+            expected="yes or no for past leads",
+            fix="Check source.yes_values, source.no_values and source.outcomes.columns.",
+        )
+    wait = params.snapshots.horizon_days + params.snapshots.outcome_lag_days
+    return DataError(
+        "leads",
+        "created_at",
+        found=f"no snapshot whose horizon had passed by {contract.data_until:%Y-%m-%d}",
+        expected=f"leads created more than {wait} days before the end of the data",
+        fix="Give a longer history or a shorter snapshots.horizon_days.",
+    )

@@ -1,0 +1,40 @@
+"""The scorer on disk: a folder of text and JSON with a manifest of hashes. Nothing in it can run code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from features.errors import ModelError
+from models.scorer import Scorer
+from pipelines.sinks import staged_folder
+
+MANIFEST = "manifest.json"
+
+
+def save_bundle(scorer: Scorer, folder: Path) -> None:
+    """Write the bundle in whole, with the SHA-256 of each file."""
+    files = scorer.to_files()
+    manifest = {name: _digest(text) for name, text in files.items()}
+    with staged_folder(folder) as staged:
+        for name, text in files.items():
+            (staged / name).write_text(text, encoding="utf-8", newline="\n")
+        (staged / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_bundle(folder: Path, threads: int) -> Scorer:
+    """Read a bundle; raises ModelError where a file is missing or is not what was saved."""
+    try:
+        manifest: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files = {name: (folder / name).read_bytes().decode("utf-8") for name in manifest}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"no whole model in {folder}: {error}; run train, or point to a trained model") from None
+    damaged = [name for name, digest in manifest.items() if _digest(files[name]) != digest]
+    if damaged:
+        raise ModelError(f"{folder / damaged[0]} is not what train saved (its hash differs); train again")
+    return Scorer.from_files(files, threads)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

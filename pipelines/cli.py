@@ -1,0 +1,194 @@
+"""The command line: reads the clock, the arguments and nothing else. Stages are imported when they run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from features.errors import LeadScoreError
+from pipelines.artifacts import Layout
+
+app = typer.Typer(
+    name="leadscore",
+    help="Which of my open leads will convert, how sure are we, why, and whom do I call first?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+log = logging.getLogger("leadscore")
+
+ParamsOption = Annotated[
+    Path | None, typer.Option("--params", help="YAML laid over params.yaml; states only what differs.")
+]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the files named in `source`.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder of a `leadscore run`; default: the project's own folders.")
+]
+
+
+@app.command()
+def run(
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything that is written.")],
+    params: ParamsOption = None,
+    data: DataOption = None,
+    track: Annotated[bool, typer.Option("--track", help="Also log the run and register the model in MLflow.")] = False,
+) -> None:
+    """Run every stage: files in, scored, tiered and explained leads out. Without --data, simulated leads.
+
+    IN: the files that `source` names, in --data. OUT, in --out: metrics.json, scores.parquet, scores.csv, report.html,
+    catalogue.csv, and the folders data/ and artifacts/ for what the stages hand on.
+    """
+    from pipelines.run import stages
+
+    loaded, layout = _load(params, out)
+    if data is None:
+        simulate(params, out)
+    for stage in stages(loaded, data or layout.raw, layout).values():
+        stage()
+    if track:
+        track_run(params, out)
+    where(out)
+
+
+@app.command()
+def simulate(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Write an imagined B2B funnel whose truth is known. IN: params `simulate`. OUT: data/raw/*, data/oracle/*."""
+    from pipelines.simulate import chunks, write
+
+    loaded, layout = _load(params, out)
+    grid = loaded.snapshots
+    parts = chunks(
+        loaded.simulate, loaded.project.seed, grid.horizon_days, grid.every_days, grid.anchor, grid.min_age_days,
+        grid.max_age_days,
+    )  # fmt: skip
+    write(parts, layout.raw, layout.oracle.path)
+
+
+@app.command()
+def ingest(params: ParamsOption = None, data: DataOption = None, out: OutOption = None) -> None:
+    """Map the user's files to the contract. IN: the files of `source`. OUT: data/contract/*, bad rows in quarantine."""
+    from pipelines.ingest import ingest as stage
+
+    loaded, layout = _load(params, out)
+    stage(loaded.source, loaded.ingest, loaded.project, data or layout.raw, layout)
+
+
+@app.command()
+def build_features(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Compute labelled snapshots and their features. IN: data/contract/*. OUT: artifacts/features/*, catalogue.csv."""
+    from pipelines.build_features import build_features as stage
+
+    stage(*_load(params, out))
+
+
+@app.command()
+def train(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Train the model and its rivals. IN: artifacts/features/*. OUT: artifacts/model, random_split, rivals.json."""
+    from pipelines.train import train as stage
+
+    stage(*_load(params, out))
+
+
+@app.command()
+def evaluate(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Judge on the untouched later period. IN: features, models. OUT: metrics.json, plots, artifacts/predictions."""
+    from pipelines.evaluate import evaluate_model
+
+    evaluate_model(*_load(params, out))
+
+
+@app.command()
+def explain(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Say what moves the scores, in points. IN: features, model. OUT: artifacts/explanation.json, importance plot."""
+    from pipelines.explain import explain as stage
+
+    stage(*_load(params, out))
+
+
+@app.command()
+def score(
+    params: ParamsOption = None,
+    out: OutOption = None,
+    as_of: Annotated[str | None, typer.Option(help="Day to stand at, such as 2026-11-01; default: `score.as_of`.")] = None,
+) -> None:
+    """Score every open lead. IN: data/contract/*, artifacts/model. OUT: scores.parquet, scores.csv."""
+    from pipelines.params import with_as_of
+    from pipelines.score import score_leads
+
+    loaded, layout = _load(params, out)
+    score_leads(with_as_of(loaded, as_of) if as_of else loaded, layout)
+
+
+@app.command()
+def report(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Write the page people read. IN: metrics, explanation, scores, profile, catalogue. OUT: report.html."""
+    from pipelines.report import write_report
+
+    write_report(*_load(params, out))
+
+
+@app.command(name="track")
+def track_run(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Log the run and register its model in MLflow. IN: everything above. OUT: the tracking store of `track`."""
+    from pipelines.track import track as stage
+
+    loaded, layout = _load(params, out)
+    stage(loaded, layout, params)
+
+
+@app.command()
+def where(out: OutOption = None) -> None:
+    """Say where the results are, and the verdict in three lines."""
+    layout = _layout(out)
+    files = [layout.report, layout.scores, layout.scores_csv, layout.metrics, layout.catalogue]
+    console = Console(soft_wrap=True)
+    for file in files:
+        console.print(f"{file.grain:>10}  {file.path}", highlight=False)
+    for line in json.loads(layout.metrics.path.read_text(encoding="utf-8"))["verdict"]["lines"]:
+        console.print(line, highlight=False)
+
+
+@app.command()
+def inspect(
+    leads: Annotated[Path, typer.Argument(help="CSV of leads.")],
+    events: Annotated[Path | None, typer.Option(help="CSV of events.")] = None,
+    outcomes: Annotated[Path | None, typer.Option(help="CSV of outcomes.")] = None,
+) -> None:
+    """Look at files, propose a `source` mapping for params.yaml, and warn of what looks leaky. Writes nothing."""
+    from pipelines.inspection import inspect as look
+
+    found = look(leads, events, outcomes)
+    typer.echo(found.mapping)
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def main() -> None:
+    """Run the command; a fault that the user can mend is one line and its own exit code, never a traceback."""
+    watched = sys.stderr.isatty()
+    handler = RichHandler(Console(stderr=True), show_path=False) if watched else logging.StreamHandler()
+    style = "%(message)s" if watched else "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.WARNING, format=style, handlers=[handler])
+    log.setLevel(logging.INFO)
+    try:
+        app()
+    except LeadScoreError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _load(params: Path | None, out: Path | None):  # type: ignore[no-untyped-def]  # Params is imported when needed
+    from pipelines.params import load
+
+    return load(params), _layout(out)
+
+
+def _layout(out: Path | None) -> Layout:
+    return Layout.workspace(Path()) if out is None else Layout.folder(out)

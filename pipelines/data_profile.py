@@ -1,0 +1,155 @@
+"""What ingest found: how many rows came, went and stayed, what each column holds, and which days the data speaks of."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.contract import TABLES, identifier
+from features.spec import AttributeSpec
+
+TOP_LEVELS = 20
+LEVEL_ROWS = 5  # a value that fewer rows carry is not shown: it may name a person
+LISTED = {("events", "event_type"), ("events", "direction"), ("events", "channel"), ("stages", "stage")}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the rows of one contract table: read = kept + quarantined + copies + repeats.
+
+    Attributes
+    ----------
+    filtered
+        Rows that `where` left out; not among those read.
+    copies
+        Rows that say what another row says, and were dropped.
+    repeats
+        Later conversions of a lead that had converted before.
+    """
+
+    read: int
+    filtered: int
+    kept: int
+    quarantined: Mapping[str, int]
+    copies: int
+    repeats: int
+
+    def line(self) -> str:
+        """One line for the log."""
+        bad = ", ".join(f"{reason}: {count:,}" for reason, count in self.quarantined.items())
+        parts = [
+            f"{self.read:,} rows read, {self.kept:,} kept",
+            f"{self.filtered:,} left out by where" if self.filtered else "",
+            f"{sum(self.quarantined.values()):,} quarantined ({bad})" if self.quarantined else "",
+            f"{self.copies:,} copies dropped" if self.copies else "",
+            f"{self.repeats:,} repeats of an earlier conversion" if self.repeats else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+
+def profile(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    attributes: Mapping[str, AttributeSpec],
+    tallies: Mapping[str, Tally],
+) -> dict[str, Any]:
+    """Describe the contract tables in a folder without showing any single person.
+
+    Parameters
+    ----------
+    connection
+        A DuckDB to ask the questions with.
+    folder
+        Holds one Parquet file for each contract table.
+    attributes
+        Which columns are categories, whose frequent values are listed.
+    tallies
+        What became of the rows of each table.
+
+    Returns
+    -------
+    dict
+        `tables` by name, `data_from` and `data_until` (ISO, or None without times), and `fingerprint`, which two
+        ingests of the same data share.
+    """
+    tables = {name: _table(connection, folder, name, attributes, tallies[name]) for name in TABLES}
+    times = [
+        described[end]
+        for table in tables.values()
+        for column, described in table["columns"].items()
+        for end in ("min", "max")
+        if described["type"].startswith("timestamp") and column != "valid_from" and described[end] is not None
+    ]
+    return {
+        "tables": tables,
+        "data_from": min(times, default=None),
+        "data_until": max(times, default=None),
+        "fingerprint": _fingerprint(folder),
+    }
+
+
+def _table(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    name: str,
+    attributes: Mapping[str, AttributeSpec],
+    tally: Tally,
+) -> dict[str, Any]:
+    file = folder / f"{name}.parquet"
+    connection.read_parquet(str(file)).create_view("profiled#", replace=True)
+    columns = {}
+    for column in pq.read_schema(file):
+        spec = attributes.get(column.name)
+        listed = (name, column.name) in LISTED or (spec is not None and spec.kind == "category")
+        columns[column.name] = _column(connection, column, tally.kept, listed)
+    counts = {"read": tally.read, "filtered": tally.filtered, "kept": tally.kept, "copies": tally.copies}
+    return counts | {"repeats": tally.repeats, "quarantined": dict(tally.quarantined), "columns": columns}
+
+
+def _column(connection: duckdb.DuckDBPyConnection, column: pa.Field, rows: int, listed: bool) -> dict[str, Any]:
+    name = identifier(column.name)
+    distinct_values = f'SELECT DISTINCT {name} FROM "profiled#" WHERE {name} IS NOT NULL'
+    asked = f"SELECT count({name}), (SELECT count(*) FROM ({distinct_values}))"
+    ranged = pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_timestamp(column.type)
+    ends = f", min({name}), max({name})" if ranged else ""
+    filled, distinct, *limits = connection.execute(f'{asked}{ends} FROM "profiled#"').fetchall()[0]
+    described = {
+        "type": str(column.type),
+        "missing": rows - filled,
+        "missing_share": round((rows - filled) / rows, 6) if rows else 0.0,
+        "distinct": distinct,
+    }
+    if ranged:
+        described |= dict(zip(("min", "max"), map(_plain, limits), strict=True))
+    return described | ({"levels": _levels(connection, name)} if listed else {})
+
+
+def _plain(value: object) -> object:
+    """A value for JSON; the least of a Parquet column may be -0.0 where the column holds 0.0."""
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    return value + 0.0 if isinstance(value, float) else value
+
+
+def _levels(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, int]:
+    rows = connection.execute(f"""
+        SELECT {name}, count(*) FROM "profiled#" WHERE {name} IS NOT NULL GROUP BY ALL
+        HAVING count(*) >= {LEVEL_ROWS} ORDER BY 2 DESC, 1 LIMIT {TOP_LEVELS}""")
+    return {str(level): int(count) for level, count in rows.fetchall()}
+
+
+def _fingerprint(folder: Path) -> str:
+    """SHA-256 over the contract tables' bytes, in the order of `TABLES`."""
+    digest = hashlib.sha256()
+    for name in TABLES:
+        with (folder / f"{name}.parquet").open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

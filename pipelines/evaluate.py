@@ -1,0 +1,132 @@
+"""Stage evaluate: the one look at the untouched later period, model and baselines on the same rows."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from models.linear import Linear
+from models.metrics import EvaluateParams, Figures, Ranked, calibration_curve, evaluate, gain_curve
+from models.scorer import Scorer
+from models.split import split_at_random
+from models.verdict import verdict
+from pipelines.artifacts import Layout
+from pipelines.bundle import load_bundle
+from pipelines.params import Params
+from pipelines.sinks import write_csv, write_json, write_parquet
+from pipelines.train import read_matrix
+
+log = logging.getLogger("leadscore")
+REST = "other"
+
+
+def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
+    """Write metrics.json, predictions.parquet and the gain, lift and calibration plots.
+
+    Returns
+    -------
+    dict
+        The tree of metrics.json.
+    """
+    matrix, _ = read_matrix(layout)
+    scorer = load_bundle(layout.bundle, params.project.threads)
+    rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
+    probabilities = {"model": scorer.probability(rows)} | _baselines(rows, scorer, layout)
+    ranked = {name: _rank(rows, probability, params) for name, probability in probabilities.items()}
+    figures = {name: _evaluate(name, ranking, params) for name, ranking in ranked.items()}
+    counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
+    tree = {
+        "model_id": scorer.model_id,
+        "fingerprint": scorer.card.fingerprint,
+        "horizon_days": params.snapshots.horizon_days if params.source.order == "dates" else None,
+        "capacity": params.capacity.per_period,
+        "confidence": params.evaluate.confidence,
+        "period": {"first": counts["parts"]["test"]["first"], "last": counts["parts"]["test"]["last"]},
+        "snapshots": counts,
+        "test": figures.pop("model"),
+        "baselines": figures,
+        "random_split": _random_split(matrix, params, layout),
+        "segments": _segments(rows, probabilities["model"], scorer, params),
+    }
+    tree |= {"verdict": verdict(tree)}
+    write_json(_finite(tree), layout.metrics.path)
+    write_parquet(rows[["lead_id", "snapshot_at", "label"]].assign(**probabilities), layout.predictions.path)
+    _write_plots(ranked, params, layout)
+    for line in tree["verdict"]["lines"]:
+        log.info("evaluate: %s", line)
+    return tree
+
+
+def _baselines(rows: pd.DataFrame, scorer: Scorer, layout: Layout) -> dict[str, np.ndarray]:
+    rivals = json.loads(layout.rivals.path.read_text(encoding="utf-8"))
+    logistic = Linear.from_json(rivals["logistic"])
+    return {
+        "prior": np.full(len(rows), expit(rivals["prior"]["log_odds"])),
+        "logistic": expit(logistic.log_odds(scorer.values(rows))),
+    }
+
+
+def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Ranked:
+    return Ranked.of(rows, probability, params.capacity.per_period, params.evaluate.calibration_bins)
+
+
+def _evaluate(name: str, ranked: Ranked, params: Params) -> Figures:
+    log.info("evaluate: %s, %d bootstrap resamples of %s leads", name, params.evaluate.resamples, f"{ranked.n_leads:,}")
+    return evaluate(ranked, params.evaluate, params.project.seed)
+
+
+def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout) -> Figures:
+    twin = load_bundle(layout.random_split, params.project.threads)
+    part = split_at_random(matrix, params.project.seed, params.split)
+    rows = matrix[part == "test"].reset_index(drop=True)
+    return _evaluate("random split", _rank(rows, twin.probability(rows), params), params)
+
+
+def _segments(
+    rows: pd.DataFrame, probability: np.ndarray, scorer: Scorer, params: Params
+) -> dict[str, dict[str, Figures]]:
+    """Compute the figures by level of each segment attribute; small levels are held together as "other"."""
+    levels = {entry.name: entry.levels for entry in scorer.catalogue if entry.levels is not None}
+    return {
+        name: {
+            level: evaluate(
+                _rank(rows[inside].reset_index(drop=True), probability[inside], params),
+                params.evaluate,
+                params.project.seed,
+            )
+            for level, inside in _members(rows[name], levels[name] or [], params.evaluate).items()
+        }
+        for name in params.evaluate.segments
+        if name in levels
+    }
+
+
+def _members(codes: pd.Series[float], levels: list[str], params: EvaluateParams) -> dict[str, np.ndarray]:
+    label = codes.map({float(code): level for code, level in enumerate(levels)}).astype(object).fillna("not known")
+    counts = label.value_counts()
+    label = label.where(label.map(counts) >= params.min_segment_rows, REST)
+    return {str(level): (label == level).to_numpy() for level in sorted(label.unique())}
+
+
+def _write_plots(ranked: dict[str, Ranked], params: Params, layout: Layout) -> None:
+    curves = [gain_curve(ranking).assign(who=name) for name, ranking in ranked.items()]
+    curve = pd.concat(curves, ignore_index=True)
+    write_csv(curve[["who", "share_called", "gain"]], layout.plots / "gain.csv")
+    write_csv(curve.dropna()[["who", "share_called", "lift"]], layout.plots / "lift.csv")
+    calibration = calibration_curve(ranked["model"], params.evaluate, params.project.seed)
+    write_csv(calibration, layout.plots / "calibration.csv")
+
+
+def _finite(tree: Any) -> Any:
+    """Say null where a figure does not exist: JSON has no word for NaN."""
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_finite(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree

@@ -1,0 +1,72 @@
+"""Stage explain: what moves the scores of the later period, in points."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.errors import ModelError
+from models.explanation import by_group, dependence, importance
+from models.scorer import Scorer
+from models.split import draw
+from pipelines.artifacts import Layout
+from pipelines.bundle import load_bundle
+from pipelines.params import Params
+from pipelines.sinks import write_csv, write_json
+from pipelines.train import read_matrix
+
+log = logging.getLogger("leadscore")
+TOLERANCE = 1e-6
+
+
+def explain(params: Params, layout: Layout) -> dict[str, Any]:
+    """Write explanation.json and the importance plot.
+
+    Raises
+    ------
+    ModelError
+        Where contributions do not add up to the log-odds, which would make every reason untrue.
+    """
+    matrix, _ = read_matrix(layout)
+    scorer = load_bundle(layout.bundle, params.project.threads)
+    rows = _sample(matrix[matrix["part"] == "test"], params)
+    base, points = scorer.contributions(rows)
+    gap = _check_additive(scorer, rows, base, points)
+    values = scorer.values(rows).astype("float64")
+    ranked = importance(points, values, scorer.catalogue)
+    place = {entry.name: column for column, entry in enumerate(scorer.catalogue)}
+    label = rows["label"].to_numpy("float64")
+    tree = {
+        "n": len(rows),
+        "base_points": base,
+        "largest_gap": gap,
+        "features": ranked.to_dict("records"),
+        "themes": by_group(points, scorer.catalogue, "theme_label").to_dict("records"),
+        "groups": by_group(points, scorer.catalogue, "group").to_dict("records"),
+        "dependence": {
+            name: dependence(points[:, place[name]], values[:, place[name]], label, scorer.catalogue[place[name]])
+            for name in ranked["name"].head(params.explain.top_features)
+        },
+    }
+    write_json(tree, layout.explanation.path)
+    write_csv(ranked[["label", "group", "mean_points", "direction"]], layout.plots / "importance.csv")
+    log.info("explain: %s leads first in %s rows", ranked["label"].iloc[0], f"{len(rows):,}")
+    return tree
+
+
+def _sample(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
+    key = rows["lead_id"] + "@" + rows["snapshot_at"].astype("str")
+    order = draw(key, params.project.seed, "explain").sort_values(kind="stable").index
+    return rows.loc[order[: params.explain.sample_rows]].reset_index(drop=True)
+
+
+def _check_additive(scorer: Scorer, rows: pd.DataFrame, base: float, points: np.ndarray) -> float:
+    """Return the largest gap in log-odds between the sum of contributions and the model."""
+    expected = scorer.card.points.points(scorer.log_odds(rows))
+    gap = float(np.abs(base + points.sum(axis=1) - expected).max() / scorer.card.points.factor)
+    if gap > TOLERANCE:
+        raise ModelError(f"contributions miss the log-odds by {gap:.2g}, more than {TOLERANCE}; train again")
+    return gap

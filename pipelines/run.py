@@ -1,0 +1,31 @@
+"""All stages in order, in one process and without DVC: what `leadscore run` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.artifacts import Layout
+from pipelines.build_features import build_features
+from pipelines.evaluate import evaluate_model
+from pipelines.explain import explain
+from pipelines.ingest import ingest
+from pipelines.params import Params
+from pipelines.report import write_report
+from pipelines.score import score_leads
+from pipelines.train import train
+
+Stage = Callable[[], object]
+
+
+def stages(params: Params, data: Path, layout: Layout) -> dict[str, Stage]:
+    """Name every stage after the data is there, in the order they run."""
+    return {
+        "ingest": lambda: ingest(params.source, params.ingest, params.project, data, layout),
+        "build_features": lambda: build_features(params, layout),
+        "train": lambda: train(params, layout),
+        "evaluate": lambda: evaluate_model(params, layout),
+        "explain": lambda: explain(params, layout),
+        "score": lambda: score_leads(params, layout),
+        "report": lambda: write_report(params, layout),
+    }

@@ -1,0 +1,110 @@
+"""Stage score: every open lead at one date, ranked, tiered and with reasons."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pandas as pd
+
+from features.errors import DataError
+from features.fit import attributes_as_of, count_unseen
+from features.snapshots import at_risk, one_per_lead
+from models.scorer import Scorer
+from pipelines.artifacts import Layout
+from pipelines.bundle import load_bundle
+from pipelines.params import Params
+from pipelines.sinks import write_csv, write_json, write_parquet
+from pipelines.store import Contract
+from pipelines.train import read_matrix
+
+log = logging.getLogger("leadscore")
+COLUMNS = ["lead_id", "as_of", "probability", "score", "fit", "engagement", "tier", "stage", "reasons_text", "reasons",
+           "points", "base_points", "raw_score", "model_id", "data_fingerprint"]  # fmt: skip
+
+
+def score_leads(params: Params, layout: Layout) -> pd.DataFrame:
+    """Write scores.parquet, scores.csv and score_summary.json.
+
+    Returns
+    -------
+    DataFrame
+        One row an open lead, best first.
+    """
+    contract = Contract.open(layout, params.project)
+    scorer = load_bundle(layout.bundle, params.project.threads)
+    snapshots, who = open_leads(contract, scorer, params, layout)
+    as_of = snapshots["snapshot_at"].max()
+    matrix = pd.concat(contract.matrix(snapshots, scorer.card.matrix), ignore_index=True)
+    scored = scorer.score(matrix, params.score.reasons)
+    stages = {tier.name: tier.stage for tier in scorer.card.tiers.ladder}
+    scored = scored.assign(
+        as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
+        stage=scored["tier"].map(stages),
+        model_id=scorer.model_id,
+        data_fingerprint=contract.profile["fingerprint"],
+    )[COLUMNS]
+    summary = _summary(scored, contract, snapshots, scorer, who)
+    write_parquet(scored, layout.scores.path)
+    write_csv(scored.drop(columns="reasons"), layout.scores_csv.path)
+    write_json(summary, layout.score_summary.path)
+    tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
+    log.info("score: %s %s (%s)", f"{len(scored):,}", who, tiers)
+    for name, n in summary["unseen"].items():
+        log.warning("score: %s: %s leads have a value that training did not know; it counts as other", name, f"{n:,}")
+    return scored
+
+
+def open_leads(contract: Contract, scorer: Scorer, params: Params, layout: Layout) -> tuple[pd.DataFrame, str]:
+    """Return the leads to score (lead_id, snapshot_at) and what they are.
+
+    With dates: those open at `score.as_of`. Without: those whose outcome is not known; where all are known, the
+    held-out leads stand in, so that the list can still be looked at.
+    """
+    if scorer.card.snapshots is None:
+        known = contract.outcomes.loc[contract.outcomes["converted"].notna(), "lead_id"]
+        unknown = contract.leads[~contract.leads["lead_id"].isin(known)]
+        if len(unknown):
+            return one_per_lead(unknown), "leads without an outcome"
+        matrix, _ = read_matrix(layout)
+        held_out = matrix.loc[matrix["part"] == "test", "lead_id"]
+        rows = contract.leads[contract.leads["lead_id"].isin(held_out)]
+        return one_per_lead(rows), "held-out leads, as none is without an outcome"
+    as_of = _as_of(params, contract)
+    rows = at_risk(contract.leads, contract.outcomes, pd.DatetimeIndex([as_of]).as_unit("us"), scorer.card.snapshots)
+    if rows.empty:
+        raise DataError(
+            "leads",
+            "created_at",
+            found=f"no lead open on {as_of:%Y-%m-%d}",
+            expected=f"leads at most {scorer.card.snapshots.max_age_days} days old that have not closed",
+            fix="Choose another score.as_of or a larger snapshots.max_age_days.",
+        )
+    return rows, f"leads open on {as_of:%Y-%m-%d}"
+
+
+def _as_of(params: Params, contract: Contract) -> pd.Timestamp:
+    if params.score.as_of == "latest":
+        return contract.data_until.floor("D") + pd.Timedelta(days=1)
+    return pd.Timestamp(params.score.as_of).as_unit("us")
+
+
+def _summary(
+    scored: pd.DataFrame, contract: Contract, snapshots: pd.DataFrame, scorer: Scorer, who: str
+) -> dict[str, Any]:
+    attributes = scorer.card.matrix.attributes
+    frame = attributes_as_of(snapshots, contract.leads, contract.history, attributes)
+    ladder = [tier.name for tier in scorer.card.tiers.ladder]
+    by_tier = scored.groupby("tier")["probability"]
+    as_of = scored["as_of"].iloc[0]
+    return {
+        "who": who,
+        "as_of": None if pd.isna(as_of) else as_of.date().isoformat(),
+        "n": len(scored),
+        "tiers": {name: int((scored["tier"] == name).sum()) for name in ladder},
+        "expected_conversions": {name: float(by_tier.get_group(name).sum()) for name in by_tier.groups},
+        "lowest_score": {name: int(scored.loc[scored["tier"] == name, "score"].min()) for name in by_tier.groups},
+        "unseen": count_unseen(frame, attributes, scorer.card.matrix.vocabulary),
+        "model_id": scorer.model_id,
+        "data_fingerprint": contract.profile["fingerprint"],
+    }

@@ -1,0 +1,176 @@
+"""Every file the stages write goes through here: staged beside its place, then swapped in whole."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROW_GROUP = 131_072  # fixed, so that the bytes do not depend on how the rows arrived
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def write_parquet(rows: pd.DataFrame | pa.Table | pa.RecordBatchReader, path: Path) -> int:
+    """Write rows to one Parquet file in row groups of a fixed size; a reader is streamed, never held whole.
+
+    Parameters
+    ----------
+    rows
+        A frame (its index is not written), an Arrow table, or a stream of record batches.
+    path
+        The file to replace; its folder is made.
+
+    Returns
+    -------
+    int
+        How many rows were written.
+    """
+    if isinstance(rows, pd.DataFrame):
+        rows = pa.Table.from_pandas(rows, preserve_index=False)
+    reader = rows.to_reader() if isinstance(rows, pa.Table) else rows
+    written = 0
+    with staged_file(path) as staged, pq.ParquetWriter(staged, reader.schema, compression="zstd") as writer:
+        for group in row_groups(reader):
+            writer.write_table(group, row_group_size=ROW_GROUP)
+            written += group.num_rows
+    return written
+
+
+def row_groups(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """Cut a stream into tables of `ROW_GROUP` rows, the last one shorter; no rows give no table."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in reader:
+        while count + batch.num_rows >= ROW_GROUP:
+            take = ROW_GROUP - count
+            yield pa.Table.from_batches([*held, batch.slice(0, take)])
+            held, count, batch = [], 0, batch.slice(take)
+        held, count = [*held, batch], count + batch.num_rows
+    if count:
+        yield pa.Table.from_batches(held)
+
+
+def write_json(tree: Any, path: Path) -> None:
+    """Write JSON with sorted keys, two spaces of indent and a newline at the end.
+
+    Raises
+    ------
+    ValueError
+        On a number that is not finite: JSON has no word for it.
+    """
+    text = json.dumps(tree, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False, default=_plain)
+    with staged_file(path) as staged:
+        staged.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} does not go into JSON")
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a CSV that a spreadsheet opens without running anything in it: UTF-8, no index, lines end in a line feed.
+
+    A text or a column name that begins with a formula sign gets a leading apostrophe, unless it is a plain number.
+    """
+    safe = frame.apply(_neutral_column).rename(columns=neutral)
+    with staged_file(path) as staged:
+        safe.to_csv(staged, index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+
+
+def _neutral_column(column: pd.Series[Any]) -> pd.Series[Any]:
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+        return column
+    return column.astype(object).map(neutral, na_action="ignore")
+
+
+def neutral(value: object) -> object:
+    """The same value, or its text behind an apostrophe where a spreadsheet would take it for a formula."""
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS) and not PLAIN_NUMBER.fullmatch(value):
+        return "'" + value
+    return value
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[Path]:
+    """A temporary sibling of `path` that takes its place on success and is removed on failure."""
+    with _staged(path, os.replace) as staged:
+        yield staged
+
+
+@contextmanager
+def staged_folder(path: Path) -> Iterator[Path]:
+    """A temporary sibling folder that takes the place of the folder `path` on success and is removed on failure."""
+    with _staged(path, _swap_folder) as staged:
+        staged.mkdir()
+        yield staged
+
+
+@contextmanager
+def _staged(path: Path, swap: Callable[[Path, Path], None]) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    staged = path.parent / f".{path.name}.{os.getpid()}.staged"
+    try:
+        yield staged
+        swap(staged, path)
+    finally:
+        _remove(staged)
+
+
+def _swap_folder(staged: Path, path: Path) -> None:
+    """Folders cannot be replaced in one step: the old one steps aside, and `_sweep` puts it back after a kill."""
+    aside = _aside(path)
+    if path.exists():
+        path.rename(aside)
+    staged.rename(path)
+    _remove(aside)
+
+
+def _aside(path: Path) -> Path:
+    return path.parent / f".{path.name}.aside"
+
+
+def _sweep(path: Path) -> None:
+    """Mend what a killed run left: an old folder that stepped aside, and staged files whose process is gone."""
+    aside = _aside(path)
+    if aside.exists() and not path.exists():
+        aside.rename(path)
+    _remove(aside)
+    for left in path.parent.glob(f".{path.name}.*.staged"):
+        owner = left.name.split(".")[-2]
+        if owner == str(os.getpid()) or not _is_running(owner):
+            _remove(left)
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""The contract tables as the later stages read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+
+from features.errors import DataError
+from features.matrix import MatrixSpec, feature_matrix
+from pipelines.artifacts import Layout
+from pipelines.params import Project
+
+SHARD_LEADS = 50_000  # leads whose features are computed at once; bounds memory, never changes a result
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Leads, outcomes and attribute history in memory; events on disk, behind DuckDB."""
+
+    leads: pd.DataFrame
+    outcomes: pd.DataFrame
+    history: pd.DataFrame
+    events: ir.Table
+    profile: dict[str, Any]
+
+    @classmethod
+    def open(cls, layout: Layout, project: Project) -> Contract:
+        """Read what `ingest` wrote; raises DataError where it has not run."""
+        profile = read_profile(layout)
+        return cls(
+            leads=pd.read_parquet(layout.leads.path),
+            outcomes=pd.read_parquet(layout.outcomes.path),
+            history=pd.read_parquet(layout.attribute_history.path),
+            events=connect(project).read_parquet(layout.events.path),
+            profile=profile,
+        )
+
+    @property
+    def data_until(self) -> pd.Timestamp:
+        """The last moment the data speaks of."""
+        return pd.Timestamp(self.profile["data_until"]).as_unit("us")
+
+    def matrix(self, snapshots: pd.DataFrame, spec: MatrixSpec) -> Iterator[pd.DataFrame]:
+        """Yield the snapshots with their features, a shard of leads at a time, by lead_id."""
+        ordered = np.sort(snapshots["lead_id"].unique())
+        for start in range(0, len(ordered), SHARD_LEADS):
+            first, last = ordered[start], ordered[min(start + SHARD_LEADS, len(ordered)) - 1]
+            rows = snapshots[snapshots["lead_id"].between(first, last)].reset_index(drop=True)
+            leads = self.leads[self.leads["lead_id"].isin(rows["lead_id"])]
+            history = self.history[self.history["lead_id"].isin(rows["lead_id"])]
+            events = self.events.filter(self.events.lead_id.between(str(first), str(last)))
+            yield pd.concat([rows, feature_matrix(rows, leads, history, events, spec)], axis=1)
+
+
+def read_profile(layout: Layout) -> dict[str, Any]:
+    """Read what `ingest` learned of the data: counts, ranges, the last moment and the fingerprint."""
+    if not layout.profile.path.is_file():
+        raise DataError("contract", "", found="no tables", expected="what ingest writes", fix="Run ingest first.")
+    profile: dict[str, Any] = json.loads(layout.profile.path.read_text(encoding="utf-8"))
+    return profile
+
+
+def connect(project: Project) -> ibis.BaseBackend:
+    """Open an in-process DuckDB that uses the given cores and memory and never reaches for the network."""
+    backend = ibis.duckdb.connect(threads=project.threads, memory_limit=f"{project.memory_gb}GB")
+    for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
+        backend.raw_sql(f"SET {setting} = false")
+    backend.raw_sql("SET TimeZone = 'UTC'")
+    return backend

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pandera.errors
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.contract import TABLES, CellKind, Field, before, cell_name, faults, has_time_of_day, schema, typed
+
+TIME, NUMBER = Field("t", "time"), Field("n", "number")
+
+
+def typed_cells(
+    field: Field, cells: list[Any], kind: CellKind = "text", time_format: str = "iso", zone: str = "UTC"
+) -> list[Any]:
+    with duckdb.connect() as connection:
+        connection.execute(f"SET TimeZone = '{zone}'")
+        sql = typed(field, kind, time_format)
+        values: dict[str, Any] = {"cells": cells, "yes": ["1", "yes"], "no": ["0", "no"], "time_format": time_format}
+        used = {name: value for name, value in values.items() if name == "cells" or f"${name}" in sql}
+        rows = connection.execute(f"SELECT {sql} FROM (SELECT unnest($cells) AS {cell_name(field)})", used).fetchall()
+    return [value for (value,) in rows]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-07-01", dt.datetime(2024, 7, 1)),
+        ("2024-07-01T12:30", dt.datetime(2024, 7, 1, 12, 30)),
+        ("2024-07-01 12:30:15.25", dt.datetime(2024, 7, 1, 12, 30, 15, 250000)),
+        ("2024-07-01T12:00:00+02:00", dt.datetime(2024, 7, 1, 10)),
+        ("2024-07-01T12:00:00Z", dt.datetime(2024, 7, 1, 12)),
+        ("2024-07-01 12:00:00 UTC", dt.datetime(2024, 7, 1, 12)),
+        ("2024-02-30", None),
+        ("2024-07-01 24:00:00", None),
+        ("01/07/2024", None),
+        ("2024-7-1", None),
+        ("July 1", None),
+        ("0022-07-01", None),
+        ("9999-12-31", None),
+    ],
+)
+def test_iso_times(text: str, expected: dt.datetime | None) -> None:
+    assert typed_cells(TIME, [text]) == [expected]
+
+
+def test_a_day_stays_and_a_moment_moves_to_utc() -> None:
+    assert typed_cells(TIME, ["2024-07-01", "2024-07-01 00:00:00", "2024-07-01T00:00:00Z"], zone="Europe/Berlin") == [
+        dt.datetime(2024, 7, 1),
+        dt.datetime(2024, 6, 30, 22),
+        dt.datetime(2024, 7, 1),
+    ]
+    assert typed_cells(TIME, [dt.date(2024, 7, 1)], "day", zone="Europe/Berlin") == [dt.datetime(2024, 7, 1)]
+    assert typed_cells(TIME, [dt.datetime(2024, 7, 1, 12)], "moment", zone="Europe/Berlin") == [
+        dt.datetime(2024, 7, 1, 10)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time_format", "text", "expected"),
+    [
+        ("%d/%m/%Y", "31/12/2024", dt.datetime(2024, 12, 31)),
+        ("%d/%m/%Y", "12/31/2024", None),
+        ("%d.%m.%Y %H:%M", "31.12.2024 23:30", dt.datetime(2024, 12, 31, 22, 30)),
+        ("%Y-%m-%d %H:%M:%S %z", "2024-12-31 23:30:00 -0500", dt.datetime(2025, 1, 1, 4, 30)),
+    ],
+)
+def test_patterns(time_format: str, text: str, expected: dt.datetime | None) -> None:
+    assert typed_cells(TIME, [text], time_format=time_format, zone="Europe/Berlin") == [expected]
+
+
+def test_patterns_say_whether_they_read_hours() -> None:
+    assert [has_time_of_day(pattern) for pattern in ("%d/%m/%y", "%d/%m/%y %H:%M", "%-I %p", "%c")] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+@given(st.datetimes(dt.datetime(1971, 1, 1), dt.datetime(2100, 1, 1), timezones=st.timezones()))
+def test_any_moment_with_its_offset_is_read_in_utc(moment: dt.datetime) -> None:
+    offset = moment.utcoffset()
+    assert offset is not None
+    if offset.seconds % 60:
+        return  # ISO 8601 has no seconds in an offset
+    assert typed_cells(TIME, [moment.isoformat()]) == [moment.astimezone(dt.UTC).replace(tzinfo=None)]
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_any_finite_number_is_read_as_it_was_written(number: float) -> None:
+    assert typed_cells(NUMBER, [repr(number)]) == [number]
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "-Infinity", "1e999", "1,234", "12 EUR", "0x1F", "1_000", "one", "."])
+def test_not_a_number(text: str) -> None:
+    assert typed_cells(NUMBER, [text]) == [None]
+
+
+def test_minus_zero_has_the_bytes_of_zero() -> None:
+    assert math.copysign(1, typed_cells(NUMBER, ["-0"])[0]) == 1
+
+
+def test_a_whole_number_has_no_decimal_point_as_text() -> None:
+    text = Field("x", "text")
+    assert typed_cells(text, [7], "whole") == ["7"]
+    assert typed_cells(text, [7.0, 7.5, math.nan], "real") == ["7", "7.5", None]
+
+
+def test_labels_are_read_whatever_their_case_and_type() -> None:
+    flag = Field("converted", "flag")
+    assert typed_cells(flag, ["Yes", "NO ", "maybe", None]) == [True, False, None, None]
+    assert typed_cells(flag, [1.0, 0.0, 2.0], "real") == [True, False, None]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("2024-07-01 10:00", "2024-07-01 11:00", True),
+        ("2024-07-01 11:00", "2024-07-01 10:00", False),
+        ("2024-07-01 00:00", "2024-07-01 11:00", False),  # a day, and a moment on it
+        ("2024-07-01 00:00", "2024-06-30 23:00", False),  # 1 July in Berlin
+        ("2024-06-30 00:00", "2024-06-30 23:00", True),
+        ("2024-06-30 00:00", "2024-07-01 00:00", True),
+    ],
+)
+def test_before_compares_days_where_one_side_is_a_day(first: str, second: str, expected: bool) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'Europe/Berlin'")
+        times = f"SELECT TIMESTAMP '{first}' AS a, TIMESTAMP '{second}' AS b"
+        assert connection.execute(f"SELECT {before('a', 'b')} FROM ({times})").fetchall() == [(expected,)]
+
+
+def test_faults_name_the_format() -> None:
+    reasons = [fault.reason for fault in faults("events", TABLES["events"], ["event_at"], "%d/%m/%Y", dated=True)]
+    assert reasons == ["event_at is empty", "event_at is not a time in the format %d/%m/%Y", "lead_id is not in leads"]
+
+
+def event(**changed: object) -> pd.DataFrame:
+    at = pd.Timestamp("2024-07-01").as_unit("us")
+    row = {
+        "lead_id": "a",
+        "event_at": at,
+        "known_at": at,
+        "event_type": "visit",
+        "direction": "inbound",
+        "channel": "online",
+        "value": 1.0,
+    }
+    return pd.DataFrame([row | changed])
+
+
+def test_the_guarantee_holds_for_a_good_row() -> None:
+    schema("events", TABLES["events"]).validate(event())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"lead_id": None},
+        {"event_at": pd.Timestamp("2024-07-02").as_unit("us")},  # after it was known
+        {"event_at": pd.Timestamp("2024-07-01").as_unit("ns")},
+        {"direction": "sideways"},
+        {"value": math.inf},
+        {"extra": 1},
+    ],
+)
+def test_the_guarantee_refuses(changed: dict[str, object]) -> None:
+    with pytest.raises((pandera.errors.SchemaError, pandera.errors.SchemaErrors)):
+        schema("events", TABLES["events"]).validate(event(**changed))
+
+
+def test_one_row_a_lead() -> None:
+    lead = pd.DataFrame({"lead_id": ["a", "a"], "position": [0, 1]})
+    with pytest.raises(pandera.errors.SchemaError, match="not unique"):
+        schema("leads", TABLES["leads"][:1]).validate(lead)
