@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from features.spec import AttributeSpec, FeatureParams
+from features.spec import AttributeSpec, FeatureParams, TitleLevel
 from features.vocabulary import OTHER, Vocabulary
 
 NOT_NAMED = "not named"
@@ -132,8 +132,12 @@ def _of_attribute(
         return [feature("value", "", label, None)]
     if spec.kind == "title":
         return [
-            feature("level", "__seniority", f"seniority in {label}", [*params.seniority, NOT_NAMED]),
-            feature("level", "__function", f"department in {label}", [*params.function, NOT_NAMED]),
+            feature(
+                "level", "__seniority", f"seniority in {label}", [*(rule.level for rule in params.seniority), NOT_NAMED]
+            ),
+            feature(
+                "level", "__function", f"department in {label}", [*(rule.level for rule in params.function), NOT_NAMED]
+            ),
         ]
     if spec.kind == "domain":
         return [feature("level", "__kind", f"kind of {label}", DOMAIN_KINDS)]
@@ -210,11 +214,11 @@ def _codes(values: pd.Series[str], levels: list[str]) -> np.ndarray:
     return values.map({value: code.get(str(value), rest) for value in values.dropna().unique()}).to_numpy("float64")
 
 
-def _first_match(title: str, words: Mapping[str, list[str]]) -> str:
+def _first_match(title: str, rules: Sequence[TitleLevel]) -> str:
     text = " ".join(re.findall(r"[^\W_]+", title.lower()))
-    for level, candidates in words.items():
-        if any(f" {word} " in f" {text} " for word in candidates):
-            return level
+    for rule in rules:
+        if any(f" {word} " in f" {text} " for word in rule.words):
+            return rule.level
     return NOT_NAMED
 
 

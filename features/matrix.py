@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from features.catalogue import Catalogue, catalogue
 from features.engagement import event_features, event_groups, pivot_groups
@@ -23,6 +23,12 @@ class MatrixSpec(BaseModel):
     event_labels: dict[str, str]
     params: FeatureParams
     vocabulary: Vocabulary
+
+    @field_validator("attributes")
+    @classmethod
+    def _by_name(cls, attributes: dict[str, AttributeSpec]) -> dict[str, AttributeSpec]:
+        """Order by name, so that neither the order in a file nor JSON's sorted keys move the columns."""
+        return dict(sorted(attributes.items()))
 
     @property
     def catalogue(self) -> Catalogue:

@@ -46,6 +46,13 @@ class SnapshotParams(Spec):
     max_rows: int = Field(ge=1)
 
 
+class TitleLevel(Spec):
+    """A level of job titles and the words that show it; the first level of a list whose word occurs wins."""
+
+    level: str = Field(min_length=1)
+    words: list[str] = Field(min_length=1)
+
+
 class FeatureParams(Spec):
     """Windows, decay and vocabularies of the feature matrix."""
 
@@ -56,8 +63,8 @@ class FeatureParams(Spec):
     min_event_count: int = Field(ge=1)
     max_levels: int = Field(ge=1)
     min_level_count: int = Field(ge=1)
-    seniority: dict[str, list[str]]
-    function: dict[str, list[str]]
+    seniority: list[TitleLevel]
+    function: list[TitleLevel]
     free_domains: list[str]
     academic_suffixes: list[str]
 
