@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
@@ -9,6 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from features.engagement import EventFeature, event_features
+from features.errors import ParamsError
 from features.fit import AttributeFeature, attribute_features
 from features.spec import AttributeSpec, FeatureParams
 from features.vocabulary import ANY, OTHER, Channel, Vocabulary
@@ -45,6 +47,7 @@ class Entry(BaseModel):
 
 
 Catalogue = list[Entry]
+BESIDE = {"lead_id", "snapshot_at", "known_at", "matured", "label", "part", "position"}  # columns next to the features
 
 
 def catalogue(
@@ -53,10 +56,27 @@ def catalogue(
     params: FeatureParams,
     vocabulary: Vocabulary,
 ) -> Catalogue:
-    """List the features that these declarations and this vocabulary give, in the order of the matrix's columns."""
+    """List the features that these declarations and this vocabulary give, in the order of the matrix's columns.
+
+    Raises
+    ------
+    ParamsError
+        Where two columns of the matrix would have one name.
+    """
     fit = [_fit_entry(feature) for feature in attribute_features(attributes, params, vocabulary)]
     engagement = [_event_entry(feature, event_labels, vocabulary) for feature in event_features(params, vocabulary)]
+    _check_names([entry.name for entry in fit + engagement], attributes)
     return fit + engagement
+
+
+def _check_names(names: list[str], attributes: Mapping[str, AttributeSpec]) -> None:
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    clashes = twice + sorted(BESIDE.intersection([*names, *attributes]))
+    if clashes:
+        raise ParamsError(
+            f"the feature matrix would have two columns called {clashes[0]!r}; give another name to the attribute in "
+            "source.attributes that makes one of them"
+        )
 
 
 def to_frame(entries: Catalogue) -> pd.DataFrame:
@@ -104,7 +124,7 @@ def _event_entry(feature: EventFeature, event_labels: Mapping[str, str], vocabul
         name=feature.name,
         group="engagement",
         channel=channel,
-        theme=feature.scope,
+        theme=f"event:{feature.scope}",  # an attribute may be called like an event type
         theme_label=what,
         measure=feature.measure,
         label=feature.describe(what),

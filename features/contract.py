@@ -166,8 +166,10 @@ def as_text(cell: str, kind: CellKind) -> str:
 
 
 def unless_missing(cell: str, kind: CellKind, spellings: str) -> str:
-    """SQL for a cell, NULL where its text is one of the spellings of "not known" (a bound list)."""
-    return f"CASE WHEN list_contains({spellings}, {as_text(cell, kind)}) THEN NULL ELSE {cell} END"
+    """SQL for a cell, NULL where its text is one of the spellings of "not known" (a bound list), or where it is NaN."""
+    absent = f"list_contains({spellings}, {as_text(cell, kind)})"
+    empty = f"isnan(CAST({cell} AS DOUBLE)) OR {absent}" if kind == "real" else absent
+    return f"CASE WHEN {empty} THEN NULL ELSE {cell} END"
 
 
 def typed(field: Field, kind: CellKind, time_format: str) -> str:

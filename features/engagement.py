@@ -48,7 +48,8 @@ class EventFeature:
     scope
         An event type, "other", or a group such as "any_inbound".
     days
-        The window, the half-life of a decayed count, the recent part of a trend, or None for all time.
+        The window, the half-life of a decayed count, the recent part of a trend, or None for all time. A window of
+        active days begins with a whole day, the one so many days before the snapshot's.
     """
 
     measure: Measure

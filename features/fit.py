@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from features.spec import AttributeSpec, FeatureParams, TitleLevel
+from features.spec import AttributeSpec, FeatureParams, TitleLevel, plain_words
 from features.vocabulary import OTHER, Vocabulary
 
 NOT_NAMED = "not named"
@@ -132,12 +131,8 @@ def _of_attribute(
         return [feature("value", "", label, None)]
     if spec.kind == "title":
         return [
-            feature(
-                "level", "__seniority", f"seniority in {label}", [*(rule.level for rule in params.seniority), NOT_NAMED]
-            ),
-            feature(
-                "level", "__function", f"department in {label}", [*(rule.level for rule in params.function), NOT_NAMED]
-            ),
+            feature("level", "__seniority", f"seniority in {label}", _title_levels(params.seniority)),
+            feature("level", "__function", f"department in {label}", _title_levels(params.function)),
         ]
     if spec.kind == "domain":
         return [feature("level", "__kind", f"kind of {label}", DOMAIN_KINDS)]
@@ -147,11 +142,15 @@ def _of_attribute(
     return features
 
 
+def _title_levels(rules: Sequence[TitleLevel]) -> list[str]:
+    return list(dict.fromkeys([*(rule.level for rule in rules), NOT_NAMED]))
+
+
 def _of_creation() -> list[AttributeFeature]:
     def feature(
         name: str, measure: Literal["age", "calendar"], label: str, unit: str, levels: list[str] | None
     ) -> AttributeFeature:
-        theme, theme_label = ("lead_age", "age of the lead") if measure == "age" else ("created", "time of creation")
+        theme, theme_label = ("lead_age", "age of the lead") if measure == "age" else ("created_at", "time of creation")
         return AttributeFeature(name, "created_at", measure, "fit", theme, theme_label, label, unit, "none", levels)
 
     return [
@@ -164,7 +163,15 @@ def _of_creation() -> list[AttributeFeature]:
 
 def _missing() -> AttributeFeature:
     return AttributeFeature(
-        "missing_attributes", "", "missing", "fit", "missing", "completeness", "attributes not known", "", "none"
+        name="missing_attributes",
+        attribute="",
+        measure="missing",
+        group="fit",
+        theme="missing_attributes",
+        theme_label="completeness",
+        label="attributes not known",
+        unit="",
+        direction="none",
     )
 
 
@@ -197,14 +204,15 @@ def _calendar(name: str, created_at: pd.Series[pd.Timestamp]) -> np.ndarray:
 
 def _level_of(feature: AttributeFeature, values: pd.Series[str], params: FeatureParams) -> pd.Series[str]:
     """Map each distinct value once; free text repeats."""
-    if feature.name.endswith("__seniority"):
-        mapping = {value: _first_match(value, params.seniority) for value in values.dropna().unique()}
-    elif feature.name.endswith("__function"):
-        mapping = {value: _first_match(value, params.function) for value in values.dropna().unique()}
-    elif feature.name.endswith("__kind"):
-        mapping = {value: domain_kind(value, params) for value in values.dropna().unique()}
-    else:
-        return values
+    match feature.name.removeprefix(feature.attribute):
+        case "__seniority":
+            mapping = {value: _first_match(value, params.seniority) for value in values.dropna().unique()}
+        case "__function":
+            mapping = {value: _first_match(value, params.function) for value in values.dropna().unique()}
+        case "__kind":
+            mapping = {value: domain_kind(value, params) for value in values.dropna().unique()}
+        case _:
+            return values
     return values.map(mapping)
 
 
@@ -215,9 +223,9 @@ def _codes(values: pd.Series[str], levels: list[str]) -> np.ndarray:
 
 
 def _first_match(title: str, rules: Sequence[TitleLevel]) -> str:
-    text = " ".join(re.findall(r"[^\W_]+", title.lower()))
+    text = f" {plain_words(title)} "
     for rule in rules:
-        if any(f" {word} " in f" {text} " for word in rule.words):
+        if any(f" {word} " in text for word in rule.words):
             return rule.level
     return NOT_NAMED
 

@@ -55,11 +55,16 @@ def feature_matrix(
     -------
     DataFrame
         One row a snapshot in its order, indexed from 0; the catalogue's names as float32 columns.
+
+    Raises
+    ------
+    ParamsError
+        Where two columns of the matrix would have one name.
     """
+    names = [entry.name for entry in spec.catalogue]
     frame = attributes_as_of(snapshots, leads, history, spec.attributes)
     fit = fit_matrix(frame, spec.attributes, spec.params, spec.vocabulary)
     engagement = _engagement(snapshots, events, spec)
-    names = [entry.name for entry in spec.catalogue]
     return pd.concat([fit, engagement], axis=1)[names].astype("float32")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Spec(BaseModel):
@@ -52,6 +53,19 @@ class TitleLevel(Spec):
     level: str = Field(min_length=1)
     words: list[str] = Field(min_length=1)
 
+    @field_validator("words")
+    @classmethod
+    def _can_occur(cls, words: list[str]) -> list[str]:
+        for word in words:
+            if not word or word != plain_words(word):
+                raise ValueError(f"{word!r} never occurs in a title as it is compared; write {plain_words(word)!r}")
+        return words
+
+
+def plain_words(text: str) -> str:
+    """Return a title as it is compared: words of letters and digits in lower case, one space between them."""
+    return " ".join(re.findall(r"[^\W_]+", text.lower()))
+
 
 class FeatureParams(Spec):
     """Windows, decay and vocabularies of the feature matrix."""
@@ -67,6 +81,14 @@ class FeatureParams(Spec):
     function: list[TitleLevel]
     free_domains: list[str]
     academic_suffixes: list[str]
+
+    @field_validator("free_domains", "academic_suffixes")
+    @classmethod
+    def _are_hosts(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if not host or host != host.strip(" .@").lower():
+                raise ValueError(f"{host!r} never matches; write {host.strip(' .@').lower()!r}")
+        return hosts
 
     @model_validator(mode="after")
     def _windows_ascend(self) -> FeatureParams:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from features.errors import DataError
 from features.spec import AttributeSpec, FeatureParams
 
 OTHER = "other"
@@ -73,10 +74,17 @@ class Vocabulary(BaseModel):
             Leads of the training period with their attributes as last known in it; one row a lead.
         event_counts
             Events of the training period: event_type, direction, channel, n, n_valued.
+
+        Raises
+        ------
+        DataError
+            Where an event type is called like a group of events.
         """
         by_type = event_counts.groupby("event_type", observed=True)[["n", "n_valued"]].sum().reset_index()
         by_type = by_type.sort_values(["n", "event_type"], ascending=[False, True])
-        kept = by_type[by_type["n"] >= params.min_event_count].head(params.max_event_types)
+        frequent = (by_type["n"] >= params.min_event_count) & (by_type["event_type"] != OTHER)
+        kept = by_type[frequent].head(params.max_event_types)
+        _check_types(kept["event_type"])
         categories = {
             name: leads[name].dropna().astype(str).value_counts()
             for name, spec in attributes.items()
@@ -99,6 +107,18 @@ class Vocabulary(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
+
+
+def _check_types(kept: pd.Series[str]) -> None:
+    taken = [name for name in kept if name in (ANY, *GROUPS)]
+    if taken:
+        raise DataError(
+            "events",
+            "event_type",
+            found=f"a type called {taken[0]!r}",
+            expected="another name, because this one stands for a group of events",
+            fix="Rename the type in the file.",
+        )
 
 
 def _divides(event_counts: pd.DataFrame, group: str) -> bool:

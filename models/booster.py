@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 import lightgbm as lgb
 import numpy as np
@@ -36,6 +36,7 @@ class TrainParams(BaseModel):
     cat_smooth: float = Field(ge=0)
     max_bin: int = Field(ge=2)
     logistic_c: list[float] = Field(min_length=1)
+    linear_shares: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One sigmoid on the log-odds: ranking never changes and contributions stay additive."""
+"""One sigmoid on the blended log-odds: it never changes the ranking, and contributions stay additive."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ class Sigmoid(BaseModel):
 
     def log_odds(self, raw: np.ndarray) -> np.ndarray:
         return self.intercept + self.slope * raw
+
+    def loss(self, raw: np.ndarray, label: np.ndarray) -> float:
+        """Return the mean log-loss."""
+        log_odds = self.log_odds(raw)
+        return float(np.mean(np.logaddexp(0.0, log_odds) - label * log_odds))
+
+
+def blend(boosters: np.ndarray, linear: np.ndarray, linear_share: float) -> np.ndarray:
+    """Mix two models on the log-odds scale; works alike on their log-odds and on their contributions."""
+    return (1 - linear_share) * boosters + linear_share * linear
 
 
 def fit_sigmoid(raw: np.ndarray, label: np.ndarray) -> Sigmoid:

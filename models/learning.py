@@ -4,25 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue
 from features.errors import DataError
 from models.booster import Boosters, Sample, TrainParams, Watch, train_boosters, tune_rounds
-from models.calibration import Sigmoid, fit_sigmoid
+from models.calibration import Sigmoid, blend, fit_sigmoid
 from models.linear import Linear
-from models.metrics import LEAST_PROBABILITY
 from models.split import TRAINING
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What training yields: the boosters, their sigmoid, and what the later period said while tuning."""
+    """What training yields.
+
+    Attributes
+    ----------
+    boosters, linear
+        Trained on all of the training period.
+    linear_share
+        Weight of the logistic regression in the blend, on the log-odds scale.
+    sigmoid
+        Calibration of the blend.
+    rounds, c
+        Trees a booster, and the inverse penalty of the logistic regression.
+    """
 
     boosters: Boosters
+    linear: Linear
+    linear_share: float
     sigmoid: Sigmoid
     rounds: int
+    c: float
 
 
 def sample_of(matrix: pd.DataFrame, entries: Catalogue) -> Sample:
@@ -36,8 +49,8 @@ def learn(
 ) -> Learned:
     """Tune on the later part of training, then train on all of it.
 
-    The number of rounds and the sigmoid come from "valid", which the tuned models did not train on. The final boosters
-    are trained on "fit", "gap" and "valid" together, so that they know the latest outcomes.
+    The number of rounds, the penalty, the blend and the sigmoid come from "valid", which the tuned models did not train
+    on. The final models are trained on "fit", "gap" and "valid" together, so that they know the latest outcomes.
 
     Parameters
     ----------
@@ -45,24 +58,38 @@ def learn(
         part, label and features; only rows of the training parts are read.
     """
     fit, valid = (sample_of(matrix[matrix["part"] == part], entries) for part in ("fit", "valid"))
-    categorical = [index for index, entry in enumerate(entries) if entry.levels is not None]
-    tuned, rounds = tune_rounds(fit, valid, categorical, params, seed, threads, watch)
-    sigmoid = fit_sigmoid(tuned.log_odds(valid.features), valid.label)
-    everything = sample_of(matrix[matrix["part"].isin(TRAINING)], entries)
-    boosters = train_boosters(everything, rounds, categorical, params, seed, threads)
-    watch(f"{params.boosters} boosters of {rounds} rounds on {len(everything.label):,} rows")
-    return Learned(boosters, sigmoid, rounds)
-
-
-def learn_logistic(matrix: pd.DataFrame, entries: Catalogue, params: TrainParams) -> Linear:
-    """Choose the penalty on "valid", then fit the logistic baseline on all of training."""
-    fit, valid = (sample_of(matrix[matrix["part"] == part], entries) for part in ("fit", "valid"))
     levels = {index: len(entry.levels) for index, entry in enumerate(entries) if entry.levels is not None}
-    losses = {
-        c: _log_loss(Linear.train(fit, levels, c).log_odds(valid.features), valid.label) for c in params.logistic_c
-    }
-    best = min(losses, key=lambda c: losses[c])
-    return Linear.train(sample_of(matrix[matrix["part"].isin(TRAINING)], entries), levels, best)
+    tuned, rounds = tune_rounds(fit, valid, list(levels), params, seed, threads, watch)
+    c, linear = _tune_penalty(fit, valid, levels, params.logistic_c)
+    share, sigmoid = _tune_blend(tuned, linear, valid, params.linear_shares)
+    everything = sample_of(matrix[matrix["part"].isin(TRAINING)], entries)
+    boosters, linear = train_final(everything, levels, rounds, c, params, seed, threads)
+    watch(f"{params.boosters} boosters of {rounds} rounds and {share:.0%} logistic, {len(everything.label):,} rows")
+    return Learned(boosters, linear, share, sigmoid, rounds, c)
+
+
+def train_final(
+    sample: Sample, levels: dict[int, int], rounds: int, c: float, params: TrainParams, seed: int, threads: int
+) -> tuple[Boosters, Linear]:
+    """Train both learners with settings that are already chosen."""
+    boosters = train_boosters(sample, rounds, list(levels), params, seed, threads)
+    return boosters, Linear.train(sample, levels, c)
+
+
+def _tune_penalty(fit: Sample, valid: Sample, levels: dict[int, int], candidates: list[float]) -> tuple[float, Linear]:
+    models = {c: Linear.train(fit, levels, c) for c in candidates}
+    unchanged = Sigmoid(intercept=0.0, slope=1.0)
+    best = min(models, key=lambda c: unchanged.loss(models[c].log_odds(valid.features), valid.label))
+    return best, models[best]
+
+
+def _tune_blend(boosters: Boosters, linear: Linear, valid: Sample, candidates: list[float]) -> tuple[float, Sigmoid]:
+    """Choose the share of the logistic regression whose blend, once calibrated, loses least on "valid"."""
+    ours, theirs = boosters.log_odds(valid.features), linear.log_odds(valid.features)
+    raw = {share: blend(ours, theirs, share) for share in candidates}
+    sigmoids = {share: fit_sigmoid(raw[share], valid.label) for share in candidates}
+    best = min(candidates, key=lambda share: sigmoids[share].loss(raw[share], valid.label))
+    return best, sigmoids[best]
 
 
 def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_negative: int) -> None:
@@ -93,13 +120,3 @@ def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_nega
             fix="Not usable yet: collect a longer history, shorten snapshots.horizon_days, or lower `readiness` if you "
             "know what you do.",
         )
-
-
-def prior_log_odds(matrix: pd.DataFrame) -> float:
-    """Return the log-odds of the training parts' base rate."""
-    rate = float(np.clip(matrix.loc[matrix["part"].isin(TRAINING), "label"].mean(), LEAST_PROBABILITY, 1))
-    return float(np.log(rate) - np.log1p(-min(rate, 1 - LEAST_PROBABILITY)))
-
-
-def _log_loss(log_odds: np.ndarray, label: np.ndarray) -> float:
-    return float(np.mean(np.logaddexp(0.0, log_odds) - label * log_odds))

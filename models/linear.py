@@ -55,10 +55,19 @@ class Design:
 
 @dataclass(frozen=True)
 class Linear:
-    """A logistic regression whose log-odds are a sum over features."""
+    """A logistic regression whose log-odds are a sum over features.
+
+    Attributes
+    ----------
+    weight
+        Of each design column, shape (c,).
+    center
+        Mean of each design column in training, shape (c,): what a contribution is measured from.
+    """
 
     design: Design
     weight: np.ndarray
+    center: np.ndarray
     intercept: float
 
     @classmethod
@@ -67,12 +76,22 @@ class Linear:
         design = Design.learn(sample.features, levels)
         matrix, _ = design.columns(sample.features)
         model = LogisticRegression(C=c, max_iter=300, tol=0.001).fit(matrix, sample.label)
-        return cls(design, model.coef_[0].astype("float64"), float(model.intercept_[0]))
+        center = matrix.mean(axis=0, dtype="float64")
+        return cls(design, model.coef_[0].astype("float64"), center, float(model.intercept_[0]))
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Return the log-odds, shape (n,)."""
         matrix, _ = self.design.columns(features)
         return matrix @ self.weight + self.intercept
+
+    def contributions(self, features: np.ndarray) -> np.ndarray:
+        """Return each feature's part of the log-odds, shape (n, k + 1); the last column is the base, of a mean lead."""
+        matrix, owner = self.design.columns(features)
+        parts = np.zeros((len(features), features.shape[1] + 1))
+        for column, feature in enumerate(owner):
+            parts[:, feature] += self.weight[column] * (matrix[:, column] - self.center[column])
+        parts[:, -1] = self.intercept + self.weight @ self.center
+        return parts
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -80,6 +99,7 @@ class Linear:
             "scale": self.design.scale.tolist(),
             "levels": {str(index): n for index, n in self.design.levels.items()},
             "weight": self.weight.tolist(),
+            "center": self.center.tolist(),
             "intercept": self.intercept,
         }
 
@@ -87,4 +107,4 @@ class Linear:
     def from_json(cls, tree: dict[str, Any]) -> Self:
         levels = {int(index): int(n) for index, n in tree["levels"].items()}
         design = Design(np.asarray(tree["mean"]), np.asarray(tree["scale"]), levels)
-        return cls(design, np.asarray(tree["weight"]), float(tree["intercept"]))
+        return cls(design, np.asarray(tree["weight"]), np.asarray(tree["center"]), float(tree["intercept"]))

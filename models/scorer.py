@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.special import expit
 
 from features.catalogue import Catalogue
@@ -18,7 +18,8 @@ from features.errors import ModelError
 from features.matrix import MatrixSpec
 from features.spec import SnapshotParams
 from models.booster import Boosters
-from models.calibration import Sigmoid
+from models.calibration import Sigmoid, blend
+from models.linear import Linear
 from models.points import PointsParams, score
 from models.reasons import Reason, top_reasons
 from models.tiers import TierParams, assign
@@ -41,6 +42,8 @@ class Card(BaseModel):
         The last moment whose outcomes the model knows; None for tables without dates.
     fingerprint
         Of the data it was trained on.
+    linear_share
+        How much of the log-odds comes from the logistic regression, 0 to 1; the boosters give the rest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +51,7 @@ class Card(BaseModel):
     format: int
     matrix: MatrixSpec
     snapshots: SnapshotParams | None
+    linear_share: float
     sigmoid: Sigmoid
     points: PointsParams
     tiers: TierParams
@@ -63,6 +67,7 @@ class Scorer:
 
     card: Card
     boosters: Boosters
+    linear: Linear
 
     @property
     def catalogue(self) -> Catalogue:
@@ -79,7 +84,9 @@ class Scorer:
 
     def log_odds(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return calibrated log-odds, shape (n,)."""
-        return self.card.sigmoid.log_odds(self.boosters.log_odds(self.values(matrix)))
+        values = self.values(matrix)
+        raw = blend(self.boosters.log_odds(values), self.linear.log_odds(values), self.card.linear_share)
+        return self.card.sigmoid.log_odds(raw)
 
     def probability(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability to convert within the horizon, shape (n,)."""
@@ -87,7 +94,8 @@ class Scorer:
 
     def contributions(self, matrix: pd.DataFrame) -> tuple[float, np.ndarray]:
         """Return the base points and the points of each feature, shape (n, k); base + row sum = points of the lead."""
-        raw = self.boosters.contributions(self.values(matrix))
+        values = self.values(matrix)
+        raw = blend(self.boosters.contributions(values), self.linear.contributions(values), self.card.linear_share)
         sigmoid, points = self.card.sigmoid, self.card.points
         base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
         return float(base[0]), points.factor * sigmoid.slope * raw[:, :-1]
@@ -143,20 +151,30 @@ class Scorer:
         return matrix[self.feature_names].to_numpy("float32")
 
     def to_files(self) -> dict[str, str]:
-        """Return file name to text: card.json and one text file a booster."""
+        """Return file name to text: card.json, linear.json and one text file a booster."""
         files = {f"booster_{number}.txt": text for number, text in enumerate(self.boosters.to_text())}
-        return files | {"card.json": json.dumps(self.card.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"}
+        trees = {"card.json": self.card.model_dump(mode="json"), "linear.json": self.linear.to_json()}
+        return files | {name: json.dumps(tree, indent=1, sort_keys=True) + "\n" for name, tree in trees.items()}
 
     @classmethod
     def from_files(cls, files: Mapping[str, str], threads: int) -> Self:
         """Rebuild from `to_files`; raises ModelError where a file is missing or of another format."""
-        if "card.json" not in files:
-            raise ModelError("the bundle has no card.json; train again or point to the folder of a trained model")
+        for name in ("card.json", "linear.json"):
+            if name not in files:
+                raise ModelError(f"the bundle has no {name}; train again or point to the folder of a trained model")
         tree: dict[str, Any] = json.loads(files["card.json"])
         if tree.get("format") != FORMAT:
             raise ModelError(f"the bundle has format {tree.get('format')}, this version reads {FORMAT}; train again")
+        try:
+            card = Card.model_validate(tree)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise ModelError(
+                f"the bundle's card.json does not fit ({fault['loc']}: {fault['msg']}); train again"
+            ) from None
         names = sorted((name for name in files if name.startswith("booster_")), key=lambda name: (len(name), name))
-        return cls(Card.model_validate(tree), Boosters.from_text([files[name] for name in names], threads))
+        boosters = Boosters.from_text([files[name] for name in names], threads)
+        return cls(card, boosters, Linear.from_json(json.loads(files["linear.json"])))
 
 
 def _reasons_json(reasons: list[Reason]) -> str:

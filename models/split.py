@@ -67,7 +67,7 @@ def split_at_random(snapshots: pd.DataFrame, seed: int, params: SplitParams) -> 
 
     Snapshots of one lead fall on both sides, and the future teaches about the past.
     """
-    key = snapshots["lead_id"] + "@" + snapshots["snapshot_at"].astype("str")
+    key = snapshots["lead_id"] + "@" + snapshots["snapshot_at"].astype("str").fillna("no date")
     part = np.where(draw(key, seed, "random split") < params.test_share, "test", "train")
     return pd.Series(part, index=snapshots.index, dtype="str")
 

@@ -100,10 +100,6 @@ class Layout:
         return self.artifacts / "model"
 
     @property
-    def rivals(self) -> Artifact:
-        return Artifact(self.artifacts / "rivals.json", "baseline model", ("name",))
-
-    @property
     def random_split(self) -> Path:
         """The folder of the scorer trained on a random split, kept only to measure the optimism gap."""
         return self.artifacts / "random_split"
@@ -115,6 +111,11 @@ class Layout:
     @property
     def metrics(self) -> Artifact:
         return Artifact(self.reports / "metrics.json", "run")
+
+    @property
+    def headline(self) -> Artifact:
+        """The few figures that `dvc metrics diff` compares."""
+        return Artifact(self.reports / "headline.json", "run")
 
     @property
     def plots(self) -> Path:

@@ -54,9 +54,12 @@ class Bench:
                      GROUP BY ALL ORDER BY 2 DESC, 1"""
         return [(int(code), int(count)) for code, count in self.rows(counts, entry.index)]
 
-    def fitting(self, entry: Entry, column: str) -> int:
-        """How many cells of one source hold something of the column's type."""
-        fits = f'SELECT count({identifier(column)}) FROM "{entry.table}#" WHERE "source#" = ?'
+    def fitting(self, entry: Entry, code: int) -> int:
+        """How many rows of one source hold a value in the column of a fault, and not that fault."""
+        name = identifier(self.faults[code].column)
+        fits = (
+            f"""SELECT count({name}) FROM "{entry.table}#" WHERE "source#" = ? AND "fault#" IS DISTINCT FROM {code}"""
+        )
         return self.count(fits, entry.index)
 
     def spellings(self, entry: Entry, column: str) -> list[str]:

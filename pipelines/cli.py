@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.logging import RichHandler
 
 from features.errors import LeadScoreError
 from pipelines.artifacts import Layout
+
+if TYPE_CHECKING:
+    from pipelines.params import Params
 
 app = typer.Typer(
     name="leadscore",
@@ -90,7 +93,7 @@ def build_features(params: ParamsOption = None, out: OutOption = None) -> None:
 
 @app.command()
 def train(params: ParamsOption = None, out: OutOption = None) -> None:
-    """Train the model and its rivals. IN: artifacts/features/*. OUT: artifacts/model, random_split, rivals.json."""
+    """Train the model and its randomly split twin. IN: artifacts/features/*. OUT: artifacts/model, random_split."""
     from pipelines.train import train as stage
 
     stage(*_load(params, out))
@@ -116,7 +119,9 @@ def explain(params: ParamsOption = None, out: OutOption = None) -> None:
 def score(
     params: ParamsOption = None,
     out: OutOption = None,
-    as_of: Annotated[str | None, typer.Option(help="Day to stand at, such as 2026-11-01; default: `score.as_of`.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Day to stand at, such as 2026-11-01; default: `score.as_of`.")
+    ] = None,
 ) -> None:
     """Score every open lead. IN: data/contract/*, artifacts/model. OUT: scores.parquet, scores.csv."""
     from pipelines.params import with_as_of
@@ -173,7 +178,7 @@ def inspect(
 def main() -> None:
     """Run the command; a fault that the user can mend is one line and its own exit code, never a traceback."""
     watched = sys.stderr.isatty()
-    handler = RichHandler(Console(stderr=True), show_path=False) if watched else logging.StreamHandler()
+    handler = RichHandler(console=Console(stderr=True), show_path=False) if watched else logging.StreamHandler()
     style = "%(message)s" if watched else "%(asctime)s %(levelname)s %(message)s"
     logging.basicConfig(level=logging.WARNING, format=style, handlers=[handler])
     log.setLevel(logging.INFO)
@@ -184,7 +189,7 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _load(params: Path | None, out: Path | None):  # type: ignore[no-untyped-def]  # Params is imported when needed
+def _load(params: Path | None, out: Path | None) -> tuple[Params, Layout]:
     from pipelines.params import load
 
     return load(params), _layout(out)

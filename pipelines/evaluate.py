@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from models.linear import Linear
 from models.metrics import EvaluateParams, Figures, Ranked, calibration_curve, evaluate, gain_curve
 from models.scorer import Scorer
 from models.split import split_at_random
@@ -20,14 +19,15 @@ from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params
 from pipelines.sinks import write_csv, write_json, write_parquet
-from pipelines.train import read_matrix
+from pipelines.store import read_matrix
 
 log = logging.getLogger("leadscore")
 REST = "other"
+HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error", "precision_at_k", "base_rate", "n")
 
 
 def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
-    """Write metrics.json, predictions.parquet and the gain, lift and calibration plots.
+    """Write metrics.json, headline.json, predictions.parquet and the gain, lift and calibration plots.
 
     Returns
     -------
@@ -37,10 +37,11 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     matrix, _ = read_matrix(layout)
     scorer = load_bundle(layout.bundle, params.project.threads)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
-    probabilities = {"model": scorer.probability(rows)} | _baselines(rows, scorer, layout)
-    ranked = {name: _rank(rows, probability, params) for name, probability in probabilities.items()}
-    figures = {name: _evaluate(name, ranking, params) for name, ranking in ranked.items()}
+    probabilities = {"model": scorer.probability(rows)} | _baselines(rows, scorer)
     counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
+    sampled = counts["sampled"] / counts["matured"]
+    ranked = {name: _rank(rows, probability, params, sampled) for name, probability in probabilities.items()}
+    figures = {name: _evaluate(name, ranking, params) for name, ranking in ranked.items()}
     tree = {
         "model_id": scorer.model_id,
         "fingerprint": scorer.card.fingerprint,
@@ -51,11 +52,12 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
         "snapshots": counts,
         "test": figures.pop("model"),
         "baselines": figures,
-        "random_split": _random_split(matrix, params, layout),
-        "segments": _segments(rows, probabilities["model"], scorer, params),
+        "random_split": _random_split(matrix, params, layout, sampled),
+        "segments": _segments(rows, probabilities["model"], scorer, params, sampled),
     }
     tree |= {"verdict": verdict(tree)}
     write_json(_finite(tree), layout.metrics.path)
+    write_json(_finite(_headline(tree)), layout.headline.path)
     write_parquet(rows[["lead_id", "snapshot_at", "label"]].assign(**probabilities), layout.predictions.path)
     _write_plots(ranked, params, layout)
     for line in tree["verdict"]["lines"]:
@@ -63,17 +65,23 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     return tree
 
 
-def _baselines(rows: pd.DataFrame, scorer: Scorer, layout: Layout) -> dict[str, np.ndarray]:
-    rivals = json.loads(layout.rivals.path.read_text(encoding="utf-8"))
-    logistic = Linear.from_json(rivals["logistic"])
+def _headline(tree: dict[str, Any]) -> dict[str, float]:
+    test, best = tree["test"], tree["baselines"][tree["verdict"]["best_baseline"]]
+    figures = {name: test[name] for name in HEADLINE}
+    return figures | {"best_baseline_log_loss": best["log_loss"], "random_split_auc": tree["random_split"]["auc"]}
+
+
+def _baselines(rows: pd.DataFrame, scorer: Scorer) -> dict[str, np.ndarray]:
     return {
-        "prior": np.full(len(rows), expit(rivals["prior"]["log_odds"])),
-        "logistic": expit(logistic.log_odds(scorer.values(rows))),
+        "prior": np.full(len(rows), scorer.card.base_rate),
+        "logistic": expit(scorer.linear.log_odds(scorer.values(rows))),
     }
 
 
-def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Ranked:
-    return Ranked.of(rows, probability, params.capacity.per_period, params.evaluate.calibration_bins)
+def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: float) -> Ranked:
+    """Rank with the capacity that falls to these rows, where only a share of the leads was sampled."""
+    capacity = max(1, round(params.capacity.per_period * sampled))
+    return Ranked.of(rows, probability, capacity, params.evaluate.calibration_bins)
 
 
 def _evaluate(name: str, ranked: Ranked, params: Params) -> Figures:
@@ -81,22 +89,22 @@ def _evaluate(name: str, ranked: Ranked, params: Params) -> Figures:
     return evaluate(ranked, params.evaluate, params.project.seed)
 
 
-def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout) -> Figures:
+def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout, sampled: float) -> Figures:
     twin = load_bundle(layout.random_split, params.project.threads)
     part = split_at_random(matrix, params.project.seed, params.split)
     rows = matrix[part == "test"].reset_index(drop=True)
-    return _evaluate("random split", _rank(rows, twin.probability(rows), params), params)
+    return _evaluate("random split", _rank(rows, twin.probability(rows), params, sampled), params)
 
 
 def _segments(
-    rows: pd.DataFrame, probability: np.ndarray, scorer: Scorer, params: Params
+    rows: pd.DataFrame, probability: np.ndarray, scorer: Scorer, params: Params, sampled: float
 ) -> dict[str, dict[str, Figures]]:
     """Compute the figures by level of each segment attribute; small levels are held together as "other"."""
     levels = {entry.name: entry.levels for entry in scorer.catalogue if entry.levels is not None}
     return {
         name: {
             level: evaluate(
-                _rank(rows[inside].reset_index(drop=True), probability[inside], params),
+                _rank(rows[inside].reset_index(drop=True), probability[inside], params, sampled),
                 params.evaluate,
                 params.project.seed,
             )

@@ -16,7 +16,7 @@ from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params
 from pipelines.sinks import write_csv, write_json
-from pipelines.train import read_matrix
+from pipelines.store import read_matrix
 
 log = logging.getLogger("leadscore")
 TOLERANCE = 1e-6

@@ -42,7 +42,7 @@ def refuse_unfit_columns(bench: Bench, entry: Entry, fields: Sequence[Field]) ->
         column = next(column for column in fields if column.name == fault.column)
         if column.kind == "flag":
             raise _spelling_error(bench, entry)
-        if not bench.fitting(entry, column.name):
+        if not bench.fitting(entry, code):
             said = {"key": entry.key, "time_format": entry.source.time_format, "choices": ", ".join(column.choices)}
             raise DataError(
                 entry.label,

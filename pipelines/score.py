@@ -15,8 +15,7 @@ from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params
 from pipelines.sinks import write_csv, write_json, write_parquet
-from pipelines.store import Contract
-from pipelines.train import read_matrix
+from pipelines.store import Contract, read_matrix
 
 log = logging.getLogger("leadscore")
 COLUMNS = ["lead_id", "as_of", "probability", "score", "fit", "engagement", "tier", "stage", "reasons_text", "reasons",

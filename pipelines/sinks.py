@@ -87,11 +87,12 @@ def _plain(value: object) -> object:
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write a CSV that a spreadsheet opens without running anything in it: UTF-8, no index, lines end in a line feed.
 
-    A text or a column name that begins with a formula sign gets a leading apostrophe, unless it is a plain number.
+    A text or a column name that begins with a formula sign gets a leading apostrophe, unless it is a plain number. All
+    text is quoted: a lone carriage return inside a value would otherwise begin a new row.
     """
     safe = frame.apply(_neutral_column).rename(columns=neutral)
     with staged_file(path) as staged:
-        safe.to_csv(staged, index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+        safe.to_csv(staged, index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
 
 def _neutral_column(column: pd.Series[Any]) -> pd.Series[Any]:

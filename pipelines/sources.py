@@ -181,20 +181,21 @@ def _missing_file(shown: str, path: Path, label: str) -> DataError:
 def _open_csv(path: Path, source: TableSource, label: str) -> Iterator[Raw]:
     names = _header(path, source, label)
     raw = Raw(label, names, [pa.string()] * len(names), [])
-    with _open_bytes(path) as file:
+    with open_bytes(path) as file:
         if _has_rows(path, source):
             raw.batches = _caught(_csv_batches(file, source, raw), path, source, raw)
         yield raw
 
 
-def _open_bytes(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file that is compressed where its name ends in .gz."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]  # GzipFile reads like a file
 
 
 @contextmanager
 def _rows_of_text(path: Path, source: TableSource) -> Iterator[Iterator[list[str]]]:
     encoding = "utf-8-sig" if codecs.lookup(source.encoding).name == "utf-8" else source.encoding
-    with _open_bytes(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
+    with open_bytes(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
         yield (row for row in csv.reader(text, delimiter=source.separator) if row)
 
 
@@ -269,14 +270,14 @@ def _refuse_open_quote(path: Path, source: TableSource, raw: Raw, last: str) -> 
 
 def _ends_with_quote(path: Path) -> bool:
     tail = b""
-    with _open_bytes(path) as file:
+    with open_bytes(path) as file:
         while chunk := file.read(1 << 20):
             tail = (tail + chunk)[-8:]
     return tail.rstrip(b"\r\n\x00").endswith(b'"')
 
 
 def _unreadable(path: Path, source: TableSource, label: str, error: Exception) -> DataError:
-    bad = _first_bad_byte(path, source.encoding)
+    bad = first_bad_byte(path, source.encoding)
     if bad is not None:
         offset, line, value = bad
         return DataError(
@@ -295,12 +296,12 @@ def _unreadable(path: Path, source: TableSource, label: str, error: Exception) -
     )
 
 
-def _first_bad_byte(path: Path, encoding: str) -> tuple[int, int, int] | None:
+def first_bad_byte(path: Path, encoding: str) -> tuple[int, int, int] | None:
     """Offset, line and value of the first byte that the encoding does not know, or None."""
     decoder = codecs.getincrementaldecoder(encoding)()
     done, lines = 0, 1
     try:
-        with _open_bytes(path) as file:
+        with open_bytes(path) as file:
             while chunk := file.read(1 << 20):
                 try:
                     decoder.decode(chunk)

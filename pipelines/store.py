@@ -67,6 +67,14 @@ def read_profile(layout: Layout) -> dict[str, Any]:
     return profile
 
 
+def read_matrix(layout: Layout) -> tuple[pd.DataFrame, MatrixSpec]:
+    """Read what build_features wrote; raises DataError where it has not run."""
+    if not layout.matrix.path.is_file():
+        raise DataError("matrix", "", found="no file", expected="what build_features writes", fix="Run it first.")
+    spec = MatrixSpec.model_validate_json(layout.vocabulary.path.read_text(encoding="utf-8"))
+    return pd.read_parquet(layout.matrix.path), spec
+
+
 def connect(project: Project) -> ibis.BaseBackend:
     """Open an in-process DuckDB that uses the given cores and memory and never reaches for the network."""
     backend = ibis.duckdb.connect(threads=project.threads, memory_limit=f"{project.memory_gb}GB")

@@ -1,29 +1,25 @@
-"""Stage train: labelled snapshots in; the scorer, its rivals and the randomly split twin out."""
+"""Stage train: labelled snapshots in; the scorer and its randomly split twin out."""
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import pandas as pd
 
-from features.errors import DataError
 from features.matrix import MatrixSpec
-from models.booster import train_boosters
-from models.learning import Learned, check_ready, learn, learn_logistic, prior_log_odds, sample_of
+from models.learning import Learned, check_ready, learn, sample_of, train_final
 from models.scorer import FORMAT, Card, Scorer
 from models.split import TRAINING, split_at_random
 from pipelines.artifacts import Layout
 from pipelines.bundle import save_bundle
 from pipelines.params import Params
-from pipelines.sinks import write_json
-from pipelines.store import read_profile
+from pipelines.store import read_matrix, read_profile
 
 log = logging.getLogger("leadscore")
 
 
 def train(params: Params, layout: Layout) -> Scorer:
-    """Write the model bundle, the baselines (rivals.json) and the twin that shows the optimism of a random split.
+    """Write the model bundle, and the twin that shows the optimism of a random split.
 
     Raises
     ------
@@ -34,22 +30,12 @@ def train(params: Params, layout: Layout) -> Scorer:
     check_ready(matrix, params.readiness.min_rows, params.readiness.min_positive, params.readiness.min_negative)
     entries, seed, threads = spec.catalogue, params.project.seed, params.project.threads
     learned = learn(matrix, entries, params.train, seed, threads, lambda line: log.info("train: %s", line))
-    scorer = Scorer(_card(learned, matrix, spec, params, read_profile(layout)["fingerprint"]), learned.boosters)
-    logistic = learn_logistic(matrix, entries, params.train)
-    rivals = {"prior": {"log_odds": prior_log_odds(matrix)}, "logistic": logistic.to_json()}
+    card = _card(learned, matrix, spec, params, read_profile(layout)["fingerprint"])
+    scorer = Scorer(card, learned.boosters, learned.linear)
     save_bundle(scorer, layout.bundle)
     save_bundle(_random_twin(scorer, learned, matrix, params), layout.random_split)
-    write_json(rivals, layout.rivals.path)
     log.info("train: model %s of %d features", scorer.model_id, len(entries))
     return scorer
-
-
-def read_matrix(layout: Layout) -> tuple[pd.DataFrame, MatrixSpec]:
-    """Read what build_features wrote; raises DataError where it has not run."""
-    if not layout.matrix.path.is_file():
-        raise DataError("matrix", "", found="no file", expected="what build_features writes", fix="Run it first.")
-    spec = MatrixSpec.model_validate_json(Path(layout.vocabulary.path).read_text(encoding="utf-8"))
-    return pd.read_parquet(layout.matrix.path), spec
 
 
 def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Card:
@@ -59,6 +45,7 @@ def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Para
         format=FORMAT,
         matrix=spec,
         snapshots=params.snapshots if dated else None,
+        linear_share=learned.linear_share,
         sigmoid=learned.sigmoid,
         points=params.points,
         tiers=params.tiers,
@@ -73,8 +60,7 @@ def _random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params:
     """Train the same recipe on a random split of all rows."""
     part = split_at_random(matrix, params.project.seed, params.split)
     sample = sample_of(matrix[part == "train"], scorer.catalogue)
-    categorical = [index for index, entry in enumerate(scorer.catalogue) if entry.levels is not None]
-    twin = train_boosters(
-        sample, learned.rounds, categorical, params.train, params.project.seed, params.project.threads
-    )
-    return Scorer(scorer.card, twin)
+    levels = {index: len(entry.levels) for index, entry in enumerate(scorer.catalogue) if entry.levels is not None}
+    seed, threads = params.project.seed, params.project.threads
+    boosters, linear = train_final(sample, levels, learned.rounds, learned.c, params.train, seed, threads)
+    return Scorer(scorer.card, boosters, linear)

@@ -1,0 +1,242 @@
+"""The tables of a run's report: what metrics, explanation, scores and profile hold, as rows a reader can follow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from features.catalogue import Catalogue
+from features.spec import AttributeSpec
+from models.figures import value_text
+from models.metrics import Figures
+from models.tiers import TierParams
+from models.verdict import NAMES
+
+Row = dict[str, Any]
+Tree = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of merit: its key in metrics.json, its name, which way is better, how it is written, what it means."""
+
+    name: str
+    label: str
+    better: Literal["higher", "lower"]
+    form: Literal["share", "times", "number"]
+    meaning: str
+    needs_order: bool = False
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Something that was judged on the later period: the model or a baseline."""
+
+    name: str
+    label: str
+    figures: Figures
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it puts leads in an order at all; one probability for everybody does not."""
+        return self.figures["auc_high"] > self.figures["auc_low"]
+
+
+FIRST_MEASURES = (
+    Measure("auc", "AUC", "higher", "number", "how often a lead that converts ranks above one that does not"),
+    Measure("average_precision", "Average precision", "higher", "number", "precision averaged over all cut-offs"),
+    Measure("log_loss", "Log-loss", "lower", "number", "how far the probabilities are from what came, in nats"),
+    Measure("brier", "Brier score", "lower", "number", "mean squared error of the probabilities"),
+    Measure("calibration_error", "Calibration error", "lower", "number", "mean gap of promise and outcome by group"),
+)
+PART_WORDS = {
+    "fit": "The earliest history, on which the size of the model is tuned.",
+    "gap": "Before the tuning part, with outcomes not yet known when it began; left out of tuning, used in training.",
+    "valid": "The latest history known at the start of the test: decides when to stop and calibrates.",
+    "embargo": "Outcomes not yet known on the first day of the test; used for nothing.",
+    "test": "The later period, looked at once; every figure of this page comes from it.",
+}
+PART_WORDS_UNDATED = {
+    "rows": {
+        "fit": "The first rows, on which the size of the model is tuned.",
+        "valid": "The last of the rows before the test: decides when to stop and calibrates.",
+        "test": "The last rows, looked at once; every figure of this page comes from them.",
+    },
+    "none": {
+        "fit": "Leads drawn by a hash of their id, on which the size of the model is tuned.",
+        "valid": "Further drawn leads: decide when to stop and calibrate.",
+        "test": "The rest of the leads, looked at once; every figure of this page comes from them.",
+    },
+}
+
+
+def judged(metrics: Tree) -> list[Judged]:
+    """List the model and the baselines, best by log-loss first among the baselines."""
+    rivals = sorted(metrics["baselines"].items(), key=lambda item: float(item[1]["log_loss"]))
+    baselines = [Judged(name, _capital(NAMES.get(name, name)), figures) for name, figures in rivals]
+    return [Judged("model", "Model", metrics["test"]), *baselines]
+
+
+def measures(metrics: Tree) -> list[Measure]:
+    """List the figures to compare: the fixed ones, lift at each share that was computed, precision at capacity."""
+    shares = sorted(float(name.removeprefix("lift_at_")) for name in metrics["test"] if _is_lift(name))
+    lifts = [
+        Measure(
+            f"lift_at_{share:g}", f"Lift at {share:g}%", "higher", "times", f"the best {share:g}%, in averages", True
+        )
+        for share in shares
+    ]
+    called = f"conversion of the best {metrics['capacity']:,} a period"
+    return [
+        *FIRST_MEASURES,
+        *lifts,
+        Measure("precision_at_k", "Precision at capacity", "higher", "share", called, True),
+    ]
+
+
+def segments(metrics: Tree, attributes: Mapping[str, AttributeSpec]) -> list[Row]:
+    """List each segment attribute's label and its levels, largest first."""
+    return [
+        {
+            "label": _label(name, attributes),
+            "levels": [
+                {"level": level, "figures": figures}
+                for level, figures in sorted(levels.items(), key=lambda item: (-item[1]["n"], item[0]))
+            ],
+        }
+        for name, levels in metrics["segments"].items()
+    ]
+
+
+def tiers(summary: Tree, policy: TierParams) -> list[Row]:
+    """Describe each tier, best first: n, lowest score, expected conversions (sum of probabilities) and their rate."""
+    return [
+        {
+            "name": tier.name,
+            "stage": tier.stage,
+            "share_of_capacity": tier.share_of_capacity,
+            "min_score": tier.min_score,
+            "n": summary["tiers"].get(tier.name, 0),
+            "lowest_score": summary["lowest_score"].get(tier.name),
+            "expected": summary["expected_conversions"].get(tier.name, 0.0),
+        }
+        for tier in policy.ladder
+    ]
+
+
+def leads(scores: pd.DataFrame, n: int) -> list[Row]:
+    """Return the first `n` scored leads, with the reasons as points and text apart."""
+    columns = ["lead_id", "score", "probability", "tier", "fit", "engagement", "reasons"]
+    rows = scores[columns].head(n).to_dict("records")
+    return [{str(key): value for key, value in row.items()} | {"reasons": _reasons(row["reasons"])} for row in rows]
+
+
+def movers(explanation: Tree, n: int) -> dict[str, list[Row]]:
+    """Rank what moves the scores: `features` and `themes` (at most `n` each) and `groups`.
+
+    Returns
+    -------
+    dict
+        Lists of rows with label, group, mean_points, direction (features only), `share` of the sum over all such rows,
+        and `width`, the share of the strongest.
+    """
+    group_of = {feature["theme_label"]: feature["group"] for feature in explanation["features"]}
+    features = explanation["features"]
+    themes = [{"label": row["name"], "group": group_of[row["name"]], **row} for row in explanation["themes"]]
+    groups = [{"label": row["name"], "group": row["name"], **row} for row in explanation["groups"]]
+    ranked = {"features": features, "themes": themes, "groups": groups}
+    return {name: _with_widths(rows)[:n] for name, rows in ranked.items()}
+
+
+def dependences(explanation: Tree, entries: Catalogue) -> list[Row]:
+    """List each explained feature, strongest first: name, label, group, rows, `absent` and a sentence on its ends."""
+    known = {entry.name: entry for entry in entries}
+    listed = []
+    for feature in explanation["features"]:
+        rows = explanation["dependence"].get(feature["name"])
+        if rows:
+            entry = known[feature["name"]]
+            absent = "none" if entry.empty == "missing" else "not known"
+            about = {"name": entry.name, "label": entry.label, "unit": entry.unit, "group": entry.group}
+            listed.append(about | {"rows": rows, "absent": absent, "sentence": _ends(rows, absent)})
+    return listed
+
+
+def parts(counts: Tree) -> list[Row]:
+    """Describe each part of the split that has rows, in words, with its dates and base rate."""
+    words = PART_WORDS if counts["order"] == "dates" else PART_WORDS_UNDATED[counts["order"]]
+    return [{"name": name, "words": words.get(name, ""), **counts["parts"][name]} for name in _filled(counts)]
+
+
+def attributes_read(profile: Tree, attributes: Mapping[str, AttributeSpec]) -> list[Row]:
+    """Describe each declared attribute: label, kind, when it is known, missing share, distinct values."""
+    columns = profile["tables"]["leads"]["columns"]
+    return [
+        {
+            "label": _label(name, attributes),
+            "kind": spec.kind,
+            "known": spec.known,
+            "why": spec.why,
+            "missing_share": columns[name]["missing_share"],
+            "distinct": columns[name]["distinct"],
+        }
+        for name, spec in attributes.items()
+        if name in columns
+    ]
+
+
+def every_tenth(curve: pd.DataFrame, who: list[str], column: str) -> list[Row]:
+    """Thin a gain or lift curve for a table: the share called, and the figure of each of `who`."""
+    tenths = curve[(curve["share_called"] * 100).round() % 10 == 0]
+    by_share = {share: rows.set_index("who")[column] for share, rows in tenths.groupby("share_called")}
+    return [{"share": share, "figures": [float(figures[name]) for name in who]} for share, figures in by_share.items()]
+
+
+def overlap(one: Tree, other: Tree, name: str) -> bool:
+    """Whether the intervals of a figure overlap, so that the difference may be chance."""
+    return bool(one[f"{name}_low"] <= other[f"{name}_high"] and other[f"{name}_low"] <= one[f"{name}_high"])
+
+
+def _is_lift(name: str) -> bool:
+    return name.startswith("lift_at_") and not name.endswith(("_low", "_high"))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _label(name: str, attributes: Mapping[str, AttributeSpec]) -> str:
+    return attributes[name].label or attributes[name].column
+
+
+def _reasons(text: str) -> list[Row]:
+    return [
+        {"points": reason["points"], "text": str(reason["text"]).split(" ", 1)[1], "group": reason["group"]}
+        for reason in json.loads(text)
+    ]
+
+
+def _with_widths(rows: list[Row]) -> list[Row]:
+    total = sum(row["mean_points"] for row in rows)
+    most = max((row["mean_points"] for row in rows), default=0.0)
+    return [
+        row
+        | {"share": row["mean_points"] / total if total else 0.0, "width": row["mean_points"] / most if most else 0.0}
+        for row in rows
+    ]
+
+
+def _ends(rows: list[Row], absent: str) -> str:
+    low, high = (pick(rows, key=lambda row: float(row["points"])) for pick in (min, max))
+    return (
+        f"lowest at {value_text(low['value'], absent)} ({low['points']:+.1f} points, {low['rate']:.1%} converted), "
+        f"highest at {value_text(high['value'], absent)} ({high['points']:+.1f} points, {high['rate']:.1%} converted)"
+    )
+
+
+def _filled(counts: Tree) -> list[str]:
+    return [name for name in PART_WORDS if counts["parts"][name]["rows"]]

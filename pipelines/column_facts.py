@@ -1,0 +1,264 @@
+"""What a column of unknown meaning looks like: what it holds, what it may mean, and whether it gives the outcome away.
+
+Everything here is a guess with its reason, for a person to confirm. Pure: frames in, facts out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+Look = Literal["empty", "constant", "time", "id", "number", "domain", "title", "text", "category"]
+
+NUMBER = r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*"
+DOMAIN = r"(?:[^@\s]+@)?[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}"
+PLACEHOLDERS = [
+    "select",
+    "unknown",
+    "not known",
+    "n/a",
+    "na",
+    "none",
+    "null",
+    "nan",
+    "nil",
+    "-",
+    "--",
+    "?",
+    ".",
+    "not set",
+]
+NINES = re.compile(r"-?9{2,}|-1")  # numbers that often stand for "not known"
+UNIQUE = 0.98  # share of different values from which a text is an id
+SAME = 0.998  # share of rows with one value, or none, from which a column tells nothing
+MOSTLY = 0.95  # share from which "mostly" is said
+STRONG = 0.8  # AUC of one column alone; what is known before the outcome rarely ranks that well
+STANDS_OUT = 0.1  # and so much above the median of the others
+FILL_GAP = 0.5  # difference in the share of filled cells between converted and other leads
+PRIOR_ROWS = 20  # rows of the base rate mixed into a level's rate, so that rare levels say little
+BINS, FOLDS = 20, 5
+LATE = 0.05  # share of converted leads whose date lies after the conversion
+
+LEAKY_WORDS = {
+    "tag": "sales sets tags while it works the lead",
+    "quality": "it is a judgement made while the lead is worked",
+    "profile": "it is a judgement made while the lead is worked",
+    "rating": "it is a judgement made while the lead is worked",
+    "grade": "it is a judgement made while the lead is worked",
+    "score": "another score may have been computed after the outcome",
+    "index": "another score may have been computed after the outcome",
+    "won": "it names the outcome",
+    "lost": "it names the outcome",
+    "closed": "it names the outcome",
+    "converted": "it names the outcome",
+    "purchased": "it names the outcome",
+    "reason": "a reason is written when the lead is closed",
+    "duration": "how long a contact took is known when it is over, and its result with it",
+    "modified": "it is overwritten until the day of the export",
+    "updated": "it is overwritten until the day of the export",
+}
+OVERWRITTEN = "it is overwritten until the day of the export"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One column at a glance.
+
+    Attributes
+    ----------
+    look
+        What it holds, by its values and its name.
+    filled, distinct
+        How many cells hold something, and how many different values.
+    placeholders
+        Spellings that may mean "not known", with the number of their rows.
+    why
+        The reason for `look`, in plain English.
+    """
+
+    name: str
+    look: Look
+    rows: int
+    filled: int
+    distinct: int
+    placeholders: dict[str, int]
+    why: str
+
+    @property
+    def missing_share(self) -> float:
+        """Share of empty cells."""
+        return 1 - self.filled / self.rows if self.rows else 1.0
+
+
+def words(name: str) -> list[str]:
+    """The words of a column name, lower case: `LastActivity`, `last_activity` and `Last Activity` are the same."""
+    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
+    return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", parted) if word]
+
+
+def describe(name: str, cells: pd.Series[str], is_time: bool) -> Facts:
+    """Look at one column.
+
+    Parameters
+    ----------
+    cells
+        Its values as text; None where empty.
+    is_time
+        Whether its values fit a time format.
+    """
+    filled = cells.dropna()
+    counts = filled.value_counts()
+    look, why = _look(name, filled, counts, len(cells), is_time)
+    found = _placeholders(counts, look)
+    return Facts(name, look, len(cells), len(filled), len(counts), found, why)
+
+
+def _look(name: str, filled: pd.Series[str], counts: pd.Series[int], rows: int, is_time: bool) -> tuple[Look, str]:
+    if counts.empty:
+        return "empty", "no row holds a value"
+    if is_time:
+        return "time", "dates"
+    if max(counts.iloc[0], rows - len(filled)) >= SAME * rows:
+        return "constant", "(nearly) all rows hold the same"
+    known = filled[~filled.str.lower().isin(PLACEHOLDERS)]
+    if len(known) and known.str.fullmatch(NUMBER).all():
+        whole = known.str.fullmatch(r"\d+").all()
+        if whole and len(counts) == len(filled) and len(filled) > BINS and _named_id(name):
+            return "id", "a different whole number in every row, and named like an id"
+        return "number", "all values are numbers"
+    unique = len(counts) >= UNIQUE * len(filled) and len(filled) > BINS
+    if len(known) and known.str.fullmatch(DOMAIN).mean() > MOSTLY and len(counts) > BINS:
+        return "domain", "the values are mail addresses or domains"
+    if {"title", "role", "position"} & set(words(name)) and len(counts) > BINS:
+        return "title", "named like a job title, with many values"
+    if known.str.count(r"\s").mean() > 5 and len(counts) > 0.2 * len(filled):
+        return "text", "free text"
+    return ("id", "a different value in (nearly) every row") if unique else ("category", f"{len(counts):,} values")
+
+
+def _named_id(name: str) -> bool:
+    return bool({"id", "no", "nr", "number", "key", "uuid", "guid", "code", "index"} & set(words(name)))
+
+
+def _placeholders(counts: pd.Series[int], look: Look) -> dict[str, int]:
+    found = {value: int(count) for value, count in counts.items() if str(value).lower() in PLACEHOLDERS}
+    if look == "number":
+        numbers = pd.to_numeric(pd.Series(counts.index.astype(str)), errors="coerce").dropna().sort_values().to_numpy()
+        for value, count in counts.items():
+            if NINES.fullmatch(str(value)) and count >= 0.01 * counts.sum() and _apart(float(str(value)), numbers):
+                found[str(value)] = int(count)
+    return {str(value): count for value, count in found.items()}
+
+
+def _apart(value: float, numbers: np.ndarray) -> bool:
+    """Whether a number is the largest or the least, and far from the next."""
+    others = numbers[numbers != value]
+    if len(others) == 0:
+        return False
+    gap = max(others.min() - value, value - others.max())
+    return bool(gap > 0 and (value < 0 or gap > np.ptp(others)))
+
+
+def power(cells: pd.Series[str], converted: np.ndarray) -> float:
+    """How well one column alone ranks the converted leads, out of fold.
+
+    Parameters
+    ----------
+    cells
+        The column as text, None where empty; numbers are cut into bins, empty is a level of its own.
+    converted
+        Boolean, one for each cell.
+
+    Returns
+    -------
+    float
+        AUC of the smoothed conversion rate of the cell's level, learned on the other folds; 0.5 says nothing.
+    """
+    level = _levels(cells)
+    fold = np.empty(len(level), dtype=int)
+    for outcome in (False, True):
+        fold[converted == outcome] = np.arange((converted == outcome).sum()) % FOLDS
+    rate = np.empty(len(level))
+    for one in range(FOLDS):
+        rest = fold != one
+        rows = np.bincount(level[rest], minlength=level.max() + 1)
+        won = np.bincount(level[rest], weights=converted[rest], minlength=level.max() + 1)
+        base = converted[rest].mean()
+        rate[~rest] = ((won + PRIOR_ROWS * base) / (rows + PRIOR_ROWS))[level[~rest]]
+    return float(roc_auc_score(converted, rate))
+
+
+def _levels(cells: pd.Series[str]) -> np.ndarray:
+    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
+    known = ~np.isnan(numbers)
+    if known.sum() >= UNIQUE * cells.notna().sum() and len(np.unique(numbers[known])) > BINS:
+        edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, BINS + 1)))
+        return np.where(known, np.searchsorted(edges, numbers) + 1, 0)
+    codes, _ = pd.factorize(cells, use_na_sentinel=True)
+    return np.asarray(codes) + 1
+
+
+def leaks(frame: pd.DataFrame, names: Sequence[str], converted: pd.Series[bool]) -> dict[str, list[str]]:
+    """Columns that look as if they were written after, or because of, the outcome.
+
+    Parameters
+    ----------
+    frame
+        Leads as text.
+    names
+        The columns to judge.
+    converted
+        Whether each lead has converted; same index as `frame`.
+
+    Returns
+    -------
+    dict
+        For each suspect column the reasons, in plain English. A suspicion is no proof: the business knows.
+    """
+    label = converted.to_numpy(dtype=bool)
+    suspects = {name: _named_leaky(name) for name in names}
+    if 0 < label.sum() < len(label):
+        powers = {name: power(frame[name], label) for name in names}
+        typical = float(np.median(list(powers.values()))) if powers else 0.5
+        for name in names:
+            suspects[name] += _too_strong(powers[name], typical) + _filled_late(frame[name], label)
+    return {name: reasons for name, reasons in suspects.items() if reasons}
+
+
+def _named_leaky(name: str) -> list[str]:
+    found = words(name)
+    stems = {word.removesuffix("s") if word != "status" else word for word in found} | set(found)
+    reasons = [f"its name says {word!r}: {why}" for word, why in LEAKY_WORDS.items() if word in stems]
+    if found[:1] == ["last"] and found[1:2] not in (["name"], []):
+        reasons.append(f"its name says 'last': {OVERWRITTEN}")
+    if found and found[-1] in ("status", "stage") and set(found[:-1]) <= {"lead", "deal", "current", "opportunity"}:
+        reasons.append(f"its name says {found[-1]!r}: {OVERWRITTEN}")
+    return reasons
+
+
+def _too_strong(auc: float, typical: float) -> list[str]:
+    if auc < STRONG or auc < typical + STANDS_OUT:
+        return []
+    return [f"alone it ranks the converted leads with an AUC of {auc:.2f}, where the median column has {typical:.2f}"]
+
+
+def _filled_late(cells: pd.Series[str], label: np.ndarray) -> list[str]:
+    filled = cells.notna().to_numpy()
+    won, other = filled[label].mean(), filled[~label].mean()
+    if won - other < FILL_GAP:
+        return []
+    return [f"it is filled for {won:.0%} of the converted leads and for {other:.0%} of the others"]
+
+
+def late_dates(times: pd.Series[pd.Timestamp], converted_at: pd.Series[pd.Timestamp]) -> list[str]:
+    """The reason why a column of dates looks leaky: dates after the conversion of their own lead."""
+    late = (times > converted_at)[converted_at.notna() & times.notna()]
+    if late.empty or late.mean() < LATE:
+        return []
+    return [f"its date is after the conversion for {late.mean():.0%} of the converted leads"]

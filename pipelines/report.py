@@ -1,0 +1,201 @@
+"""Stage report: what the other stages wrote becomes one page that opens offline and asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from features.errors import DataError, ModelError
+from models import figures, tables
+from models.scorer import Card
+from pipelines.artifacts import Layout
+from pipelines.params import Params
+from pipelines.sinks import staged_file
+
+log = logging.getLogger("leadscore")
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+NOT_DEFINED = "–"  # a figure that does not exist, such as the AUC of a segment without conversions
+
+
+@dataclass(frozen=True)
+class Run:
+    """The artifacts the page is made of."""
+
+    metrics: dict[str, Any]
+    explanation: dict[str, Any]
+    summary: dict[str, Any]
+    profile: dict[str, Any]
+    card: Card
+    scores: pd.DataFrame
+    catalogue: pd.DataFrame
+    gain: pd.DataFrame
+    lift: pd.DataFrame
+    calibration: pd.DataFrame
+
+    @classmethod
+    def read(cls, layout: Layout) -> Run:
+        """Read them.
+
+        Raises
+        ------
+        DataError
+            Where a stage has not run.
+        ModelError
+            Where figures and scores come from different models.
+        """
+        run = cls(
+            metrics=_json(layout.metrics.path, "evaluate"),
+            explanation=_json(layout.explanation.path, "explain"),
+            summary=_json(layout.score_summary.path, "score"),
+            profile=_json(layout.profile.path, "ingest"),
+            card=Card.model_validate(_json(layout.bundle / "card.json", "train")),
+            scores=pd.read_parquet(_existing(layout.scores.path, "score")),
+            catalogue=pd.read_csv(_existing(layout.catalogue.path, "build_features"), dtype=str, keep_default_na=False),
+            gain=pd.read_csv(_existing(layout.plots / "gain.csv", "evaluate")),
+            lift=pd.read_csv(_existing(layout.plots / "lift.csv", "evaluate")),
+            calibration=pd.read_csv(_existing(layout.plots / "calibration.csv", "evaluate")),
+        )
+        if run.metrics["model_id"] != run.summary["model_id"]:
+            raise ModelError(
+                f"metrics.json is of model {run.metrics['model_id']}, the scores are of model {run.summary['model_id']}; "
+                "run evaluate, explain and score again"
+            )
+        return run
+
+
+def write_report(params: Params, layout: Layout) -> Path:
+    """Write report.html.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    DataError
+        Where a stage that it reads from has not run.
+    ModelError
+        Where figures and scores come from different models.
+    """
+    page = render(Run.read(layout), params.project.name, params.report.top_leads)
+    with staged_file(layout.report.path) as staged:
+        staged.write_text(page, encoding="utf-8", newline="\n")
+    log.info("report: %s, %.1f MB", layout.report.path, len(page.encode()) / 1e6)
+    return layout.report.path
+
+
+def render(run: Run, project: str, top_leads: int) -> str:
+    """Assemble the page: equal runs give equal bytes."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
+    environment.filters |= {"percent": percent, "number": number, "points": points, "figure": figure_text}
+    scripts = {"plotly": get_plotlyjs(), "page": (TEMPLATES / "report.js").read_text(encoding="utf-8")}
+    return environment.get_template("report.html.j2").render(
+        _contents(run, top_leads),
+        project=project,
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        scripts=scripts,
+        script_hashes=[_content_hash(text) for text in scripts.values()],
+    )
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Write a share as 6.1%."""
+    return NOT_DEFINED if value is None else f"{value:.{digits}%}"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Write a number with thousands marked."""
+    return NOT_DEFINED if value is None else f"{value:,.{digits}f}"
+
+
+def points(value: float, digits: int = 0) -> str:
+    """Write points with their sign, a true minus, and no sign at nought."""
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text[1:] if not text.strip("+−0.") else text
+
+
+def figure_text(value: float | None, form: str) -> str:
+    """Write a figure of merit: a share, a number of times, or a number of three digits."""
+    if form == "share":
+        return percent(value)
+    return number(value, 2 if form == "times" else 3)
+
+
+def _contents(run: Run, top_leads: int) -> dict[str, Any]:
+    attributes = run.card.matrix.attributes
+    shown = len(run.explanation["dependence"])
+    judged = tables.judged(run.metrics)
+    drawn = {entry.name: entry.label for entry in judged if entry.ranks}
+    dependences = tables.dependences(run.explanation, run.card.matrix.catalogue)
+    charts = {
+        "gain": figures.gain(run.gain, drawn),
+        "lift": figures.lift(run.lift, drawn),
+        "calibration": figures.calibration(run.calibration),
+    } | {
+        f"dependence-{place}": figures.dependence(row["rows"], row["group"], row["absent"])
+        for place, row in enumerate(dependences, start=1)
+    }
+    return {
+        "metrics": run.metrics,
+        "summary": run.summary,
+        "card": run.card,
+        "profile": run.profile,
+        "explanation": run.explanation,
+        "judged": judged,
+        "drawn": drawn,
+        "best": next(entry for entry in judged if entry.name == run.metrics["verdict"]["best_baseline"]),
+        "measures": tables.measures(run.metrics),
+        "segments": tables.segments(run.metrics, attributes),
+        "tiers": tables.tiers(run.summary, run.card.tiers),
+        "leads": tables.leads(run.scores, top_leads),
+        "movers": tables.movers(run.explanation, shown),
+        "dependences": dependences,
+        "parts": tables.parts(run.metrics["snapshots"]),
+        "attributes": tables.attributes_read(run.profile, attributes),
+        "catalogue": run.catalogue.to_dict("records"),
+        "gain_rows": tables.every_tenth(run.gain, list(drawn), "gain"),
+        "lift_rows": tables.every_tenth(run.lift, list(drawn), "lift"),
+        "calibration_rows": run.calibration.to_dict("records"),
+        "overlap": tables.overlap,
+        "value_text": figures.value_text,
+        "charts": {name: _chart(chart) for name, chart in charts.items()},
+    }
+
+
+def _chart(chart: go.Figure) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(chart.to_json())
+    return {"data": tree["data"], "layout": tree["layout"]}
+
+
+def _content_hash(script: str) -> str:
+    """The hash by which the page's content security policy knows its own scripts; no other script runs."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def _existing(path: Path, stage: str) -> Path:
+    if not path.is_file():
+        raise DataError(path.name, "", found="no file", expected=f"what {stage} writes", fix=f"Run {stage} first.")
+    return path
+
+
+def _json(path: Path, stage: str) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(_existing(path, stage).read_text(encoding="utf-8"))
+    return tree

@@ -1,0 +1,168 @@
+"""Small imagined tables for the tests, and one repeatable profile for hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow as pa
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from features.contract import TABLES, arrow_schema, attribute_fields
+from features.matrix import MatrixSpec
+from features.spec import AttributeSpec
+from features.vocabulary import GROUPS, Vocabulary
+from pipelines.params import load
+
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=25)
+settings.load_profile("repeatable")
+
+PARAMS = load()
+MONDAY = pd.Timestamp("2024-03-04")
+DAY, HOUR, TICK = pd.Timedelta(days=1), pd.Timedelta(hours=1), pd.Timedelta(microseconds=1)
+NONE_KNOWN: dict[str, Any] = {"size": None, "job": None, "stage": None}
+Row = dict[str, Any]
+
+
+def attribute(kind: str, known: str = "creation", **values: object) -> AttributeSpec:
+    """An attribute with everything said that a test does not care about."""
+    rest = {"column": "a_column", "group": "fit", "label": "", "unit": "", "direction": "none", "why": "because"}
+    return AttributeSpec.model_validate(rest | {"kind": kind, "known": known, "missing": []} | values)
+
+
+ATTRIBUTES = {
+    "sector": attribute("category", label="line of business"),
+    "size": attribute("number", "history", label="company size", unit="employees"),
+    "job": attribute("title", "history", label="job title"),
+    "stage": attribute("category", "history", label="buying stage", group="engagement"),
+    "mail": attribute("domain", label="mail domain"),
+    "rating": attribute("category", "outcome", label="rating"),
+}
+FEATURES = PARAMS.features.model_copy(
+    update={"windows_days": [1, 7], "half_lives_days": [7], "trend_days": (7, 30), "max_levels": 3}
+)
+VOCABULARY = Vocabulary(
+    event_types=["visit", "call"],
+    valued_types=["visit", "call"],
+    channels={"visit": "online", "call": "none"},
+    event_groups=list(GROUPS),
+    has_other=True,
+    levels={"sector": ["steel", "food", "other"], "stage": ["early", "late"]},
+    frequencies={"sector": {"steel": 0.5, "food": 0.3, "toys": 0.2}},
+    dated=True,
+)
+SPEC = MatrixSpec(attributes=ATTRIBUTES, event_labels={"visit": "site visit"}, params=FEATURES, vocabulary=VOCABULARY)
+
+
+def table(name: str, rows: Iterable[Row], attributes: Mapping[str, AttributeSpec] = ATTRIBUTES) -> pa.Table:
+    """A contract table out of rows as mappings; keys that are left out are null."""
+    of_leads = {key: spec for key, spec in attributes.items() if name == "leads" or spec.known == "history"}
+    own = attribute_fields(of_leads) if name in ("leads", "attribute_history") else ()
+    return pa.Table.from_pylist(list(rows), schema=arrow_schema(name, TABLES[name] + own))
+
+
+def frame(name: str, rows: Iterable[Row], attributes: Mapping[str, AttributeSpec] = ATTRIBUTES) -> pd.DataFrame:
+    """The same as pandas reads it back from Parquet."""
+    return table(name, rows, attributes).to_pandas()
+
+
+def moments(rows: Iterable[tuple[str, pd.Timestamp]]) -> pd.DataFrame:
+    """Snapshots out of pairs of lead and moment."""
+    pairs = list(rows)
+    at = pd.Series([moment for _, moment in pairs], dtype="datetime64[us]")
+    return pd.DataFrame({"lead_id": pd.Series([lead for lead, _ in pairs], dtype="str"), "snapshot_at": at})
+
+
+@dataclass(frozen=True)
+class World:
+    """Rows of the contract tables, and the (lead_id, snapshot_at) to look at."""
+
+    at: list[tuple[str, pd.Timestamp]]
+    leads: list[Row]
+    history: list[Row]
+    events: list[Row]
+
+    @property
+    def event_table(self) -> ir.Table:
+        return ibis.memtable(table("events", self.events))
+
+    @property
+    def parts(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, ir.Table]:
+        """Snapshots, leads, history and events, as `feature_matrix` takes them."""
+        history = frame("attribute_history", self.history)
+        return moments(self.at), frame("leads", self.leads), history, self.event_table
+
+    def shifted(self, by: pd.Timedelta) -> World:
+        """The same with every clock moved."""
+
+        def move(row: Row) -> Row:
+            return {key: value + by if isinstance(value, pd.Timestamp) else value for key, value in row.items()}
+
+        rows = {name: [move(row) for row in getattr(self, name)] for name in ("leads", "history", "events")}
+        return replace(self, at=[(lead, at + by) for lead, at in self.at], **rows)
+
+
+EDGES = [-7, -1, 0, 1, 2, 7, 8, 30, 31, 60]  # days before the snapshot: after it, at it, on the windows' edges, beyond
+ages = st.builds(
+    lambda days, nudge: days * DAY + nudge, st.sampled_from(EDGES), st.sampled_from([0 * DAY, TICK, -TICK, 6 * HOUR])
+)
+delays = st.sampled_from([0 * DAY, 0 * DAY, TICK, 6 * HOUR, DAY, 7 * DAY])
+values = st.sampled_from([None, None, 0.0, 1.5, -2.25, 0.1, 1_000_000.0])
+versions = st.fixed_dictionaries(
+    {
+        "size": st.sampled_from([None, 1.0, 0.3, 5_000.0]),
+        "job": st.sampled_from([None, "CEO & Founder", "Head of IT", "Clown"]),
+        "stage": st.sampled_from([None, "early", "late", "gone"]),
+    }
+)
+
+
+@st.composite
+def event_rows(draw: st.DrawFn, leads: list[str], near: list[pd.Timestamp], max_size: int = 12) -> list[Row]:
+    """Events around the given moments: ties, copies, late arrivals, and times exactly on an edge are common."""
+    one = st.fixed_dictionaries(
+        {
+            "lead_id": st.sampled_from(leads),
+            "event_at": st.builds(lambda moment, age: moment - age, st.sampled_from(near), ages),
+            "event_type": st.sampled_from(["visit", "call", "chat", "other"]),
+            "direction": st.sampled_from(["inbound", "outbound"]),
+            "channel": st.sampled_from(["online", "offline"]),
+            "value": values,
+        }
+    )
+    rows = [row | {"known_at": row["event_at"] + draw(delays)} for row in draw(st.lists(one, max_size=max_size))]
+    return rows + draw(st.lists(st.sampled_from(rows), max_size=3)) if rows else rows
+
+
+@st.composite
+def histories(draw: st.DrawFn, leads: list[str], near: pd.Timestamp) -> list[Row]:
+    """Edits of some leads, each with the version at creation first."""
+    edited = [lead for lead in leads if draw(st.booleans())]
+    rows = []
+    for lead in edited:
+        for age in {90 * DAY, *draw(st.lists(ages, max_size=3))}:
+            rows.append({"lead_id": lead, "valid_from": near - age} | draw(versions))
+    return rows
+
+
+@st.composite
+def worlds(draw: st.DrawFn, times: tuple[pd.Timestamp, ...] = (MONDAY,), n_leads: int = 3) -> World:
+    """Up to `n_leads` leads, each looked at at some of the times."""
+    ids = ["a", "b", "Ä"][: draw(st.integers(1, n_leads))]
+    fixed = st.fixed_dictionaries(
+        {
+            "sector": st.sampled_from([None, "steel", "food", "toys", "new", "other"]),
+            "mail": st.sampled_from([None, "acme.example", "Ann@GMAIL.com", "x@cs.mit.edu"]),
+        }
+    )
+    leads = [
+        {"lead_id": lead, "position": place, "created_at": times[0] - 90 * DAY} | draw(fixed) | draw(versions)
+        for place, lead in enumerate(ids)
+    ]
+    at = [(lead, time) for lead in ids for time in times]
+    return World(at, leads, draw(histories(ids, times[0])), draw(event_rows(ids, list(times))))
