@@ -195,7 +195,7 @@ def _column(
 
 def _calendar(name: str, created_at: pd.Series[pd.Timestamp]) -> np.ndarray:
     part = {
-        "created_weekday": created_at.dt.weekday,
+        "created_weekday": created_at.dt.day_of_week,
         "created_hour": created_at.dt.hour,
         "created_month": created_at.dt.month,
     }[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from features.catalogue import Catalogue, catalogue
@@ -72,7 +73,8 @@ def _engagement(snapshots: pd.DataFrame, events: ir.Table, spec: MatrixSpec) -> 
     if not event_features(spec.params, spec.vocabulary):
         return pd.DataFrame(index=range(len(snapshots)))
     moments = snapshots[["lead_id", "snapshot_at"]].assign(row=range(len(snapshots)))
-    groups = event_groups(ibis.memtable(moments), events, spec.params, spec.vocabulary)
+    rows = pa.Table.from_pandas(moments, preserve_index=False)  # Ibis reads Arrow as it is, and of pandas asks too much
+    groups = event_groups(ibis.memtable(rows), events, spec.params, spec.vocabulary)
     return pivot_groups(_read(groups), len(snapshots), spec.params, spec.vocabulary)
 
 

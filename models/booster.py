@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
 from typing import Annotated, Self, TypeVar
 
 import lightgbm as lgb
@@ -35,7 +36,7 @@ class TrainParams(BaseModel):
     lambda_l2: float = Field(ge=0)
     cat_smooth: float = Field(ge=0)
     max_bin: int = Field(ge=2)
-    logistic_c: list[float] = Field(min_length=1)
+    logistic_c: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
     linear_shares: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
 
 
@@ -68,21 +69,26 @@ class Boosters:
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Return the mean log-odds, shape (n,)."""
-        return np.mean(_side_by_side(lambda model: _predict(model, features), self.models, self.threads), axis=0)
+        return self._mean(lambda model: _predict(model, features))
 
     def contributions(self, features: np.ndarray) -> np.ndarray:
         """Return path-dependent TreeSHAP values, shape (n, k + 1); the last column is the base. Rows sum to `log_odds`.
 
         Source: Lundberg et al. 2020, Nature Machine Intelligence 2, 56-67.
         """
-        parts = _side_by_side(lambda model: _predict(model, features, contributions=True), self.models, self.threads)
-        return np.mean(parts, axis=0)
+        return self._mean(lambda model: _predict(model, features, contributions=True))
+
+    def _mean(self, predict: Callable[[lgb.Booster], np.ndarray]) -> np.ndarray:
+        """Add model after model: numpy's mean adds a single row in another order than many, with other last bits."""
+        total: np.ndarray = reduce(np.add, _side_by_side(predict, self.models, self.threads))
+        return total / len(self.models)
 
     def to_text(self) -> list[str]:
         return [model.model_to_string(num_iteration=-1) for model in self.models]
 
     @classmethod
     def from_text(cls, texts: Sequence[str], threads: int) -> Self:
+        """Rebuild from `to_text`. The texts must be whole: LightGBM does not survive every damage."""
         return cls(tuple(lgb.Booster(model_str=text) for text in texts), threads)
 
 

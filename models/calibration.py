@@ -13,7 +13,7 @@ LEAST_SLOPE = 0.05  # a model without skill on the later period is flattened, ne
 class Sigmoid(BaseModel):
     """probability = 1 / (1 + exp(-(intercept + slope * log_odds))).
 
-    Source: Platt 1999, Advances in Large Margin Classifiers; here on log-odds and without smoothed targets.
+    Source: Platt 1999, Advances in Large Margin Classifiers; here on log-odds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +38,9 @@ def blend(boosters: np.ndarray, linear: np.ndarray, linear_share: float) -> np.n
 def fit_sigmoid(raw: np.ndarray, label: np.ndarray) -> Sigmoid:
     """Fit by maximum likelihood on rows that the model was not trained on.
 
+    The targets are Platt's: as if one more row of either outcome had been seen at every score. With many rows that is
+    next to nothing; where the scores part the outcomes entirely it keeps the slope finite.
+
     Parameters
     ----------
     raw
@@ -46,13 +49,21 @@ def fit_sigmoid(raw: np.ndarray, label: np.ndarray) -> Sigmoid:
         0 or 1, shape (n,).
     """
 
+    positive = label.sum()
+    target = np.where(label > 0, (positive + 1) / (positive + 2), 1 / (len(label) - positive + 2))
+
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
         log_odds = theta[0] + theta[1] * raw
-        residual = expit(log_odds) - label
-        value = np.mean(np.logaddexp(0.0, log_odds) - label * log_odds)
+        residual = expit(log_odds) - target
+        value = np.mean(np.logaddexp(0.0, log_odds) - target * log_odds)
         return float(value), np.array([residual.mean(), (residual * raw).mean()])
 
     found = minimize(
-        loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B", bounds=[(None, None), (LEAST_SLOPE, None)]
+        loss,
+        np.array([0.0, 1.0]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(None, None), (LEAST_SLOPE, None)],
+        options={"ftol": 0.0, "gtol": 1e-9},
     )
     return Sigmoid(intercept=round(float(found.x[0]), 9), slope=round(float(found.x[1]), 9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,11 @@ INK, QUIET, GREY, GRID = "#1b1f24", "#57606a", "#8c959f", "#e4e7eb"
 CURVES = [(BLUE, "solid"), (VERMILION, "dash"), (GREEN, "dashdot"), (PURPLE, "longdash"), (SKY, "dot")]
 PANELS = [("points", [0.5, 1.0]), ("rate", [0.24, 0.42]), ("n", [0.0, 0.16])]
 PANEL_DIGITS = {"points": "+.1f", "rate": ".1%", "n": ","}
+PANEL_AXIS = {"nticks": 4, "tickangle": 0, "rangemode": "tozero", "zeroline": True, "zerolinecolor": "#b6bec7"}
 PANEL_TITLES = {"points": "points", "rate": "converted", "n": "rows"}
 LONGEST_LABEL = 22
+MOST_TICKS = 8
+HEIGHT = 360
 
 AXIS = {
     "fixedrange": True,  # a finger that scrolls the page must not zoom the chart
@@ -25,6 +29,9 @@ AXIS = {
     "linecolor": GRID,
     "zeroline": False,
     "automargin": True,
+    "ticks": "outside",
+    "ticklen": 5,
+    "tickcolor": "rgba(0,0,0,0)",  # a gap between label and axis
     "tickfont": {"color": QUIET, "size": 12},
     "title": {"font": {"color": QUIET, "size": 13}},
 }
@@ -34,7 +41,6 @@ TEMPLATE = go.layout.Template(
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 52, "r": 16, "t": 40, "b": 48},
-        "height": 360,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "hoverlabel": {"bgcolor": "#ffffff", "bordercolor": GRID, "font": {"color": INK}},
         "dragmode": False,
@@ -56,7 +62,7 @@ def gain(curve: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
     """
     figure = _curves(curve, names, "gain", ".1%")
     figure.add_scatter(x=[0, 1], y=[0, 1], name="any order", **_reference())
-    figure.update_xaxes(title_text="share of rows called, best first", tickformat=".0%", range=[0, 1])
+    figure.update_xaxes(title_text="share of rows called, best first", tickformat=".0%", range=[0, 1.001], dtick=0.2)
     return figure.update_yaxes(title_text="share of conversions reached", tickformat=".0%", range=[0, 1.01])
 
 
@@ -64,7 +70,7 @@ def lift(curve: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
     """Draw how many times the average the best leads convert; parameters as in `gain`, of lift.csv."""
     figure = _curves(curve, names, "lift", ".2f")
     figure.add_scatter(x=[0, 1], y=[1, 1], name="any order", **_reference())
-    figure.update_xaxes(title_text="share of rows called, best first", tickformat=".0%", range=[0, 1])
+    figure.update_xaxes(title_text="share of rows called, best first", tickformat=".0%", range=[0, 1.001], dtick=0.2)
     return figure.update_yaxes(title_text="times the average", rangemode="tozero")
 
 
@@ -77,7 +83,7 @@ def calibration(curve: pd.DataFrame) -> go.Figure:
         n, probability, rate, rate_low, rate_high; one row a group of equal size, as in calibration.csv.
     """
     top = float(curve[["probability", "rate_high"]].max().max()) * 1.05
-    figure = go.Figure(layout={"template": TEMPLATE})
+    figure = _blank()
     figure.add_scatter(x=[0, top], y=[0, top], name="promise kept", **_reference())
     figure.add_scatter(
         x=curve["probability"].tolist(),
@@ -87,6 +93,7 @@ def calibration(curve: pd.DataFrame) -> go.Figure:
         name="groups of equal size",
         mode="markers",
         marker={"color": BLUE, "size": 9},
+        cliponaxis=False,
         hovertemplate="promised %{x:.1%}, came %{y:.1%}, %{customdata:,} rows<extra></extra>",
     )
     figure.update_xaxes(title_text="promised", tickformat=".1%", range=[0, top])
@@ -111,7 +118,7 @@ def dependence(rows: Sequence[Mapping[str, Any]], group: str, absent: str) -> go
     levelled = any(isinstance(row["value"], str) for row in rows)
     along, across = ("y", "x") if levelled else ("x", "y")
     colours = {"points": GROUP_COLOURS[group], "rate": GREEN, "n": GREY}
-    figure = go.Figure(layout={"template": TEMPLATE, "showlegend": False})
+    figure = _blank(showlegend=False)
     for number, (what, _) in enumerate(PANELS):
         for _, part in frame.groupby("missing"):
             trace = _bars(part, along) if what == "n" else _marks(part, what, along, colours[what], levelled)
@@ -128,9 +135,9 @@ def value_text(value: str | float | None, absent: str) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
 
 
-def short_label(value: str | float | None, absent: str) -> str:
+def short_label(value: str | float) -> str:
     """A value for an axis: cut where it is long, and with nothing in it that Plotly takes for markup."""
-    text = value_text(value, absent)
+    text = value_text(value, "")
     return plain(text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1].rstrip() + "…")
 
 
@@ -139,8 +146,12 @@ def plain(text: str) -> str:
     return html.escape(text, quote=False)
 
 
+def _blank(**layout: Any) -> go.Figure:
+    return go.Figure(layout={"template": TEMPLATE, "height": HEIGHT} | layout)
+
+
 def _curves(curve: pd.DataFrame, names: Mapping[str, str], column: str, digits: str) -> go.Figure:
-    figure = go.Figure(layout={"template": TEMPLATE, "hovermode": "x unified"})
+    figure = _blank(hovermode="x unified")
     for number, (who, name) in enumerate(names.items()):
         rows = curve[curve["who"] == who]
         colour, dash = CURVES[number % len(CURVES)]
@@ -168,14 +179,17 @@ def _whiskers(at: pd.Series[float], low: pd.Series[float], high: pd.Series[float
 def _placed(rows: Sequence[Mapping[str, Any]], absent: str) -> pd.DataFrame:
     """Give each value its place on the axis and its names; levels are sorted by points, missing stands apart."""
     known = [row for row in rows if row["value"] is not None]
-    if any(isinstance(row["value"], str) for row in known):
+    levelled = any(isinstance(row["value"], str) for row in known)
+    if levelled:
         known = sorted(known, key=lambda row: float(row["points"]))
+    every = 1 if levelled or len(known) <= MOST_TICKS else 2
+    ticks = [short_label(row["value"]) if place % every == 0 else "" for place, row in enumerate(known)]
     missing = [row for row in rows if row["value"] is None]
     return pd.DataFrame([*known, *missing]).assign(
-        place=[float(index) for index in range(len(known))] + [len(known) + 0.5 for _ in missing],
+        place=[float(place) for place in range(len(known))] + [-1.5 if levelled else len(known) + 0.5 for _ in missing],
         missing=[False] * len(known) + [True] * len(missing),
         text=[plain(value_text(row["value"], absent)) for row in [*known, *missing]],
-        tick=[short_label(row["value"], absent) for row in [*known, *missing]],
+        tick=ticks + [absent if levelled else absent.replace(" ", "<br>") for _ in missing],
     )
 
 
@@ -216,18 +230,27 @@ def _lay_out_panels(figure: go.Figure, frame: pd.DataFrame, along: str, across: 
         "ticktext": frame["tick"].tolist(),
         "showgrid": False,
         "anchor": _axis("y", len(PANELS) - 1) if upright else "x",
-        "range": [-0.7, float(frame["place"].max()) + 0.7],
+        "range": [float(frame["place"].min()) - 0.7, float(frame["place"].max()) + 0.7],
+        "tickangle": 0,
     }
     axes: dict[str, Any] = {f"{along}axis": shared}
     titles = []
     for number, (what, span) in enumerate(PANELS):
         domain = span if upright else [1 - span[1], 1 - span[0]]
-        form = {"tickformat": ".0%"} if what == "rate" else {}
         name = _axis(across, number).replace(across, f"{across}axis")
-        axes[name] = form | {"domain": domain, "anchor": along, "nticks": 4, "rangemode": "tozero", "zeroline": True}
+        axes[name] = PANEL_AXIS | {"domain": domain, "anchor": along} | _two_ticks(what, float(frame[what].max()))
         titles.append(_title(PANEL_TITLES[what]) | ({"x": 0, "y": domain[1]} if upright else {"x": domain[0], "y": 1}))
     height = 340 if upright else 110 + 24 * len(frame)
     return figure.update_layout(axes, annotations=titles, height=height, margin={"l": 44, "r": 12, "t": 24, "b": 28})
+
+
+def _two_ticks(what: str, most: float) -> dict[str, Any]:
+    """Mark nought and the largest round number: the small panels have no room for more."""
+    if what == "points":
+        return {}
+    unit = 10 ** math.floor(math.log10(most)) if most > 0 else 1
+    ticks = [0, unit * math.floor(most / unit)] if most > 0 else [0]
+    return {"tickvals": ticks, "tickformat": ".3~p" if what == "rate" else ","}
 
 
 def _title(text: str) -> dict[str, Any]:

@@ -106,11 +106,8 @@ def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_nega
     needed = {"rows": min_rows, "converted": min_positive, "not converted": min_negative}
     short = [f"{found[name]} {name} (needs {needed[name]})" for name in needed if found[name] < needed[name]]
     if not short:
-        short = [
-            f"only {'winners' if rows['label'].all() else 'leads that did not convert'} in part {part!r}"
-            for part, rows in matrix.groupby("part")
-            if part in ("fit", "valid", "test") and rows["label"].nunique() < 2
-        ]
+        labels = {part: matrix.loc[matrix["part"] == part, "label"] for part in ("fit", "valid", "test")}
+        short = [f"{_only(label)} in part {part!r}" for part, label in labels.items() if label.nunique() < 2]
     if short:
         raise DataError(
             "training snapshots",
@@ -120,3 +117,9 @@ def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_nega
             fix="Not usable yet: collect a longer history, shorten snapshots.horizon_days, or lower `readiness` if you "
             "know what you do.",
         )
+
+
+def _only(label: pd.Series[float]) -> str:
+    if label.empty:
+        return "no rows"
+    return "only rows that converted" if label.all() else "only rows that did not convert"

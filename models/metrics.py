@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ class EvaluateParams(BaseModel):
 
     resamples: int = Field(ge=10)
     confidence: float = Field(gt=0, lt=1)
-    top_shares: list[float] = Field(min_length=1)
+    top_shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
     calibration_bins: int = Field(ge=2)
     segments: list[str]
     min_segment_rows: int = Field(ge=1)
@@ -37,11 +38,15 @@ class Ranked:
     lead
         Code of each row's lead, 0 to n_leads - 1; resampling draws leads, because their snapshots depend on each other.
     tie_end
-        For each distinct probability, the index of its last row; AUC and average precision step there.
-    bin
-        Calibration group of each row, groups of equal size.
-    called
-        Whether the row is among the first `capacity` of its moment.
+        For each distinct probability, the index of its last row. Rows of one probability have no order, so every curve
+        runs straight across them; a constant prediction has lift 1, whatever the ids of the winners.
+    by_moment, moment_start
+        The rows in the order of their moments, best first in each; and for each row of that order, the place where its
+        moment begins.
+    capacity
+        How many rows of a moment are called.
+    bins
+        Number of calibration groups.
     """
 
     label: np.ndarray
@@ -49,8 +54,10 @@ class Ranked:
     lead: np.ndarray
     n_leads: int
     tie_end: np.ndarray
-    bin: np.ndarray
-    called: np.ndarray
+    by_moment: np.ndarray
+    moment_start: np.ndarray
+    capacity: int
+    bins: int
 
     @classmethod
     def of(cls, rows: pd.DataFrame, probability: np.ndarray, capacity: int, bins: int) -> Ranked:
@@ -59,16 +66,23 @@ class Ranked:
         frame = frame.sort_values(["probability", "lead_id", "snapshot_at"], ascending=[False, True, True])
         ordered = frame["probability"].to_numpy("float64")
         lead, leads = pd.factorize(frame["lead_id"])
-        place = frame.groupby("snapshot_at", dropna=False).cumcount().to_numpy()
+        moment, _ = pd.factorize(frame["snapshot_at"], use_na_sentinel=False)
+        by_moment = np.argsort(moment, kind="stable")
         return cls(
             label=frame["label"].to_numpy("float64"),
             probability=ordered,
             lead=lead,
             n_leads=len(leads),
             tie_end=np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1),
-            bin=np.arange(len(ordered)) * bins // max(len(ordered), 1),
-            called=place < capacity,
+            by_moment=by_moment,
+            moment_start=np.searchsorted(moment[by_moment], moment[by_moment]),
+            capacity=capacity,
+            bins=bins,
         )
+
+    def curve(self, values: np.ndarray) -> np.ndarray:
+        """Cumulate values of each row at the ends of ties, beginning with 0."""
+        return np.concatenate([[0.0], np.cumsum(values)[self.tie_end]])
 
 
 def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Figures:
@@ -84,61 +98,70 @@ def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Figures:
     point = figures(ranked, np.ones(len(ranked.label)), params)
     rng = np.random.default_rng(seed)
     draws = [figures(ranked, _row_weights(ranked, rng), params) for _ in range(params.resamples)]
-    tail = (1 - params.confidence) / 2
     result: Figures = {}
     for name, value in point.items():
-        sample = np.array([draw[name] for draw in draws])
-        low, high = np.nanquantile(sample, [tail, 1 - tail]) if np.isfinite(sample).any() else (np.nan, np.nan)
-        result |= {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
+        low, high = _interval(np.array([draw[name] for draw in draws]), params.confidence)
+        result |= {name: value, f"{name}_low": low, f"{name}_high": high}
     counts = {"n": len(ranked.label), "n_leads": ranked.n_leads, "n_positive": int(ranked.label.sum())}
     return result | {name: float(value) for name, value in counts.items()}
 
 
 def figures(ranked: Ranked, weight: np.ndarray, params: EvaluateParams) -> Figures:
-    """Compute every figure once, rows weighted by `weight` of shape (n,)."""
+    """Compute every figure once, rows weighted by `weight` of shape (n,): a weight of 2 is the row twice."""
     label, probability = ranked.label, np.clip(ranked.probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    total = weight.sum()
-    positive, seen = np.cumsum(weight * label), np.cumsum(weight)
-    rate = positive[-1] / total
+    positive, seen = ranked.curve(weight * label), ranked.curve(weight)
+    total = seen[-1]
     loss = -(xlogy(label, probability) + xlog1py(1 - label, -probability))
+    gap = _by_bin(ranked, weight, ranked.probability - label)
     result = {
-        "auc": _auc(positive[ranked.tie_end], seen[ranked.tie_end]),
-        "average_precision": _average_precision(positive[ranked.tie_end], seen[ranked.tie_end]),
+        "auc": _auc(positive, seen),
+        "average_precision": _average_precision(positive, seen),
         "log_loss": float(weight @ loss / total),
-        "brier": float(weight @ (probability - label) ** 2 / total),
-        "calibration_error": _calibration_error(ranked, weight),
-        "precision_at_k": _share(weight * ranked.called, label),
-        "base_rate": float(rate),
+        "brier": float(weight @ (ranked.probability - label) ** 2 / total),
+        "calibration_error": float(np.abs(gap).sum() / total),
+        "precision_at_k": _precision_at_capacity(ranked, weight),
+        "base_rate": float(positive[-1] / total),
         "mean_probability": float(weight @ ranked.probability / total),
     }
     for share in params.top_shares:
-        caught = np.interp(share * total, np.concatenate([[0], seen]), np.concatenate([[0], positive]))
-        gain = caught / positive[-1] if positive[-1] > 0 else np.nan
+        gain = float(np.interp(share * total, seen, positive) / positive[-1]) if positive[-1] > 0 else float("nan")
         name = f"{share * 100:g}"
-        result |= {f"gain_at_{name}": float(gain), f"lift_at_{name}": float(gain / share)}
+        result |= {f"gain_at_{name}": gain, f"lift_at_{name}": gain / share}
     return result
 
 
 def gain_curve(ranked: Ranked, points: int = 101) -> pd.DataFrame:
     """Return share_called, gain and lift at evenly spaced shares of the rows."""
     share = np.linspace(0, 1, points)
-    caught = np.concatenate([[0], np.cumsum(ranked.label)])
-    gain = np.interp(share * len(ranked.label), np.arange(len(caught)), caught) / max(caught[-1], 1)
+    caught, seen = ranked.curve(ranked.label), ranked.curve(np.ones(len(ranked.label)))
+    gain = np.interp(share * seen[-1], seen, caught) / max(caught[-1], 1)
     lift = np.divide(gain, share, out=np.full(points, np.nan), where=share > 0)
     return pd.DataFrame({"share_called": share, "gain": gain, "lift": lift})
 
 
 def calibration_curve(ranked: Ranked, params: EvaluateParams, seed: int) -> pd.DataFrame:
-    """Return, for each group of equal size, n, mean probability, observed rate and its interval by lead."""
-    bins = int(ranked.bin.max()) + 1
-    n = np.bincount(ranked.bin, minlength=bins)
+    """Return, for each group of equal size, n (rounded), mean probability, observed rate and its interval by lead."""
     rng = np.random.default_rng(seed)
-    draws = np.array([_rate_by_bin(ranked, _row_weights(ranked, rng), bins) for _ in range(params.resamples)])
-    tail = (1 - params.confidence) / 2
-    low, high = np.nanquantile(draws, [tail, 1 - tail], axis=0)
-    promised = np.bincount(ranked.bin, ranked.probability, minlength=bins) / n
-    observed = np.bincount(ranked.bin, ranked.label, minlength=bins) / n
-    return pd.DataFrame({"n": n, "probability": promised, "rate": observed, "rate_low": low, "rate_high": high})
+    once = np.ones(len(ranked.label))
+    n, promised, won = (_by_bin(ranked, once, part) for part in (once, ranked.probability, ranked.label))
+    draws = np.array([_rate_by_bin(ranked, _row_weights(ranked, rng)) for _ in range(params.resamples)])
+    low, high = zip(*(_interval(draw, params.confidence) for draw in draws.T), strict=True)
+    whole = np.rint(n).astype("int64")
+    return pd.DataFrame({"n": whole, "probability": promised / n, "rate": won / n, "rate_low": low, "rate_high": high})
+
+
+def _by_bin(ranked: Ranked, weight: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sum weighted values of each row over calibration groups of equal size, best first; a row may be shared by two.
+
+    Source: Naeini et al. 2015, AAAI, "expected calibration error", with groups of equal size.
+    """
+    seen = ranked.curve(weight)
+    edges = np.linspace(0, seen[-1], ranked.bins + 1)
+    return np.asarray(np.diff(np.interp(edges, seen, ranked.curve(weight * values))))
+
+
+def _rate_by_bin(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
+    return _by_bin(ranked, weight, ranked.label) / (weight.sum() / ranked.bins)
 
 
 def _row_weights(ranked: Ranked, rng: np.random.Generator) -> np.ndarray:
@@ -146,36 +169,33 @@ def _row_weights(ranked: Ranked, rng: np.random.Generator) -> np.ndarray:
     return drawn[ranked.lead].astype("float64")
 
 
+def _interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Return the percentiles of the draws in which the figure exists."""
+    known = draws[np.isfinite(draws)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
 def _auc(positive: np.ndarray, seen: np.ndarray) -> float:
-    """Area under the ROC curve from cumulative weights at the ends of ties."""
+    """Area under the ROC curve from weights cumulated at the ends of ties."""
     negative = seen - positive
     if positive[-1] <= 0 or negative[-1] <= 0:
         return float("nan")
-    area = np.trapezoid(np.concatenate([[0], positive]), np.concatenate([[0], negative]))
-    return float(area / (positive[-1] * negative[-1]))
+    return float(np.trapezoid(positive, negative) / (positive[-1] * negative[-1]))
 
 
 def _average_precision(positive: np.ndarray, seen: np.ndarray) -> float:
     if positive[-1] <= 0:
         return float("nan")
     precision = np.divide(positive, seen, out=np.zeros_like(seen), where=seen > 0)
-    return float(np.sum(np.diff(np.concatenate([[0], positive])) * precision) / positive[-1])
+    return float(np.diff(positive) @ precision[1:] / positive[-1])
 
 
-def _calibration_error(ranked: Ranked, weight: np.ndarray) -> float:
-    """Return the mean absolute gap of promised and observed rate over groups of equal size.
-
-    Source: Naeini et al. 2015, AAAI, "expected calibration error", with equal-mass bins.
-    """
-    gap = np.bincount(ranked.bin, weight * (ranked.probability - ranked.label))
-    return float(np.abs(gap).sum() / weight.sum())
-
-
-def _rate_by_bin(ranked: Ranked, weight: np.ndarray, bins: int) -> np.ndarray:
-    total = np.bincount(ranked.bin, weight, minlength=bins)
-    won = np.bincount(ranked.bin, weight * ranked.label, minlength=bins)
-    return np.divide(won, total, out=np.full(bins, np.nan), where=total > 0)
-
-
-def _share(weight: np.ndarray, label: np.ndarray) -> float:
-    return float(weight @ label / weight.sum()) if weight.sum() > 0 else float("nan")
+def _precision_at_capacity(ranked: Ranked, weight: np.ndarray) -> float:
+    """Return the share of winners among the best `capacity` of each moment, ties broken by lead."""
+    ordered = weight[ranked.by_moment]
+    before = np.cumsum(ordered) - ordered
+    called = np.clip(ranked.capacity - (before - before[ranked.moment_start]), 0, ordered)
+    return float(called @ ranked.label[ranked.by_moment] / called.sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,3 +40,11 @@ class PointsParams(BaseModel):
 def score(points: np.ndarray) -> np.ndarray:
     """Clip to 0-100 and round to whole points."""
     return np.rint(np.clip(points, 0, 100)).astype("int64")
+
+
+def add_columns(points: np.ndarray, columns: Sequence[int]) -> np.ndarray:
+    """Sum some columns of points (n, k), one after another, so that a row's bits depend on no other row: shape (n,)."""
+    total = np.zeros(len(points))
+    for column in columns:
+        total += points[:, column]
+    return total

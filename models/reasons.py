@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 
 from features.catalogue import Catalogue, Entry
+from models.points import add_columns
 
 LEAST_POINTS = 0.5  # a reason that rounds to no point says nothing
+RECENT, OFTEN = 0.5, 3.0  # decayed counts: one event a half-life back; three events now, or more of them further back
+SAME_PACE = 0.05  # events a week; less is the rounding of equal paces
+OF_ATTRIBUTES = ("level", "value", "frequency", "age", "calendar", "missing")  # measures; the others are of events
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+          "December"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,25 +53,6 @@ class Reason:
         }
 
 
-@dataclass(frozen=True)
-class Themes:
-    """Which columns of the matrix belong to which theme."""
-
-    entries: Catalogue
-
-    @property
-    def names(self) -> list[str]:
-        return list(dict.fromkeys(entry.theme for entry in self.entries))
-
-    def sums(self, points: np.ndarray) -> np.ndarray:
-        """Sum feature points (n, k) by theme, shape (n, number of themes)."""
-        place = {name: index for index, name in enumerate(self.names)}
-        member = np.zeros((len(self.entries), len(place)))
-        for row, entry in enumerate(self.entries):
-            member[row, place[entry.theme]] = 1.0
-        return points @ member
-
-
 def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n: int) -> list[list[Reason]]:
     """Return the strongest reasons of each lead, by absolute points.
 
@@ -76,77 +63,129 @@ def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n:
     features
         The matrix, shape (n_leads, k).
     n
-        At most so many a lead; those under half a point are left out.
+        At most so many a lead; those that round to no point are left out.
     """
-    themes = Themes(entries)
-    sums = themes.sums(points)
-    columns = {name: [i for i, entry in enumerate(entries) if entry.theme == name] for name in themes.names}
+    columns = columns_by_theme(entries)
+    themes = list(columns)
+    sums = np.column_stack([add_columns(points, columns[theme]) for theme in themes])
     order = np.argsort(-np.abs(sums), axis=1, kind="stable")[:, :n]
     return [
         [
-            _reason(themes.names[place], columns[themes.names[place]], points[lead], features[lead], entries)
+            _reason(themes[place], sums[lead, place], columns[themes[place]], points[lead], features[lead], entries)
             for place in order[lead]
-            if abs(sums[lead, place]) >= LEAST_POINTS
+            if abs(sums[lead, place]) > LEAST_POINTS
         ]
         for lead in range(len(points))
     ]
 
 
-def _reason(theme: str, columns: Sequence[int], points: np.ndarray, features: np.ndarray, entries: Catalogue) -> Reason:
-    total = float(points[columns].sum())
+def columns_by_theme(entries: Catalogue) -> dict[str, list[int]]:
+    """Return the places of each theme's features, themes in the catalogue's order."""
+    columns: dict[str, list[int]] = {}
+    for place, entry in enumerate(entries):
+        columns.setdefault(entry.theme, []).append(place)
+    return columns
+
+
+def _reason(
+    theme: str, total: float, columns: Sequence[int], points: np.ndarray, features: np.ndarray, entries: Catalogue
+) -> Reason:
     strongest = max(columns, key=lambda column: points[column] * np.sign(total))
     entry, value = entries[strongest], float(features[strongest])
-    return Reason(theme, entry.group, total, entry.name, value, f"{total:+.0f} {phrase(entry, value)}")
+    return Reason(theme, entry.group, float(total), entry.name, value, f"{total:+.0f} {phrase(entry, value)}")
 
 
 def phrase(entry: Entry, value: float) -> str:
-    """Say in words what the feature is for this lead; missing is said as such, and zero as "no"."""
-    if math.isnan(value):
-        return _phrase_missing(entry)
+    """Say in words what the feature is for this lead; missing is said as not known or never, zero as none."""
+    about = entry.label if entry.measure in OF_ATTRIBUTES else entry.theme_label
+    return f"{about}: {_absent(entry.measure) if math.isnan(value) else _present(entry, value)}"
+
+
+def _absent(measure: str) -> str:
+    words = {"recency": "never", "mean_gap": "once at most", "value_last": "value not known"}
+    return (words | {"value_max": "value not known"}).get(measure, "not known")
+
+
+def _present(entry: Entry, value: float) -> str:
     if entry.levels is not None:
-        return f"{entry.label}: {entry.levels[int(value)]}"
-    if entry.group == "fit" or entry.measure == "value":
-        return f"{entry.label}: {_number(value)}{_unit(entry.unit, value)}"
-    return _phrase_events(entry, value)
-
-
-def _phrase_missing(entry: Entry) -> str:
-    if entry.measure in ("recency", "value_last", "value_max"):
-        return f"{entry.theme_label}: never"
-    if entry.measure == "mean_gap":
-        return f"{entry.theme_label}: once at most"
-    return f"{entry.label}: not known"
-
-
-def _phrase_events(entry: Entry, value: float) -> str:
-    what = entry.theme_label
-    window = entry.label.removeprefix(f"{what}, times ").removeprefix(f"{what}, total value ")
-    window = window.removeprefix(f"days with {what} ")
+        return _level(entry.levels, value)
     match entry.measure:
-        case "count":
-            return f"{what}: {_number(value)} times {window}" if value else f"{what}: none {window}"
-        case "decayed":
-            return f"{what}: {'recent and often' if value >= 1 else 'some time ago' if value > 0 else 'none'}"
+        case "value":
+            return _amount(value, entry.unit)
+        case "frequency":
+            return f"{_number(100 * value)}% of leads" if value else "not seen before"
+        case "age":
+            return _duration(value)
+        case "calendar":
+            return MONTHS[int(value) - 1] if entry.unit == "month" else f"{value:.0f}:00 to {value:.0f}:59"
+        case "missing":
+            return _number(value) if value else "none"
+        case "count" | "active_days" | "value_sum":
+            return _in_window(entry, value)
+        case "value_last":
+            return f"{_amount(value, entry.unit)} the last time"
+        case "value_max":
+            return f"{_amount(value, entry.unit)} at most"
+        case measure:
+            return _pace(measure, value)
+
+
+def _level(levels: Sequence[str], code: float) -> str:
+    """Name the level; a code that training did not know counts as missing in the trees too."""
+    return levels[int(code)].replace("_", " ") if 0 <= code < len(levels) else "not known"
+
+
+def _in_window(entry: Entry, value: float) -> str:
+    """Say a count, the active days or a sum; the feature's name ends with its window, such as 7d, or with ever."""
+    days = entry.name.rsplit("__", 1)[-1].removesuffix("d")
+    window = {"ever": "so far", "1": "in the last day"}.get(days, f"in the last {days} days")
+    if entry.measure == "value_sum":
+        return f"{_amount(value, entry.unit)} in total {window}" if value else f"no value {window}"
+    if not value:
+        return f"none {window}"
+    if entry.measure == "count":
+        return f"{_times(value)} {window}"
+    on = {"ever": f"on {_amount(value, 'days')} so far", "1": window}
+    return on.get(days, f"on {_number(value)} of the last {days} days")
+
+
+def _pace(measure: str, value: float) -> str:
+    match measure:
         case "recency":
-            return f"{what}: last one {_number(value)} {'day' if value == 1 else 'days'} ago"
-        case "active_days":
-            return f"{what}: on {_number(value)} {'day' if value == 1 else 'days'} {window}"
+            return f"last one {_duration(value)} ago"
         case "mean_gap":
-            return f"{what}: every {_number(value)} days on average"
+            return f"{_duration(value)} apart on average"
+        case "decayed":
+            often = "often lately" if value >= OFTEN else "lately" if value >= RECENT else "not much lately"
+            return often if value else "not lately"
         case "trend":
-            return f"{what}: {'more' if value > 0 else 'less' if value < 0 else 'as much'} than in the weeks before"
+            return "picking up" if value > SAME_PACE else "slowing down" if value < -SAME_PACE else "no change in pace"
         case "unanswered":
-            return f"{what}: {_number(value)} in a row unanswered" if value else f"{what}: none waits for an answer"
-        case "value_sum":
-            return f"{what}: {_number(value)} in total {window}"
+            last = "the last one" if value == 1 else f"the last {_number(value)}"
+            return f"{last} unanswered" if value else "none unanswered"
         case _:
-            return f"{entry.label}: {_number(value)}"
+            raise ValueError(f"no words for the measure {measure!r}")
 
 
-def _unit(unit: str, value: float) -> str:
-    return f" {unit.removesuffix('s') if value == 1 else unit}" if unit else ""
+def _times(value: float) -> str:
+    return {1.0: "once", 2.0: "twice"}.get(value, f"{_number(value)} times")
+
+
+def _duration(days: float) -> str:
+    if days < 1 / 24:
+        return "less than an hour"
+    return _amount(round(days * 24), "hours") if days < 1 else _amount(round(days, 1 if days < 10 else 0), "days")
+
+
+def _amount(value: float, unit: str) -> str:
+    number = _number(value)
+    if unit in ("", "value"):  # values of events carry no unit of their own
+        return f"{unit} {number}".lstrip()
+    one = number == "1" and unit.endswith("s") and not unit.endswith("ss")
+    return f"{number} {unit.removesuffix('s') if one else unit}"
 
 
 def _number(value: float) -> str:
-    rounded = round(value, 1)
-    return f"{rounded:,.0f}" if rounded == int(rounded) else f"{rounded:,.1f}"
+    """Write whole and large numbers without decimals, others with three digits."""
+    whole = float(value).is_integer() or abs(value) >= 100
+    return f"{value + 0.0:,.0f}" if whole else f"{value:.3g}"

@@ -20,7 +20,7 @@ from features.spec import SnapshotParams
 from models.booster import Boosters
 from models.calibration import Sigmoid, blend
 from models.linear import Linear
-from models.points import PointsParams, score
+from models.points import PointsParams, add_columns, score
 from models.reasons import Reason, top_reasons
 from models.tiers import TierParams, assign
 
@@ -119,7 +119,10 @@ class Scorer:
         """
         log_odds = self.log_odds(matrix)
         base, parts = self.contributions(matrix)
-        in_fit = np.array([entry.group == "fit" for entry in self.catalogue])
+        of_fit, of_engagement = (
+            [place for place, entry in enumerate(self.catalogue) if entry.group == group]
+            for group in ("fit", "engagement")
+        )
         points = self.card.points.points(log_odds)
         why = top_reasons(parts, self.values(matrix), self.catalogue, reasons)
         scored = pd.DataFrame(
@@ -130,8 +133,8 @@ class Scorer:
                 "points": points,
                 "score": score(points),
                 "base_points": np.full(len(matrix), base),
-                "fit": parts[:, in_fit].sum(axis=1),
-                "engagement": parts[:, ~in_fit].sum(axis=1),
+                "fit": add_columns(parts, of_fit),
+                "engagement": add_columns(parts, of_engagement),
                 "reasons": [_reasons_json(lead) for lead in why],
                 "reasons_text": ["; ".join(reason.text for reason in lead) for lead in why],
             }

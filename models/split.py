@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Part = Literal["fit", "gap", "valid", "embargo", "test"]
 PARTS: tuple[Part, ...] = ("fit", "gap", "valid", "embargo", "test")
 TRAINING: tuple[Part, ...] = ("fit", "gap", "valid")
+DIGITS = 12  # of shares: 0.75 times 0.8 is a little more than 0.6, and a row would change sides
 
 
 class SplitParams(BaseModel):
@@ -83,8 +84,9 @@ def draw(key: pd.Series[str], seed: int, purpose: str) -> pd.Series[float]:
 
 
 def _by_rank(rank: np.ndarray, index: pd.Index, params: SplitParams) -> pd.Series[str]:
-    train_share = 1 - params.test_share
-    part = np.select([rank >= train_share, rank >= train_share * (1 - params.valid_share)], ["test", "valid"], "fit")
+    train_share = round(1 - params.test_share, DIGITS)
+    fit_share = round(train_share * (1 - params.valid_share), DIGITS)
+    part = np.select([rank >= train_share, rank >= fit_share], ["test", "valid"], "fit")
     return pd.Series(part, index=index, dtype="str")
 
 
@@ -93,4 +95,5 @@ def _start_of_latest(at: pd.Series[pd.Timestamp], share: float) -> pd.Timestamp:
     dates = np.sort(at.unique())
     if not len(dates):
         return pd.Timestamp.min
-    return pd.Timestamp(dates[max(0, min(len(dates) - 1, int(np.floor(len(dates) * (1 - share)))))])
+    earlier = int(round(len(dates) * (1 - share), DIGITS))
+    return pd.Timestamp(dates[min(earlier, len(dates) - 1)])

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
+from scipy.special import expit
 
 from features.catalogue import Catalogue
 from features.spec import AttributeSpec
 from models.figures import value_text
 from models.metrics import Figures
+from models.points import PointsParams
 from models.tiers import TierParams
 from models.verdict import NAMES
 
@@ -194,6 +196,14 @@ def every_tenth(curve: pd.DataFrame, who: list[str], column: str) -> list[Row]:
     tenths = curve[(curve["share_called"] * 100).round() % 10 == 0]
     by_share = {share: rows.set_index("who")[column] for share, rows in tenths.groupby("share_called")}
     return [{"share": share, "figures": [float(figures[name]) for name in who]} for share, figures in by_share.items()]
+
+
+def ladder(scale: PointsParams) -> list[Row]:
+    """Return the probability at every tenth score."""
+    return [
+        {"score": score, "probability": float(expit((score - scale.offset) / scale.factor))}
+        for score in range(0, 101, 10)
+    ]
 
 
 def overlap(one: Tree, other: Tree, name: str) -> bool:

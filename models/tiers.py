@@ -55,13 +55,15 @@ def assign(scored: pd.DataFrame, params: TierParams, capacity: int) -> pd.Series
     -------
     Series
         Tier names by the frame's index. Under the capacity policy the best leads fill each tier in turn, ties broken
-        by lead_id; under the score policy a lead is in the first tier whose min_score it reaches.
+        by lead_id, and what is not a whole lead goes to the next tier; under the score policy a lead is in the first
+        tier whose min_score it reaches.
     """
     names = np.array([tier.name for tier in params.ladder])
     if params.policy == "score":
         reached = scored["score"].to_numpy()[:, None] >= np.array([tier.min_score for tier in params.ladder])
         return pd.Series(names[reached.argmax(axis=1)], index=scored.index, dtype="str")
     ranked = scored.sort_values(["probability", "lead_id"], ascending=[False, True]).index
-    ends = np.cumsum([tier.share_of_capacity * capacity for tier in params.ladder if tier.share_of_capacity != "rest"])
+    shares = [tier.share_of_capacity for tier in params.ladder if tier.share_of_capacity != "rest"]
+    ends = np.floor(np.round(np.cumsum(shares) * capacity, 6))  # 1.1 * 50 is 55.00000000000001
     place = np.searchsorted(ends, np.arange(len(ranked)), side="right")
     return pd.Series(names[place], index=ranked, dtype="str").reindex(scored.index)

@@ -19,35 +19,43 @@ def verdict(metrics: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        usable (bool), best_baseline (by log-loss), and lines: three sentences.
+        usable (bool: its log-loss is under every baseline's, and its AUC surely above chance), best_baseline (by
+        log-loss), and lines: three sentences.
     """
-    test, baselines = metrics["test"], metrics["baselines"]
+    baselines = metrics["baselines"]
     best = min(baselines, key=lambda name: baselines[name]["log_loss"])
-    beaten = test["log_loss"] <= baselines[best]["log_loss"]
-    better_than_chance = test["auc_low"] > 0.5
+    fault = _fault(metrics, best)
     return {
-        "usable": bool(beaten and better_than_chance),
+        "usable": not fault,
         "best_baseline": best,
-        "lines": [_ranking(metrics, beaten and better_than_chance, best), _calls(metrics, best), _honesty(metrics)],
+        "lines": [_ranking(metrics, fault), _calls(metrics), _honesty(metrics)],
     }
 
 
-def _ranking(metrics: Mapping[str, Any], usable: bool, best: str) -> str:
+def _fault(metrics: Mapping[str, Any], best: str) -> str:
+    test = metrics["test"]
+    if not test["log_loss"] < metrics["baselines"][best]["log_loss"]:
+        return f"{NAMES.get(best, best)} predicts at least as well"
+    return "" if test["auc_low"] > 0.5 else "its ranking may be chance"
+
+
+def _ranking(metrics: Mapping[str, Any], fault: str) -> str:
     test, period = metrics["test"], metrics["period"]
-    when = f"{period['first']} to {period['last']}" if period["first"] else "held out, without dates"
+    when = f"{period['first']} to {period['last']}" if period["first"] else "the last in row order, without dates"
     rows = f"{test['n']:,.0f} later rows of {test['n_leads']:,.0f} leads ({when})"
     if metrics["snapshots"]["order"] == "none":
         rows = f"{test['n']:,.0f} held-out leads (no dates: this test is not chronological)"
-    word = "Usable" if usable else f"Not usable: {NAMES.get(best, best)} predicts at least as well"
+    word = f"Not usable, {fault}" if fault else "Usable"
     return f"{word}: AUC {_interval(test, 'auc')} on {rows}, of whom {test['base_rate']:.1%} converted."
 
 
-def _calls(metrics: Mapping[str, Any], best: str) -> str:
-    test, rival = metrics["test"], metrics["baselines"][best]
+def _calls(metrics: Mapping[str, Any]) -> str:
+    test, baselines = metrics["test"], metrics["baselines"]
+    best = max(baselines, key=lambda name: baselines[name]["precision_at_k"])
     times = test["precision_at_k"] / test["base_rate"] if test["base_rate"] else float("nan")
     return (
         f"The best {metrics['capacity']:,} a period convert at {_percent(test, 'precision_at_k')}, {times:.1f} times "
-        f"the average ({NAMES.get(best, best)}: {rival['precision_at_k']:.1%})."
+        f"the average ({NAMES.get(best, best)}: {baselines[best]['precision_at_k']:.1%})."
     )
 
 

@@ -96,7 +96,7 @@ def _learn_vocabulary(contract: Contract, snapshots: pd.DataFrame, params: Param
         leads = attributes_as_of(
             known.assign(snapshot_at=until), contract.leads, contract.history, params.source.attributes
         )
-        counts = count_events(contract.events, ibis.literal(until.to_pydatetime())).to_pandas()
+        counts = count_events(contract.events, ibis.literal(until.to_pydatetime())).to_pyarrow().to_pandas()
     else:
         leads = contract.leads[contract.leads["lead_id"].isin(training["lead_id"])]
         counts = pd.DataFrame({"event_type": [], "direction": [], "channel": [], "n": [], "n_valued": []})

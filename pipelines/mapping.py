@@ -98,6 +98,11 @@ def _check_columns(entry: Entry, source: Source) -> None:
         raise ParamsError(f"{entry.key}.columns does not map {missing[0]!r}; map it to a column, or set a constant")
     if entry.table == "outcomes" and not {"converted_at", "converted"} & set(entry.given):
         raise ParamsError("source.outcomes.columns maps neither converted_at nor converted; one of them is the label")
+    if entry.table == "outcomes" and source.order == "dates" and "converted_at" not in entry.given:
+        raise ParamsError(
+            "order is dates, but source.outcomes.columns does not map converted_at: a yes/no does not say when; "
+            "map the date, or use order: rows or none"
+        )
 
 
 def _check_attribute_names(source: Source) -> None:

@@ -19,6 +19,7 @@ from features.errors import DataError, ModelError
 from models import figures, tables
 from models.scorer import Card
 from pipelines.artifacts import Layout
+from pipelines.bundle import load_bundle
 from pipelines.params import Params
 from pipelines.sinks import staged_file
 
@@ -43,33 +44,27 @@ class Run:
     calibration: pd.DataFrame
 
     @classmethod
-    def read(cls, layout: Layout) -> Run:
-        """Read them.
-
-        Raises
-        ------
-        DataError
-            Where a stage has not run.
-        ModelError
-            Where figures and scores come from different models.
-        """
+    def read(cls, layout: Layout, threads: int) -> Run:
+        """Read them; raises as `write_report` does."""
+        scorer = load_bundle(layout.bundle, threads)
         run = cls(
             metrics=_json(layout.metrics.path, "evaluate"),
             explanation=_json(layout.explanation.path, "explain"),
             summary=_json(layout.score_summary.path, "score"),
             profile=_json(layout.profile.path, "ingest"),
-            card=Card.model_validate(_json(layout.bundle / "card.json", "train")),
+            card=scorer.card,
             scores=pd.read_parquet(_existing(layout.scores.path, "score")),
             catalogue=pd.read_csv(_existing(layout.catalogue.path, "build_features"), dtype=str, keep_default_na=False),
             gain=pd.read_csv(_existing(layout.plots / "gain.csv", "evaluate")),
             lift=pd.read_csv(_existing(layout.plots / "lift.csv", "evaluate")),
             calibration=pd.read_csv(_existing(layout.plots / "calibration.csv", "evaluate")),
         )
-        if run.metrics["model_id"] != run.summary["model_id"]:
-            raise ModelError(
-                f"metrics.json is of model {run.metrics['model_id']}, the scores are of model {run.summary['model_id']}; "
-                "run evaluate, explain and score again"
-            )
+        for name, tree in (("metrics.json", run.metrics), ("the scores", run.summary)):
+            if tree["model_id"] != scorer.model_id:
+                raise ModelError(
+                    f"{name} come from model {tree['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
+                    "evaluate, explain and score again"
+                )
         return run
 
 
@@ -86,9 +81,9 @@ def write_report(params: Params, layout: Layout) -> Path:
     DataError
         Where a stage that it reads from has not run.
     ModelError
-        Where figures and scores come from different models.
+        Where the model is damaged, or figures and scores come from another one.
     """
-    page = render(Run.read(layout), params.project.name, params.report.top_leads)
+    page = render(Run.read(layout, params.project.threads), params.project.name, params.report.top_leads)
     with staged_file(layout.report.path) as staged:
         staged.write_text(page, encoding="utf-8", newline="\n")
     log.info("report: %s, %.1f MB", layout.report.path, len(page.encode()) / 1e6)
@@ -174,6 +169,7 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "gain_rows": tables.every_tenth(run.gain, list(drawn), "gain"),
         "lift_rows": tables.every_tenth(run.lift, list(drawn), "lift"),
         "calibration_rows": run.calibration.to_dict("records"),
+        "ladder": tables.ladder(run.card.points),
         "overlap": tables.overlap,
         "value_text": figures.value_text,
         "charts": {name: _chart(chart) for name, chart in charts.items()},

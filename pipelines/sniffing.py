@@ -48,6 +48,16 @@ class Sample:
     times: dict[str, list[str]]
     cut: bool
 
+    def moments(self, column: str) -> pd.Series[pd.Timestamp]:
+        """The times of a column in UTC, NaT where a value does not fit its format."""
+        field, time_format = Field("time", "time"), self.times[column][0]
+        with duckdb.connect(config=dict(NO_EXTENSIONS)) as connection:
+            connection.register("cells", self.frame[[column]].set_axis(["cell"], axis=1).reset_index(names="n"))
+            cells = f"SELECT n, cell AS {cell_name(field)} FROM cells"
+            sql = f"SELECT {typed(field, 'text', time_format)} AS t FROM ({cells})"
+            bound = {} if time_format == "iso" else {"time_format": time_format}
+            return connection.execute(f"{sql} ORDER BY n", bound).df()["t"]
+
     def swapped_day(self, column: str) -> str:
         """The other format of a column whose days may be months, or "" where the file says which is which."""
         fits = self.times[column]

@@ -8,6 +8,7 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from hypothesis import settings
@@ -19,13 +20,12 @@ from features.spec import AttributeSpec
 from features.vocabulary import GROUPS, Vocabulary
 from pipelines.params import load
 
-settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=25)
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=20)
 settings.load_profile("repeatable")
 
 PARAMS = load()
 MONDAY = pd.Timestamp("2024-03-04")
 DAY, HOUR, TICK = pd.Timedelta(days=1), pd.Timedelta(hours=1), pd.Timedelta(microseconds=1)
-NONE_KNOWN: dict[str, Any] = {"size": None, "job": None, "stage": None}
 Row = dict[str, Any]
 
 
@@ -108,9 +108,8 @@ class World:
 
 
 EDGES = [-7, -1, 0, 1, 2, 7, 8, 30, 31, 60]  # days before the snapshot: after it, at it, on the windows' edges, beyond
-ages = st.builds(
-    lambda days, nudge: days * DAY + nudge, st.sampled_from(EDGES), st.sampled_from([0 * DAY, TICK, -TICK, 6 * HOUR])
-)
+nudges = st.sampled_from([0 * DAY, TICK, -TICK, 6 * HOUR])
+ages = st.builds(lambda days, nudge: days * DAY + nudge, st.sampled_from(EDGES), nudges)
 delays = st.sampled_from([0 * DAY, 0 * DAY, TICK, 6 * HOUR, DAY, 7 * DAY])
 values = st.sampled_from([None, None, 0.0, 1.5, -2.25, 0.1, 1_000_000.0])
 versions = st.fixed_dictionaries(
@@ -145,7 +144,7 @@ def histories(draw: st.DrawFn, leads: list[str], near: pd.Timestamp) -> list[Row
     edited = [lead for lead in leads if draw(st.booleans())]
     rows = []
     for lead in edited:
-        for age in {90 * DAY, *draw(st.lists(ages, max_size=3))}:
+        for age in sorted({90 * DAY, *draw(st.lists(ages, max_size=3))}):
             rows.append({"lead_id": lead, "valid_from": near - age} | draw(versions))
     return rows
 
@@ -166,3 +165,45 @@ def worlds(draw: st.DrawFn, times: tuple[pd.Timestamp, ...] = (MONDAY,), n_leads
     ]
     at = [(lead, time) for lead in ids for time in times]
     return World(at, leads, draw(histories(ids, times[0])), draw(event_rows(ids, list(times))))
+
+
+def crowd(
+    times: tuple[pd.Timestamp, ...], n_leads: int = 60, n_events: int = 600, clock: pd.Timedelta = 0 * DAY
+) -> World:
+    """Many leads at once, always the same ones, with events on and around the edges of the project's windows.
+
+    `clock` is the time of day of the snapshots; events stay around midnight.
+    """
+    rng = np.random.default_rng(5)
+    ids = sorted(f"{prefix}{number}" for number, prefix in zip(range(n_leads), "aBä " * n_leads, strict=False))
+
+    def pick(*cells: Any) -> Any:
+        return cells[rng.integers(len(cells))]
+
+    def version() -> Row:
+        job = pick(None, "CEO & Founder", "Head of IT", "Clown")
+        return {"size": pick(None, 1.0, 0.3, 5_000.0), "job": job, "stage": pick(None, "early", "late", "gone")}
+
+    def event() -> Row:
+        age = pick(0, 1, 3, 7, 30, 90, 100) * DAY + pick(-1, 0, 0, 1, 40_000_000_000) * TICK
+        at, kind = pick(*times) - age, pick("visit", "call", "chat")
+        sides = {"direction": pick("inbound", "outbound"), "channel": pick("online", "offline")}
+        late = pick(0, 0, 0, 1, 5) * DAY
+        rest = {"event_type": kind, "value": pick(None, 0.5, -3.0, 1234.56)} | sides
+        return {"lead_id": pick(*ids), "event_at": at, "known_at": at + late} | rest
+
+    leads = [
+        {
+            "lead_id": lead,
+            "position": place,
+            "created_at": times[0] - 90 * DAY,
+            "sector": pick(None, "steel", "food", "toys", "new", "other"),
+            "mail": pick(None, "acme.example", "Ann@GMAIL.com", "x@cs.mit.edu"),
+        }
+        | version()
+        for place, lead in enumerate(ids)
+    ]
+    edits = [(lead, age) for lead in ids[::2] for age in {90, pick(-3, 0, 2), pick(5, 9)}]
+    history = [{"lead_id": lead, "valid_from": times[0] - age * DAY} | version() for lead, age in edits]
+    events = [row for _ in range(n_events) for row in [event()] * pick(1, 1, 1, 2)]
+    return World([(lead, time + clock) for lead in ids for time in times], leads, history, events)

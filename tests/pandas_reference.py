@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -19,15 +20,13 @@ def reference_matrix(
     snapshots: pd.DataFrame, events: pd.DataFrame, params: FeatureParams, vocabulary: Vocabulary
 ) -> pd.DataFrame:
     """Return `event_features(params, vocabulary)`, one row a snapshot in its order."""
+    features = event_features(params, vocabulary)
     by_lead = {lead: rows.to_dict("records") for lead, rows in events.groupby("lead_id")}
     rows = []
     for lead, at in zip(snapshots["lead_id"], snapshots["snapshot_at"], strict=True):
         known = [event for event in by_lead.get(lead, []) if event["event_at"] < at and event["known_at"] <= at]
-        rows.append(
-            {one.name: measure(one, known, at, params, vocabulary) for one in event_features(params, vocabulary)}
-        )
-    names = [one.name for one in event_features(params, vocabulary)]
-    return pd.DataFrame(rows, columns=names, dtype="float64")
+        rows.append([measure(one, known, at, params, vocabulary) for one in features])
+    return pd.DataFrame(rows, columns=[one.name for one in features], dtype="float64")
 
 
 def belongs(event: dict[str, Any], scope: str, vocabulary: Vocabulary) -> bool:
@@ -63,7 +62,7 @@ def measure(one: EventFeature, known: Events, at: pd.Timestamp, params: FeatureP
             first = pd.Timestamp.min if one.days is None else at.normalize() - one.days * DAY
             return len({time.date() for time in times if time.normalize() >= first})
         case "mean_gap":
-            gaps = [(later - earlier) / DAY for earlier, later in zip(times, times[1:], strict=False)]
+            gaps = [(later - earlier) / DAY for earlier, later in pairwise(times)]
             return sum(gaps) / len(gaps) if gaps else math.nan
         case "trend":
             short, long = params.trend_days

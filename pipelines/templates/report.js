@@ -1,0 +1,94 @@
+"use strict";
+(function () {
+  const charts = JSON.parse(document.getElementById("charts").textContent);
+  const options = { displayModeBar: false, responsive: true };
+
+  function draw(element) {
+    const chart = charts[element.dataset.chart];
+    if (!element.dataset.drawn) {
+      element.dataset.drawn = "yes";
+      Plotly.newPlot(element, chart.data, chart.layout, options);
+    }
+  }
+
+  function drawWhenSeen() {
+    const places = document.querySelectorAll("[data-chart]");
+    const watcher = new IntersectionObserver((entries) => {
+      for (const entry of entries) {
+        if (entry.isIntersecting) {
+          watcher.unobserve(entry.target);
+          draw(entry.target);
+        }
+      }
+    }, { rootMargin: "400px" });
+    places.forEach((place) => watcher.observe(place));
+  }
+
+  function value(row, column, kind) {
+    const cell = row.cells[column];
+    return kind === "number" ? Number(cell.dataset.value) : cell.textContent.trim();
+  }
+
+  function sort(table, header, kind) {
+    const column = header.cellIndex;
+    const first = kind === "number" ? "descending" : "ascending";
+    const other = first === "descending" ? "ascending" : "descending";
+    const order = header.getAttribute("aria-sort") === first ? other : first;
+    const sign = order === "ascending" ? 1 : -1;
+    const compare = kind === "number" ? (a, b) => a - b : (a, b) => a.localeCompare(b, "en", { numeric: true });
+    const rows = Array.from(table.tBodies[0].rows);
+    rows.sort((a, b) => sign * compare(value(a, column, kind), value(b, column, kind)));
+    table.tBodies[0].append(...rows);
+    table.querySelectorAll("th[aria-sort]").forEach((th) => th.removeAttribute("aria-sort"));
+    header.setAttribute("aria-sort", order);
+  }
+
+  function makeSortable(table) {
+    for (const header of table.querySelectorAll("th[data-sort]")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...header.childNodes);
+      button.addEventListener("click", () => sort(table, header, header.dataset.sort));
+      header.append(button);
+    }
+  }
+
+  function makeFilter(controls) {
+    const table = document.getElementById(controls.dataset.filter);
+    const search = controls.querySelector("input");
+    const select = controls.querySelector("select");
+    const status = controls.querySelector("[role=status]");
+    const rows = Array.from(table.tBodies[0].rows);
+    const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+
+    function filter() {
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      for (const row of rows) {
+        const fits = !select.value || row.dataset[select.dataset.key] === select.value;
+        row.hidden = !(fits && words.every((word) => texts.get(row).includes(word)));
+        shown += row.hidden ? 0 : 1;
+      }
+      const all = rows.length.toLocaleString("en");
+      status.textContent = (shown === rows.length ? "" : shown.toLocaleString("en") + " of ") + all + " " + controls.dataset.what;
+    }
+
+    search.addEventListener("input", filter);
+    select.addEventListener("change", filter);
+    controls.hidden = false;
+  }
+
+  function openForPrint() {
+    document.querySelectorAll("details.print").forEach((part) => { part.open = true; });
+    document.querySelectorAll("[data-chart]").forEach((place) => {
+      if (place.checkVisibility()) {
+        draw(place);
+      }
+    });
+  }
+
+  document.querySelectorAll("table.sortable").forEach(makeSortable);
+  document.querySelectorAll("[data-filter]").forEach(makeFilter);
+  window.addEventListener("beforeprint", openForPrint);
+  drawWhenSeen();
+})();

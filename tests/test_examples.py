@@ -1,0 +1,69 @@
+"""The four real data sets through the pipeline: figures where they ought to be, and never too good to be true."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.artifacts import Layout
+from pipelines.params import load
+from pipelines.run import stages
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+
+
+def run_example(name: str, folder: Path) -> Layout:
+    if not (DATA / name).is_dir():
+        pytest.skip(f"the data set {name} is not beside the project")
+    layout = Layout.folder(folder)
+    for stage in stages(load(ROOT / "examples" / f"{name}.yaml"), DATA / name, layout).values():
+        stage()
+    return layout
+
+
+def metrics_of(layout: Layout) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(layout.metrics.path.read_text())
+    return tree
+
+
+def check_outputs(layout: Layout) -> None:
+    for name in ("metrics.json", "scores.parquet", "scores.csv", "report.html", "catalogue.csv"):
+        assert (layout.reports / name).stat().st_size > 0, name
+    scores = pd.read_parquet(layout.scores.path)
+    assert scores["lead_id"].is_unique
+    total = scores["base_points"] + scores["fit"] + scores["engagement"]
+    np.testing.assert_allclose(total, scores["points"], atol=1e-6)
+
+
+def test_learning_365_is_good_and_does_not_leak(tmp_path: Path) -> None:
+    layout = run_example("learning_365", tmp_path)
+    check_outputs(layout)
+    assert 0.72 <= metrics_of(layout)["test"]["auc"] <= 0.85
+    levels = json.loads(layout.profile.path.read_text())["tables"]["leads"]["columns"]["country"]
+    assert levels["missing"] == 0  # "NA" is Namibia
+
+
+def test_olist_on_later_leads(tmp_path: Path) -> None:
+    layout = run_example("olist_funnel", tmp_path)
+    check_outputs(layout)
+    assert metrics_of(layout)["test"]["auc"] >= 0.68
+
+
+def test_x_education_without_what_the_outcome_wrote(tmp_path: Path) -> None:
+    layout = run_example("x_education", tmp_path)
+    check_outputs(layout)
+    assert 0.872 <= metrics_of(layout)["test"]["auc"] < 0.93
+    assert "not chronological" in metrics_of(layout)["verdict"]["lines"][0]
+
+
+def test_bank_marketing_says_that_a_random_split_flatters(tmp_path: Path) -> None:
+    layout = run_example("bank_marketing", tmp_path)
+    check_outputs(layout)
+    metrics = metrics_of(layout)
+    assert metrics["random_split"]["auc"] - metrics["test"]["auc"] > 0.05
