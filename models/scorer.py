@@ -162,7 +162,7 @@ class Scorer:
     @classmethod
     def from_files(cls, files: Mapping[str, str], threads: int) -> Self:
         """Rebuild from `to_files`; raises ModelError where a file is missing or of another format."""
-        for name in ("card.json", "linear.json"):
+        for name in ("card.json", "linear.json", "booster_0.txt"):
             if name not in files:
                 raise ModelError(f"the bundle has no {name}; train again or point to the folder of a trained model")
         tree: dict[str, Any] = json.loads(files["card.json"])

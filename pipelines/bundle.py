@@ -26,7 +26,9 @@ def save_bundle(scorer: Scorer, folder: Path) -> None:
 def load_bundle(folder: Path, threads: int) -> Scorer:
     """Read a bundle; raises ModelError where a file is missing or is not what was saved."""
     try:
-        manifest: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
+            raise ValueError(f"{MANIFEST} is no mapping")
         files = {name: (folder / name).read_bytes().decode("utf-8") for name in manifest}
     except (OSError, ValueError) as error:
         raise ModelError(f"no whole model in {folder}: {error}; run train, or point to a trained model") from None

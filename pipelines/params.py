@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,6 +64,20 @@ class TableSource(Section):
 class EventDefaults(Section):
     direction: Literal["inbound", "outbound"]
     channel: Literal["online", "offline"]
+
+
+class SourceDefaults(Section):
+    """What a table, an event table or an attribute means where it does not say otherwise."""
+
+    table: dict[str, Any]
+    event: EventDefaults
+    attribute: dict[str, Any]
+
+
+class Defaults(Section):
+    """The part of params.yaml that is folded into `source`."""
+
+    source_defaults: SourceDefaults
 
 
 class Source(Section):
@@ -173,25 +189,40 @@ def load(overlay: Path | None = None, base: Path = DEFAULT) -> Params:
     ParamsError
         Naming the file, the key, what was found and what was expected.
     """
-    tree = _read_yaml(base)
+    tree, files = _read_yaml(base), str(base)
     if overlay is not None and overlay.resolve() != base.resolve():
-        tree = _merge(tree, _read_yaml(overlay))
+        tree, files = _merge(tree, _read_yaml(overlay)), f"{overlay}, laid over {base},"
     try:
         return Params.model_validate(_apply_source_defaults(tree))
     except ValidationError as error:
-        raise ParamsError(_describe(error, overlay or base)) from None
+        raise ParamsError(_describe(error, files)) from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ParamsError(f"no params file at {path}; give one with --params or run inside the project's folder")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+        tree, twice = yaml.safe_load(text), list(_repeated(yaml.compose(text, yaml.SafeLoader)))
+    except (OSError, yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-02-30
         raise ParamsError(f"{path} is not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise ParamsError(f"{path} holds {type(tree).__name__}; expected sections such as `source:` and `train:`")
+    if twice:
+        raise ParamsError(f"{path} says {twice[0]} twice; keep one of the two")
     return tree
+
+
+def _repeated(node: yaml.Node | None, place: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the keys that stand twice in one mapping, of which YAML would keep the last without a word."""
+    pairs: list[tuple[str, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(str(key.value), value) for key, value in node.value]
+        yield from (".".join([*place, key]) for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+    elif isinstance(node, yaml.SequenceNode):
+        pairs = [(str(number), value) for number, value in enumerate(node.value)]
+    for key, value in pairs:
+        yield from _repeated(value, (*place, key))
 
 
 def _merge(under: dict[str, Any], over: dict[str, Any], depth: int = 0) -> dict[str, Any]:
@@ -206,33 +237,36 @@ def _merge(under: dict[str, Any], over: dict[str, Any], depth: int = 0) -> dict[
 
 def _apply_source_defaults(tree: dict[str, Any]) -> dict[str, Any]:
     """Fold `source_defaults` into each table and attribute of `source`, so that the typed tree is complete."""
-    rest = {key: value for key, value in tree.items() if key != "source_defaults"}
-    source, defaults = tree.get("source"), tree.get("source_defaults")
-    if not isinstance(source, dict) or not isinstance(defaults, dict):
+    defaults = Defaults.model_validate({"source_defaults": tree.get("source_defaults")}).source_defaults
+    rest, source = {key: value for key, value in tree.items() if key != "source_defaults"}, tree.get("source")
+    if not isinstance(source, dict):
         return rest
-    table, attribute = defaults.get("table", {}), defaults.get("attribute", {})
-    filled = dict(source)
+    filled = source | {"event_defaults": defaults.event}
     for name in ("leads", "outcomes"):
-        if isinstance(source.get(name), dict):
-            filled[name] = table | source[name]
+        filled[name] = _over(defaults.table, source.get(name))
     for name in ("events", "stages", "attribute_history"):
         if isinstance(source.get(name), list):
-            filled[name] = [table | entry if isinstance(entry, dict) else entry for entry in source[name]]
+            filled[name] = [_over(defaults.table, entry) for entry in source[name]]
     if isinstance(source.get("attributes"), dict):
         filled["attributes"] = {
-            name: attribute | {"column": name} | (entry if isinstance(entry, dict) else {"invalid": entry})
-            for name, entry in source["attributes"].items()
+            name: _over(defaults.attribute | {"column": name}, entry) for name, entry in source["attributes"].items()
         }
-    return rest | {"source": filled | {"event_defaults": defaults.get("event")}}
+    return rest | {"source": filled}
 
 
-def _describe(error: ValidationError, path: Path) -> str:
+def _over(defaults: dict[str, Any], entry: Any) -> Any:
+    """Fill what a mapping leaves out; anything else stays as it is, for the types to refuse."""
+    return defaults | entry if isinstance(entry, dict) else entry
+
+
+def _describe(error: ValidationError, files: str) -> str:
     lines = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         found = "nothing" if fault["type"] == "missing" else repr(fault["input"])
-        lines.append(f"  {key}: {fault['msg']}" + ("" if len(found) > 80 else f" (found {found})"))
-    return f"{path} does not fit:\n" + "\n".join(lines)
+        wanted = fault["msg"].removeprefix("Value error, ")
+        lines.append(f"  {key}: {wanted}" + ("" if len(found) > 80 else f" (found {found})"))
+    return f"{files} does not fit:\n" + "\n".join(lines)
 
 
 def with_as_of(params: Params, as_of: str) -> Params:

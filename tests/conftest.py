@@ -82,7 +82,7 @@ def moments(rows: Iterable[tuple[str, pd.Timestamp]]) -> pd.DataFrame:
 class World:
     """Rows of the contract tables, and the (lead_id, snapshot_at) to look at."""
 
-    at: list[tuple[str, pd.Timestamp]]
+    pairs: list[tuple[str, pd.Timestamp]]
     leads: list[Row]
     history: list[Row]
     events: list[Row]
@@ -95,7 +95,7 @@ class World:
     def parts(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, ir.Table]:
         """Snapshots, leads, history and events, as `feature_matrix` takes them."""
         history = frame("attribute_history", self.history)
-        return moments(self.at), frame("leads", self.leads), history, self.event_table
+        return moments(self.pairs), frame("leads", self.leads), history, self.event_table
 
     def shifted(self, by: pd.Timedelta) -> World:
         """The same with every clock moved."""
@@ -104,7 +104,7 @@ class World:
             return {key: value + by if isinstance(value, pd.Timestamp) else value for key, value in row.items()}
 
         rows = {name: [move(row) for row in getattr(self, name)] for name in ("leads", "history", "events")}
-        return replace(self, at=[(lead, at + by) for lead, at in self.at], **rows)
+        return replace(self, pairs=[(lead, at + by) for lead, at in self.pairs], **rows)
 
 
 EDGES = [-7, -1, 0, 1, 2, 7, 8, 30, 31, 60]  # days before the snapshot: after it, at it, on the windows' edges, beyond
@@ -122,7 +122,7 @@ versions = st.fixed_dictionaries(
 
 
 @st.composite
-def event_rows(draw: st.DrawFn, leads: list[str], near: list[pd.Timestamp], max_size: int = 12) -> list[Row]:
+def event_rows(draw: st.DrawFn, leads: list[str], near: list[pd.Timestamp], max_size: int = 20) -> list[Row]:
     """Events around the given moments: ties, copies, late arrivals, and times exactly on an edge are common."""
     one = st.fixed_dictionaries(
         {

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from conftest import DAY, FEATURES, HOUR, MONDAY, TICK, VOCABULARY, Row, World, crowd, frame, moments, table, worlds
-from hypothesis import given
+from hypothesis import given, settings
 from pandas_reference import reference_matrix
 
 from features.engagement import DECAY_UNIT, count_events, event_features, event_groups, pivot_groups
@@ -49,9 +49,10 @@ def assert_equal_to_reference(
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-6, atol=slack, err_msg=name)
 
 
+@settings(max_examples=12)
 @given(worlds(TIMES))
 def test_equal_to_the_reference(world: World) -> None:
-    assert_equal_to_reference(moments(world.at), world.events)
+    assert_equal_to_reference(moments(world.pairs), world.events)
 
 
 @pytest.mark.parametrize("clock", [0 * HOUR, 13 * HOUR])
@@ -59,7 +60,7 @@ def test_equal_to_the_reference_on_a_crowd(clock: pd.Timedelta) -> None:
     """Hundreds of leads at once, at midnight and in the middle of the day, with the project's own windows."""
     world = crowd(TIMES, 120, 900, clock)
     params = FEATURES.model_copy(update={"windows_days": [1, 7, 30, 90], "half_lives_days": [7, 30]})
-    assert_equal_to_reference(moments(world.at), world.events, params)
+    assert_equal_to_reference(moments(world.pairs), world.events, params)
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ def test_as_of_is_the_last_edit_before(world: World) -> None:
     snapshots, leads, history, _ = world.parts
     found = attributes_as_of(snapshots, leads, history, ATTRIBUTES)
     current = {row["lead_id"]: row for row in world.leads}
-    assert list(found["lead_id"]) == [who for who, _ in world.at]
-    for index, (who, at) in enumerate(world.at):
+    assert list(found["lead_id"]) == [who for who, _ in world.pairs]
+    for index, (who, at) in enumerate(world.pairs):
         edits = [row for row in world.history if row["lead_id"] == who]
         before = [row for row in edits if row["valid_from"] < at]
         stood = max(before, key=lambda row: row["valid_from"]) if before else {}
