@@ -18,7 +18,7 @@ CURVES = [(BLUE, "solid"), (VERMILION, "dash"), (GREEN, "dashdot"), (PURPLE, "lo
 PANELS = [("points", [0.5, 1.0]), ("rate", [0.24, 0.42]), ("n", [0.0, 0.16])]
 PANEL_DIGITS = {"points": "+.1f", "rate": ".1%", "n": ","}
 PANEL_AXIS = {"nticks": 4, "tickangle": 0, "rangemode": "tozero", "zeroline": True, "zerolinecolor": "#b6bec7"}
-PANEL_TITLES = {"points": "points", "rate": "converted", "n": "rows"}
+PANEL_TITLES = {"points": "points", "rate": "rate", "n": "rows"}
 LONGEST_LABEL = 22
 MOST_TICKS = 8
 HEIGHT = 360
@@ -40,7 +40,7 @@ TEMPLATE = go.layout.Template(
         "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": INK},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 52, "r": 16, "t": 40, "b": 48},
+        "margin": {"l": 52, "r": 24, "t": 40, "b": 48},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "hoverlabel": {"bgcolor": "#ffffff", "bordercolor": GRID, "font": {"color": INK}},
         "dragmode": False,

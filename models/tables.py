@@ -175,8 +175,9 @@ def parts(counts: Tree) -> list[Row]:
 
 
 def attributes_read(profile: Tree, attributes: Mapping[str, AttributeSpec]) -> list[Row]:
-    """Describe each declared attribute: label, kind, when it is known, missing share, distinct values."""
+    """Describe each declared attribute: label, kind, when known, missing share, distinct values; unused ones last."""
     columns = profile["tables"]["leads"]["columns"]
+    ordered = sorted(attributes.items(), key=lambda item: item[1].known == "outcome")
     return [
         {
             "label": _label(name, attributes),
@@ -186,7 +187,7 @@ def attributes_read(profile: Tree, attributes: Mapping[str, AttributeSpec]) -> l
             "missing_share": columns[name]["missing_share"],
             "distinct": columns[name]["distinct"],
         }
-        for name, spec in attributes.items()
+        for name, spec in ordered
         if name in columns
     ]
 

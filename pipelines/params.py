@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
 
 from features.errors import ParamsError
 from features.spec import AttributeSpec, FeatureParams, SnapshotParams
@@ -202,27 +202,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ParamsError(f"no params file at {path}; give one with --params or run inside the project's folder")
     try:
-        text = path.read_text(encoding="utf-8")
-        tree, twice = yaml.safe_load(text), list(_repeated(yaml.compose(text, yaml.SafeLoader)))
-    except (OSError, yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-02-30
+        # YAML 1.2, as DVC writes it: a bare yes is text, 1e-3 a number. A key that stands twice is refused.
+        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except DuplicateKeyError as error:
+        line = path.read_text(encoding="utf-8").splitlines()[error.problem_mark.line].strip()
+        raise ParamsError(f"{path} says a key twice, again in line {error.problem_mark.line + 1}: {line}") from None
+    except (OSError, YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-02-30
         raise ParamsError(f"{path} is not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise ParamsError(f"{path} holds {type(tree).__name__}; expected sections such as `source:` and `train:`")
-    if twice:
-        raise ParamsError(f"{path} says {twice[0]} twice; keep one of the two")
     return tree
-
-
-def _repeated(node: yaml.Node | None, place: tuple[str, ...] = ()) -> Iterator[str]:
-    """Yield the keys that stand twice in one mapping, of which YAML would keep the last without a word."""
-    pairs: list[tuple[str, yaml.Node]] = []
-    if isinstance(node, yaml.MappingNode):
-        pairs = [(str(key.value), value) for key, value in node.value]
-        yield from (".".join([*place, key]) for key, n in Counter(key for key, _ in pairs).items() if n > 1)
-    elif isinstance(node, yaml.SequenceNode):
-        pairs = [(str(number), value) for number, value in enumerate(node.value)]
-    for key, value in pairs:
-        yield from _repeated(value, (*place, key))
 
 
 def _merge(under: dict[str, Any], over: dict[str, Any], depth: int = 0) -> dict[str, Any]:

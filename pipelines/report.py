@@ -101,13 +101,13 @@ def render(run: Run, project: str, top_leads: int) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
     environment.filters |= {"percent": percent, "number": number, "points": points, "figure": figure_text}
-    scripts = {"plotly": get_plotlyjs(), "page": (TEMPLATES / "report.js").read_text(encoding="utf-8")}
+    scripts = [(TEMPLATES / "report.js").read_text(encoding="utf-8"), get_plotlyjs()]
     return environment.get_template("report.html.j2").render(
         _contents(run, top_leads),
         project=project,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         scripts=scripts,
-        script_hashes=[_content_hash(text) for text in scripts.values()],
+        script_hashes=[_content_hash(text) for text in scripts],
     )
 
 

@@ -56,11 +56,16 @@ def row_groups(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
     for batch in reader:
         while count + batch.num_rows >= ROW_GROUP:
             take = ROW_GROUP - count
-            yield pa.Table.from_batches([*held, batch.slice(0, take)])
+            yield _whole([*held, batch.slice(0, take)])
             held, count, batch = [], 0, batch.slice(take)
         held, count = [*held, batch], count + batch.num_rows
     if count:
-        yield pa.Table.from_batches(held)
+        yield _whole(held)
+
+
+def _whole(batches: list[pa.RecordBatch]) -> pa.Table:
+    """One table in one piece: Parquet's pages break where pieces do."""
+    return pa.Table.from_batches(batches).combine_chunks()
 
 
 def write_json(tree: Any, path: Path) -> None:

@@ -48,7 +48,7 @@ from pipelines.store import Contract
 
 CALENDAR = ["created_weekday", "created_month", "created_hour"]
 TIMES = (MONDAY, MONDAY + 7 * DAY)
-few = settings(max_examples=8)
+few = settings(max_examples=6)
 
 
 def matrix(world: World, spec: MatrixSpec = SPEC) -> pd.DataFrame:

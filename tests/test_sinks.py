@@ -83,7 +83,8 @@ def test_json_refuses_numbers_that_are_not_finite_and_leaves_the_old_file(tmp_pa
 
 @pytest.mark.parametrize("size", [1_000, 50_000, 262_144])
 def test_parquet_bytes_do_not_depend_on_how_rows_arrive(tmp_path: Path, size: int) -> None:
-    table = pa.table({"x": range(300_000), "s": [str(number % 7) for number in range(300_000)]})
+    ids = [f"lead-{number * 7919:012d}" for number in range(300_000)]  # too many for a dictionary page
+    table = pa.table({"x": range(300_000), "s": [str(number % 7) for number in range(300_000)], "id": ids})
     batches = pa.RecordBatchReader.from_batches(table.schema, iter(table.to_batches(max_chunksize=size)))
     assert write_parquet(batches, tmp_path / "stream.parquet") == 300_000
     write_parquet(table, tmp_path / "table.parquet")

@@ -1,6 +1,7 @@
 "use strict";
 (function () {
   const charts = JSON.parse(document.getElementById("charts").textContent);
+  const PAPER_WIDTH = 320; // two charts side by side on A4 and Letter
   const options = { displayModeBar: false, responsive: true };
 
   function draw(element) {
@@ -78,17 +79,27 @@
     controls.hidden = false;
   }
 
-  function openForPrint() {
+  function visibleCharts() {
+    return Array.from(document.querySelectorAll("[data-chart]")).filter((place) => place.checkVisibility());
+  }
+
+  function fitToPaper() {
     document.querySelectorAll("details.print").forEach((part) => { part.open = true; });
-    document.querySelectorAll("[data-chart]").forEach((place) => {
-      if (place.checkVisibility()) {
-        draw(place);
-      }
-    });
+    for (const place of visibleCharts()) {
+      draw(place);
+      Plotly.relayout(place, { width: PAPER_WIDTH });
+    }
+  }
+
+  function fitToScreen() {
+    for (const place of visibleCharts()) {
+      Plotly.relayout(place, { width: null, autosize: true });
+    }
   }
 
   document.querySelectorAll("table.sortable").forEach(makeSortable);
   document.querySelectorAll("[data-filter]").forEach(makeFilter);
-  window.addEventListener("beforeprint", openForPrint);
-  drawWhenSeen();
+  window.addEventListener("beforeprint", fitToPaper);
+  window.addEventListener("afterprint", fitToScreen);
+  window.addEventListener("load", drawWhenSeen); // the chart library comes after this script, so that tables work first
 })();
