@@ -66,7 +66,7 @@ class Ranked:
         frame = frame.sort_values(["probability", "lead_id", "snapshot_at"], ascending=[False, True, True])
         ordered = frame["probability"].to_numpy("float64")
         lead, leads = pd.factorize(frame["lead_id"])
-        moment, _ = pd.factorize(frame["snapshot_at"], use_na_sentinel=False)
+        moment, _ = pd.factorize(frame["snapshot_at"])
         by_moment = np.argsort(moment, kind="stable")
         return cls(
             label=frame["label"].to_numpy("float64"),

@@ -56,21 +56,21 @@ FIRST_MEASURES = (
     Measure("calibration_error", "Calibration error", "lower", "number", "mean gap of promise and outcome by group"),
 )
 PART_WORDS = {
-    "fit": "The earliest history, on which the size of the model is tuned.",
-    "gap": "Before the tuning part, with outcomes not yet known when it began; left out of tuning, used in training.",
-    "valid": "The latest history known at the start of the test: decides when to stop and calibrates.",
+    "fit": "The earliest history: candidate models learn from it.",
+    "gap": "Outcomes not yet known when the next part began: no candidate learns from it, the final model does.",
+    "valid": "The latest history known at the start of the test: chooses among the candidates and calibrates.",
     "embargo": "Outcomes not yet known on the first day of the test; used for nothing.",
     "test": "The later period, looked at once; every figure of this page comes from it.",
 }
 PART_WORDS_UNDATED = {
     "rows": {
-        "fit": "The first rows, on which the size of the model is tuned.",
-        "valid": "The last of the rows before the test: decides when to stop and calibrates.",
+        "fit": "The first rows: candidate models learn from them.",
+        "valid": "The last rows before the test: choose among the candidates and calibrate.",
         "test": "The last rows, looked at once; every figure of this page comes from them.",
     },
     "none": {
-        "fit": "Leads drawn by a hash of their id, on which the size of the model is tuned.",
-        "valid": "Further drawn leads: decide when to stop and calibrate.",
+        "fit": "Leads drawn by a hash of their id: candidate models learn from them.",
+        "valid": "Further drawn leads: choose among the candidates and calibrate.",
         "test": "The rest of the leads, looked at once; every figure of this page comes from them.",
     },
 }
@@ -92,7 +92,8 @@ def measures(metrics: Tree) -> list[Measure]:
         )
         for share in shares
     ]
-    called = f"conversion of the best {metrics['capacity']:,} a period"
+    period = " a period" if metrics["snapshots"]["order"] == "dates" else ""
+    called = f"conversion of the best {metrics['capacity']:,}{period}"
     return [
         *FIRST_MEASURES,
         *lifts,

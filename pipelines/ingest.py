@@ -54,7 +54,7 @@ from pipelines.refusals import (
 from pipelines.sinks import ROW_GROUP, row_groups, staged_folder, write_json, write_parquet
 from pipelines.sources import Raw, open_table
 
-LOGGER = logging.getLogger("leadscore")
+log = logging.getLogger("leadscore")
 EXAMPLE_ROWS = 1000  # the text of the first rows is kept, to show one that fits beside one that does not
 Cells = dict[str, tuple[str, CellKind]]
 
@@ -98,7 +98,7 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
                 status.update(f"ingest: {table}")
                 _take(bench, table)
                 tallies[table] = _write(bench, table, folder / f"{table}.parquet")
-                LOGGER.info("%s: %s", table, tallies[table].line())
+                log.info("%s: %s", table, tallies[table].line())
             write_parquet(_quarantine(bench), folder / layout.quarantine.path.name)
             status.update("ingest: profile")
             result = profile(bench.connection, folder, source.attributes, tallies)

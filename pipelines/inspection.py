@@ -22,6 +22,7 @@ from pipelines.roles import Label, find_created, find_event_columns, find_join, 
 from pipelines.sniffing import SAMPLE_ROWS, Sample, sniff
 
 NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
+UNPRINTED = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML folds or refuses them
 FEW_RUNS = 0.05  # share of the runs that shuffled rows would have, below which rows are in some order
 
 
@@ -80,7 +81,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
     ]
     for sample in (lead_sample, *others):
         _warn_of_sample(found, sample)
-    found.mapping = "\n".join(lines) + "\n"
+    found.mapping = "".join(" ".join(line.splitlines()) + "\n" for line in lines)  # a comment ends where its line does
     return found
 
 
@@ -134,7 +135,8 @@ def _table(
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """Text as a YAML scalar in double quotes, on one line."""
+    return UNPRINTED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 # Attributes

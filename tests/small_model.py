@@ -41,7 +41,7 @@ def matrix(n: int = 600, seed: int = 1) -> pd.DataFrame:
     known = features.fillna(0.0)
     log_odds = 0.8 * (known["sector"] == 1) + 0.5 * known["count__visit__7d"] - 0.1 * known["recency__call"] - 0.7
     share = (np.arange(n) + 1) / n
-    part = np.select([share <= until for until in PART_ROWS.values()], list(PART_ROWS))
+    part = np.array(list(PART_ROWS))[np.searchsorted(list(PART_ROWS.values()), share)]
     beside = {
         "lead_id": [f"lead {number:05d}" for number in rng.permutation(n)],
         "snapshot_at": pd.Series(MONDAY, index=range(n)),

@@ -152,6 +152,7 @@ def test_evaluate_draws_whole_leads() -> None:
     probability = np.array([0.9, 0.8, 0.7, 0.6])
     found = evaluate(rank(rows, probability), wide, seed=1)
     assert (found["base_rate_low"], found["base_rate"], found["base_rate_high"]) == (0.0, 0.75, 1.0)
+    assert (found["auc_low"], found["auc"], found["auc_high"]) == (1.0, 1.0, 1.0)  # over resamples of both classes
     found = evaluate(rank(rows, probability), narrow, seed=1)
     assert (found["base_rate_low"], found["base_rate_high"]) == (0.75, 0.75)
     assert (found["n"], found["n_leads"], found["n_positive"]) == (4, 2, 3)

@@ -1,0 +1,473 @@
+"""The report: what it says equals what was measured, what it shows is only text, and it asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from features.errors import DataError, ModelError
+from models import figures, tables
+from pipelines.artifacts import Layout
+from pipelines.params import Params, load
+from pipelines.report import percent, points, write_report
+from pipelines.run import stages
+from tests.tiny import tiny_params, tiny_run
+
+pytestmark = pytest.mark.xdist_group("report")
+CHROMIUM = Path("/usr/bin/chromium")
+VOID = {"meta", "link", "input", "br", "img", "hr"}
+HOSTILE_LEVEL = "</script><script>document.title = 'owned'</script>"
+HOSTILE_ID = "<img src=http://unfriendly.invalid/{} onerror=alert(1)>"
+HOSTILE_LABEL = '"><b onclick=alert(2)>size'
+UNDATED = f"""
+source:
+  order: none
+  timezone: UTC
+  leads: {{path: leads.csv, columns: {{lead_id: id}}}}
+  attributes:
+    sector: {{known: export}}
+    size: {{kind: number, known: export, group: engagement, label: {json.dumps(HOSTILE_LABEL)}}}
+    verdict: {{known: outcome, why: written with the outcome}}
+  events: []
+  event_labels: {{}}
+  outcomes: {{path: leads.csv, columns: {{lead_id: id, converted: bought}}}}
+  yes_values: ["1"]
+  no_values: ["0"]
+  stages: []
+  attribute_history: []
+train: {{boosters: 2, max_rounds: 40, early_stopping_rounds: 10, min_child_samples: 20}}
+capacity: {{per_period: 20}}
+evaluate: {{resamples: 20, segments: [sector], min_segment_rows: 30}}
+report: {{top_leads: 6}}
+"""
+
+
+class Page(HTMLParser):
+    """The elements of a page in their order, each with its attributes and all the text inside it."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[dict[str, Any]] = []
+        self._open: list[dict[str, Any]] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = {"tag": tag, "text": "", "attrs": dict(attrs), "inside": self._open.copy()}
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop()["tag"] == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        for element in self._open:
+            element["text"] += data
+
+    def all(self, tag: str, **attrs: str) -> list[dict[str, Any]]:
+        wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attrs.items()}
+        return [
+            element
+            for element in self.elements
+            if element["tag"] == tag and all(element["attrs"].get(name) == value for name, value in wanted.items())
+        ]
+
+    def rows(self, table: str) -> list[list[str]]:
+        """The texts of a table's cells, row by row."""
+        inside = [
+            element for element in self.elements if any(table == at["attrs"].get("id") for at in element["inside"])
+        ]
+        rows = [element for element in inside if element["tag"] == "tr"]
+        cells = [element for element in inside if element["tag"] in ("th", "td")]
+        return [[cell["text"] for cell in cells if cell["inside"][-1] is row] for row in rows]
+
+
+def undated_run(folder: Path) -> tuple[Params, Layout]:
+    rng = np.random.default_rng(7)
+    n = 900
+    sector = rng.choice([HOSTILE_LEVEL, "steel", "food & drink", "toys"], n)
+    size = np.where(rng.random(n) < 0.1, np.nan, np.round(rng.exponential(50, n)))
+    bought = rng.random(n) < np.where(sector == "steel", 0.7, 0.25) + (np.nan_to_num(size) > 60) * 0.2
+    ids = [HOSTILE_ID.format(number) for number in range(n)]
+    leads = pd.DataFrame({"id": ids, "sector": sector, "size": size, "bought": bought.astype(int)})
+    folder.joinpath("in").mkdir()
+    leads.assign(verdict=np.where(bought, "won", "lost")).to_csv(folder / "in" / "leads.csv", index=False)
+    overlay = folder / "undated.yaml"
+    overlay.write_text(UNDATED, encoding="utf-8")
+    params, layout = load(overlay), Layout.folder(folder / "out")
+    for stage in stages(params, folder / "in", layout).values():
+        stage()
+    return params, layout
+
+
+@pytest.fixture(scope="module")
+def undated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    return undated_run(tmp_path_factory.mktemp("undated"))
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    folder = tmp_path_factory.mktemp("dated")
+    params = tiny_params(folder)
+    return params, tiny_run(params, folder / "out")
+
+
+@pytest.fixture(scope="module", params=["dated", "undated"])
+def layout(request: pytest.FixtureRequest) -> Layout:
+    run: tuple[Params, Layout] = request.getfixturevalue(request.param)
+    return run[1]
+
+
+def page_of(layout: Layout) -> Page:
+    return Page(layout.report.path.read_text(encoding="utf-8"))
+
+
+def metrics_of(layout: Layout) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(layout.metrics.path.read_text())
+    return tree
+
+
+def test_the_sections_come_in_order(layout: Layout) -> None:
+    sections = [section["attrs"]["id"] for section in page_of(layout).all("section")]
+    assert sections == ["verdict", "leads", "quality", "drivers", "data", "catalogue", "reading"]
+
+
+def test_the_verdict_is_that_of_the_metrics(layout: Layout) -> None:
+    section = page_of(layout).all("section", id="verdict")[0]["text"]
+    for line in metrics_of(layout)["verdict"]["lines"]:
+        assert line in section
+
+
+def test_the_big_numbers_equal_the_metrics(layout: Layout) -> None:
+    metrics, page = metrics_of(layout), page_of(layout)
+    test = metrics["test"]
+    big = [element for element in page.elements if element["attrs"].get("class") == "big"]
+    shown = [part for part in page.elements if "data-value" in part["attrs"] and part["tag"] in ("p", "span")]
+    gap = metrics["random_split"]["auc"] - test["auc"]
+    expected = [test["precision_at_k"], test["mean_probability"], test["base_rate"], gap]
+    assert [float(part["attrs"]["data-value"]) for part in shown] == expected
+    assert [part["text"] for part in shown[:3]] == [percent(value) for value in expected[:3]]
+    assert shown[3]["text"].replace("−", "-") == f"{gap:+.3f}"
+    assert len(big) == 4
+
+
+def test_the_comparison_equals_the_metrics(layout: Layout) -> None:
+    metrics, page = metrics_of(layout), page_of(layout)
+    who = {"model": metrics["test"], "random_split": metrics["random_split"]} | metrics["baselines"]
+    compared = set()
+    rows = [element for element in page.elements if "data-measure" in element["attrs"]]
+    cells = iter([element for element in page.elements if "data-who" in element["attrs"]])
+    for row in rows:
+        measure = row["attrs"]["data-measure"]
+        for _ in who:
+            cell = next(cells)["attrs"]
+            if "data-value" in cell:
+                found = [float(cell[name]) for name in ("data-value", "data-low", "data-high")]
+                figures_of = who[cell["data-who"]]
+                assert found == [figures_of[measure], figures_of[f"{measure}_low"], figures_of[f"{measure}_high"]]
+                compared.add((measure, cell["data-who"]))
+    named = ["auc", "average_precision", "log_loss", "brier", "calibration_error", "lift_at_10", "precision_at_k"]
+    assert {(measure, name) for measure in named for name in ("model", "logistic", "random_split")} <= compared
+    assert ("log_loss", "prior") in compared
+    assert ("lift_at_10", "prior") not in compared, "one probability for everybody is no order"
+
+
+def test_the_tiers_equal_the_scores(layout: Layout) -> None:
+    scores = pd.read_parquet(layout.scores.path)
+    rows = page_of(layout).rows("tiers")[1:]
+    assert len(rows) == 3
+    for name, _, n, lowest, expected, mean in rows:
+        tier = scores[scores["tier"] == name]
+        assert [n, lowest] == [f"{len(tier):,}", str(tier["score"].min())]
+        assert expected == f"{tier['probability'].sum():,.1f}"
+        assert mean == f"{tier['probability'].mean():.1%}"
+
+
+def test_the_top_leads_are_the_first_of_the_scores(dated: tuple[Params, Layout]) -> None:
+    params, layout = dated
+    scores = pd.read_parquet(layout.scores.path).head(params.report.top_leads)
+    page = page_of(layout)
+    rows = page.rows("top-leads")[1:]
+    assert [row[0] for row in rows] == scores["lead_id"].tolist()
+    assert [row[1:4] for row in rows] == [
+        [str(lead.score), percent(lead.probability), lead.tier] for lead in scores.itertuples()
+    ]
+    chips = [item["text"] for item in page.all("li") if item["attrs"].get("class") in ("up", "down")]
+    reasons = [reason for lead in scores["reasons"] for reason in json.loads(lead)]
+    assert chips == [f"{points(reason['points'])} {reason['text'].split(' ', 1)[1]}" for reason in reasons]
+
+
+def test_what_others_wrote_is_only_text(undated: tuple[Params, Layout]) -> None:
+    page = page_of(undated[1])
+    assert not page.all("img")
+    assert not page.all("b", onclick="alert(2)")
+    assert not [element for element in page.elements if any(name.startswith("on") for name in element["attrs"])]
+    assert len(page.all("script")) == 3
+    headers = [element["text"] for element in page.all("th")]
+    assert HOSTILE_LEVEL in headers
+    assert HOSTILE_LABEL in headers
+    assert any(text.startswith("<img src=http") for text in headers)
+    charts = json.loads(page.all("script", id="charts")[0]["text"])
+    assert "<script" not in json.dumps(charts), "Plotly reads tags in labels"
+    assert "&lt;/script&gt;" in json.dumps(charts)
+
+
+def test_nothing_is_asked_of_the_network(layout: Layout) -> None:
+    page = page_of(layout)
+    for element in page.elements:
+        for name in ("src", "href", "action", "poster", "srcset"):
+            target = element["attrs"].get(name, "#")
+            assert target.startswith("#") or target == "data:,", target
+    style = page.all("style")[0]["text"]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_only_the_pages_own_scripts_may_run(layout: Layout) -> None:
+    page = page_of(layout)
+    policy = page.all("meta", http_equiv="Content-Security-Policy")[0]["attrs"]["content"]
+    own = [script["text"] for script in page.all("script") if "type" not in script["attrs"]]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in own]
+    assert policy.startswith("default-src 'none'; script-src " + " ".join(f"'sha256-{text}'" for text in hashes) + ";")
+    assert sum(len(text) > 1_000_000 for text in own) == 1, "the chart library is there once"
+    assert layout.report.path.stat().st_size < 8_000_000
+
+
+def test_equal_runs_give_equal_bytes(dated: tuple[Params, Layout]) -> None:
+    params, layout = dated
+    before = layout.report.path.read_bytes()
+    assert write_report(params, layout) == layout.report.path
+    assert layout.report.path.read_bytes() == before
+
+
+def test_the_page_can_be_read_without_seeing_it(layout: Layout) -> None:
+    page = page_of(layout)
+    levels = [int(element["tag"][1]) for element in page.elements if re.fullmatch(r"h[1-6]", element["tag"])]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert [len(page.all(tag)) for tag in ("header", "nav", "main", "footer")] == [1, 1, 1, 1]
+    assert all("scope" in header["attrs"] for header in page.all("th"))
+    assert all(table["inside"][-1]["attrs"].get("class") == "scroll" for table in page.all("table"))
+    for box in [element for element in page.all("div") if element["attrs"].get("class") == "scroll"]:
+        assert box["attrs"]["tabindex"] == "0"
+        assert box["attrs"]["aria-label"]
+    ids = [element["attrs"]["id"] for element in page.elements if "id" in element["attrs"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_figure_has_a_caption_words_and_a_table(layout: Layout) -> None:
+    page = page_of(layout)
+    charts = json.loads(page.all("script", id="charts")[0]["text"])
+    places = [element["attrs"] for element in page.elements if "data-chart" in element["attrs"]]
+    assert sorted(place["data-chart"] for place in places) == sorted(charts)
+    assert all(place["role"] == "img" and place["aria-label"] for place in places)
+    assert len(page.all("figcaption")) == len(page.all("figure")) == len(charts)
+    shown_as_table = [summary for summary in page.all("summary") if summary["text"].startswith("The same as a table")]
+    assert len(shown_as_table) == len(charts) - 1, "calibration has its table beside it"
+
+
+def test_a_run_with_dates_says_its_period(dated: tuple[Params, Layout]) -> None:
+    metrics, text = metrics_of(dated[1]), page_of(dated[1]).all("main")[0]["text"]
+    assert f"Tested on {metrics['period']['first']} to {metrics['period']['last']}" in text
+    for part in ("fit", "gap", "valid", "embargo", "test"):
+        assert metrics["snapshots"]["parts"][part]["first"] in text
+    assert f"{metrics['snapshots']['immature']:,}" in text
+
+
+def test_a_run_without_dates_says_so(undated: tuple[Params, Layout]) -> None:
+    text = page_of(undated[1]).all("main")[0]["text"]
+    assert "The data carry no dates and no order." in text
+    assert "this split is not chronological" in text
+    assert "never used: written with the outcome" in text
+    assert "None" not in text
+    assert not re.search(r"\bnan\b", text)
+
+
+def test_rows_in_order_are_called_so(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    copy = _copy(layout, tmp_path)
+    metrics = metrics_of(copy)
+    metrics["snapshots"]["order"] = "rows"
+    copy.metrics.path.write_text(json.dumps(metrics))
+    write_report(params, copy)
+    text = page_of(copy).all("main")[0]["text"]
+    assert "The order of the rows stands in for time" in text
+    assert "not chronological" not in text.replace(metrics["verdict"]["lines"][0], "")
+
+
+def test_no_list_of_leads_where_none_is_wanted(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    copy = _copy(layout, tmp_path)
+    silent = params.model_copy(update={"report": params.report.model_copy(update={"top_leads": 0})})
+    write_report(silent, copy)
+    assert not page_of(copy).all("table", id="top-leads")
+
+
+def test_a_stage_that_has_not_run_is_named(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    copy = _copy(layout, tmp_path)
+    copy.explanation.path.unlink()
+    copy.report.path.unlink()
+    with pytest.raises(DataError, match=r"explanation\.json.*explain"):
+        write_report(params, copy)
+    assert not list(copy.reports.glob("*report.html*"))
+
+
+def test_figures_of_another_model_are_refused(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    copy = _copy(layout, tmp_path)
+    copy.metrics.path.write_text(json.dumps(metrics_of(copy) | {"model_id": "another"}))
+    with pytest.raises(ModelError, match="another"):
+        write_report(params, copy)
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
+def test_sorting_searching_and_charts_work_in_a_browser(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    found = _drive(undated[1], tmp_path)
+    assert found["errors"] == []
+    assert found["title"].startswith("Lead scoring report")
+    assert found["ascending"] == sorted(found["descending"], key=float)
+    assert found["descending"] == sorted(found["descending"], key=float, reverse=True)
+    assert found["aria"] == ["descending", "ascending"]
+    assert len(found["searched"]) == 1
+    assert found["status"] == [f"{len(found['descending'])} leads", f"1 of {len(found['descending'])} leads"]
+    assert found["drawn"] == found["charts"] > 3
+
+
+def _drive(layout: Layout, folder: Path) -> dict[str, Any]:
+    """Open the page with a script that clicks and types, under the page's own policy, and return what it saw."""
+    driver = """
+      const found = {errors: [], aria: [], status: []};
+      addEventListener("error", (event) => found.errors.push(event.message));
+      addEventListener("securitypolicyviolation", (event) => found.errors.push(event.violatedDirective));
+      addEventListener("load", () => setTimeout(() => {
+        const table = document.getElementById("top-leads");
+        const rows = () => Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
+        const values = () => rows().map((row) => row.cells[4].dataset.value);
+        const header = table.tHead.rows[0].cells[4];
+        const status = document.querySelector("[data-filter=top-leads] [role=status]");
+        found.status.push(status.textContent);
+        for (const order of ["descending", "ascending"]) {
+          header.querySelector("button").click();
+          found[order] = values();
+          found.aria.push(header.getAttribute("aria-sort"));
+        }
+        const search = document.querySelector("[data-filter=top-leads] input");
+        search.value = rows()[2].cells[0].textContent.toUpperCase();
+        search.dispatchEvent(new Event("input"));
+        found.searched = rows().map((row) => row.cells[0].textContent);
+        found.status.push(status.textContent);
+        dispatchEvent(new Event("beforeprint"));
+        const places = Array.from(document.querySelectorAll("[data-chart]")).filter((place) => place.checkVisibility());
+        found.charts = places.length;
+        found.drawn = places.filter((place) => place.querySelector("svg.main-svg path, svg.main-svg text")).length;
+        found.title = document.title;
+        document.body.dataset.found = btoa(JSON.stringify(found));
+      }, 500));
+    """
+    known = base64.b64encode(hashlib.sha256(driver.encode()).digest()).decode()
+    source = layout.report.path.read_text(encoding="utf-8")
+    source = source.replace("script-src ", f"script-src 'sha256-{known}' ", 1)
+    source = source.replace("<title>", f"<script>{driver}</script><title>", 1)
+    driven = folder / "driven.html"
+    driven.write_text(source, encoding="utf-8", newline="\n")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+    flags += ["--disable-background-networking", "--disable-component-update", "--virtual-time-budget=20000"]
+    command = [str(CHROMIUM), *flags, f"--user-data-dir={folder / 'profile'}", "--dump-dom", driven.as_uri()]
+    dom = subprocess.run(command, capture_output=True, check=True, timeout=120, text=True).stdout
+    match = re.search(r'data-found="([^"]+)"', dom)
+    assert match, "the script did not reach its end"
+    found: dict[str, Any] = json.loads(base64.b64decode(match[1]))
+    return found
+
+
+def _copy(layout: Layout, folder: Path) -> Layout:
+    """The same run elsewhere, so that a test may spoil it."""
+    copy = Layout.folder(folder / "copy")
+    for file in layout.reports.rglob("*"):
+        if file.is_file() and "events" not in file.name:
+            target = copy.reports / file.relative_to(layout.reports)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(3.6, 0, "+4"), (-3.6, 0, "−4"), (0.2, 0, "0"), (-0.04, 1, "0.0"), (-0.05001, 1, "−0.1"), (10.0, 0, "+10")],
+)
+def test_points_have_a_sign_unless_they_are_nought(value: float, digits: int, text: str) -> None:
+    assert points(value, digits) == text
+
+
+def rows_of(values: list[str | float | None]) -> list[dict[str, Any]]:
+    return [
+        {
+            "value": value,
+            "n": 10,
+            "points": -float(place),
+            "points_low": -place - 1,
+            "points_high": -place + 1,
+            "rate": 0.1,
+        }
+        for place, value in enumerate(values)
+    ]
+
+
+def test_numbers_run_in_their_order_and_missing_stands_apart() -> None:
+    chart = figures.dependence(rows_of([1.0, 2.5, 4000.0, None]), "fit", "not known")
+    marks = [trace for trace in chart.data if isinstance(trace, go.Scatter) and trace.yaxis == "y"]
+    assert [list(trace.x) for trace in marks] == [[0.0, 1.0, 2.0], [3.5]]
+    assert list(chart.layout.xaxis.ticktext) == ["1", "2.5", "4,000", "not<br>known"]
+
+
+def test_levels_are_sorted_by_points_and_told_apart_when_cut_to_the_same_text() -> None:
+    long = "a level with a name that goes on"
+    chart = figures.dependence(rows_of([f"{long} one", f"{long} two", None]), "engagement", "not known")
+    marks = [trace for trace in chart.data if isinstance(trace, go.Scatter) and trace.xaxis == "x"]
+    assert list(marks[0].customdata) == [f"{long} two", f"{long} one"]
+    assert list(marks[0].y) == [0.0, 1.0]
+    assert marks[1].y[0] < 0
+    cut = chart.layout.yaxis.ticktext[0]
+    assert cut == chart.layout.yaxis.ticktext[1]
+    assert cut.endswith("…")
+
+
+def test_a_feature_that_is_always_missing_is_drawn() -> None:
+    chart = figures.dependence(rows_of([None]), "fit", "not known")
+    assert list(chart.data[0].customdata) == ["not known"]
+
+
+def test_a_curve_is_thinned_to_tenths() -> None:
+    share = np.linspace(0, 1, 101)
+    curve = pd.concat(
+        [pd.DataFrame({"who": who, "share_called": share, "gain": share * k}) for who, k in [("a", 1), ("b", 2)]]
+    )
+    rows = tables.every_tenth(curve, ["b", "a"], "gain")
+    assert [round(row["share"], 9) for row in rows] == [round(place / 10, 9) for place in range(11)]
+    assert rows[3]["figures"] == pytest.approx([0.6, 0.3])
+
+
+def test_intervals_overlap_where_they_touch() -> None:
+    one, other = {"auc_low": 0.6, "auc_high": 0.7}, {"auc_low": 0.7, "auc_high": 0.8}
+    assert tables.overlap(one, other, "auc")
+    assert not tables.overlap(one, {"auc_low": 0.71, "auc_high": 0.8}, "auc")
+
+
+def test_the_ladder_is_the_scale_of_the_score(dated: tuple[Params, Layout]) -> None:
+    scale = dated[0].points
+    at_anchor = next(row for row in tables.ladder(scale) if row["score"] == scale.anchor_score)
+    assert at_anchor["probability"] == pytest.approx(scale.anchor_probability)
