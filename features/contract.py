@@ -24,6 +24,7 @@ CellKind = Literal["text", "whole", "real", "truth", "day", "moment", "other"]
 NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*"
 ISO_DAY = r"\d{4}-\d{2}-\d{2}"
 ISO_MOMENT = ISO_DAY + r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?"
+MOST_VALUE = "1e12"  # of an event: values are added in millionths, as 64-bit integers
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # a two-digit year read as AD 22, or 9999-12-31 for "never", is no time
 
 
@@ -296,9 +297,9 @@ def _field_faults(field: Field, time_format: str) -> list[Fault]:
 
 
 def _event_faults(mapped: Sequence[str]) -> list[Fault]:
-    if "known_at" not in mapped:
-        return []
-    return [Fault("known_at", "known before it happened", before('"known_at"', '"event_at"'))]
+    early = Fault("known_at", "known before it happened", before('"known_at"', '"event_at"'))
+    large = Fault("value", "value is beyond a trillion", f'abs("value") > {MOST_VALUE}')
+    return [fault for fault in (early, large) if fault.column in mapped]
 
 
 def _outcome_faults(mapped: Sequence[str], dated: bool) -> list[Fault]:

@@ -16,8 +16,6 @@ import lightgbm as lgb
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-Watch = Callable[[str], None]
-
 
 class TrainParams(BaseModel):
     """How the boosters and the logistic regression are trained."""
@@ -37,6 +35,7 @@ class TrainParams(BaseModel):
     cat_smooth: float = Field(ge=0)
     max_bin: int = Field(ge=2)
     logistic_c: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    drift_limits: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
     linear_shares: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
 
 
@@ -93,7 +92,7 @@ class Boosters:
 
 
 def tune_rounds(
-    fit: Sample, valid: Sample, categorical: list[int], params: TrainParams, seed: int, threads: int, watch: Watch
+    fit: Sample, valid: Sample, categorical: list[int], params: TrainParams, seed: int, threads: int
 ) -> tuple[Boosters, int]:
     """Train each seed on `fit` until `valid` no longer improves.
 
@@ -112,7 +111,6 @@ def tune_rounds(
             valid_sets=[lgb.Dataset(valid.features, valid.label, reference=train_set)],
             callbacks=[lgb.early_stopping(params.early_stopping_rounds, verbose=False)],
         )
-        watch(f"booster {number + 1} of {params.boosters}: {model.best_iteration} rounds")
         return lgb.Booster(model_str=model.model_to_string(num_iteration=model.best_iteration))
 
     models = _side_by_side(tune, range(params.boosters), threads)
@@ -141,6 +139,8 @@ def _side_by_side(work: Callable[[Item], Result], items: Sequence[Item], threads
 
 
 def _predict(model: lgb.Booster, features: np.ndarray, contributions: bool = False) -> np.ndarray:
+    if contributions and not len(features):  # LightGBM divides by the number of rows
+        return np.empty((0, features.shape[1] + 1))
     return np.asarray(model.predict(features, raw_score=True, pred_contrib=contributions, num_threads=1))
 
 

@@ -26,8 +26,12 @@ class Sigmoid(BaseModel):
 
     def loss(self, raw: np.ndarray, label: np.ndarray) -> float:
         """Return the mean log-loss."""
+        return float(self.losses(raw, label).mean())
+
+    def losses(self, raw: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """Return the log-loss of each row, shape (n,)."""
         log_odds = self.log_odds(raw)
-        return float(np.mean(np.logaddexp(0.0, log_odds) - label * log_odds))
+        return np.logaddexp(0.0, log_odds) - label * log_odds
 
 
 def blend(boosters: np.ndarray, linear: np.ndarray, linear_share: float) -> np.ndarray:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue
 from features.errors import DataError
-from models.booster import Boosters, Sample, TrainParams, Watch, train_boosters, tune_rounds
+from models.booster import Boosters, Sample, TrainParams, train_boosters, tune_rounds
 from models.calibration import Sigmoid, blend, fit_sigmoid
 from models.linear import Linear
 from models.split import TRAINING
+from models.transfer import candidates, drifts, is_clear_gain, without
+
+Watch = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class Learned:
     ----------
     boosters, linear
         Trained on all of the training period.
+    left_out
+        Names of the features that do not transfer.
     linear_share
         Weight of the logistic regression in the blend, on the log-odds scale.
     sigmoid
@@ -32,6 +39,7 @@ class Learned:
 
     boosters: Boosters
     linear: Linear
+    left_out: list[str]
     linear_share: float
     sigmoid: Sigmoid
     rounds: int
@@ -49,8 +57,9 @@ def learn(
 ) -> Learned:
     """Tune on the later part of training, then train on all of it.
 
-    The number of rounds, the penalty, the blend and the sigmoid come from "valid", which the tuned models did not train
-    on. The final models are trained on "fit", "gap" and "valid" together, so that they know the latest outcomes.
+    Which features transfer, the number of rounds, the penalty, the blend and the sigmoid come from "valid", which the
+    tuned models did not train on. The final models are trained on "fit", "gap" and "valid" together, so that they know
+    the latest outcomes.
 
     Parameters
     ----------
@@ -59,13 +68,18 @@ def learn(
     """
     fit, valid = (sample_of(matrix[matrix["part"] == part], entries) for part in ("fit", "valid"))
     levels = {index: len(entry.levels) for index, entry in enumerate(entries) if entry.levels is not None}
-    tuned, rounds = tune_rounds(fit, valid, list(levels), params, seed, threads, watch)
-    c, linear = _tune_penalty(fit, valid, levels, params.logistic_c)
-    share, sigmoid = _tune_blend(tuned, linear, valid, params.linear_shares)
-    everything = sample_of(matrix[matrix["part"].isin(TRAINING)], entries)
-    boosters, linear = train_final(everything, levels, rounds, c, params, seed, threads)
-    watch(f"{params.boosters} boosters of {rounds} rounds and {share:.0%} logistic, {len(everything.label):,} rows")
-    return Learned(boosters, linear, share, sigmoid, rounds, c)
+    left_out = _choose_features(fit, valid, levels, params, seed, threads)
+    for index in sorted(left_out):
+        watch(f"left out, as it does not transfer to the later part of training: {entries[index].label}")
+    tuned = _tune(without(fit, left_out), without(valid, left_out), levels, params, seed, threads)
+    everything = without(sample_of(matrix[matrix["part"].isin(TRAINING)], entries), left_out)
+    boosters, linear = train_final(everything, levels, tuned.rounds, tuned.c, params, seed, threads)
+    watch(
+        f"{params.boosters} boosters of {tuned.rounds} rounds and {tuned.linear_share:.0%} logistic, "
+        f"{len(everything.label):,} rows"
+    )
+    names = [entries[index].name for index in sorted(left_out)]
+    return Learned(boosters, linear, names, tuned.linear_share, tuned.sigmoid, tuned.rounds, tuned.c)
 
 
 def train_final(
@@ -74,6 +88,37 @@ def train_final(
     """Train both learners with settings that are already chosen."""
     boosters = train_boosters(sample, rounds, list(levels), params, seed, threads)
     return boosters, Linear.train(sample, levels, c)
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    linear_share: float
+    sigmoid: Sigmoid
+    rounds: int
+    c: float
+    losses: np.ndarray  # on "valid", row by row
+
+
+def _tune(fit: Sample, valid: Sample, levels: dict[int, int], params: TrainParams, seed: int, threads: int) -> _Tuned:
+    """Choose rounds, penalty, blend and sigmoid, each by its log-loss on "valid"."""
+    boosters, rounds = tune_rounds(fit, valid, list(levels), params, seed, threads)
+    c, linear = _tune_penalty(fit, valid, levels, params.logistic_c)
+    share, sigmoid = _tune_blend(boosters, linear, valid, params.linear_shares)
+    raw = blend(boosters.log_odds(valid.features), linear.log_odds(valid.features), share)
+    return _Tuned(share, sigmoid, rounds, c, sigmoid.losses(raw, valid.label))
+
+
+def _choose_features(
+    fit: Sample, valid: Sample, levels: dict[int, int], params: TrainParams, seed: int, threads: int
+) -> frozenset[int]:
+    """Leave out features that drifted, where "valid" is clearly better predicted without; one booster judges."""
+    quick = params.model_copy(update={"boosters": 1})
+    chosen, best = frozenset[int](), None
+    for left_out in candidates(drifts(fit, valid, list(levels)), params.drift_limits):
+        losses = _tune(without(fit, left_out), without(valid, left_out), levels, quick, seed, threads).losses
+        if best is None or is_clear_gain(best, losses):
+            chosen, best = left_out, losses
+    return chosen
 
 
 def _tune_penalty(fit: Sample, valid: Sample, levels: dict[int, int], candidates: list[float]) -> tuple[float, Linear]:

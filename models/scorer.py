@@ -42,6 +42,8 @@ class Card(BaseModel):
         The last moment whose outcomes the model knows; None for tables without dates.
     fingerprint
         Of the data it was trained on.
+    left_out
+        Features that do not transfer from the earlier to the later part of training; they are read as not known.
     linear_share
         How much of the log-odds comes from the logistic regression, 0 to 1; the boosters give the rest.
     """
@@ -51,6 +53,7 @@ class Card(BaseModel):
     format: int
     matrix: MatrixSpec
     snapshots: SnapshotParams | None
+    left_out: list[str]
     linear_share: float
     sigmoid: Sigmoid
     points: PointsParams
@@ -84,7 +87,7 @@ class Scorer:
 
     def log_odds(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return calibrated log-odds, shape (n,)."""
-        values = self.values(matrix)
+        values = self._inputs(matrix)
         raw = blend(self.boosters.log_odds(values), self.linear.log_odds(values), self.card.linear_share)
         return self.card.sigmoid.log_odds(raw)
 
@@ -94,7 +97,7 @@ class Scorer:
 
     def contributions(self, matrix: pd.DataFrame) -> tuple[float, np.ndarray]:
         """Return the base points and the points of each feature, shape (n, k); base + row sum = points of the lead."""
-        values = self.values(matrix)
+        values = self._inputs(matrix)
         raw = blend(self.boosters.contributions(values), self.linear.contributions(values), self.card.linear_share)
         sigmoid, points = self.card.sigmoid, self.card.points
         base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
@@ -151,7 +154,13 @@ class Scorer:
                 f"the matrix lacks {len(missing)} of the model's {len(self.feature_names)} features, first "
                 f"{missing[0]!r}; build it with the features of this model's bundle"
             )
-        return matrix[self.feature_names].to_numpy("float32")
+        return matrix[self.feature_names].to_numpy("float32", copy=True)
+
+    def _inputs(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return what the learners see: the features, those that do not transfer as not known."""
+        values = self.values(matrix)
+        values[:, [self.feature_names.index(name) for name in self.card.left_out]] = np.nan
+        return values
 
     def to_files(self) -> dict[str, str]:
         """Return file name to text: card.json, linear.json and one text file a booster."""

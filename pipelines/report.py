@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,12 @@ def render(run: Run, project: str, top_leads: int) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """Write a share as 6.1%."""
-    return NOT_DEFINED if value is None else f"{value:.{digits}%}"
+    return NOT_DEFINED if value is None or math.isnan(value) else f"{value:.{digits}%}"
 
 
 def number(value: float | None, digits: int = 0) -> str:
     """Write a number with thousands marked."""
-    return NOT_DEFINED if value is None else f"{value:,.{digits}f}"
+    return NOT_DEFINED if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def points(value: float, digits: int = 0) -> str:

@@ -10,6 +10,7 @@ from features.matrix import MatrixSpec
 from models.learning import Learned, check_ready, learn, sample_of, train_final
 from models.scorer import FORMAT, Card, Scorer
 from models.split import TRAINING, split_at_random
+from models.transfer import without
 from pipelines.artifacts import Layout
 from pipelines.bundle import save_bundle
 from pipelines.params import Params
@@ -45,6 +46,7 @@ def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Para
         format=FORMAT,
         matrix=spec,
         snapshots=params.snapshots if dated else None,
+        left_out=learned.left_out,
         linear_share=learned.linear_share,
         sigmoid=learned.sigmoid,
         points=params.points,
@@ -59,7 +61,8 @@ def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Para
 def _random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: Params) -> Scorer:
     """Train the same recipe on a random split of all rows."""
     part = split_at_random(matrix, params.project.seed, params.split)
-    sample = sample_of(matrix[part == "train"], scorer.catalogue)
+    left_out = frozenset(scorer.feature_names.index(name) for name in learned.left_out)
+    sample = without(sample_of(matrix[part == "train"], scorer.catalogue), left_out)
     levels = {index: len(entry.levels) for index, entry in enumerate(scorer.catalogue) if entry.levels is not None}
     seed, threads = params.project.seed, params.project.threads
     boosters, linear = train_final(sample, levels, learned.rounds, learned.c, params.train, seed, threads)

@@ -138,6 +138,7 @@ def test_a_row_alone_has_the_bits_it_has_among_others() -> None:
         assert boosters.log_odds(row)[0] == together[number]
         assert boosters.contributions(row)[0].tobytes() == parts[number].tobytes()
     assert boosters.log_odds(VALID.features[:0]).shape == (0,)
+    assert boosters.contributions(VALID.features[:0]).shape == (0, parts.shape[1])
 
 
 @pytest.mark.parametrize("code", [99.0, -1.0, np.nan, 1e6])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 import ibis
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from conftest import DAY, FEATURES, HOUR, MONDAY, TICK, VOCABULARY, Row, World, 
 from hypothesis import given, settings
 from pandas_reference import reference_matrix
 
-from features.engagement import DECAY_UNIT, count_events, event_features, event_groups, pivot_groups
+from features.contract import MOST_VALUE, TABLES, faults
+from features.engagement import DECAY_UNIT, VALUE_UNIT, count_events, event_features, event_groups, pivot_groups
 from features.spec import FeatureParams
 from features.vocabulary import Vocabulary
 
@@ -128,6 +130,25 @@ def test_pace_is_in_events_a_week() -> None:
 
 def test_a_weight_halves_with_every_half_life() -> None:
     assert of_a(visit(7 * DAY), visit(14 * DAY))["decayed__visit__7d"] == 0.75
+
+
+def test_sums_are_of_whole_units_so_that_their_order_changes_no_bit() -> None:
+    found = of_a(visit(HOUR, value=0.1), visit(3 * HOUR, value=0.2), visit(5 * HOUR))
+    assert (found["decayed__visit__7d"] * DECAY_UNIT).is_integer()
+    assert found["value_sum__visit__ever"] == 300_000 / VALUE_UNIT
+
+
+def test_any_value_that_the_contract_lets_in_can_be_added() -> None:
+    most = float(MOST_VALUE)
+    found = of_a(visit(value=most), visit(value=most), visit(DAY * 2, value=-most))
+    assert (found["value_sum__visit__1d"], found["value_sum__visit__ever"]) == (2 * most, most)
+    (fault,) = [
+        one for one in faults("events", TABLES["events"], ["value"], "iso", dated=True) if "trillion" in one.reason
+    ]
+    assert duckdb.sql(f"SELECT {fault.test} FROM (VALUES ({most}), (-{most} - 1)) AS t(value)").fetchall() == [
+        (False,),
+        (True,),
+    ]
 
 
 def test_a_type_that_training_did_not_know_is_other() -> None:

@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 
 from features.errors import DataError, ModelError
-from models import figures, tables
+from models import tables
 from pipelines.artifacts import Layout
 from pipelines.params import Params, load
 from pipelines.report import percent, points, write_report
 from pipelines.run import stages
-from tests.tiny import tiny_params, tiny_run
+from tiny import tiny_params, tiny_run
 
 pytestmark = pytest.mark.xdist_group("report")
 CHROMIUM = Path("/usr/bin/chromium")
@@ -201,9 +200,8 @@ def test_the_top_leads_are_the_first_of_the_scores(dated: tuple[Params, Layout])
     page = page_of(layout)
     rows = page.rows("top-leads")[1:]
     assert [row[0] for row in rows] == scores["lead_id"].tolist()
-    assert [row[1:4] for row in rows] == [
-        [str(lead.score), percent(lead.probability), lead.tier] for lead in scores.itertuples()
-    ]
+    told = scores[["score", "probability", "tier"]].to_numpy().tolist()
+    assert [row[1:4] for row in rows] == [[str(score), percent(chance), tier] for score, chance, tier in told]
     chips = [item["text"] for item in page.all("li") if item["attrs"].get("class") in ("up", "down")]
     reasons = [reason for lead in scores["reasons"] for reason in json.loads(lead)]
     assert chips == [f"{points(reason['points'])} {reason['text'].split(' ', 1)[1]}" for reason in reasons]
@@ -291,6 +289,7 @@ def test_a_run_without_dates_says_so(undated: tuple[Params, Layout]) -> None:
     text = page_of(undated[1]).all("main")[0]["text"]
     assert "The data carry no dates and no order." in text
     assert "this split is not chronological" in text
+    assert "later period" not in text.replace(metrics_of(undated[1])["verdict"]["lines"][2], "")
     assert "never used: written with the outcome" in text
     assert "None" not in text
     assert not re.search(r"\bnan\b", text)
@@ -306,6 +305,19 @@ def test_rows_in_order_are_called_so(undated: tuple[Params, Layout], tmp_path: P
     text = page_of(copy).all("main")[0]["text"]
     assert "The order of the rows stands in for time" in text
     assert "not chronological" not in text.replace(metrics["verdict"]["lines"][0], "")
+
+
+def test_a_list_of_a_model_that_is_not_usable_says_so(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    copy = _copy(layout, tmp_path)
+    metrics = metrics_of(copy)
+    for usable in (True, False):
+        verdict = metrics["verdict"] | {"usable": usable}
+        copy.metrics.path.write_text(json.dumps(metrics | {"verdict": verdict}))
+        write_report(params, copy)
+        page = page_of(copy)
+        assert page.all("h2")[0]["text"] == ("Verdict: usable" if usable else "Verdict: not usable")
+        assert ("do not call by it" in page.all("section", id="leads")[0]["text"]) is not usable
 
 
 def test_no_list_of_leads_where_none_is_wanted(undated: tuple[Params, Layout], tmp_path: Path) -> None:
@@ -339,6 +351,7 @@ def test_sorting_searching_and_charts_work_in_a_browser(undated: tuple[Params, L
     found = _drive(undated[1], tmp_path)
     assert found["errors"] == []
     assert found["title"].startswith("Lead scoring report")
+    assert len(set(found["ascending"])) > 1
     assert found["ascending"] == sorted(found["descending"], key=float)
     assert found["descending"] == sorted(found["descending"], key=float, reverse=True)
     assert found["aria"] == ["descending", "ascending"]
@@ -356,8 +369,8 @@ def _drive(layout: Layout, folder: Path) -> dict[str, Any]:
       addEventListener("load", () => setTimeout(() => {
         const table = document.getElementById("top-leads");
         const rows = () => Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
-        const values = () => rows().map((row) => row.cells[4].dataset.value);
-        const header = table.tHead.rows[0].cells[4];
+        const values = () => rows().map((row) => row.cells[5].dataset.value);
+        const header = table.tHead.rows[0].cells[5];
         const status = document.querySelector("[data-filter=top-leads] [role=status]");
         found.status.push(status.textContent);
         for (const order of ["descending", "ascending"]) {
@@ -411,60 +424,6 @@ def _copy(layout: Layout, folder: Path) -> Layout:
 )
 def test_points_have_a_sign_unless_they_are_nought(value: float, digits: int, text: str) -> None:
     assert points(value, digits) == text
-
-
-def rows_of(values: list[str | float | None]) -> list[dict[str, Any]]:
-    return [
-        {
-            "value": value,
-            "n": 10,
-            "points": -float(place),
-            "points_low": -place - 1,
-            "points_high": -place + 1,
-            "rate": 0.1,
-        }
-        for place, value in enumerate(values)
-    ]
-
-
-def test_numbers_run_in_their_order_and_missing_stands_apart() -> None:
-    chart = figures.dependence(rows_of([1.0, 2.5, 4000.0, None]), "fit", "not known")
-    marks = [trace for trace in chart.data if isinstance(trace, go.Scatter) and trace.yaxis == "y"]
-    assert [list(trace.x) for trace in marks] == [[0.0, 1.0, 2.0], [3.5]]
-    assert list(chart.layout.xaxis.ticktext) == ["1", "2.5", "4,000", "not<br>known"]
-
-
-def test_levels_are_sorted_by_points_and_told_apart_when_cut_to_the_same_text() -> None:
-    long = "a level with a name that goes on"
-    chart = figures.dependence(rows_of([f"{long} one", f"{long} two", None]), "engagement", "not known")
-    marks = [trace for trace in chart.data if isinstance(trace, go.Scatter) and trace.xaxis == "x"]
-    assert list(marks[0].customdata) == [f"{long} two", f"{long} one"]
-    assert list(marks[0].y) == [0.0, 1.0]
-    assert marks[1].y[0] < 0
-    cut = chart.layout.yaxis.ticktext[0]
-    assert cut == chart.layout.yaxis.ticktext[1]
-    assert cut.endswith("…")
-
-
-def test_a_feature_that_is_always_missing_is_drawn() -> None:
-    chart = figures.dependence(rows_of([None]), "fit", "not known")
-    assert list(chart.data[0].customdata) == ["not known"]
-
-
-def test_a_curve_is_thinned_to_tenths() -> None:
-    share = np.linspace(0, 1, 101)
-    curve = pd.concat(
-        [pd.DataFrame({"who": who, "share_called": share, "gain": share * k}) for who, k in [("a", 1), ("b", 2)]]
-    )
-    rows = tables.every_tenth(curve, ["b", "a"], "gain")
-    assert [round(row["share"], 9) for row in rows] == [round(place / 10, 9) for place in range(11)]
-    assert rows[3]["figures"] == pytest.approx([0.6, 0.3])
-
-
-def test_intervals_overlap_where_they_touch() -> None:
-    one, other = {"auc_low": 0.6, "auc_high": 0.7}, {"auc_low": 0.7, "auc_high": 0.8}
-    assert tables.overlap(one, other, "auc")
-    assert not tables.overlap(one, {"auc_low": 0.71, "auc_high": 0.8}, "auc")
 
 
 def test_the_ladder_is_the_scale_of_the_score(dated: tuple[Params, Layout]) -> None:

@@ -52,6 +52,8 @@ def test_shares_of_hundredths_never_take_a_lead_too_many(capacity: int, hundredt
 def test_a_share_with_a_binary_rounding_error() -> None:
     assert 1.1 * 50 > 55
     assert sizes(100, ladder(1.1, "rest"), capacity=50) == [55, 45]
+    assert 0.29 * 100 < 29
+    assert sizes(100, ladder(0.29, "rest"), capacity=100) == [29, 71]
 
 
 def test_the_best_come_first_and_ties_are_broken_by_lead() -> None:

@@ -16,7 +16,7 @@ from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.store import read_matrix
 from pipelines.track import track
-from tests.tiny import tiny_params, tiny_run
+from tiny import tiny_params, tiny_run
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),

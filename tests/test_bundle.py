@@ -1,0 +1,110 @@
+"""A bundle is a folder of text that comes back as it was saved, or not at all."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import NoReturn
+
+import pandas as pd
+import pytest
+from small_model import matrix, scorer
+
+from features.errors import ModelError
+from pipelines.bundle import MANIFEST, load_bundle, save_bundle
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_bundle(scorer(), tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_it_comes_back_bit_for_bit(folder: Path) -> None:
+    for threads in (1, 2):
+        again = load_bundle(folder, threads)
+        assert again.card == scorer().card
+        assert again.model_id == scorer().model_id
+        pd.testing.assert_frame_equal(again.score(matrix(), 5), scorer().score(matrix(), 5), check_exact=True)
+
+
+def test_saving_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    save_bundle(load_bundle(folder, 1), tmp_path / "again")
+    first, second = ({path.name: path.read_bytes() for path in each.iterdir()} for each in (folder, tmp_path / "again"))
+    assert first == second
+
+
+def test_saving_over_another_bundle_leaves_nothing_of_it(folder: Path) -> None:
+    save_bundle(scorer(boosters=1), folder)
+    assert load_bundle(folder, 1).model_id == scorer(boosters=1).model_id
+    assert sorted(path.name for path in folder.iterdir()) == ["booster_0.txt", "card.json", "linear.json", MANIFEST]
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_it_is_text_and_nothing_in_it_is_unpickled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise AssertionError("unpickled")
+
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    assert load_bundle(folder, 1).score(matrix(), 5)["score"].max() > 0
+    for path in folder.iterdir():
+        assert path.read_bytes().decode("utf-8").isprintable() or "\n" in path.read_text(encoding="utf-8")
+        assert "\0" not in path.read_text(encoding="utf-8")
+        assert path.suffix in (".json", ".txt")
+
+
+@pytest.mark.parametrize("name", ["card.json", "linear.json", "booster_0.txt", "booster_1.txt"])
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.99])
+def test_a_flipped_byte_is_found(folder: Path, name: str, place: float) -> None:
+    whole = (folder / name).read_bytes()
+    at = int(place * len(whole))
+    for flip in (0x01, 0x80):
+        (folder / name).write_bytes(whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :])
+        with pytest.raises(ModelError, match="train"):
+            load_bundle(folder, 1)
+    (folder / name).write_bytes(whole)
+    load_bundle(folder, 1)
+
+
+@pytest.mark.parametrize("name", ["card.json", "booster_1.txt"])
+def test_a_text_that_was_cut_or_grew_is_found(folder: Path, name: str) -> None:
+    whole = (folder / name).read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole + b" ", whole.replace(b"\n", b"\r\n")):
+        (folder / name).write_bytes(damaged)
+        with pytest.raises(ModelError, match=f"{name} is not what train saved"):
+            load_bundle(folder, 1)
+
+
+@pytest.mark.parametrize("name", ["card.json", "linear.json", "booster_0.txt", "booster_1.txt", MANIFEST])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(ModelError, match=f"no whole model in .*{name}.*run train"):
+        load_bundle(folder, 1)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no whole model in .*nowhere"):
+        load_bundle(tmp_path / "nowhere", 1)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"card.json": 5}', "{}"])
+def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match="train"):
+        load_bundle(folder, 1)
+
+
+def test_an_old_format_is_refused(folder: Path) -> None:
+    old = scorer().card.model_copy(update={"format": 0})
+    save_bundle(type(scorer())(old, scorer().boosters, scorer().linear), folder)
+    with pytest.raises(ModelError, match="has format 0, this version reads 1; train again"):
+        load_bundle(folder, 1)
+
+
+def test_a_file_that_the_manifest_does_not_name_is_not_read(folder: Path) -> None:
+    (folder / "booster_2.txt").write_text("tree", encoding="utf-8")
+    assert load_bundle(folder, 1).model_id == scorer().model_id
+    names = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    assert sorted(names) == ["booster_0.txt", "booster_1.txt", "card.json", "linear.json"]

@@ -1,0 +1,167 @@
+"""One lead scores as it does among others, columns come in any order, and what does not fit is refused by name."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from small_model import ENTRIES, NAMES, TRAIN, card, matrix, scorer
+
+from features.errors import ModelError
+from models.booster import train_boosters
+from models.learning import sample_of
+from models.points import score
+from models.scorer import Scorer
+
+COLUMNS = ["lead_id", "probability", "raw_score", "points", "score", "base_points", "fit", "engagement", "tier",
+           "reasons", "reasons_text"]  # fmt: skip
+
+
+def scored(rows: pd.DataFrame | None = None, reasons: int = 5) -> pd.DataFrame:
+    return scorer().score(matrix() if rows is None else rows, reasons)
+
+
+def test_the_list_is_best_first_and_its_numbers_belong_together() -> None:
+    model, found = scorer(), scored()
+    assert found.columns.tolist() == COLUMNS
+    assert sorted(found["lead_id"]) == sorted(matrix()["lead_id"])
+    expected = found.sort_values(["probability", "lead_id"], ascending=[False, True], ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected)
+    by_lead = found.set_index("lead_id").loc[matrix()["lead_id"]]
+    assert by_lead["raw_score"].tolist() == model.log_odds(matrix()).tolist()
+    assert (
+        by_lead["probability"].tolist() == model.probability(matrix()).tolist() == expit(by_lead["raw_score"]).tolist()
+    )
+    assert by_lead["points"].tolist() == model.card.points.points(by_lead["raw_score"].to_numpy()).tolist()
+    assert by_lead["score"].tolist() == score(by_lead["points"].to_numpy()).tolist()
+    assert len(set(found["base_points"])) == 1
+    total = found["base_points"] + found["fit"] + found["engagement"]
+    assert total.to_numpy() == pytest.approx(found["points"].to_numpy(), abs=1e-9)
+    assert found["tier"].tolist() == ["hot"] * 20 + ["warm"] * 60 + ["cold"] * 520
+
+
+def test_probabilities_rank_the_leads_that_convert() -> None:
+    rows = matrix().set_index("lead_id")["label"]
+    assert rows.loc[scored()["lead_id"].head(100)].mean() > rows.mean() + 0.2
+
+
+def test_ties_are_broken_by_lead() -> None:
+    alike = pd.concat([matrix().head(1)] * 4).assign(lead_id=["d", "b", "c", "a"])
+    assert scored(alike)["lead_id"].tolist() == ["a", "b", "c", "d"]
+
+
+def test_reasons_are_those_of_the_lead() -> None:
+    found = scored(reasons=3)
+    _, parts = scorer().contributions(matrix())
+    sums = pd.DataFrame(parts.T, index=[entry.theme for entry in ENTRIES]).groupby(level=0).sum()
+    sums.columns = matrix()["lead_id"]
+    for row in found.head(40).itertuples():
+        reasons = json.loads(row.reasons)
+        assert "; ".join(reason["text"] for reason in reasons) == row.reasons_text
+        strongest = sums[row.lead_id].abs().nlargest(3)
+        assert [reason["theme"] for reason in reasons] == strongest[strongest > 0.5].index.tolist()
+        for reason in reasons:
+            assert reason["points"] == pytest.approx(sums.loc[reason["theme"], row.lead_id], abs=1e-4)
+    assert (scored(reasons=0)["reasons"] == "[]").all()
+
+
+def test_one_lead_scores_bit_for_bit_as_among_others() -> None:
+    model = scorer(boosters=9)
+    together = model.score(matrix(), 5).set_index("lead_id")
+    for number in range(0, 600, 20):
+        alone = model.score(matrix().iloc[[number]], 5).set_index("lead_id")
+        among = together.loc[alone.index]
+        pd.testing.assert_frame_equal(alone.drop(columns="tier"), among.drop(columns="tier"), check_exact=True)
+        assert alone["reasons"].item() == among["reasons"].item()
+
+
+def test_the_order_of_rows_and_columns_and_further_columns_change_nothing() -> None:
+    mixed = matrix()[[*NAMES[::-1], "lead_id"]].assign(surplus="x").sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(scored(mixed), scored(), check_exact=True)
+
+
+@pytest.mark.parametrize("kind", ["float64", "Float32", "Float64", "object", "float64[pyarrow]"])
+def test_other_types_of_columns_change_nothing(kind: str) -> None:
+    changed = matrix().astype(dict.fromkeys(NAMES, kind))
+    if kind == "object":
+        changed = changed.where(changed.notna(), None)
+    pd.testing.assert_frame_equal(scored(changed), scored(), check_exact=True)
+
+
+def test_whole_numbers_with_gaps_are_taken() -> None:
+    whole = matrix().assign(**{name: matrix()[name].round() for name in NAMES})
+    changed = whole.astype(dict.fromkeys(NAMES, "Int64"))
+    assert changed[NAMES].isna().any(axis=None)
+    pd.testing.assert_frame_equal(scored(changed), scored(whole), check_exact=True)
+
+
+def test_a_missing_column_is_named() -> None:
+    with pytest.raises(ModelError, match=f"lacks 2 of the model's {len(NAMES)} features, first {NAMES[3]!r}"):
+        scored(matrix().drop(columns=[NAMES[3], NAMES[7]]))
+
+
+def test_levels_that_training_did_not_know_are_scored_and_said_to_be_unknown() -> None:
+    changed = matrix().assign(sector=99.0)
+    found = scored(changed, reasons=99)
+    assert np.isfinite(found["probability"]).all()
+    texts = found["reasons_text"].str.extract(r"(line of business: [^;]+)")[0].dropna()
+    assert set(texts) == {"line of business: not known"}
+
+
+def test_no_leads_give_an_empty_list() -> None:
+    assert scored(matrix().head(0)).columns.tolist() == COLUMNS
+
+
+def test_nothing_is_changed_in_place() -> None:
+    rows = matrix().copy()
+    scored(rows)
+    pd.testing.assert_frame_equal(rows, matrix())
+
+
+def test_a_blend_has_the_log_odds_of_both() -> None:
+    trees, linear = (scorer(linear_share=share).log_odds(matrix()) for share in (0.0, 1.0))
+    assert scorer(linear_share=0.25).log_odds(matrix()) == pytest.approx(0.75 * trees + 0.25 * linear)
+    assert np.abs(trees - linear).max() > 0.1
+
+
+def test_files_bring_back_every_bit() -> None:
+    model = scorer(boosters=12)
+    files = model.to_files()
+    again = Scorer.from_files(dict(sorted(files.items())), threads=1)
+    assert again.to_files() == files
+    assert again.model_id == model.model_id
+    pd.testing.assert_frame_equal(again.score(matrix(), 5), model.score(matrix(), 5), check_exact=True)
+
+
+def test_the_id_tells_models_apart() -> None:
+    model = scorer()
+    other_trees = train_boosters(sample_of(matrix(), ENTRIES), 9, [], TRAIN, seed=3, threads=2)
+    others = [
+        Scorer(card(capacity=21), model.boosters, model.linear),
+        Scorer(model.card, other_trees, model.linear),
+        Scorer(model.card, model.boosters, scorer(linear_share=0.1).linear),
+    ]
+    assert model.model_id == Scorer(card(), model.boosters, model.linear).model_id
+    assert [other.model_id == model.model_id for other in others] == [False, False, True]
+
+
+@pytest.mark.parametrize("name", ["card.json", "linear.json", "booster_0.txt"])
+def test_a_bundle_without_a_file_is_refused(name: str) -> None:
+    files = {key: text for key, text in scorer().to_files().items() if not key.startswith(name.split("_")[0])}
+    with pytest.raises(ModelError, match=f"no {name}"):
+        Scorer.from_files(files, threads=1)
+
+
+def test_a_bundle_of_another_format_is_refused() -> None:
+    files = scorer().to_files()
+    for change, said in (
+        ({"format": 0}, "has format 0, this version reads 1"),
+        ({"capacity": None}, "capacity"),
+        ({"colour": "red"}, "colour"),
+    ):
+        tree = json.loads(files["card.json"]) | change
+        with pytest.raises(ModelError, match=said):
+            Scorer.from_files(files | {"card.json": json.dumps(tree)}, threads=1)
