@@ -64,7 +64,7 @@ def attributes_as_of(
     DataFrame
         One row a snapshot, in its order: the columns of `leads`. For a lead with a history, each historic attribute
         is taken from the last row with valid_from < snapshot_at and is missing before the first, because what the
-        CRM shows today was written later.
+        CRM shows today was written later. A history that does not begin with its lead so tells of edits to come.
     """
     current = snapshots[["lead_id", "snapshot_at"]].merge(leads, "left", "lead_id")
     edited = [name for name, spec in attributes.items() if spec.known == "history" and name in history]

@@ -66,21 +66,18 @@ def dependence(points: np.ndarray, features: np.ndarray, label: np.ndarray, entr
     Returns
     -------
     list of dict
-        value (a level's name, the median of a group, or None for missing), n, points (mean), points_low and points_high
-        (10th and 90th percentile), rate (of conversion); in the order of the values, missing last.
+        value (a level's name, the median of a group, or None for missing and for no level of training), n, points
+        (mean), points_low and points_high (10th and 90th percentile), rate (of conversion); in the order of the values,
+        missing last.
     """
-    missing = np.isnan(features)
-    group = _levels(features, entry) if entry.levels is not None else _bins(features)
+    known = ~np.isnan(features) if entry.levels is None else (features >= 0) & (features < len(entry.levels))
+    group = _bins(features) if entry.levels is None else features
     rows = []
-    for code in np.unique(group[~missing]):
-        inside = ~missing & (group == code)
-        value = entry.levels[int(code)] if entry.levels is not None else float(np.median(features[inside]))
+    for code in np.unique(group[known]):
+        inside = known & (group == code)
+        value = float(np.median(features[inside])) if entry.levels is None else entry.levels[int(code)]
         rows.append(_describe(value, points[inside], label[inside]))
-    return rows + ([_describe(None, points[missing], label[missing])] if missing.any() else [])
-
-
-def _levels(features: np.ndarray, entry: Entry) -> np.ndarray:
-    return np.nan_to_num(features, nan=-1).astype("int64")
+    return rows + ([] if known.all() else [_describe(None, points[~known], label[~known])])
 
 
 def _bins(features: np.ndarray) -> np.ndarray:

@@ -49,7 +49,8 @@ class Learned:
 def sample_of(matrix: pd.DataFrame, entries: Catalogue) -> Sample:
     """Take the features, in the catalogue's order, and the label."""
     names = [entry.name for entry in entries]
-    return Sample(matrix[names].to_numpy("float32"), matrix["label"].to_numpy("float64"))
+    features = np.ascontiguousarray(matrix[names].to_numpy("float32"))  # sums depend on the layout in their last bits
+    return Sample(features, matrix["label"].to_numpy("float64"))
 
 
 def learn(

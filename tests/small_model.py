@@ -27,6 +27,7 @@ TRAIN = PARAMS.train.model_copy(
         "min_child_samples": 5,
         "lambda_l2": 1.0,
         "logistic_c": [0.01, 0.1],
+        "drift_limits": [1.0],
         "linear_shares": [0.0, 0.5, 1.0],
     }
 )
@@ -39,7 +40,7 @@ def matrix(n: int = 600, seed: int = 1) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     features = pd.DataFrame({entry.name: _column(entry, n, rng) for entry in ENTRIES}).astype("float32")
     known = features.fillna(0.0)
-    log_odds = 0.8 * (known["sector"] == 1) + 0.5 * known["count__visit__7d"] - 0.1 * known["recency__call"] - 0.7
+    log_odds = 2.0 * (known["sector"] == 1) + 1.5 * known["count__visit__7d"] - 0.2 * known["recency__call"] - 1.0
     share = (np.arange(n) + 1) / n
     part = np.array(list(PART_ROWS))[np.searchsorted(list(PART_ROWS.values()), share)]
     beside = {
@@ -82,6 +83,7 @@ def card(**values: object) -> Card:
         "format": FORMAT,
         "matrix": SPEC,
         "snapshots": PARAMS.snapshots,
+        "left_out": [],
         "linear_share": 0.5,
         "sigmoid": {"intercept": -0.2, "slope": 0.9},
         "points": PARAMS.points,

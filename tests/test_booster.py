@@ -26,7 +26,7 @@ def trained(boosters: int = 3, threads: int = 2, seed: int = 7) -> Boosters:
 
 def test_the_number_of_threads_changes_no_byte() -> None:
     assert trained(threads=1).to_text() == trained(threads=2).to_text()
-    tuned = [tune_rounds(FIT, VALID, CATEGORICAL, TRAIN, 7, threads, lambda line: None) for threads in (1, 2)]
+    tuned = [tune_rounds(FIT, VALID, CATEGORICAL, TRAIN, 7, threads) for threads in (1, 2)]
     assert tuned[0][0].to_text() == tuned[1][0].to_text()
     assert tuned[0][1] == tuned[1][1]
     for method in ("log_odds", "contributions"):
@@ -156,13 +156,11 @@ def test_nothing_known_at_all_still_gives_a_number() -> None:
 
 def test_tuning_stops_each_model_where_later_rows_improve_no_more() -> None:
     params = TRAIN.model_copy(update={"boosters": 3, "max_rounds": 200, "learning_rate": 0.5})
-    said: list[str] = []
-    tuned, rounds = tune_rounds(FIT, VALID, CATEGORICAL, params, 7, 2, said.append)
+    tuned, rounds = tune_rounds(FIT, VALID, CATEGORICAL, params, 7, 2)
     trees = [model.num_trees() for model in tuned.models]
     assert rounds == np.median(trees)
     assert max(trees) < 100
     assert tuned.rounds == max(trees)
-    assert sorted(said) == [f"booster {n} of 3: {found} rounds" for n, found in enumerate(trees, start=1)]
     log_odds = tuned.models[0].predict(VALID.features, raw_score=True)
     longer = train_boosters(FIT, trees[0] + 3, CATEGORICAL, params.model_copy(update={"boosters": 1}), 7, 1)
     assert loss(log_odds) < loss(longer.log_odds(VALID.features))

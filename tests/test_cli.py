@@ -1,4 +1,4 @@
-"""The command line as a user meets it: whole runs, and one clear line for each thing that can be wrong with an input."""
+"""The command line as a user meets it: whole runs, and one clear line for each thing wrong with an input."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_every_command_says_what_goes_in_and_out(
 ) -> None:
     assert leadscore(monkeypatch, command, "--help") == 0
     printed = capsys.readouterr().out
-    assert "IN:" in printed and "OUT" in printed or command == "inspect"
+    assert ("IN:" in printed and "OUT" in printed) or command == "inspect"
 
 
 def test_a_scoring_date_that_is_none_is_a_usage_error(

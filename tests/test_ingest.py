@@ -1,98 +1,37 @@
+"""From the user's files to the contract: typing, faults, duplicates, determinism, and the real data sets."""
+
 from __future__ import annotations
 
-import gzip
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_source import (
+    EVENTS,
+    EXAMPLES,
+    LEADS,
+    REAL,
+    UNDATED,
+    WON,
+    as_typed,
+    contract_bytes,
+    reasons,
+    run,
+    table,
+)
 
-from features.contract import TABLES
 from features.errors import DataError, ParamsError
-from pipelines import sources
 from pipelines.artifacts import Layout
 from pipelines.ingest import ingest
 from pipelines.params import load
-
-LEADS = "id,created,country,size\na,2024-01-01,NA,10\nb,2024-01-02,DE,\nc,2024-01-03,,250.5\n"
-EVENTS = (
-    "id,at,kind,minutes\na,2024-01-02 10:00:00,visit,5\na,2024-01-03 11:00:00,mail,\nb,2024-01-04 12:00:00,visit,7\n"
-)
-WON = "id,won\na,2024-01-10\n"
-COLUMNS: dict[str, Any] = {
-    "leads": {"lead_id": "id", "created_at": "created"},
-    "events": {"lead_id": "id", "event_at": "at", "event_type": "kind", "value": "minutes"},
-    "outcomes": {"lead_id": "id", "converted_at": "won"},
-}
-UNDATED: dict[str, Any] = {
-    "order": "none",
-    "leads": {"path": "leads.csv", "columns": {"lead_id": "id"}},
-    "attributes": {"size": {"kind": "number", "known": "export"}},
-    "events": [],
-    "outcomes": {"path": "outcomes.csv", "columns": {"lead_id": "id", "converted": "won"}},
-}
-REAL = Path(__file__).parent.parent.parent / "shared" / "data"
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
-
-def table(name: str, **changed: Any) -> dict[str, Any]:
-    return {"path": f"{name}.csv", "columns": COLUMNS[name]} | changed
-
-
-def mapping(**changed: Any) -> dict[str, Any]:
-    return {
-        "order": "dates",
-        "timezone": "UTC",
-        "leads": table("leads"),
-        "attributes": {"country": {}, "size": {"kind": "number"}},
-        "events": [table("events")],
-        "event_labels": {},
-        "outcomes": table("outcomes"),
-        "yes_values": ["yes", "1"],
-        "no_values": ["no", "0"],
-        "stages": [],
-        "attribute_history": [],
-    } | changed
-
-
-def run(
-    folder: Path,
-    files: dict[str, str | bytes] | None = None,
-    *,
-    limit: float = 0.05,
-    threads: int = 2,
-    out: str = "out",
-    **changed: Any,
-) -> tuple[dict[str, Any], Layout]:
-    data = folder / "data"
-    data.mkdir(exist_ok=True)
-    for name, content in ({"leads.csv": LEADS, "events.csv": EVENTS, "outcomes.csv": WON} | (files or {})).items():
-        (data / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    overlay = folder / "overlay.yaml"
-    project = {"threads": threads, "memory_gb": 1}
-    tree = {"source": mapping(**changed), "ingest": {"max_quarantine_share": limit}, "project": project}
-    overlay.write_text(yaml.safe_dump(tree, sort_keys=False))
-    params = load(overlay)
-    layout = Layout.folder(folder / out)
-    return ingest(params.source, params.ingest, params.project, data, layout), layout
-
-
-def contract_bytes(layout: Layout) -> dict[str, bytes]:
-    return {name: (layout.contract / f"{name}.parquet").read_bytes() for name in TABLES}
-
-
-def reasons(profile: dict[str, Any], name: str) -> dict[str, int]:
-    found: dict[str, int] = profile["tables"][name]["quarantined"]
-    return found
 
 
 def test_three_files_become_the_contract(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -113,19 +52,6 @@ def test_three_files_become_the_contract(tmp_path: Path, caplog: pytest.LogCaptu
     assert (profile["data_from"], profile["data_until"]) == ("2024-01-01T00:00:00", "2024-01-10T00:00:00")
     assert json.loads(layout.profile.path.read_text()) == profile
     assert "events: 3 rows read, 3 kept" in caplog.messages
-
-
-def as_typed(folder: Path) -> dict[str, Any]:
-    """The three CSV files as typed Parquet files and as tables of a DuckDB file."""
-    data = folder / "data"
-    with duckdb.connect(str(data / "all.duckdb")) as connection:
-        for name in COLUMNS:
-            csv = f"read_csv('{data / name}.csv', nullstr='', header=true)"
-            connection.execute(f"CREATE TABLE {name} AS SELECT * FROM {csv}")
-            connection.execute(f"COPY {name} TO '{data / name}.parquet' (FORMAT parquet)")
-    parquet = {name: table(name, path=f"{name}.parquet", format="parquet") for name in COLUMNS}
-    tables = {name: table(name, path="all.duckdb", format="duckdb", table=name) for name in COLUMNS}
-    return {"parquet": parquet | {"events": [parquet["events"]]}, "duckdb": tables | {"events": [tables["events"]]}}
 
 
 def test_csv_parquet_and_duckdb_give_the_same_bytes(tmp_path: Path) -> None:
@@ -396,149 +322,6 @@ def test_row_numbers_stand_in_for_an_id(tmp_path: Path) -> None:
     assert pq.read_table(layout.outcomes.path)["converted"].to_pylist() == [True, False, None]
     with pytest.raises(ParamsError, match="the row number can stand in for it only where"):
         run(tmp_path, **(changed | {"outcomes": table("outcomes", columns={"converted": "won"})}))
-
-
-# Files that cannot be read
-
-
-def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"no file 'event.csv' in the data folder, which holds .*Did you mean 'events.csv'"
-    ):
-        run(tmp_path, events=[table("events", path="event.csv")])
-
-
-def test_an_empty_file_is_not_a_table_without_rows(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found an empty file; expected a header and rows"):
-        run(tmp_path, {"events.csv": ""})
-    profile, layout = run(tmp_path, {"events.csv": "id,at,kind,minutes"})
-    assert profile["tables"]["events"]["read"] == 0
-    assert pq.read_schema(layout.events.path).names == [field.name for field in TABLES["events"]]
-
-
-def test_no_lead_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found no lead"):
-        run(tmp_path, {"leads.csv": "id,created,country,size\n"})
-
-
-def test_latin_1_bytes(tmp_path: Path) -> None:
-    leads = LEADS.replace("DE", "Österreich").encode("latin-1")
-    with pytest.raises(DataError, match=r"byte 0xd6 at offset 56 \(line 3\), which is no utf-8.*Set encoding: latin-1"):
-        run(tmp_path, {"leads.csv": leads})
-    _, layout = run(tmp_path, {"leads.csv": leads}, leads=table("leads", encoding="latin-1"))
-    assert pd.read_parquet(layout.leads.path)["country"].tolist()[1] == "Österreich"
-    with pytest.raises(ParamsError, match="no encoding is called 'latin1x'"):
-        run(tmp_path, leads=table("leads", encoding="latin1x"))
-
-
-def test_a_bad_byte_far_into_a_file_is_found(tmp_path: Path) -> None:
-    lines = "".join(f"l{row},2024-01-01,DE,1\n" for row in range(400_000)).encode()
-    good = b"id,created,country,size\n" + lines
-    with pytest.raises(DataError, match=rf"byte 0xe9 at offset {len(good) + 13} \(line 400002\)"):
-        run(tmp_path, {"leads.csv": good + b"z,2024-01-01,\xe9,1\n"})
-
-
-def test_a_byte_order_mark_and_gzip(tmp_path: Path) -> None:
-    leads = gzip.compress(b"\xef\xbb\xbf" + LEADS.encode())
-    profile, _ = run(tmp_path, {"leads.csv.gz": leads}, leads=table("leads", path="leads.csv.gz"))
-    assert profile["tables"]["leads"]["kept"] == 3
-    with pytest.raises(DataError, match="found a file that cannot be read"):
-        run(tmp_path, {"leads.csv.gz": leads[:-12]}, leads=table("leads", path="leads.csv.gz"))
-
-
-def test_ragged_rows_are_quarantined_with_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "BLOCK_BYTES", 256)
-    lines = [f'l{row},2024-01-01,"a\nb",{row}' for row in range(1, 101)]
-    for row in (10, 11, 60):
-        lines[row - 1] += ",surplus"
-    lines[79] = "l80"
-    files: dict[str, str | bytes] = {"leads.csv": "id,created,country,size\n" + "\n".join(lines) + "\n"}
-    files |= {"events.csv": "id,at,kind,minutes\n", "outcomes.csv": "id,won\n"}
-    profile, layout = run(tmp_path, files)
-    assert reasons(profile, "leads") == {
-        "row has more fields than the header": 3,
-        "row has fewer fields than the header": 1,
-    }
-    bad = pq.read_table(layout.quarantine.path).to_pylist()
-    assert [row["row"] for row in bad] == [10, 11, 60, 80]
-    assert json.loads(bad[3]["content"]) == {"line": "l80"}
-    kept = pd.read_parquet(layout.leads.path)
-    assert (kept["position"] + 1 == kept["size"]).all()
-
-
-def test_a_quote_left_open_swallows_nothing_in_silence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="a quote that is opened and never closed"):
-        run(tmp_path, {"outcomes.csv": 'id,won\na,2024-01-10\nb,"2024-01-11\nc,2024-01-12\n'}, limit=1.0)
-    with pytest.raises(DataError, match="a quote that is opened and never closed"):
-        run(tmp_path, {"leads.csv": LEADS + 'd,2024-01-01,"DE,5\ne,2024-01-01,FR,6\n'}, limit=1.0)
-
-
-def test_a_wrong_separator_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="The fields are not split: set separator: ';'"):
-        run(tmp_path, {"leads.csv": LEADS.replace(",", ";")})
-
-
-def test_headers_that_differ_only_in_case_are_two_columns(tmp_path: Path) -> None:
-    leads = LEADS.replace("id,created,country,size", "id,created,country,Country")
-    _, layout = run(
-        tmp_path, {"leads.csv": leads}, attributes={"country": {}, "size": {"kind": "number", "column": "Country"}}
-    )
-    assert pd.read_parquet(layout.leads.path)["size"].tolist()[0] == 10.0
-    with pytest.raises(DataError, match="column 'country': found 2 columns of that name"):
-        run(tmp_path, {"leads.csv": LEADS.replace("size", "country")})
-
-
-@pytest.mark.parametrize("kind", ["parquet", "duckdb"])
-def test_a_file_of_another_format(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(DataError, match=r"Correct its (format|path)"):
-        run(tmp_path, leads=table("leads", format=kind, table="leads"))
-
-
-def test_a_missing_table_of_a_duckdb_file(tmp_path: Path) -> None:
-    run(tmp_path)
-    changed = as_typed(tmp_path)["duckdb"]
-    with pytest.raises(DataError, match=r"the tables events, leads, outcomes; .* Did you mean 'leads'\?"):
-        run(tmp_path, **(changed | {"leads": changed["leads"] | {"table": "Lead"}}))
-
-
-def test_spellings_and_names_cannot_leave_their_statement(tmp_path: Path) -> None:
-    nasty = 'x" FROM t; DROP TABLE leads; --'
-    quoted = nasty.replace('"', '""')
-    leads = f"id,created,\"{quoted}\"\na,2024-01-01,O'Neill\nb,2024-01-02,'); DROP TABLE leads; --\nc,2024-01-02,x\n"
-    attributes = {"name": {"column": nasty, "missing": ["'); DROP TABLE leads; --"]}}
-    _, layout = run(tmp_path, {"leads.csv": leads}, attributes=attributes)
-    assert pd.read_parquet(layout.leads.path)["name"].isna().tolist() == [False, True, False]
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"leads": table("leads", columns={"lead_id": "id", "created_at": "created", "x": "x"})}, "no column of leads"),
-        ({"events": [table("events", columns={"lead_id": "id", "event_at": "at"})]}, "does not map 'event_type'"),
-        ({"events": [table("events", constants={"event_type": "x"})]}, "is in columns and in constants"),
-        ({"outcomes": table("outcomes", columns={"lead_id": "id", "lost_at": "won"})}, "neither converted_at nor conv"),
-        ({"outcomes": table("outcomes", columns={"converted_at": "won"})}, "the row number can stand in"),
-        ({"outcomes": table("outcomes", columns={"lead_id": "id", "converted": "won"})}, "does not say when"),
-        ({"attributes": {"Lead_ID": {"column": "size"}}}, "'Lead_ID' is taken"),
-        ({"attributes": {"size in people": {"column": "size"}}}, "is no name"),
-        ({"attributes": {"size": {}, "Size": {"column": "size"}}}, "'Size' is taken"),
-        ({"yes_values": ["1", "Yes"], "no_values": ["yes"]}, "share"),
-        ({"timezone": "Europe/Bern"}, "no zone is called"),
-        ({"leads": table("leads", separator="||")}, "expected one character"),
-    ],
-)  # fmt: skip
-def test_a_mapping_that_cannot_be_meant(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(ParamsError, match=message):
-        run(tmp_path, **changed)
-
-
-def test_a_refused_run_leaves_the_old_contract(tmp_path: Path) -> None:
-    _, layout = run(tmp_path)
-    before = contract_bytes(layout)
-    with pytest.raises(DataError):
-        run(tmp_path, {"events.csv": EVENTS.replace("2024-01-04", "soon")})
-    assert contract_bytes(layout) == before
-    assert [entry.name for entry in layout.data.iterdir()] == ["contract"]
 
 
 CELLS = st.sampled_from(

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tiny import tiny_params, tiny_run
 
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.store import read_matrix
-from tiny import tiny_params, tiny_run
 
 pytestmark = pytest.mark.xdist_group("tiny")
 
@@ -63,9 +63,10 @@ def test_points_add_up_for_every_lead(layout: Layout) -> None:
 def test_tiers_fill_capacity(layout: Layout) -> None:
     scores = pd.read_parquet(layout.scores.path)
     assert (scores["tier"] == "hot").sum() == 40
-    assert scores.loc[scores["tier"] == "hot", "probability"].min() >= scores.loc[
-        scores["tier"] == "warm", "probability"
-    ].max()
+    assert (
+        scores.loc[scores["tier"] == "hot", "probability"].min()
+        >= scores.loc[scores["tier"] == "warm", "probability"].max()
+    )
 
 
 def test_the_planted_leak_is_no_feature(layout: Layout) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tiny import tiny_params, tiny_run
 
 from features.errors import DataError, ModelError
 from models import tables
@@ -22,7 +23,6 @@ from pipelines.artifacts import Layout
 from pipelines.params import Params, load
 from pipelines.report import percent, points, write_report
 from pipelines.run import stages
-from tiny import tiny_params, tiny_run
 
 pytestmark = pytest.mark.xdist_group("report")
 CHROMIUM = Path("/usr/bin/chromium")

@@ -127,6 +127,16 @@ def test_a_blend_has_the_log_odds_of_both() -> None:
     assert np.abs(trees - linear).max() > 0.1
 
 
+def test_a_feature_that_was_left_out_has_no_say() -> None:
+    model = Scorer(card(left_out=["sector", "count__visit__7d"]), scorer().boosters, scorer().linear)
+    unknown = matrix().assign(sector=np.nan, count__visit__7d=np.nan)
+    assert model.log_odds(matrix()).tolist() == scorer().log_odds(unknown).tolist()
+    assert np.abs(model.log_odds(matrix()) - scorer().log_odds(matrix())).max() > 0.1
+    base, parts = model.contributions(matrix())
+    points = model.card.points.points(model.log_odds(matrix()))
+    assert base + parts.sum(axis=1) == pytest.approx(points, abs=1e-9)
+
+
 def test_files_bring_back_every_bit() -> None:
     model = scorer(boosters=12)
     files = model.to_files()

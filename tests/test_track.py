@@ -10,13 +10,13 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from tiny import tiny_params, tiny_run
 
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.store import read_matrix
 from pipelines.track import track
-from tiny import tiny_params, tiny_run
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),

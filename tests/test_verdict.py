@@ -1,0 +1,92 @@
+"""The verdict says usable only where the model beats every baseline and chance, and its sentences tell no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from models.verdict import verdict
+
+
+def figures(**values: float) -> dict[str, float]:
+    point = {"auc": 0.75, "log_loss": 0.2, "precision_at_k": 0.3, "calibration_error": 0.0123, "mean_probability": 0.11}
+    point |= {"base_rate": 0.1, "n": 12_000.0, "n_leads": 900.0} | values
+    spread = {f"{name}_low": value * 0.9 for name, value in point.items()}
+    return spread | {f"{name}_high": value * 1.1 for name, value in point.items()} | point | values
+
+
+def metrics(order: str = "dates", **test: float) -> dict[str, Any]:
+    return {
+        "test": figures(**test),
+        "baselines": {
+            "prior": figures(auc=0.5, log_loss=0.3, precision_at_k=0.1),
+            "logistic": figures(auc=0.7, log_loss=0.25, precision_at_k=0.22),
+        },
+        "random_split": figures(auc=0.85),
+        "period": {"first": "2026-01-05", "last": "2026-03-02"} if order == "dates" else {"first": None, "last": None},
+        "snapshots": {"order": order},
+        "capacity": 1200,
+    }
+
+
+def test_a_model_that_beats_all_is_usable() -> None:
+    found = verdict(metrics())
+    assert found["usable"] is True
+    assert found["best_baseline"] == "logistic"
+    assert found["lines"] == [
+        "Usable: AUC 0.750 (0.675 to 0.825) on 12,000 later rows of 900 leads (2026-01-05 to 2026-03-02), of whom "
+        "10.0% converted.",
+        "The best 1,200 a period convert at 30.0% (27.0% to 33.0%), 3.0 times the average "
+        "(logistic regression: 22.0%).",
+        "Promised 11.0% on average, came 10.0%; calibration error 0.012. A random split would have shown AUC 0.850; "
+        "this test says 0.750.",
+    ]
+
+
+@pytest.mark.parametrize("log_loss", [0.25, 0.26, float("nan")])
+def test_a_model_no_better_than_a_baseline_is_not_usable_and_the_baseline_is_named(log_loss: float) -> None:
+    found = verdict(metrics(log_loss=log_loss))
+    assert found["usable"] is False
+    assert found["lines"][0].startswith("Not usable, logistic regression predicts at least as well: AUC 0.750")
+
+
+def test_the_base_rate_alone_can_be_the_best_baseline() -> None:
+    tree = metrics(log_loss=0.21)
+    tree["baselines"]["prior"]["log_loss"] = 0.2
+    found = verdict(tree)
+    assert (found["usable"], found["best_baseline"]) == (False, "prior")
+    assert "Not usable, the base rate alone predicts at least as well" in found["lines"][0]
+
+
+@pytest.mark.parametrize("low", [0.5, 0.4, float("nan")])
+def test_a_ranking_that_may_be_chance_is_not_usable_and_no_baseline_is_blamed(low: float) -> None:
+    found = verdict(metrics(auc_low=low))
+    assert found["usable"] is False
+    assert found["lines"][0].startswith("Not usable, its ranking may be chance: AUC 0.750")
+    assert verdict(metrics(auc_low=0.501))["usable"] is True
+
+
+def test_the_second_line_compares_with_the_baseline_that_calls_best() -> None:
+    tree = metrics()
+    tree["baselines"]["prior"]["precision_at_k"] = 0.29
+    assert "(the base rate alone: 29.0%)" in verdict(tree)["lines"][1]
+    tree["baselines"]["scorecard"] = figures(precision_at_k=0.295, log_loss=0.4)
+    assert "(scorecard: 29.5%)" in verdict(tree)["lines"][1]
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ("rows", "12,000 later rows of 900 leads (the last in row order, without dates)"),
+        ("none", "12,000 held-out leads (no dates: this test is not chronological)"),
+    ],
+)
+def test_tables_without_dates_are_said_to_be_such(order: str, said: str) -> None:
+    lines = verdict(metrics(order=order))["lines"]
+    assert said in lines[0]
+    assert order == "rows" or "later" not in " ".join(lines)
+
+
+def test_no_conversion_at_all_divides_by_nothing() -> None:
+    assert "nan times the average" in verdict(metrics(base_rate=0.0))["lines"][1]
