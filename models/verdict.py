@@ -51,7 +51,8 @@ def _ranking(metrics: Mapping[str, Any], fault: str) -> str:
 
 def _calls(metrics: Mapping[str, Any]) -> str:
     test, baselines = metrics["test"], metrics["baselines"]
-    best = max(baselines, key=lambda name: baselines[name]["precision_at_k"])
+    ordering = [name for name in baselines if name != "prior"]  # a constant puts nobody first
+    best = max(ordering, key=lambda name: baselines[name]["precision_at_k"])
     times = test["precision_at_k"] / test["base_rate"] if test["base_rate"] else float("nan")
     return (
         f"The best {metrics['capacity']:,} a period convert at {_percent(test, 'precision_at_k')}, {times:.1f} times "

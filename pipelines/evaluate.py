@@ -93,7 +93,9 @@ def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout, sampled:
     twin = load_bundle(layout.random_split, params.project.threads)
     part = split_at_random(matrix, params.project.seed, params.split)
     rows = matrix[part == "test"].reset_index(drop=True)
-    return _evaluate("random split", _rank(rows, twin.probability(rows), params, sampled), params)
+    # A random split tests a share of every moment's leads, so a share of the capacity falls to them.
+    dated = sampled * params.split.test_share if params.source.order == "dates" else sampled
+    return _evaluate("random split", _rank(rows, twin.probability(rows), params, dated), params)
 
 
 def _segments(
