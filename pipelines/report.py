@@ -163,6 +163,7 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "tiers": tables.tiers(run.summary, run.card.tiers),
         "leads": tables.leads(run.scores, top_leads),
         "movers": tables.movers(run.explanation, shown),
+        "left_out": [entry.label for entry in run.card.matrix.catalogue if entry.name in run.card.left_out],
         "dependences": dependences,
         "parts": tables.parts(run.metrics["snapshots"]),
         "attributes": tables.attributes_read(run.profile, attributes),
