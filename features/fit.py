@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from features.errors import DataError
 from features.spec import AttributeSpec, FeatureParams, TitleLevel, plain_words
 from features.vocabulary import OTHER, Vocabulary
 
@@ -77,6 +78,30 @@ def attributes_as_of(
     ).sort_values("row", ignore_index=True)
     has_history = current["lead_id"].isin(history["lead_id"])
     return current.assign(**{name: past[name].where(has_history, current[name]) for name in edited})
+
+
+def check_history(leads: pd.DataFrame, history: pd.DataFrame) -> None:
+    """Refuse a history that does not begin with its lead.
+
+    Before the first row nothing is known of an edited attribute, so that a missing value would tell of an edit to come.
+
+    Raises
+    ------
+    DataError
+        With the number of such leads.
+    """
+    first = history.groupby("lead_id")["valid_from"].min().dt.floor("D")
+    begins = leads.set_index("lead_id")["created_at"].reindex(first.index)
+    late = int((first > begins).sum())
+    if late:
+        raise DataError(
+            "attribute_history",
+            "valid_from",
+            found=f"{late:,} of {len(first):,} leads whose first row is later than their created_at",
+            expected="a row with the values at creation for every lead that has a history",
+            fix="Add the values at creation, or declare the attributes known: creation if they are never overwritten, "
+            "or known: outcome to leave them out.",
+        )
 
 
 def fit_matrix(

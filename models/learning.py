@@ -116,9 +116,10 @@ def _choose_features(
     quick = params.model_copy(update={"boosters": 1})
     chosen, best = frozenset[int](), None
     for left_out in candidates(drifts(fit, valid, list(levels)), params.drift_limits):
-        losses = _tune(without(fit, left_out), without(valid, left_out), levels, quick, seed, threads).losses
-        if best is None or is_clear_gain(best, losses):
-            chosen, best = left_out, losses
+        tuned = _tune(without(fit, left_out), without(valid, left_out), levels, quick, seed, threads)
+        quick = quick.model_copy(update={"logistic_c": [tuned.c]})
+        if best is None or is_clear_gain(best, tuned.losses):
+            chosen, best = left_out, tuned.losses
     return chosen
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from features.catalogue import to_frame
 from features.engagement import count_events
 from features.errors import DataError
-from features.fit import attributes_as_of
+from features.fit import attributes_as_of, check_history
 from features.labels import label_dated, label_undated
 from features.matrix import MatrixSpec
 from features.snapshots import at_risk, grid, one_per_lead
@@ -40,6 +40,8 @@ def build_features(params: Params, layout: Layout) -> dict[str, Any]:
         Where no snapshot has a matured label.
     """
     contract = Contract.open(layout, params.project)
+    if params.source.order == "dates":
+        check_history(contract.leads, contract.history)
     every = _labelled(contract, params)
     snapshots = every[every["matured"]].reset_index(drop=True)
     if snapshots.empty:

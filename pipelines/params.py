@@ -102,6 +102,8 @@ class Source(Section):
                 f"order is {self.order!r} but leads.columns {'maps' if has_dates else 'does not map'} created_at; "
                 "use order: dates with a created_at column, order: rows or none without"
             )
+        if self.attribute_history and not has_dates:
+            raise ValueError("attribute_history needs order: dates, as an edit counts only before a snapshot's date")
         if self.events and not has_dates:
             raise ValueError("events need order: dates, because an event counts only before a snapshot's date")
         return self

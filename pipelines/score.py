@@ -50,7 +50,7 @@ def score_leads(params: Params, layout: Layout) -> pd.DataFrame:
     tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
     log.info("score: %s %s (%s)", f"{len(scored):,}", who, tiers)
     for name, n in summary["unseen"].items():
-        log.warning("score: %s: %s leads have a value that was rare in training or is new; it counts as other", name, f"{n:,}")
+        log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
     return scored
 
 

@@ -42,7 +42,7 @@ def test_each_booster_has_a_seed_of_its_own() -> None:
 
 def test_log_odds_are_the_mean_of_the_models() -> None:
     boosters = trained()
-    each = [model.predict(VALID.features, raw_score=True) for model in boosters.models]
+    each = [np.asarray(model.predict(VALID.features, raw_score=True)) for model in boosters.models]
     assert boosters.log_odds(VALID.features) == pytest.approx(np.mean(each, axis=0), abs=1e-12)
     assert np.ptp(boosters.log_odds(VALID.features)) > 0.5
 
@@ -161,7 +161,7 @@ def test_tuning_stops_each_model_where_later_rows_improve_no_more() -> None:
     assert rounds == np.median(trees)
     assert max(trees) < 100
     assert tuned.rounds == max(trees)
-    log_odds = tuned.models[0].predict(VALID.features, raw_score=True)
+    log_odds = np.asarray(tuned.models[0].predict(VALID.features, raw_score=True))
     longer = train_boosters(FIT, trees[0] + 3, CATEGORICAL, params.model_copy(update={"boosters": 1}), 7, 1)
     assert loss(log_odds) < loss(longer.log_odds(VALID.features))
 

@@ -38,7 +38,8 @@ def test_the_ranking_never_changes(raw: np.ndarray, chance: object) -> None:
 def test_it_finds_a_known_slope_and_intercept(intercept: float, slope: float) -> None:
     raw, label = drawn(intercept, slope)
     found = fit_sigmoid(raw, label)
-    assert (found.intercept, found.slope) == (pytest.approx(intercept, abs=0.15), pytest.approx(slope, abs=0.06))
+    assert found.intercept == pytest.approx(intercept, abs=0.15)
+    assert found.slope == pytest.approx(slope, abs=0.06)
     plain = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(raw[:, None], label)
     assert found.slope == pytest.approx(plain.coef_[0, 0], abs=0.01)  # smoothed targets are worth two rows of thousands
     assert found.intercept == pytest.approx(plain.intercept_[0], abs=0.02)

@@ -58,10 +58,8 @@ def test_the_direction_of_a_number(points_of: object, direction: str) -> None:
     points, features = table(100)
     features[:, PLACE["size"]] = np.arange(100.0)
     points[:, PLACE["size"]] = points_of(np.arange(100.0))  # type: ignore[operator]  # one of the functions above
-    features[::10, PLACE["size"]] = np.nan
-    points[::10, PLACE["size"]] = 1000.0 * (-1) ** np.arange(
-        10
-    )  # of rows whose value is missing; they have no direction
+    features[::2, PLACE["size"]] = np.nan  # what is missing has points, but no place along the values
+    points[::2, PLACE["size"]] = 9000.0 if direction == "up" else -9000.0
     found = importance(points, features, ENTRIES).set_index("name")["direction"]
     assert found["size"] == direction
     assert found["sector"] == "by level"
@@ -72,8 +70,10 @@ def test_groups_are_summed_before_the_mean() -> None:
     fit = [place for place, entry in enumerate(ENTRIES) if entry.group == "fit"]
     points[:, fit[0]], points[:, fit[1]] = [3, 5], [-3, 1]
     points[:, PLACE["recency__call"]] = [-4, 4]
-    found = by_group(points, ENTRIES, "group")
-    assert found.to_dict("list") == {"name": ["engagement", "fit"], "mean_points": [4.0, 3.0]}
+    assert by_group(points, ENTRIES, "group").to_dict("list") == {
+        "name": ["engagement", "fit"],
+        "mean_points": [4.0, 3.0],
+    }
     points, _ = table()
     for column in ("theme_label", "channel", "group"):
         found = by_group(points, ENTRIES, column).set_index("name")["mean_points"]

@@ -25,7 +25,8 @@ from conftest import (  # fmt: skip
 )
 from hypothesis import given
 
-from features.fit import attribute_features, attributes_as_of, count_unseen, domain_kind, fit_matrix
+from features.errors import DataError
+from features.fit import attribute_features, attributes_as_of, check_history, count_unseen, domain_kind, fit_matrix
 from features.spec import AttributeSpec, FeatureParams, TitleLevel
 from features.vocabulary import Vocabulary
 
@@ -252,3 +253,11 @@ def test_leads_without_dates_have_no_age() -> None:
     undated = VOCABULARY.model_copy(update={"dated": False})
     names = [one.name for one in attribute_features(ATTRIBUTES, FEATURES, undated)]
     assert not {"lead_age", "created_hour", "created_weekday", "created_month"} & set(names)
+
+
+def test_a_history_that_does_not_begin_with_its_lead_is_refused() -> None:
+    leads = pd.DataFrame({"lead_id": ["a", "b"], "created_at": [MONDAY, MONDAY]})
+    whole = pd.DataFrame({"lead_id": ["a", "a"], "valid_from": [MONDAY, MONDAY + DAY]})
+    check_history(leads, whole)
+    with pytest.raises(DataError, match="1 of 1 leads whose first row is later"):
+        check_history(leads, whole[whole["valid_from"] > MONDAY])

@@ -113,7 +113,7 @@ def test_the_order_of_rows_changes_nothing(world: World, random: Any) -> None:
     assert_same(matrix(World(**mixed)), matrix(world).iloc[places].reset_index(drop=True))
 
 
-@few
+@settings(max_examples=3)
 @given(worlds(TIMES), st.data())
 def test_other_leads_change_nothing(world: World, data: st.DataObject) -> None:
     """Neither in the tables, nor in the list of those looked at."""
@@ -134,12 +134,12 @@ def sharded(world: World, file: Path, threads: int) -> pd.DataFrame:
 
 
 def test_neither_threads_nor_shards_change_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world, file = crowd(TIMES, 40, 8_000), tmp_path / "events.parquet"
-    pq.write_table(table("events", world.events), file, row_group_size=1_000)  # for two threads to share
+    world, file = crowd(TIMES, 40, 4_000), tmp_path / "events.parquet"
+    pq.write_table(table("events", world.events), file, row_group_size=500)  # for two threads to share
     expected = sharded(world, file, 1)
     assert_same(expected[[entry.name for entry in SPEC.catalogue]], matrix(world))
     assert_same(sharded(world, file, 2), expected)
-    for size in (7, 39):
+    for size in (13, 39):
         monkeypatch.setattr(store, "SHARD_LEADS", size)
         assert_same(sharded(world, file, 2), expected)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ CHOICE = PARAMS.evaluate.model_copy(update={"resamples": 40, "confidence": 0.9, 
 CAPACITY, BINS = 3, 4
 
 
-def rows_of(label: object, lead: object = None, moment: object = 0) -> pd.DataFrame:
+def rows_of(label: Any, lead: Any = None, moment: Any = 0) -> pd.DataFrame:
     """Rows of lead_id, snapshot_at and label; each a lead of its own unless told."""
     frame = pd.DataFrame({"label": np.asarray(label, "float64")})
     number = np.arange(len(frame)) if lead is None else np.asarray(lead)
@@ -179,7 +180,7 @@ def test_the_order_of_rows_never_matters(
     label, probability, _ = drawn
     number = np.arange(len(label))
     rows = rows_of(label, lead=number % 5, moment=number // 5)
-    shuffled = list(number)
+    shuffled = [int(each) for each in number]
     chance.shuffle(shuffled)
     one, other = rank(rows, probability), rank(rows.iloc[shuffled], probability[shuffled])
     assert repr(evaluate(one, CHOICE, seed=1)) == repr(evaluate(other, CHOICE, seed=1))

@@ -58,13 +58,13 @@ def test_reasons_are_those_of_the_lead() -> None:
     _, parts = scorer().contributions(matrix())
     sums = pd.DataFrame(parts.T, index=[entry.theme for entry in ENTRIES]).groupby(level=0).sum()
     sums.columns = matrix()["lead_id"]
-    for row in found.head(40).itertuples():
-        reasons = json.loads(row.reasons)
-        assert "; ".join(reason["text"] for reason in reasons) == row.reasons_text
-        strongest = sums[row.lead_id].abs().nlargest(3)
+    for row in found.head(40).to_dict("records"):
+        reasons, lead = json.loads(row["reasons"]), row["lead_id"]
+        assert "; ".join(reason["text"] for reason in reasons) == row["reasons_text"]
+        strongest = sums[lead].abs().nlargest(3)
         assert [reason["theme"] for reason in reasons] == strongest[strongest > 0.5].index.tolist()
         for reason in reasons:
-            assert reason["points"] == pytest.approx(sums.loc[reason["theme"], row.lead_id], abs=1e-4)
+            assert reason["points"] == pytest.approx(sums.loc[reason["theme"], lead], abs=1e-4)
     assert (scored(reasons=0)["reasons"] == "[]").all()
 
 

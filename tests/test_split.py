@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import DAY, MONDAY, moments
-from hypothesis import given
+from conftest import DAY, MONDAY, TICK, moments
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.split import (
@@ -35,7 +35,8 @@ def weekly(weeks: list[int], horizon: int) -> pd.DataFrame:
     return rows.assign(known_at=rows["snapshot_at"] + horizon * DAY)
 
 
-@given(st.lists(st.integers(0, 60), min_size=1, max_size=60), st.integers(1, 90), shares)
+@settings(max_examples=100)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=60), st.sampled_from([1, 7, 8, 14, 15, 30, 90]), shares)
 def test_the_embargo_holds_and_no_row_is_lost(weeks: list[int], horizon: int, params: SplitParams) -> None:
     rows = weekly(weeks, horizon)
     part = split_by_time(rows, params)
@@ -56,6 +57,14 @@ def test_the_parts_of_forty_weeks() -> None:
     """The last 10 weeks test; labels take 5 weeks; of the 26 weeks known by then the last 6 tune."""
     part = split_by_time(weekly(list(range(40)), 35), USUAL)
     assert list(part) == ["fit"] * 16 + ["gap"] * 4 + ["valid"] * 6 + ["embargo"] * 4 + ["test"] * 10
+
+
+def test_a_label_known_as_the_test_begins_is_known_in_time() -> None:
+    """Where labels take a week no week is lost; where they take a moment more, one is before each part."""
+    assert Counter(split_by_time(weekly(list(range(20)), 7), USUAL)) == {"fit": 12, "valid": 3, "test": 5}
+    later = weekly(list(range(20)), 7)
+    later["known_at"] += TICK
+    assert Counter(split_by_time(later, USUAL)) == {"fit": 10, "gap": 1, "valid": 3, "embargo": 1, "test": 5}
 
 
 def test_where_no_label_is_known_in_time_nothing_trains() -> None:

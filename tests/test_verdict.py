@@ -69,8 +69,8 @@ def test_a_ranking_that_may_be_chance_is_not_usable_and_no_baseline_is_blamed(lo
 
 def test_the_second_line_compares_with_the_baseline_that_calls_best() -> None:
     tree = metrics()
-    tree["baselines"]["prior"]["precision_at_k"] = 0.29
-    assert "(the base rate alone: 29.0%)" in verdict(tree)["lines"][1]
+    tree["baselines"]["prior"]["precision_at_k"] = 0.9  # of the leads that come first by their ids
+    assert "(logistic regression: 22.0%)" in verdict(tree)["lines"][1]
     tree["baselines"]["scorecard"] = figures(precision_at_k=0.295, log_loss=0.4)
     assert "(scorecard: 29.5%)" in verdict(tree)["lines"][1]
 
