@@ -65,11 +65,12 @@ def learn(
     Parameters
     ----------
     matrix
-        part, label and features; only rows of the training parts are read.
+        lead_id, part, label and features; only rows of the training parts are read.
     """
     fit, valid = (sample_of(matrix[matrix["part"] == part], entries) for part in ("fit", "valid"))
     levels = {index: len(entry.levels) for index, entry in enumerate(entries) if entry.levels is not None}
-    left_out = _choose_features(fit, valid, levels, params, seed, threads)
+    lead = pd.factorize(matrix.loc[matrix["part"] == "valid", "lead_id"])[0]
+    left_out = _choose_features(fit, valid, lead, levels, params, seed, threads)
     for index in sorted(left_out):
         watch(f"left out, as it does not transfer to the later part of training: {entries[index].label}")
     tuned = _tune(without(fit, left_out), without(valid, left_out), levels, params, seed, threads)
@@ -110,7 +111,13 @@ def _tune(fit: Sample, valid: Sample, levels: dict[int, int], params: TrainParam
 
 
 def _choose_features(
-    fit: Sample, valid: Sample, levels: dict[int, int], params: TrainParams, seed: int, threads: int
+    fit: Sample,
+    valid: Sample,
+    lead: np.ndarray,
+    levels: dict[int, int],
+    params: TrainParams,
+    seed: int,
+    threads: int,
 ) -> frozenset[int]:
     """Leave out features that drifted, where "valid" is clearly better predicted without; one booster judges."""
     quick = params.model_copy(update={"boosters": 1})
@@ -118,7 +125,7 @@ def _choose_features(
     for left_out in candidates(drifts(fit, valid, list(levels)), params.drift_limits):
         tuned = _tune(without(fit, left_out), without(valid, left_out), levels, quick, seed, threads)
         quick = quick.model_copy(update={"logistic_c": [tuned.c]})
-        if best is None or is_clear_gain(best, tuned.losses):
+        if best is None or is_clear_gain(best, tuned.losses, lead):
             chosen, best = left_out, tuned.losses
     return chosen
 

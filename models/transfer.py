@@ -36,9 +36,13 @@ def drifts(earlier: Sample, later: Sample, categorical: list[int]) -> np.ndarray
 
 
 def candidates(drift_of: np.ndarray, limits: list[float]) -> list[frozenset[int]]:
-    """List the sets of features to try without: those that drifted beyond each limit; none twice, never all."""
+    """List the sets of features to try without: those that drifted beyond each limit; none twice, never all.
+
+    The first set is empty: to leave out nothing is always tried.
+    """
     sets = [frozenset(np.flatnonzero(drift_of > limit).tolist()) for limit in sorted(limits, reverse=True)]
-    return [left_out for left_out in dict.fromkeys(sets) if len(left_out) < len(drift_of)]
+    everything = frozenset[int]()
+    return [left_out for left_out in dict.fromkeys([everything, *sets]) if len(left_out) < len(drift_of)]
 
 
 def without(sample: Sample, left_out: frozenset[int]) -> Sample:
@@ -48,7 +52,16 @@ def without(sample: Sample, left_out: frozenset[int]) -> Sample:
     return Sample(features, sample.label)
 
 
-def is_clear_gain(losses: np.ndarray, rival: np.ndarray) -> bool:
-    """Say whether a rival's losses, row by row of shape (n,), are lower by more than the mean's standard error."""
+def is_clear_gain(losses: np.ndarray, rival: np.ndarray, lead: np.ndarray) -> bool:
+    """Say whether a rival's losses are lower by more than the standard error of their mean difference.
+
+    Parameters
+    ----------
+    losses, rival
+        Row by row, shape (n,).
+    lead
+        Code of each row's lead, shape (n,): rows of one lead depend on each other, so the error is taken over leads.
+    """
     difference = losses - rival
-    return bool(difference.mean() > difference.std() / np.sqrt(len(difference)))
+    by_lead = np.bincount(lead, difference - difference.mean())
+    return bool(difference.mean() > np.sqrt((by_lead**2).sum()) / len(difference))

@@ -98,7 +98,7 @@ BAD = {
     "missing file": (lambda folder: (folder / "outcomes.csv").unlink(), 3, ["outcomes.csv"]),
     "only one class": (lambda folder: write_tables(folder, buyers=0) and None, 3, ["converted"]),
     "30 leads": (thirty_leads, 3, ["converted (needs 100)"]),
-    "unknown params key": (edit("params.yaml", lambda text: text + "\ntrain: {trees: 5}\n"), 2, ["train.trees"]),
+    "unknown params key": (edit("params.yaml", lambda text: text + "\nreport: {trees: 5}\n"), 2, ["report.trees"]),
     "YAML that is none": (edit("params.yaml", lambda text: text + "\n  - : : ["), 2, ["params.yaml"]),
 }
 

@@ -13,9 +13,10 @@ from sklearn.metrics import log_loss
 from small_model import ENTRIES, LEVELS, NAMES, TRAIN, matrix
 
 from features.errors import DataError
-from models.booster import TrainParams
+from models.booster import TrainParams, train_boosters
 from models.calibration import blend
-from models.learning import Learned, check_ready, learn, sample_of, train_final
+from models.learning import Learned, check_ready, learn, sample_of
+from models.linear import Linear
 from models.split import TRAINING
 
 
@@ -75,9 +76,9 @@ def test_the_gap_teaches_the_final_models_alone() -> None:
 def test_final_models_know_all_of_training() -> None:
     model = plain()
     training = sample_of(matrix()[matrix()["part"].isin(TRAINING)], ENTRIES)
-    boosters, linear = train_final(training, LEVELS, model.rounds, model.c, TRAIN, 4, 1)
+    boosters = train_boosters(training, model.rounds, list(LEVELS), TRAIN, 4, 1)
     assert boosters.to_text() == model.boosters.to_text()
-    assert linear.to_json() == model.linear.to_json()
+    assert Linear.train(training, LEVELS, model.c).to_json() == model.linear.to_json()
 
 
 def test_what_it_learns_predicts_later_leads() -> None:

@@ -160,16 +160,16 @@ def test_evaluate_draws_whole_leads() -> None:
 
 
 def test_intervals_cover_as_often_as_they_say_and_those_of_rows_would_not() -> None:
-    truth, leads, copies, runs = 0.3, 60, 10, 80
+    truth, leads, copies, runs = 0.3, 60, 10, 60
     rng = np.random.default_rng(5)
-    choice = CHOICE.model_copy(update={"resamples": 40, "top_shares": [0.5]})
+    choice = CHOICE.model_copy(update={"resamples": 30, "top_shares": [0.5]})
     covered = {"leads": 0, "rows": 0}
     for run in range(runs):
         label = (rng.random(leads) < truth).astype("float64").repeat(copies)
         for who, lead in {"leads": np.arange(leads).repeat(copies), "rows": np.arange(leads * copies)}.items():
             found = evaluate(rank(rows_of(label, lead), np.full(len(label), truth)), choice, seed=run)
             covered[who] += found["base_rate_low"] <= truth <= found["base_rate_high"]
-    assert 0.8 <= covered["leads"] / runs <= 0.98  # 0.9, give or take three standard errors
+    assert 0.78 <= covered["leads"] / runs <= 0.99  # 0.9, give or take three standard errors
     assert covered["rows"] / runs < 0.5
 
 

@@ -53,10 +53,19 @@ def test_without_hides_only_the_features_left_out() -> None:
 
 def test_a_gain_within_the_noise_is_none() -> None:
     rng = np.random.default_rng(0)
-    losses = rng.random(1000)
-    assert not is_clear_gain(losses, losses)
-    assert not is_clear_gain(losses, losses + rng.normal(0.01, 1, 1000))
-    assert is_clear_gain(losses, losses - 0.1)
+    losses, lead = rng.random(1000), np.arange(1000)
+    assert not is_clear_gain(losses, losses, lead)
+    assert not is_clear_gain(losses, losses + rng.normal(0.01, 1, 1000), lead)
+    assert is_clear_gain(losses, losses - 0.1, lead)
+
+
+def test_repeating_the_rows_of_a_lead_makes_no_gain_clearer() -> None:
+    rng = np.random.default_rng(1)
+    difference = rng.normal(0.02, 1, 200)  # far within its error of about .07
+    losses, lead = np.zeros(200), np.arange(200)
+    assert not is_clear_gain(losses, losses - difference, lead)
+    many = np.repeat(difference, 100)
+    assert not is_clear_gain(np.zeros(len(many)), -many, np.repeat(lead, 100))
 
 
 def entry(name: str) -> Entry:
@@ -74,7 +83,9 @@ def drifting(turns: bool, n: int = 4000) -> tuple[pd.DataFrame, Catalogue]:
     sign = np.where(turns & (time > 0.7), -1.0, 1.0)
     label = rng.random(n) < expit(steady + 2.0 * sign * (rising - 6 * (time > 0.7)) - 1)
     part = np.where(time < 0.7, "fit", "valid")
-    return pd.DataFrame({"steady": steady, "rising": rising, "label": label * 1.0, "part": part}), [
+    return pd.DataFrame({"steady": steady, "rising": rising, "label": label * 1.0, "part": part}).assign(
+        lead_id=[f"lead {row}" for row in range(n)]
+    ), [
         entry("steady"),
         entry("rising"),
     ]
