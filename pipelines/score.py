@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -45,7 +46,8 @@ def score_leads(params: Params, layout: Layout) -> pd.DataFrame:
     )[COLUMNS]
     summary = _summary(scored, contract, snapshots, scorer, who)
     write_parquet(scored, layout.scores.path)
-    write_csv(scored.drop(columns="reasons"), layout.scores_csv.path)
+    sheet = scored.assign(reasons_text=scored["reasons"].map(_points_last)).drop(columns="reasons")
+    write_csv(sheet, layout.scores_csv.path)
     write_json(summary, layout.score_summary.path)
     tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
     log.info("score: %s %s (%s)", f"{len(scored):,}", who, tiers)
@@ -80,6 +82,12 @@ def open_leads(contract: Contract, scorer: Scorer, params: Params, layout: Layou
             fix="Choose another score.as_of or a larger snapshots.max_age_days.",
         )
     return rows, f"leads open on {as_of:%Y-%m-%d}"
+
+
+def _points_last(reasons: str) -> str:
+    """Write reasons with their points behind: a cell that begins with a sign is a formula to a spreadsheet."""
+    parts = [reason["text"].split(" ", 1) for reason in json.loads(reasons)]
+    return "; ".join(f"{phrase} ({points})" for points, phrase in parts)
 
 
 def _as_of(params: Params, contract: Contract) -> pd.Timestamp:

@@ -60,6 +60,14 @@ def test_points_add_up_for_every_lead(layout: Layout) -> None:
     np.testing.assert_array_equal(scores["score"], np.rint(scores["points"].clip(0, 100)))
 
 
+def test_the_csv_says_the_same_without_a_formula(layout: Layout) -> None:
+    scores, sheet = pd.read_parquet(layout.scores.path), pd.read_csv(layout.scores_csv.path, dtype={"lead_id": str})
+    assert sheet["lead_id"].tolist() == scores["lead_id"].tolist()
+    assert not sheet["reasons_text"].dropna().str.startswith(("'", "=", "+", "-", "@")).any()
+    first = json.loads(scores["reasons"].iloc[0])[0]["text"].split(" ", 1)
+    assert sheet["reasons_text"].iloc[0].startswith(f"{first[1]} ({first[0]})")
+
+
 def test_tiers_fill_capacity(layout: Layout) -> None:
     scores = pd.read_parquet(layout.scores.path)
     assert (scores["tier"] == "hot").sum() == 40
