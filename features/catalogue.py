@@ -85,9 +85,9 @@ def to_frame(entries: Catalogue) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def categorical(entries: Catalogue) -> list[str]:
-    """Name the features whose numbers are codes of levels."""
-    return [entry.name for entry in entries if entry.levels is not None]
+def level_counts(entries: Catalogue) -> dict[int, int]:
+    """Return, for each feature whose numbers are codes of levels, its place and how many levels it has."""
+    return {place: len(entry.levels) for place, entry in enumerate(entries) if entry.levels is not None}
 
 
 GROUP_CHANNELS: dict[str, Channel] = {"any_online": "online", "any_offline": "offline"}

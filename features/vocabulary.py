@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -104,9 +104,6 @@ class Vocabulary(BaseModel):
             },
             dated="created_at" in leads,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
 
 
 def _check_types(kept: pd.Series[str]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from features.catalogue import Catalogue
+from features.catalogue import Catalogue, level_counts
 from features.errors import DataError
 from models.booster import Boosters, Sample, TrainParams, train_boosters, tune_rounds
 from models.calibration import Sigmoid, blend, fit_sigmoid
@@ -68,7 +68,7 @@ def learn(
         lead_id, part, label and features; only rows of the training parts are read.
     """
     fit, valid = (sample_of(matrix[matrix["part"] == part], entries) for part in ("fit", "valid"))
-    levels = {index: len(entry.levels) for index, entry in enumerate(entries) if entry.levels is not None}
+    levels = level_counts(entries)
     lead = pd.factorize(matrix.loc[matrix["part"] == "valid", "lead_id"])[0]
     left_out = _choose_features(fit, valid, lead, levels, params, seed, threads)
     for index in sorted(left_out):
@@ -82,6 +82,15 @@ def learn(
     )
     names = [entries[index].name for index in sorted(left_out)]
     return Learned(boosters, linear, names, tuned.linear_share, tuned.sigmoid, tuned.rounds, tuned.c)
+
+
+def learn_again(
+    matrix: pd.DataFrame, entries: Catalogue, learned: Learned, params: TrainParams, seed: int, threads: int
+) -> tuple[Boosters, Linear]:
+    """Train on other rows, whatever their part, with everything that was chosen before."""
+    left_out = frozenset(place for place, entry in enumerate(entries) if entry.name in learned.left_out)
+    sample = without(sample_of(matrix, entries), left_out)
+    return train_final(sample, level_counts(entries), learned.rounds, learned.c, params, seed, threads)
 
 
 def train_final(

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -72,15 +73,15 @@ class Scorer:
     boosters: Boosters
     linear: Linear
 
-    @property
+    @cached_property
     def catalogue(self) -> Catalogue:
         return self.card.matrix.catalogue
 
-    @property
+    @cached_property
     def feature_names(self) -> list[str]:
         return [entry.name for entry in self.catalogue]
 
-    @property
+    @cached_property
     def model_id(self) -> str:
         """A short digest of the bundle's contents: equal for equal models."""
         return hashlib.sha256("".join(self.to_files().values()).encode()).hexdigest()[:16]

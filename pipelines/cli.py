@@ -66,11 +66,7 @@ def simulate(params: ParamsOption = None, out: OutOption = None) -> None:
     from pipelines.simulate import chunks, write
 
     loaded, layout = _load(params, out)
-    grid = loaded.snapshots
-    parts = chunks(
-        loaded.simulate, loaded.project.seed, grid.horizon_days, grid.every_days, grid.anchor, grid.min_age_days,
-        grid.max_age_days,
-    )  # fmt: skip
+    parts = chunks(loaded.simulate, loaded.project.seed, loaded.snapshots)
     write(parts, layout.raw, layout.oracle.path)
 
 

@@ -7,7 +7,6 @@ a rating that sales sets after the outcome, and the end of the last day, after w
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.errors import ParamsError
+from features.spec import SnapshotParams
 from pipelines import funnel, prospects
 from pipelines.funnel import LABELS, LONG_VISIT, STAGES, Ends, Events
 from pipelines.oracle import Grid, snapshots, true_probability
@@ -72,30 +72,14 @@ class Simulated:
     oracle: pd.DataFrame
 
 
-def simulate(
-    params: Simulate,
-    seed: int,
-    horizon_days: int,
-    every_days: int,
-    anchor: dt.date,
-    min_age_days: int,
-    max_age_days: int,
-) -> Simulated:
+def simulate(params: Simulate, seed: int, moments: SnapshotParams) -> Simulated:
     """Draw a whole funnel into memory; see `chunks`, which this concatenates."""
-    parts = list(chunks(params, seed, horizon_days, every_days, anchor, min_age_days, max_age_days))
+    parts = list(chunks(params, seed, moments))
     tables = (*SHEETS, "events", "oracle")
     return Simulated(**{name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in tables})
 
 
-def chunks(
-    params: Simulate,
-    seed: int,
-    horizon_days: int,
-    every_days: int,
-    anchor: dt.date,
-    min_age_days: int,
-    max_age_days: int,
-) -> Iterator[Simulated]:
+def chunks(params: Simulate, seed: int, moments: SnapshotParams) -> Iterator[Simulated]:
     """Draw a funnel chunk by chunk, in the order of creation.
 
     Parameters
@@ -104,8 +88,8 @@ def chunks(
         Size, period and flaws of the export.
     seed
         The same seed and params give the same tables.
-    horizon_days, every_days, anchor, min_age_days, max_age_days
-        Horizon and snapshot grid of the truth, as in the section `snapshots` of params.yaml. A lead's age counts from
+    moments
+        Horizon and snapshot grid of the truth. A lead's age counts from
         `created_at` to the snapshot, both ends included.
 
     Raises
@@ -116,7 +100,8 @@ def chunks(
     if params.last_day < params.first_day:
         raise ParamsError(f"simulate.last_day is {params.last_day}, before simulate.first_day {params.first_day}")
     time = funnel.calendar(params.first_day, params.last_day, params.drift)
-    grid = Grid((anchor - params.first_day).days, every_days, min_age_days, max_age_days, horizon_days)
+    first_moment = (moments.anchor - params.first_day).days
+    grid = Grid(first_moment, moments.every_days, moments.min_age_days, moments.max_age_days, moments.horizon_days)
     starts = range(0, params.leads, CHUNK_LEADS)
     first, *rest = np.random.SeedSequence(seed).spawn(1 + len(starts))
     companies = prospects.draw_companies(params.leads, np.random.default_rng(first))

@@ -7,10 +7,9 @@ import logging
 import pandas as pd
 
 from features.matrix import MatrixSpec
-from models.learning import Learned, check_ready, learn, sample_of, train_final
+from models.learning import Learned, check_ready, learn, learn_again
 from models.scorer import FORMAT, Card, Scorer
 from models.split import TRAINING, split_at_random
-from models.transfer import without
 from pipelines.artifacts import Layout
 from pipelines.bundle import save_bundle
 from pipelines.params import Params
@@ -61,9 +60,5 @@ def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Para
 def _random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: Params) -> Scorer:
     """Train the same recipe on a random split of all rows."""
     part = split_at_random(matrix, params.project.seed, params.split)
-    left_out = frozenset(scorer.feature_names.index(name) for name in learned.left_out)
-    sample = without(sample_of(matrix[part == "train"], scorer.catalogue), left_out)
-    levels = {index: len(entry.levels) for index, entry in enumerate(scorer.catalogue) if entry.levels is not None}
-    seed, threads = params.project.seed, params.project.threads
-    boosters, linear = train_final(sample, levels, learned.rounds, learned.c, params.train, seed, threads)
-    return Scorer(scorer.card, boosters, linear)
+    rows, seed, threads = matrix[part == "train"], params.project.seed, params.project.threads
+    return Scorer(scorer.card, *learn_again(rows, scorer.catalogue, learned, params.train, seed, threads))

@@ -24,7 +24,6 @@ pytestmark = pytest.mark.xdist_group("simulate")
 
 PARAMS = load()
 SHOT = PARAMS.snapshots
-TRUTH = (SHOT.horizon_days, SHOT.every_days, SHOT.anchor, SHOT.min_age_days, SHOT.max_age_days)
 HORIZON = pd.Timedelta(days=SHOT.horizon_days)
 END = pd.Timestamp(PARAMS.simulate.last_day) + pd.Timedelta(days=1)
 STAGES = ["lead", "MQL", "SAL", "SQL", "opportunity", "customer"]
@@ -36,7 +35,7 @@ def changed(**values: object) -> Simulate:
 
 
 def draw(seed: int = 7, **values: object) -> Simulated:
-    return simulate(changed(**values), seed, *TRUTH)
+    return simulate(changed(**values), seed, SHOT)
 
 
 def written(parts: Simulated | Iterator[Simulated], folder: Path) -> dict[str, bytes]:
@@ -111,7 +110,7 @@ def test_simulate_chunk_by_chunk_writes_the_same_bytes_as_whole(
     monkeypatch.setattr(door, "CHUNK_LEADS", 150)
     monkeypatch.setattr(door, "ROW_GROUP", 1000)
     whole = written(draw(leads=400), tmp_path / "whole")
-    parts = written(chunks(changed(leads=400), 7, *TRUTH), tmp_path / "parts")
+    parts = written(chunks(changed(leads=400), 7, SHOT), tmp_path / "parts")
     assert whole == parts
     assert pq.ParquetFile(tmp_path / "parts" / "raw" / "events.parquet").num_row_groups > 3
 
@@ -349,7 +348,9 @@ def test_oracle_is_calibrated_in_groups(truth: pd.DataFrame, group: str) -> None
 
 def test_oracle_is_calibrated_over_another_horizon_and_drift() -> None:
     horizon = pd.Timedelta(days=75)
-    drawn = simulate(changed(leads=6000, drift=3.0), 5, 75, 3, dt.date(2024, 1, 2), 0, 365)
+    grid_of_days = {"every_days": 3, "anchor": dt.date(2024, 1, 2), "min_age_days": 0, "max_age_days": 365}
+    moments = SHOT.model_copy(update={"horizon_days": horizon.days} | grid_of_days)
+    drawn = simulate(changed(leads=6000, drift=3.0), 5, moments)
     rows = drawn.oracle.merge(drawn.outcomes, "left", "lead_id")
     rows["converts"] = rows["converted_at"].between(
         rows["snapshot_at"], rows["snapshot_at"] + horizon, inclusive="left"

@@ -31,12 +31,8 @@ def tiny_params(folder: Path, more: str = "") -> Params:
 
 def tiny_run(params: Params, out: Path) -> Layout:
     """Run simulate and every stage after it into one folder."""
-    layout, grid = Layout.folder(out), params.snapshots
-    parts = chunks(
-        params.simulate, params.project.seed, grid.horizon_days, grid.every_days, grid.anchor, grid.min_age_days,
-        grid.max_age_days,
-    )  # fmt: skip
-    write(parts, layout.raw, layout.oracle.path)
+    layout = Layout.folder(out)
+    write(chunks(params.simulate, params.project.seed, params.snapshots), layout.raw, layout.oracle.path)
     for stage in stages(params, layout.raw, layout).values():
         stage()
     return layout
