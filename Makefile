@@ -4,7 +4,7 @@ export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = 1
 
-.PHONY: run test lint lock clean
+.PHONY: run test lint lock peers clean
 
 run: .venv/.installed  ## history -> scored, tiered, explained leads
 	.venv/bin/dvc repro
@@ -23,6 +23,15 @@ test: .venv/.installed  ## all tests, types and style, in the same environment
 	.venv/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation -e .
 	touch $@
 
+peers: .venv-peers/.installed  ## what benchmarks.quality compares with, in an environment of its own
+
+# torch stays out of the lock, so that the machine's own build of it will do; AutoGluon's networks need one.
+.venv-peers/.installed: .venv/.installed benchmarks/peers.lock
+	$(PYTHON) -m venv .venv-peers
+	.venv/bin/uv pip install --quiet --python .venv-peers --require-hashes --compile-bytecode -r benchmarks/peers.lock
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	touch $@
+
 lint: .venv/.installed  ## mend style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
@@ -30,6 +39,8 @@ lint: .venv/.installed  ## mend style
 lock: .venv/.installed  ## resolve pyproject.toml anew
 	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
 		--no-annotate --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
+	.venv/bin/uv pip compile --group peers --universal --generate-hashes --no-emit-index-url \
+		--no-annotate --quiet --upgrade --custom-compile-command "make lock" -o benchmarks/peers.lock
 
 clean:  ## what the stages wrote
 	rm -rf data artifacts reports

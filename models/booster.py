@@ -6,45 +6,71 @@ machine made two of them nine times slower than one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
-from typing import Annotated, Self, TypeVar
+from typing import Self, TypeVar
 
 import lightgbm as lgb
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+ROUNDS_AT_LEAST, ROUNDS_SHARE = 20, 0.2  # growing looks up every so many rounds, or this share of those grown
+
 
 class TrainParams(BaseModel):
-    """How the boosters and the logistic regression are trained."""
+    """How the boosters are trained."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     boosters: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     max_rounds: int = Field(ge=1)
-    early_stopping_rounds: int = Field(ge=1)
     num_leaves: int = Field(ge=2)
     max_depth: int = Field(ge=1)
     min_child_samples: int = Field(ge=1)
     feature_fraction: float = Field(gt=0, le=1)
     bagging_fraction: float = Field(gt=0, le=1)
     lambda_l2: float = Field(ge=0)
-    cat_smooth: float = Field(ge=0)
+    cat_smooth: float = Field(gt=0)
     max_bin: int = Field(ge=2)
-    logistic_c: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
-    drift_limits: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
-    linear_shares: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows to learn from: features (n, k) with NaN for missing, and labels (n,) of 0 and 1."""
+    """Rows to learn from.
+
+    Attributes
+    ----------
+    features
+        Shape (n, k), NaN for missing.
+    label
+        0 or 1, shape (n,).
+    weight
+        How much each row counts, shape (n,); None: all alike.
+    """
 
     features: np.ndarray
     label: np.ndarray
+    weight: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What boosters are told of the features.
+
+    Attributes
+    ----------
+    categorical
+        Places of the features whose numbers are codes.
+    monotone
+        For each feature 1 where the log-odds may never fall with its value, -1 where they may never rise, 0 where the
+        data decide, shape (k,).
+    """
+
+    categorical: tuple[int, ...]
+    monotone: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -62,10 +88,6 @@ class Boosters:
     models: tuple[lgb.Booster, ...]
     threads: int
 
-    @property
-    def rounds(self) -> int:
-        return max(model.num_trees() for model in self.models)
-
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Return the mean log-odds, shape (n,)."""
         return self._mean(lambda model: _predict(model, features))
@@ -79,7 +101,7 @@ class Boosters:
 
     def _mean(self, predict: Callable[[lgb.Booster], np.ndarray]) -> np.ndarray:
         """Add model after model: numpy's mean adds a single row in another order than many, with other last bits."""
-        total: np.ndarray = reduce(np.add, _side_by_side(predict, self.models, self.threads))
+        total: np.ndarray = reduce(np.add, side_by_side(predict, self.models, self.threads))
         return total / len(self.models)
 
     def to_text(self) -> list[str]:
@@ -91,51 +113,67 @@ class Boosters:
         return cls(tuple(lgb.Booster(model_str=text) for text in texts), threads)
 
 
-def tune_rounds(
-    fit: Sample, valid: Sample, categorical: list[int], params: TrainParams, seed: int, threads: int
-) -> tuple[Boosters, int]:
-    """Train each seed on `fit` until `valid` no longer improves.
+def grow(
+    cuts: Sequence[tuple[Sample, np.ndarray]], shape: Shape, params: TrainParams, seed: int, threads: int
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Grow boosters on several samples side by side, a few rounds at a time, until the caller has seen enough.
 
-    Returns
-    -------
-    Boosters, int
-        The stopped models, and the median of their numbers of rounds.
+    Parameters
+    ----------
+    cuts
+        Each a sample to learn from and the features (m, k) of rows to predict.
+
+    Yields
+    ------
+    int, list of ndarray
+        Rounds so far, and for each cut the mean log-odds of its rows, shape (m,).
     """
+    tasks = [(cut, number) for cut in range(len(cuts)) for number in range(params.boosters)]
+    growing = side_by_side(
+        lambda task: lgb.Booster(_settings(shape, params, seed + task[1]), _dataset(cuts[task[0]][0], shape, params)),
+        tasks,
+        threads,
+    )
+    raw = [np.zeros(len(later)) for _, later in cuts]
+    rounds = 0
+    while rounds < params.max_rounds:
+        step = min(max(ROUNDS_AT_LEAST, int(rounds * ROUNDS_SHARE)), params.max_rounds - rounds)
 
-    def tune(number: int) -> lgb.Booster:
-        train_set = _dataset(fit, categorical, params)
-        model = lgb.train(
-            _settings(params, seed + number),
-            train_set,
-            num_boost_round=params.max_rounds,
-            valid_sets=[lgb.Dataset(valid.features, valid.label, reference=train_set)],
-            callbacks=[lgb.early_stopping(params.early_stopping_rounds, verbose=False)],
-        )
-        return lgb.Booster(model_str=model.model_to_string(num_iteration=model.best_iteration))
+        def add(place: int, begin: int = rounds, more: int = step) -> np.ndarray:
+            for _ in range(more):
+                growing[place].update()
+            later = cuts[tasks[place][0]][1]
+            return np.asarray(growing[place].predict(later, begin, more, raw_score=True, num_threads=1))
 
-    models = _side_by_side(tune, range(params.boosters), threads)
-    return Boosters(tuple(models), threads), int(np.median([model.num_trees() for model in models]))
+        rounds += step
+        added = side_by_side(add, range(len(tasks)), threads)
+        for cut in range(len(cuts)):
+            raw[cut] = raw[cut] + reduce(np.add, added[cut * params.boosters : (cut + 1) * params.boosters])
+        yield rounds, [total / params.boosters for total in raw]
 
 
-def train_boosters(
-    sample: Sample, rounds: int, categorical: list[int], params: TrainParams, seed: int, threads: int
-) -> Boosters:
+def train_boosters(sample: Sample, rounds: int, shape: Shape, params: TrainParams, seed: int, threads: int) -> Boosters:
     """Train each seed on all rows for a fixed number of rounds."""
 
     def train(number: int) -> lgb.Booster:
-        train_set = _dataset(sample, categorical, params)
-        return lgb.train(_settings(params, seed + number), train_set, num_boost_round=max(rounds, 1))
+        return lgb.train(_settings(shape, params, seed + number), _dataset(sample, shape, params), max(rounds, 1))
 
-    return Boosters(tuple(_side_by_side(train, range(params.boosters), threads)), threads)
+    return Boosters(tuple(side_by_side(train, range(params.boosters), threads)), threads)
 
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def _side_by_side(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
-    with ThreadPoolExecutor(threads) as pool:
+def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
+    """Apply a function to each item, `threads` of them at once; results in the items' order."""
+    with ThreadPoolExecutor(threads, initializer=_be_quiet) as pool:
         return list(pool.map(work, items))
+
+
+def _be_quiet() -> None:
+    """Silence LightGBM in this thread: its verbosity is each thread's own, set by what was last configured there."""
+    lgb.Dataset(np.zeros((2, 1)), params={"verbose": -1, "num_threads": 1}).construct()
 
 
 def _predict(model: lgb.Booster, features: np.ndarray, contributions: bool = False) -> np.ndarray:
@@ -144,17 +182,19 @@ def _predict(model: lgb.Booster, features: np.ndarray, contributions: bool = Fal
     return np.asarray(model.predict(features, raw_score=True, pred_contrib=contributions, num_threads=1))
 
 
-def _dataset(sample: Sample, categorical: list[int], params: TrainParams) -> lgb.Dataset:
+def _dataset(sample: Sample, shape: Shape, params: TrainParams) -> lgb.Dataset:
     return lgb.Dataset(
         sample.features,
         sample.label,
-        categorical_feature=categorical,
+        weight=sample.weight,
+        categorical_feature=list(shape.categorical),
         params={"max_bin": params.max_bin, "num_threads": 1, "verbose": -1},
     )
 
 
-def _settings(params: TrainParams, seed: int) -> dict[str, object]:
+def _settings(shape: Shape, params: TrainParams, seed: int) -> dict[str, object]:
     return {
+        **({"monotone_constraints": list(shape.monotone)} if any(shape.monotone) else {}),
         "objective": "binary",
         "learning_rate": params.learning_rate,
         "num_leaves": params.num_leaves,

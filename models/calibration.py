@@ -1,13 +1,21 @@
-"""One sigmoid on the blended log-odds: it never changes the ranking, and contributions stay additive."""
+"""One sigmoid on the blended log-odds: it never changes the ranking, and contributions stay additive.
+
+Its slope is judged within periods, its intercept by the level of recent outcomes: how leads of one week compare with
+each other holds longer than how many of them buy.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit
 
-LEAST_SLOPE = 0.05  # a model without skill on the later period is flattened, never turned upside down
+LEAST_SLOPE, GREATEST_SLOPE = 0.05, 5.0  # a model without skill is flattened, never turned upside down
+GREATEST_SHIFT = 50.0  # log-odds; beyond it a probability is 0 or 1 in floating point
+NEWTON_STEPS, LONGEST_STEP = 60, 2.0
 
 
 class Sigmoid(BaseModel):
@@ -24,50 +32,85 @@ class Sigmoid(BaseModel):
     def log_odds(self, raw: np.ndarray) -> np.ndarray:
         return self.intercept + self.slope * raw
 
-    def loss(self, raw: np.ndarray, label: np.ndarray) -> float:
-        """Return the mean log-loss."""
-        return float(self.losses(raw, label).mean())
-
-    def losses(self, raw: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """Return the log-loss of each row, shape (n,)."""
-        log_odds = self.log_odds(raw)
-        return np.logaddexp(0.0, log_odds) - label * log_odds
-
 
 def blend(boosters: np.ndarray, linear: np.ndarray, linear_share: float) -> np.ndarray:
     """Mix two models on the log-odds scale; works alike on their log-odds and on their contributions."""
     return (1 - linear_share) * boosters + linear_share * linear
 
 
-def fit_sigmoid(raw: np.ndarray, label: np.ndarray) -> Sigmoid:
-    """Fit by maximum likelihood on rows that the model was not trained on.
+def losses(log_odds: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return the log-loss of each row, shape (n,)."""
+    return np.logaddexp(0.0, log_odds) - label * log_odds
 
-    The targets are Platt's: as if one more row of either outcome had been seen at every score. With many rows that is
-    next to nothing; where the scores part the outcomes entirely it keeps the slope finite.
+
+def losses_within(log_odds: np.ndarray, label: np.ndarray, period: np.ndarray) -> np.ndarray:
+    """Return the log-loss of each row once each period's level has been fitted to the period itself, shape (n,).
+
+    What remains is how well rows of one period are told apart. A period with one outcome alone tells nothing: its rows
+    lose nothing.
 
     Parameters
     ----------
-    raw
-        The model's log-odds, shape (n,).
-    label
-        0 or 1, shape (n,).
+    log_odds, label
+        Shape (n,).
+    period
+        Code of each row's period, shape (n,).
+    """
+    n, won = np.bincount(period), np.bincount(period, label)
+    mixed = (won > 0) & (won < n)
+    shift = np.zeros(len(n))
+    for _ in range(NEWTON_STEPS):
+        p = expit(log_odds + shift[period])
+        gap, slope = won - np.bincount(period, p), np.bincount(period, p * (1 - p))
+        step = np.clip(gap / np.maximum(slope, 1e-12), -LONGEST_STEP, LONGEST_STEP)
+        shift = np.where(mixed, shift + step, 0.0)
+        if np.abs(step[mixed]).max(initial=0.0) < 1e-10:
+            break
+    return np.where(mixed[period], losses(log_odds + shift[period], label), 0.0)
+
+
+def fit_slope(raw: Sequence[np.ndarray], label: Sequence[np.ndarray], period: Sequence[np.ndarray]) -> float:
+    """Find the slope that loses least within periods, over several sets of rows no model was trained on.
+
+    Parameters
+    ----------
+    raw, label, period
+        Of each set, shapes (n,): the model's log-odds, 0 or 1, and the code of the period.
     """
 
-    positive = label.sum()
-    target = np.where(label > 0, (positive + 1) / (positive + 2), 1 / (len(label) - positive + 2))
+    def loss(slope: float) -> float:
+        return float(sum(losses_within(slope * r, y, p).sum() for r, y, p in zip(raw, label, period, strict=True)))
 
-    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        log_odds = theta[0] + theta[1] * raw
-        residual = expit(log_odds) - target
-        value = np.mean(np.logaddexp(0.0, log_odds) - target * log_odds)
-        return float(value), np.array([residual.mean(), (residual * raw).mean()])
+    found = minimize_scalar(loss, bounds=(LEAST_SLOPE, GREATEST_SLOPE), method="bounded", options={"xatol": 1e-6})
+    return round(float(found.x), 6)
 
-    found = minimize(
-        loss,
-        np.array([0.0, 1.0]),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(None, None), (LEAST_SLOPE, None)],
-        options={"ftol": 0.0, "gtol": 1e-9},
-    )
-    return Sigmoid(intercept=round(float(found.x[0]), 9), slope=round(float(found.x[1]), 9))
+
+def fit_level(log_odds: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
+    """Find the intercept at which the promised sum equals the sum that came, each row weighing as told.
+
+    As if one more row of either outcome had been seen at every score, after Platt: where only one outcome was seen, the
+    intercept stays finite.
+    """
+    won = weight @ label
+    target = (won + 0.5) / (weight.sum() + 1)
+
+    def gap(shift: float) -> float:
+        return float(weight @ expit(log_odds + shift) / weight.sum() - target)
+
+    return round(float(brentq(gap, -GREATEST_SHIFT, GREATEST_SHIFT, xtol=1e-10)), 9)
+
+
+def recency(at: np.ndarray, half_life: float) -> np.ndarray:
+    """Return weights of rows that halve with age, shape (n,).
+
+    Parameters
+    ----------
+    at
+        When each row stands, shape (n,).
+    half_life
+        As a share of the time from the first row to the last; 0: all rows weigh 1.
+    """
+    span = float(np.ptp(at)) if len(at) else 0.0
+    if half_life == 0 or span == 0:
+        return np.ones(len(at))
+    return np.asarray(0.5 ** ((at.max() - at) / (half_life * span)))

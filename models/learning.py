@@ -1,4 +1,4 @@
-"""From labelled snapshots to a scorer and its rivals. Sees the training parts only."""
+"""From labelled snapshots to a scorer and its rivals. Sees the training part only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ import pandas as pd
 
 from features.catalogue import Catalogue, level_counts
 from features.errors import DataError
-from models.booster import Boosters, Sample, TrainParams, train_boosters, tune_rounds
-from models.calibration import Sigmoid, blend, fit_sigmoid
-from models.linear import Linear
-from models.split import TRAINING
-from models.transfer import candidates, drifts, is_clear_gain, without
+from models.booster import Sample, TrainParams
+from models.calibration import Sigmoid, fit_level, recency
+from models.card_search import ScorecardParams
+from models.folds import Order, days, forward_folds, in_time, when
+from models.forward import Forward, History, Models, Settings
+from models.scorecard import Scorecard
+from models.selection import Decision, Search, SelectionParams, select, select_scorecard
+from models.split import draw
+from models.transfer import without
 
 Watch = Callable[[str], None]
+WAYS = {"up": 1, "down": -1, "none": 0}
+BUCKETS = 5  # of leads, for target statistics where nothing orders the rows
 
 
 @dataclass(frozen=True)
@@ -25,151 +31,133 @@ class Learned:
 
     Attributes
     ----------
-    boosters, linear
-        Trained on all of the training period.
-    left_out
-        Names of the features that do not transfer.
-    linear_share
-        Weight of the logistic regression in the blend, on the log-odds scale.
+    models, scorecard
+        Trained on all of the training part.
+    settings, decisions
+        What the forward folds chose, and why.
     sigmoid
-        Calibration of the blend.
-    rounds, c
-        Trees a booster, and the inverse penalty of the logistic regression.
+        Slope from the forward folds, level from recent outcomes.
+    uncorrected
+        The same with the level of the whole training part, to show what the correction does.
     """
 
-    boosters: Boosters
-    linear: Linear
-    left_out: list[str]
-    linear_share: float
+    models: Models
+    scorecard: Scorecard
+    settings: Settings
+    decisions: list[Decision]
     sigmoid: Sigmoid
-    rounds: int
-    c: float
+    uncorrected: Sigmoid
 
 
-def sample_of(matrix: pd.DataFrame, entries: Catalogue) -> Sample:
-    """Take the features, in the catalogue's order, and the label."""
-    names = [entry.name for entry in entries]
-    features = np.ascontiguousarray(matrix[names].to_numpy("float32"))  # sums depend on the layout in their last bits
-    return Sample(features, matrix["label"].to_numpy("float64"))
+def history_of(rows: pd.DataFrame, entries: Catalogue, order: Order, seed: int) -> History:
+    """Bring labelled snapshots into the order of time and take what learners need.
+
+    Parameters
+    ----------
+    rows
+        lead_id, label, features, and by `order` snapshot_at and known_at, or position.
+    """
+    rows = in_time(rows, order)
+    features = np.ascontiguousarray(rows[[entry.name for entry in entries]].to_numpy("float32"))
+    at = when(rows, order)
+    return History(
+        sample=Sample(features, rows["label"].to_numpy("float64")),
+        at=at,
+        known=days(rows["known_at"]) if order == "dates" else at,
+        lead=pd.factorize(rows["lead_id"])[0],
+        bucket=(draw(rows["lead_id"], seed, "statistics") * BUCKETS).astype("int64").to_numpy(),
+        levels=level_counts(entries),
+        directions=tuple(WAYS[entry.direction] for entry in entries),
+        ordered=order != "none",
+    )
 
 
 def learn(
-    matrix: pd.DataFrame, entries: Catalogue, params: TrainParams, seed: int, threads: int, watch: Watch
+    matrix: pd.DataFrame,
+    entries: Catalogue,
+    order: Order,
+    selection: SelectionParams,
+    start: TrainParams,
+    scorecard: ScorecardParams,
+    search: Search,
+    seed: int,
+    threads: int,
+    watch: Watch,
 ) -> Learned:
-    """Tune on the later part of training, then train on all of it.
-
-    Which features transfer, the number of rounds, the penalty, the blend and the sigmoid come from "valid", which the
-    tuned models did not train on. The final models are trained on "fit", "gap" and "valid" together, so that they know
-    the latest outcomes.
+    """Choose on forward folds inside the training part, then train on all of it.
 
     Parameters
     ----------
     matrix
-        lead_id, part, label and features; only rows of the training parts are read.
+        lead_id, part, label and features, and what `order` needs; only rows of the training part are read.
+    start, search
+        How boosters are trained, and what looks for better.
+
+    Raises
+    ------
+    DataError
+        Where no fold holds both outcomes on either side.
     """
-    fit, valid = (sample_of(matrix[matrix["part"] == part], entries) for part in ("fit", "valid"))
-    levels = level_counts(entries)
-    lead = pd.factorize(matrix.loc[matrix["part"] == "valid", "lead_id"])[0]
-    left_out = _choose_features(fit, valid, lead, levels, params, seed, threads)
-    for index in sorted(left_out):
-        watch(f"left out, as it does not transfer to the later part of training: {entries[index].label}")
-    tuned = _tune(without(fit, left_out), without(valid, left_out), levels, params, seed, threads)
-    everything = without(sample_of(matrix[matrix["part"].isin(TRAINING)], entries), left_out)
-    boosters, linear = train_final(everything, levels, tuned.rounds, tuned.c, params, seed, threads)
-    watch(
-        f"{params.boosters} boosters of {tuned.rounds} rounds and {tuned.linear_share:.0%} logistic, "
-        f"{len(everything.label):,} rows"
+    training = matrix[matrix["part"] == "train"]
+    forward = _forward(training, entries, order, selection, seed, threads)
+    settings, decisions = select(forward, selection, start, search, watch)
+    history = history_of(training, entries, order, seed)
+    models = Models.train(history, settings, seed, threads)
+    l2, decision = select_scorecard(forward, entries, scorecard, settings)
+    card = Scorecard.train(without(history.sample, settings.left_out), entries, scorecard, l2)
+    log_odds = models.log_odds(history.sample.features, settings)
+    sigmoid, uncorrected = (
+        Sigmoid(intercept=fit_level(log_odds, history.sample.label, recency(history.at, memory)), slope=settings.slope)
+        for memory in (settings.level_half_life, 0.0)
     )
-    names = [entries[index].name for index in sorted(left_out)]
-    return Learned(boosters, linear, names, tuned.linear_share, tuned.sigmoid, tuned.rounds, tuned.c)
+    watch(
+        f"{start.boosters} boosters of {settings.rounds} rounds and {settings.linear_share:.0%} logistic, "
+        f"{len(training):,} rows"
+    )
+    return Learned(models, card, settings, [*decisions, decision], sigmoid, uncorrected)
+
+
+def _forward(
+    training: pd.DataFrame, entries: Catalogue, order: Order, selection: SelectionParams, seed: int, threads: int
+) -> Forward:
+    share = selection.folds.max_rows / max(len(training), 1)
+    rows = training if share >= 1 else training[draw(training["lead_id"], seed, "selection") < share]
+    folds = forward_folds(in_time(rows, order), order, selection.folds, seed)
+    if not folds:
+        raise DataError(
+            "training snapshots",
+            "label",
+            found="no later part with both outcomes after an earlier part with both",
+            expected="conversions spread over time",
+            fix="Not usable yet: collect a longer history or shorten snapshots.horizon_days.",
+        )
+    return Forward.of(history_of(rows, entries, order, seed), folds, seed, threads)
 
 
 def learn_again(
-    matrix: pd.DataFrame, entries: Catalogue, learned: Learned, params: TrainParams, seed: int, threads: int
-) -> tuple[Boosters, Linear]:
-    """Train on other rows, whatever their part, with everything that was chosen before."""
-    left_out = frozenset(place for place, entry in enumerate(entries) if entry.name in learned.left_out)
-    sample = without(sample_of(matrix, entries), left_out)
-    return train_final(sample, level_counts(entries), learned.rounds, learned.c, params, seed, threads)
+    rows: pd.DataFrame, entries: Catalogue, order: Order, settings: Settings, seed: int, threads: int
+) -> Models:
+    """Train on other rows with everything that was chosen before."""
+    return Models.train(history_of(rows, entries, order, seed), settings, seed, threads)
 
 
-def train_final(
-    sample: Sample, levels: dict[int, int], rounds: int, c: float, params: TrainParams, seed: int, threads: int
-) -> tuple[Boosters, Linear]:
-    """Train both learners with settings that are already chosen."""
-    boosters = train_boosters(sample, rounds, list(levels), params, seed, threads)
-    return boosters, Linear.train(sample, levels, c)
-
-
-@dataclass(frozen=True)
-class _Tuned:
-    linear_share: float
-    sigmoid: Sigmoid
-    rounds: int
-    c: float
-    losses: np.ndarray  # on "valid", row by row
-
-
-def _tune(fit: Sample, valid: Sample, levels: dict[int, int], params: TrainParams, seed: int, threads: int) -> _Tuned:
-    """Choose rounds, penalty, blend and sigmoid, each by its log-loss on "valid"."""
-    boosters, rounds = tune_rounds(fit, valid, list(levels), params, seed, threads)
-    c, linear = _tune_penalty(fit, valid, levels, params.logistic_c)
-    share, sigmoid = _tune_blend(boosters, linear, valid, params.linear_shares)
-    raw = blend(boosters.log_odds(valid.features), linear.log_odds(valid.features), share)
-    return _Tuned(share, sigmoid, rounds, c, sigmoid.losses(raw, valid.label))
-
-
-def _choose_features(
-    fit: Sample,
-    valid: Sample,
-    lead: np.ndarray,
-    levels: dict[int, int],
-    params: TrainParams,
-    seed: int,
-    threads: int,
-) -> frozenset[int]:
-    """Leave out features that drifted, where "valid" is clearly better predicted without; one booster judges."""
-    quick = params.model_copy(update={"boosters": 1})
-    chosen, best = frozenset[int](), None
-    for left_out in candidates(drifts(fit, valid, list(levels)), params.drift_limits):
-        tuned = _tune(without(fit, left_out), without(valid, left_out), levels, quick, seed, threads)
-        quick = quick.model_copy(update={"logistic_c": [tuned.c]})
-        if best is None or is_clear_gain(best, tuned.losses, lead):
-            chosen, best = left_out, tuned.losses
-    return chosen
-
-
-def _tune_penalty(fit: Sample, valid: Sample, levels: dict[int, int], candidates: list[float]) -> tuple[float, Linear]:
-    models = {c: Linear.train(fit, levels, c) for c in candidates}
-    unchanged = Sigmoid(intercept=0.0, slope=1.0)
-    best = min(models, key=lambda c: unchanged.loss(models[c].log_odds(valid.features), valid.label))
-    return best, models[best]
-
-
-def _tune_blend(boosters: Boosters, linear: Linear, valid: Sample, candidates: list[float]) -> tuple[float, Sigmoid]:
-    """Choose the share of the logistic regression whose blend, once calibrated, loses least on "valid"."""
-    ours, theirs = boosters.log_odds(valid.features), linear.log_odds(valid.features)
-    raw = {share: blend(ours, theirs, share) for share in candidates}
-    sigmoids = {share: fit_sigmoid(raw[share], valid.label) for share in candidates}
-    best = min(candidates, key=lambda share: sigmoids[share].loss(raw[share], valid.label))
-    return best, sigmoids[best]
-
-
-def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_negative: int) -> None:
+def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_negative: int, min_periods: int) -> None:
     """Refuse to learn from too little.
 
     Raises
     ------
     DataError
-        With the verdict: which minimum is missed in which part, and what to do.
+        With the verdict: which minimum is missed, and what to do.
     """
-    training = matrix[matrix["part"].isin(TRAINING)]
+    training = matrix[matrix["part"] == "train"]
     positive = int(training["label"].sum())
     found = {"rows": len(training), "converted": positive, "not converted": len(training) - positive}
     needed = {"rows": min_rows, "converted": min_positive, "not converted": min_negative}
+    if matrix["snapshot_at"].notna().any():
+        found["periods"], needed["periods"] = training["snapshot_at"].nunique(), min_periods
     short = [f"{found[name]} {name} (needs {needed[name]})" for name in needed if found[name] < needed[name]]
     if not short:
-        labels = {part: matrix.loc[matrix["part"] == part, "label"] for part in ("fit", "valid", "test")}
+        labels = {part: matrix.loc[matrix["part"] == part, "label"] for part in ("train", "test")}
         short = [f"{_only(label)} in part {part!r}" for part, label in labels.items() if label.nunique() < 2]
     if short:
         raise DataError(

@@ -18,14 +18,17 @@ CLIP = 5.0  # standard deviations; an extreme count in a later period must not d
 
 @dataclass(frozen=True)
 class Design:
-    """How features become columns: numbers standardised with a missing flag, categories one column a level.
+    """How features become columns: a number, its logarithm and a missing flag; a category one column a level.
+
+    Counts, ages and amounts often act by their ratios: the second visit says more than the twentieth.
 
     Attributes
     ----------
     mean, scale
-        Of each feature in training, shape (k,); scale is 1 where a feature is constant.
+        In training, of each feature (first row) and of its logarithm (second), shape (2, k); scale is 1 where a feature
+        is constant.
     levels
-        Number of levels of each categorical feature, by its index.
+        Number of levels of each categorical feature, by its place.
     """
 
     mean: np.ndarray
@@ -36,24 +39,33 @@ class Design:
     def learn(cls, features: np.ndarray, levels: dict[int, int]) -> Self:
         known = np.isfinite(features)
         n = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, features, 0).sum(axis=0, dtype="float64") / n
-        spread = np.sqrt(np.where(known, (features - mean) ** 2, 0).sum(axis=0, dtype="float64") / n)
+        forms = [np.where(known, form, 0) for form in (features, _logarithm(features))]
+        mean = np.array([form.sum(axis=0, dtype="float64") / n for form in forms])
+        squares = [np.where(known, (form - m) ** 2, 0) for form, m in zip(forms, mean, strict=True)]
+        spread = np.sqrt([square.sum(axis=0, dtype="float64") / n for square in squares])
         return cls(mean, np.where(spread > 0, spread, 1.0), levels)
 
     def columns(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the design matrix (n, c), and which feature each column belongs to (c,)."""
         parts, owner = [], []
-        for index in range(features.shape[1]):
-            value = features[:, index].astype("float64")
-            missing = np.isnan(value)
-            if index in self.levels:
-                part = np.column_stack([*(value == code for code in range(self.levels[index])), missing])
-            else:
-                standard = np.clip((value - self.mean[index]) / self.scale[index], -CLIP, CLIP)
-                part = np.column_stack([np.where(missing, 0.0, standard), missing])
-            parts.append(part.astype("float32"))
-            owner += [index] * part.shape[1]
+        for place in range(features.shape[1]):
+            part = self._of_feature(features[:, place].astype("float64"), place).astype("float32")
+            parts.append(part)
+            owner += [place] * part.shape[1]
         return np.column_stack(parts), np.asarray(owner)
+
+    def _of_feature(self, value: np.ndarray, place: int) -> np.ndarray:
+        missing = np.isnan(value)
+        if place in self.levels:
+            return np.column_stack([*(value == code for code in range(self.levels[place])), missing])
+        forms = np.array([value, _logarithm(value)])
+        standard = np.clip((forms - self.mean[:, [place]]) / self.scale[:, [place]], -CLIP, CLIP)
+        return np.column_stack([*np.where(missing, 0.0, standard), missing])
+
+
+def _logarithm(values: np.ndarray) -> np.ndarray:
+    """Shrink large values of either sign; values near 0 stay as they are."""
+    return np.sign(values) * np.log1p(np.abs(values))
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ class Linear:
         matrix, _ = design.columns(sample.features)
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model = LogisticRegression(C=c, max_iter=1000, tol=0.0001).fit(matrix, sample.label)
+            model = LogisticRegression(C=c, max_iter=1000, tol=0.0001).fit(matrix, sample.label, sample.weight)
         center = matrix.mean(axis=0, dtype="float64")
         return cls(design, model.coef_[0].astype("float64"), center, float(model.intercept_[0]))
 

@@ -20,12 +20,15 @@ from features.matrix import MatrixSpec
 from features.spec import SnapshotParams
 from models.booster import Boosters
 from models.calibration import Sigmoid, blend
+from models.forward import Models
 from models.linear import Linear
 from models.points import PointsParams, add_columns, score
 from models.reasons import Reason, top_reasons
+from models.scorecard import Scorecard
+from models.target_statistics import TargetStatistics
 from models.tiers import TierParams, assign
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Card(BaseModel):
@@ -47,6 +50,8 @@ class Card(BaseModel):
         Features that do not transfer from the earlier to the later part of training; they are read as not known.
     linear_share
         How much of the log-odds comes from the logistic regression, 0 to 1; the boosters give the rest.
+    sigmoid, uncorrected
+        The calibration, and the same with the level of the whole training period in place of recent outcomes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +62,7 @@ class Card(BaseModel):
     left_out: list[str]
     linear_share: float
     sigmoid: Sigmoid
+    uncorrected: Sigmoid
     points: PointsParams
     tiers: TierParams
     capacity: int
@@ -70,8 +76,8 @@ class Scorer:
     """Turns feature rows into probabilities, points, scores, tiers and reasons."""
 
     card: Card
-    boosters: Boosters
-    linear: Linear
+    models: Models
+    scorecard: Scorecard
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -88,9 +94,24 @@ class Scorer:
 
     def log_odds(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return calibrated log-odds, shape (n,)."""
-        values = self._inputs(matrix)
-        raw = blend(self.boosters.log_odds(values), self.linear.log_odds(values), self.card.linear_share)
-        return self.card.sigmoid.log_odds(raw)
+        return self.card.sigmoid.log_odds(self._raw(matrix))
+
+    def uncorrected(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the probability at the level of the whole training period, shape (n,)."""
+        return expit(self.card.uncorrected.log_odds(self._raw(matrix)))
+
+    def logistic(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the probability by the logistic regression alone, neither blended nor calibrated, shape (n,)."""
+        return expit(self.models.linear.log_odds(self._inputs(matrix)))
+
+    def by_scorecard(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the probability by the scorecard's points, shape (n,)."""
+        return expit(self.scorecard.log_odds(self._inputs(matrix)))
+
+    def _raw(self, matrix: pd.DataFrame) -> np.ndarray:
+        values, models = self._inputs(matrix), self.models
+        trees = models.boosters.log_odds(models.statistics.apply(values))
+        return blend(trees, models.linear.log_odds(values), self.card.linear_share)
 
     def probability(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability to convert within the horizon, shape (n,)."""
@@ -98,8 +119,9 @@ class Scorer:
 
     def contributions(self, matrix: pd.DataFrame) -> tuple[float, np.ndarray]:
         """Return the base points and the points of each feature, shape (n, k); base + row sum = points of the lead."""
-        values = self._inputs(matrix)
-        raw = blend(self.boosters.contributions(values), self.linear.contributions(values), self.card.linear_share)
+        values, models = self._inputs(matrix), self.models
+        trees = models.boosters.contributions(models.statistics.apply(values))
+        raw = blend(trees, models.linear.contributions(values), self.card.linear_share)
         sigmoid, points = self.card.sigmoid, self.card.points
         base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
         return float(base[0]), points.factor * sigmoid.slope * raw[:, :-1]
@@ -164,15 +186,20 @@ class Scorer:
         return values
 
     def to_files(self) -> dict[str, str]:
-        """Return file name to text: card.json, linear.json and one text file a booster."""
-        files = {f"booster_{number}.txt": text for number, text in enumerate(self.boosters.to_text())}
-        trees = {"card.json": self.card.model_dump(mode="json"), "linear.json": self.linear.to_json()}
+        """Return file name to text: one text file a booster, and JSON for the rest."""
+        files = {f"booster_{number}.txt": text for number, text in enumerate(self.models.boosters.to_text())}
+        trees = {
+            "card.json": self.card.model_dump(mode="json"),
+            "linear.json": self.models.linear.to_json(),
+            "scorecard.json": self.scorecard.to_json(),
+            "statistics.json": self.models.statistics.to_json(),
+        }
         return files | {name: json.dumps(tree, indent=1, sort_keys=True) + "\n" for name, tree in trees.items()}
 
     @classmethod
     def from_files(cls, files: Mapping[str, str], threads: int) -> Self:
         """Rebuild from `to_files`; raises ModelError where a file is missing or of another format."""
-        for name in ("card.json", "linear.json", "booster_0.txt"):
+        for name in ("card.json", "linear.json", "scorecard.json", "statistics.json", "booster_0.txt"):
             if name not in files:
                 raise ModelError(f"the bundle has no {name}; train again or point to the folder of a trained model")
         tree: dict[str, Any] = json.loads(files["card.json"])
@@ -187,7 +214,10 @@ class Scorer:
             ) from None
         names = sorted((name for name in files if name.startswith("booster_")), key=lambda name: (len(name), name))
         boosters = Boosters.from_text([files[name] for name in names], threads)
-        return cls(card, boosters, Linear.from_json(json.loads(files["linear.json"])))
+        parsed = {name: json.loads(files[name]) for name in ("linear.json", "scorecard.json", "statistics.json")}
+        statistics = TargetStatistics.from_json(parsed["statistics.json"])
+        models = Models(boosters, statistics, Linear.from_json(parsed["linear.json"]))
+        return cls(card, models, Scorecard.from_json(parsed["scorecard.json"]))
 
 
 def _reasons_json(reasons: list[Reason]) -> str:

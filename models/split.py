@@ -1,4 +1,4 @@
-"""Which snapshots may teach, tune and test: by time with an embargo, by row order, or by hash of the lead."""
+"""Which snapshots may teach and which test: by time with an embargo, by row order, or by hash of the lead."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-Part = Literal["fit", "gap", "valid", "embargo", "test"]
-PARTS: tuple[Part, ...] = ("fit", "gap", "valid", "embargo", "test")
-TRAINING: tuple[Part, ...] = ("fit", "gap", "valid")
-DIGITS = 12  # of shares: 0.75 times 0.8 is a little more than 0.6, and a row would change sides
+Part = Literal["train", "embargo", "test"]
+PARTS: tuple[Part, ...] = ("train", "embargo", "test")
+DIGITS = 12  # of shares: 1 - 0.7 is a little more than 0.3, and a row would change sides
 
 
 class SplitParams(BaseModel):
-    """How much of the later history tests, and how much of the rest tunes."""
+    """How much of the later history tests."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     test_share: float = Field(gt=0, lt=1)
-    valid_share: float = Field(gt=0, lt=1)
 
 
 def split_by_time(snapshots: pd.DataFrame, params: SplitParams) -> pd.Series[str]:
@@ -36,24 +34,16 @@ def split_by_time(snapshots: pd.DataFrame, params: SplitParams) -> pd.Series[str
     -------
     Series
         "test": the latest `test_share` of the snapshot dates. "embargo": before the test, but the label was not known
-        when it began. Of the rest, "valid": the latest `valid_share` of the dates; "gap": before it, but the label
-        was not known when it began; "fit": all earlier. "fit", "gap" and "valid" together are what was known on the
-        first day of the test.
+        when it began. "train": all that was known on the first day of the test.
     """
     test_start = _start_of_latest(snapshots["snapshot_at"], params.test_share)
-    known = snapshots["known_at"] <= test_start
-    valid_start = _start_of_latest(snapshots.loc[known, "snapshot_at"], params.valid_share)
-    at = snapshots["snapshot_at"]
-    part = np.select(
-        [at >= test_start, ~known, at >= valid_start, snapshots["known_at"] > valid_start],
-        ["test", "embargo", "valid", "gap"],
-        "fit",
-    )
+    known, at = snapshots["known_at"] <= test_start, snapshots["snapshot_at"]
+    part = np.select([at >= test_start, ~known], ["test", "embargo"], "train")
     return pd.Series(part, index=snapshots.index, dtype="str")
 
 
 def split_by_position(position: pd.Series[int], params: SplitParams) -> pd.Series[str]:
-    """Assign rows to parts by their order: the last `test_share` tests, the last `valid_share` of the rest tunes."""
+    """Assign rows to parts by their order: the last `test_share` tests."""
     rank = position.rank(method="first").to_numpy() - 1
     return _by_rank(rank / len(position), position.index, params)
 
@@ -84,9 +74,7 @@ def draw(key: pd.Series[str], seed: int, purpose: str) -> pd.Series[float]:
 
 
 def _by_rank(rank: np.ndarray, index: pd.Index, params: SplitParams) -> pd.Series[str]:
-    train_share = round(1 - params.test_share, DIGITS)
-    fit_share = round(train_share * (1 - params.valid_share), DIGITS)
-    part = np.select([rank >= train_share, rank >= fit_share], ["test", "valid"], "fit")
+    part = np.where(rank >= round(1 - params.test_share, DIGITS), "test", "train")
     return pd.Series(part, index=index, dtype="str")
 
 

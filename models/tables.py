@@ -56,21 +56,17 @@ FIRST_MEASURES = (
     Measure("calibration_error", "Calibration error", "lower", "number", "mean gap of promise and outcome by group"),
 )
 PART_WORDS = {
-    "fit": "The earliest history: candidate models learn from it.",
-    "gap": "Outcomes not yet known when the next part began: no candidate learns from it, the final model does.",
-    "valid": "The latest history known at the start of the test: chooses among the candidates and calibrates.",
+    "train": "All that was known on the first day of the test; forward folds inside it choose among candidate models.",
     "embargo": "Outcomes not yet known on the first day of the test; used for nothing.",
     "test": "The later period, looked at once; every figure of this page comes from it.",
 }
 PART_WORDS_UNDATED = {
     "rows": {
-        "fit": "The first rows: candidate models learn from them.",
-        "valid": "The last rows before the test: choose among the candidates and calibrate.",
+        "train": "The first rows; forward folds inside them choose among candidate models.",
         "test": "The last rows, looked at once; every figure of this page comes from them.",
     },
     "none": {
-        "fit": "Leads drawn by a hash of their id: candidate models learn from them.",
-        "valid": "Further drawn leads: choose among the candidates and calibrate.",
+        "train": "Leads drawn by a hash of their id; folds inside them choose among candidate models.",
         "test": "The rest of the leads, looked at once; every figure of this page comes from them.",
     },
 }

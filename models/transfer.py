@@ -1,4 +1,4 @@
-"""Features that do not transfer: their values moved within training, and the later part is better predicted without."""
+"""Features that may not transfer: their values move from one part of training to the next."""
 
 from __future__ import annotations
 
@@ -49,19 +49,4 @@ def without(sample: Sample, left_out: frozenset[int]) -> Sample:
     """Return the sample with some features not known: no learner can then use them, and their contribution is 0."""
     features = sample.features.copy()
     features[:, sorted(left_out)] = np.nan
-    return Sample(features, sample.label)
-
-
-def is_clear_gain(losses: np.ndarray, rival: np.ndarray, lead: np.ndarray) -> bool:
-    """Say whether a rival's losses are lower by more than the standard error of their mean difference.
-
-    Parameters
-    ----------
-    losses, rival
-        Row by row, shape (n,).
-    lead
-        Code of each row's lead, shape (n,): rows of one lead depend on each other, so the error is taken over leads.
-    """
-    difference = losses - rival
-    by_lead = np.bincount(lead, difference - difference.mean())
-    return bool(difference.mean() > np.sqrt((by_lead**2).sum()) / len(difference))
+    return Sample(features, sample.label, sample.weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NAMES = {"prior": "the base rate alone", "logistic": "logistic regression"}
+NAMES = {"prior": "the base rate alone", "logistic": "logistic regression", "scorecard": "the scorecard"}
 
 
 def verdict(metrics: Mapping[str, Any]) -> dict[str, Any]:

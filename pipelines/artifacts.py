@@ -91,6 +91,10 @@ class Layout:
         return Artifact(self.artifacts / "features" / "snapshots.json", "data set")
 
     @property
+    def audit(self) -> Artifact:
+        return Artifact(self.reports / "audit.json", "data set")
+
+    @property
     def catalogue(self) -> Artifact:
         return Artifact(self.reports / "catalogue.csv", "feature", ("name",))
 
@@ -103,6 +107,16 @@ class Layout:
     def random_split(self) -> Path:
         """The folder of the scorer trained on a random split, kept only to measure the optimism gap."""
         return self.artifacts / "random_split"
+
+    @property
+    def selection(self) -> Artifact:
+        """What the forward folds chose, and why."""
+        return Artifact(self.artifacts / "selection.json", "run")
+
+    @property
+    def search(self) -> Path:
+        """Trials of the search for settings; kept from run to run, so that a stopped search goes on."""
+        return self.artifacts / "search"
 
     @property
     def predictions(self) -> Artifact:

@@ -17,7 +17,7 @@ from features.labels import label_dated, label_undated
 from features.matrix import MatrixSpec
 from features.snapshots import at_risk, grid, one_per_lead
 from features.vocabulary import Vocabulary
-from models.split import PARTS, TRAINING, draw, split_by_hash, split_by_position, split_by_time
+from models.split import PARTS, draw, split_by_hash, split_by_position, split_by_time
 from pipelines.artifacts import Layout
 from pipelines.params import Params
 from pipelines.sinks import write_csv, write_json, write_parquet
@@ -91,7 +91,7 @@ def _sample_leads(snapshots: pd.DataFrame, max_rows: int, seed: int) -> pd.DataF
 
 def _learn_vocabulary(contract: Contract, snapshots: pd.DataFrame, params: Params) -> Vocabulary:
     """Learn from what was known on the first day of the test."""
-    training = snapshots[snapshots["part"].isin(TRAINING)]
+    training = snapshots[snapshots["part"] == "train"]
     if params.source.order == "dates":
         until = snapshots.loc[snapshots["part"] == "test", "snapshot_at"].min()
         known = contract.leads.loc[contract.leads["created_at"] < until, ["lead_id"]]

@@ -88,6 +88,14 @@ def build_features(params: ParamsOption = None, out: OutOption = None) -> None:
 
 
 @app.command()
+def audit(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Look for what gives the outcome away, and name the column. IN: data/contract/*, features. OUT: audit.json."""
+    from pipelines.audit import audit_leakage
+
+    audit_leakage(*_load(params, out))
+
+
+@app.command()
 def train(params: ParamsOption = None, out: OutOption = None) -> None:
     """Train the model and its randomly split twin. IN: artifacts/features/*. OUT: artifacts/model, random_split."""
     from pipelines.train import train as stage

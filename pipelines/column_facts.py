@@ -12,7 +12,10 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
+
+from models.leakage_names import named_leaky, words
+from models.leakage_power import BINS, level_of
+from models.leakage_power import power as of_levels
 
 Look = Literal["empty", "constant", "time", "id", "number", "domain", "title", "text", "category"]
 
@@ -41,29 +44,7 @@ MOSTLY = 0.95  # share from which "mostly" is said
 STRONG = 0.8  # AUC of one column alone; what is known before the outcome rarely ranks that well
 STANDS_OUT = 0.1  # and so much above the median of the others
 FILL_GAP = 0.5  # difference in the share of filled cells between converted and other leads
-PRIOR_ROWS = 20  # rows of the base rate mixed into a level's rate, so that rare levels say little
-BINS, FOLDS = 20, 5
 LATE = 0.05  # share of converted leads whose date lies after the conversion
-
-LEAKY_WORDS = {
-    "tag": "sales sets tags while it works the lead",
-    "quality": "it is a judgement made while the lead is worked",
-    "profile": "it is a judgement made while the lead is worked",
-    "rating": "it is a judgement made while the lead is worked",
-    "grade": "it is a judgement made while the lead is worked",
-    "score": "another score may have been computed after the outcome",
-    "index": "another score may have been computed after the outcome",
-    "won": "it names the outcome",
-    "lost": "it names the outcome",
-    "closed": "it names the outcome",
-    "converted": "it names the outcome",
-    "purchased": "it names the outcome",
-    "reason": "a reason is written when the lead is closed",
-    "duration": "how long a contact took is known when it is over, and its result with it",
-    "modified": "it is overwritten until the day of the export",
-    "updated": "it is overwritten until the day of the export",
-}
-OVERWRITTEN = "it is overwritten until the day of the export"
 
 
 @dataclass(frozen=True)
@@ -94,12 +75,6 @@ class Facts:
     def missing_share(self) -> float:
         """Share of empty cells."""
         return 1 - self.filled / self.rows if self.rows else 1.0
-
-
-def words(name: str) -> list[str]:
-    """The words of a column name, lower case: `LastActivity`, `last_activity` and `Last Activity` are the same."""
-    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
-    return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", parted) if word]
 
 
 def describe(name: str, cells: pd.Series[str], is_time: bool) -> Facts:
@@ -180,26 +155,14 @@ def power(cells: pd.Series[str], converted: np.ndarray) -> float:
     float
         AUC of the smoothed conversion rate of the cell's level, learned on the other folds; 0.5 says nothing.
     """
-    level = _levels(cells)
-    fold = np.empty(len(level), dtype=int)
-    for outcome in (False, True):
-        fold[converted == outcome] = np.arange((converted == outcome).sum()) % FOLDS
-    rate = np.empty(len(level))
-    for one in range(FOLDS):
-        rest = fold != one
-        rows = np.bincount(level[rest], minlength=level.max() + 1)
-        won = np.bincount(level[rest], weights=converted[rest], minlength=level.max() + 1)
-        base = converted[rest].mean()
-        rate[~rest] = ((won + PRIOR_ROWS * base) / (rows + PRIOR_ROWS))[level[~rest]]
-    return float(roc_auc_score(converted, rate))
+    label = converted.astype("float64")
+    return of_levels(_levels(cells), label, np.zeros(len(label), dtype=np.int64)).auc
 
 
 def _levels(cells: pd.Series[str]) -> np.ndarray:
     numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
-    known = ~np.isnan(numbers)
-    if known.sum() >= UNIQUE * cells.notna().sum() and len(np.unique(numbers[known])) > BINS:
-        edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, BINS + 1)))
-        return np.where(known, np.searchsorted(edges, numbers) + 1, 0)
+    if (~np.isnan(numbers)).sum() >= UNIQUE * cells.notna().sum():
+        return level_of(numbers, is_category=False)
     codes, _ = pd.factorize(cells, use_na_sentinel=True)
     return np.asarray(codes) + 1
 
@@ -222,24 +185,13 @@ def leaks(frame: pd.DataFrame, names: Sequence[str], converted: pd.Series[bool])
         For each suspect column the reasons, in plain English. A suspicion is no proof: the business knows.
     """
     label = converted.to_numpy(dtype=bool)
-    suspects = {name: _named_leaky(name) for name in names}
+    suspects = {name: named_leaky(name) for name in names}
     if 0 < label.sum() < len(label):
         powers = {name: power(frame[name], label) for name in names}
         typical = float(np.median(list(powers.values()))) if powers else 0.5
         for name in names:
             suspects[name] += _too_strong(powers[name], typical) + _filled_late(frame[name], label)
     return {name: reasons for name, reasons in suspects.items() if reasons}
-
-
-def _named_leaky(name: str) -> list[str]:
-    found = words(name)
-    stems = {word.removesuffix("s") if word != "status" else word for word in found} | set(found)
-    reasons = [f"its name says {word!r}: {why}" for word, why in LEAKY_WORDS.items() if word in stems]
-    if found[:1] == ["last"] and found[1:2] not in (["name"], []):
-        reasons.append(f"its name says 'last': {OVERWRITTEN}")
-    if found and found[-1] in ("status", "stage") and set(found[:-1]) <= {"lead", "deal", "current", "opportunity"}:
-        reasons.append(f"its name says {found[-1]!r}: {OVERWRITTEN}")
-    return reasons
 
 
 def _too_strong(auc: float, typical: float) -> list[str]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from models.metrics import EvaluateParams, Figures, Ranked, calibration_curve, evaluate, gain_curve
 from models.scorer import Scorer
@@ -52,6 +51,9 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
         "snapshots": counts,
         "test": figures.pop("model"),
         "baselines": figures,
+        "uncorrected": _evaluate(
+            "level of all of training", _rank(rows, scorer.uncorrected(rows), params, sampled), params
+        ),
         "random_split": _random_split(matrix, params, layout, sampled),
         "segments": _segments(rows, probabilities["model"], scorer, params, sampled),
     }
@@ -74,7 +76,8 @@ def _headline(tree: dict[str, Any]) -> dict[str, float]:
 def _baselines(rows: pd.DataFrame, scorer: Scorer) -> dict[str, np.ndarray]:
     return {
         "prior": np.full(len(rows), scorer.card.base_rate),
-        "logistic": expit(scorer.linear.log_odds(scorer.values(rows))),
+        "logistic": scorer.logistic(rows),
+        "scorecard": scorer.by_scorecard(rows),
     }
 
 

@@ -14,8 +14,12 @@ from ruamel.yaml.error import YAMLError
 from features.errors import ParamsError
 from features.spec import AttributeSpec, FeatureParams, SnapshotParams
 from models.booster import TrainParams
+from models.card_search import ScorecardParams
+from models.leakage import AuditParams
 from models.metrics import EvaluateParams
 from models.points import PointsParams
+from models.search import SearchParams
+from models.selection import SelectionParams
 from models.split import SplitParams
 from models.tiers import TierParams
 
@@ -129,6 +133,7 @@ class Readiness(Section):
     min_rows: int = Field(ge=1)
     min_positive: int = Field(ge=1)
     min_negative: int = Field(ge=1)
+    min_periods: int = Field(ge=1)
 
 
 class Capacity(Section):
@@ -164,8 +169,12 @@ class Params(Section):
     snapshots: SnapshotParams
     features: FeatureParams
     split: SplitParams
+    audit: AuditParams
     readiness: Readiness
     train: TrainParams
+    selection: SelectionParams
+    search: SearchParams
+    scorecard: ScorecardParams
     points: PointsParams
     capacity: Capacity
     tiers: TierParams
@@ -174,6 +183,14 @@ class Params(Section):
     score: Score
     report: Report
     track: Track
+
+    @model_validator(mode="after")
+    def _search_holds_its_start(self) -> Params:
+        for name, (low, high) in self.search.bounds.items():
+            value = getattr(self.train, name)
+            if self.search.trials and not low <= value <= high:
+                raise ValueError(f"train.{name} is {value}, outside of search.{name} [{low}, {high}]; widen the bounds")
+        return self
 
 
 def load(overlay: Path | None = None, base: Path = DEFAULT) -> Params:

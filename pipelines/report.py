@@ -37,6 +37,7 @@ class Run:
     explanation: dict[str, Any]
     summary: dict[str, Any]
     profile: dict[str, Any]
+    audit: list[dict[str, Any]]
     card: Card
     scores: pd.DataFrame
     catalogue: pd.DataFrame
@@ -53,6 +54,7 @@ class Run:
             explanation=_json(layout.explanation.path, "explain"),
             summary=_json(layout.score_summary.path, "score"),
             profile=_json(layout.profile.path, "ingest"),
+            audit=_json(layout.audit.path, "audit")["checks"],
             card=scorer.card,
             scores=pd.read_parquet(_existing(layout.scores.path, "score")),
             catalogue=pd.read_csv(_existing(layout.catalogue.path, "build_features"), dtype=str, keep_default_na=False),
@@ -154,6 +156,7 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "summary": run.summary,
         "card": run.card,
         "profile": run.profile,
+        "audit": run.audit,
         "explanation": run.explanation,
         "judged": judged,
         "drawn": drawn,

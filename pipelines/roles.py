@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from features.errors import DataError
-from pipelines.column_facts import words
+from models.leakage_names import words
 from pipelines.sniffing import Sample
 
 YES, NO = ("1", "yes", "y", "true", "t", "won", "converted"), ("0", "no", "n", "false", "f", "lost", "open")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.artifacts import Layout
+from pipelines.audit import audit_leakage
 from pipelines.build_features import build_features
 from pipelines.evaluate import evaluate_model
 from pipelines.explain import explain
@@ -23,6 +24,7 @@ def stages(params: Params, data: Path, layout: Layout) -> dict[str, Stage]:
     return {
         "ingest": lambda: ingest(params.source, params.ingest, params.project, data, layout),
         "build_features": lambda: build_features(params, layout),
+        "audit": lambda: audit_leakage(params, layout),
         "train": lambda: train(params, layout),
         "evaluate": lambda: evaluate_model(params, layout),
         "explain": lambda: explain(params, layout),

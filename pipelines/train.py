@@ -1,25 +1,32 @@
-"""Stage train: labelled snapshots in; the scorer and its randomly split twin out."""
+"""Stage train: labelled snapshots in; the scorer, what chose it, and its randomly split twin out."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 
+import optuna
 import pandas as pd
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
+from features.catalogue import Catalogue
 from features.matrix import MatrixSpec
 from models.learning import Learned, check_ready, learn, learn_again
 from models.scorer import FORMAT, Card, Scorer
-from models.split import TRAINING, split_at_random
+from models.search import search
+from models.split import split_at_random
 from pipelines.artifacts import Layout
 from pipelines.bundle import save_bundle
 from pipelines.params import Params
+from pipelines.sinks import write_json
 from pipelines.store import read_matrix, read_profile
 
 log = logging.getLogger("leadscore")
 
 
 def train(params: Params, layout: Layout) -> Scorer:
-    """Write the model bundle, and the twin that shows the optimism of a random split.
+    """Write the model bundle, selection.json, and the twin that shows the optimism of a random split.
 
     Raises
     ------
@@ -27,27 +34,57 @@ def train(params: Params, layout: Layout) -> Scorer:
         Where there is too little to learn from.
     """
     matrix, spec = read_matrix(layout)
-    check_ready(matrix, params.readiness.min_rows, params.readiness.min_positive, params.readiness.min_negative)
-    entries, seed, threads = spec.catalogue, params.project.seed, params.project.threads
-    learned = learn(matrix, entries, params.train, seed, threads, lambda line: log.info("train: %s", line))
-    card = _card(learned, matrix, spec, params, read_profile(layout)["fingerprint"])
-    scorer = Scorer(card, learned.boosters, learned.linear)
+    ready = params.readiness
+    check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
+    fingerprint = read_profile(layout)["fingerprint"]
+    study = _study(params, fingerprint, layout)
+    learned = learn(
+        matrix,
+        spec.catalogue,
+        params.source.order,
+        params.selection,
+        params.train,
+        params.scorecard,
+        lambda loss, start: search(loss, start, params.search, study, params.project.seed, _watch),
+        params.project.seed,
+        params.project.threads,
+        _watch,
+    )
+    scorer = Scorer(_card(learned, matrix, spec, params, fingerprint), learned.models, learned.scorecard)
     save_bundle(scorer, layout.bundle)
+    write_json(_selection(learned, spec.catalogue, study), layout.selection.path)
     save_bundle(_random_twin(scorer, learned, matrix, params), layout.random_split)
-    log.info("train: model %s of %d features", scorer.model_id, len(entries))
+    log.info("train: model %s of %d features", scorer.model_id, len(spec.catalogue))
     return scorer
 
 
+def _watch(line: str) -> None:
+    log.info("train: %s", line)
+
+
+def _study(params: Params, fingerprint: str, layout: Layout) -> optuna.Study:
+    """Open the trials of this very question; a search that was stopped goes on where it was."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    asked = params.model_dump_json(
+        include={"source", "snapshots", "features", "split", "train", "selection", "scorecard", "search"}
+    )
+    key = hashlib.sha256(f"{FORMAT}{params.project.seed}{fingerprint}{asked}".encode()).hexdigest()[:16]
+    layout.search.mkdir(parents=True, exist_ok=True)
+    storage = JournalStorage(JournalFileBackend(str(layout.search / f"{key}.journal")))
+    return optuna.create_study(storage=storage, study_name=key, load_if_exists=True)
+
+
 def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Card:
-    training = matrix[matrix["part"].isin(TRAINING)]
+    training = matrix[matrix["part"] == "train"]
     dated = params.source.order == "dates"
     return Card(
         format=FORMAT,
         matrix=spec,
         snapshots=params.snapshots if dated else None,
-        left_out=learned.left_out,
-        linear_share=learned.linear_share,
+        left_out=_names(learned, spec.catalogue),
+        linear_share=learned.settings.linear_share,
         sigmoid=learned.sigmoid,
+        uncorrected=learned.uncorrected,
         points=params.points,
         tiers=params.tiers,
         capacity=params.capacity.per_period,
@@ -57,8 +94,24 @@ def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Para
     )
 
 
+def _names(learned: Learned, entries: Catalogue) -> list[str]:
+    return [entries[place].name for place in sorted(learned.settings.left_out)]
+
+
+def _selection(learned: Learned, entries: Catalogue, study: optuna.Study) -> dict[str, object]:
+    """What was chosen and why, for the report and for MLflow."""
+    settings = learned.settings
+    return {
+        "left_out": [entries[place].label for place in sorted(settings.left_out)],
+        "settings": settings.train.model_dump() | {"rounds": settings.rounds, "logistic_c": settings.c},
+        "decisions": [decision.model_dump() for decision in learned.decisions],
+        "trials": [{"loss": trial.value, **trial.params} for trial in study.trials],
+    }
+
+
 def _random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: Params) -> Scorer:
     """Train the same recipe on a random split of all rows."""
     part = split_at_random(matrix, params.project.seed, params.split)
     rows, seed, threads = matrix[part == "train"], params.project.seed, params.project.threads
-    return Scorer(scorer.card, *learn_again(rows, scorer.catalogue, learned, params.train, seed, threads))
+    models = learn_again(rows, scorer.catalogue, params.source.order, learned.settings, seed, threads)
+    return Scorer(scorer.card, models, scorer.scorecard)

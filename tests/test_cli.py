@@ -217,7 +217,9 @@ def test_a_scoring_date_that_is_none_is_a_usage_error(
     assert "2026-11-01" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["ingest", "build-features", "train", "evaluate", "explain", "score", "report"])
+@pytest.mark.parametrize(
+    "command", ["ingest", "build-features", "audit", "train", "evaluate", "explain", "score", "report"]
+)
 def test_a_stage_before_its_time_says_what_to_run_first(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

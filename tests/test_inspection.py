@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from features.errors import DataError
+from models.leakage_names import words
 from pipelines.artifacts import Layout
-from pipelines.column_facts import describe, late_dates, leaks, power, words
+from pipelines.column_facts import describe, late_dates, leaks, power
 from pipelines.ingest import ingest
 from pipelines.inspection import Inspection, inspect
 from pipelines.params import Params, load

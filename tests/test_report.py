@@ -207,6 +207,16 @@ def test_the_top_leads_are_the_first_of_the_scores(dated: tuple[Params, Layout])
     assert chips == [f"{points(reason['points'])} {reason['text'].split(' ', 1)[1]}" for reason in reasons]
 
 
+def test_the_audit_is_shown_check_by_check(layout: Layout) -> None:
+    checks = json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"]
+    rows = page_of(layout).rows("audit")[1:]
+    assert [row[:3] for row in rows] == [[check["code"], check["title"], check["answer"]] for check in checks]
+    for row, check in zip(rows, checks, strict=True):
+        assert check["detail"] in row[3]
+        assert all(f"{column}: {figures}" in row[3] for column, figures in check["columns"].items())
+        assert row[4] == check["what_to_do"]
+
+
 def test_what_others_wrote_is_only_text(undated: tuple[Params, Layout]) -> None:
     page = page_of(undated[1])
     assert not page.all("img")

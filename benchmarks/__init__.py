@@ -1,0 +1,1 @@
+"""What is slow, against what others do. Not part of the installed application."""

@@ -1,0 +1,56 @@
+"""The product on the rows of one cut: its own features, its own training, nothing set for the benchmark.
+
+`python -m benchmarks.ours TASK CUT` reads snapshots.parquet and writes predictions/ours.parquet and ours.json, whose
+seconds run from the contract tables to the last probability: features of a wide table are counted, ingest is not. Of
+dated data everybody gets the same finished features, so nobody's time holds them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.tasks import PARAMS, cut_layout, features_of
+from pipelines.artifacts import Layout
+from pipelines.params import Params
+from pipelines.sinks import write_json, write_parquet
+from pipelines.store import Contract, read_matrix
+from pipelines.train import train
+
+
+def ours(params: Params, cut: Path, layout: Layout) -> pd.DataFrame:
+    """Train on the training rows and return `row` and `probability` of the test rows."""
+    if params.source.order != "dates":
+        build_matrix(params, cut, layout)
+    scorer = train(params, layout)
+    matrix, _ = read_matrix(layout)
+    rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
+    return pd.DataFrame({"row": rows["row"], "probability": scorer.probability(rows)})
+
+
+def build_matrix(params: Params, cut: Path, layout: Layout) -> None:
+    """Do what build_features does, on the benchmark's split."""
+    contract = Contract.open(layout, params.project)
+    matrix, spec = features_of(contract, pd.read_parquet(cut / "snapshots.parquet"), params)
+    write_parquet(matrix, layout.matrix.path)
+    write_json(spec.model_dump(mode="json"), layout.vocabulary.path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=PARAMS)
+    parser.add_argument("cut", type=Path)
+    arguments = parser.parse_args()
+    params = PARAMS[arguments.task]()
+    started = time.perf_counter()
+    predictions = ours(params, arguments.cut, cut_layout(arguments.cut))
+    seconds = time.perf_counter() - started
+    write_parquet(predictions, arguments.cut / "predictions" / "ours.parquet")
+    write_json({"seconds": round(seconds, 1)}, arguments.cut / "predictions" / "ours.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""The log of the hand-written rules: each point that a lead earned at a snapshot, by which rule, when.
+
+Points are counted in thousandths, as whole numbers, so that a sum is the same in any order and always equals its log.
+Entries have the columns `row` (the snapshot's number), `rule`, `earned_at`, `counts_from` (the time from which decay
+or a pattern's window is counted) and `milli` (thousandths of a point at the snapshot, never 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.engagement import MICROSECONDS_A_DAY
+from features.fit import attribute_features, fit_matrix
+from features.rule_spec import AttributeRule, Decay, RulesParams
+from features.spec import AttributeSpec, FeatureParams
+from features.vocabulary import Vocabulary
+
+MILLI = 1000
+A_MONDAY = pd.Timestamp("1900-01-01").to_pydatetime()  # periods of caps are counted from here; no event is earlier
+FOREVER = 1_000_000  # days; longer than any data
+UNCAPPED = 1 << 40
+ENTRY = ["row", "rule", "earned_at", "counts_from", "milli"]
+RULE_ROW = pa.schema(
+    [("rule", pa.string()), ("type", pa.string()), ("points", pa.float64()), ("pattern", pa.bool_())]
+    + [("answer", pa.bool_()), ("fading", pa.string())]
+    + [(name, pa.int64()) for name in ("days", "times", "period")]
+)
+
+
+def attribute_facts(
+    frame: pd.DataFrame, attributes: Mapping[str, AttributeSpec], params: FeatureParams, vocabulary: Vocabulary
+) -> pd.DataFrame:
+    """Return what rules may ask about each snapshot: attributes as they are, and what is derived from them, in words.
+
+    Parameters
+    ----------
+    frame
+        The result of `fit.attributes_as_of`; one row a snapshot.
+
+    Returns
+    -------
+    DataFrame
+        One row a snapshot in the frame's order. Attributes known only through the outcome are not in it; derived
+        columns are those of the matrix, such as job_title__seniority, with the name of the level instead of its code.
+    """
+    usable = [name for name, spec in attributes.items() if spec.known != "outcome"]
+    derived = fit_matrix(frame, attributes, params, vocabulary)
+    columns = {name: frame[name] for name in usable}
+    for feature in attribute_features(attributes, params, vocabulary):
+        if feature.name not in columns:
+            names = None if feature.levels is None else dict(enumerate(feature.levels))
+            values = derived[feature.name]
+            columns[feature.name] = values if names is None else values.map(names).astype("str")
+    return pd.DataFrame(columns).reset_index(drop=True)
+
+
+def attribute_entries(facts: pd.DataFrame, rules: RulesParams) -> pd.DataFrame:
+    """Return the entries of the rules on attributes, as each stood at the snapshot; they have no time of their own."""
+    parts = [pd.DataFrame({"row": np.flatnonzero(_holds(rule, facts[rule.attribute]))}).assign(
+        rule=rule.name, milli=rule.points * MILLI) for rule in rules.attributes]  # fmt: skip
+    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"row": [], "rule": [], "milli": []})
+    nowhen = pd.Series(pd.NaT, index=found.index, dtype="datetime64[us]")
+    found = found.assign(earned_at=nowhen, counts_from=nowhen)[ENTRY]
+    return found[found["milli"] != 0].astype({"row": "int64", "rule": "str", "milli": "int64"})
+
+
+def _holds(rule: AttributeRule, values: pd.Series) -> np.ndarray:
+    match rule.test:
+        case "missing":
+            return values.isna().to_numpy()
+        case "is":
+            return values.isin(rule.value if isinstance(rule.value, list) else []).to_numpy()
+        case "at_least":
+            return (values >= rule.value).to_numpy()
+        case "below":
+            return (values < rule.value).to_numpy()
+
+
+def event_entries(snapshots: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table:
+    """Return the entries of the rules on events and patterns as ONE expression, on any backend.
+
+    Parameters
+    ----------
+    snapshots
+        lead_id, snapshot_at and `row`, the snapshot's number from 0.
+    events
+        lead_id, event_at, known_at, event_type. An event counts when event_at < snapshot_at and known_at <=
+        snapshot_at. Of a rule with a cap the latest events of each period count, because they are worth most: so one
+        event more can only add to what a rule gives or takes.
+
+    Returns
+    -------
+    Table
+        row, rule, earned_at, counts_from, milli; in no order.
+    """
+    seen = _visible(snapshots, events, rules)
+    return _of_events(seen).union(_of_patterns(seen), distinct=False)
+
+
+def event_points(entries: ir.Table) -> ir.Table:
+    """Sum the entries: one row for each snapshot and rule that gives points, with their `milli`."""
+    return entries.group_by("row", "rule").aggregate(milli=entries.milli.sum().cast("int64"))
+
+
+def _rule_rows(rules: RulesParams) -> pa.Table:
+    """One row for each rule and event type that it speaks of."""
+    rows: list[dict[str, object]] = []
+    for rule in rules.events:
+        decay, cap = rule.decay or Decay(kind="expiry", days=FOREVER), rule.cap
+        how = {"pattern": False, "answer": False, "fading": decay.kind, "days": decay.days}
+        limit = {"times": cap.times if cap else UNCAPPED, "period": cap.days if cap else FOREVER}
+        rows += [{"rule": rule.name, "type": name, "points": rule.points} | how | limit for name in rule.types]
+    for pattern in rules.patterns:
+        about = {"rule": pattern.name, "points": pattern.points, "pattern": True, "fading": "expiry"}
+        about |= {"days": pattern.days or FOREVER, "times": pattern.times, "period": FOREVER}
+        rows += [about | {"type": name, "answer": False} for name in pattern.types]
+        rows += [about | {"type": name, "answer": True} for name in pattern.answers]
+    return pa.Table.from_pylist(rows, schema=RULE_ROW)
+
+
+def _visible(snapshots: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table:
+    """Pair each snapshot with the events known then and the rules that speak of them."""
+    asked = ibis.memtable(_rule_rows(rules))
+    moments = snapshots.select("row", "snapshot_at", moment_lead="lead_id")
+    spoken = events.select("lead_id", "event_at", "known_at", "event_type").join(asked, events.event_type == asked.type)
+    pairs = moments.join(
+        spoken,
+        [
+            moments.moment_lead == spoken.lead_id,
+            spoken.event_at < moments.snapshot_at,
+            spoken.known_at <= moments.snapshot_at,
+        ],
+    )
+    return pairs.mutate(age=pairs.snapshot_at.delta(pairs.event_at, unit="microsecond").cast("float64"))
+
+
+def _of_events(seen: ir.Table) -> ir.Table:
+    single = seen.filter(~seen.pattern)
+    day = single.event_at.truncate("D").delta(ibis.literal(A_MONDAY), unit="day")
+    single = single.mutate(span=single.days.cast("float64") * float(MICROSECONDS_A_DAY), bucket=day // single.period)
+    newest = ibis.row_number().over(group_by=["row", "rule", "bucket"], order_by=ibis.desc("event_at"))
+    counted = single.mutate(place=newest)
+    counted = counted.filter(counted.place < counted.times)
+    left = ibis.cases(
+        (counted.fading == "half_life", ibis.literal(2.0) ** -(counted.age / counted.span)),
+        (counted.fading == "linear", ibis.greatest(1.0 - counted.age / counted.span, 0.0)),
+        else_=(counted.age <= counted.span).cast("float64"),
+    )
+    milli = (counted.points * left * float(MILLI)).round().cast("int64")
+    entries = counted.select("row", "rule", earned_at="event_at", counts_from="event_at", milli=milli)
+    return entries.filter(entries.milli != 0)
+
+
+def _of_patterns(seen: ir.Table) -> ir.Table:
+    """A pattern is earned by its first full count, and lasts while its latest full count lies in the window."""
+    both = seen.filter(seen.pattern)
+    both = both.mutate(answered=both.age.min(where=both.answer).over(group_by=["row", "rule"]))
+    inside = both.age <= both.days.cast("float64") * float(MICROSECONDS_A_DAY)
+    since = both.answered.isnull() | (both.age < both.answered)
+    run = both.filter(~both.answer & inside & since)
+    run = run.mutate(
+        newest=ibis.row_number().over(group_by=["row", "rule"], order_by=run.age),
+        oldest=ibis.row_number().over(group_by=["row", "rule"], order_by=ibis.desc(run.age)),
+    )
+    full = run.group_by("row", "rule").aggregate(
+        earned_at=run.event_at.max(where=run.oldest == run.times - 1),
+        counts_from=run.event_at.max(where=run.newest == run.times - 1),
+        milli=(run.points.max() * float(MILLI)).round().cast("int64"),
+    )
+    return full.filter(full.earned_at.notnull() & (full.milli != 0)).select(*ENTRY)

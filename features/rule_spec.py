@@ -1,0 +1,157 @@
+"""The hand-written rules as a business declares them in params.yaml."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import pandas as pd
+from pydantic import Field, model_validator
+
+from features.errors import ParamsError
+from features.spec import AttributeSpec, Spec
+
+
+class Cap(Spec):
+    """At most so many events count in each period of so many days; a period of 7 days begins on a Monday (UTC)."""
+
+    times: int = Field(ge=1)
+    days: int = Field(ge=1)
+
+
+class Decay(Spec):
+    """How points fade with an event's age: to half after so many days, evenly to nothing, or all at once after them."""
+
+    kind: Literal["half_life", "linear", "expiry"]
+    days: int = Field(ge=1)
+
+
+class AttributeRule(Spec):
+    """Points for what a lead is: its attribute is one of some texts, is at least or below a number, or is missing."""
+
+    name: str = Field(min_length=1)
+    attribute: str
+    test: Literal["is", "at_least", "below", "missing"]
+    value: float | list[str]
+    points: int
+
+    @model_validator(mode="after")
+    def _value_fits_test(self) -> AttributeRule:
+        texts = isinstance(self.value, list)
+        fits = {"is": texts and self.value, "missing": self.value == []}.get(self.test, not texts)
+        if not fits:
+            wanted = {"is": "a list of texts", "missing": "an empty list"}.get(self.test, "a number")
+            raise ValueError(f"test: {self.test} takes {wanted} as its value")
+        return self
+
+
+class EventRule(Spec):
+    """Points for each event of some types."""
+
+    name: str = Field(min_length=1)
+    types: list[str] = Field(min_length=1)
+    points: int
+    cap: Cap | None
+    decay: Decay | None
+
+    @model_validator(mode="after")
+    def _types_differ(self) -> EventRule:
+        _refuse_repeats(self.name, self.types)
+        return self
+
+
+class PatternRule(Spec):
+    """Points, once, for so many events since the last answer, and within so many days where that is said.
+
+    Taken back by an answer: "four e-mails without a click" is over once a click comes.
+    """
+
+    name: str = Field(min_length=1)
+    types: list[str] = Field(min_length=1)
+    answers: list[str]
+    times: int = Field(ge=1)
+    days: int | None = Field(ge=1)
+    points: int
+
+    @model_validator(mode="after")
+    def _types_differ(self) -> PatternRule:
+        _refuse_repeats(self.name, self.types + self.answers)
+        return self
+
+
+class Threshold(Spec):
+    """A name for the leads with at least so many points."""
+
+    name: str = Field(min_length=1)
+    at_least: float
+
+
+class RulesParams(Spec):
+    """The hand-written scorecard; without any rule every lead has `start` points."""
+
+    start: int
+    attributes: list[AttributeRule]
+    events: list[EventRule]
+    patterns: list[PatternRule]
+    thresholds: list[Threshold]
+
+    @property
+    def names(self) -> list[str]:
+        """The rules' names, in the order of their columns."""
+        return [rule.name for rules in (self.attributes, self.events, self.patterns) for rule in rules]
+
+    @model_validator(mode="after")
+    def _are_clear(self) -> RulesParams:
+        twice = [name for name, n in Counter(self.names).items() if n > 1]
+        if twice:
+            raise ValueError(f"two rules are called {twice[0]!r}; the log could not tell them apart")
+        limits = [threshold.at_least for threshold in self.thresholds]
+        if limits != sorted(set(limits), reverse=True):
+            raise ValueError(f"thresholds go from the highest down, found {limits}")
+        return self
+
+
+def _refuse_repeats(rule: str, types: list[str]) -> None:
+    twice = [name for name, n in Counter(types).items() if n > 1]
+    if twice:
+        raise ValueError(f"event type {twice[0]!r} stands twice in rule {rule!r}")
+
+
+def check_attributes(rules: RulesParams, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> None:
+    """Refuse rules on attributes that this data set does not have, or that do not hold what the rule compares.
+
+    Parameters
+    ----------
+    facts
+        What rules may ask about; see `rule_entries.attribute_facts`.
+
+    Raises
+    ------
+    ParamsError
+        Naming the rule and the attribute.
+    """
+    for rule in rules.attributes:
+        fault = _fault(rule, facts, attributes)
+        if fault:
+            raise ParamsError(f"rules.attributes: rule {rule.name!r} asks for attribute {rule.attribute!r}, {fault}")
+
+
+def _fault(rule: AttributeRule, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> str:
+    if rule.attribute in attributes and attributes[rule.attribute].known == "outcome":
+        return "which is known only after the outcome; drop the rule"
+    if rule.attribute not in facts:
+        return f"which these data do not have; drop the rule, or choose one of: {', '.join(sorted(map(str, facts)))}"
+    number = pd.api.types.is_numeric_dtype(facts[rule.attribute])
+    if rule.test == "is" and number:
+        return "which is a number; use test: at_least or below"
+    if rule.test in ("at_least", "below") and not number:
+        return "which is text; use test: is"
+    return ""
+
+
+def unseen_types(rules: RulesParams, event_types: Iterable[str]) -> list[str]:
+    """Return the event types of the rules that the data do not hold: not come yet, or misspelt."""
+    asked = {name for rule in rules.events for name in rule.types}
+    asked |= {name for rule in rules.patterns for name in rule.types + rule.answers}
+    return sorted(asked.difference(event_types))

@@ -1,0 +1,58 @@
+"""What the benchmark rests on: figures that are what they are called, and months that know nothing of later ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import PARAMS
+from sklearn.metrics import log_loss, roc_auc_score
+
+from benchmarks.figures import draws, summary
+from benchmarks.tasks import month_split, split_of
+
+DAY = pd.Timedelta(days=1)
+
+
+def tied_predictions(n: int = 600) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Leads of three rows each, labels, and probabilities of which many are equal."""
+    rng = np.random.default_rng(3)
+    probability = rng.integers(1, 10, n) / 10
+    return np.repeat(np.arange(n // 3), 3), (rng.random(n) < probability).astype("float64"), probability
+
+
+def test_figures_are_those_of_scikit_learn_on_ties_too() -> None:
+    lead, label, probability = tied_predictions()
+    figures = summary(draws(lead, label, probability), None)
+    assert figures["auc"] == pytest.approx(roc_auc_score(label, probability), abs=1e-5)
+    assert figures["log_loss"] == pytest.approx(log_loss(label, probability), abs=1e-5)
+
+
+def test_a_worse_method_lies_behind_ours_and_an_equal_one_does_not() -> None:
+    lead, label, probability = tied_predictions()
+    ours = draws(lead, label, probability)
+    worse = summary(draws(lead, label, 1 - probability), ours)
+    equal = summary(draws(lead, label, probability), ours)
+    for name in ("auc_behind_interval", "log_loss_behind_interval"):
+        assert min(worse[name]) > 0  # type: ignore[arg-type]  # an interval is a list
+        assert equal[name] == [0, 0]
+
+
+def test_random_rows_keep_the_rate_and_ordered_rows_keep_the_order() -> None:
+    table = pd.DataFrame({"label": (np.arange(1000) % 4 == 0).astype("float64")})
+    at_random = split_of(table, in_order=False)
+    assert table["label"].groupby(at_random).mean().tolist() == pytest.approx([0.25, 0.25])
+    assert (at_random == "test").sum() == 300
+    assert (split_of(table, in_order=True) == "test").tolist() == [False] * 700 + [True] * 300
+
+
+def test_a_month_learns_only_what_was_known_when_it_began() -> None:
+    at = pd.Series(pd.date_range("2022-01-03", "2022-09-19", freq="7D", unit="us"))
+    matured = pd.DataFrame(
+        {"lead_id": at.dt.strftime("%j"), "snapshot_at": at, "known_at": at + 30 * DAY, "label": 0.0}
+    )
+    rows = month_split(matured, pd.Period("2022-06", "M"), PARAMS)
+    test, train = rows[rows["part"] == "test"], rows[rows["part"] != "test"]
+    assert test["snapshot_at"].tolist() == list(pd.date_range("2022-06-06", "2022-06-27", freq="7D"))
+    assert train["snapshot_at"].max() == pd.Timestamp("2022-05-02")
+    assert (train["known_at"] <= test["snapshot_at"].min()).all()
