@@ -134,14 +134,14 @@ def run_peer(peer: Peer, cut: Path, budget: float) -> None:
     train, test = (pd.read_parquet(cut / f"{name}.parquet") for name in ("train", "test"))
     features = [name for name in train if name not in ("row", "lead", "label")]
     work = Work(train[features], train["label"].to_numpy(), test[features], budget)
+    (cut / "predictions").mkdir(exist_ok=True)
     started = time.perf_counter()
     try:
         probability = peer.predict(work)
     except Exception as error:  # whatever another program may raise
-        say(f"{cut.name}: {peer.name} failed: {error!r}"[:500])
+        keep_facts(cut, peer.name, {"seconds": time.perf_counter() - started, "failed": str(error)[:200]})
         return
     seconds = round(time.perf_counter() - started, 1)
-    (cut / "predictions").mkdir(exist_ok=True)
     predictions = pd.DataFrame({"row": test["row"], "probability": np.asarray(probability, "float64")})
     predictions.to_parquet(cut / "predictions" / f"{peer.name}.parquet", index=False)
     keep_facts(cut, peer.name, {"seconds": seconds, "rows": digest(cut), "budget": budget, "version": version})
@@ -155,7 +155,8 @@ def digest(cut: Path) -> str:
 
 def keep_facts(cut: Path, method: str, facts: dict[str, Any]) -> None:
     (cut / "predictions" / f"{method}.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    say(f"{cut.parent.parent.name} {cut.name}: {method} {facts['seconds']:.0f} s")
+    failed = f", failed: {facts['failed']}" if "failed" in facts else ""
+    say(f"{cut.parent.parent.name} {cut.name}: {method} {facts['seconds']:.0f} s{failed}")
 
 
 def say(line: str) -> None:
@@ -192,6 +193,7 @@ def task_results(task: Task, folder: Path) -> dict[str, Any]:
         "rows": rows,
         "methods": table,
         "cuts": by_cut if len(places) > 1 else {},
+        "failed": {name: [cut.name for cut in places if has_failed(cut, name)] for name in NAMES},
     }
 
 
@@ -203,7 +205,11 @@ def facts_of(cut: Path, method: str) -> dict[str, Any]:
 def is_known(cut: Path, method: str) -> bool:
     """Say whether a method has predicted these very rows."""
     there = (cut / "predictions" / f"{method}.json").is_file()
-    return there and facts_of(cut, method)["rows"] == digest(cut)
+    return there and facts_of(cut, method).get("rows") == digest(cut)
+
+
+def has_failed(cut: Path, method: str) -> bool:
+    return (cut / "predictions" / f"{method}.json").is_file() and "failed" in facts_of(cut, method)
 
 
 def predicted(test: pd.DataFrame, cut: Path, methods: list[str]) -> pd.DataFrame:
@@ -252,7 +258,8 @@ def task_markdown(task: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
         *(method_line(name, figures) for name, figures in task["methods"].items()),
     ]
-    return "\n".join(lines) + "\n" + cuts_markdown(task)
+    failed = [f"{NAMES[name]} failed ({', '.join(cuts)}).\n" for name, cuts in task["failed"].items() if cuts]
+    return "\n".join(lines) + "\n" + "".join(f"\n{line}" for line in failed) + cuts_markdown(task)
 
 
 def method_line(name: str, figures: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ feature matrix as well, and the peers' features are that matrix with the levels 
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from sklearn.model_selection import train_test_split
 
 from features.catalogue import Catalogue
 from features.matrix import MatrixSpec
-from models.split import SplitParams, draw, split_by_position, split_by_time
+from models.split import SplitParams, split_by_position, split_by_time
 from pipelines.artifacts import Layout
-from pipelines.build_features import _labelled, _learn_vocabulary  # what build_features does, at cuts of our own
+from pipelines.build_features import labelled, learn_spec, sample_leads
 from pipelines.ingest import ingest
 from pipelines.params import Params, load
 from pipelines.sinks import write_json, write_parquet
@@ -110,7 +111,7 @@ def write_wide(task: str, table: pd.DataFrame, data: Path, folder: Path) -> None
     """Write the one cut of a wide table, and check that the product sees the same leads with the same outcomes."""
     params = PARAMS[task]()
     ingest(params.source, params.ingest, params.project, data, Layout.folder(folder))
-    snapshots = _labelled(Contract.open(Layout.folder(folder), params.project), params).drop(columns="matured")
+    snapshots = labelled(Contract.open(Layout.folder(folder), params.project), params).drop(columns="matured")
     row = snapshots["position"]
     same = np.array_equal(table.loc[row, "lead"], snapshots["lead_id"])
     if len(row) != len(table) or not same or not np.array_equal(table.loc[row, "label"], snapshots["label"]):
@@ -129,14 +130,14 @@ def write_monthly(task: str, data: Path, folder: Path) -> None:
     layout = Layout.folder(folder)
     ingest(params.source, params.ingest, params.project, data, layout)
     contract = Contract.open(layout, params.project)
-    every = _labelled(contract, params)
+    every = labelled(contract, params)
     matured = every[every["matured"]].drop(columns="matured").reset_index(drop=True)
     matured = matured.assign(row=np.arange(len(matured)))
-    drawn = draw(matured["lead_id"], params.project.seed, "sample") < params.snapshots.max_rows / len(matured)
+    taught = sample_leads(matured, params.snapshots.max_rows, params.project.seed)["row"]
     for month in pd.period_range(FIRST_CUT, LAST_CUT, freq="M"):
         snapshots = month_split(matured, month, params)
-        snapshots = snapshots[(snapshots["part"] == "test") | drawn[snapshots.index]].reset_index(drop=True)
-        write_month(contract, snapshots, params, folder / "cuts" / str(month))
+        kept = (snapshots["part"] == "test") | snapshots["row"].isin(taught)
+        write_month(contract, snapshots[kept].reset_index(drop=True), params, folder / "cuts" / str(month))
 
 
 def month_split(matured: pd.DataFrame, month: pd.Period, params: Params) -> pd.DataFrame:
@@ -163,12 +164,7 @@ def write_month(contract: Contract, snapshots: pd.DataFrame, params: Params, cut
 
 def features_of(contract: Contract, snapshots: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, MatrixSpec]:
     """Compute the product's features, with a vocabulary learned from the training rows alone."""
-    spec = MatrixSpec(
-        attributes=params.source.attributes,
-        event_labels=params.source.event_labels,
-        params=params.features,
-        vocabulary=_learn_vocabulary(contract, snapshots, params),
-    )
+    spec = learn_spec(contract, snapshots, params)
     return pd.concat(contract.matrix(snapshots, spec), ignore_index=True), spec
 
 
@@ -215,6 +211,8 @@ def main() -> None:
     parser.add_argument("task", choices=WRITERS)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
+    for cut in (arguments.folder / "cuts").glob("*"):
+        shutil.rmtree(cut / "artifacts", ignore_errors=True)  # or a search for settings would go on where it ended
     WRITERS[arguments.task](arguments.folder)
 
 

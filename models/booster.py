@@ -139,11 +139,12 @@ def grow(
     while rounds < params.max_rounds:
         step = min(max(ROUNDS_AT_LEAST, int(rounds * ROUNDS_SHARE)), params.max_rounds - rounds)
 
-        def add(place: int, begin: int = rounds, more: int = step) -> np.ndarray:
+        def add(place: int, more: int = step) -> np.ndarray:
+            model, later = growing[place], cuts[tasks[place][0]][1]
+            begin = model.current_iteration()  # fewer than the rounds so far where some found nothing to split
             for _ in range(more):
-                growing[place].update()
-            later = cuts[tasks[place][0]][1]
-            return np.asarray(growing[place].predict(later, begin, more, raw_score=True, num_threads=1))
+                model.update()
+            return np.asarray(model.predict(later, begin, more, raw_score=True, num_threads=1))
 
         rounds += step
         added = side_by_side(add, range(len(tasks)), threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -153,6 +153,8 @@ class Forward:
         Of each fold, the rows to learn from and the rows to be judged on.
     period
         Of each fold, the code of each later row's period.
+    grown
+        What boosters said before, by the settings that move them: the same question comes up again and again.
     """
 
     earlier: list[History]
@@ -160,6 +162,7 @@ class Forward:
     period: list[np.ndarray]
     seed: int
     threads: int
+    grown: dict[Settings, tuple[int, list[np.ndarray]]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, history: History, folds: list[Fold], seed: int, threads: int) -> Forward:
@@ -185,6 +188,12 @@ class Forward:
 
     def boosters(self, settings: Settings) -> tuple[int, list[np.ndarray]]:
         """Grow boosters on all folds until they no longer gain; return the best number of rounds and its log-odds."""
+        asked = replace(settings, rounds=0, c=1.0, linear_share=0.0, slope=1.0, level_half_life=0.0)
+        if asked not in self.grown:
+            self.grown[asked] = self._grow(settings)
+        return self.grown[asked]
+
+    def _grow(self, settings: Settings) -> tuple[int, list[np.ndarray]]:
         cuts = [
             (earlier.for_trees(settings), earlier.statistics(settings).apply(_kept(later, settings)))
             for earlier, later in zip(self.earlier, self.later, strict=True)
@@ -200,22 +209,22 @@ class Forward:
 
     def linears(self, settings: Settings, penalties: Iterable[float]) -> tuple[float, list[np.ndarray]]:
         """Train logistic regressions on all folds with ever less penalty, until they no longer gain."""
+        rising = sorted(penalties)
+        paths = [Linear.path(rows.for_linear(settings), rows.levels, rising) for rows in self.earlier]
+        later = [_kept(rows, settings) for rows in self.later]
         best, chosen, kept = np.inf, 0.0, list[np.ndarray]()
-        for c in sorted(penalties):
-            raw = self._linear(settings, c)
+        for c in rising:
+            with threadpool_limits(
+                1
+            ):  # around all of them: a limit that one thread lifts is lifted for the others, too
+                raw = side_by_side(
+                    lambda fold: next(paths[fold]).log_odds(later[fold]), range(len(paths)), self.threads
+                )
             loss = self.losses(raw).mean()
             if loss >= best:
                 break
             best, chosen, kept = loss, c, raw
         return chosen, kept
-
-    def _linear(self, settings: Settings, c: float) -> list[np.ndarray]:
-        def work(fold: int) -> np.ndarray:
-            model = Linear.train(self.earlier[fold].for_linear(settings), self.earlier[fold].levels, c)
-            return model.log_odds(_kept(self.later[fold], settings))
-
-        with threadpool_limits(1):  # around all of them: a limit that one thread lifts is lifted for the others, too
-            return side_by_side(work, range(len(self.earlier)), self.threads)
 
     def scorecards(
         self, entries: Catalogue, params: ScorecardParams, settings: Settings, l2: float

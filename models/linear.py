@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -87,7 +88,12 @@ class Linear:
 
     @classmethod
     def train(cls, sample: Sample, levels: dict[int, int], c: float) -> Self:
-        """Fit with an L2 penalty of inverse strength `c`.
+        """Fit with an L2 penalty of inverse strength `c`."""
+        return next(cls.path(sample, levels, [c]))
+
+    @classmethod
+    def path(cls, sample: Sample, levels: dict[int, int], penalties: Iterable[float]) -> Iterator[Self]:
+        """Fit with one inverse strength after the other, each from where the one before ended.
 
         On one thread, because more of them add in another order, and the order decides the last bits. A fit that
         reaches the limit of iterations is a little more shrunk than `c` says, which is no reason to warn: the penalty
@@ -95,11 +101,13 @@ class Linear:
         """
         design = Design.learn(sample.features, levels)
         matrix, _ = design.columns(sample.features)
-        with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model = LogisticRegression(C=c, max_iter=1000, tol=0.0001).fit(matrix, sample.label, sample.weight)
         center = matrix.mean(axis=0, dtype="float64")
-        return cls(design, model.coef_[0].astype("float64"), center, float(model.intercept_[0]))
+        model = LogisticRegression(max_iter=1000, tol=0.0001, warm_start=True)
+        for c in penalties:
+            with threadpool_limits(1), warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.set_params(C=c).fit(matrix, sample.label, sample.weight)
+            yield cls(design, model.coef_[0].astype("float64"), center, float(model.intercept_[0]))
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Return the log-odds, shape (n,); a row's bits depend on no other row, as they would in a matrix product."""

@@ -106,7 +106,8 @@ def _worth(
 
 
 def _look_up(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    known = np.isfinite(codes)
+    """Return the value of each code, NaN where it is missing or no level of training."""
+    known = (codes >= 0) & (codes < len(values))
     found = np.full(len(codes), np.nan)
     found[known] = values[codes[known].astype("int64")]
     return found

@@ -109,6 +109,15 @@ class Layout:
         return self.artifacts / "random_split"
 
     @property
+    def backtest(self) -> Artifact:
+        return Artifact(self.reports / "backtest.json", "run")
+
+    @property
+    def backtest_predictions(self) -> Artifact:
+        key = ("lead_id", "snapshot_at")
+        return Artifact(self.artifacts / "backtest_predictions.parquet", "snapshot after a cut", key)
+
+    @property
     def selection(self) -> Artifact:
         """What the forward folds chose, and why."""
         return Artifact(self.artifacts / "selection.json", "run")

@@ -42,18 +42,13 @@ def build_features(params: Params, layout: Layout) -> dict[str, Any]:
     contract = Contract.open(layout, params.project)
     if params.source.order == "dates":
         check_history(contract.leads, contract.history)
-    every = _labelled(contract, params)
+    every = labelled(contract, params)
     snapshots = every[every["matured"]].reset_index(drop=True)
     if snapshots.empty:
         raise _nothing_matured(params, contract)
     snapshots = snapshots.assign(part=_split(snapshots, params))
-    sample = _sample_leads(snapshots, params.snapshots.max_rows, params.project.seed)
-    spec = MatrixSpec(
-        attributes=params.source.attributes,
-        event_labels=params.source.event_labels,
-        params=params.features,
-        vocabulary=_learn_vocabulary(contract, snapshots, params),
-    )
+    sample = sample_leads(snapshots, params.snapshots.max_rows, params.project.seed)
+    spec = learn_spec(contract, snapshots, params)
     matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec), ignore_index=True)
     counts = _counts(every, snapshots, sample, params)
     write_parquet(matrix, layout.matrix.path)
@@ -65,7 +60,8 @@ def build_features(params: Params, layout: Layout) -> dict[str, Any]:
     return counts
 
 
-def _labelled(contract: Contract, params: Params) -> pd.DataFrame:
+def labelled(contract: Contract, params: Params) -> pd.DataFrame:
+    """Return every snapshot with `matured`, `known_at` and `label`."""
     if params.source.order != "dates":
         return label_undated(one_per_lead(contract.leads), contract.outcomes)
     moments = grid(contract.leads["created_at"].min(), contract.data_until, params.snapshots)
@@ -81,7 +77,7 @@ def _split(snapshots: pd.DataFrame, params: Params) -> pd.Series[str]:
     return split_by_hash(snapshots["lead_id"], params.project.seed, params.split)
 
 
-def _sample_leads(snapshots: pd.DataFrame, max_rows: int, seed: int) -> pd.DataFrame:
+def sample_leads(snapshots: pd.DataFrame, max_rows: int, seed: int) -> pd.DataFrame:
     """Keep all snapshots of a seeded share of the leads, so that at most about `max_rows` remain."""
     share = max_rows / len(snapshots)
     if share >= 1:
@@ -89,8 +85,17 @@ def _sample_leads(snapshots: pd.DataFrame, max_rows: int, seed: int) -> pd.DataF
     return snapshots[draw(snapshots["lead_id"], seed, "sample") < share].reset_index(drop=True)
 
 
+def learn_spec(contract: Contract, snapshots: pd.DataFrame, params: Params) -> MatrixSpec:
+    """Learn the matrix's columns from what was known on the first day of the part "test"."""
+    return MatrixSpec(
+        attributes=params.source.attributes,
+        event_labels=params.source.event_labels,
+        params=params.features,
+        vocabulary=_learn_vocabulary(contract, snapshots, params),
+    )
+
+
 def _learn_vocabulary(contract: Contract, snapshots: pd.DataFrame, params: Params) -> Vocabulary:
-    """Learn from what was known on the first day of the test."""
     training = snapshots[snapshots["part"] == "train"]
     if params.source.order == "dates":
         until = snapshots.loc[snapshots["part"] == "test", "snapshot_at"].min()

@@ -104,6 +104,14 @@ def train(params: ParamsOption = None, out: OutOption = None) -> None:
 
 
 @app.command()
+def backtest(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Retrain at cuts in the past, score the period after each. IN: data/contract/*. OUT: backtest.json."""
+    from pipelines.backtest import backtest as stage
+
+    stage(*_load(params, out))
+
+
+@app.command()
 def evaluate(params: ParamsOption = None, out: OutOption = None) -> None:
     """Judge on the untouched later period. IN: features, models. OUT: metrics.json, plots, artifacts/predictions."""
     from pipelines.evaluate import evaluate_model

@@ -36,7 +36,7 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     matrix, _ = read_matrix(layout)
     scorer = load_bundle(layout.bundle, params.project.threads)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
-    probabilities = {"model": scorer.probability(rows)} | _baselines(rows, scorer)
+    probabilities = {"model": scorer.probability(rows)} | baselines(rows, scorer)
     counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
     sampled = counts["sampled"] / counts["matured"]
     ranked = {name: _rank(rows, probability, params, sampled) for name, probability in probabilities.items()}
@@ -58,8 +58,8 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
         "segments": _segments(rows, probabilities["model"], scorer, params, sampled),
     }
     tree |= {"verdict": verdict(tree)}
-    write_json(_finite(tree), layout.metrics.path)
-    write_json(_finite(_headline(tree)), layout.headline.path)
+    write_json(finite(tree), layout.metrics.path)
+    write_json(finite(_headline(tree)), layout.headline.path)
     write_parquet(rows[["lead_id", "snapshot_at", "label"]].assign(**probabilities), layout.predictions.path)
     _write_plots(ranked, params, layout)
     for line in tree["verdict"]["lines"]:
@@ -73,7 +73,8 @@ def _headline(tree: dict[str, Any]) -> dict[str, float]:
     return figures | {"best_baseline_log_loss": best["log_loss"], "random_split_auc": tree["random_split"]["auc"]}
 
 
-def _baselines(rows: pd.DataFrame, scorer: Scorer) -> dict[str, np.ndarray]:
+def baselines(rows: pd.DataFrame, scorer: Scorer) -> dict[str, np.ndarray]:
+    """Return what each baseline says of the rows, by name."""
     return {
         "prior": np.full(len(rows), scorer.card.base_rate),
         "logistic": scorer.logistic(rows),
@@ -136,10 +137,10 @@ def _write_plots(ranked: dict[str, Ranked], params: Params, layout: Layout) -> N
     write_csv(calibration, layout.plots / "calibration.csv")
 
 
-def _finite(tree: Any) -> Any:
+def finite(tree: Any) -> Any:
     """Say null where a figure does not exist: JSON has no word for NaN."""
     if isinstance(tree, dict):
-        return {key: _finite(value) for key, value in tree.items()}
+        return {key: finite(value) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [_finite(value) for value in tree]
+        return [finite(value) for value in tree]
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree

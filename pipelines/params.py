@@ -22,6 +22,7 @@ from models.search import SearchParams
 from models.selection import SelectionParams
 from models.split import SplitParams
 from models.tiers import TierParams
+from models.walk import BacktestParams
 
 DEFAULT = Path(__file__).resolve().parent.parent / "params.yaml"
 REPLACED_WHOLE = ("source",)
@@ -174,6 +175,7 @@ class Params(Section):
     train: TrainParams
     selection: SelectionParams
     search: SearchParams
+    backtest: BacktestParams
     scorecard: ScorecardParams
     points: PointsParams
     capacity: Capacity

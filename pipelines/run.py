@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipelines.artifacts import Layout
 from pipelines.audit import audit_leakage
+from pipelines.backtest import backtest
 from pipelines.build_features import build_features
 from pipelines.evaluate import evaluate_model
 from pipelines.explain import explain
@@ -26,6 +27,7 @@ def stages(params: Params, data: Path, layout: Layout) -> dict[str, Stage]:
         "build_features": lambda: build_features(params, layout),
         "audit": lambda: audit_leakage(params, layout),
         "train": lambda: train(params, layout),
+        "backtest": lambda: backtest(params, layout),
         "evaluate": lambda: evaluate_model(params, layout),
         "explain": lambda: explain(params, layout),
         "score": lambda: score_leads(params, layout),

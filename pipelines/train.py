@@ -50,7 +50,7 @@ def train(params: Params, layout: Layout) -> Scorer:
         params.project.threads,
         _watch,
     )
-    scorer = Scorer(_card(learned, matrix, spec, params, fingerprint), learned.models, learned.scorecard)
+    scorer = scorer_of(learned, matrix, spec, params, fingerprint)
     save_bundle(scorer, layout.bundle)
     write_json(_selection(learned, spec.catalogue, study), layout.selection.path)
     save_bundle(_random_twin(scorer, learned, matrix, params), layout.random_split)
@@ -72,6 +72,12 @@ def _study(params: Params, fingerprint: str, layout: Layout) -> optuna.Study:
     layout.search.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(layout.search / f"{key}.journal")))
     return optuna.create_study(storage=storage, study_name=key, load_if_exists=True)
+
+
+def scorer_of(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Scorer:
+    """Put together what was learned and the parameters that scoring needs."""
+    card = _card(learned, matrix, spec, params, fingerprint)
+    return Scorer(card, learned.models, learned.scorecard)
 
 
 def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Card:

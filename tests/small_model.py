@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
-from conftest import MONDAY, PARAMS, SPEC
+from conftest import DAY, MONDAY, PARAMS, SPEC
 from scipy.special import expit
 
 from features.catalogue import Catalogue, Entry
-from models.learning import sample_of, train_final
+from models.booster import Sample, TrainParams
+from models.calibration import Sigmoid
+from models.folds import Order
+from models.forward import History, Models, Settings
+from models.learning import history_of
+from models.scorecard import Scorecard
 from models.scorer import FORMAT, Card, Scorer
+from models.split import SplitParams, split_by_time
 
 ENTRIES: Catalogue = SPEC.catalogue
 NAMES = [entry.name for entry in ENTRIES]
@@ -21,35 +28,62 @@ TRAIN = PARAMS.train.model_copy(
         "boosters": 2,
         "learning_rate": 0.3,
         "max_rounds": 12,
-        "early_stopping_rounds": 3,
         "num_leaves": 6,
         "max_depth": 3,
         "min_child_samples": 5,
         "lambda_l2": 1.0,
-        "logistic_c": [0.01, 0.1],
-        "drift_limits": [1.0],
-        "linear_shares": [0.0, 0.5, 1.0],
     }
 )
-PART_ROWS = {"fit": 0.5, "gap": 0.6, "valid": 0.75, "embargo": 0.8, "test": 1.0}  # of the rows, up to this share
+SELECTION = PARAMS.selection.model_copy(
+    update={
+        "folds": PARAMS.selection.folds.model_copy(update={"count": 2, "first_share": 0.5, "period_rows": 20}),
+        "drift_limits": [1.0],
+        "recency_half_lives": [0.0],
+        "logistic_c": [0.01, 0.1],
+        "linear_shares": [0.0, 0.5, 1.0],
+        "level_half_lives": [0.0, 0.25],
+    }
+)
+CARD = PARAMS.scorecard.model_copy(update={"max_lines": 5, "min_rows": 20, "l2": [1.0, 50.0]})
+SETTINGS = Settings(
+    left_out=frozenset(),
+    half_life=0.0,
+    statistics=False,
+    monotone=True,
+    train=TRAIN,
+    rounds=8,
+    c=0.1,
+    linear_share=0.5,
+    slope=0.9,
+    level_half_life=0.0,
+)
+WEEKS, HORIZON = 30, 14  # of the matrix, and days until a label is known
+
+
+def no_search(loss: object, start: TrainParams) -> TrainParams:
+    """Find nothing better."""
+    return start
 
 
 @cache
 def matrix(n: int = 600, seed: int = 1) -> pd.DataFrame:
-    """Labelled snapshots of n leads, one each, in the order of their parts; a copy of it may be changed, it may not."""
+    """Labelled weekly snapshots of n leads, one each, in the order of time; a copy may be changed, it may not."""
     rng = np.random.default_rng(seed)
     features = pd.DataFrame({entry.name: _column(entry, n, rng) for entry in ENTRIES}).astype("float32")
     known = features.fillna(0.0)
     log_odds = 2.0 * (known["sector"] == 1) + 1.5 * known["count__visit__7d"] - 0.2 * known["recency__call"] - 1.0
-    share = (np.arange(n) + 1) / n
-    part = np.array(list(PART_ROWS))[np.searchsorted(list(PART_ROWS.values()), share)]
-    beside = {
-        "lead_id": [f"lead {number:05d}" for number in rng.permutation(n)],
-        "snapshot_at": pd.Series(MONDAY, index=range(n)),
-        "label": (rng.random(n) < expit(log_odds)).astype("float64"),
-        "part": part,
-    }
-    return pd.concat([pd.DataFrame(beside), features], axis=1)
+    at = MONDAY + pd.Series(np.arange(n) * WEEKS // n * 7) * DAY
+    beside = pd.DataFrame(
+        {
+            "lead_id": [f"lead {number:05d}" for number in rng.permutation(n)],
+            "snapshot_at": at,
+            "known_at": at + HORIZON * DAY,
+            "position": np.arange(n),
+            "label": (rng.random(n) < expit(log_odds)).astype("float64"),
+        }
+    )
+    beside["part"] = split_by_time(beside, SplitParams(test_share=0.2))
+    return pd.concat([beside, features], axis=1)
 
 
 def _column(entry: Entry, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -69,12 +103,28 @@ def _column(entry: Entry, n: int, rng: np.random.Generator) -> np.ndarray:
     return np.where(rng.random(n) < 0.2 * may_be_missing, np.nan, values)
 
 
+def history(rows: pd.DataFrame | None = None, order: Order = "dates") -> History:
+    """All rows as learners see them."""
+    return history_of(matrix() if rows is None else rows, ENTRIES, order, seed=1)
+
+
 @cache
-def scorer(boosters: int = 2, linear_share: float = 0.5) -> Scorer:
+def everything() -> Sample:
+    """All rows of `matrix()`."""
+    return history().sample
+
+
+@cache
+def scorer(boosters: int = 2, linear_share: float = 0.5, statistics: bool = False) -> Scorer:
     """A scorer trained on all of `matrix()`."""
-    params = TRAIN.model_copy(update={"boosters": boosters})
-    trees, linear = train_final(sample_of(matrix(), ENTRIES), LEVELS, 8, 0.1, params, seed=3, threads=2)
-    return Scorer(card(linear_share=linear_share), trees, linear)
+    train = TRAIN.model_copy(update={"boosters": boosters})
+    models = Models.train(history(), replace(SETTINGS, train=train, statistics=statistics), seed=3, threads=2)
+    return Scorer(card(linear_share=linear_share), models, scorecard())
+
+
+@cache
+def scorecard() -> Scorecard:
+    return Scorecard.train(everything(), ENTRIES, CARD, 1.0)
 
 
 def card(**values: object) -> Card:
@@ -85,7 +135,8 @@ def card(**values: object) -> Card:
         "snapshots": PARAMS.snapshots,
         "left_out": [],
         "linear_share": 0.5,
-        "sigmoid": {"intercept": -0.2, "slope": 0.9},
+        "sigmoid": Sigmoid(intercept=-0.2, slope=0.9),
+        "uncorrected": Sigmoid(intercept=-0.6, slope=0.9),
         "points": PARAMS.points,
         "tiers": PARAMS.tiers,
         "capacity": 20,

@@ -9,28 +9,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_model import ENTRIES, LEVELS, TRAIN, matrix
+from small_model import ENTRIES, LEVELS, TRAIN, everything
 
-from models.booster import Boosters, Sample, TrainParams, train_boosters, tune_rounds
-from models.learning import sample_of
+from models.booster import Boosters, Sample, Shape, TrainParams, grow, train_boosters
 
-EVERYTHING = sample_of(matrix(), ENTRIES)
-FIT, VALID = (Sample(EVERYTHING.features[part], EVERYTHING.label[part]) for part in (slice(400), slice(400, None)))
+EVERYTHING = everything()
+FIT, LATER = (Sample(EVERYTHING.features[part], EVERYTHING.label[part]) for part in (slice(400), slice(400, None)))
 CATEGORICAL = list(LEVELS)
+USUAL = Shape(tuple(CATEGORICAL), (0,) * len(ENTRIES))
+
+
+def free(k: int) -> Shape:
+    """Of k numbers, each free to go either way."""
+    return Shape((), (0,) * k)
+
 
 
 def trained(boosters: int = 3, threads: int = 2, seed: int = 7) -> Boosters:
     params = TRAIN.model_copy(update={"boosters": boosters})
-    return train_boosters(EVERYTHING, 6, CATEGORICAL, params, seed, threads)
+    return train_boosters(EVERYTHING, 6, USUAL, params, seed, threads)
 
 
 def test_the_number_of_threads_changes_no_byte() -> None:
     assert trained(threads=1).to_text() == trained(threads=2).to_text()
-    tuned = [tune_rounds(FIT, VALID, CATEGORICAL, TRAIN, 7, threads) for threads in (1, 2)]
-    assert tuned[0][0].to_text() == tuned[1][0].to_text()
-    assert tuned[0][1] == tuned[1][1]
     for method in ("log_odds", "contributions"):
-        one, two = (getattr(Boosters(trained().models, threads), method)(VALID.features) for threads in (1, 2))
+        one, two = (getattr(Boosters(trained().models, threads), method)(LATER.features) for threads in (1, 2))
         assert one.tobytes() == two.tobytes()
 
 
@@ -42,14 +45,14 @@ def test_each_booster_has_a_seed_of_its_own() -> None:
 
 def test_log_odds_are_the_mean_of_the_models() -> None:
     boosters = trained()
-    each = [np.asarray(model.predict(VALID.features, raw_score=True)) for model in boosters.models]
-    assert boosters.log_odds(VALID.features) == pytest.approx(np.mean(each, axis=0), abs=1e-12)
-    assert np.ptp(boosters.log_odds(VALID.features)) > 0.5
+    each = [np.asarray(model.predict(LATER.features, raw_score=True)) for model in boosters.models]
+    assert boosters.log_odds(LATER.features) == pytest.approx(np.mean(each, axis=0), abs=1e-12)
+    assert np.ptp(boosters.log_odds(LATER.features)) > 0.5
 
 
 def test_contributions_add_up_to_the_log_odds() -> None:
     boosters = trained()
-    rows = VALID.features.copy()
+    rows = LATER.features.copy()
     assert np.isnan(rows).any()
     rows[:5, CATEGORICAL] = 99  # no level of training
     found = boosters.contributions(rows)
@@ -65,7 +68,7 @@ def test_contributions_are_shapley_values_counted_out_by_hand() -> None:
     known = np.nan_to_num(features)
     label = (known[:, 0] * known[:, 1] + known[:, 2] + rng.normal(size=300) > 0.3).astype("float64")
     params = TRAIN.model_copy(update={"boosters": 2, "feature_fraction": 1.0, "bagging_fraction": 1.0})
-    boosters = train_boosters(Sample(features, label), 4, [], params, 1, 1)
+    boosters = train_boosters(Sample(features, label), 4, free(3), params, 1, 1)
     found = boosters.contributions(features[:10])
     for row, parts in zip(features[:10], found, strict=True):
         assert parts == pytest.approx(np.mean([shapley(model.dump_model(), row) for model in boosters.models], axis=0))
@@ -110,7 +113,7 @@ def test_contributions_equal_those_of_shap() -> None:
 
     numeric = [place for place in range(len(ENTRIES)) if place not in LEVELS]
     sample = Sample(EVERYTHING.features[:, numeric], EVERYTHING.label)
-    boosters = train_boosters(sample, 6, [], TRAIN, 1, 1)
+    boosters = train_boosters(sample, 6, free(len(numeric)), TRAIN, 1, 1)
     explainers = [shap.TreeExplainer(model) for model in boosters.models]
     for explainer in explainers:
         explainer.model.model_type = "internal"  # its own code; otherwise it asks LightGBM
@@ -126,48 +129,116 @@ def test_text_brings_back_every_bit() -> None:
     boosters = trained()
     again = Boosters.from_text(boosters.to_text(), threads=1)
     assert again.to_text() == boosters.to_text()
-    assert again.log_odds(VALID.features).tobytes() == boosters.log_odds(VALID.features).tobytes()
-    assert again.contributions(VALID.features).tobytes() == boosters.contributions(VALID.features).tobytes()
+    assert again.log_odds(LATER.features).tobytes() == boosters.log_odds(LATER.features).tobytes()
+    assert again.contributions(LATER.features).tobytes() == boosters.contributions(LATER.features).tobytes()
 
 
 def test_a_row_alone_has_the_bits_it_has_among_others() -> None:
     boosters = trained(boosters=11)
-    together, parts = boosters.log_odds(VALID.features), boosters.contributions(VALID.features)
+    together, parts = boosters.log_odds(LATER.features), boosters.contributions(LATER.features)
     for number in range(20):
-        row = VALID.features[number : number + 1]
+        row = LATER.features[number : number + 1]
         assert boosters.log_odds(row)[0] == together[number]
         assert boosters.contributions(row)[0].tobytes() == parts[number].tobytes()
-    assert boosters.log_odds(VALID.features[:0]).shape == (0,)
-    assert boosters.contributions(VALID.features[:0]).shape == (0, parts.shape[1])
+    assert boosters.log_odds(LATER.features[:0]).shape == (0,)
+    assert boosters.contributions(LATER.features[:0]).shape == (0, parts.shape[1])
 
 
 @pytest.mark.parametrize("code", [99.0, -1.0, np.nan, 1e6])
 def test_a_level_that_training_did_not_know_scores_as_missing(code: float) -> None:
     boosters = trained()
-    rows, missing = VALID.features.copy(), VALID.features.copy()
+    rows, missing = LATER.features.copy(), LATER.features.copy()
     rows[:, CATEGORICAL], missing[:, CATEGORICAL] = code, np.nan
     assert boosters.log_odds(rows).tobytes() == boosters.log_odds(missing).tobytes()
-    assert boosters.log_odds(rows).tobytes() != boosters.log_odds(VALID.features).tobytes()
+    assert boosters.log_odds(rows).tobytes() != boosters.log_odds(LATER.features).tobytes()
 
 
 def test_nothing_known_at_all_still_gives_a_number() -> None:
     assert np.isfinite(trained().log_odds(np.full((2, len(ENTRIES)), np.nan))).all()
 
 
-def test_tuning_stops_each_model_where_later_rows_improve_no_more() -> None:
-    params = TRAIN.model_copy(update={"boosters": 3, "max_rounds": 200, "learning_rate": 0.5})
-    tuned, rounds = tune_rounds(FIT, VALID, CATEGORICAL, params, 7, 2)
-    trees = [model.num_trees() for model in tuned.models]
-    assert rounds == np.median(trees)
-    assert max(trees) < 100
-    assert tuned.rounds == max(trees)
-    log_odds = np.asarray(tuned.models[0].predict(VALID.features, raw_score=True))
-    longer = train_boosters(FIT, trees[0] + 3, CATEGORICAL, params.model_copy(update={"boosters": 1}), 7, 1)
-    assert loss(log_odds) < loss(longer.log_odds(VALID.features))
+def grown(params: TrainParams, threads: int = 2, cuts: int = 2) -> list[tuple[int, list[np.ndarray]]]:
+    """All steps of growing on parts of the rows."""
+    samples = [(FIT, LATER.features), (LATER, FIT.features[:30])][:cuts]
+    return list(grow(samples, USUAL, params, 7, threads))
 
 
-def loss(log_odds: np.ndarray) -> float:
-    return float(np.mean(np.logaddexp(0, log_odds) - VALID.label * log_odds))
+def test_growing_ends_with_what_training_gives() -> None:
+    params = TRAIN.model_copy(update={"max_rounds": 50, "boosters": 3})
+    steps = grown(params)
+    assert [rounds for rounds, _ in steps] == [20, 40, 50]
+    for rounds, raw in steps:
+        for (earlier, later), found in zip(((FIT, LATER.features), (LATER, FIT.features[:30])), raw, strict=True):
+            trained_at_once = train_boosters(earlier, rounds, USUAL, params, 7, 1)
+            assert found == pytest.approx(trained_at_once.log_odds(later), abs=1e-12)  # sums of sums: other last bits
+
+
+def test_growing_gives_the_same_bytes_on_any_threads_and_beside_any_other_cut() -> None:
+    params = TRAIN.model_copy(update={"max_rounds": 30})
+    one, two, alone = grown(params, threads=1), grown(params, threads=2), grown(params, cuts=1)
+    for (rounds, first), (again, second), (_, single) in zip(one, two, alone, strict=True):
+        assert rounds == again
+        assert [raw.tobytes() for raw in first] == [raw.tobytes() for raw in second]
+        assert single[0].tobytes() == first[0].tobytes()
+
+
+def test_growing_waits_for_the_caller() -> None:
+    steps = grow([(FIT, LATER.features)], USUAL, TRAIN.model_copy(update={"max_rounds": 10**9}), 7, 2)
+    assert [next(steps)[0] for _ in range(7)] == [20, 40, 60, 80, 100, 120, 144]
+
+
+@pytest.mark.parametrize("rows", [98, 300])
+def test_boosters_that_find_nothing_to_split_in_some_or_all_rounds_grow_as_they_train(rows: int) -> None:
+    params = TRAIN.model_copy(update={"max_rounds": 60, "min_child_samples": rows, "bagging_fraction": 0.5})
+    for rounds, raw in grown(params, cuts=1):
+        assert raw[0] == pytest.approx(train_boosters(FIT, rounds, USUAL, params, 7, 1).log_odds(LATER.features))
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_declared_direction_is_obeyed(way: int) -> None:
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(1500, 3)).astype("float32")
+    label = (np.sin(3 * features[:, 0]) + features[:, 1] * features[:, 0] + rng.normal(size=1500) > 0).astype("float64")
+    whole = TRAIN.model_copy(update={"feature_fraction": 1.0, "max_depth": 4})
+    rows = features[:200].repeat(25, axis=0)
+    rows[:, 0] = np.tile(np.linspace(-3, 3, 25), 200)
+
+    def steps(shape: Shape) -> np.ndarray:
+        log_odds = train_boosters(Sample(features, label), 30, shape, whole, 1, 2).log_odds(rows)
+        return way * np.diff(log_odds.reshape(200, 25), axis=1)
+
+    assert steps(Shape((), (way, 0, 0))).min() >= -1e-12
+    assert steps(Shape((), (way, 0, 0))).max() > 0.01  # held, and yet learned from
+    assert steps(free(3)).min() < -0.01
+
+
+def unsampled(**changed: object) -> TrainParams:
+    """Settings under which nothing is drawn."""
+    return TRAIN.model_copy(update={"boosters": 1, "bagging_fraction": 1.0, "feature_fraction": 1.0} | changed)
+
+
+def test_a_row_that_weighs_nothing_teaches_nothing() -> None:
+    """Its label does not matter; where it lies still sets the cuts, which are places and not answers."""
+    weight = np.where(np.arange(len(FIT.label)) % 3 == 0, 0.0, 1.0)
+    turned = np.where(weight == 0, 1 - FIT.label, FIT.label)
+    first, second, unweighted = (
+        train_boosters(Sample(FIT.features, label, given), 6, USUAL, unsampled(), 1, 1).log_odds(LATER.features)
+        for label, given in ((FIT.label, weight), (turned, weight), (turned, None))
+    )
+    assert first.tolist() == second.tolist()
+    assert np.abs(first - unweighted).max() > 0.1
+
+
+def test_a_row_that_weighs_twice_counts_as_two() -> None:
+    params = unsampled(min_child_samples=1)
+    features = FIT.features[:, [place for place in range(len(ENTRIES)) if place not in LEVELS]].clip(0, 5).round()
+    weight = 1.0 + (np.arange(len(FIT.label)) % 2)
+    twice, shape = np.repeat(np.arange(len(weight)), weight.astype(int)), free(features.shape[1])
+    weighted = train_boosters(Sample(features, FIT.label, weight), 3, shape, params, 1, 1)
+    repeated = train_boosters(Sample(features[twice], FIT.label[twice]), 3, shape, params, 1, 1)
+    assert weighted.log_odds(features) == pytest.approx(repeated.log_odds(features), abs=1e-4)
+    plain = train_boosters(Sample(features, FIT.label), 3, shape, params, 1, 1)
+    assert np.abs(plain.log_odds(features) - weighted.log_odds(features)).max() > 0.05
 
 
 def test_settings_reach_the_trees() -> None:
@@ -176,13 +247,13 @@ def test_settings_reach_the_trees() -> None:
 
     for most in (1, 3):
         params = TRAIN.model_copy(update={"max_depth": most, "num_leaves": 16})
-        trees = train_boosters(EVERYTHING, 4, CATEGORICAL, params, 1, 1).models[0].dump_model()["tree_info"]
+        trees = train_boosters(EVERYTHING, 4, USUAL, params, 1, 1).models[0].dump_model()["tree_info"]
         assert max(depth(tree["tree_structure"]) for tree in trees) == most
-    shrunk = train_boosters(EVERYTHING, 4, CATEGORICAL, TRAIN.model_copy(update={"lambda_l2": 1e6}), 1, 1)
-    assert np.ptp(shrunk.log_odds(VALID.features)) < 0.01
+    shrunk = train_boosters(EVERYTHING, 4, USUAL, TRAIN.model_copy(update={"lambda_l2": 1e6}), 1, 1)
+    assert np.ptp(shrunk.log_odds(LATER.features)) < 0.01
 
 
-@pytest.mark.parametrize(("key", "value"), [("logistic_c", [0.0]), ("linear_shares", [1.1]), ("boosters", 0)])
+@pytest.mark.parametrize(("key", "value"), [("boosters", 0), ("feature_fraction", 1.1), ("cat_smooth", 0.0)])
 def test_settings_that_cannot_be_are_refused(key: str, value: object) -> None:
     with pytest.raises(ValueError, match=key):
         TrainParams.model_validate(TRAIN.model_dump() | {key: value})

@@ -1,4 +1,4 @@
-"""The sigmoid keeps the ranking, finds a known slope, and stays finite where there is nothing or everything to find."""
+"""The sigmoid keeps the ranking, its slope is judged within periods, and its level follows what came."""
 
 from __future__ import annotations
 
@@ -6,15 +6,33 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from models.calibration import LEAST_SLOPE, Sigmoid, blend, fit_sigmoid
+from models.calibration import (
+    LEAST_SLOPE,
+    Sigmoid,
+    blend,
+    fit_level,
+    fit_slope,
+    losses,
+    losses_within,
+    recency,
+)
 
-raw_scores = st.lists(st.floats(-20, 20), min_size=2, max_size=30).map(np.array)
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@st.composite
+def periods(draw: st.DrawFn) -> Rows:
+    """Log-odds, label and period of a few rows; periods with one outcome alone are common."""
+    n = draw(st.integers(2, 30))
+    rows = st.tuples(st.floats(-8, 8), st.booleans(), st.integers(0, 3))
+    log_odds, label, period = zip(*draw(st.lists(rows, min_size=n, max_size=n)), strict=True)
+    return np.array(log_odds), np.array(label, dtype="float64"), np.array(period)
 
 
 def drawn(intercept: float, slope: float, n: int = 20_000, center: float = -2.0) -> tuple[np.ndarray, np.ndarray]:
@@ -23,63 +41,139 @@ def drawn(intercept: float, slope: float, n: int = 20_000, center: float = -2.0)
     return raw, (rng.random(n) < expit(intercept + slope * raw)).astype("float64")
 
 
-@given(raw_scores, st.randoms(use_true_random=False))
-def test_the_ranking_never_changes(raw: np.ndarray, chance: object) -> None:
-    label = (np.arange(len(raw)) % 2).astype("float64")
-    np.random.default_rng(len(raw)).shuffle(label)
-    calibrated = fit_sigmoid(raw, label).log_odds(raw)
+def test_the_losses_are_the_log_losses() -> None:
+    raw, label = drawn(0.0, 1.0, n=200)
+    each = losses(raw, label)
+    assert each.mean() == pytest.approx(log_loss(label, expit(raw)))
+    assert each[:3] == pytest.approx(-np.log(np.where(label == 1, expit(raw), expit(-raw)))[:3])
+    assert losses(np.array([800.0, -800.0]), np.array([1.0, 1.0])).tolist() == [0.0, 800.0]
+
+
+@settings(max_examples=100)
+@given(periods())
+def test_losses_within_equal_those_of_each_period_fitted_apart(rows: Rows) -> None:
+    log_odds, label, period = rows
+    found = losses_within(*rows)
+    for code in np.unique(period):
+        inside = period == code
+        r, y = log_odds[inside], label[inside]
+        if y.min() == y.max():
+            assert (found[inside] == 0).all()
+            continue
+        best = minimize_scalar(lambda shift, r=r, y=y: losses(r + shift, y).sum(), bounds=(-30, 30), method="bounded")
+        assert found[inside].sum() == pytest.approx(best.fun, abs=1e-4)
+        assert found[inside].sum() <= best.fun + 1e-6
+
+
+@settings(max_examples=100)
+@given(periods(), st.integers(0, 3), st.floats(-20, 20))
+def test_the_level_of_a_period_changes_no_loss_within(rows: Rows, moved: int, by: float) -> None:
+    log_odds, label, period = rows
+    shifted = log_odds + by * (period == moved)
+    assert losses_within(shifted, label, period) == pytest.approx(losses_within(*rows), abs=1e-6)
+
+
+def test_a_better_order_within_periods_loses_less_and_one_across_them_changes_nothing() -> None:
+    label = np.array([0.0, 0.0, 1.0, 0.0, 1.0, 1.0])
+    period = np.array([0, 0, 0, 1, 1, 1])
+    right, level = label * 2 - 1, period * 5.0
+    assert losses_within(right, label, period).sum() < losses_within(0 * right, label, period).sum()
+    assert losses_within(level, label, period) == pytest.approx(losses_within(0 * level, label, period))
+    assert losses_within(-right, label, period).sum() > losses_within(0 * right, label, period).sum()
+
+
+@pytest.mark.parametrize("spread", [30.0, 100.0])
+def test_losses_within_stay_finite_and_right_where_scores_are_extreme(spread: float) -> None:
+    log_odds = np.array([-spread, 0.0, spread, spread + 1])
+    label = np.array([1.0, 0.0, 1.0, 0.0])
+    found = losses_within(log_odds, label, np.zeros(4, dtype="int64"))
+    grid = np.linspace(-150, 150, 6001)
+    assert found.sum() <= min(losses(log_odds + shift, label).sum() for shift in grid) + 1e-6
+
+
+@pytest.mark.parametrize("slope", [0.4, 1.0, 2.5])
+def test_the_slope_is_found_under_any_shift_of_the_periods(slope: float) -> None:
+    rng = np.random.default_rng(2)
+    n, n_periods = 30_000, 20
+    period = rng.integers(0, n_periods, n)
+    raw = rng.normal(0, 1, n)
+    label = (rng.random(n) < expit(slope * raw + rng.normal(-1, 2, n_periods)[period])).astype("float64")
+    halves = [slice(None, n // 2), slice(n // 2, None)]
+    found = fit_slope([raw[h] for h in halves], [label[h] for h in halves], [period[h] for h in halves])
+    assert found == pytest.approx(slope, rel=0.07)
+    moved = raw + rng.normal(0, 5, n_periods)[period]  # the model's own level of each period does not count either
+    assert fit_slope([moved], [label], [period]) == pytest.approx(found, rel=0.01)
+
+
+def test_a_model_without_skill_is_flattened_and_one_upside_down_not_turned() -> None:
+    raw, label = drawn(0.0, -1.0)
+    one = np.zeros(len(raw), dtype="int64")
+    assert fit_slope([raw], [label], [one]) == pytest.approx(LEAST_SLOPE, abs=1e-4)
+    noise = np.random.default_rng(1).normal(size=len(label))
+    assert fit_slope([noise], [label], [one]) < 0.1
+
+
+@settings(max_examples=50)
+@given(periods(), st.floats(-3, 3), st.floats(0.1, 5))
+def test_what_is_promised_is_what_came_with_half_a_row_of_either_outcome(rows: Rows, by: float, scale: float) -> None:
+    log_odds, label, period = rows
+    weight = scale * (1.0 + period)
+    shift = fit_level(log_odds, label, weight)
+    promised = (weight @ expit(log_odds + shift)) / weight.sum()
+    assert promised == pytest.approx((weight @ label + 0.5) / (weight.sum() + 1), abs=1e-6)
+    assert fit_level(log_odds + by, label, weight) == pytest.approx(shift - by, abs=1e-6)  # no level of its own
+
+
+def test_one_more_conversion_raises_the_level_and_the_heavier_row_raises_it_more() -> None:
+    log_odds, weight = np.linspace(-3, 1, 9), np.linspace(0.1, 1, 9)
+    label = np.zeros(9)
+    found = []
+    for place in (None, 0, 8):
+        now = label.copy()
+        now[[] if place is None else [place]] = 1
+        found.append(fit_level(log_odds, now, weight))
+    assert found == sorted(found)
+    assert len(set(found)) == 3
+
+
+@pytest.mark.parametrize("outcome", [0.0, 1.0])
+def test_the_level_is_finite_where_only_one_outcome_was_seen(outcome: float) -> None:
+    for n in (1, 100):
+        shift = fit_level(np.full(n, -1.5), np.full(n, outcome), np.ones(n))
+        odds = (2 * n + 1) ** (2 * outcome - 1)
+        assert -1.5 + shift == pytest.approx(math.log(odds))
+
+
+@given(st.lists(st.floats(0, 1000), min_size=2, max_size=20), st.sampled_from([0.025, 0.25, 1.0]))
+def test_weights_halve_after_the_half_life(at: list[float], half_life: float) -> None:
+    when = np.array([*at, 0.0, 1000.0])
+    weight = recency(when, half_life)
+    assert weight[-1] == 1.0
+    assert (weight > 0).all()
+    assert (np.diff(weight[np.argsort(when)]) >= 0).all()
+    one_earlier = recency(np.append(when, 1000.0 - 1000 * half_life), half_life)
+    assert one_earlier[-1] == pytest.approx(0.5)
+    assert recency(7 + 3 * when, half_life) == pytest.approx(weight)  # whatever the unit and the epoch
+
+
+def test_without_a_half_life_or_without_time_all_rows_weigh_alike() -> None:
+    assert recency(np.arange(4.0), 0).tolist() == [1, 1, 1, 1]
+    assert recency(np.full(3, 9.0), 0.5).tolist() == [1, 1, 1]
+    assert recency(np.empty(0), 0.5).shape == (0,)
+
+
+@given(st.lists(st.floats(-20, 20), min_size=2, max_size=30).map(np.array), st.floats(0.05, 5), st.floats(-9, 9))
+def test_the_ranking_never_changes(raw: np.ndarray, slope: float, intercept: float) -> None:
+    calibrated = Sigmoid(intercept=intercept, slope=slope).log_odds(raw)
     order = np.argsort(raw, kind="stable")
     assert (np.diff(calibrated[order]) >= 0).all()
-    apart = np.diff(raw[order]) > 1e-6
-    assert (np.diff(calibrated[order])[apart] > 0).all()
-
-
-@pytest.mark.parametrize(("intercept", "slope"), [(0.0, 1.0), (0.7, 0.5), (-1.0, 1.8)])
-def test_it_finds_a_known_slope_and_intercept(intercept: float, slope: float) -> None:
-    raw, label = drawn(intercept, slope)
-    found = fit_sigmoid(raw, label)
-    assert found.intercept == pytest.approx(intercept, abs=0.15)
-    assert found.slope == pytest.approx(slope, abs=0.06)
-    plain = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(raw[:, None], label)
-    assert found.slope == pytest.approx(plain.coef_[0, 0], abs=0.01)  # smoothed targets are worth two rows of thousands
-    assert found.intercept == pytest.approx(plain.intercept_[0], abs=0.02)
-
-
-def test_what_it_promises_is_what_came_on_average() -> None:
-    for center in (-4.0, 0.0, 3.0):
-        raw, label = drawn(0.4, 0.7, n=3000, center=center)
-        assert expit(fit_sigmoid(raw, label).log_odds(raw)).mean() == pytest.approx(label.mean(), abs=0.001)
-
-
-def test_a_model_that_is_wrong_way_round_is_flattened_and_keeps_the_base_rate() -> None:
-    raw, label = drawn(0.0, -1.0)
-    found = fit_sigmoid(raw, label)
-    assert found.slope == LEAST_SLOPE
-    assert expit(found.log_odds(raw)).mean() == pytest.approx(label.mean(), abs=0.001)
-
-
-@pytest.mark.parametrize("scale", [0.001, 1.0, 50.0])
-def test_scores_that_part_the_outcomes_get_the_odds_of_platt(scale: float) -> None:
-    raw, label = np.array([-scale] * 30 + [scale] * 50), np.array([0.0] * 30 + [1.0] * 50)
-    log_odds = fit_sigmoid(raw, label).log_odds(np.array([-scale, scale]))
-    assert log_odds == pytest.approx([-math.log(31), math.log(51)], rel=1e-4)
-
-
-def test_scores_without_any_spread_leave_the_base_rate() -> None:
-    label = np.array([1.0] * 20 + [0.0] * 80)
-    assert expit(fit_sigmoid(np.full(100, -1.5), label).log_odds(np.array([-1.5])))[0] == pytest.approx(0.2, abs=0.01)
+    assert (np.diff(calibrated[order])[np.diff(raw[order]) > 1e-6] > 0).all()
 
 
 def test_a_slope_that_turns_the_ranking_is_refused() -> None:
     for slope in (0.0, -1.0):
         with pytest.raises(ValueError, match="slope"):
             Sigmoid(intercept=0.0, slope=slope)
-
-
-def test_the_loss_is_the_log_loss() -> None:
-    raw, label = drawn(0.0, 1.0, n=200)
-    sigmoid = Sigmoid(intercept=0.3, slope=0.8)
-    assert sigmoid.loss(raw, label) == pytest.approx(log_loss(label, expit(0.3 + 0.8 * raw)))
 
 
 def test_a_blend_is_a_weighted_mean_of_anything_alike() -> None:

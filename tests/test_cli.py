@@ -30,7 +30,10 @@ source:
 snapshots: {horizon_days: 14, every_days: 7, min_age_days: 1, max_age_days: 60, outcome_lag_days: 0}
 features: {windows_days: [7], half_lives_days: [7], min_event_count: 5, min_level_count: 5}
 readiness: {min_rows: 100, min_positive: 10, min_negative: 10}
-train: {boosters: 1, max_rounds: 20, early_stopping_rounds: 5, logistic_c: [0.1], linear_shares: [0.5]}
+train: {boosters: 1, max_rounds: 20}
+selection: {folds: {count: 2}, drift_limits: [1.0], recency_half_lives: [0], logistic_c: [0.1], linear_shares: [0.5]}
+search: {trials: 0}
+scorecard: {max_lines: 5, l2: [20.0]}
 evaluate: {resamples: 10, segments: [sector]}
 explain: {sample_rows: 200}
 """

@@ -46,7 +46,10 @@ source:
   no_values: ["0"]
   stages: []
   attribute_history: []
-train: {{boosters: 2, max_rounds: 40, early_stopping_rounds: 10, min_child_samples: 20}}
+train: {{boosters: 2, max_rounds: 40, min_child_samples: 20}}
+selection: {{folds: {{count: 2}}, drift_limits: [1.0], logistic_c: [0.1], linear_shares: [0.5]}}
+search: {{trials: 0}}
+scorecard: {{max_lines: 5, l2: [20.0]}}
 capacity: {{per_period: 20}}
 evaluate: {{resamples: 20, segments: [sector], min_segment_rows: 30}}
 report: {{top_leads: 6}}

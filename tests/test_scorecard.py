@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
-from small_model import ENTRIES, matrix
+from small_model import ENTRIES, history, matrix
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from features.catalogue import Catalogue, Entry
@@ -22,13 +22,13 @@ from features.errors import ModelError
 from models.booster import Sample
 from models.card_search import Condition, ScorecardParams
 from models.card_table import describe, hubspot_draft, meaning, table, to_markdown
-from models.scorecard import Line, Scorecard, tune
+from models.scorecard import Line, Scorecard
 
 CARD = ScorecardParams(
     max_lines=12, max_points=30, bins=16, max_levels=3, min_rows=20, min_gain=2.0, l2=[1.0, 50.0], left_out=["decayed"]
 )
 NAMES = [entry.name for entry in ENTRIES]
-EVERYTHING = Sample(matrix(2000)[NAMES].to_numpy("float32"), matrix(2000)["label"].to_numpy("float64"))
+EVERYTHING = history(matrix(2000)).sample
 NOBODY = np.empty((0, len(ENTRIES)), dtype="float32")
 
 
@@ -189,18 +189,6 @@ def test_a_card_upside_down_is_refused() -> None:
         replace(trained(), slope=-0.1)
     with pytest.raises(ModelError, match="more points"):
         Scorecard.from_json(trained().to_json() | {"slope": 0.0})
-
-
-def test_the_penalty_is_chosen_on_later_rows() -> None:
-    rng = np.random.default_rng(9)
-    features = rng.normal(size=(400, 30)).astype("float32")
-    label = (rng.random(400) < expit(0.3 * features[:, 0])).astype("float64")
-    later = Sample(features[200:], label[200:])
-    entries = [entry(name=f"noise {place}") for place in range(30)]
-    eager = CARD.model_copy(update={"min_gain": 0.0, "min_rows": 5, "l2": [0.001, 500.0]})
-    l2, card = tune(Sample(features[:200], label[:200]), later, entries, eager)
-    assert l2 == 500.0
-    assert card == Scorecard.train(Sample(features[:200], label[:200]), entries, eager, 500.0)
 
 
 def test_cuts_are_numbers_that_people_type_and_hold_at_their_edge() -> None:

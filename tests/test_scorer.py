@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
-from small_model import ENTRIES, NAMES, TRAIN, card, matrix, scorer
+from scipy.special import expit, logit
+from small_model import ENTRIES, NAMES, SETTINGS, card, history, matrix, scorecard, scorer
 
 from features.errors import ModelError
-from models.booster import train_boosters
-from models.learning import sample_of
+from models.forward import Models
 from models.points import score
 from models.scorer import Scorer
 
@@ -103,10 +103,16 @@ def test_a_missing_column_is_named() -> None:
         scored(matrix().drop(columns=[NAMES[3], NAMES[7]]))
 
 
-def test_levels_that_training_did_not_know_are_scored_and_said_to_be_unknown() -> None:
-    changed = matrix().assign(sector=99.0)
-    found = scored(changed, reasons=99)
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("code", [99.0, -1.0, np.inf])
+def test_levels_that_training_did_not_know_are_scored_and_said_to_be_unknown(code: float, statistics: bool) -> None:
+    model = scorer(statistics=statistics)
+    found = model.score(matrix().assign(sector=code), reasons=99)
     assert np.isfinite(found["probability"]).all()
+    trees = scorer(linear_share=0.0, statistics=statistics)
+    assert (
+        trees.log_odds(matrix().assign(sector=code)).tolist() == trees.log_odds(matrix().assign(sector=np.nan)).tolist()
+    )
     texts = found["reasons_text"].str.extract(r"(line of business: [^;]+)")[0].dropna()
     assert set(texts) == {"line of business: not known"}
 
@@ -128,7 +134,7 @@ def test_a_blend_has_the_log_odds_of_both() -> None:
 
 
 def test_a_feature_that_was_left_out_has_no_say() -> None:
-    model = Scorer(card(left_out=["sector", "count__visit__7d"]), scorer().boosters, scorer().linear)
+    model = Scorer(card(left_out=["sector", "count__visit__7d"]), scorer().models, scorecard())
     unknown = matrix().assign(sector=np.nan, count__visit__7d=np.nan)
     assert model.log_odds(matrix()).tolist() == scorer().log_odds(unknown).tolist()
     assert np.abs(model.log_odds(matrix()) - scorer().log_odds(matrix())).max() > 0.1
@@ -137,28 +143,69 @@ def test_a_feature_that_was_left_out_has_no_say() -> None:
     assert base + parts.sum(axis=1) == pytest.approx(points, abs=1e-9)
 
 
-def test_files_bring_back_every_bit() -> None:
-    model = scorer(boosters=12)
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("linear_share", [0.0, 0.5, 1.0])
+def test_base_and_contributions_are_the_log_odds(linear_share: float, statistics: bool) -> None:
+    model = scorer(linear_share=linear_share, statistics=statistics)
+    rows = matrix().copy()
+    rows.loc[:5, "sector"] = 99.0
+    base, parts = model.contributions(rows)
+    factor, offset = model.card.points.factor, model.card.points.offset
+    assert offset + factor * model.log_odds(rows) == pytest.approx(base + parts.sum(axis=1), abs=1e-9)
+    assert parts.shape == (len(rows), len(NAMES))
+    assert np.abs(parts[:, NAMES.index("sector")]).max() > 0.5
+
+
+def test_target_statistics_are_what_the_trees_see_and_nothing_else() -> None:
+    """The logistic regression, the values behind the reasons and the scorecard still see codes."""
+    codes, encoded = scorer(), scorer(statistics=True)
+    assert encoded.logistic(matrix()).tolist() == codes.logistic(matrix()).tolist()
+    assert encoded.by_scorecard(matrix()).tolist() == codes.by_scorecard(matrix()).tolist()
+    np.testing.assert_array_equal(encoded.values(matrix()), matrix()[NAMES])
+    statistics, values = encoded.models.statistics, encoded.values(matrix())
+    direct = encoded.models.boosters.log_odds(statistics.apply(values))
+    assert scorer(linear_share=0.0, statistics=True).log_odds(matrix()).tolist() == (-0.2 + 0.9 * direct).tolist()
+
+
+def test_rivals_and_the_uncorrected_level_are_told_apart() -> None:
+    model = scorer()
+    shift = logit(model.uncorrected(matrix())) - model.log_odds(matrix())
+    assert shift == pytest.approx(np.full(len(matrix()), -0.4), abs=1e-9)
+    assert model.logistic(matrix()).tolist() == expit(model.models.linear.log_odds(model.values(matrix()))).tolist()
+    points = model.scorecard.points(model.values(matrix()))
+    assert (np.diff(model.by_scorecard(matrix())[np.argsort(points, kind="stable")]) >= 0).all()
+    silent = Scorer(card(left_out=NAMES), model.models, scorecard())
+    for rival in (silent.logistic, silent.by_scorecard, silent.uncorrected):
+        assert len(set(rival(matrix()))) == 1
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+def test_files_bring_back_every_bit(statistics: bool) -> None:
+    model = scorer(boosters=12, statistics=statistics)
     files = model.to_files()
     again = Scorer.from_files(dict(sorted(files.items())), threads=1)
     assert again.to_files() == files
     assert again.model_id == model.model_id
     pd.testing.assert_frame_equal(again.score(matrix(), 5), model.score(matrix(), 5), check_exact=True)
+    for figure in ("uncorrected", "logistic", "by_scorecard"):
+        assert getattr(again, figure)(matrix()).tobytes() == getattr(model, figure)(matrix()).tobytes()
 
 
 def test_the_id_tells_models_apart() -> None:
     model = scorer()
-    other_trees = train_boosters(sample_of(matrix(), ENTRIES), 9, [], TRAIN, seed=3, threads=2)
+    longer = Models.train(history(), replace(SETTINGS, rounds=9), seed=3, threads=2)
     others = [
-        Scorer(card(capacity=21), model.boosters, model.linear),
-        Scorer(model.card, other_trees, model.linear),
-        Scorer(model.card, model.boosters, scorer(linear_share=0.1).linear),
+        Scorer(card(capacity=21), model.models, model.scorecard),
+        Scorer(model.card, replace(model.models, boosters=longer.boosters), model.scorecard),
+        Scorer(model.card, replace(model.models, statistics=scorer(statistics=True).models.statistics), scorecard()),
+        Scorer(model.card, model.models, replace(model.scorecard, base=0.0)),
+        Scorer(model.card, replace(model.models, linear=longer.linear), model.scorecard),
     ]
-    assert model.model_id == Scorer(card(), model.boosters, model.linear).model_id
-    assert [other.model_id == model.model_id for other in others] == [False, False, True]
+    assert model.model_id == Scorer(card(), model.models, model.scorecard).model_id
+    assert [other.model_id == model.model_id for other in others] == [False, False, False, False, True]
 
 
-@pytest.mark.parametrize("name", ["card.json", "linear.json", "booster_0.txt"])
+@pytest.mark.parametrize("name", ["card.json", "linear.json", "scorecard.json", "statistics.json", "booster_0.txt"])
 def test_a_bundle_without_a_file_is_refused(name: str) -> None:
     files = {key: text for key, text in scorer().to_files().items() if not key.startswith(name.split("_")[0])}
     with pytest.raises(ModelError, match=f"no {name}"):
@@ -168,7 +215,7 @@ def test_a_bundle_without_a_file_is_refused(name: str) -> None:
 def test_a_bundle_of_another_format_is_refused() -> None:
     files = scorer().to_files()
     for change, said in (
-        ({"format": 0}, "has format 0, this version reads 1"),
+        ({"format": 0}, "has format 0, this version reads 2"),
         ({"capacity": None}, "capacity"),
         ({"colour": "red"}, "colour"),
     ):

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from models.split import (
     PARTS,
-    TRAINING,
     SplitParams,
     draw,
     split_at_random,
@@ -22,12 +21,8 @@ from models.split import (
     split_by_time,
 )
 
-USUAL = SplitParams(test_share=0.25, valid_share=0.2)
-shares = st.builds(
-    lambda test, valid: SplitParams(test_share=test, valid_share=valid),
-    st.sampled_from([0.01, 0.25, 0.5, 0.9]),
-    st.sampled_from([0.01, 0.2, 0.5, 0.9]),
-)
+USUAL = SplitParams(test_share=0.25)
+shares = st.builds(lambda test: SplitParams(test_share=test), st.sampled_from([0.01, 0.25, 0.5, 0.9]))
 
 
 def weekly(weeks: list[int], horizon: int) -> pd.DataFrame:
@@ -43,28 +38,25 @@ def test_the_embargo_holds_and_no_row_is_lost(weeks: list[int], horizon: int, pa
     assert part.index.equals(rows.index)
     assert set(part) <= set(PARTS)
     test_start = rows.loc[part == "test", "snapshot_at"].min()
-    valid_start = rows.loc[part == "valid", "snapshot_at"].min()
     known, at = rows["known_at"], rows["snapshot_at"]
     assert (part[at >= test_start] == "test").all()
-    assert (known[part.isin(TRAINING)] <= test_start).all()
+    assert (at[part == "test"] >= test_start).all()
+    assert (known[part == "train"] <= test_start).all()
     assert (known[part == "embargo"] > test_start).all()
-    assert (known[part == "fit"] <= valid_start).all()
-    assert (known[part == "gap"] > valid_start).all()
-    assert (at[part.isin(["fit", "gap"])] < valid_start).all()
 
 
 def test_the_parts_of_forty_weeks() -> None:
-    """The last 10 weeks test; labels take 5 weeks; of the 26 weeks known by then the last 6 tune."""
+    """The last 10 weeks test; labels take 5 weeks, so those of the 4 weeks before came too late to teach."""
     part = split_by_time(weekly(list(range(40)), 35), USUAL)
-    assert list(part) == ["fit"] * 16 + ["gap"] * 4 + ["valid"] * 6 + ["embargo"] * 4 + ["test"] * 10
+    assert list(part) == ["train"] * 26 + ["embargo"] * 4 + ["test"] * 10
 
 
 def test_a_label_known_as_the_test_begins_is_known_in_time() -> None:
-    """Where labels take a week no week is lost; where they take a moment more, one is before each part."""
-    assert Counter(split_by_time(weekly(list(range(20)), 7), USUAL)) == {"fit": 12, "valid": 3, "test": 5}
+    """Where labels take a week no week is lost; where they take a moment more, the one before the test is."""
+    assert Counter(split_by_time(weekly(list(range(20)), 7), USUAL)) == {"train": 15, "test": 5}
     later = weekly(list(range(20)), 7)
     later["known_at"] += TICK
-    assert Counter(split_by_time(later, USUAL)) == {"fit": 10, "gap": 1, "valid": 3, "embargo": 1, "test": 5}
+    assert Counter(split_by_time(later, USUAL)) == {"train": 14, "embargo": 1, "test": 5}
 
 
 def test_where_no_label_is_known_in_time_nothing_trains() -> None:
@@ -76,7 +68,7 @@ def test_by_position_the_last_rows_test(order: list[int]) -> None:
     position = pd.Series([place * 3 for place in order], index=range(100, 120))
     part = split_by_position(position, USUAL)
     assert part.index.equals(position.index)
-    assert list(part.iloc[np.argsort(order)]) == ["fit"] * 12 + ["valid"] * 3 + ["test"] * 5
+    assert list(part.iloc[np.argsort(order)]) == ["train"] * 15 + ["test"] * 5
 
 
 @given(st.lists(st.text(max_size=4), min_size=1, max_size=30), st.lists(st.text(max_size=4), max_size=30))
@@ -85,13 +77,13 @@ def test_by_hash_a_lead_stays_on_its_side(leads: list[str], others: list[str]) -
     together, alone = split_by_hash(ids, 1, USUAL), split_by_hash(ids[: len(leads)], 1, USUAL)
     assert all(len(set(sides)) == 1 for _, sides in together.groupby(ids.to_numpy()))
     assert list(together[: len(leads)]) == list(alone)
-    assert set(together) <= {"fit", "valid", "test"}
+    assert set(together) <= {"train", "test"}
 
 
 def test_by_hash_the_shares_come_out() -> None:
     ids = pd.Series([f"lead {number}" for number in range(4000)])
     share = split_by_hash(ids, 1, USUAL).value_counts(normalize=True)
-    assert share.to_dict() == pytest.approx({"fit": 0.6, "test": 0.25, "valid": 0.15}, abs=0.03)
+    assert share.to_dict() == pytest.approx({"train": 0.75, "test": 0.25}, abs=0.03)
     assert not split_by_hash(ids, 1, USUAL).equals(split_by_hash(ids, 2, USUAL))
 
 

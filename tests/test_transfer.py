@@ -1,22 +1,17 @@
-"""Features that moved within training: measured rightly, and left out only where the later part gains by it."""
+"""Features that moved within training are measured rightly, and what is left out has no say."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 import pytest
-from conftest import PARAMS
-from scipy.special import expit
 from scipy.stats import ks_2samp
+from small_model import NAMES, SETTINGS, everything, history, scorer
 
-from features.catalogue import Catalogue, Entry
 from models.booster import Sample
-from models.learning import learn
-from models.transfer import candidates, drift, is_clear_gain, without
-
-TRAIN = PARAMS.train.model_copy(
-    update={"boosters": 1, "max_rounds": 40, "early_stopping_rounds": 10, "learning_rate": 0.1, "logistic_c": [0.1]}
-)
+from models.forward import Models
+from models.transfer import candidates, drift, drifts, without
 
 
 def test_drift_of_a_number_is_the_kolmogorov_smirnov_distance() -> None:
@@ -51,65 +46,38 @@ def test_without_hides_only_the_features_left_out() -> None:
     assert np.isfinite(sample.features).all()  # the sample itself is as it was
 
 
-def test_a_gain_within_the_noise_is_none() -> None:
-    rng = np.random.default_rng(0)
-    losses, lead = rng.random(1000), np.arange(1000)
-    assert not is_clear_gain(losses, losses, lead)
-    assert not is_clear_gain(losses, losses + rng.normal(0.01, 1, 1000), lead)
-    assert is_clear_gain(losses, losses - 0.1, lead)
+def test_without_keeps_labels_and_weights() -> None:
+    sample = Sample(np.zeros((2, 2), dtype="float32"), np.array([0.0, 1.0]), np.array([0.5, 1.0]))
+    hidden = without(sample, frozenset({0}))
+    assert (hidden.label is sample.label, hidden.weight is sample.weight) == (True, True)
+    assert without(sample, frozenset()).features.tolist() == sample.features.tolist()
 
 
-def test_repeating_the_rows_of_a_lead_makes_no_gain_clearer() -> None:
-    rng = np.random.default_rng(1)
-    difference = rng.normal(0.02, 1, 200)  # far within its error of about .07
-    losses, lead = np.zeros(200), np.arange(200)
-    assert not is_clear_gain(losses, losses - difference, lead)
-    many = np.repeat(difference, 100)
-    assert not is_clear_gain(np.zeros(len(many)), -many, np.repeat(lead, 100))
+def test_drifts_take_each_feature_for_what_it_is() -> None:
+    earlier = np.array([[0.0, 0.0, 5.0], [0.0, 2.0, 5.0]])
+    later = np.array([[1.0, 1.0, np.nan], [1.0, 1.0, np.nan]])
+    found = drifts(Sample(earlier, np.zeros(2)), Sample(later, np.zeros(2)), [1])
+    assert found == pytest.approx([1.0, 1.0, 1.0])
+    as_number = drifts(Sample(earlier, np.zeros(2)), Sample(later, np.zeros(2)), [])
+    assert as_number == pytest.approx([1.0, 0.5, 1.0])
 
 
-def entry(name: str) -> Entry:
-    return Entry(
-        name=name, group="fit", channel="none", theme=name, theme_label=name, measure="value", label=name, unit="",
-        direction="none", levels=None, empty="none",
-    )  # fmt: skip
-
-
-def drifting(turns: bool, n: int = 4000) -> tuple[pd.DataFrame, Catalogue]:
-    """A steady feature, and one whose level rises over time and whose meaning, perhaps, turns round."""
-    rng = np.random.default_rng(5)
-    time = np.arange(n) / n
-    steady, rising = rng.normal(size=n), rng.normal(size=n) + 6 * (time > 0.7)
-    sign = np.where(turns & (time > 0.7), -1.0, 1.0)
-    label = rng.random(n) < expit(steady + 2.0 * sign * (rising - 6 * (time > 0.7)) - 1)
-    part = np.where(time < 0.7, "fit", "valid")
-    return pd.DataFrame({"steady": steady, "rising": rising, "label": label * 1.0, "part": part}).assign(
-        lead_id=[f"lead {row}" for row in range(n)]
-    ), [
-        entry("steady"),
-        entry("rising"),
-    ]
-
-
-def test_a_feature_whose_meaning_turned_is_left_out_and_named() -> None:
-    matrix, entries = drifting(turns=True)
-    said: list[str] = []
-    learned = learn(matrix, entries, TRAIN, seed=1, threads=1, watch=said.append)
-    assert learned.left_out == ["rising"]
-    assert any("rising" in line for line in said)
-
-
-def test_a_feature_that_did_not_move_stays_whatever_it_means() -> None:
-    matrix, entries = drifting(turns=True)
-    matrix["rising"] -= 6 * (matrix["part"] == "valid")
-    assert learn(matrix, entries, TRAIN, seed=1, threads=1, watch=print).left_out == []
+@pytest.mark.parametrize("is_categorical", [True, False])
+def test_drift_does_not_depend_on_the_order_of_rows_or_on_copies_of_all_of_them(is_categorical: bool) -> None:
+    rng = np.random.default_rng(4)
+    earlier, later = rng.integers(0, 4, 60).astype("float64"), rng.integers(1, 5, 40).astype("float64")
+    plain = drift(earlier, later, is_categorical)
+    assert 0 < plain < 1
+    assert drift(np.sort(earlier), np.tile(later, 3), is_categorical) == pytest.approx(plain)
+    assert drift(later, earlier, is_categorical) == pytest.approx(plain)
 
 
 def test_what_is_left_out_has_no_contribution() -> None:
-    matrix, entries = drifting(turns=True)
-    learned = learn(matrix, entries, TRAIN, seed=1, threads=1, watch=print)
-    values = without(
-        Sample(matrix[["steady", "rising"]].to_numpy("float32"), matrix["label"].to_numpy()), frozenset({1})
-    )
-    for learner in (learned.boosters, learned.linear):
-        np.testing.assert_array_equal(learner.contributions(values.features)[:, 1], 0.0)
+    log_odds = scorer().models.boosters.contributions, scorer().models.linear.contributions
+    left_out = frozenset({NAMES.index("sector"), NAMES.index("size")})
+    settings = replace(SETTINGS, left_out=left_out)
+    models = Models.train(history(), settings, seed=3, threads=2)
+    hidden = without(everything(), left_out).features
+    for learner, usual in zip((models.boosters, models.linear), log_odds, strict=True):
+        np.testing.assert_array_equal(learner.contributions(hidden)[:, sorted(left_out)], 0.0)
+        assert np.abs(usual(everything().features)[:, sorted(left_out)]).max() > 0.1

@@ -13,8 +13,16 @@ OVERLAY = """
 simulate: {leads: 1500, first_day: 2025-07-01, last_day: 2026-06-30}
 snapshots: {horizon_days: 14, max_age_days: 90}
 features: {windows_days: [7, 30], half_lives_days: [7], min_event_count: 20, min_level_count: 20}
-readiness: {min_rows: 100, min_positive: 20, min_negative: 20}
-train: {boosters: 2, max_rounds: 60, early_stopping_rounds: 15, logistic_c: [0.01], linear_shares: [0.0, 0.5]}
+readiness: {min_rows: 100, min_positive: 20, min_negative: 20, min_periods: 4}
+train: {boosters: 2, max_rounds: 60}
+selection:
+  folds: {count: 2}
+  drift_limits: [1.0]
+  recency_half_lives: [0]
+  logistic_c: [0.01]
+  linear_shares: [0.0, 0.5]
+search: {trials: 2}
+scorecard: {max_lines: 8, l2: [20.0]}
 capacity: {per_period: 40}
 evaluate: {resamples: 20, min_segment_rows: 300}
 explain: {sample_rows: 500, top_features: 5}

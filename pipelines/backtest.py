@@ -1,0 +1,180 @@
+"""Stage backtest: walk forward through the past, with models that knew no more than one would have known then."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from features.errors import DataError
+from models.learning import check_ready, learn, learn_again
+from models.metrics import Figures, Ranked, evaluate
+from models.scorer import Scorer
+from models.search import search
+from models.split import split_at_random
+from models.walk import Cut, cuts
+from pipelines.artifacts import Layout
+from pipelines.build_features import labelled, learn_spec, sample_leads
+from pipelines.evaluate import baselines, finite
+from pipelines.params import Params
+from pipelines.sinks import write_json, write_parquet
+from pipelines.store import Contract
+from pipelines.train import scorer_of
+
+log = logging.getLogger("leadscore")
+NOT_APPLICABLE = "without dates or an order of rows there is no past to walk through"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One retraining: the cut, what was trained, and the period after it with each prediction in a column."""
+
+    cut: Cut
+    scorer: Scorer
+    matrix: pd.DataFrame
+    rows: pd.DataFrame
+    settings: Any
+
+
+def backtest(params: Params, layout: Layout) -> dict[str, Any]:
+    """Write backtest.json and the predictions behind it.
+
+    Returns
+    -------
+    dict
+        The tree of backtest.json: each period, all of them pooled, the periods left out, and the optimism gap.
+    """
+    if params.source.order == "none" or params.backtest.cuts == 0:
+        return _nothing(NOT_APPLICABLE if params.source.order == "none" else "backtest.cuts is 0", layout)
+    contract = Contract.open(layout, params.project)
+    every = labelled(contract, params)
+    snapshots = every[every["matured"]].reset_index(drop=True)
+    steps, left_out = [], []
+    for cut in cuts(snapshots, params.source.order, params.backtest):
+        try:
+            steps.append(_walk(cut, snapshots, contract, params))
+        except DataError as error:
+            log.warning("backtest: %s left out: %s", cut.at, error)
+            left_out.append({"cut": cut.at, "why": str(error)})
+    if not steps:
+        return _nothing("no cut leaves enough to learn from", layout, left_out)
+    rows = pd.concat([step.rows for step in steps], ignore_index=True)
+    periods = [_period(step, params) for step in steps]
+    tree = {
+        "applicable": True,
+        "confidence": params.evaluate.confidence,
+        "periods": periods,
+        "left_out": left_out,
+        "pooled": _figures(rows, params),
+        "mean_auc": _mean_auc(periods),
+        "random_split": _random_split(steps[-1], params),
+    }
+    write_parquet(rows, layout.backtest_predictions.path)
+    write_json(finite(tree), layout.backtest.path)
+    _tell(tree)
+    return tree
+
+
+def _nothing(why: str, layout: Layout, left_out: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    tree = {"applicable": False, "why": why, "left_out": left_out or []}
+    write_json(tree, layout.backtest.path)
+    write_parquet(pd.DataFrame({"lead_id": []}), layout.backtest_predictions.path)
+    log.info("backtest: not applicable, %s", why)
+    return tree
+
+
+def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params) -> Step:
+    """Choose and train on what was known at the cut; predict the period after it."""
+    seed, threads, order = params.project.seed, params.project.threads, params.source.order
+    split = snapshots.assign(part=cut.part)[cut.part != ""]
+    spec = learn_spec(contract, split, params)
+    sample = sample_leads(split, params.snapshots.max_rows, seed)
+    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec), ignore_index=True)
+    ready = params.readiness
+    check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    trials, study = params.search.model_copy(update={"trials": params.backtest.trials}), optuna.create_study()
+    learned = learn(
+        matrix,
+        spec.catalogue,
+        order,
+        params.selection,
+        params.train,
+        params.scorecard,
+        lambda loss, start: search(loss, start, trials, study, seed, lambda line: None),
+        seed,
+        threads,
+        lambda line: None,
+    )
+    scorer = scorer_of(learned, matrix, spec, params, contract.profile["fingerprint"])
+    later = matrix[matrix["part"] == "test"].reset_index(drop=True)
+    said = {"model": scorer.probability(later)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}
+    rows = later[["lead_id", "snapshot_at", "label"]].assign(cut=cut.at, **said)
+    log.info(
+        "backtest: %s, %s rows learned from, %s scored", cut.at, f"{len(matrix) - len(later):,}", f"{len(later):,}"
+    )
+    return Step(cut, scorer, matrix, rows, learned.settings)
+
+
+def _period(step: Step, params: Params) -> dict[str, Any]:
+    training = step.matrix[step.matrix["part"] == "train"]
+    return {
+        "cut": step.cut.at,
+        "training_rows": len(training),
+        "training_rate": float(np.round(training["label"].mean(), 9)),
+        "linear_share": step.scorer.card.linear_share,
+        "left_out": len(step.scorer.card.left_out),
+        "figures": _figures(step.rows, params),
+    }
+
+
+def _mean_auc(periods: list[dict[str, Any]]) -> float:
+    """Average the model's AUC over periods by their rows: pooled rows would be ranked by their periods' levels, too."""
+    figures = [period["figures"]["model"] for period in periods]
+    return float(np.average([one["auc"] for one in figures], weights=[one["n"] for one in figures]))
+
+
+def _figures(rows: pd.DataFrame, params: Params) -> dict[str, Figures]:
+    """Compute the figures of the model and of each baseline on the same rows."""
+    return {name: _evaluate(rows, rows[name].to_numpy("float64"), params) for name in _predictions(rows)}
+
+
+def _predictions(rows: pd.DataFrame) -> list[str]:
+    return [str(name) for name in rows if name not in ("lead_id", "snapshot_at", "label", "cut")]
+
+
+def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Figures:
+    ranked = Ranked.of(rows, probability, params.capacity.per_period, params.evaluate.calibration_bins)
+    return evaluate(ranked, params.evaluate, params.project.seed)
+
+
+def _random_split(last: Step, params: Params) -> dict[str, float]:
+    """Train the last cut's recipe on a random split of the rows it knew and those it was tested on."""
+    part = split_at_random(last.matrix, params.project.seed, params.split)
+    train, test = last.matrix[part == "train"], last.matrix[part == "test"].reset_index(drop=True)
+    models = learn_again(
+        train, last.scorer.catalogue, params.source.order, last.settings, params.project.seed, params.project.threads
+    )
+    twin = Scorer(last.scorer.card, models, last.scorer.scorecard)
+    return {"auc": float(roc_auc_score(test["label"], twin.probability(test))), "n": float(len(test))}
+
+
+def _tell(tree: dict[str, Any]) -> None:
+    for period in tree["periods"]:
+        model, rival = period["figures"]["model"], period["figures"]["logistic"]
+        log.info(
+            "backtest: from %s AUC %.3f (%.3f to %.3f), logistic %.3f; promised %.1f%%, came %.1f%%, n %s",
+            *(period["cut"], model["auc"], model["auc_low"], model["auc_high"], rival["auc"]),
+            *(100 * model["mean_probability"], 100 * model["base_rate"], f"{model['n']:,.0f}"),
+        )
+    pooled, flattering = tree["pooled"]["model"], tree["random_split"]["auc"]
+    log.info(
+        "backtest: AUC %.3f on average, %.3f (%.3f to %.3f) pooled; a random split would have shown %.3f, %+.3f",
+        tree["mean_auc"],
+        *(pooled["auc"], pooled["auc_low"], pooled["auc_high"], flattering, flattering - tree["mean_auc"]),
+    )
