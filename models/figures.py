@@ -1,4 +1,4 @@
-"""The charts of a run as Plotly figures: gain, lift, calibration and dependence. Frames in, figures out."""
+"""The charts of a run as Plotly figures: gain, lift, calibration, walk forward, dependence. Frames in, figures out."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "
 GROUP_COLOURS = {"fit": BLUE, "engagement": ORANGE}
 INK, QUIET, GREY, GRID = "#1b1f24", "#57606a", "#8c959f", "#e4e7eb"
 CURVES = [(BLUE, "solid"), (VERMILION, "dash"), (GREEN, "dashdot"), (PURPLE, "longdash"), (SKY, "dot")]
+SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross"]
 PANELS = [("points", [0.5, 1.0]), ("rate", [0.24, 0.42]), ("n", [0.0, 0.16])]
 PANEL_DIGITS = {"points": "+.1f", "rate": ".1%", "n": ","}
 PANEL_AXIS = {"nticks": 4, "tickangle": 0, "rangemode": "tozero", "zeroline": True, "zerolinecolor": "#b6bec7"}
 PANEL_TITLES = {"points": "points", "rate": "rate", "n": "rows"}
 LONGEST_LABEL = 22
 MOST_TICKS = 8
+ROOM = 40  # characters that fit along an axis on a phone
 HEIGHT = 360
 
 AXIS = {
@@ -100,6 +102,45 @@ def calibration(curve: pd.DataFrame) -> go.Figure:
     return figure.update_yaxes(title_text="came", tickformat=".1%", range=[0, top])
 
 
+def walk_auc(periods: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> go.Figure:
+    """Draw the AUC after each retraining; the first of `names` with its interval.
+
+    Parameters
+    ----------
+    periods
+        cut and figures, as in backtest.json.
+    names
+        Who is drawn, to its name in the legend, in the order of the legend.
+    """
+    figure = _walk(periods)
+    places = list(range(len(periods)))
+    for number, (who, name) in enumerate(names.items()):
+        drawn = [period["figures"][who] for period in periods]
+        trace = _steps(periods, drawn, "auc", ".3f", number)
+        spread = {"error_y": _spread_of(drawn, "auc", CURVES[number][0])} if number == 0 else {}
+        figure.add_trace(trace.update(name=plain(name), **spread))
+    figure.add_scatter(x=places, y=[0.5] * len(places), name="any order", **_reference())
+    return figure.update_yaxes(title_text="AUC", tickformat=".2f")
+
+
+def walk_promise(periods: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw what was promised after each retraining, with and without the correction of the level, and what came.
+
+    Parameters
+    ----------
+    periods
+        cut and figures, as in backtest.json.
+    """
+    model, uncorrected = ([period["figures"][who] for period in periods] for who in ("model", "uncorrected"))
+    came = _steps(periods, model, "base_rate", ".1%", 2).update(error_y=_spread_of(model, "base_rate", GREEN))
+    promised = _steps(periods, model, "mean_probability", ".1%", 0)
+    before = _steps(periods, uncorrected, "mean_probability", ".1%", 1)
+    figure = _walk(periods)
+    for trace, name in ((came, "came"), (promised, "promised"), (before, "promised, level of all training")):
+        figure.add_trace(trace.update(name=name))
+    return figure.update_yaxes(title_text="converted", tickformat=".0%", rangemode="tozero")
+
+
 def dependence(rows: Sequence[Mapping[str, Any]], group: str, absent: str) -> go.Figure:
     """Draw how one feature's points, conversion rate and number of rows go with its value.
 
@@ -164,6 +205,43 @@ def _curves(curve: pd.DataFrame, names: Mapping[str, str], column: str, digits: 
             hovertemplate=f"%{{y:{digits}}}",
         )
     return figure
+
+
+def _walk(periods: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """A blank chart with the cuts along it, evenly spaced, as many of them named as there is room for."""
+    texts = [_cut_text(str(period["cut"])) for period in periods]
+    widest = max(len(line) for text in texts for line in text.split("<br>"))
+    every = math.ceil(len(texts) * (widest + 1) / ROOM)
+    named = list(range(0, len(texts), every))
+    ticks = {"tickvals": named, "ticktext": texts[::every], "tickangle": 0}
+    axis = ticks | {"range": [-0.5, len(texts) - 0.5]}
+    return _blank().update_xaxes(title_text="retrained", showgrid=False, **axis)
+
+
+def _cut_text(cut: str) -> str:
+    """Break a cut into two short lines: the year and the day, or the word row and its number."""
+    return cut.replace("-", "<br>", 1).replace(" ", "<br>")
+
+
+def _steps(
+    periods: Sequence[Mapping[str, Any]], figures: Sequence[Mapping[str, float]], what: str, digits: str, number: int
+) -> go.Scatter:
+    colour, dash = CURVES[number]
+    return go.Scatter(
+        x=list(range(len(periods))),
+        y=[entry[what] for entry in figures],
+        customdata=[period["cut"] for period in periods],
+        mode="lines+markers",
+        line={"color": colour, "dash": dash, "width": 2.5 if number == 0 else 2},
+        marker={"color": colour, "symbol": SYMBOLS[number], "size": 8},
+        hovertemplate=f"%{{customdata}}: %{{y:{digits}}}",
+        cliponaxis=False,
+    )
+
+
+def _spread_of(figures: Sequence[Mapping[str, float]], what: str, colour: str) -> dict[str, Any]:
+    frame = pd.DataFrame(list(figures), dtype="float64")
+    return _whiskers(frame[what], frame[f"{what}_low"], frame[f"{what}_high"], colour)
 
 
 def _reference() -> dict[str, Any]:

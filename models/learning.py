@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ class Learned:
     ----------
     models, scorecard
         Trained on all of the training part.
-    settings, decisions
+    settings, scorecard_l2, decisions
         What the forward folds chose, and why.
     sigmoid
         Slope from the forward folds, level from recent outcomes.
@@ -44,6 +44,7 @@ class Learned:
     models: Models
     scorecard: Scorecard
     settings: Settings
+    scorecard_l2: float
     decisions: list[Decision]
     sigmoid: Sigmoid
     uncorrected: Sigmoid
@@ -101,20 +102,41 @@ def learn(
     training = matrix[matrix["part"] == "train"]
     forward = _forward(training, entries, order, selection, seed, threads)
     settings, decisions = select(forward, selection, start, search, watch)
+    l2, decision = select_scorecard(forward, entries, scorecard, settings)
+    learned = learn_with(training, entries, order, settings, scorecard, l2, seed, threads)
+    watch(
+        f"{start.boosters} boosters of {settings.rounds} rounds and {settings.linear_share:.0%} logistic, "
+        f"{len(training):,} rows"
+    )
+    return replace(learned, decisions=[*decisions, decision])
+
+
+def learn_with(
+    training: pd.DataFrame,
+    entries: Catalogue,
+    order: Order,
+    settings: Settings,
+    scorecard: ScorecardParams,
+    l2: float,
+    seed: int,
+    threads: int,
+) -> Learned:
+    """Train on all rows given, with settings that are already chosen; the level follows these rows."""
     history = history_of(training, entries, order, seed)
     models = Models.train(history, settings, seed, threads)
-    l2, decision = select_scorecard(forward, entries, scorecard, settings)
     card = Scorecard.train(without(history.sample, settings.left_out), entries, scorecard, l2)
     log_odds = models.log_odds(history.sample.features, settings)
     sigmoid, uncorrected = (
         Sigmoid(intercept=fit_level(log_odds, history.sample.label, recency(history.at, memory)), slope=settings.slope)
         for memory in (settings.level_half_life, 0.0)
     )
-    watch(
-        f"{start.boosters} boosters of {settings.rounds} rounds and {settings.linear_share:.0%} logistic, "
-        f"{len(training):,} rows"
-    )
-    return Learned(models, card, settings, [*decisions, decision], sigmoid, uncorrected)
+    return Learned(models, card, settings, l2, [], sigmoid, uncorrected)
+
+
+def moved(settings: Settings, before: Catalogue, after: Catalogue) -> Settings:
+    """Return the settings for another catalogue: features are left out by name, wherever they stand."""
+    names = {before[place].name for place in settings.left_out}
+    return replace(settings, left_out=frozenset(place for place, entry in enumerate(after) if entry.name in names))
 
 
 def _forward(
@@ -132,13 +154,6 @@ def _forward(
             fix="Not usable yet: collect a longer history or shorten snapshots.horizon_days.",
         )
     return Forward.of(history_of(rows, entries, order, seed), folds, seed, threads)
-
-
-def learn_again(
-    rows: pd.DataFrame, entries: Catalogue, order: Order, settings: Settings, seed: int, threads: int
-) -> Models:
-    """Train on other rows with everything that was chosen before."""
-    return Models.train(history_of(rows, entries, order, seed), settings, seed, threads)
 
 
 def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_negative: int, min_periods: int) -> None:

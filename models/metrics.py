@@ -106,12 +106,42 @@ def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Figures:
     return result | {name: float(value) for name, value in counts.items()}
 
 
+def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: EvaluateParams, seed: int) -> Figures:
+    """Compute by how much a rival's log-loss lies above the model's, on the same rows and the same resamples.
+
+    Parameters
+    ----------
+    rows
+        lead_id and label.
+    model, rival
+        Probabilities, shape (n,).
+
+    Returns
+    -------
+    dict
+        log_loss_gap with `_low` and `_high`; above 0 the model is better.
+    """
+    label, lead = rows["label"].to_numpy("float64"), pd.factorize(rows["lead_id"])[0]
+    gap = _row_losses(label, rival) - _row_losses(label, model)
+    by_lead, n = np.bincount(lead, gap), np.bincount(lead).astype("float64")
+    rng = np.random.default_rng(seed)
+    drawn = (rng.integers(0, len(n), len(n)) for _ in range(params.resamples))
+    draws = np.array([by_lead[leads].sum() / n[leads].sum() for leads in drawn])
+    low, high = _interval(draws, params.confidence)
+    return {"log_loss_gap": float(gap.mean()), "log_loss_gap_low": low, "log_loss_gap_high": high}
+
+
+def _row_losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    p = np.clip(probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return -(xlogy(label, p) + xlog1py(1 - label, -p))
+
+
 def figures(ranked: Ranked, weight: np.ndarray, params: EvaluateParams) -> Figures:
     """Compute every figure once, rows weighted by `weight` of shape (n,): a weight of 2 is the row twice."""
-    label, probability = ranked.label, np.clip(ranked.probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    label = ranked.label
     positive, seen = ranked.curve(weight * label), ranked.curve(weight)
     total = seen[-1]
-    loss = -(xlogy(label, probability) + xlog1py(1 - label, -probability))
+    loss = _row_losses(label, ranked.probability)
     gap = _by_bin(ranked, weight, ranked.probability - label)
     result = {
         "auc": _auc(positive, seen),

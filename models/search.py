@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -12,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.booster import TrainParams
 
 Watch = Callable[[str], None]
-Range = tuple[float, float]
+Whole = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]  # searched on a logarithmic scale
 
 
 class SearchParams(BaseModel):
@@ -21,12 +24,12 @@ class SearchParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trials: int = Field(ge=0)
-    num_leaves: tuple[int, int]
-    max_depth: tuple[int, int]
-    min_child_samples: tuple[int, int]
-    feature_fraction: Range
-    bagging_fraction: Range
-    lambda_l2: Range
+    num_leaves: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]]
+    max_depth: tuple[Whole, Whole]
+    min_child_samples: tuple[Whole, Whole]
+    feature_fraction: tuple[Share, Share]
+    bagging_fraction: tuple[Share, Share]
+    lambda_l2: tuple[Positive, Positive]
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:

@@ -88,13 +88,6 @@ def decide(question: str, found: Mapping[str, np.ndarray], lead: np.ndarray) -> 
     return Decision(question=question, chosen=chosen, candidates=compared)
 
 
-def decide_for_least(question: str, found: Mapping[str, np.ndarray], lead: np.ndarray) -> Decision:
-    """Choose the candidate that loses least, where none is simpler than another."""
-    best = min(found, key=lambda name: found[name].mean())
-    compared = [_compare(name, found[name], found[best], lead) for name in found]
-    return Decision(question=question, chosen=best, candidates=compared)
-
-
 def _compare(name: str, mine: np.ndarray, best: np.ndarray, lead: np.ndarray) -> Candidate:
     difference = mine - best
     by_lead = np.bincount(lead, difference - difference.mean())
@@ -265,16 +258,21 @@ def _blend(forward: Forward, params: SelectionParams, settings: Settings) -> Ste
 
 
 def _level(forward: Forward, params: SelectionParams, settings: Settings) -> Step:
-    """Choose how fast the level forgets; a longer memory is no simpler than a shorter one."""
+    """Choose how fast the level forgets; what follows recent outcomes most closely comes first.
+
+    Where the level moves, a long memory is far off; where it does not, a short one is a little noisier, and where that
+    matters the folds say so.
+    """
     if not forward.earlier[0].ordered:
         return settings, None
-    found: dict[str, list[np.ndarray]] = {_half_life_name(value): [] for value in params.level_half_lives}
+    memories = sorted(params.level_half_lives, key=lambda value: value or np.inf)
+    found: dict[str, list[np.ndarray]] = {_half_life_name(value): [] for value in memories}
     for earlier, later in zip(forward.earlier, forward.later, strict=True):
         models = Models.train(earlier, settings, forward.seed, forward.threads)
         before, after = (models.log_odds(rows.sample.features, settings) for rows in (earlier, later))
-        for value in params.level_half_lives:
+        for value in memories:
             shift = fit_level(before, earlier.sample.label, recency(earlier.at, value))
             found[_half_life_name(value)].append(losses(after + shift, later.sample.label))
     joined = {name: np.concatenate(parts) for name, parts in found.items()}
-    decision = decide_for_least("memory of the level", joined, forward.lead)
-    return replace(settings, level_half_life=params.level_half_lives[decision.place]), decision
+    decision = decide("memory of the level", joined, forward.lead)
+    return replace(settings, level_half_life=memories[decision.place]), decision

@@ -1,4 +1,4 @@
-"""The tables of a run's report: what metrics, explanation, scores and profile hold, as rows a reader can follow."""
+"""The tables of a run's report: what the other stages wrote, as rows a reader can follow."""
 
 from __future__ import annotations
 
@@ -71,6 +71,17 @@ PART_WORDS_UNDATED = {
     },
 }
 
+QUESTIONS = {
+    "features that drift": "Which features are left out because their values move from fold to fold?",
+    "weight of recent rows": "Do recent rows weigh more in learning?",
+    "categories in the boosters": "Do the trees see a category as a code, or as how its rows converted before?",
+    "declared directions": "Are the trees held to the directions that the catalogue declares?",
+    "settings of the boosters": "Which settings grow the trees?",
+    "blend": "How much of the log-odds is logistic regression, and how much trees?",
+    "memory of the level": "How fast does the level of the probabilities forget older outcomes?",
+    "scorecard": "How strongly are the points of the scorecard drawn towards each other?",
+}
+
 
 def judged(metrics: Tree) -> list[Judged]:
     """List the model and the baselines, best by log-loss first among the baselines."""
@@ -94,6 +105,25 @@ def measures(metrics: Tree) -> list[Measure]:
         *FIRST_MEASURES,
         *lifts,
         Measure("precision_at_k", "Precision at capacity", "higher", "share", called, True),
+    ]
+
+
+def best_in(periods: list[Row], names: list[str], measure: Measure) -> int:
+    """Count the periods of a backtest in which the model's figure is better than that of every other of `names`."""
+    sign = 1.0 if measure.better == "higher" else -1.0
+    values = [{name: sign * period["figures"][name][measure.name] for name in names} for period in periods]
+    return sum(all(of["model"] > of[name] for name in names if name != "model") for of in values)
+
+
+def decisions(selection: Tree) -> list[Row]:
+    """List what was asked of the folds: the question and its words, what was chosen, its figures, every candidate."""
+    return [
+        {
+            **decision,
+            "words": QUESTIONS.get(decision["question"], ""),
+            "found": next(one for one in decision["candidates"] if one["name"] == decision["chosen"]),
+        }
+        for decision in selection["decisions"]
     ]
 
 

@@ -19,12 +19,12 @@ def verdict(metrics: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        usable (bool: its log-loss is under every baseline's, and its AUC surely above chance), best_baseline (by
+        usable (bool: no baseline's log-loss is surely lower, and its AUC is surely above chance), best_baseline (by
         log-loss), and lines: three sentences.
     """
     baselines = metrics["baselines"]
     best = min(baselines, key=lambda name: baselines[name]["log_loss"])
-    fault = _fault(metrics, best)
+    fault = _fault(metrics)
     return {
         "usable": not fault,
         "best_baseline": best,
@@ -32,11 +32,19 @@ def verdict(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fault(metrics: Mapping[str, Any], best: str) -> str:
-    test = metrics["test"]
-    if not test["log_loss"] < metrics["baselines"][best]["log_loss"]:
-        return f"{NAMES.get(best, best)} predicts at least as well"
-    return "" if test["auc_low"] > 0.5 else "its ranking may be chance"
+def _fault(metrics: Mapping[str, Any]) -> str:
+    """Say why the model is not usable, if so: a baseline is surely better, or the ranking may be chance."""
+    better = [name for name, figures in metrics["baselines"].items() if figures["log_loss_gap_high"] < 0]
+    if better:
+        best = min(better, key=lambda name: metrics["baselines"][name]["log_loss"])
+        return f"{NAMES.get(best, best)} predicts surely better"
+    return "" if metrics["test"]["auc_low"] > 0.5 else "its ranking may be chance"
+
+
+def _level_with(metrics: Mapping[str, Any]) -> str:
+    """Name the baselines that the model does not surely beat."""
+    level = [name for name, figures in metrics["baselines"].items() if not figures["log_loss_gap_low"] > 0]
+    return f", though not surely better than {' or '.join(NAMES.get(name, name) for name in level)}" if level else ""
 
 
 def _ranking(metrics: Mapping[str, Any], fault: str) -> str:
@@ -45,7 +53,7 @@ def _ranking(metrics: Mapping[str, Any], fault: str) -> str:
     rows = f"{test['n']:,.0f} later rows of {test['n_leads']:,.0f} leads ({when})"
     if metrics["snapshots"]["order"] == "none":
         rows = f"{test['n']:,.0f} held-out leads (no dates: this test is not chronological)"
-    word = f"Not usable, {fault}" if fault else "Usable"
+    word = f"Not usable, {fault}" if fault else f"Usable{_level_with(metrics)}"
     return f"{word}: AUC {_interval(test, 'auc')} on {rows}, of whom {test['base_rate']:.1%} converted."
 
 

@@ -20,7 +20,7 @@ class BacktestParams(BaseModel):
     cuts: int = Field(ge=0)
     every_days: int = Field(ge=1)
     every_rows: int = Field(ge=1)
-    trials: int = Field(ge=0)
+    choose: Literal["first", "each"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from features.errors import DataError
-from models.learning import check_ready, learn, learn_again
+from features.matrix import MatrixSpec
+from models.forward import Models
+from models.learning import Learned, check_ready, history_of, learn, learn_with, moved
 from models.metrics import Figures, Ranked, evaluate
 from models.scorer import Scorer
 from models.search import search
@@ -38,7 +40,7 @@ class Step:
     scorer: Scorer
     matrix: pd.DataFrame
     rows: pd.DataFrame
-    settings: Any
+    learned: Learned
 
 
 def backtest(params: Params, layout: Layout) -> dict[str, Any]:
@@ -54,10 +56,10 @@ def backtest(params: Params, layout: Layout) -> dict[str, Any]:
     contract = Contract.open(layout, params.project)
     every = labelled(contract, params)
     snapshots = every[every["matured"]].reset_index(drop=True)
-    steps, left_out = [], []
+    steps, left_out = list[Step](), list[dict[str, str]]()
     for cut in cuts(snapshots, params.source.order, params.backtest):
         try:
-            steps.append(_walk(cut, snapshots, contract, params))
+            steps.append(_walk(cut, snapshots, contract, params, steps[0] if steps else None))
         except DataError as error:
             log.warning("backtest: %s left out: %s", cut.at, error)
             left_out.append({"cut": cut.at, "why": str(error)})
@@ -88,29 +90,15 @@ def _nothing(why: str, layout: Layout, left_out: list[dict[str, str]] | None = N
     return tree
 
 
-def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params) -> Step:
-    """Choose and train on what was known at the cut; predict the period after it."""
-    seed, threads, order = params.project.seed, params.project.threads, params.source.order
+def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params, first: Step | None) -> Step:
+    """Train on what was known at the cut; predict the period after it."""
     split = snapshots.assign(part=cut.part)[cut.part != ""]
     spec = learn_spec(contract, split, params)
-    sample = sample_leads(split, params.snapshots.max_rows, seed)
+    sample = sample_leads(split, params.snapshots.max_rows, params.project.seed)
     matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec), ignore_index=True)
     ready = params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    trials, study = params.search.model_copy(update={"trials": params.backtest.trials}), optuna.create_study()
-    learned = learn(
-        matrix,
-        spec.catalogue,
-        order,
-        params.selection,
-        params.train,
-        params.scorecard,
-        lambda loss, start: search(loss, start, trials, study, seed, lambda line: None),
-        seed,
-        threads,
-        lambda line: None,
-    )
+    learned = _learn(matrix, spec, params, first if params.backtest.choose == "first" else None)
     scorer = scorer_of(learned, matrix, spec, params, contract.profile["fingerprint"])
     later = matrix[matrix["part"] == "test"].reset_index(drop=True)
     said = {"model": scorer.probability(later)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}
@@ -118,7 +106,34 @@ def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params)
     log.info(
         "backtest: %s, %s rows learned from, %s scored", cut.at, f"{len(matrix) - len(later):,}", f"{len(later):,}"
     )
-    return Step(cut, scorer, matrix, rows, learned.settings)
+    return Step(cut, scorer, matrix, rows, learned)
+
+
+def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, first: Step | None) -> Learned:
+    """Choose and train, or train with what was chosen at the first cut."""
+    seed, threads, order = params.project.seed, params.project.threads, params.source.order
+    if first is not None:
+        settings = moved(first.learned.settings, first.scorer.catalogue, spec.catalogue)
+        training, l2 = matrix[matrix["part"] == "train"], first.learned.scorecard_l2
+        return learn_with(training, spec.catalogue, order, settings, params.scorecard, l2, seed, threads)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    return learn(
+        matrix,
+        spec.catalogue,
+        order,
+        params.selection,
+        params.train,
+        params.scorecard,
+        lambda loss, start: search(loss, start, params.search, study, seed, _watch),
+        seed,
+        threads,
+        _watch,
+    )
+
+
+def _watch(line: str) -> None:
+    log.info("backtest: %s", line)
 
 
 def _period(step: Step, params: Params) -> dict[str, Any]:
@@ -157,9 +172,8 @@ def _random_split(last: Step, params: Params) -> dict[str, float]:
     """Train the last cut's recipe on a random split of the rows it knew and those it was tested on."""
     part = split_at_random(last.matrix, params.project.seed, params.split)
     train, test = last.matrix[part == "train"], last.matrix[part == "test"].reset_index(drop=True)
-    models = learn_again(
-        train, last.scorer.catalogue, params.source.order, last.settings, params.project.seed, params.project.threads
-    )
+    history = history_of(train, last.scorer.catalogue, params.source.order, params.project.seed)
+    models = Models.train(history, last.learned.settings, params.project.seed, params.project.threads)
     twin = Scorer(last.scorer.card, models, last.scorer.scorecard)
     return {"auc": float(roc_auc_score(test["label"], twin.probability(test))), "n": float(len(test))}
 

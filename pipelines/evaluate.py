@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.metrics import EvaluateParams, Figures, Ranked, calibration_curve, evaluate, gain_curve
+from models.metrics import EvaluateParams, Figures, Ranked, calibration_curve, compare, evaluate, gain_curve
 from models.scorer import Scorer
 from models.split import split_at_random
 from models.verdict import verdict
@@ -41,6 +41,9 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     sampled = counts["sampled"] / counts["matured"]
     ranked = {name: _rank(rows, probability, params, sampled) for name, probability in probabilities.items()}
     figures = {name: _evaluate(name, ranking, params) for name, ranking in ranked.items()}
+    for name in figures.keys() - {"model"}:
+        rival = probabilities[name]
+        figures[name] |= compare(rows, probabilities["model"], rival, params.evaluate, params.project.seed)
     tree = {
         "model_id": scorer.model_id,
         "fingerprint": scorer.card.fingerprint,

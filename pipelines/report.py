@@ -38,6 +38,8 @@ class Run:
     summary: dict[str, Any]
     profile: dict[str, Any]
     audit: list[dict[str, Any]]
+    selection: dict[str, Any]
+    backtest: dict[str, Any]
     card: Card
     scores: pd.DataFrame
     catalogue: pd.DataFrame
@@ -55,6 +57,8 @@ class Run:
             summary=_json(layout.score_summary.path, "score"),
             profile=_json(layout.profile.path, "ingest"),
             audit=_json(layout.audit.path, "audit")["checks"],
+            selection=_json(layout.selection.path, "train"),
+            backtest=_json(layout.backtest.path, "backtest"),
             card=scorer.card,
             scores=pd.read_parquet(_existing(layout.scores.path, "score")),
             catalogue=pd.read_csv(_existing(layout.catalogue.path, "build_features"), dtype=str, keep_default_na=False),
@@ -143,20 +147,15 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
     judged = tables.judged(run.metrics)
     drawn = {entry.name: entry.label for entry in judged if entry.ranks}
     dependences = tables.dependences(run.explanation, run.card.matrix.catalogue)
-    charts = {
-        "gain": figures.gain(run.gain, drawn),
-        "lift": figures.lift(run.lift, drawn),
-        "calibration": figures.calibration(run.calibration),
-    } | {
-        f"dependence-{place}": figures.dependence(row["rows"], row["group"], row["absent"])
-        for place, row in enumerate(dependences, start=1)
-    }
     return {
         "metrics": run.metrics,
         "summary": run.summary,
         "card": run.card,
         "profile": run.profile,
         "audit": run.audit,
+        "selection": run.selection,
+        "decisions": tables.decisions(run.selection),
+        "backtest": run.backtest,
         "explanation": run.explanation,
         "judged": judged,
         "drawn": drawn,
@@ -166,7 +165,6 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "tiers": tables.tiers(run.summary, run.card.tiers),
         "leads": tables.leads(run.scores, top_leads),
         "movers": tables.movers(run.explanation, shown),
-        "left_out": [entry.label for entry in run.card.matrix.catalogue if entry.name in run.card.left_out],
         "dependences": dependences,
         "parts": tables.parts(run.metrics["snapshots"]),
         "attributes": tables.attributes_read(run.profile, attributes),
@@ -176,8 +174,24 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "calibration_rows": run.calibration.to_dict("records"),
         "ladder": tables.ladder(run.card.points),
         "overlap": tables.overlap,
+        "best_in": tables.best_in,
         "value_text": figures.value_text,
-        "charts": {name: _chart(chart) for name, chart in charts.items()},
+        "charts": {name: _chart(chart) for name, chart in _figures(run, drawn, dependences).items()},
+    }
+
+
+def _figures(run: Run, drawn: dict[str, str], dependences: list[tables.Row]) -> dict[str, go.Figure]:
+    charts = {
+        "gain": figures.gain(run.gain, drawn),
+        "lift": figures.lift(run.lift, drawn),
+        "calibration": figures.calibration(run.calibration),
+    }
+    if run.backtest["applicable"]:
+        periods = run.backtest["periods"]
+        charts |= {"walk-auc": figures.walk_auc(periods, drawn), "walk-promise": figures.walk_promise(periods)}
+    return charts | {
+        f"dependence-{place}": figures.dependence(row["rows"], row["group"], row["absent"])
+        for place, row in enumerate(dependences, start=1)
     }
 
 

@@ -12,7 +12,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from features.catalogue import Catalogue
 from features.matrix import MatrixSpec
-from models.learning import Learned, check_ready, learn, learn_again
+from models.forward import Models
+from models.learning import Learned, check_ready, history_of, learn
 from models.scorer import FORMAT, Card, Scorer
 from models.search import search
 from models.split import split_at_random
@@ -119,5 +120,7 @@ def _random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params:
     """Train the same recipe on a random split of all rows."""
     part = split_at_random(matrix, params.project.seed, params.split)
     rows, seed, threads = matrix[part == "train"], params.project.seed, params.project.threads
-    models = learn_again(rows, scorer.catalogue, params.source.order, learned.settings, seed, threads)
+    models = Models.train(
+        history_of(rows, scorer.catalogue, params.source.order, seed), learned.settings, seed, threads
+    )
     return Scorer(scorer.card, models, scorer.scorecard)

@@ -24,7 +24,6 @@ def free(k: int) -> Shape:
     return Shape((), (0,) * k)
 
 
-
 def trained(boosters: int = 3, threads: int = 2, seed: int = 7) -> Boosters:
     params = TRAIN.model_copy(update={"boosters": boosters})
     return train_boosters(EVERYTHING, 6, USUAL, params, seed, threads)

@@ -93,10 +93,10 @@ def test_parts_without_rows_are_not_listed() -> None:
     filled = empty | {"rows": 3}
     counts = {
         "order": "none",
-        "parts": {"fit": filled, "gap": empty, "valid": filled, "embargo": empty, "test": filled},
+        "parts": {"train": filled, "embargo": empty, "test": filled},
     }
     rows = tables.parts(counts)
-    assert [row["name"] for row in rows] == ["fit", "valid", "test"]
+    assert [row["name"] for row in rows] == ["train", "test"]
     assert all(row["words"] for row in rows)
 
 

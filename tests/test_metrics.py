@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from models.metrics import EvaluateParams, Ranked, calibration_curve, evaluate, figures, gain_curve
+from models.metrics import EvaluateParams, Ranked, calibration_curve, compare, evaluate, figures, gain_curve
 
 SHARES = [0.05, 0.2, 0.5, 1.0]
 CHOICE = PARAMS.evaluate.model_copy(update={"resamples": 40, "confidence": 0.9, "top_shares": SHARES})
@@ -237,3 +237,25 @@ def test_shares_that_cannot_be_called_are_refused() -> None:
     for share in (0, -0.1, 1.5):
         with pytest.raises(ValueError, match="top_shares"):
             EvaluateParams.model_validate(CHOICE.model_dump() | {"top_shares": [share]})
+
+
+def test_a_paired_comparison_is_the_difference_of_the_log_losses_and_turns_with_its_sides() -> None:
+    rng = np.random.default_rng(5)
+    rows = pd.DataFrame({"lead_id": [f"lead {n // 3}" for n in range(600)], "label": rng.random(600) < 0.3})
+    rows = rows.assign(label=rows["label"].astype("float64"), snapshot_at=pd.Timestamp("2024-03-04"))
+    model, rival = np.clip(0.3 + 0.1 * rows["label"], 0, 1).to_numpy(), np.full(600, 0.3)
+    found, turned = (compare(rows, *pair, CHOICE, 1) for pair in ((model, rival), (rival, model)))
+    ours, theirs = (evaluate(Ranked.of(rows, p, 10, 5), CHOICE, 1)["log_loss"] for p in (model, rival))
+    assert found["log_loss_gap"] == pytest.approx(theirs - ours)
+    assert 0 < found["log_loss_gap_low"] < found["log_loss_gap"] < found["log_loss_gap_high"]
+    assert turned["log_loss_gap_low"] == pytest.approx(-found["log_loss_gap_high"])
+
+
+def test_a_comparison_resamples_leads_not_rows() -> None:
+    rng = np.random.default_rng(6)
+    once = pd.DataFrame({"lead_id": [f"lead {n}" for n in range(100)], "label": (rng.random(100) < 0.4) * 1.0})
+    model, rival = rng.uniform(0.1, 0.9, 100), np.full(100, 0.4)
+    again = pd.concat([once] * 20, ignore_index=True)
+    few = compare(once, model, rival, CHOICE, 2)
+    many = compare(again, np.tile(model, 20), np.tile(rival, 20), CHOICE, 2)
+    assert many == pytest.approx(few)

@@ -16,12 +16,16 @@ def figures(**values: float) -> dict[str, float]:
     return spread | {f"{name}_high": value * 1.1 for name, value in point.items()} | point | values
 
 
+def gap(low: float, high: float) -> dict[str, float]:
+    return {"log_loss_gap": (low + high) / 2, "log_loss_gap_low": low, "log_loss_gap_high": high}
+
+
 def metrics(order: str = "dates", **test: float) -> dict[str, Any]:
     return {
         "test": figures(**test),
         "baselines": {
-            "prior": figures(auc=0.5, log_loss=0.3, precision_at_k=0.1),
-            "logistic": figures(auc=0.7, log_loss=0.25, precision_at_k=0.22),
+            "prior": figures(auc=0.5, log_loss=0.3, precision_at_k=0.1) | gap(0.05, 0.15),
+            "logistic": figures(auc=0.7, log_loss=0.25, precision_at_k=0.22) | gap(0.01, 0.09),
         },
         "random_split": figures(auc=0.85),
         "period": {"first": "2026-01-05", "last": "2026-03-02"} if order == "dates" else {"first": None, "last": None},
@@ -44,19 +48,30 @@ def test_a_model_that_beats_all_is_usable() -> None:
     ]
 
 
-@pytest.mark.parametrize("log_loss", [0.25, 0.26, float("nan")])
-def test_a_model_no_better_than_a_baseline_is_not_usable_and_the_baseline_is_named(log_loss: float) -> None:
-    found = verdict(metrics(log_loss=log_loss))
-    assert found["usable"] is False
-    assert found["lines"][0].startswith("Not usable, logistic regression predicts at least as well: AUC 0.750")
-
-
-def test_the_base_rate_alone_can_be_the_best_baseline() -> None:
-    tree = metrics(log_loss=0.21)
-    tree["baselines"]["prior"]["log_loss"] = 0.2
+def test_a_model_that_a_baseline_surely_beats_is_not_usable_and_the_baseline_is_named() -> None:
+    tree = metrics()
+    tree["baselines"]["logistic"] |= gap(-0.09, -0.01)
     found = verdict(tree)
-    assert (found["usable"], found["best_baseline"]) == (False, "prior")
-    assert "Not usable, the base rate alone predicts at least as well" in found["lines"][0]
+    assert found["usable"] is False
+    assert found["lines"][0].startswith("Not usable, logistic regression predicts surely better: AUC 0.750")
+
+
+def test_of_several_better_baselines_the_best_is_named() -> None:
+    tree = metrics()
+    tree["baselines"]["logistic"] |= gap(-0.09, -0.01)
+    tree["baselines"]["prior"] |= {"log_loss": 0.1} | gap(-0.2, -0.05)
+    found = verdict(tree)
+    assert found["best_baseline"] == "prior"
+    assert "Not usable, the base rate alone predicts surely better" in found["lines"][0]
+
+
+@pytest.mark.parametrize("low", [-0.01, 0.0, float("nan")])
+def test_a_model_level_with_a_baseline_is_usable_and_the_baseline_is_named(low: float) -> None:
+    tree = metrics()
+    tree["baselines"]["logistic"] |= gap(low, 0.09)
+    found = verdict(tree)
+    assert found["usable"] is True
+    assert found["lines"][0].startswith("Usable, though not surely better than logistic regression: AUC 0.750")
 
 
 @pytest.mark.parametrize("low", [0.5, 0.4, float("nan")])
@@ -71,8 +86,8 @@ def test_the_second_line_compares_with_the_baseline_that_calls_best() -> None:
     tree = metrics()
     tree["baselines"]["prior"]["precision_at_k"] = 0.9  # of the leads that come first by their ids
     assert "(logistic regression: 22.0%)" in verdict(tree)["lines"][1]
-    tree["baselines"]["scorecard"] = figures(precision_at_k=0.295, log_loss=0.4)
-    assert "(scorecard: 29.5%)" in verdict(tree)["lines"][1]
+    tree["baselines"]["scorecard"] = figures(precision_at_k=0.295, log_loss=0.4) | gap(0.1, 0.3)
+    assert "(the scorecard: 29.5%)" in verdict(tree)["lines"][1]
 
 
 @pytest.mark.parametrize(
