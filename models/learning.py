@@ -125,12 +125,14 @@ def learn_with(
     history = history_of(training, entries, order, seed)
     models = Models.train(history, settings, seed, threads)
     card = Scorecard.train(without(history.sample, settings.left_out), entries, scorecard, l2)
-    log_odds = models.log_odds(history.sample.features, settings)
-    sigmoid, uncorrected = (
-        Sigmoid(intercept=fit_level(log_odds, history.sample.label, recency(history.at, memory)), slope=settings.slope)
-        for memory in (settings.level_half_life, 0.0)
-    )
+    sigmoid, uncorrected = (calibrate(models, history, settings, memory) for memory in (settings.level_half_life, 0.0))
     return Learned(models, card, settings, l2, [], sigmoid, uncorrected)
+
+
+def calibrate(models: Models, history: History, settings: Settings, memory: float) -> Sigmoid:
+    """Return the sigmoid with the chosen slope and the level of a history that fades with this half-life."""
+    log_odds, weight = models.log_odds(history.sample.features, settings), recency(history.at, memory)
+    return Sigmoid(intercept=fit_level(log_odds, history.sample.label, weight), slope=settings.slope)
 
 
 def moved(settings: Settings, before: Catalogue, after: Catalogue) -> Settings:

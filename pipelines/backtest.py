@@ -70,6 +70,7 @@ def backtest(params: Params, layout: Layout) -> dict[str, Any]:
     tree = {
         "applicable": True,
         "confidence": params.evaluate.confidence,
+        "choose": params.backtest.choose,
         "periods": periods,
         "left_out": left_out,
         "pooled": _figures(rows, params),

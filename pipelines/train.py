@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from features.catalogue import Catalogue
 from features.matrix import MatrixSpec
 from models.forward import Models
-from models.learning import Learned, check_ready, history_of, learn
+from models.learning import Learned, calibrate, check_ready, history_of, learn
 from models.scorer import FORMAT, Card, Scorer
 from models.search import search
 from models.split import split_at_random
@@ -120,7 +120,9 @@ def _random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params:
     """Train the same recipe on a random split of all rows."""
     part = split_at_random(matrix, params.project.seed, params.split)
     rows, seed, threads = matrix[part == "train"], params.project.seed, params.project.threads
-    models = Models.train(
-        history_of(rows, scorer.catalogue, params.source.order, seed), learned.settings, seed, threads
-    )
-    return Scorer(scorer.card, models, scorer.scorecard)
+    history = history_of(rows, scorer.catalogue, params.source.order, seed)
+    models = Models.train(history, learned.settings, seed, threads)
+    level = {
+        "sigmoid": calibrate(models, history, learned.settings, 0.0)
+    }  # chance mixes old and new: one level for all
+    return Scorer(scorer.card.model_copy(update=level), models, scorer.scorecard)
