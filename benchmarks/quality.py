@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ROOT / ".venv" / "bin" / "python"
 OURS = "ours"
 SECONDS = {"flaml": 120.0, "autogluon": 240.0}  # of a task with one cut
-SECONDS_A_MONTH = {"flaml": 60.0, "autogluon": 120.0}  # of each cut of the walk-forward
+SECONDS_A_MONTH = {"flaml": 30.0, "autogluon": 60.0}  # of each cut of the walk-forward
 SURROUNDINGS = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
