@@ -23,7 +23,7 @@ from pipelines.params import Params
 log = logging.getLogger("leadscore")
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ["ibis-framework", "lightgbm", "mlflow-skinny", "numpy", "pandas", "pydantic", "scikit-learn", "scipy"]
-SECTIONS = ("snapshots", "features", "split", "train", "points", "capacity", "tiers")
+SECTIONS = ("snapshots", "features", "split", "train", "selection", "scorecard", "points", "capacity", "tiers")
 
 
 def track(params: Params, layout: Layout, overlay: Path | None) -> str:
@@ -45,11 +45,12 @@ def track(params: Params, layout: Layout, overlay: Path | None) -> str:
         mlflow.log_params(_flat(params))
         mlflow.log_metrics(_figures(metrics))
         mlflow.set_tags(_tags(scorer, metrics))
-        for file in (layout.report, layout.metrics, layout.catalogue):
+        for file in (layout.report, layout.metrics, layout.catalogue, layout.selection, layout.backtest, layout.audit):
             mlflow.log_artifact(str(file.path))
         mlflow.log_artifacts(str(layout.plots), "plots")
         if overlay is not None:
             mlflow.log_artifact(str(overlay), "params")
+        _log_trials(json.loads(layout.selection.path.read_text(encoding="utf-8"))["trials"])
         _log_model(scorer, layout, params.project.name)
     log.info("track: run %s in experiment %s of %s", run.info.run_id, params.project.name, params.track.uri)
     return str(run.info.run_id)
@@ -60,6 +61,14 @@ def _ensure_experiment(params: Params) -> None:
         place = Path(params.track.artifacts).resolve().as_uri()
         mlflow.create_experiment(params.project.name, artifact_location=place)
     mlflow.set_experiment(params.project.name)
+
+
+def _log_trials(trials: list[dict[str, float]]) -> None:
+    """Log each trial of the search as a child run."""
+    for number, trial in enumerate(trials):
+        with mlflow.start_run(run_name=f"trial {number}", nested=True):
+            mlflow.log_params({name: value for name, value in trial.items() if name != "loss"})
+            mlflow.log_metric("forward_loss", trial["loss"])
 
 
 def _log_model(scorer: Scorer, layout: Layout, name: str) -> None:

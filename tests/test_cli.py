@@ -33,6 +33,7 @@ readiness: {min_rows: 100, min_positive: 10, min_negative: 10}
 train: {boosters: 1, max_rounds: 20}
 selection: {folds: {count: 2}, drift_limits: [1.0], recency_half_lives: [0], logistic_c: [0.1], linear_shares: [0.5]}
 search: {trials: 0}
+backtest: {cuts: 1}
 scorecard: {max_lines: 5, l2: [20.0]}
 evaluate: {resamples: 10, segments: [sector]}
 explain: {sample_rows: 200}

@@ -49,6 +49,7 @@ source:
 train: {{boosters: 2, max_rounds: 40, min_child_samples: 20}}
 selection: {{folds: {{count: 2}}, drift_limits: [1.0], logistic_c: [0.1], linear_shares: [0.5]}}
 search: {{trials: 0}}
+backtest: {{cuts: 0}}
 scorecard: {{max_lines: 5, l2: [20.0]}}
 capacity: {{per_period: 20}}
 evaluate: {{resamples: 20, segments: [sector], min_segment_rows: 30}}

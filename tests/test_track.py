@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -51,7 +52,16 @@ def test_run_carries_params_figures_and_tags(tracked: tuple[Layout, str, mlflow.
     assert run.data.tags["model_id"] == scorer.model_id
     assert run.data.tags["data_fingerprint"] == scorer.card.fingerprint
     files = {file.path for file in mlflow.artifacts.list_artifacts(run_id=run.info.run_id)}
-    assert {"report.html", "metrics.json", "catalogue.csv", "plots"} <= files
+    assert {"report.html", "metrics.json", "catalogue.csv", "selection.json", "backtest.json", "plots"} <= files
+
+
+def test_each_trial_of_the_search_is_a_child_run(tracked: tuple[Layout, str, mlflow.entities.Run]) -> None:
+    layout, _, run = tracked
+    trials = json.loads(layout.selection.path.read_text())["trials"]
+    query = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    children = mlflow.search_runs([run.info.experiment_id], query, output_format="list")
+    assert sorted(child.data.metrics["forward_loss"] for child in children) == sorted(trial["loss"] for trial in trials)
+    assert all({"num_leaves", "lambda_l2"} <= set(child.data.params) for child in children)
 
 
 def test_model_loads_without_pickle_and_scores_as_the_bundle_does(

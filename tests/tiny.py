@@ -22,6 +22,7 @@ selection:
   logistic_c: [0.01]
   linear_shares: [0.0, 0.5]
 search: {trials: 2}
+backtest: {cuts: 2}
 scorecard: {max_lines: 8, l2: [20.0]}
 capacity: {per_period: 40}
 evaluate: {resamples: 20, min_segment_rows: 300}
