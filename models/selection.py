@@ -190,7 +190,7 @@ def _count(left_out: frozenset[int], what: str) -> str:
 
 def _weights(forward: Forward, params: SelectionParams, settings: Settings) -> Step:
     """Let recent rows weigh more, where that is clearly better."""
-    if not forward.earlier[0].ordered or len(params.recency_half_lives) < 2:
+    if not forward.earlier[0].ordered:
         return settings, None
     tried = {_half_life_name(value): replace(settings, half_life=value) for value in params.recency_half_lives}
     at_c = params.model_copy(update={"logistic_c": [settings.c]})

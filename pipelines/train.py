@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from pathlib import Path
 
 import optuna
 import pandas as pd
@@ -71,8 +72,21 @@ def _study(params: Params, fingerprint: str, layout: Layout) -> optuna.Study:
     )
     key = hashlib.sha256(f"{FORMAT}{params.project.seed}{fingerprint}{asked}".encode()).hexdigest()[:16]
     layout.search.mkdir(parents=True, exist_ok=True)
-    storage = JournalStorage(JournalFileBackend(str(layout.search / f"{key}.journal")))
+    journal = layout.search / f"{key}.journal"
+    _drop_torn_line(journal)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
     return optuna.create_study(storage=storage, study_name=key, load_if_exists=True)
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Forget a last line without its end, as a killed run leaves it: what is written behind it could not be read."""
+    text = journal.read_bytes() if journal.is_file() else b""
+    whole = text[: text.rfind(b"\n") + 1]
+    if whole != text:
+        log.warning("train: %s ends within a line; that trial is made again", journal.name)
+        part = journal.with_suffix(".part")
+        part.write_bytes(whole)
+        part.replace(journal)
 
 
 def scorer_of(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Scorer:

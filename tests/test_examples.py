@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pipelines.artifacts import Layout
-from pipelines.params import load
+from pipelines.params import Params, load
 from pipelines.run import stages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,9 +22,15 @@ def run_example(name: str, folder: Path) -> Layout:
     if not (DATA / name).is_dir():
         pytest.skip(f"the data set {name} is not beside the project")
     layout = Layout.folder(folder)
-    for stage in stages(load(ROOT / "examples" / f"{name}.yaml"), DATA / name, layout).values():
+    for stage in stages(quick(load(ROOT / "examples" / f"{name}.yaml")), DATA / name, layout).values():
         stage()
     return layout
+
+
+def quick(params: Params) -> Params:
+    """Search and walk only as long as it takes to see that both work."""
+    search, backtest = params.search.model_copy(update={"trials": 2}), params.backtest.model_copy(update={"cuts": 2})
+    return params.model_copy(update={"search": search, "backtest": backtest})
 
 
 def metrics_of(layout: Layout) -> dict[str, Any]:
@@ -62,8 +68,14 @@ def test_x_education_without_what_the_outcome_wrote(tmp_path: Path) -> None:
     assert "not chronological" in metrics_of(layout)["verdict"]["lines"][0]
 
 
-def test_bank_marketing_says_that_a_random_split_flatters(tmp_path: Path) -> None:
+def test_bank_marketing_holds_where_the_base_rate_quadruples(tmp_path: Path) -> None:
+    """In the order of time, beyond what logistic regression (.667) and AutoML (log-loss .554) reach on these rows."""
     layout = run_example("bank_marketing", tmp_path)
     check_outputs(layout)
     metrics = metrics_of(layout)
-    assert metrics["random_split"]["auc"] - metrics["test"]["auc"] > 0.05
+    assert metrics["test"]["auc"] > 0.667
+    assert metrics["test"]["log_loss"] < 0.554
+    assert metrics["uncorrected"]["log_loss"] - metrics["test"]["log_loss"] > 0.05
+    assert metrics["verdict"]["usable"] is True
+    left_out = json.loads(layout.selection.path.read_text())["left_out"]
+    assert {"three-month Euribor", "month of the call", "consumer price index"} <= set(left_out)

@@ -25,7 +25,9 @@ EVERYTHING = everything()
 def complete(n: int = 2000) -> Sample:
     """Three numbers on very different scales and a category of three levels, nothing missing."""
     rng = np.random.default_rng(3)
-    features = np.column_stack([rng.normal([4, 0, 0], [1, 1000, 0.01], (n, 3)), rng.integers(0, 3, n)]).astype("float32")
+    features = np.column_stack([rng.normal([4, 0, 0], [1, 1000, 0.01], (n, 3)), rng.integers(0, 3, n)]).astype(
+        "float32"
+    )
     log_odds = features[:, 0] - 4 - features[:, 1] / 1000 + (features[:, 3] == 2) - 1
     return Sample(features, (rng.random(n) < expit(log_odds)).astype("float64"))
 

@@ -297,7 +297,7 @@ def test_every_figure_has_a_caption_words_and_a_table(layout: Layout) -> None:
 def test_a_run_with_dates_says_its_period(dated: tuple[Params, Layout]) -> None:
     metrics, text = metrics_of(dated[1]), page_of(dated[1]).all("main")[0]["text"]
     assert f"Tested on {metrics['period']['first']} to {metrics['period']['last']}" in text
-    for part in ("fit", "gap", "valid", "embargo", "test"):
+    for part in ("train", "embargo", "test"):
         assert metrics["snapshots"]["parts"][part]["first"] in text
     assert f"{metrics['snapshots']['immature']:,}" in text
 

@@ -19,6 +19,7 @@ from features.errors import ParamsError
 from models.booster import TrainParams
 from models.search import SearchParams, search
 from pipelines.params import load
+from pipelines.train import _drop_torn_line
 
 START = PARAMS.train
 TRIALS = 14  # beyond the first ten, which the sampler draws at random
@@ -153,3 +154,16 @@ def test_bounds_that_do_not_hold_the_start_are_refused_by_both_names(tmp_path: P
         assert "widen the bounds" in str(caught.value)
     overlay.write_text("search: {trials: 0, num_leaves: [20, 31]}", encoding="utf-8")
     assert load(overlay).search.trials == 0  # nothing is searched, so no bound matters
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
+def test_a_journal_that_ends_within_a_line_is_read_to_its_last_whole_line(tmp_path: Path, kept: float) -> None:
+    journal = tmp_path / "search.journal"
+    whole = b'{"op_code": 0}\n{"op_code": 4}\n{"op_code": 5}\n'
+    journal.write_bytes(whole[: int(len(whole) * kept)])
+    _drop_torn_line(journal)
+    left = journal.read_bytes()
+    assert whole.startswith(left) and (left == b"" or left.endswith(b"\n"))
+    assert len(whole[: int(len(whole) * kept)]) - len(left) < len(b'{"op_code": 0}\n')
+    _drop_torn_line(journal)
+    assert journal.read_bytes() == left
