@@ -1,7 +1,7 @@
 """How far from the best possible model: log-loss against the simulator's truth, which no stage reads.
 
-After `make run`: `.venv/bin/python -m benchmarks.regret`; after `leadscore run --out OUT`, with `--out OUT`. The regret is
-what a prediction loses more than the oracle, as a share of what the base rate loses more than the oracle. It
+After `make run`: `.venv/bin/python -m benchmarks.regret`; after `leadscore run --out OUT`, with `--out OUT`. The regret
+is what a prediction loses more than the oracle, as a share of what the base rate loses more than the oracle. It
 is taken in expectation over the true probabilities, which leaves out the luck of who happened to convert, and beside it
 on the outcomes that came.
 """

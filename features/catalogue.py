@@ -47,7 +47,16 @@ class Entry(BaseModel):
 
 
 Catalogue = list[Entry]
-BESIDE = {"lead_id", "snapshot_at", "known_at", "matured", "label", "part", "position"}  # columns next to the features
+BESIDE = {
+    "lead_id",
+    "snapshot_at",
+    "known_at",
+    "matured",
+    "label",
+    "part",
+    "position",
+    "rule_points",
+}  # next to features
 
 
 def catalogue(

@@ -27,9 +27,13 @@ class DataError(LeadScoreError):
     exit_code = 3
 
     def __init__(self, table: str, column: str, *, found: str, expected: str, fix: str) -> None:
-        self.table, self.column = table, column
+        self.table, self.column, self.found = table, column, found
         place = f"table {table!r}" + (f", column {column!r}" if column else "")
         super().__init__(f"{place}: found {found}; expected {expected}. {fix}")
+
+
+class NotReadyError(DataError):
+    """There is too little to learn from yet; hand-written rules can still rank the leads."""
 
 
 class ModelError(LeadScoreError):

@@ -8,6 +8,7 @@ or a pattern's window is counted) and `milli` (thousandths of a point at the sna
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -58,6 +59,18 @@ def attribute_facts(
             values = derived[feature.name]
             columns[feature.name] = values if names is None else values.map(names).astype("str")
     return pd.DataFrame(columns).reset_index(drop=True)
+
+
+def askable(attributes: Mapping[str, AttributeSpec], params: FeatureParams, *, dated: bool) -> pd.DataFrame:
+    """Return the columns of `attribute_facts` with their types and no row, before any data are read."""
+    known = {name: spec for name, spec in attributes.items() if spec.known != "outcome"}
+    kinds = {name: "float64" if spec.kind == "number" else "str" for name, spec in known.items()}
+    times = dict.fromkeys(["snapshot_at", "created_at"] if dated else ["snapshot_at"], "datetime64[us]")
+    frame = pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in (times | kinds).items()})
+    levels: dict[str, list[str]] = {name: [] for name, spec in known.items() if spec.kind == "category"}
+    nothing: dict[str, Any] = {"event_types": [], "valued_types": [], "channels": {}, "event_groups": []}
+    vocabulary = Vocabulary(**nothing, has_other=False, levels=levels, frequencies={}, dated=dated)
+    return attribute_facts(frame, attributes, params, vocabulary)
 
 
 def attribute_entries(facts: pd.DataFrame, rules: RulesParams) -> pd.DataFrame:

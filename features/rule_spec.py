@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from features.errors import ParamsError
 from features.spec import AttributeSpec, Spec
 
+START = "start"  # how the log calls what every lead has before any rule
+
 
 class Cap(Spec):
     """At most so many events count in each period of so many days; a period of 7 days begins on a Monday (UTC)."""
@@ -103,7 +105,7 @@ class RulesParams(Spec):
 
     @model_validator(mode="after")
     def _are_clear(self) -> RulesParams:
-        twice = [name for name, n in Counter(self.names).items() if n > 1]
+        twice = [name for name, n in Counter([*self.names, START]).items() if n > 1]
         if twice:
             raise ValueError(f"two rules are called {twice[0]!r}; the log could not tell them apart")
         limits = [threshold.at_least for threshold in self.thresholds]

@@ -20,6 +20,7 @@ class FoldParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: int = Field(ge=2)
+    unordered: int = Field(ge=2)
     first_share: float = Field(gt=0, lt=1)
     period_rows: int = Field(ge=1)
     max_rows: int = Field(ge=100)
@@ -73,8 +74,8 @@ def forward_folds(rows: pd.DataFrame, order: Order, params: FoldParams, seed: in
         side are left out.
     """
     if order == "none":
-        bucket = (draw(rows["lead_id"], seed, "folds") * params.count).astype("int64").to_numpy()
-        cuts = [(np.flatnonzero(bucket != k), np.flatnonzero(bucket == k)) for k in range(params.count)]
+        bucket = (draw(rows["lead_id"], seed, "folds") * params.unordered).astype("int64").to_numpy()
+        cuts = [(np.flatnonzero(bucket != k), np.flatnonzero(bucket == k)) for k in range(params.unordered)]
     else:
         cuts = _by_time(rows, when(rows, order), order, params)
     label = rows["label"].to_numpy("float64")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import Catalogue, level_counts
-from features.errors import DataError
+from features.errors import NotReadyError
 from models.booster import Sample, TrainParams
 from models.calibration import Sigmoid, fit_level, recency
 from models.card_search import ScorecardParams
@@ -148,7 +148,7 @@ def _forward(
     rows = training if share >= 1 else training[draw(training["lead_id"], seed, "selection") < share]
     folds = forward_folds(in_time(rows, order), order, selection.folds, seed)
     if not folds:
-        raise DataError(
+        raise NotReadyError(
             "training snapshots",
             "label",
             found="no later part with both outcomes after an earlier part with both",
@@ -163,7 +163,7 @@ def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_nega
 
     Raises
     ------
-    DataError
+    NotReadyError
         With the verdict: which minimum is missed, and what to do.
     """
     training = matrix[matrix["part"] == "train"]
@@ -177,7 +177,7 @@ def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_nega
         labels = {part: matrix.loc[matrix["part"] == part, "label"] for part in ("train", "test")}
         short = [f"{_only(label)} in part {part!r}" for part, label in labels.items() if label.nunique() < 2]
     if short:
-        raise DataError(
+        raise NotReadyError(
             "training snapshots",
             "label",
             found="; ".join(short),

@@ -6,12 +6,44 @@ import math
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
 
 from features.rule_entries import MILLI
-from features.rule_spec import EventRule, PatternRule, RulesParams
+from features.rule_spec import START, EventRule, PatternRule, RulesParams
 
 DAY = pd.Timedelta(days=1)
-START = "start"
+
+
+class RuleCurve(BaseModel):
+    """probability = 1 / (1 + exp(-(intercept + slope * points))): more points never make a conversion less likely."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intercept: float
+    slope: float = Field(ge=0)
+
+    def probability(self, points: np.ndarray) -> np.ndarray:
+        return np.asarray(expit(self.intercept + self.slope * points))
+
+
+def fit_curve(points: np.ndarray, label: np.ndarray) -> RuleCurve:
+    """Fit the curve; where points tell nothing, or tell the wrong way round, it is flat at the base rate.
+
+    Parameters
+    ----------
+    points, label
+        Of the training part, shape (n,); both outcomes occur.
+    """
+    mean, spread = float(points.mean()), float(points.std())
+    if spread > 0:
+        standard = ((points - mean) / spread)[:, None]
+        fitted = LogisticRegression(C=np.inf).fit(standard, label)
+        slope = round(float(fitted.coef_[0, 0]) / spread, 9)
+        if slope > 0:
+            return RuleCurve(intercept=round(float(fitted.intercept_[0]) - slope * mean, 9), slope=slope)
+    return RuleCurve(intercept=round(float(logit(label.mean())), 9), slope=0.0)
 
 
 def contributions(entries: pd.DataFrame, n: int, rules: RulesParams) -> np.ndarray:

@@ -24,11 +24,12 @@ from models.forward import Models
 from models.linear import Linear
 from models.points import PointsParams, add_columns, score
 from models.reasons import Reason, top_reasons
+from models.rules import RuleCurve
 from models.scorecard import Scorecard
 from models.target_statistics import TargetStatistics
 from models.tiers import TierParams, assign
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Card(BaseModel):
@@ -52,6 +53,8 @@ class Card(BaseModel):
         How much of the log-odds comes from the logistic regression, 0 to 1; the boosters give the rest.
     sigmoid, uncorrected
         The calibration, and the same with the level of the whole training period in place of recent outcomes.
+    rules
+        Makes a probability of the points of the hand-written rules, which are a baseline; None without rules.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +66,7 @@ class Card(BaseModel):
     linear_share: float
     sigmoid: Sigmoid
     uncorrected: Sigmoid
+    rules: RuleCurve | None
     points: PointsParams
     tiers: TierParams
     capacity: int

@@ -111,8 +111,9 @@ def measures(metrics: Tree) -> list[Measure]:
 def best_in(periods: list[Row], names: list[str], measure: Measure) -> int:
     """Count the periods of a backtest in which the model's figure is better than that of every other of `names`."""
     sign = 1.0 if measure.better == "higher" else -1.0
-    values = [{name: sign * period["figures"][name][measure.name] for name in names} for period in periods]
-    return sum(all(of["model"] > of[name] for name in names if name != "model") for of in values)
+    asked = {"model", *names}  # where its figure has no interval, as with an AUC of 1, the model is not among the names
+    values = [{name: sign * period["figures"][name][measure.name] for name in asked} for period in periods]
+    return sum(all(of["model"] > of[name] for name in asked - {"model"}) for of in values)
 
 
 def decisions(selection: Tree) -> list[Row]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NAMES = {"prior": "the base rate alone", "logistic": "logistic regression", "scorecard": "the scorecard"}
+NAMES = {
+    "prior": "the base rate alone",
+    "logistic": "logistic regression",
+    "scorecard": "the scorecard",
+    "rules": "the hand-written rules",
+}
 
 
 def verdict(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,7 +42,7 @@ def _fault(metrics: Mapping[str, Any]) -> str:
     better = [name for name, figures in metrics["baselines"].items() if figures["log_loss_gap_high"] < 0]
     if better:
         best = min(better, key=lambda name: metrics["baselines"][name]["log_loss"])
-        return f"{NAMES.get(best, best)} predicts surely better"
+        return f"{NAMES.get(best, best)} predicted surely better"
     return "" if metrics["test"]["auc_low"] > 0.5 else "its ranking may be chance"
 
 

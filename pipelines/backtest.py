@@ -96,7 +96,7 @@ def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params,
     split = snapshots.assign(part=cut.part)[cut.part != ""]
     spec = learn_spec(contract, split, params)
     sample = sample_leads(split, params.snapshots.max_rows, params.project.seed)
-    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec), ignore_index=True)
+    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, params.rules), ignore_index=True)
     ready = params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
     learned = _learn(matrix, spec, params, first if params.backtest.choose == "first" else None)

@@ -15,6 +15,7 @@ from features.errors import DataError
 from features.fit import attributes_as_of, check_history
 from features.labels import label_dated, label_undated
 from features.matrix import MatrixSpec
+from features.rule_spec import RulesParams, unseen_types
 from features.snapshots import at_risk, grid, one_per_lead
 from features.vocabulary import Vocabulary
 from models.split import PARTS, draw, split_by_hash, split_by_position, split_by_time
@@ -49,7 +50,8 @@ def build_features(params: Params, layout: Layout) -> dict[str, Any]:
     snapshots = snapshots.assign(part=_split(snapshots, params))
     sample = sample_leads(snapshots, params.snapshots.max_rows, params.project.seed)
     spec = learn_spec(contract, snapshots, params)
-    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec), ignore_index=True)
+    _warn_of_types(contract, params.rules)
+    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, params.rules), ignore_index=True)
     counts = _counts(every, snapshots, sample, params)
     write_parquet(matrix, layout.matrix.path)
     write_json(spec.model_dump(mode="json"), layout.vocabulary.path)
@@ -108,6 +110,14 @@ def _learn_vocabulary(contract: Contract, snapshots: pd.DataFrame, params: Param
         leads = contract.leads[contract.leads["lead_id"].isin(training["lead_id"])]
         counts = pd.DataFrame({"event_type": [], "direction": [], "channel": [], "n": [], "n_valued": []})
     return Vocabulary.learn(params.source.attributes, leads, counts, params.features)
+
+
+def _warn_of_types(contract: Contract, rules: RulesParams) -> None:
+    """Say which event types of the rules no event has: misspelt, or not come yet."""
+    if rules.events or rules.patterns:
+        seen = contract.events.select("event_type").distinct().to_pyarrow().column("event_type").to_pylist()
+        for name in unseen_types(rules, seen):
+            log.warning("build_features: rules ask for event type %r, which no event has", name)
 
 
 def _counts(every: pd.DataFrame, snapshots: pd.DataFrame, sample: pd.DataFrame, params: Params) -> dict[str, Any]:

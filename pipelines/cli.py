@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +26,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+rules_app = typer.Typer(help="The hand-written rules at work.", no_args_is_help=True)
+app.add_typer(rules_app, name="rules")
 log = logging.getLogger("leadscore")
+
+
+class By(StrEnum):
+    """Who gives the scores."""
+
+    model = "model"
+    rules = "rules"
+
 
 ParamsOption = Annotated[
     Path | None, typer.Option("--params", help="YAML laid over params.yaml; states only what differs.")
@@ -33,6 +44,9 @@ ParamsOption = Annotated[
 DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the files named in `source`.")]
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder of a `leadscore run`; default: the project's own folders.")
+]
+AsOfOption = Annotated[
+    str | None, typer.Option("--as-of", help="Day to stand at, such as 2026-11-01; default: `score.as_of`.")
 ]
 
 
@@ -46,17 +60,19 @@ def run(
     """Run every stage: files in, scored, tiered and explained leads out. Without --data, simulated leads.
 
     IN: the files that `source` names, in --data. OUT, in --out: metrics.json, scores.parquet, scores.csv, report.html,
-    catalogue.csv, and the folders data/ and artifacts/ for what the stages hand on.
+    catalogue.csv, and the folders data/ and artifacts/ for what the stages hand on. Where there is too little to learn
+    from, the hand-written `rules` rank the leads, and the report says so first.
     """
-    from pipelines.run import stages
+    from pipelines.run import run_all
 
     loaded, layout = _load(params, out)
     if data is None:
         simulate(params, out)
-    for stage in stages(loaded, data or layout.raw, layout).values():
-        stage()
-    if track:
+    learned = run_all(loaded, data or layout.raw, layout)
+    if track and learned:
         track_run(params, out)
+    elif track:
+        log.warning("track: no model was trained, so there is none to log")
     where(out)
 
 
@@ -131,16 +147,35 @@ def explain(params: ParamsOption = None, out: OutOption = None) -> None:
 def score(
     params: ParamsOption = None,
     out: OutOption = None,
-    as_of: Annotated[
-        str | None, typer.Option(help="Day to stand at, such as 2026-11-01; default: `score.as_of`.")
-    ] = None,
+    as_of: AsOfOption = None,
+    by: Annotated[
+        By, typer.Option(help="Who gives the scores: the model, or the hand-written rules alone.")
+    ] = By.model,
 ) -> None:
     """Score every open lead. IN: data/contract/*, artifacts/model. OUT: scores.parquet, scores.csv."""
-    from pipelines.params import with_as_of
-    from pipelines.score import score_leads
+    loaded, layout = _load(params, out, as_of)
+    if by is By.rules:
+        from pipelines.rules import score_leads_by_rules
 
-    loaded, layout = _load(params, out)
-    score_leads(with_as_of(loaded, as_of) if as_of else loaded, layout)
+        score_leads_by_rules(loaded, layout)
+    else:
+        from pipelines.score import score_leads
+
+        score_leads(loaded, layout)
+
+
+@rules_app.command(name="explain")
+def explain_rules(
+    lead_id: Annotated[str, typer.Argument(help="The lead's id, as the data hold it.")],
+    params: ParamsOption = None,
+    out: OutOption = None,
+    as_of: AsOfOption = None,
+) -> None:
+    """Show each point one lead earned by the rules, and when it decays. IN: data/contract/*, features. OUT: a table."""
+    from pipelines.rules import explain_lead
+
+    for line in explain_lead(lead_id, *_load(params, out, as_of)):
+        typer.echo(line)
 
 
 @app.command()
@@ -201,10 +236,11 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _load(params: Path | None, out: Path | None) -> tuple[Params, Layout]:
-    from pipelines.params import load
+def _load(params: Path | None, out: Path | None, as_of: str | None = None) -> tuple[Params, Layout]:
+    from pipelines.params import load, with_as_of
 
-    return load(params), _layout(out)
+    loaded = load(params)
+    return with_as_of(loaded, as_of) if as_of is not None else loaded, _layout(out)
 
 
 def _layout(out: Path | None) -> Layout:

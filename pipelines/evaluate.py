@@ -77,12 +77,14 @@ def _headline(tree: dict[str, Any]) -> dict[str, float]:
 
 
 def baselines(rows: pd.DataFrame, scorer: Scorer) -> dict[str, np.ndarray]:
-    """Return what each baseline says of the rows, by name."""
+    """Return what each baseline says of the rows, by name; the hand-written rules only where there are any."""
+    curve = scorer.card.rules
+    rules = {} if curve is None else {"rules": curve.probability(rows["rule_points"].to_numpy("float64"))}
     return {
         "prior": np.full(len(rows), scorer.card.base_rate),
         "logistic": scorer.logistic(rows),
         "scorecard": scorer.by_scorecard(rows),
-    }
+    } | rules
 
 
 def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: float) -> Ranked:

@@ -12,6 +12,8 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
 from features.errors import ParamsError
+from features.rule_entries import askable
+from features.rule_spec import RulesParams, check_attributes
 from features.spec import AttributeSpec, FeatureParams, SnapshotParams
 from models.booster import TrainParams
 from models.card_search import ScorecardParams
@@ -25,7 +27,7 @@ from models.tiers import TierParams
 from models.walk import BacktestParams
 
 DEFAULT = Path(__file__).resolve().parent.parent / "params.yaml"
-REPLACED_WHOLE = ("source",)
+REPLACED_WHOLE = ("source", "rules")
 
 
 class Section(BaseModel):
@@ -177,6 +179,7 @@ class Params(Section):
     search: SearchParams
     backtest: BacktestParams
     scorecard: ScorecardParams
+    rules: RulesParams
     points: PointsParams
     capacity: Capacity
     tiers: TierParams
@@ -212,11 +215,17 @@ def load(overlay: Path | None = None, base: Path = DEFAULT) -> Params:
     """
     tree, files = _read_yaml(base), str(base)
     if overlay is not None and overlay.resolve() != base.resolve():
-        tree, files = _merge(tree, _read_yaml(overlay)), f"{overlay}, laid over {base},"
+        tree, files = _lay_over(tree, _read_yaml(overlay)), f"{overlay}, laid over {base},"
     try:
-        return Params.model_validate(_apply_source_defaults(tree))
+        params = Params.model_validate(_apply_source_defaults(tree))
+        source = params.source
+        facts = askable(source.attributes, params.features, dated=source.order == "dates")
+        check_attributes(params.rules, facts, source.attributes)
     except ValidationError as error:
         raise ParamsError(_describe(error, files)) from None
+    except ParamsError as error:
+        raise ParamsError(f"{files} does not fit:\n  {error}") from None
+    return params
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -233,6 +242,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ParamsError(f"{path} holds {type(tree).__name__}; expected sections such as `source:` and `train:`")
     return tree
+
+
+def _lay_over(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """Lay an overlay over the base; rules speak of the source's attributes and events, so they go when it does."""
+    gone: dict[str, Any] = {"rules": {key: 0 if key == "start" else [] for key in RulesParams.model_fields}}
+    return _merge(base | gone if "source" in overlay and "rules" in base else base, overlay)
 
 
 def _merge(under: dict[str, Any], over: dict[str, Any], depth: int = 0) -> dict[str, Any]:

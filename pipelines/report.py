@@ -90,15 +90,25 @@ def write_report(params: Params, layout: Layout) -> Path:
     ModelError
         Where the model is damaged, or figures and scores come from another one.
     """
-    page = render(Run.read(layout, params.project.threads), params.project.name, params.report.top_leads)
+    text = render(Run.read(layout, params.project.threads), params.project.name, params.report.top_leads)
+    return write_page(text, layout)
+
+
+def write_page(text: str, layout: Layout) -> Path:
+    """Write report.html in whole."""
     with staged_file(layout.report.path) as staged:
-        staged.write_text(page, encoding="utf-8", newline="\n")
-    log.info("report: %s, %.1f MB", layout.report.path, len(page.encode()) / 1e6)
+        staged.write_text(text, encoding="utf-8", newline="\n")
+    log.info("report: %s, %.1f MB", layout.report.path, len(text.encode()) / 1e6)
     return layout.report.path
 
 
 def render(run: Run, project: str, top_leads: int) -> str:
     """Assemble the page: equal runs give equal bytes."""
+    return page("report.html.j2", _contents(run, top_leads), project)
+
+
+def page(template: str, contents: dict[str, Any], project: str) -> str:
+    """Fill a template; style and scripts come with it, so that the page opens offline."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -108,9 +118,10 @@ def render(run: Run, project: str, top_leads: int) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
     environment.filters |= {"percent": percent, "number": number, "points": points, "figure": figure_text}
-    scripts = [(TEMPLATES / "report.js").read_text(encoding="utf-8"), get_plotlyjs()]
-    return environment.get_template("report.html.j2").render(
-        _contents(run, top_leads),
+    plotly = [get_plotlyjs()] if contents["charts"] else []
+    scripts = [(TEMPLATES / "report.js").read_text(encoding="utf-8"), *plotly]
+    return environment.get_template(template).render(
+        contents,
         project=project,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         scripts=scripts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from features.errors import NotReadyError
 from pipelines.artifacts import Layout
 from pipelines.audit import audit_leakage
 from pipelines.backtest import backtest
@@ -13,11 +14,34 @@ from pipelines.evaluate import evaluate_model
 from pipelines.explain import explain
 from pipelines.ingest import ingest
 from pipelines.params import Params
+from pipelines.readiness import serve_by_rules
 from pipelines.report import write_report
 from pipelines.score import score_leads
 from pipelines.train import train
 
 Stage = Callable[[], object]
+
+
+def run_all(params: Params, data: Path, layout: Layout) -> bool:
+    """Run every stage; where there is too little to learn from, score by the hand-written rules instead.
+
+    Returns
+    -------
+    bool
+        Whether there is a model.
+
+    Raises
+    ------
+    NotReadyError
+        Where there is too little to learn from, and no rules either.
+    """
+    try:
+        for stage in stages(params, data, layout).values():
+            stage()
+    except NotReadyError as refusal:
+        serve_by_rules(refusal, params, layout)
+        return False
+    return True
 
 
 def stages(params: Params, data: Path, layout: Layout) -> dict[str, Stage]:

@@ -11,6 +11,7 @@ import pandas as pd
 from features.errors import DataError
 from features.fit import attributes_as_of, count_unseen
 from features.snapshots import at_risk, one_per_lead
+from features.spec import SnapshotParams
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
@@ -33,7 +34,7 @@ def score_leads(params: Params, layout: Layout) -> pd.DataFrame:
     """
     contract = Contract.open(layout, params.project)
     scorer = load_bundle(layout.bundle, params.project.threads)
-    snapshots, who = open_leads(contract, scorer, params, layout)
+    snapshots, who = open_leads(contract, scorer.card.snapshots, params, layout)
     as_of = snapshots["snapshot_at"].max()
     matrix = pd.concat(contract.matrix(snapshots, scorer.card.matrix), ignore_index=True)
     scored = scorer.score(matrix, params.score.reasons)
@@ -45,24 +46,32 @@ def score_leads(params: Params, layout: Layout) -> pd.DataFrame:
         data_fingerprint=contract.profile["fingerprint"],
     )[COLUMNS]
     summary = _summary(scored, contract, snapshots, scorer, who)
-    write_parquet(scored, layout.scores.path)
-    sheet = scored.assign(reasons_text=scored["reasons"].map(_points_last)).drop(columns="reasons")
-    write_csv(sheet, layout.scores_csv.path)
-    write_json(summary, layout.score_summary.path)
-    tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
-    log.info("score: %s %s (%s)", f"{len(scored):,}", who, tiers)
+    write_scores(scored, summary, layout)
     for name, n in summary["unseen"].items():
         log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
     return scored
 
 
-def open_leads(contract: Contract, scorer: Scorer, params: Params, layout: Layout) -> tuple[pd.DataFrame, str]:
+def write_scores(scored: pd.DataFrame, summary: dict[str, Any], layout: Layout) -> None:
+    """Write scores.parquet, scores.csv and score_summary.json, whoever gave the scores."""
+    write_parquet(scored, layout.scores.path)
+    sheet = scored.assign(reasons_text=scored["reasons"].map(_points_last)).drop(columns="reasons")
+    write_csv(sheet, layout.scores_csv.path)
+    write_json(summary, layout.score_summary.path)
+    tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
+    log.info("score: %s %s (%s)", f"{len(scored):,}", summary["who"], tiers)
+
+
+def open_leads(
+    contract: Contract, population: SnapshotParams | None, params: Params, layout: Layout
+) -> tuple[pd.DataFrame, str]:
     """Return the leads to score (lead_id, snapshot_at) and what they are.
 
-    With dates: those open at `score.as_of`. Without: those whose outcome is not known; where all are known, the
-    held-out leads stand in, so that the list can still be looked at.
+    `population` says how old a lead may be; it is None for tables without dates. With dates: those open at
+    `score.as_of`. Without: those whose outcome is not known; where all are known, the held-out leads stand in, so that
+    the list can still be looked at.
     """
-    if scorer.card.snapshots is None:
+    if population is None:
         known = contract.outcomes.loc[contract.outcomes["converted"].notna(), "lead_id"]
         unknown = contract.leads[~contract.leads["lead_id"].isin(known)]
         if len(unknown):
@@ -71,14 +80,14 @@ def open_leads(contract: Contract, scorer: Scorer, params: Params, layout: Layou
         held_out = matrix.loc[matrix["part"] == "test", "lead_id"]
         rows = contract.leads[contract.leads["lead_id"].isin(held_out)]
         return one_per_lead(rows), "held-out leads, as none is without an outcome"
-    as_of = _as_of(params, contract)
-    rows = at_risk(contract.leads, contract.outcomes, pd.DatetimeIndex([as_of]).as_unit("us"), scorer.card.snapshots)
+    as_of = scoring_day(params, contract)
+    rows = at_risk(contract.leads, contract.outcomes, pd.DatetimeIndex([as_of]).as_unit("us"), population)
     if rows.empty:
         raise DataError(
             "leads",
             "created_at",
             found=f"no lead open on {as_of:%Y-%m-%d}",
-            expected=f"leads at most {scorer.card.snapshots.max_age_days} days old that have not closed",
+            expected=f"leads at most {population.max_age_days} days old that have not closed",
             fix="Choose another score.as_of or a larger snapshots.max_age_days.",
         )
     return rows, f"leads open on {as_of:%Y-%m-%d}"
@@ -90,7 +99,8 @@ def _points_last(reasons: str) -> str:
     return "; ".join(f"{phrase} ({points})" for points, phrase in parts)
 
 
-def _as_of(params: Params, contract: Contract) -> pd.Timestamp:
+def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:
+    """Return the midnight to stand at."""
     if params.score.as_of == "latest":
         return contract.data_until.floor("D") + pd.Timedelta(days=1)
     return pd.Timestamp(params.score.as_of).as_unit("us")

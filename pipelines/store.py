@@ -14,10 +14,27 @@ import pandas as pd
 
 from features.errors import DataError
 from features.matrix import MatrixSpec, feature_matrix
+from features.rule_matrix import rule_sums
+from features.rule_spec import RulesParams
+from models.rules import points
 from pipelines.artifacts import Layout
 from pipelines.params import Project
 
 SHARD_LEADS = 50_000  # leads whose features are computed at once; bounds memory, never changes a result
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Snapshots of a range of leads, indexed from 0, and what the contract tables hold of those leads."""
+
+    rows: pd.DataFrame
+    leads: pd.DataFrame
+    history: pd.DataFrame
+    events: ir.Table
+
+    @property
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, ir.Table]:
+        return self.rows, self.leads, self.history, self.events
 
 
 @dataclass(frozen=True)
@@ -47,8 +64,21 @@ class Contract:
         """The last moment the data speaks of."""
         return pd.Timestamp(self.profile["data_until"]).as_unit("us")
 
-    def matrix(self, snapshots: pd.DataFrame, spec: MatrixSpec) -> Iterator[pd.DataFrame]:
-        """Yield the snapshots with their features, a shard of leads at a time, by lead_id."""
+    def matrix(
+        self, snapshots: pd.DataFrame, spec: MatrixSpec, rules: RulesParams | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the snapshots with their features, a shard of leads at a time, by lead_id.
+
+        With rules, `rule_points` beside the features: what the hand-written rules give, as known at the snapshot.
+        """
+        for shard in self.shards(snapshots):
+            rows = shard.rows
+            if rules is not None:
+                rows = rows.assign(rule_points=points(rule_sums(*shard.tables, spec, rules), len(rows), rules))
+            yield pd.concat([rows, feature_matrix(*shard.tables, spec)], axis=1)
+
+    def shards(self, snapshots: pd.DataFrame) -> Iterator[Shard]:
+        """Yield the snapshots with the tables of their leads, a range of leads at a time."""
         ordered = np.sort(snapshots["lead_id"].unique())
         for start in range(0, len(ordered), SHARD_LEADS):
             first, last = ordered[start], ordered[min(start + SHARD_LEADS, len(ordered)) - 1]
@@ -56,7 +86,7 @@ class Contract:
             leads = self.leads[self.leads["lead_id"].isin(rows["lead_id"])]
             history = self.history[self.history["lead_id"].isin(rows["lead_id"])]
             events = self.events.filter(self.events.lead_id.between(str(first), str(last)))
-            yield pd.concat([rows, feature_matrix(rows, leads, history, events, spec)], axis=1)
+            yield Shard(rows, leads, history, events)
 
 
 def read_profile(layout: Layout) -> dict[str, Any]:
@@ -67,12 +97,18 @@ def read_profile(layout: Layout) -> dict[str, Any]:
     return profile
 
 
+def read_spec(layout: Layout) -> MatrixSpec:
+    """Read which columns build_features made; raises DataError where it has not run."""
+    if not layout.vocabulary.path.is_file():
+        raise DataError("vocabulary", "", found="no file", expected="what build_features writes", fix="Run it first.")
+    return MatrixSpec.model_validate_json(layout.vocabulary.path.read_text(encoding="utf-8"))
+
+
 def read_matrix(layout: Layout) -> tuple[pd.DataFrame, MatrixSpec]:
     """Read what build_features wrote; raises DataError where it has not run."""
     if not layout.matrix.path.is_file():
         raise DataError("matrix", "", found="no file", expected="what build_features writes", fix="Run it first.")
-    spec = MatrixSpec.model_validate_json(layout.vocabulary.path.read_text(encoding="utf-8"))
-    return pd.read_parquet(layout.matrix.path), spec
+    return pd.read_parquet(layout.matrix.path), read_spec(layout)
 
 
 def connect(project: Project) -> ibis.BaseBackend:

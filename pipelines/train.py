@@ -15,6 +15,7 @@ from features.catalogue import Catalogue
 from features.matrix import MatrixSpec
 from models.forward import Models
 from models.learning import Learned, calibrate, check_ready, history_of, learn
+from models.rules import RuleCurve, fit_curve
 from models.scorer import FORMAT, Card, Scorer
 from models.search import search
 from models.split import split_at_random
@@ -32,7 +33,7 @@ def train(params: Params, layout: Layout) -> Scorer:
 
     Raises
     ------
-    DataError
+    NotReadyError
         Where there is too little to learn from.
     """
     matrix, spec = read_matrix(layout)
@@ -106,6 +107,7 @@ def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Para
         linear_share=learned.settings.linear_share,
         sigmoid=learned.sigmoid,
         uncorrected=learned.uncorrected,
+        rules=_rule_curve(training, params),
         points=params.points,
         tiers=params.tiers,
         capacity=params.capacity.per_period,
@@ -113,6 +115,12 @@ def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Para
         trained_until=training["known_at"].max().isoformat() if dated else None,
         fingerprint=fingerprint,
     )
+
+
+def _rule_curve(training: pd.DataFrame, params: Params) -> RuleCurve | None:
+    if not params.rules.names:
+        return None
+    return fit_curve(training["rule_points"].to_numpy("float64"), training["label"].to_numpy("float64"))
 
 
 def _names(learned: Learned, entries: Catalogue) -> list[str]:

@@ -137,6 +137,7 @@ def card(**values: object) -> Card:
         "linear_share": 0.5,
         "sigmoid": Sigmoid(intercept=-0.2, slope=0.9),
         "uncorrected": Sigmoid(intercept=-0.6, slope=0.9),
+        "rules": None,
         "points": PARAMS.points,
         "tiers": PARAMS.tiers,
         "capacity": 20,

@@ -20,15 +20,12 @@ from pipelines.params import Params
 from pipelines.report import Run, number, percent, render, write_report
 
 pytestmark = pytest.mark.xdist_group("report")
-WALK = """
-backtest: {cuts: 3, every_days: 28}
-"""
 
 
 @pytest.fixture(scope="module")
 def dated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     folder = tmp_path_factory.mktemp("walked")
-    params = tiny_params(folder, WALK)
+    params = tiny_params(folder)
     return params, tiny_run(params, folder / "out")
 
 
@@ -96,7 +93,7 @@ def assert_figures(cells: list[str], figures_of: dict[str, Any], page: Page) -> 
     expected += [percent(figures_of[name]["mean_probability"]) for name in ("model", "uncorrected")]
     came, low, high = (percent(model[key]) for key in ("base_rate", "base_rate_low", "base_rate_high"))
     assert cells == [*expected, f"{came}{low} to {high}"]
-    assert set(judged) == {"model", "prior", "logistic", "scorecard"}
+    assert set(judged) == {"model", "prior", "logistic", "scorecard", "rules"}
     assert {"model", "logistic"} <= set(ranked) <= set(judged) - {"prior"}
 
 

@@ -35,8 +35,8 @@ from rules_reference import reference_points
 from features.errors import ParamsError
 from features.fit import attributes_as_of
 from features.rule_entries import attribute_entries, attribute_facts, event_entries, event_points
-from features.rule_spec import RulesParams, check_attributes, unseen_types
-from models.rules import START, contributions, explain, points, threshold_names
+from features.rule_spec import START, RulesParams, check_attributes, unseen_types
+from models.rules import contributions, explain, points, threshold_names
 
 TIMES = (MONDAY, MONDAY + 7 * DAY, MONDAY + 30 * DAY)
 SOON = settings(max_examples=12)

@@ -53,7 +53,7 @@ def test_a_model_that_a_baseline_surely_beats_is_not_usable_and_the_baseline_is_
     tree["baselines"]["logistic"] |= gap(-0.09, -0.01)
     found = verdict(tree)
     assert found["usable"] is False
-    assert found["lines"][0].startswith("Not usable, logistic regression predicts surely better: AUC 0.750")
+    assert found["lines"][0].startswith("Not usable, logistic regression predicted surely better: AUC 0.750")
 
 
 def test_of_several_better_baselines_the_best_is_named() -> None:
@@ -62,7 +62,7 @@ def test_of_several_better_baselines_the_best_is_named() -> None:
     tree["baselines"]["prior"] |= {"log_loss": 0.1} | gap(-0.2, -0.05)
     found = verdict(tree)
     assert found["best_baseline"] == "prior"
-    assert "Not usable, the base rate alone predicts surely better" in found["lines"][0]
+    assert "Not usable, the base rate alone predicted surely better" in found["lines"][0]
 
 
 @pytest.mark.parametrize("low", [-0.01, 0.0, float("nan")])

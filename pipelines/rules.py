@@ -1,0 +1,157 @@
+"""The hand-written rules at work: every open lead scored by them alone, and one lead's points explained."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from features.errors import ParamsError
+from features.rule_matrix import rule_log, rule_sums
+from features.rule_spec import START, RulesParams
+from models.rule_scores import BELOW, rule_groups, rules_id, score_by_rules
+from models.rules import contributions, points
+from models.rules import explain as explain_log
+from pipelines.artifacts import Layout
+from pipelines.params import Params
+from pipelines.score import COLUMNS, open_leads, scoring_day, write_scores
+from pipelines.store import Contract, read_spec
+
+log = logging.getLogger("leadscore")
+
+
+def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
+    """Write scores.parquet, scores.csv and score_summary.json as `score` does, by the rules and without a model.
+
+    Returns
+    -------
+    DataFrame
+        One row an open lead, most points first; probability and raw_score are missing.
+
+    Raises
+    ------
+    ParamsError
+        Where there are no rules.
+    """
+    rules = params.rules
+    if not rules.names:
+        raise ParamsError("`rules` in the params names no rule, so there is nothing to score by; write some there")
+    contract, spec = Contract.open(layout, params.project), read_spec(layout)
+    dated = params.source.order == "dates"
+    snapshots, who = open_leads(contract, params.snapshots if dated else None, params, layout)
+    groups = rule_groups(rules, spec.catalogue, params.source.attributes)
+    shards = [
+        (shard.rows["lead_id"], contributions(rule_sums(*shard.tables, spec, rules), len(shard.rows), rules))
+        for shard in contract.shards(snapshots)
+    ]
+    scored = score_by_rules(
+        pd.concat([ids for ids, _ in shards], ignore_index=True),
+        np.concatenate([parts for _, parts in shards]),
+        groups,
+        rules,
+        params.tiers,
+        params.capacity.per_period,
+        params.score.reasons,
+    )
+    stages = {tier.name: tier.stage for tier in params.tiers.ladder}
+    scored = scored.assign(
+        as_of=pd.Series(snapshots["snapshot_at"].max(), index=scored.index, dtype="datetime64[us]"),
+        stage=scored["tier"].map(stages).fillna("").astype("str"),
+        model_id=rules_id(rules),
+        data_fingerprint=contract.profile["fingerprint"],
+    )[COLUMNS]
+    write_scores(scored, _summary(scored, params, who), layout)
+    return scored
+
+
+def _summary(scored: pd.DataFrame, params: Params, who: str) -> dict[str, object]:
+    """The keys of the model's summary; what needs a probability or a vocabulary is empty."""
+    as_of = scored["as_of"].iloc[0]
+    lowest = scored.groupby("tier")["score"].min()
+    return {
+        "who": who,
+        "as_of": None if pd.isna(as_of) else as_of.date().isoformat(),
+        "n": len(scored),
+        "tiers": {name: int((scored["tier"] == name).sum()) for name in tier_names(params)},
+        "expected_conversions": {},
+        "lowest_score": {str(name): int(one) for name, one in lowest.items()},
+        "unseen": {},
+        "model_id": scored["model_id"].iloc[0],
+        "data_fingerprint": scored["data_fingerprint"].iloc[0],
+    }
+
+
+def tier_names(params: Params) -> list[str]:
+    """Return the tiers that rules give, best first."""
+    named = [one.name for one in params.rules.thresholds]
+    return [*named, BELOW] if named else [tier.name for tier in params.tiers.ladder]
+
+
+def explain_lead(lead_id: str, params: Params, layout: Layout) -> list[str]:
+    """Return, line by line, each point that a lead earned by the scoring day, when it decays, and the sum.
+
+    Raises
+    ------
+    ParamsError
+        Where no lead has this id, or it was not there yet on that day.
+    """
+    contract, spec = Contract.open(layout, params.project), read_spec(layout)
+    lead = contract.leads[contract.leads["lead_id"] == lead_id]
+    if lead.empty:
+        raise ParamsError(
+            f"no lead {lead_id!r} among the {len(contract.leads):,} of {layout.leads.path}; write its id as it stands "
+            "there"
+        )
+    at = _moment(lead, params, contract)
+    shard = next(
+        contract.shards(pd.DataFrame({"lead_id": [lead_id], "snapshot_at": pd.Series([at], dtype="datetime64[us]")}))
+    )
+    entries = rule_log(*shard.tables, spec, params.rules)
+    shown = explain_log(entries, at, params.rules)
+    shown = shown.assign(then=shown["rule"].map(_worth(params.rules)).astype("float64"))
+    return _table(shown, float(points(entries, 1, params.rules)[0]), lead_id, at)
+
+
+def _worth(rules: RulesParams) -> dict[str, int]:
+    """Return what each rule gives before anything decays."""
+    worth = {START: rules.start} | {rule.name: rule.points for rule in rules.attributes}
+    return (
+        worth | {rule.name: rule.points for rule in rules.events} | {rule.name: rule.points for rule in rules.patterns}
+    )
+
+
+def _moment(lead: pd.DataFrame, params: Params, contract: Contract) -> pd.Timestamp:
+    if params.source.order != "dates":
+        return pd.NaT  # type: ignore[return-value]  # pandas types NaT apart from Timestamp
+    at, created = scoring_day(params, contract), lead["created_at"].iloc[0]
+    if created >= at:
+        raise ParamsError(
+            f"lead {lead['lead_id'].iloc[0]!r} was created on {created:%Y-%m-%d}, so there is nothing to explain at "
+            f"the start of {at:%Y-%m-%d}; give a later --as-of"
+        )
+    return at
+
+
+def _table(shown: pd.DataFrame, total: float, lead_id: str, at: pd.Timestamp) -> list[str]:
+    """Write the log as a table of text."""
+    day = "" if pd.isna(at) else f" at the start of {at:%Y-%m-%d}"
+    cells = {
+        "criterion": [*shown["rule"], "sum"],
+        "earned": [*_minutes(shown["earned_at"]), ""],
+        "points then": [*(f"{one:+.0f}" for one in shown["then"]), ""],
+        "points now": [*(f"{one:+.3f}" for one in shown["points"]), f"{total:+.3f}"],
+        "changes": [*_minutes(shown["decays_at"]), ""],
+        "how": [*shown["decays"], ""],
+    }
+    columns = [
+        [cell.rjust(width) if name.startswith("points") else cell.ljust(width) for cell in (name, *column)]
+        for name, column in cells.items()
+        for width in [max(map(len, (name, *column)))]
+    ]
+    lines = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+    return [f"Points of lead {lead_id} by the hand-written rules{day}.", *lines]
+
+
+def _minutes(times: pd.Series[pd.Timestamp]) -> list[str]:
+    return ["" if pd.isna(time) else f"{time:%Y-%m-%d %H:%M}" for time in times]
