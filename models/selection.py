@@ -192,6 +192,8 @@ def _weights(forward: Forward, params: SelectionParams, settings: Settings) -> S
     """Let recent rows weigh more, where that is clearly better."""
     if not forward.earlier[0].ordered:
         return settings, None
+    if len(params.recency_half_lives) == 1:
+        return replace(settings, half_life=params.recency_half_lives[0]), None
     tried = {_half_life_name(value): replace(settings, half_life=value) for value in params.recency_half_lives}
     at_c = params.model_copy(update={"logistic_c": [settings.c]})
     found = {name: _half_half(forward, at_c, trial)[1] for name, trial in tried.items()}

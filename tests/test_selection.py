@@ -18,7 +18,7 @@ from models.booster import TrainParams
 from models.folds import FoldParams
 from models.forward import Models
 from models.learning import Learned, history_of, learn
-from models.selection import Decision, SelectionParams, decide, decide_for_least
+from models.selection import Decision, SelectionParams, decide
 
 N = 3000
 FEW = SELECTION.model_copy(
@@ -64,14 +64,6 @@ def test_repeating_the_rows_of_a_lead_makes_no_difference_clearer(n: int, times:
     if times > 1 and difference.mean() > 0:
         as_if_apart = decided({"simple": np.repeat(difference, times), "best": np.repeat(best, times)})
         assert as_if_apart.candidates[0].error < often.candidates[0].error
-
-
-def test_where_nothing_is_simpler_the_least_loss_is_chosen() -> None:
-    noise = np.random.default_rng(1).normal(size=100)
-    found = {"long": noise - noise.mean() + 0.001, "short": np.zeros(100)}
-    assert decide_for_least("which", found, np.arange(100)).chosen == "short"
-    assert decided(found).chosen == "long"
-    assert decide_for_least("which", {"a": noise, "b": noise}, np.arange(100)).chosen == "a"
 
 
 def entry(name: str, levels: int = 0, direction: str = "none") -> Entry:
@@ -290,3 +282,11 @@ def test_a_scorecard_that_overfits_is_held_back_by_its_penalty() -> None:
     )
     assert answers(found)["scorecard"].chosen == "penalty 500"
     assert [candidate.name for candidate in answers(found)["scorecard"].candidates] == ["penalty 500", "penalty 0.001"]
+
+
+def test_the_only_weight_of_recent_rows_is_taken_without_a_question() -> None:
+    steady = np.random.default_rng(1).normal(size=1000)
+    only = SELECTION.model_copy(update={"recency_half_lives": [0.5]})
+    found = learned(rows_of(steady, steady=steady), [entry("steady")], only)
+    assert found.settings.half_life == 0.5
+    assert "weight of recent rows" not in answers(found)
