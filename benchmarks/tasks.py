@@ -22,9 +22,9 @@ from sklearn.model_selection import train_test_split
 
 from features.catalogue import Catalogue
 from features.matrix import MatrixSpec
-from models.split import SplitParams, split_by_position, split_by_time
+from models.split import SplitParams, sample_leads, split_by_position, split_by_time
 from pipelines.artifacts import Layout
-from pipelines.build_features import labelled, learn_spec, sample_leads
+from pipelines.build_features import labelled, learn_spec
 from pipelines.ingest import ingest
 from pipelines.params import Params, load
 from pipelines.sinks import write_json, write_parquet
@@ -133,7 +133,7 @@ def write_monthly(task: str, data: Path, folder: Path) -> None:
     every = labelled(contract, params)
     matured = every[every["matured"]].drop(columns="matured").reset_index(drop=True)
     matured = matured.assign(row=np.arange(len(matured)))
-    taught = sample_leads(matured, params.snapshots.max_rows, params.project.seed)["row"]
+    taught = sample_leads(matured, params.snapshots.max_rows, params.project.seed, "sample")["row"]
     for month in pd.period_range(FIRST_CUT, LAST_CUT, freq="M"):
         snapshots = month_split(matured, month, params)
         kept = (snapshots["part"] == "test") | snapshots["row"].isin(taught)

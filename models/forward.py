@@ -139,8 +139,12 @@ class Models:
     def log_odds(self, features: np.ndarray, settings: Settings) -> np.ndarray:
         """Return the blend's log-odds times the slope, without a level, shape (n,)."""
         values = without(Sample(features, np.empty(0)), settings.left_out).features
+        return settings.slope * self.blended(values, settings.linear_share)
+
+    def blended(self, values: np.ndarray, linear_share: float) -> np.ndarray:
+        """Return the blend's log-odds, shape (n,), of features in which those left out are not known."""
         trees = self.boosters.log_odds(self.statistics.apply(values))
-        return settings.slope * blend(trees, self.linear.log_odds(values), settings.linear_share)
+        return blend(trees, self.linear.log_odds(values), linear_share)
 
 
 @dataclass(frozen=True)

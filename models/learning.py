@@ -17,7 +17,7 @@ from models.folds import Order, days, forward_folds, in_time, when
 from models.forward import Forward, History, Models, Settings
 from models.scorecard import Scorecard
 from models.selection import Decision, Search, SelectionParams, select, select_scorecard
-from models.split import draw
+from models.split import draw, sample_leads
 from models.transfer import without
 
 Watch = Callable[[str], None]
@@ -144,8 +144,7 @@ def moved(settings: Settings, before: Catalogue, after: Catalogue) -> Settings:
 def _forward(
     training: pd.DataFrame, entries: Catalogue, order: Order, selection: SelectionParams, seed: int, threads: int
 ) -> Forward:
-    share = selection.folds.max_rows / max(len(training), 1)
-    rows = training if share >= 1 else training[draw(training["lead_id"], seed, "selection") < share]
+    rows = sample_leads(training, selection.folds.max_rows, seed, "selection")
     folds = forward_folds(in_time(rows, order), order, selection.folds, seed)
     if not folds:
         raise NotReadyError(

@@ -113,9 +113,7 @@ class Scorer:
         return expit(self.scorecard.log_odds(self._inputs(matrix)))
 
     def _raw(self, matrix: pd.DataFrame) -> np.ndarray:
-        values, models = self._inputs(matrix), self.models
-        trees = models.boosters.log_odds(models.statistics.apply(values))
-        return blend(trees, models.linear.log_odds(values), self.card.linear_share)
+        return self.models.blended(self._inputs(matrix), self.card.linear_share)
 
     def probability(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability to convert within the horizon, shape (n,)."""

@@ -63,6 +63,14 @@ def split_at_random(snapshots: pd.DataFrame, seed: int, params: SplitParams) -> 
     return pd.Series(part, index=snapshots.index, dtype="str")
 
 
+def sample_leads(rows: pd.DataFrame, max_rows: int, seed: int, purpose: str) -> pd.DataFrame:
+    """Keep all rows of a seeded share of the leads, so that at most about `max_rows` remain."""
+    share = max_rows / max(len(rows), 1)
+    if share >= 1:
+        return rows
+    return rows[draw(rows["lead_id"], seed, purpose) < share].reset_index(drop=True)
+
+
 def draw(key: pd.Series[str], seed: int, purpose: str) -> pd.Series[float]:
     """Draw a number in [0, 1) for each key: the same for the same key, seed and purpose, whatever else is there."""
     prefix = f"{purpose}:{seed}:".encode()

@@ -13,20 +13,19 @@ from sklearn.metrics import roc_auc_score
 
 from features.errors import DataError
 from features.matrix import MatrixSpec
-from models.forward import Models
-from models.learning import Learned, check_ready, history_of, learn, learn_with, moved
+from models.learning import Learned, check_ready, learn, learn_with, moved
 from models.metrics import Figures, Ranked, evaluate
 from models.scorer import Scorer
 from models.search import search
-from models.split import split_at_random
+from models.split import sample_leads, split_at_random
 from models.walk import Cut, cuts
 from pipelines.artifacts import Layout
-from pipelines.build_features import labelled, learn_spec, sample_leads
+from pipelines.build_features import labelled, learn_spec
 from pipelines.evaluate import baselines, finite
 from pipelines.params import Params
 from pipelines.sinks import write_json, write_parquet
 from pipelines.store import Contract
-from pipelines.train import scorer_of
+from pipelines.train import random_twin, scorer_of
 
 log = logging.getLogger("leadscore")
 NOT_APPLICABLE = "without dates or an order of rows there is no past to walk through"
@@ -95,7 +94,7 @@ def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params,
     """Train on what was known at the cut; predict the period after it."""
     split = snapshots.assign(part=cut.part)[cut.part != ""]
     spec = learn_spec(contract, split, params)
-    sample = sample_leads(split, params.snapshots.max_rows, params.project.seed)
+    sample = sample_leads(split, params.snapshots.max_rows, params.project.seed, "sample")
     matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, params.rules), ignore_index=True)
     ready = params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
@@ -171,11 +170,9 @@ def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Fi
 
 def _random_split(last: Step, params: Params) -> dict[str, float]:
     """Train the last cut's recipe on a random split of the rows it knew and those it was tested on."""
+    twin = random_twin(last.scorer, last.learned, last.matrix, params)
     part = split_at_random(last.matrix, params.project.seed, params.split)
-    train, test = last.matrix[part == "train"], last.matrix[part == "test"].reset_index(drop=True)
-    history = history_of(train, last.scorer.catalogue, params.source.order, params.project.seed)
-    models = Models.train(history, last.learned.settings, params.project.seed, params.project.threads)
-    twin = Scorer(last.scorer.card, models, last.scorer.scorecard)
+    test = last.matrix[part == "test"].reset_index(drop=True)
     return {"auc": float(roc_auc_score(test["label"], twin.probability(test))), "n": float(len(test))}
 
 

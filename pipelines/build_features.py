@@ -18,7 +18,7 @@ from features.matrix import MatrixSpec
 from features.rule_spec import RulesParams, unseen_types
 from features.snapshots import at_risk, grid, one_per_lead
 from features.vocabulary import Vocabulary
-from models.split import PARTS, draw, split_by_hash, split_by_position, split_by_time
+from models.split import PARTS, sample_leads, split_by_hash, split_by_position, split_by_time
 from pipelines.artifacts import Layout
 from pipelines.params import Params
 from pipelines.sinks import write_csv, write_json, write_parquet
@@ -48,7 +48,7 @@ def build_features(params: Params, layout: Layout) -> dict[str, Any]:
     if snapshots.empty:
         raise _nothing_matured(params, contract)
     snapshots = snapshots.assign(part=_split(snapshots, params))
-    sample = sample_leads(snapshots, params.snapshots.max_rows, params.project.seed)
+    sample = sample_leads(snapshots, params.snapshots.max_rows, params.project.seed, "sample")
     spec = learn_spec(contract, snapshots, params)
     _warn_of_types(contract, params.rules)
     matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, params.rules), ignore_index=True)
@@ -77,14 +77,6 @@ def _split(snapshots: pd.DataFrame, params: Params) -> pd.Series[str]:
     if params.source.order == "rows":
         return split_by_position(snapshots["position"], params.split)
     return split_by_hash(snapshots["lead_id"], params.project.seed, params.split)
-
-
-def sample_leads(snapshots: pd.DataFrame, max_rows: int, seed: int) -> pd.DataFrame:
-    """Keep all snapshots of a seeded share of the leads, so that at most about `max_rows` remain."""
-    share = max_rows / len(snapshots)
-    if share >= 1:
-        return snapshots
-    return snapshots[draw(snapshots["lead_id"], seed, "sample") < share].reset_index(drop=True)
 
 
 def learn_spec(contract: Contract, snapshots: pd.DataFrame, params: Params) -> MatrixSpec:

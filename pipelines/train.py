@@ -56,7 +56,7 @@ def train(params: Params, layout: Layout) -> Scorer:
     scorer = scorer_of(learned, matrix, spec, params, fingerprint)
     save_bundle(scorer, layout.bundle)
     write_json(_selection(learned, spec.catalogue, study), layout.selection.path)
-    save_bundle(_random_twin(scorer, learned, matrix, params), layout.random_split)
+    save_bundle(random_twin(scorer, learned, matrix, params), layout.random_split)
     log.info("train: model %s of %d features", scorer.model_id, len(spec.catalogue))
     return scorer
 
@@ -138,7 +138,7 @@ def _selection(learned: Learned, entries: Catalogue, study: optuna.Study) -> dic
     }
 
 
-def _random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: Params) -> Scorer:
+def random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: Params) -> Scorer:
     """Train the same recipe on a random split of all rows."""
     part = split_at_random(matrix, params.project.seed, params.split)
     rows, seed, threads = matrix[part == "train"], params.project.seed, params.project.threads
