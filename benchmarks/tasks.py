@@ -165,7 +165,7 @@ def write_month(contract: Contract, snapshots: pd.DataFrame, params: Params, cut
 def features_of(contract: Contract, snapshots: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, MatrixSpec]:
     """Compute the product's features, with a vocabulary learned from the training rows alone."""
     spec = learn_spec(contract, snapshots, params)
-    return pd.concat(contract.matrix(snapshots, spec), ignore_index=True), spec
+    return pd.concat(contract.matrix(snapshots, spec, params.rules), ignore_index=True), spec
 
 
 def in_words(matrix: pd.DataFrame, entries: Catalogue) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from models.reasons import Reason, top_reasons
 from models.rules import RuleCurve
 from models.scorecard import Scorecard
 from models.target_statistics import TargetStatistics
-from models.tiers import TierParams, assign
+from models.tiers import TierParams
 
 FORMAT = 3
 
@@ -142,8 +142,8 @@ class Scorer:
         -------
         DataFrame
             lead_id, probability, raw_score (log-odds), points (before the clip), score, base_points, fit, engagement
-            (base_points + fit + engagement = points), tier, reasons (JSON) and reasons_text; best first, ties broken by
-            lead_id.
+            (base_points + fit + engagement = points), reasons (JSON) and reasons_text; best first, ties broken by
+            lead_id. No figure of a lead depends on another lead.
         """
         log_odds = self.log_odds(matrix)
         base, parts = self.contributions(matrix)
@@ -167,8 +167,6 @@ class Scorer:
                 "reasons_text": ["; ".join(reason.text for reason in lead) for lead in why],
             }
         )
-        tier = assign(scored, self.card.tiers, self.card.capacity)
-        scored.insert(8, "tier", tier)
         return scored.sort_values(["probability", "lead_id"], ascending=[False, True], ignore_index=True)
 
     def values(self, matrix: pd.DataFrame) -> np.ndarray:

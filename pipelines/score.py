@@ -13,6 +13,7 @@ from features.fit import attributes_as_of, count_unseen
 from features.snapshots import at_risk, one_per_lead
 from features.spec import SnapshotParams
 from models.scorer import Scorer
+from models.tiers import assign
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params
@@ -38,10 +39,12 @@ def score_leads(params: Params, layout: Layout) -> pd.DataFrame:
     as_of = snapshots["snapshot_at"].max()
     matrix = pd.concat(contract.matrix(snapshots, scorer.card.matrix), ignore_index=True)
     scored = scorer.score(matrix, params.score.reasons)
+    tier = assign(scored, scorer.card.tiers, scorer.card.capacity)
     stages = {tier.name: tier.stage for tier in scorer.card.tiers.ladder}
     scored = scored.assign(
         as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
-        stage=scored["tier"].map(stages),
+        tier=tier,
+        stage=tier.map(stages),
         model_id=scorer.model_id,
         data_fingerprint=contract.profile["fingerprint"],
     )[COLUMNS]

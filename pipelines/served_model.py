@@ -13,11 +13,11 @@ from models.scorer import Scorer
 from pipelines.bundle import load_bundle
 
 REASONS = 5
-OUTPUT = ["probability", "score", "tier", "reasons", "reasons_text"]
+OUTPUT = ["probability", "score", "reasons", "reasons_text"]
 
 
 class ServedModel(PythonModel):
-    """Scores feature rows; the batch is one list, so capacity tiers are filled within it."""
+    """Scores feature rows; tiers belong to a whole list, which a batch is not, so there are none."""
 
     scorer: Scorer
 
@@ -27,7 +27,7 @@ class ServedModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return probability, score, tier and reasons, in the order of the rows."""
+        """Return probability, score and reasons, in the order of the rows."""
         scored = self.scorer.score(model_input.reset_index(drop=True), REASONS).set_index("lead_id")
         return scored.loc[model_input["lead_id"], OUTPUT].reset_index()
 

@@ -87,7 +87,7 @@ def _log_model(scorer: Scorer, layout: Layout, name: str) -> None:
 def _signature(scorer: Scorer) -> ModelSignature:
     """Declare features as optional doubles: integer columns would refuse missing values at the model's door."""
     features = [ColSpec("double", name, required=False) for name in scorer.feature_names]
-    outputs = [("string", "lead_id"), ("double", "probability"), ("long", "score"), ("string", "tier"),
+    outputs = [("string", "lead_id"), ("double", "probability"), ("long", "score"),
                ("string", "reasons"), ("string", "reasons_text")]  # fmt: skip
     inputs = Schema([ColSpec("string", "lead_id"), *features])
     return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(kind, name) for kind, name in outputs]))

@@ -16,7 +16,7 @@ from models.forward import Models
 from models.points import score
 from models.scorer import Scorer
 
-COLUMNS = ["lead_id", "probability", "raw_score", "points", "score", "base_points", "fit", "engagement", "tier",
+COLUMNS = ["lead_id", "probability", "raw_score", "points", "score", "base_points", "fit", "engagement",
            "reasons", "reasons_text"]  # fmt: skip
 
 
@@ -40,7 +40,6 @@ def test_the_list_is_best_first_and_its_numbers_belong_together() -> None:
     assert len(set(found["base_points"])) == 1
     total = found["base_points"] + found["fit"] + found["engagement"]
     assert total.to_numpy() == pytest.approx(found["points"].to_numpy(), abs=1e-9)
-    assert found["tier"].tolist() == ["hot"] * 20 + ["warm"] * 60 + ["cold"] * 520
 
 
 def test_probabilities_rank_the_leads_that_convert() -> None:
@@ -74,7 +73,7 @@ def test_one_lead_scores_bit_for_bit_as_among_others() -> None:
     for number in range(0, 600, 20):
         alone = model.score(matrix().iloc[[number]], 5).set_index("lead_id")
         among = together.loc[alone.index]
-        pd.testing.assert_frame_equal(alone.drop(columns="tier"), among.drop(columns="tier"), check_exact=True)
+        pd.testing.assert_frame_equal(alone, among, check_exact=True)
         assert alone["reasons"].item() == among["reasons"].item()
 
 

@@ -82,7 +82,6 @@ def test_model_loads_without_pickle_and_scores_as_the_bundle_does(
     pd.testing.assert_series_equal(
         answer["probability"], expected["probability"].reset_index(drop=True), check_exact=True
     )
-    assert answer["tier"].tolist() == expected["tier"].tolist()
     assert answer["reasons"].tolist() == expected["reasons"].tolist()
 
 
