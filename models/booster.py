@@ -16,6 +16,7 @@ import lightgbm as lgb
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+USABLE_ROWS = 20  # of a feature while settings are compared: whatever is tried draws from the same features
 ROUNDS_AT_LEAST, ROUNDS_SHARE = 20, 0.2  # growing looks up every so many rounds, or this share of those grown
 
 
@@ -129,10 +130,9 @@ def grow(
         Rounds so far, and for each cut the mean log-odds of its rows, shape (m,).
     """
     tasks = [(cut, number) for cut in range(len(cuts)) for number in range(params.boosters)]
+    binned = side_by_side(lambda cut: _binned(cut[0], shape, params, seed, USABLE_ROWS), cuts, threads)
     growing = side_by_side(
-        lambda task: lgb.Booster(_settings(shape, params, seed + task[1]), _dataset(cuts[task[0]][0], shape, params)),
-        tasks,
-        threads,
+        lambda task: lgb.Booster(_settings(shape, params, seed, task[1]), binned[task[0]]), tasks, threads
     )
     raw = [np.zeros(len(later)) for _, later in cuts]
     rounds = 0
@@ -155,9 +155,11 @@ def grow(
 
 def train_boosters(sample: Sample, rounds: int, shape: Shape, params: TrainParams, seed: int, threads: int) -> Boosters:
     """Train each seed on all rows for a fixed number of rounds."""
+    least = params.min_child_samples
+    (binned,) = side_by_side(lambda rows: _binned(rows, shape, params, seed, least), [sample], threads)
 
     def train(number: int) -> lgb.Booster:
-        return lgb.train(_settings(shape, params, seed + number), _dataset(sample, shape, params), max(rounds, 1))
+        return lgb.train(_settings(shape, params, seed, number), binned, max(rounds, 1))
 
     return Boosters(tuple(side_by_side(train, range(params.boosters), threads)), threads)
 
@@ -183,17 +185,27 @@ def _predict(model: lgb.Booster, features: np.ndarray, contributions: bool = Fal
     return np.asarray(model.predict(features, raw_score=True, pred_contrib=contributions, num_threads=1))
 
 
-def _dataset(sample: Sample, shape: Shape, params: TrainParams) -> lgb.Dataset:
+def _binned(sample: Sample, shape: Shape, params: TrainParams, seed: int, least: int) -> lgb.Dataset:
+    """Sort the values into bins once, which took a fifth of the time of training; the boosters only read them.
+
+    A feature that cannot be split into two parts of `least` rows is not there for the boosters to draw.
+    """
     return lgb.Dataset(
         sample.features,
         sample.label,
         weight=sample.weight,
         categorical_feature=list(shape.categorical),
-        params={"max_bin": params.max_bin, "num_threads": 1, "verbose": -1},
-    )
+        params={
+            "max_bin": params.max_bin,
+            "min_child_samples": least,
+            "data_random_seed": seed,
+            "num_threads": 1,
+            "verbose": -1,
+        },
+    ).construct()
 
 
-def _settings(shape: Shape, params: TrainParams, seed: int) -> dict[str, object]:
+def _settings(shape: Shape, params: TrainParams, seed: int, number: int) -> dict[str, object]:
     return {
         **({"monotone_constraints": list(shape.monotone)} if any(shape.monotone) else {}),
         "objective": "binary",
@@ -207,9 +219,10 @@ def _settings(shape: Shape, params: TrainParams, seed: int) -> dict[str, object]
         "lambda_l2": params.lambda_l2,
         "cat_smooth": params.cat_smooth,
         "max_bin": params.max_bin,
-        "seed": seed,
+        "seed": seed + number,
+        "data_random_seed": seed,
         "num_threads": 1,
         "deterministic": True,
-        "force_row_wise": True,
+        "force_col_wise": True,
         "verbose": -1,
     }
