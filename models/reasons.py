@@ -111,7 +111,7 @@ def _present(entry: Entry, value: float) -> str:
         return _level(entry.levels, value)
     match entry.measure:
         case "value":
-            return _amount(value, entry.unit)
+            return amount(value, entry.unit)
         case "frequency":
             return f"{_number(100 * value)}% of leads" if value else "not seen before"
         case "age":
@@ -123,9 +123,9 @@ def _present(entry: Entry, value: float) -> str:
         case "count" | "active_days" | "value_sum":
             return _in_window(entry, value)
         case "value_last":
-            return f"{_amount(value, entry.unit)} the last time"
+            return f"{amount(value, entry.unit)} the last time"
         case "value_max":
-            return f"{_amount(value, entry.unit)} at most"
+            return f"{amount(value, entry.unit)} at most"
         case measure:
             return _pace(measure, value)
 
@@ -140,12 +140,12 @@ def _in_window(entry: Entry, value: float) -> str:
     days = entry.name.rsplit("__", 1)[-1].removesuffix("d")
     window = {"ever": "so far", "1": "in the last day"}.get(days, f"in the last {days} days")
     if entry.measure == "value_sum":
-        return f"{_amount(value, entry.unit)} in total {window}" if value else f"no value {window}"
+        return f"{amount(value, entry.unit)} in total {window}" if value else f"no value {window}"
     if not value:
         return f"none {window}"
     if entry.measure == "count":
         return f"{_times(value)} {window}"
-    on = {"ever": f"on {_amount(value, 'days')} so far", "1": window}
+    on = {"ever": f"on {amount(value, 'days')} so far", "1": window}
     return on.get(days, f"on {_number(value)} of the last {days} days")
 
 
@@ -174,10 +174,11 @@ def _times(value: float) -> str:
 def _duration(days: float) -> str:
     if days < 1 / 24:
         return "less than an hour"
-    return _amount(round(days * 24), "hours") if days < 1 else _amount(round(days, 1 if days < 10 else 0), "days")
+    return amount(round(days * 24), "hours") if days < 1 else amount(round(days, 1 if days < 10 else 0), "days")
 
 
-def _amount(value: float, unit: str) -> str:
+def amount(value: float, unit: str) -> str:
+    """Write a number with its unit, in the singular where it is one."""
     number = _number(value)
     if unit in ("", "value"):  # values of events carry no unit of their own
         return f"{unit} {number}".lstrip()

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from features.errors import LeadScoreError
+from features.errors import LeadScoreError, ParamsError
 from pipelines.artifacts import Layout
 
 if TYPE_CHECKING:
@@ -136,11 +136,36 @@ def evaluate(params: ParamsOption = None, out: OutOption = None) -> None:
 
 
 @app.command()
-def explain(params: ParamsOption = None, out: OutOption = None) -> None:
-    """Say what moves the scores, in points. IN: features, model. OUT: artifacts/explanation.json, importance plot."""
-    from pipelines.explain import explain as stage
+def explain(
+    lead_id: Annotated[
+        str | None, typer.Argument(help="Explain this lead's score; without an id: what moves all scores.")
+    ] = None,
+    params: ParamsOption = None,
+    out: OutOption = None,
+    as_of: AsOfOption = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write the lead's story as this page.")] = None,
+) -> None:
+    """Say what moves the scores, or all about one lead's score.
 
-    stage(*_load(params, out))
+    Without LEAD_ID, IN: features, model. OUT: artifacts/explanation.json, importance plot. With LEAD_ID, IN:
+    data/contract/*, features, model, predictions, scores. OUT: the terminal, and the page of --html, which holds
+    personal data: points from the base to the score, what would move it, leads like it, attributes and events.
+    """
+    loaded, layout = _load(params, out, as_of)
+    if lead_id is None:
+        from pipelines.explain import explain as stage
+
+        if as_of or html:
+            raise ParamsError("--as-of and --html explain one lead; give its id before them")
+        stage(loaded, layout)
+        return
+    from pipelines.explain_lead import explain_lead
+    from pipelines.lead_page import show, write_lead_page
+
+    story = explain_lead(lead_id, loaded, layout)
+    show(story, Console(highlight=False))
+    if html is not None:
+        write_lead_page(story, html, loaded.project.name)
 
 
 @app.command()

@@ -32,7 +32,7 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
     """
     matrix, _ = read_matrix(layout)
     scorer = load_bundle(layout.bundle, params.project.threads)
-    rows = _sample(matrix[matrix["part"] == "test"], params)
+    rows = sample_later(matrix, params)
     base, points = scorer.contributions(rows)
     gap = _check_additive(scorer, rows, base, points)
     values = scorer.values(rows).astype("float64")
@@ -57,7 +57,9 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
     return tree
 
 
-def _sample(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
+def sample_later(matrix: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Draw `explain.sample_rows` rows of the later period, always the same ones."""
+    rows = matrix[matrix["part"] == "test"]
     key = rows["lead_id"] + "@" + rows["snapshot_at"].astype("str")
     order = draw(key, params.project.seed, "explain").sort_values(kind="stable").index
     return rows.loc[order[: params.explain.sample_rows]].reset_index(drop=True)

@@ -15,7 +15,7 @@ from models.rules import contributions, points
 from models.rules import explain as explain_log
 from pipelines.artifacts import Layout
 from pipelines.params import Params
-from pipelines.score import COLUMNS, open_leads, scoring_day, write_scores
+from pipelines.score import COLUMNS, one_lead, open_leads, write_scores
 from pipelines.store import Contract, read_spec
 
 log = logging.getLogger("leadscore")
@@ -97,16 +97,9 @@ def explain_lead(lead_id: str, params: Params, layout: Layout) -> list[str]:
         Where no lead has this id, or it was not there yet on that day.
     """
     contract, spec = Contract.open(layout, params.project), read_spec(layout)
-    lead = contract.leads[contract.leads["lead_id"] == lead_id]
-    if lead.empty:
-        raise ParamsError(
-            f"no lead {lead_id!r} among the {len(contract.leads):,} of {layout.leads.path}; write its id as it stands "
-            "there"
-        )
-    at = _moment(lead, params, contract)
-    shard = next(
-        contract.shards(pd.DataFrame({"lead_id": [lead_id], "snapshot_at": pd.Series([at], dtype="datetime64[us]")}))
-    )
+    moment = one_lead(lead_id, contract, params, layout)
+    at = moment["snapshot_at"].iloc[0]
+    shard = next(contract.shards(moment))
     entries = rule_log(*shard.tables, spec, params.rules)
     shown = explain_log(entries, at, params.rules)
     shown = shown.assign(then=shown["rule"].map(_worth(params.rules)).astype("float64"))
@@ -119,18 +112,6 @@ def _worth(rules: RulesParams) -> dict[str, int]:
     return (
         worth | {rule.name: rule.points for rule in rules.events} | {rule.name: rule.points for rule in rules.patterns}
     )
-
-
-def _moment(lead: pd.DataFrame, params: Params, contract: Contract) -> pd.Timestamp:
-    if params.source.order != "dates":
-        return pd.NaT  # type: ignore[return-value]  # pandas types NaT apart from Timestamp
-    at, created = scoring_day(params, contract), lead["created_at"].iloc[0]
-    if created >= at:
-        raise ParamsError(
-            f"lead {lead['lead_id'].iloc[0]!r} was created on {created:%Y-%m-%d}, so there is nothing to explain at "
-            f"the start of {at:%Y-%m-%d}; give a later --as-of"
-        )
-    return at
 
 
 def _table(shown: pd.DataFrame, total: float, lead_id: str, at: pd.Timestamp) -> list[str]:

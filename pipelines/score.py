@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.errors import DataError
+from features.errors import DataError, ParamsError
 from features.fit import attributes_as_of, count_unseen
 from features.snapshots import at_risk, one_per_lead
 from features.spec import SnapshotParams
@@ -107,6 +107,31 @@ def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:
     if params.score.as_of == "latest":
         return contract.data_until.floor("D") + pd.Timedelta(days=1)
     return pd.Timestamp(params.score.as_of).as_unit("us")
+
+
+def one_lead(lead_id: str, contract: Contract, params: Params, layout: Layout) -> pd.DataFrame:
+    """Return one lead at the scoring day, open or not: lead_id, snapshot_at (NaT for tables without dates).
+
+    Raises
+    ------
+    ParamsError
+        Where no lead has this id, or it was not there yet on that day.
+    """
+    lead = contract.leads[contract.leads["lead_id"] == lead_id]
+    if lead.empty:
+        raise ParamsError(
+            f"no lead {lead_id!r} among the {len(contract.leads):,} of {layout.leads.path}; write its id as it stands "
+            "there"
+        )
+    if params.source.order != "dates":
+        return one_per_lead(lead)[["lead_id", "snapshot_at"]]
+    at, created = scoring_day(params, contract), lead["created_at"].iloc[0]
+    if created >= at:
+        raise ParamsError(
+            f"lead {lead_id!r} was created on {created:%Y-%m-%d}, so there is nothing to explain at the start of "
+            f"{at:%Y-%m-%d}; give a later --as-of"
+        )
+    return pd.DataFrame({"lead_id": [lead_id], "snapshot_at": pd.Series([at], dtype="datetime64[us]")})
 
 
 def _summary(
