@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +29,8 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(help="The hand-written rules at work.", no_args_is_help=True)
 app.add_typer(rules_app, name="rules")
+data_app = typer.Typer(help="Public data to try things out on.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 log = logging.getLogger("leadscore")
 
 
@@ -201,6 +204,18 @@ def explain_rules(
 
     for line in explain_lead(lead_id, *_load(params, out, as_of)):
         typer.echo(line)
+
+
+@data_app.command(name="bank-marketing")
+def fetch_bank_marketing(
+    to: Annotated[Path, typer.Option("--to", help="Folder to write bank-full.csv into; it is made.")],
+) -> None:
+    """Fetch 45,211 phone leads of a bank, in date order. IN: OpenML, so the internet. OUT: bank-full.csv in --to."""
+    from pipelines.public_data import fetch_bank_marketing as fetch
+
+    path = fetch(to)
+    typer.echo(f"wrote {path}; now run")
+    typer.echo(f"  leadscore run --params examples/bank_full.yaml --data {shlex.quote(str(to))} --out results")
 
 
 @app.command()
