@@ -248,6 +248,15 @@ def where(out: OutOption = None) -> None:
 
 
 @app.command()
+def docs(to: Annotated[Path, typer.Option("--to", help="Folder of the reference pages.")]) -> None:
+    """Write the reference: parameters, commands, features, files. IN: the code, params.yaml. OUT: *.md in --to."""
+    from pipelines.reference import write_reference
+
+    for path in write_reference(app, to):
+        typer.echo(path)
+
+
+@app.command()
 def inspect(
     leads: Annotated[Path, typer.Argument(help="CSV of leads.")],
     events: Annotated[Path | None, typer.Option(help="CSV of events.")] = None,
