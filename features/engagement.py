@@ -190,9 +190,14 @@ def pivot_groups(groups: pd.DataFrame, n: int, params: FeatureParams, vocabulary
     return pd.DataFrame(columns)
 
 
+def known_events(events: ir.Table, at: ir.Value) -> ir.Table:
+    """Keep the events that count at a moment: event_at < at and known_at <= at."""
+    return events.filter((events.event_at < at) & (events.known_at <= at))
+
+
 def count_events(events: ir.Table, before: ir.Value) -> ir.Table:
     """Count the events known before a moment by event_type, direction and channel: n, and n_valued with a value."""
-    known = events.filter((events.event_at < before) & (events.known_at <= before))
+    known = known_events(events, before)
     return known.group_by("event_type", "direction", "channel").aggregate(n=_.count(), n_valued=_.value.count())
 
 

@@ -161,5 +161,18 @@ class Layout:
         return Artifact(self.artifacts / "score_summary.json", "run")
 
     @property
+    def change(self) -> Artifact:
+        """Why scores changed between two dates or two models."""
+        return Artifact(self.reports / "change.parquet", "lead on both lists", ("lead_id",))
+
+    @property
+    def change_csv(self) -> Artifact:
+        return Artifact(self.reports / "change.csv", "lead on both lists", ("lead_id",))
+
+    @property
+    def change_summary(self) -> Artifact:
+        return Artifact(self.reports / "change.json", "pair of lists")
+
+    @property
     def report(self) -> Artifact:
         return Artifact(self.reports / "report.html", "run")

@@ -192,6 +192,36 @@ def score(
         score_leads(loaded, layout)
 
 
+@app.command()
+def change(
+    since: Annotated[
+        str | None, typer.Option("--from", help="The earlier day, such as 2026-05-01; default: the later day.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="The later day; default: `score.as_of`.")] = None,
+    model_from: Annotated[
+        Path | None, typer.Option("--model-from", help="Folder of the earlier model; default: artifacts/model.")
+    ] = None,
+    model_to: Annotated[
+        Path | None, typer.Option("--model-to", help="Folder of the later model; default: artifacts/model.")
+    ] = None,
+    lead: Annotated[str | None, typer.Option("--lead", help="Show one lead in full, and write nothing.")] = None,
+    params: ParamsOption = None,
+    out: OutOption = None,
+) -> None:
+    """Say why scores changed between two days or two models: time, edits, events, the new model; the parts add up.
+
+    IN: data/contract/*, one or two models. OUT: change.parquet, change.csv, change.json; with --lead a table.
+    """
+    from pipelines.change import Ask, explain_changes
+    from pipelines.change_lead import explain_lead_change
+
+    ask = Ask(since, until, model_from, model_to)
+    if lead is None:
+        explain_changes(ask, *_load(params, out))
+    else:
+        Console().print(explain_lead_change(lead, ask, *_load(params, out)))
+
+
 @rules_app.command(name="explain")
 def explain_rules(
     lead_id: Annotated[str, typer.Argument(help="The lead's id, as the data hold it.")],
