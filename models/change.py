@@ -137,7 +137,8 @@ def table(change: Change, counts: pd.DataFrame, reasons: int) -> pd.DataFrame:
         }
     )
     rows = pd.concat([rows, change.parts, counts.reset_index(drop=True)], axis=1)
-    return rows.assign(text=_sentences(rows, change), reasons=_reasons(change, reasons))
+    rows = rows.assign(text=_sentences(rows, change), reasons=_reasons(change, reasons))
+    return rows.astype({"lead_id": "str", "text": "str", "reasons": "str"})  # of no rows, pandas cannot tell
 
 
 def theme_totals(change: Change) -> pd.DataFrame:

@@ -94,9 +94,11 @@ def explain_changes(ask: Ask, params: Params, layout: Layout) -> pd.DataFrame:
         themes.append(theme_totals(one.change))
     lists = _join(_tiered(listed["from"], old), _tiered(listed["to"], new))
     found = pd.concat(rows, ignore_index=True).merge(lists, "left", "lead_id", validate="one_to_one")
-    found = found.sort_values("lead_id").sort_values(
-        "difference", key=lambda points: -points.abs(), kind="stable", ignore_index=True
-    )[COLUMNS]
+    found = (
+        found.sort_values("lead_id")
+        .sort_values("difference", key=lambda points: -points.abs(), kind="stable", ignore_index=True)[COLUMNS]
+        .astype({"score_from": "int64", "score_to": "int64"})
+    )
     tree = _summary(found, lists, pd.concat(themes, ignore_index=True), contract, old, new)
     write_parquet(found, layout.change.path)
     write_csv(found.drop(columns="reasons"), layout.change_csv.path)
