@@ -131,6 +131,43 @@ def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: Ev
     return {"log_loss_gap": float(gap.mean()), "log_loss_gap_low": low, "log_loss_gap_high": high}
 
 
+def compare_ranking(
+    rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: EvaluateParams, seed: int
+) -> Figures:
+    """Compute by how much a model's AUC lies above a rival's, on the same rows and the same resamples.
+
+    Parameters
+    ----------
+    rows
+        lead_id and label.
+    model, rival
+        Probabilities, shape (n,).
+
+    Returns
+    -------
+    dict
+        auc_gap with `_low` and `_high`; above 0 the model ranks better.
+    """
+    label, lead = rows["label"].to_numpy("float64"), pd.factorize(rows["lead_id"])[0]
+    orders = [np.argsort(-probability, kind="stable") for probability in (model, rival)]
+    ends = [
+        np.append(np.flatnonzero(np.diff(probability[order])), len(order) - 1)
+        for probability, order in zip((model, rival), orders, strict=True)
+    ]
+
+    def gap(weight: np.ndarray) -> float:
+        ours, theirs = (
+            _auc(*(np.append(0.0, np.cumsum(one[order])[end]) for one in (weight * label, weight)))
+            for order, end in zip(orders, ends, strict=True)
+        )
+        return ours - theirs
+
+    rng, n = np.random.default_rng(seed), int(lead.max()) + 1
+    drawn = (np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(params.resamples))
+    low, high = _interval(np.array([gap(leads[lead].astype("float64")) for leads in drawn]), params.confidence)
+    return {"auc_gap": gap(np.ones(len(label))), "auc_gap_low": low, "auc_gap_high": high}
+
+
 def _row_losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
     p = np.clip(probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return -(xlogy(label, p) + xlog1py(1 - label, -p))

@@ -222,6 +222,24 @@ def change(
         Console().print(explain_lead_change(lead, ask, *_load(params, out)))
 
 
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Folder of a `leadscore run`, or a project's own.")],
+    run_b: Annotated[Path, typer.Argument(help="The same of another run.")],
+    params: ParamsOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for compare.json and compare.html.")] = None,
+) -> None:
+    """Set two runs side by side: figures, settings, features, scores. IN: two runs. OUT: tables, files with --out."""
+    from pipelines.compare import compare_runs, write_comparison
+    from pipelines.params import load
+
+    loaded = load(params)
+    tree, shown = compare_runs(run_a, run_b, loaded)
+    Console().print(shown)
+    if out is not None:
+        write_comparison(tree, loaded, out)
+
+
 @rules_app.command(name="explain")
 def explain_rules(
     lead_id: Annotated[str, typer.Argument(help="The lead's id, as the data hold it.")],
