@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import logit
 
 
 class PointsParams(BaseModel):
@@ -40,6 +41,11 @@ class PointsParams(BaseModel):
 def score(points: np.ndarray) -> np.ndarray:
     """Clip to 0-100 and round to whole points."""
     return np.rint(np.clip(points, 0, 100)).astype("int64")
+
+
+def score_of(probability: np.ndarray, params: PointsParams) -> np.ndarray:
+    """Return the score, 0-100, of each probability."""
+    return score(params.points(logit(probability)))
 
 
 def add_columns(points: np.ndarray, columns: Sequence[int]) -> np.ndarray:

@@ -75,7 +75,7 @@ def score_by_rules(
             "base_points": parts[:, -1],
             "fit": add_columns(parts, places["fit"]),
             "engagement": add_columns(parts, places["engagement"]),
-            "tier": _tiers(lead_id, points, rules, tiers, capacity),
+            "tier": rule_tiers(lead_id, points, rules, tiers, capacity),
             "reasons": [json.dumps(lead, ensure_ascii=False) for lead in why],
             "reasons_text": ["; ".join(str(reason["text"]) for reason in lead) for lead in why],
         }
@@ -83,9 +83,10 @@ def score_by_rules(
     return scored.sort_values(["points", "lead_id"], ascending=[False, True], ignore_index=True)
 
 
-def _tiers(
+def rule_tiers(
     lead_id: pd.Series[str], points: np.ndarray, rules: RulesParams, tiers: TierParams, capacity: int
 ) -> list[str]:
+    """Return the tier of each lead of one list: by the rules' thresholds, or as the tiers fill where there are none."""
     if rules.thresholds:
         return [name or BELOW for name in threshold_names(points, rules)]
     ranked = pd.DataFrame({"lead_id": lead_id.to_numpy(), "probability": points, "score": score(points)})

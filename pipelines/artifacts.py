@@ -141,6 +141,10 @@ class Layout:
         return Artifact(self.reports / "headline.json", "run")
 
     @property
+    def kpis(self) -> Artifact:
+        return Artifact(self.reports / "kpis.json", "run")
+
+    @property
     def plots(self) -> Path:
         return self.reports / "plots"
 

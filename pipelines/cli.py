@@ -139,6 +139,26 @@ def evaluate(params: ParamsOption = None, out: OutOption = None) -> None:
 
 
 @app.command()
+def kpis(
+    params: ParamsOption = None,
+    out: OutOption = None,
+    by: Annotated[
+        By, typer.Option(help="Whose tiers: the model's on the later period, or the hand-written rules' on every list.")
+    ] = By.model,
+) -> None:
+    """Figures by tier and period, and whether tiers are too generous. IN: contract, predictions. OUT: kpis.json."""
+    from pipelines.kpis import measure_kpis, measure_kpis_by_rules, tier_table
+
+    stage = measure_kpis_by_rules if by is By.rules else measure_kpis
+    tree = stage(*_load(params, out))
+    if sys.stdout.isatty():
+        console = Console()
+        console.print(tier_table(tree))
+        for line in tree["verdict"]["lines"]:
+            console.print(line, highlight=False)
+
+
+@app.command()
 def explain(
     lead_id: Annotated[
         str | None, typer.Argument(help="Explain this lead's score; without an id: what moves all scores.")

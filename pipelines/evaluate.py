@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.metrics import EvaluateParams, Figures, Ranked, calibration_curve, compare, evaluate, gain_curve
+from models.metrics import Figures, Ranked, calibration_curve, compare, evaluate, gain_curve
 from models.scorer import Scorer
+from models.segments import segment_levels
 from models.split import split_at_random
 from models.verdict import verdict
 from pipelines.artifacts import Layout
@@ -21,7 +22,6 @@ from pipelines.sinks import write_csv, write_json, write_parquet
 from pipelines.store import read_matrix
 
 log = logging.getLogger("leadscore")
-REST = "other"
 HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error", "precision_at_k", "base_rate", "n")
 
 
@@ -110,27 +110,18 @@ def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout, sampled:
 def _segments(
     rows: pd.DataFrame, probability: np.ndarray, scorer: Scorer, params: Params, sampled: float
 ) -> dict[str, dict[str, Figures]]:
-    """Compute the figures by level of each segment attribute; small levels are held together as "other"."""
-    levels = {entry.name: entry.levels for entry in scorer.catalogue if entry.levels is not None}
+    """Compute the figures by level of each segment attribute."""
     return {
-        name: {
+        str(name): {
             level: evaluate(
                 _rank(rows[inside].reset_index(drop=True), probability[inside], params, sampled),
                 params.evaluate,
                 params.project.seed,
             )
-            for level, inside in _members(rows[name], levels[name] or [], params.evaluate).items()
+            for level, inside in ((level, (levels == level).to_numpy()) for level in sorted(levels.unique()))
         }
-        for name in params.evaluate.segments
-        if name in levels
+        for name, levels in segment_levels(rows, scorer.catalogue, params.evaluate).items()
     }
-
-
-def _members(codes: pd.Series[float], levels: list[str], params: EvaluateParams) -> dict[str, np.ndarray]:
-    label = codes.map({float(code): level for code, level in enumerate(levels)}).astype(object).fillna("not known")
-    counts = label.value_counts()
-    label = label.where(label.map(counts) >= params.min_segment_rows, REST)
-    return {str(level): (label == level).to_numpy() for level in sorted(label.unique())}
 
 
 def _write_plots(ranked: dict[str, Ranked], params: Params, layout: Layout) -> None:

@@ -17,6 +17,7 @@ from features.rule_spec import RulesParams, check_attributes
 from features.spec import AttributeSpec, FeatureParams, SnapshotParams
 from models.booster import TrainParams
 from models.card_search import ScorecardParams
+from models.kpis import KpiParams
 from models.leakage import AuditParams
 from models.metrics import EvaluateParams
 from models.points import PointsParams
@@ -186,6 +187,7 @@ class Params(Section):
     capacity: Capacity
     tiers: TierParams
     evaluate: EvaluateParams
+    kpis: KpiParams
     explain: Explain
     score: Score
     report: Report

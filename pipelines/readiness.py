@@ -16,6 +16,7 @@ from features.errors import NotReadyError
 from models import tables
 from models.rule_scores import rules_id
 from pipelines.artifacts import Layout
+from pipelines.kpis import measure_kpis_by_rules
 from pipelines.params import Params
 from pipelines.report import page, write_page
 from pipelines.rules import score_leads_by_rules, tier_names
@@ -31,7 +32,7 @@ log = logging.getLogger("leadscore")
 
 
 def serve_by_rules(refusal: NotReadyError, params: Params, layout: Layout) -> None:
-    """Score by the rules, and write metrics.json and report.html with the verdict and no figure of a model.
+    """Score by the rules, and write metrics.json, kpis.json and report.html with no figure of a model.
 
     Raises
     ------
@@ -45,6 +46,7 @@ def serve_by_rules(refusal: NotReadyError, params: Params, layout: Layout) -> No
     for line in metrics["verdict"]["lines"]:
         log.warning("readiness: %s", line)
     write_json(metrics, layout.metrics.path)
+    measure_kpis_by_rules(params, layout)
     write_page(page("not_ready.html.j2", _contents(metrics, scored, params, layout), params.project.name), layout)
 
 
@@ -72,6 +74,7 @@ def _contents(metrics: dict[str, Any], scored: pd.DataFrame, params: Params, lay
         "summary": json.loads(layout.score_summary.path.read_text(encoding="utf-8")),
         "profile": profile,
         "audit": json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"],
+        "kpis": json.loads(layout.kpis.path.read_text(encoding="utf-8")),
         "card": {"snapshots": params.snapshots},
         "start": params.rules.start,
         "tiers": tier_names(params),

@@ -40,6 +40,7 @@ class Run:
     audit: list[dict[str, Any]]
     selection: dict[str, Any]
     backtest: dict[str, Any]
+    kpis: dict[str, Any]
     card: Card
     scores: pd.DataFrame
     catalogue: pd.DataFrame
@@ -59,6 +60,7 @@ class Run:
             audit=_json(layout.audit.path, "audit")["checks"],
             selection=_json(layout.selection.path, "train"),
             backtest=_json(layout.backtest.path, "backtest"),
+            kpis=_json(layout.kpis.path, "kpis"),
             card=scorer.card,
             scores=pd.read_parquet(_existing(layout.scores.path, "score")),
             catalogue=pd.read_csv(_existing(layout.catalogue.path, "build_features"), dtype=str, keep_default_na=False),
@@ -66,11 +68,11 @@ class Run:
             lift=pd.read_csv(_existing(layout.plots / "lift.csv", "evaluate")),
             calibration=pd.read_csv(_existing(layout.plots / "calibration.csv", "evaluate")),
         )
-        for name, tree in (("metrics.json", run.metrics), ("the scores", run.summary)):
+        for name, tree in (("metrics.json", run.metrics), ("kpis.json", run.kpis), ("the scores", run.summary)):
             if tree["model_id"] != scorer.model_id:
                 raise ModelError(
                     f"{name} come from model {tree['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
-                    "evaluate, explain and score again"
+                    "evaluate, kpis, explain and score again"
                 )
         return run
 
@@ -167,6 +169,7 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "selection": run.selection,
         "decisions": tables.decisions(run.selection),
         "backtest": run.backtest,
+        "kpis": run.kpis,
         "explanation": run.explanation,
         "judged": judged,
         "drawn": drawn,

@@ -13,6 +13,7 @@ from pipelines.build_features import build_features
 from pipelines.evaluate import evaluate_model
 from pipelines.explain import explain
 from pipelines.ingest import ingest
+from pipelines.kpis import measure_kpis
 from pipelines.params import Params
 from pipelines.readiness import serve_by_rules
 from pipelines.report import write_report
@@ -53,6 +54,7 @@ def stages(params: Params, data: Path, layout: Layout) -> dict[str, Stage]:
         "train": lambda: train(params, layout),
         "backtest": lambda: backtest(params, layout),
         "evaluate": lambda: evaluate_model(params, layout),
+        "kpis": lambda: measure_kpis(params, layout),
         "explain": lambda: explain(params, layout),
         "score": lambda: score_leads(params, layout),
         "report": lambda: write_report(params, layout),

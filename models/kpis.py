@@ -1,0 +1,195 @@
+"""Key figures by tier and calendar period, from the lists as sales would have seen them.
+
+Within a tier and a period each lead counts once, at its first list there, so that no two rows behind an interval belong
+to one lead. Which list is its first is known on that day; the last one, or one drawn by chance, would depend on what
+came after, because a lead that has converted is on no more lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scipy.special import betaincinv
+
+Row = dict[str, Any]
+PERIODS = {"week": "W", "month": "M", "quarter": "Q", "year": "Y"}
+
+
+class KpiParams(BaseModel):
+    """Calendar periods, what counts as engaged, the order of lifecycle stages, and when a tier is too generous."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    period: Literal["week", "month", "quarter", "year"]
+    engagement_days: int = Field(ge=1)
+    stages: list[str]
+    qualified_stage: str
+    sales_stage: str
+    sales_events: list[str]
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(min_length=1)
+    tolerance: float = Field(ge=0)
+    telling: float = Field(gt=1)
+    volume_tolerance: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _stages_are_named(self) -> KpiParams:
+        if len(set(self.stages)) < len(self.stages):
+            raise ValueError(f"stages must differ, found {self.stages}")
+        if self.shares != sorted(set(self.shares)):
+            raise ValueError(f"shares must ascend, found {self.shares}")
+        for name in ("qualified_stage", "sales_stage"):
+            if self.stages and getattr(self, name) not in self.stages:
+                raise ValueError(f"{name} must be one of stages {self.stages}, found {getattr(self, name)!r}")
+        return self
+
+
+def as_listed(rows: pd.DataFrame, give: Callable[[pd.DataFrame], pd.Series[str]], params: KpiParams) -> pd.DataFrame:
+    """Put the leads of each list into tiers, one list after another, as sales would have seen them.
+
+    Parameters
+    ----------
+    rows
+        lead_id, snapshot_at (NaT throughout: all of them are one list), label (missing while immature), probability,
+        score; one row a lead and list.
+    give
+        Gives the tiers of one list, by its index.
+
+    Returns
+    -------
+    DataFrame
+        The rows, by list and lead_id, with `tier` and `period`: the calendar period of the list, "" without dates; a
+        week is called by its Monday.
+    """
+    ordered = rows.sort_values(["snapshot_at", "lead_id"], ignore_index=True)
+    lists = [give(one) for _, one in ordered.groupby("snapshot_at", dropna=False)]
+    tier = pd.concat(lists) if lists else pd.Series([], dtype="str")
+    return ordered.assign(tier=tier, period=period_of(ordered["snapshot_at"], params))
+
+
+def period_of(at: pd.Series[pd.Timestamp], params: KpiParams) -> pd.Series[str]:
+    """Name the calendar period of each moment: 2026-03, 2026Q1, 2026, or a week's Monday; "" where there is none."""
+    periods = at.dt.to_period(PERIODS[params.period])
+    named = periods.dt.start_time.dt.strftime("%Y-%m-%d") if params.period == "week" else periods.astype("str")
+    return named.where(at.notna(), "").astype("str")
+
+
+def first_lists(listed: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Keep each lead's first list, or its first in each group of `by`: the rows that may be counted as independent."""
+    return listed.sort_values(["snapshot_at", "lead_id"]).drop_duplicates(["lead_id", *by])
+
+
+def tier_figures(listed: pd.DataFrame, facts: pd.DataFrame, ladder: Sequence[str], confidence: float) -> list[Row]:
+    """Compute the figures of each tier, over all lists and period by period.
+
+    Parameters
+    ----------
+    listed
+        As from `as_listed`.
+    facts
+        The first list of each lead in each tier and period (a subset of `listed`), with what became of it: engaged,
+        accepted, fell_back and lost, each 1, 0 or missing where it is not known or does not apply.
+    ladder
+        Names of the tiers, best first.
+    confidence
+        Of the Clopper-Pearson intervals.
+
+    Returns
+    -------
+    list
+        One a tier: name, all (figures), periods (figures, each with `period`), as of `_figures`.
+    """
+    best = winners(listed, ladder)
+    of_period = winners(listed, ladder, ["period"])
+    once = first_lists(facts, ["tier"])
+    periods = sorted(set(listed["period"]) - {""})
+
+    def figures(rows: pd.DataFrame, counted: pd.DataFrame, wins: pd.Series[str], name: str) -> Row:
+        return _figures(counted[counted["tier"] == name], int((rows["tier"] == name).sum()), wins == name, confidence)
+
+    return [
+        {
+            "name": name,
+            "all": figures(listed, once, best["tier"], name),
+            "periods": [
+                {"period": period}
+                | figures(
+                    listed[listed["period"] == period],
+                    facts[facts["period"] == period],
+                    of_period.loc[of_period["period"] == period, "tier"],
+                    name,
+                )
+                for period in periods
+            ],
+        }
+        for name in ladder
+    ]
+
+
+def winners(listed: pd.DataFrame, ladder: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return each lead that converted within the horizon of a list, once, with the best tier it was in on such a list.
+
+    So every win is in one tier, and the shares of wins add up to 1.
+    """
+    won = listed[listed["label"] == 1.0]
+    place = won["tier"].map({name: place for place, name in enumerate(ladder)})
+    return won.assign(place=place).sort_values("place", kind="stable").drop_duplicates(["lead_id", *by])
+
+
+def _figures(counted: pd.DataFrame, rows: int, caught: pd.Series[bool], confidence: float) -> Row:
+    """Return counts, the mean promise, and each rate with `_low`, `_high` and `_n`: the leads behind it."""
+    matured = counted[counted["label"].notna()]
+    rates = {
+        "conversion_rate": counted["label"],
+        "wins_caught": caught.astype("float64"),
+        "engagement_rate": counted["engaged"],
+        "stage_acceptance": counted["accepted"],
+        "fell_back": counted["fell_back"],
+        "lost": counted["lost"],
+    }
+    return {
+        "leads": len(counted),
+        "rows": rows,
+        "matured": len(matured),
+        "converted": int(matured["label"].sum()),
+        "promised": float(matured["probability"].mean()),
+    } | {key: value for name, column in rates.items() for key, value in rate(name, column, confidence).items()}
+
+
+def rate(name: str, facts: pd.Series[float], confidence: float) -> Row:
+    """Return a share of yes among what is known, its interval and its n; not a number where nothing is known."""
+    told = facts.dropna()
+    low, high = interval(int(told.sum()), len(told), confidence)
+    return {name: float(told.mean()), f"{name}_low": low, f"{name}_high": high, f"{name}_n": len(told)}
+
+
+def interval(k: int, n: int, confidence: float) -> tuple[float, float]:
+    """Return the exact interval of a share of k among n independent leads.
+
+    It covers too when leads differ in their chances: their count varies less than if all had the mean chance (Hoeffding
+    1956). Source: Clopper and Pearson 1934, Biometrika 26, 404-413.
+    """
+    if n == 0:
+        return float("nan"), float("nan")
+    outside = (1 - confidence) / 2
+    low = betaincinv(k, n - k + 1, outside) if k else 0.0
+    high = betaincinv(k + 1, n - k, 1 - outside) if k < n else 1.0
+    return float(low), float(high)
+
+
+def of_leads(lead_id: pd.Series[str], values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return each lead's value out of values by lead_id, by the index of `lead_id`; missing where there is none."""
+    return values.reindex(lead_id.to_numpy()).set_axis(lead_id.index)
+
+
+def within(at: pd.Series[pd.Timestamp], happened_at: pd.Series[pd.Timestamp], days: float) -> np.ndarray:
+    """Whether something happened in the half-open window of so many days from each moment on, shape (n,)."""
+    return ((happened_at >= at) & (happened_at < at + pd.Timedelta(days=days))).to_numpy()
+
+
+def known(happened: np.ndarray, at: pd.Series[pd.Timestamp], days: float, until: pd.Timestamp) -> pd.Series[float]:
+    """Return 1 or 0 where the window has passed by the end of the data, else missing: not yet is not no."""
+    return pd.Series(happened, index=at.index, dtype="float64").where(at + pd.Timedelta(days=days) <= until)
