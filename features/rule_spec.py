@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import pandas as pd
 from pydantic import Field, model_validator
@@ -29,23 +29,28 @@ class Decay(Spec):
     days: int = Field(ge=1)
 
 
-class AttributeRule(Spec):
-    """Points for what a lead is: its attribute is one of some texts, is at least or below a number, or is missing."""
+class AttributeTest(Spec):
+    """A question about a lead: its attribute is one of some texts, is at least or below a number, or is missing."""
 
-    name: str = Field(min_length=1)
     attribute: str
     test: Literal["is", "at_least", "below", "missing"]
     value: float | list[str]
-    points: int
 
     @model_validator(mode="after")
-    def _value_fits_test(self) -> AttributeRule:
+    def _value_fits_test(self) -> Self:
         texts = isinstance(self.value, list)
         fits = {"is": texts and self.value, "missing": self.value == []}.get(self.test, not texts)
         if not fits:
             wanted = {"is": "a list of texts", "missing": "an empty list"}.get(self.test, "a number")
             raise ValueError(f"test: {self.test} takes {wanted} as its value")
         return self
+
+
+class AttributeRule(AttributeTest):
+    """Points for what a lead is."""
+
+    name: str = Field(min_length=1)
+    points: int
 
 
 class EventRule(Spec):
@@ -59,7 +64,7 @@ class EventRule(Spec):
 
     @model_validator(mode="after")
     def _types_differ(self) -> EventRule:
-        _refuse_repeats(self.name, self.types)
+        refuse_repeats(self.name, self.types)
         return self
 
 
@@ -78,7 +83,7 @@ class PatternRule(Spec):
 
     @model_validator(mode="after")
     def _types_differ(self) -> PatternRule:
-        _refuse_repeats(self.name, self.types + self.answers)
+        refuse_repeats(self.name, self.types + self.answers)
         return self
 
 
@@ -114,7 +119,8 @@ class RulesParams(Spec):
         return self
 
 
-def _refuse_repeats(rule: str, types: list[str]) -> None:
+def refuse_repeats(rule: str, types: list[str]) -> None:
+    """Refuse an event type that stands twice in one rule; raises ValueError."""
     twice = [name for name, n in Counter(types).items() if n > 1]
     if twice:
         raise ValueError(f"event type {twice[0]!r} stands twice in rule {rule!r}")
@@ -134,20 +140,25 @@ def check_attributes(rules: RulesParams, facts: pd.DataFrame, attributes: Mappin
         Naming the rule and the attribute.
     """
     for rule in rules.attributes:
-        fault = _fault(rule, facts, attributes)
-        if fault:
-            raise ParamsError(f"rules.attributes: rule {rule.name!r} asks for attribute {rule.attribute!r}, {fault}")
+        check_test(f"rules.attributes: rule {rule.name!r}", rule, facts, attributes)
 
 
-def _fault(rule: AttributeRule, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> str:
-    if rule.attribute in attributes and attributes[rule.attribute].known == "outcome":
+def check_test(who: str, test: AttributeTest, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> None:
+    """Refuse one question as `check_attributes` does; `who` asks it, in the words of the error."""
+    fault = _fault(test, facts, attributes)
+    if fault:
+        raise ParamsError(f"{who} asks for attribute {test.attribute!r}, {fault}")
+
+
+def _fault(test: AttributeTest, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> str:
+    if test.attribute in attributes and attributes[test.attribute].known == "outcome":
         return "which is known only after the outcome; drop the rule"
-    if rule.attribute not in facts:
+    if test.attribute not in facts:
         return f"which these data do not have; drop the rule, or choose one of: {', '.join(sorted(map(str, facts)))}"
-    number = pd.api.types.is_numeric_dtype(facts[rule.attribute])
-    if rule.test == "is" and number:
+    number = pd.api.types.is_numeric_dtype(facts[test.attribute])
+    if test.test == "is" and number:
         return "which is a number; use test: at_least or below"
-    if rule.test in ("at_least", "below") and not number:
+    if test.test in ("at_least", "below") and not number:
         return "which is text; use test: is"
     return ""
 

@@ -11,10 +11,12 @@ import pandas as pd
 from features.catalogue import Catalogue
 from features.rule_spec import RulesParams
 from features.spec import AttributeSpec
+from models.overrides import Facts
 from models.points import add_columns, score
 from models.reasons import LEAST_POINTS
-from models.rules import threshold_names
-from models.tiers import TierParams, assign
+from models.tier_lists import describe, tier_columns
+from models.tier_policy import by_cut_offs, overridden, places_before
+from models.tiers import TierParams
 
 BELOW = "none"  # the tier of a lead that reaches no threshold
 
@@ -36,9 +38,6 @@ def score_by_rules(
     lead_id: pd.Series[str],
     parts: np.ndarray,
     groups: dict[str, str],
-    rules: RulesParams,
-    tiers: TierParams,
-    capacity: int,
     reasons: int,
 ) -> pd.DataFrame:
     """Score every lead by its points.
@@ -51,8 +50,6 @@ def score_by_rules(
         Points of each rule, and of the start, shape (n, rules + 1); see `rules.contributions`.
     groups
         Of each rule, in the order of `rules.names`.
-    capacity
-        Leads that sales can work until the next list; fills the tiers where the rules have no thresholds.
     reasons
         At most so many a lead.
 
@@ -60,7 +57,8 @@ def score_by_rules(
     -------
     DataFrame
         The columns of `Scorer.score`, best first, ties broken by lead_id. Points need no probability to rank, so
-        `probability` and `raw_score` are missing; base_points + fit + engagement = points.
+        `probability` and `raw_score` are missing; base_points + fit + engagement = points. No figure of a lead depends
+        on another lead.
     """
     places = {group: [i for i, one in enumerate(groups.values()) if one == group] for group in ("fit", "engagement")}
     points = add_columns(parts, range(parts.shape[1]))
@@ -75,7 +73,6 @@ def score_by_rules(
             "base_points": parts[:, -1],
             "fit": add_columns(parts, places["fit"]),
             "engagement": add_columns(parts, places["engagement"]),
-            "tier": rule_tiers(lead_id, points, rules, tiers, capacity),
             "reasons": [json.dumps(lead, ensure_ascii=False) for lead in why],
             "reasons_text": ["; ".join(str(reason["text"]) for reason in lead) for lead in why],
         }
@@ -84,13 +81,43 @@ def score_by_rules(
 
 
 def rule_tiers(
-    lead_id: pd.Series[str], points: np.ndarray, rules: RulesParams, tiers: TierParams, capacity: int
-) -> list[str]:
-    """Return the tier of each lead of one list: by the rules' thresholds, or as the tiers fill where there are none."""
-    if rules.thresholds:
-        return [name or BELOW for name in threshold_names(points, rules)]
-    ranked = pd.DataFrame({"lead_id": lead_id.to_numpy(), "probability": points, "score": score(points)})
-    return assign(ranked, tiers, capacity).tolist()
+    scored: pd.DataFrame,
+    rules: RulesParams,
+    params: TierParams,
+    capacity: int,
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+) -> pd.DataFrame:
+    """Return the columns of `tier_lists.tier_columns` for a list that the rules have scored.
+
+    The thresholds of the rules are the cut-offs, and who reaches none is in tier BELOW. Without thresholds the policy
+    holds with points in the place of probabilities; what a call brings needs a probability, so capacity rules then.
+    """
+    if not rules.thresholds:
+        by_rank = params.model_copy(update={"policy": "capacity"}) if params.policy == "value" else params
+        return tier_columns(
+            scored.assign(probability=scored["points"]), by_rank, capacity, scale=None, facts=facts, previous=previous
+        )
+    names = [*(one.name for one in rules.thresholds), BELOW]
+    tiers = _by_thresholds(scored, rules, params, names, facts, previous)
+    unmoved = _by_thresholds(scored, rules, params, names, facts, None)
+    return describe(scored, tiers, unmoved, params, names, facts, previous)
+
+
+def _by_thresholds(
+    scored: pd.DataFrame,
+    rules: RulesParams,
+    params: TierParams,
+    names: list[str],
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+) -> pd.Series[str]:
+    least, sent = overridden(scored.index, params, names, facts)
+    before = places_before(scored["lead_id"], previous, names)
+    cut_offs = [one.at_least for one in rules.thresholds]
+    place = by_cut_offs(scored["points"].to_numpy("float64"), cut_offs, before, params.margin)
+    reached = np.array(names)[np.minimum(place, least)]
+    return pd.Series(np.where(sent == "", reached, sent), index=scored.index, dtype="str")
 
 
 def _reasons(parts: np.ndarray, groups: dict[str, str], most: int) -> list[dict[str, str | float | None]]:

@@ -75,14 +75,6 @@ def points(entries: pd.DataFrame, n: int, rules: RulesParams) -> np.ndarray:
     return (milli + rules.start * MILLI) / MILLI
 
 
-def threshold_names(totals: np.ndarray, rules: RulesParams) -> list[str]:
-    """Return the name of the first threshold that each lead reaches, empty where it reaches none."""
-    return [
-        next((one.name for one in rules.thresholds if total >= one.at_least), "")
-        for total in np.asarray(totals).tolist()
-    ]
-
-
 def explain(entries: pd.DataFrame, snapshot_at: pd.Timestamp, rules: RulesParams) -> pd.DataFrame:
     """Show each point that one lead earned and when it decays.
 

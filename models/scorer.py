@@ -29,7 +29,7 @@ from models.scorecard import Scorecard
 from models.target_statistics import TargetStatistics
 from models.tiers import TierParams
 
-FORMAT = 3
+FORMAT = 4
 
 
 class Card(BaseModel):

@@ -142,14 +142,17 @@ def segments(metrics: Tree, attributes: Mapping[str, AttributeSpec]) -> list[Row
     ]
 
 
-def tiers(summary: Tree, policy: TierParams) -> list[Row]:
-    """Describe each tier, best first: n, lowest score, expected conversions (sum of probabilities) and their rate."""
+def tiers(summary: Tree, metrics: Tree, policy: TierParams) -> list[Row]:
+    """Describe each tier, best first: n, lowest score, expected conversions (sum of probabilities), and certificate."""
+    certificates = {one["tier"]: one for one in metrics["tiers"]["certificates"]}
     return [
         {
             "name": tier.name,
             "stage": tier.stage,
             "share_of_capacity": tier.share_of_capacity,
             "min_score": tier.min_score,
+            "min_value_ratio": tier.min_value_ratio,
+            "certificate": certificates.get(tier.name),
             "n": summary["tiers"].get(tier.name, 0),
             "lowest_score": summary["lowest_score"].get(tier.name),
             "expected": summary["expected_conversions"].get(tier.name, 0.0),
@@ -160,7 +163,7 @@ def tiers(summary: Tree, policy: TierParams) -> list[Row]:
 
 def leads(scores: pd.DataFrame, n: int) -> list[Row]:
     """Return the first `n` scored leads, with the reasons as points and text apart."""
-    columns = ["lead_id", "score", "probability", "tier", "fit", "engagement", "reasons"]
+    columns = ["lead_id", "score", "probability", "tier", "tier_reason", "fit", "engagement", "reasons"]
     rows = scores[columns].head(n).to_dict("records")
     return [{str(key): value for key, value in row.items()} | {"reasons": _reasons(row["reasons"])} for row in rows]
 

@@ -1,69 +1,95 @@
-"""From scores to tiers that fit what sales can work."""
+"""The ladder of tiers as a business declares it in params.yaml."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.overrides import EXCLUDED, Override
 
-class Tier(BaseModel):
-    """One tier, the lifecycle stage it maps to, and its limits under either policy."""
+
+class Section(BaseModel):
+    """A frozen section that refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Certify(Section):
+    """The conversion rate that a tier is to be certified for, how surely, and by how many cut-offs inside it."""
+
+    rate: float = Field(gt=0, lt=1)
+    confidence: float = Field(gt=0, lt=1)
+    steps: int = Field(ge=1)
+
+
+class Tier(Section):
+    """One tier, the lifecycle stage it maps to, its limits under each policy, and what it is to be certified for."""
 
     name: str = Field(min_length=1)
     stage: str
     share_of_capacity: Annotated[float, Field(gt=0)] | Literal["rest"]
     min_score: float = Field(ge=0, le=100)
+    min_value_ratio: float = Field(ge=0)
+    certify: Certify | None
 
 
-class TierParams(BaseModel):
+class Value(Section):
+    """What a deal brings and what a call costs, in the same money."""
+
+    deal_value: float = Field(gt=0)
+    attribute: str | None
+    call_cost: float = Field(gt=0)
+
+
+class TierParams(Section):
     """Tiers from the best down, and how leads are put into them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    policy: Literal["capacity", "score"]
+    policy: Literal["capacity", "score", "value"]
+    margin: float = Field(ge=0)
+    value: Value
     ladder: list[Tier] = Field(min_length=1)
+    triggers: list[Override]
+    exclusions: list[Override]
+
+    @property
+    def names(self) -> list[str]:
+        """The tiers' names, best first."""
+        return [tier.name for tier in self.ladder]
+
+    def places(self, capacity: int) -> list[int]:
+        """Return how many leads each tier but the last takes; what is not a whole lead goes to the next tier."""
+        shares = [tier.share_of_capacity for tier in self.ladder if tier.share_of_capacity != "rest"]
+        ends = np.floor(np.round(np.cumsum(shares) * capacity, 6))  # 1.1 * 50 is 55.00000000000001
+        return [int(places) for places in np.diff(ends, prepend=0)]
 
     @model_validator(mode="after")
     def _last_takes_the_rest(self) -> TierParams:
         lowest = self.ladder[-1]
-        scores = [tier.min_score for tier in self.ladder]
-        if scores != sorted(set(scores), reverse=True) or lowest.min_score != 0:
-            raise ValueError(f"min_score must fall from tier to tier and end at 0, found {scores}")
+        for key, limits in {
+            "min_score": [tier.min_score for tier in self.ladder],
+            "min_value_ratio": [tier.min_value_ratio for tier in self.ladder],
+        }.items():
+            if limits != sorted(set(limits), reverse=True) or limits[-1] != 0:
+                raise ValueError(f"{key} must fall from tier to tier and end at 0, found {limits}")
         if [tier for tier in self.ladder if tier.share_of_capacity == "rest"] != [lowest]:
             raise ValueError(f"the last tier, {lowest.name!r}, and no other, has share_of_capacity: rest")
-        if len({tier.name for tier in self.ladder}) < len(self.ladder):
+        if len(set(self.names)) < len(self.ladder):
             raise ValueError("tier names must differ")
+        if EXCLUDED in self.names:
+            raise ValueError(f"{EXCLUDED!r} stands for leads outside of the ladder; call the tier something else")
         return self
 
-
-def assign(scored: pd.DataFrame, params: TierParams, capacity: int) -> pd.Series[str]:
-    """Put every lead into a tier.
-
-    Parameters
-    ----------
-    scored
-        lead_id, probability, score; one row a lead of one scoring date.
-    capacity
-        Leads that sales can work until the next list.
-
-    Returns
-    -------
-    Series
-        Tier names by the frame's index. Under the capacity policy the best leads fill each tier in turn, ties broken
-        by lead_id, and what is not a whole lead goes to the next tier; under the score policy a lead is in the first
-        tier whose min_score it reaches.
-    """
-    names = np.array([tier.name for tier in params.ladder])
-    if params.policy == "score":
-        reached = scored["score"].to_numpy()[:, None] >= np.array([tier.min_score for tier in params.ladder])
-        return pd.Series(names[reached.argmax(axis=1)], index=scored.index, dtype="str")
-    ranked = scored.sort_values(["probability", "lead_id"], ascending=[False, True]).index
-    shares = [tier.share_of_capacity for tier in params.ladder if tier.share_of_capacity != "rest"]
-    ends = np.floor(np.round(np.cumsum(shares) * capacity, 6))  # 1.1 * 50 is 55.00000000000001
-    place = np.searchsorted(ends, np.arange(len(ranked)), side="right")
-    return pd.Series(names[place], index=ranked, dtype="str").reindex(scored.index)
+    @model_validator(mode="after")
+    def _overrides_are_clear(self) -> TierParams:
+        every = self.triggers + self.exclusions
+        twice = [name for name, n in Counter(one.name for one in every).items() if n > 1]
+        if twice:
+            raise ValueError(f"two triggers or exclusions are called {twice[0]!r}; give each a name of its own")
+        for one in every:
+            known = self.names if one in self.triggers else [*self.names, EXCLUDED]
+            if one.tier not in known:
+                raise ValueError(f"{one.name!r} gives tier {one.tier!r}, which is none of {', '.join(known)}")
+        return self

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from models.metrics import Figures, Ranked, calibration_curve, compare, evaluate, gain_curve
 from models.scorer import Scorer
@@ -19,7 +20,8 @@ from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params
 from pipelines.sinks import write_csv, write_json, write_parquet
-from pipelines.store import read_matrix
+from pipelines.store import Contract, read_matrix
+from pipelines.tier_figures import tier_figures
 
 log = logging.getLogger("leadscore")
 HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error", "precision_at_k", "base_rate", "n")
@@ -36,7 +38,8 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     matrix, _ = read_matrix(layout)
     scorer = load_bundle(layout.bundle, params.project.threads)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
-    probabilities = {"model": scorer.probability(rows)} | baselines(rows, scorer)
+    log_odds = scorer.log_odds(rows)
+    probabilities = {"model": expit(log_odds)} | baselines(rows, scorer)
     counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
     sampled = counts["sampled"] / counts["matured"]
     ranked = {name: _rank(rows, probability, params, sampled) for name, probability in probabilities.items()}
@@ -44,6 +47,8 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     for name in figures.keys() - {"model"}:
         rival = probabilities[name]
         figures[name] |= compare(rows, probabilities["model"], rival, params.evaluate, params.project.seed)
+    contract = Contract.open(layout, params.project)
+    of_tiers, tiers = tier_figures(rows, log_odds, scorer.card, params, contract, sampled)
     tree = {
         "model_id": scorer.model_id,
         "fingerprint": scorer.card.fingerprint,
@@ -58,12 +63,14 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
             "level of all of training", _rank(rows, scorer.uncorrected(rows), params, sampled), params
         ),
         "random_split": _random_split(matrix, params, layout, sampled),
+        "tiers": of_tiers,
         "segments": _segments(rows, probabilities["model"], scorer, params, sampled),
     }
     tree |= {"verdict": verdict(tree)}
     write_json(finite(tree), layout.metrics.path)
     write_json(finite(_headline(tree)), layout.headline.path)
-    write_parquet(rows[["lead_id", "snapshot_at", "label"]].assign(**probabilities), layout.predictions.path)
+    predictions = rows[["lead_id", "snapshot_at", "label"]].assign(**probabilities, tier=tiers)
+    write_parquet(predictions, layout.predictions.path)
     _write_plots(ranked, params, layout)
     for line in tree["verdict"]["lines"]:
         log.info("evaluate: %s", line)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
@@ -13,13 +15,14 @@ from ruamel.yaml.error import YAMLError
 
 from features.errors import ParamsError
 from features.rule_entries import askable
-from features.rule_spec import RulesParams, check_attributes
+from features.rule_spec import AttributeTest, RulesParams, check_attributes, check_test
 from features.spec import AttributeSpec, FeatureParams, SnapshotParams
 from models.booster import TrainParams
 from models.card_search import ScorecardParams
 from models.kpis import KpiParams
 from models.leakage import AuditParams
 from models.metrics import EvaluateParams
+from models.overrides import EXCLUDED
 from models.points import PointsParams
 from models.search import SearchParams
 from models.selection import SelectionParams
@@ -201,6 +204,17 @@ class Params(Section):
                 raise ValueError(f"train.{name} is {value}, outside of search.{name} [{low}, {high}]; widen the bounds")
         return self
 
+    @model_validator(mode="after")
+    def _overrides_fit_the_rules(self) -> Params:
+        named = [threshold.name for threshold in self.rules.thresholds]
+        for one in self.tiers.triggers + self.tiers.exclusions:
+            if named and one.tier not in [*named, EXCLUDED]:
+                raise ValueError(
+                    f"tiers: {one.name!r} gives tier {one.tier!r}, which rules.thresholds do not name; the rules rank "
+                    "the leads where there is too little to learn from"
+                )
+        return self
+
 
 def load(overlay: Path | None = None, base: Path = DEFAULT) -> Params:
     """Read params.yaml and lay an overlay over it.
@@ -225,11 +239,23 @@ def load(overlay: Path | None = None, base: Path = DEFAULT) -> Params:
         source = params.source
         facts = askable(source.attributes, params.features, dated=source.order == "dates")
         check_attributes(params.rules, facts, source.attributes)
+        _check_tiers(params.tiers, facts, source.attributes)
     except ValidationError as error:
         raise ParamsError(_describe(error, files)) from None
     except ParamsError as error:
         raise ParamsError(f"{files} does not fit:\n  {error}") from None
     return params
+
+
+def _check_tiers(tiers: TierParams, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> None:
+    """Refuse triggers, exclusions and deal values that ask for what the data do not have, as rules are refused."""
+    for key, overrides in {"triggers": tiers.triggers, "exclusions": tiers.exclusions}.items():
+        for one in overrides:
+            if isinstance(one.when, AttributeTest):
+                check_test(f"tiers.{key}: {one.name!r}", one.when, facts, attributes)
+    if tiers.value.attribute is not None:
+        holds_a_number = AttributeTest(attribute=tiers.value.attribute, test="at_least", value=0.0)
+        check_test("tiers.value", holds_a_number, facts, attributes)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -249,9 +275,19 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _lay_over(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    """Lay an overlay over the base; rules speak of the source's attributes and events, so they go when it does."""
-    gone: dict[str, Any] = {"rules": {key: 0 if key == "start" else [] for key in RulesParams.model_fields}}
-    return _merge(base | gone if "source" in overlay and "rules" in base else base, overlay)
+    """Lay an overlay over the base; what speaks of the source's attributes and events goes when the source does."""
+    return _merge(_without_words_of_source(base) if "source" in overlay else base, overlay)
+
+
+def _without_words_of_source(base: dict[str, Any]) -> dict[str, Any]:
+    rules: dict[str, Any] = {key: 0 if key == "start" else [] for key in RulesParams.model_fields}
+    left = base | ({"rules": rules} if "rules" in base else {})
+    tiers = base.get("tiers")
+    if isinstance(tiers, dict):
+        value = tiers.get("value")
+        own = {"value": value | {"attribute": None}} if isinstance(value, dict) else {}
+        left = left | {"tiers": tiers | {"triggers": [], "exclusions": []} | own}
+    return left
 
 
 def _merge(under: dict[str, Any], over: dict[str, Any], depth: int = 0) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "best": next(entry for entry in judged if entry.name == run.metrics["verdict"]["best_baseline"]),
         "measures": tables.measures(run.metrics),
         "segments": tables.segments(run.metrics, attributes),
-        "tiers": tables.tiers(run.summary, run.card.tiers),
+        "tiers": tables.tiers(run.summary, run.metrics, run.card.tiers),
         "leads": tables.leads(run.scores, top_leads),
         "movers": tables.movers(run.explanation, shown),
         "dependences": dependences,

@@ -10,13 +10,15 @@ import pandas as pd
 from features.errors import ParamsError
 from features.rule_matrix import rule_log, rule_sums
 from features.rule_spec import START, RulesParams
-from models.rule_scores import BELOW, rule_groups, rules_id, score_by_rules
+from models.overrides import EXCLUDED
+from models.rule_scores import BELOW, rule_groups, rule_tiers, rules_id, score_by_rules
 from models.rules import contributions, points
 from models.rules import explain as explain_log
 from pipelines.artifacts import Layout
 from pipelines.params import Params
 from pipelines.score import COLUMNS, one_lead, open_leads, write_scores
 from pipelines.store import Contract, read_spec
+from pipelines.tiering import facts_of, tiers_in_place
 
 log = logging.getLogger("leadscore")
 
@@ -49,15 +51,15 @@ def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
         pd.concat([ids for ids, _ in shards], ignore_index=True),
         np.concatenate([parts for _, parts in shards]),
         groups,
-        rules,
-        params.tiers,
-        params.capacity.per_period,
         params.score.reasons,
     )
-    stages = {tier.name: tier.stage for tier in params.tiers.ladder}
+    as_of = snapshots["snapshot_at"].max()
+    facts = facts_of(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, spec, params.tiers)
+    previous = tiers_in_place(layout, as_of, rules_id(rules))
+    tiers = rule_tiers(scored, rules, params.tiers, params.capacity.per_period, facts, previous)
     scored = scored.assign(
-        as_of=pd.Series(snapshots["snapshot_at"].max(), index=scored.index, dtype="datetime64[us]"),
-        stage=scored["tier"].map(stages).fillna("").astype("str"),
+        as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
+        **tiers,
         model_id=rules_id(rules),
         data_fingerprint=contract.profile["fingerprint"],
     )[COLUMNS]
@@ -74,6 +76,8 @@ def _summary(scored: pd.DataFrame, params: Params, who: str) -> dict[str, object
         "as_of": None if pd.isna(as_of) else as_of.date().isoformat(),
         "n": len(scored),
         "tiers": {name: int((scored["tier"] == name).sum()) for name in tier_names(params)},
+        "overfull": {},
+        "capacity": [],
         "expected_conversions": {},
         "lowest_score": {str(name): int(one) for name, one in lowest.items()},
         "unseen": {},
@@ -83,9 +87,10 @@ def _summary(scored: pd.DataFrame, params: Params, who: str) -> dict[str, object
 
 
 def tier_names(params: Params) -> list[str]:
-    """Return the tiers that rules give, best first."""
+    """Return the tiers that rules give, best first, and last the excluded where leads may be."""
     named = [one.name for one in params.rules.thresholds]
-    return [*named, BELOW] if named else [tier.name for tier in params.tiers.ladder]
+    outside = [EXCLUDED] * any(one.tier == EXCLUDED for one in params.tiers.exclusions)
+    return [*([*named, BELOW] if named else params.tiers.names), *outside]
 
 
 def explain_lead(lead_id: str, params: Params, layout: Layout) -> list[str]:

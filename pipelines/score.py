@@ -13,15 +13,17 @@ from features.fit import attributes_as_of, count_unseen
 from features.snapshots import at_risk, one_per_lead
 from features.spec import SnapshotParams
 from models.scorer import Scorer
-from models.tiers import assign
+from models.tier_lists import list_figures, tier_columns
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params
 from pipelines.sinks import write_csv, write_json, write_parquet
 from pipelines.store import Contract, read_matrix
+from pipelines.tiering import facts_of, tiers_in_place
 
 log = logging.getLogger("leadscore")
-COLUMNS = ["lead_id", "as_of", "probability", "score", "fit", "engagement", "tier", "stage", "reasons_text", "reasons",
+COLUMNS = ["lead_id", "as_of", "probability", "score", "fit", "engagement", "tier", "stage", "tier_reason",
+           "previous_tier", "reasons_text", "reasons",
            "points", "base_points", "raw_score", "model_id", "data_fingerprint"]  # fmt: skip
 
 
@@ -39,16 +41,18 @@ def score_leads(params: Params, layout: Layout) -> pd.DataFrame:
     as_of = snapshots["snapshot_at"].max()
     matrix = pd.concat(contract.matrix(snapshots, scorer.card.matrix), ignore_index=True)
     scored = scorer.score(matrix, params.score.reasons)
-    tier = assign(scored, scorer.card.tiers, scorer.card.capacity)
-    stages = {tier.name: tier.stage for tier in scorer.card.tiers.ladder}
+    card = scorer.card
+    facts = facts_of(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, card.matrix, card.tiers)
+    previous = tiers_in_place(layout, as_of, scorer.model_id)
+    tiers = tier_columns(scored, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous)
     scored = scored.assign(
         as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
-        tier=tier,
-        stage=tier.map(stages),
+        **tiers,
         model_id=scorer.model_id,
         data_fingerprint=contract.profile["fingerprint"],
     )[COLUMNS]
     summary = _summary(scored, contract, snapshots, scorer, who)
+    summary |= list_figures(scored, card.tiers, card.capacity, facts, params.evaluate.confidence)
     write_scores(scored, summary, layout)
     for name, n in summary["unseen"].items():
         log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
@@ -63,6 +67,8 @@ def write_scores(scored: pd.DataFrame, summary: dict[str, Any], layout: Layout) 
     write_json(summary, layout.score_summary.path)
     tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
     log.info("score: %s %s (%s)", f"{len(scored):,}", summary["who"], tiers)
+    for name, full in summary["overfull"].items():
+        log.warning("score: triggers give %s %s leads for %s places; all stay", name, full["triggered"], full["places"])
 
 
 def open_leads(
@@ -139,14 +145,12 @@ def _summary(
 ) -> dict[str, Any]:
     attributes = scorer.card.matrix.attributes
     frame = attributes_as_of(snapshots, contract.leads, contract.history, attributes)
-    ladder = [tier.name for tier in scorer.card.tiers.ladder]
     by_tier = scored.groupby("tier")["probability"]
     as_of = scored["as_of"].iloc[0]
     return {
         "who": who,
         "as_of": None if pd.isna(as_of) else as_of.date().isoformat(),
         "n": len(scored),
-        "tiers": {name: int((scored["tier"] == name).sum()) for name in ladder},
         "expected_conversions": {name: float(by_tier.get_group(name).sum()) for name in by_tier.groups},
         "lowest_score": {name: int(scored.loc[scored["tier"] == name, "score"].min()) for name in by_tier.groups},
         "unseen": count_unseen(frame, attributes, scorer.card.matrix.vocabulary),

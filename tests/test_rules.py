@@ -36,7 +36,7 @@ from features.errors import ParamsError
 from features.fit import attributes_as_of
 from features.rule_entries import attribute_entries, attribute_facts, event_entries, event_points
 from features.rule_spec import START, RulesParams, check_attributes, unseen_types
-from models.rules import contributions, explain, points, threshold_names
+from models.rules import contributions, explain, points
 
 TIMES = (MONDAY, MONDAY + 7 * DAY, MONDAY + 30 * DAY)
 SOON = settings(max_examples=12)
@@ -339,8 +339,7 @@ def test_without_rules_every_lead_has_the_start() -> None:
     assert contributions(everything, 2, nothing).tolist() == [[7], [7]]
 
 
-def test_leads_are_named_by_the_highest_threshold_they_reach() -> None:
-    assert threshold_names(np.array([20.0, 19.999, 5.0, 4.0]), rules()) == ["hot", "warm", "warm", ""]
+def test_thresholds_fall() -> None:
     with pytest.raises(ValidationError, match="from the highest down"):
         RulesParams.model_validate(
             rules().model_dump() | {"thresholds": [{"name": "a", "at_least": n} for n in (1, 2)]}

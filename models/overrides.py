@@ -1,0 +1,61 @@
+"""What puts a lead into a tier whatever its score: triggers and exclusions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from features.conditions import Condition
+
+EXCLUDED = "excluded"  # outside of the ladder: not to be called
+
+
+class Override(BaseModel):
+    """A condition and the tier it gives."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    when: Condition
+    tier: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What tiers ask about leads beside their figures; both tables have the index of the leads' list.
+
+    Attributes
+    ----------
+    held
+        One column of true and false for each trigger and exclusion, by name.
+    deal_value
+        Of the lead itself, in the money of `tiers.value`; missing where it is not known.
+    """
+
+    held: pd.DataFrame
+    deal_value: pd.Series[float]
+
+    def of(self, index: pd.Index) -> Facts:
+        """Return the facts of some of the leads, in the order of `index`."""
+        return Facts(self.held.reindex(index), self.deal_value.reindex(index))
+
+
+def strongest(overrides: Sequence[Override], held: pd.DataFrame, order: Sequence[str]) -> np.ndarray:
+    """Return, for each lead, the place in `overrides` of the one that counts, -1 where none holds; shape (n,).
+
+    Parameters
+    ----------
+    held
+        See `Facts`.
+    order
+        Tiers from the one that goes first; of two overrides with one tier the first listed counts.
+    """
+    counts = np.full(len(held), -1)
+    by_strength = sorted(range(len(overrides)), key=lambda place: order.index(overrides[place].tier))
+    for place in reversed(by_strength):
+        counts[held[overrides[place].name].to_numpy(dtype=bool)] = place
+    return counts

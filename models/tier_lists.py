@@ -1,0 +1,165 @@
+"""Lists of leads that follow one another: which one came before, and tiers from list to list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from models.capacity import promised_wins
+from models.overrides import EXCLUDED, Facts
+from models.points import PointsParams
+from models.tier_policy import assign, overridden, tier_reasons, working_place
+from models.tiers import TierParams
+
+
+def previous_tiers(in_place: pd.DataFrame | None, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
+    """Return the tiers to compare a new list with.
+
+    Parameters
+    ----------
+    in_place
+        The list that the new one replaces: lead_id, as_of, model_id, tier, previous_tier; None where there is none.
+    as_of, model_id
+        Of the new list.
+
+    Returns
+    -------
+    Series
+        Tier by lead_id. Of a list of an earlier day, or of the same day by another model, its tiers. The same day by
+        the same model is a list made again: it is compared with what that one was compared with, so that making it
+        twice gives the same. None where nothing came before, or the list in place is of a later day.
+    """
+    if in_place is None or in_place.empty:
+        return None
+    day = in_place["as_of"].iloc[0]
+    same_day = (pd.isna(day) and pd.isna(as_of)) or day == as_of
+    again = same_day and in_place["model_id"].iloc[0] == model_id
+    if not same_day and not day < as_of:
+        return None
+    tiers = in_place.set_index("lead_id")["previous_tier" if again else "tier"]
+    return tiers[tiers != ""]
+
+
+def assign_lists(
+    rows: pd.DataFrame, params: TierParams, capacity: int, *, scale: PointsParams, facts: Facts | None
+) -> pd.Series[str]:
+    """Put the leads of every list into tiers, each list compared with the one before it, the first with none.
+
+    Parameters
+    ----------
+    rows
+        snapshot_at (one list each; missing: one list in all), and what `assign` needs.
+    facts
+        With the index of `rows`.
+
+    Returns
+    -------
+    Series
+        Tier names by the frame's index.
+    """
+    previous, found = None, []
+    for _, one in rows.groupby("snapshot_at", dropna=False):
+        known = None if facts is None else facts.of(one.index)
+        tiers = assign(one, params, capacity, scale=scale, facts=known, previous=previous)
+        previous = tiers.set_axis(pd.Index(one["lead_id"]))
+        found.append(tiers)
+    return pd.concat(found).reindex(rows.index)
+
+
+def share_changed(rows: pd.DataFrame, tiers: pd.Series[str]) -> float:
+    """Return the share of leads that stand on two lists in a row and are in another tier on the second; NaN if none."""
+    ordered = rows[["lead_id", "snapshot_at"]].assign(tier=tiers).sort_values(["lead_id", "snapshot_at"])
+    lists = ordered["snapshot_at"].rank(method="dense")
+    follows = ordered["lead_id"].eq(ordered["lead_id"].shift()) & lists.eq(lists.shift() + 1)
+    return float((ordered["tier"] != ordered["tier"].shift())[follows].mean())
+
+
+def working_places(
+    rows: pd.DataFrame, tiers: pd.Series[str], params: TierParams, facts: Facts | None
+) -> pd.Series[float]:
+    """Return `tier_policy.working_place` of every list; snapshot_at missing: one list in all."""
+    found = [
+        working_place(one, tiers.loc[one.index], params, None if facts is None else facts.of(one.index))
+        for _, one in rows.groupby("snapshot_at", dropna=False)
+    ]
+    return pd.concat(found).reindex(rows.index)
+
+
+def tier_columns(
+    scored: pd.DataFrame,
+    params: TierParams,
+    capacity: int,
+    *,
+    scale: PointsParams | None,
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+) -> pd.DataFrame:
+    """Return what a list says about tiers, by the index of `scored`; the arguments are those of `assign`.
+
+    Returns
+    -------
+    DataFrame
+        tier; stage, its lifecycle stage, "" outside of the ladder; tier_reason, see `tier_policy.tier_reasons`;
+        previous_tier, the tier that it was compared with, "" where there was none.
+    """
+    unmoved = assign(scored, params, capacity, facts=facts)
+    tiers = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous)
+    return describe(scored, tiers, unmoved, params, params.names, facts, previous)
+
+
+def describe(
+    scored: pd.DataFrame,
+    tiers: pd.Series[str],
+    unmoved: pd.Series[str],
+    params: TierParams,
+    names: Sequence[str],
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+) -> pd.DataFrame:
+    """Put tiers beside their stage, reason and previous tier; see `tier_columns`."""
+    stages = {tier.name: tier.stage for tier in params.ladder}
+    before = scored["lead_id"].map({} if previous is None else previous.to_dict())
+    return pd.DataFrame(
+        {
+            "tier": tiers,
+            "stage": tiers.map(stages).fillna("").astype("str"),
+            "tier_reason": tier_reasons(scored, tiers, unmoved, params, names, facts, previous),
+            "previous_tier": before.fillna("").astype("str"),
+        }
+    )
+
+
+def list_figures(
+    scored: pd.DataFrame, params: TierParams, capacity: int, facts: Facts | None, confidence: float
+) -> dict[str, Any]:
+    """Say what a list's tiers hold and what capacity buys.
+
+    Parameters
+    ----------
+    scored
+        lead_id, probability, score, tier.
+    confidence
+        Of the intervals of wins.
+
+    Returns
+    -------
+    dict
+        tiers (leads in each, the excluded only where there are any), overfull (under capacity, tiers with more
+        triggered leads than places: places, triggered), capacity (see `capacity.promised_wins`).
+    """
+    names = params.names + [EXCLUDED] * bool((scored["tier"] == EXCLUDED).any())
+    least, _ = overridden(scored.index, params, params.names, facts)
+    places = dict(zip(params.names, params.places(capacity) if params.policy == "capacity" else [], strict=False))
+    triggered = {
+        name: int(((scored["tier"] == name) & (least == place)).sum()) for place, name in enumerate(params.names)
+    }
+    working = working_place(scored, scored["tier"], params, facts)
+    return {
+        "tiers": {name: int((scored["tier"] == name).sum()) for name in names},
+        "overfull": {
+            name: {"places": n, "triggered": triggered[name]} for name, n in places.items() if triggered[name] > n
+        },
+        "capacity": promised_wins(scored, working, capacity, confidence),
+    }

@@ -1,0 +1,208 @@
+"""From scores to tiers: by capacity, fixed scores or value, with triggers, exclusions and a margin against flapping.
+
+`margin` is in points of the score. By fixed scores and by value a lead of the previous list leaves its tier only when
+it is past the cut-off by the margin. By capacity the leads of a tier rank with so many points more when its places are
+given again, so that it is as large as without, and a lead takes the place of another only when it is better by more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from models.overrides import EXCLUDED, Facts, strongest
+from models.points import PointsParams
+from models.tiers import TierParams, Value
+
+NEW = -1  # the place of a lead that was in no tier of the previous list
+
+
+def assign(
+    scored: pd.DataFrame,
+    params: TierParams,
+    capacity: int,
+    *,
+    scale: PointsParams | None = None,
+    facts: Facts | None = None,
+    previous: pd.Series[str] | None = None,
+) -> pd.Series[str]:
+    """Put every lead into a tier.
+
+    Parameters
+    ----------
+    scored
+        lead_id, probability, score, and with `previous` points; one row a lead of one scoring date.
+    capacity
+        Leads that sales can work until the next list.
+    scale
+        Of the points; only the value policy needs it, and only with `previous`.
+    facts
+        What triggers and exclusions ask, and deal values, with the index of `scored`; None: none holds, none is known.
+    previous
+        Tier by lead_id in the previous list; None: there is none.
+
+    Returns
+    -------
+    Series
+        Tier names by the frame's index. capacity: the best leads fill each tier in turn, ties broken by lead_id.
+        score: a lead is in the first tier whose min_score it reaches. value: in the first whose min_value_ratio it
+        reaches, which is probability times deal value over the cost of a call. A trigger gives at least its tier, and
+        under capacity takes a place of it first; an exclusion goes before a trigger and takes no place.
+    """
+    names = params.names
+    least, sent = overridden(scored.index, params, names, facts)
+    before = places_before(scored["lead_id"], previous if params.margin else None, names)
+    match params.policy:
+        case "capacity":
+            place = _fill(scored, params, capacity, np.where(sent == "", least, NEW), before)
+        case "score":
+            cut_offs = [tier.min_score for tier in params.ladder[:-1]]
+            # A score ends at 100 and cannot show that it is past a cut-off by the margin; points go on.
+            ruler = np.rint(scored["points"]) if (before != NEW).any() else scored["score"]
+            place = np.minimum(by_cut_offs(ruler.to_numpy("float64"), cut_offs, before, params.margin), least)
+        case "value":
+            ratio = _value_ratio(scored, params, facts, before, scale)
+            limits = np.array([tier.min_value_ratio for tier in params.ladder[:-1]])
+            place = np.minimum(_first_reached(ratio >= limits), least)
+    return pd.Series(np.where(sent == "", np.array(names)[place], sent), index=scored.index, dtype="str")
+
+
+def tier_reasons(
+    scored: pd.DataFrame,
+    tiers: pd.Series[str],
+    unmoved: pd.Series[str],
+    params: TierParams,
+    names: Sequence[str],
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+) -> pd.Series[str]:
+    """Say why a lead is not simply in the tier of its score.
+
+    Parameters
+    ----------
+    tiers, unmoved
+        Of the leads, and as they would be without a previous list.
+    names
+        All tiers, best first.
+
+    Returns
+    -------
+    Series
+        "excluded: NAME", "trigger: NAME", "kept TIER: within M points of the cut-off", "not yet TIER: within M points
+        of the cut-off", or "" by the frame's index.
+    """
+    before = scored["lead_id"].map({} if previous is None else previous.to_dict()).astype("str")
+    rank = {name: place for place, name in enumerate([*names, EXCLUDED])}
+    near = f": within {params.margin:g} points of the cut-off"
+    moved = tiers != unmoved
+    kept = moved & ((tiers == before) | (tiers.map(rank) < unmoved.map(rank)))
+    reason = pd.Series("", index=scored.index, dtype="str").mask(moved, "not yet " + unmoved + near)
+    reason = reason.mask(kept, "kept " + tiers + near)
+    if facts is not None:
+        trigger = strongest(params.triggers, facts.held, names)
+        exclusion = strongest(params.exclusions, facts.held, [EXCLUDED, *reversed(names)])
+        in_force = tiers == _named([one.tier for one in params.triggers], trigger)
+        by_name = pd.Series(_named([one.name for one in params.triggers], trigger), scored.index, dtype="str")
+        reason = reason.mask(in_force, "trigger: " + by_name)
+        by_name = pd.Series(_named([one.name for one in params.exclusions], exclusion), scored.index, dtype="str")
+        reason = reason.mask(by_name != "", "excluded: " + by_name)
+    return reason
+
+
+def overridden(
+    index: pd.Index, params: TierParams, names: Sequence[str], facts: Facts | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the place that triggers give at the least (the last where none holds), and the tier an exclusion sends to.
+
+    Both have shape (n,); "" where no exclusion holds.
+    """
+    if facts is None:
+        return np.full(len(index), len(names) - 1), np.full(len(index), "", dtype=object)
+    trigger = strongest(params.triggers, facts.held, names)
+    places = np.array([names.index(one.tier) for one in params.triggers] + [len(names) - 1])
+    exclusion = strongest(params.exclusions, facts.held, [EXCLUDED, *reversed(names)])
+    return places[trigger], _named([one.tier for one in params.exclusions], exclusion)
+
+
+def places_before(lead_id: pd.Series[str], previous: pd.Series[str] | None, names: Sequence[str]) -> np.ndarray:
+    """Return each lead's place in the ladder of the previous list, NEW where it had none; shape (n,)."""
+    if previous is None:
+        return np.full(len(lead_id), NEW)
+    places = previous.map({name: place for place, name in enumerate(names)})
+    return lead_id.map(places.to_dict()).fillna(NEW).to_numpy("int64")
+
+
+def by_cut_offs(ruler: np.ndarray, cut_offs: Sequence[float], before: np.ndarray, margin: float) -> np.ndarray:
+    """Return the place of the first cut-off that each lead reaches, one more than all where none; shape (n,)."""
+    return _first_reached(ruler[:, None] + _shifts(before, len(cut_offs), margin) >= np.array(cut_offs))
+
+
+def working_place(
+    scored: pd.DataFrame, tiers: pd.Series[str], params: TierParams, facts: Facts | None
+) -> pd.Series[float]:
+    """Return each lead's place, from 0, when one list is worked from the top; infinity for the excluded.
+
+    Best tier first, in a tier those whom a trigger put there, then by probability, ties broken by lead_id.
+    """
+    least, _ = overridden(scored.index, params, params.names, facts)
+    rank = tiers.map({name: place for place, name in enumerate(params.names)}).fillna(len(params.names))
+    order = scored[["probability", "lead_id"]].assign(rank=rank, untriggered=(least != rank) | (least == rank.max()))
+    order = order.sort_values(["rank", "untriggered", "probability", "lead_id"], ascending=[True, True, False, True])
+    place = pd.Series(np.arange(len(order), dtype="float64"), index=order.index).reindex(scored.index)
+    return place.mask(tiers == EXCLUDED, np.inf)
+
+
+def _fill(scored: pd.DataFrame, params: TierParams, capacity: int, least: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Fill each tier in turn: first with its triggered leads, all of them, then with the best. NEW takes no place."""
+    place = np.full(len(scored), len(params.ladder) - 1)
+    waiting = least != NEW
+    ruler = "points" if (before != NEW).any() else "probability"
+    for tier, places in enumerate(params.places(capacity)):
+        triggered = waiting & (least == tier)
+        credit = params.margin * ((before != NEW) & (before <= tier))
+        ranked = scored[["probability", "lead_id"]].assign(rank=scored[ruler].to_numpy("float64") + credit)
+        ranked = ranked.reset_index(drop=True)[waiting & ~triggered]
+        ranked = ranked.sort_values(["rank", "probability", "lead_id"], ascending=[False, False, True])
+        best = ranked.index[: max(places - int(triggered.sum()), 0)].to_numpy()
+        taken = triggered.copy()
+        taken[best] = True
+        place[taken], waiting = tier, waiting & ~taken
+    return place
+
+
+def _value_ratio(
+    scored: pd.DataFrame, params: TierParams, facts: Facts | None, before: np.ndarray, scale: PointsParams | None
+) -> np.ndarray:
+    """Return what a call brings on average over what it costs, at each boundary; shape (n, tiers - 1)."""
+    chance = scored["probability"].to_numpy("float64")[:, None]
+    if (before != NEW).any():
+        if scale is None:
+            raise ValueError("a margin under the value policy needs the scale of the points")
+        odds_times = 2.0 ** (_shifts(before, len(params.ladder) - 1, params.margin) / scale.double_odds)
+        chance = chance * odds_times / (1 - chance + chance * odds_times)
+    return chance * _deal_value(len(scored), params.value, facts)[:, None] / params.value.call_cost
+
+
+def _deal_value(n: int, value: Value, facts: Facts | None) -> np.ndarray:
+    if facts is None:
+        return np.full(n, value.deal_value)
+    return facts.deal_value.fillna(value.deal_value).to_numpy("float64")
+
+
+def _shifts(before: np.ndarray, boundaries: int, margin: float) -> np.ndarray:
+    """Return the points that count more, or less, at each boundary for a lead that was above, or below; (n, b)."""
+    above = before[:, None] <= np.arange(boundaries)
+    return np.where(before[:, None] == NEW, 0.0, np.where(above, margin, -margin))
+
+
+def _first_reached(reached: np.ndarray) -> np.ndarray:
+    """Return the first column that is true, or one more than there are: the last tier takes whoever reaches none."""
+    last = np.ones((len(reached), 1), dtype=bool)
+    return np.hstack([reached, last]).argmax(axis=1)
+
+
+def _named(names: Sequence[str], place: np.ndarray) -> np.ndarray:
+    """Look up names by place, "" at -1."""
+    return np.array([*names, ""], dtype=object)[place]
