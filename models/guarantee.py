@@ -112,7 +112,7 @@ def certify(
         One certificate for each tier whose `certify` is given, best first.
     """
     first, last = rows["snapshot_at"].min(), rows["snapshot_at"].max()
-    when = "" if pd.isna(first) else f", lists of {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    when = "" if pd.isna(first) else f" on lists of {first:%Y-%m-%d} to {last:%Y-%m-%d}"
     within = "" if horizon_days is None else f" within {horizon_days} days"
     certificates: list[Certificate] = []
     better = ""
@@ -167,13 +167,15 @@ def _sentence(name: str, asked: Certify, tests: list[Tested], better: str, when:
     if not tests:
         return f"No guarantee for {name}: no lead of the test entered it."
     last = tests[-1]
-    counted = f"{last.wins:,} of {last.leads:,} leads{when}"
+    surely = f"{asked.confidence:.0%} confidence"
     if last.passed:
-        return f"{name} converts at {asked.rate:.1%} or more{within}, {asked.confidence:.0%} confidence ({counted})."
-    who = name if last.share == 1 else f"its best {last.places:,} a list"
-    shown = f"{counted} of {who} converted{within}, which shows {last.least_rate:.1%} or more, not {asked.rate:.1%}"
-    parts = [
+        counted = f"{last.wins:,} of {last.leads:,} leads{when}"
+        return f"{name} converts at {asked.rate:.1%} or more{within}, {surely} ({counted})."
+    who = "its" if last.share == 1 else f"its best {last.places:,} a list, in all"
+    shown = f"of {who} {last.leads:,} leads {last.wins:,} converted{within}{when}"
+    passed = [
         f" The best {one.places:,} a list do convert at {asked.rate:.1%} or more ({one.wins:,} of {one.leads:,} leads)."
         for one in tests[:-1]
     ]
-    return f"No guarantee for {name}: {shown} ({asked.confidence:.0%} confidence)." + "".join(parts[-1:])
+    failed = f"which shows {last.least_rate:.1%} or more, not {asked.rate:.1%}, {surely}"
+    return f"No guarantee for {name}: {shown}, {failed}." + "".join(passed[-1:])

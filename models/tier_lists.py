@@ -10,7 +10,7 @@ import pandas as pd
 from models.capacity import promised_wins
 from models.overrides import EXCLUDED, Facts
 from models.points import PointsParams
-from models.tier_policy import assign, overridden, tier_reasons, working_place
+from models.tier_policy import assign, names_before, overridden, tier_reasons, working_place
 from models.tiers import TierParams
 
 
@@ -120,13 +120,12 @@ def describe(
 ) -> pd.DataFrame:
     """Put tiers beside their stage, reason and previous tier; see `tier_columns`."""
     stages = {tier.name: tier.stage for tier in params.ladder}
-    before = scored["lead_id"].map({} if previous is None else previous.to_dict())
     return pd.DataFrame(
         {
             "tier": tiers,
             "stage": tiers.map(stages).fillna("").astype("str"),
             "tier_reason": tier_reasons(scored, tiers, unmoved, params, names, facts, previous),
-            "previous_tier": before.fillna("").astype("str"),
+            "previous_tier": names_before(scored["lead_id"], previous),
         }
     )
 

@@ -93,7 +93,7 @@ def tier_reasons(
         "excluded: NAME", "trigger: NAME", "kept TIER: within M points of the cut-off", "not yet TIER: within M points
         of the cut-off", or "" by the frame's index.
     """
-    before = scored["lead_id"].map({} if previous is None else previous.to_dict()).astype("str")
+    before = names_before(scored["lead_id"], previous)
     rank = {name: place for place, name in enumerate([*names, EXCLUDED])}
     near = f": within {params.margin:g} points of the cut-off"
     moved = tiers != unmoved
@@ -124,6 +124,12 @@ def overridden(
     places = np.array([names.index(one.tier) for one in params.triggers] + [len(names) - 1])
     exclusion = strongest(params.exclusions, facts.held, [EXCLUDED, *reversed(names)])
     return places[trigger], _named([one.tier for one in params.exclusions], exclusion)
+
+
+def names_before(lead_id: pd.Series[str], previous: pd.Series[str] | None) -> pd.Series[str]:
+    """Return each lead's tier in the previous list, "" where it was not on it."""
+    known = {} if previous is None else previous.to_dict()
+    return pd.Series([known.get(lead, "") for lead in lead_id], index=lead_id.index, dtype="str")
 
 
 def places_before(lead_id: pd.Series[str], previous: pd.Series[str] | None, names: Sequence[str]) -> np.ndarray:

@@ -9,22 +9,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tier_world import ladder, leads, override
 
-from models.tiers import TierParams, assign
-
-
-def ladder(*shares: float | str, scores: tuple[float, ...] = (), policy: str = "capacity") -> TierParams:
-    lowest = scores or tuple(10.0 * place for place in reversed(range(len(shares))))
-    tiers = [
-        {"name": f"tier {place}", "stage": "MQL", "share_of_capacity": share, "min_score": least}
-        for place, (share, least) in enumerate(zip(shares, lowest, strict=True))
-    ]
-    return TierParams.model_validate({"policy": policy, "ladder": tiers})
-
-
-def leads(probability: list[float], score: list[int] | None = None) -> pd.DataFrame:
-    ids = [f"lead {number}" for number in range(len(probability))]
-    return pd.DataFrame({"lead_id": ids, "probability": probability, "score": score or [0] * len(probability)})
+from models.tier_policy import assign
+from models.tiers import TierParams
 
 
 def sizes(n: int, params: TierParams, capacity: int) -> list[int]:
@@ -65,9 +53,9 @@ def test_the_best_come_first_and_ties_are_broken_by_lead() -> None:
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=20))
 def test_fixed_scores_are_reached_or_not(scores: list[int]) -> None:
-    params = ladder(1.0, 3.0, "rest", scores=(70, 50.5, 0), policy="score")
+    params = ladder(1.0, 3.0, "rest", policy="score")
     tiers = assign(leads([0.5] * len(scores), scores), params, capacity=1)
-    assert tiers.tolist() == [f"tier {0 if score >= 70 else 1 if score >= 51 else 2}" for score in scores]
+    assert tiers.tolist() == [f"tier {0 if score >= 60 else 1 if score >= 30 else 2}" for score in scores]
 
 
 def test_nothing_is_changed_in_place() -> None:
@@ -77,29 +65,62 @@ def test_nothing_is_changed_in_place() -> None:
     pd.testing.assert_frame_equal(rows, before)
 
 
-GOOD: dict[str, Any] = {"name": "hot", "stage": "SQL", "share_of_capacity": 1.0, "min_score": 70}
-LAST: dict[str, Any] = {"name": "cold", "stage": "lead", "share_of_capacity": "rest", "min_score": 0}
+REST: dict[str, Any] = {"min_value_ratio": 0.0, "certify": None}
+GOOD: dict[str, Any] = REST | {
+    "name": "hot",
+    "stage": "SQL",
+    "share_of_capacity": 1.0,
+    "min_score": 70,
+    "min_value_ratio": 5,
+}
+LAST: dict[str, Any] = REST | {"name": "cold", "stage": "lead", "share_of_capacity": "rest", "min_score": 0}
+WHOLE = ladder("rest").model_dump()
 
 
 @pytest.mark.parametrize(
     ("tiers", "said"),
     [
         ([GOOD], "end at 0, found \\[70"),
-        ([GOOD | {"min_score": 0}], "'hot', and no other, has share_of_capacity: rest"),
+        ([GOOD | {"min_score": 0, "min_value_ratio": 0}], "'hot', and no other, has share_of_capacity: rest"),
         ([GOOD, LAST | {"share_of_capacity": 2.0}], "'cold', and no other, has share_of_capacity: rest"),
         ([GOOD | {"share_of_capacity": "rest"}, LAST], "'cold', and no other, has share_of_capacity: rest"),
         ([GOOD, GOOD | {"name": "warm"}, LAST], "must fall from tier to tier and end at 0, found \\[70"),
-        ([GOOD, GOOD | {"name": "warm", "min_score": 80}, LAST], "must fall from tier to tier"),
+        ([GOOD, GOOD | {"name": "warm", "min_score": 80}, LAST], "min_score must fall from tier to tier"),
+        ([GOOD, GOOD | {"name": "warm", "min_score": 60}, LAST], "min_value_ratio must fall from tier to tier"),
         ([GOOD, LAST | {"min_score": 5}], "end at 0, found \\[70.0, 5"),
+        ([GOOD, LAST | {"min_value_ratio": 1}], "min_value_ratio must fall from tier to tier and end at 0"),
         ([GOOD, LAST | {"name": "hot"}], "tier names must differ"),
+        ([GOOD | {"name": "excluded"}, LAST], "'excluded' stands for leads outside of the ladder"),
         ([GOOD | {"share_of_capacity": 0}, LAST], "share_of_capacity"),
         ([GOOD | {"min_score": 101}, LAST], "min_score"),
         ([GOOD | {"name": ""}, LAST], "name"),
         ([GOOD | {"colour": "red"}, LAST], "colour"),
+        ([GOOD | {"certify": {"rate": 1.2, "confidence": 0.9, "steps": 1}}, LAST], "certify.rate"),
+        ([GOOD | {"certify": {"rate": 0.2, "confidence": 0.9}}, LAST], "certify.steps"),
         ([], "ladder"),
     ],
 )
 def test_bad_ladders_are_refused_with_a_reason(tiers: list[dict[str, Any]], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        TierParams.model_validate({"policy": "capacity", "ladder": tiers})
-    assert TierParams.model_validate({"policy": "score", "ladder": [GOOD, LAST]}).policy == "score"
+        TierParams.model_validate(WHOLE | {"ladder": tiers})
+    assert TierParams.model_validate(WHOLE | {"policy": "score", "ladder": [GOOD, LAST]}).policy == "score"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"triggers": [override("a", "tier 9")]}, "'a' gives tier 'tier 9', which is none of tier 0, tier 1"),
+        ({"triggers": [override("a", "excluded")]}, "'a' gives tier 'excluded', which is none of tier 0, tier 1"),
+        ({"exclusions": [override("a", "tier 9")]}, "none of tier 0, tier 1, excluded"),
+        ({"triggers": [override("a", "tier 0")], "exclusions": [override("a", "excluded")]}, "are called 'a'"),
+        ({"triggers": [override("a", "tier 0") | {"when": {"types": ["x", "x"], "days": 1}}]}, "'x' stands twice"),
+        ({"triggers": [override("a", "tier 0") | {"when": {"types": [], "days": 1}}]}, "types"),
+        ({"triggers": [override("a", "tier 0") | {"when": {"types": ["x"], "days": 0}}]}, "days"),
+        ({"triggers": [override("a", "tier 0") | {"when": {"attribute": "b", "test": "is", "value": 3}}]}, "a list of"),
+        ({"margin": -1}, "margin"),
+    ],
+)
+def test_bad_overrides_are_refused_with_a_reason(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ladder(1.0, "rest", **changed)
+    assert ladder(1.0, "rest", exclusions=[override("a", "excluded"), override("b", "tier 1")]).exclusions
