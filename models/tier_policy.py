@@ -134,10 +134,8 @@ def names_before(lead_id: pd.Series[str], previous: pd.Series[str] | None) -> pd
 
 def places_before(lead_id: pd.Series[str], previous: pd.Series[str] | None, names: Sequence[str]) -> np.ndarray:
     """Return each lead's place in the ladder of the previous list, NEW where it had none; shape (n,)."""
-    if previous is None:
-        return np.full(len(lead_id), NEW)
-    places = previous.map({name: place for place, name in enumerate(names)})
-    return lead_id.map(places.to_dict()).fillna(NEW).to_numpy("int64")
+    places = {name: place for place, name in enumerate(names)}
+    return np.array([places.get(tier, NEW) for tier in names_before(lead_id, previous)], dtype="int64")
 
 
 def by_cut_offs(ruler: np.ndarray, cut_offs: Sequence[float], before: np.ndarray, margin: float) -> np.ndarray:
@@ -153,29 +151,35 @@ def working_place(
     Best tier first, in a tier those whom a trigger put there, then by probability, ties broken by lead_id.
     """
     least, _ = overridden(scored.index, params, params.names, facts)
-    rank = tiers.map({name: place for place, name in enumerate(params.names)}).fillna(len(params.names))
-    order = scored[["probability", "lead_id"]].assign(rank=rank, untriggered=(least != rank) | (least == rank.max()))
-    order = order.sort_values(["rank", "untriggered", "probability", "lead_id"], ascending=[True, True, False, True])
-    place = pd.Series(np.arange(len(order), dtype="float64"), index=order.index).reindex(scored.index)
-    return place.mask(tiers == EXCLUDED, np.inf)
+    last = len(params.names) - 1
+    rank = tiers.map({name: place for place, name in enumerate(params.names)}).fillna(last + 1).to_numpy("int64")
+    triggered = (least == rank) & (least < last)
+    order = np.lexsort((_id_order(scored), -scored["probability"].to_numpy("float64"), ~triggered, rank))
+    place = np.empty(len(order))
+    place[order] = np.arange(len(order))
+    return pd.Series(place, index=scored.index).mask(tiers == EXCLUDED, np.inf)
 
 
 def _fill(scored: pd.DataFrame, params: TierParams, capacity: int, least: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Fill each tier in turn: first with its triggered leads, all of them, then with the best. NEW takes no place."""
     place = np.full(len(scored), len(params.ladder) - 1)
     waiting = least != NEW
-    ruler = "points" if (before != NEW).any() else "probability"
+    lead, chance = _id_order(scored), scored["probability"].to_numpy("float64")
+    ruler = scored["points"].to_numpy("float64") if (before != NEW).any() else chance
     for tier, places in enumerate(params.places(capacity)):
         triggered = waiting & (least == tier)
         credit = params.margin * ((before != NEW) & (before <= tier))
-        ranked = scored[["probability", "lead_id"]].assign(rank=scored[ruler].to_numpy("float64") + credit)
-        ranked = ranked.reset_index(drop=True)[waiting & ~triggered]
-        ranked = ranked.sort_values(["rank", "probability", "lead_id"], ascending=[False, False, True])
-        best = ranked.index[: max(places - int(triggered.sum()), 0)].to_numpy()
+        order = np.lexsort((lead, -chance, -(ruler + credit)))
+        ranked = order[(waiting & ~triggered)[order]]
         taken = triggered.copy()
-        taken[best] = True
+        taken[ranked[: max(places - int(triggered.sum()), 0)]] = True
         place[taken], waiting = tier, waiting & ~taken
     return place
+
+
+def _id_order(scored: pd.DataFrame) -> np.ndarray:
+    """Return the place of each lead_id in their order, by which ties are broken; shape (n,)."""
+    return pd.factorize(scored["lead_id"], sort=True)[0]
 
 
 def _value_ratio(
