@@ -7,7 +7,7 @@ came after, because a lead that has converted is on no more lists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -47,27 +47,23 @@ class KpiParams(BaseModel):
         return self
 
 
-def as_listed(rows: pd.DataFrame, give: Callable[[pd.DataFrame], pd.Series[str]], params: KpiParams) -> pd.DataFrame:
-    """Put the leads of each list into tiers, one list after another, as sales would have seen them.
+def as_listed(rows: pd.DataFrame, params: KpiParams) -> pd.DataFrame:
+    """Order the rows of all lists, and name the period of each.
 
     Parameters
     ----------
     rows
         lead_id, snapshot_at (NaT throughout: all of them are one list), label (missing while immature), probability,
-        score; one row a lead and list.
-    give
-        Gives the tiers of one list, by its index.
+        score, tier; one row a lead and list.
 
     Returns
     -------
     DataFrame
-        The rows, by list and lead_id, with `tier` and `period`: the calendar period of the list, "" without dates; a
-        week is called by its Monday.
+        The rows, by list and lead_id, with `period`: the calendar period of the list, "" without dates; a week is
+        called by its Monday.
     """
     ordered = rows.sort_values(["snapshot_at", "lead_id"], ignore_index=True)
-    lists = [give(one) for _, one in ordered.groupby("snapshot_at", dropna=False)]
-    tier = pd.concat(lists) if lists else pd.Series([], dtype="str")
-    return ordered.assign(tier=tier, period=period_of(ordered["snapshot_at"], params))
+    return ordered.assign(period=period_of(ordered["snapshot_at"], params))
 
 
 def period_of(at: pd.Series[pd.Timestamp], params: KpiParams) -> pd.Series[str]:

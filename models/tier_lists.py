@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -59,10 +59,27 @@ def assign_lists(
     Series
         Tier names by the frame's index.
     """
-    previous, found = None, []
-    for _, one in rows.groupby("snapshot_at", dropna=False):
+
+    def give(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
         known = None if facts is None else facts.of(one.index)
-        tiers = assign(one, params, capacity, scale=scale, facts=known, previous=previous)
+        return assign(one, params, capacity, scale=scale, facts=known, previous=previous)
+
+    return one_after_another(rows, give)
+
+
+def one_after_another(
+    rows: pd.DataFrame, give: Callable[[pd.DataFrame, pd.Series[str] | None], pd.Series[str]]
+) -> pd.Series[str]:
+    """Give tiers to every list in the order of time; see `assign_lists`.
+
+    Parameters
+    ----------
+    give
+        Gives the tiers of one list by its index, told the tiers by lead_id of the list before it.
+    """
+    previous, found = None, [pd.Series([], dtype="str")]
+    for _, one in rows.groupby("snapshot_at", dropna=False):
+        tiers = give(one, previous)
         previous = tiers.set_axis(pd.Index(one["lead_id"]))
         found.append(tiers)
     return pd.concat(found).reindex(rows.index)

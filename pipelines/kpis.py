@@ -22,7 +22,8 @@ from models.lifecycle import ordered, qualified_growth, stage_facts, stages_misf
 from models.points import score, score_of
 from models.rule_scores import rule_tiers, rules_id
 from models.segments import segment_levels
-from models.tiers import TierParams, assign
+from models.tier_lists import one_after_another
+from models.tiers import TierParams
 from models.velocity import cycle_days, cycles_by, sales_cycle, time_to_conversion
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
@@ -31,6 +32,7 @@ from pipelines.params import Params
 from pipelines.rules import tier_names
 from pipelines.sinks import write_json
 from pipelines.store import Contract, read_matrix
+from pipelines.tiering import facts_of
 
 log = logging.getLogger("leadscore")
 UNDATED = "the data carry no dates"
@@ -105,7 +107,7 @@ def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
     """
     card, model_id, rows, sampled = _predicted(params, layout)
     capacity = max(1, round(card.capacity * sampled))  # of a sample of leads, what falls to it
-    listed = as_listed(rows, lambda one: assign(one, card.tiers, capacity), params.kpis)
+    listed = as_listed(rows, params.kpis)
     lists = Lists(listed, card.tiers, card.points)
     book = Book.read(params, layout)
     tree = {"by": "model", "model_id": model_id} | _figures(listed, _stages(card.tiers), book, sampled)
@@ -136,18 +138,18 @@ def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
     """
     if not params.rules.names:
         raise ParamsError("`rules` in the params names no rule, so there are no tiers by rules; write some there")
-    matrix, _ = read_matrix(layout)
+    matrix, spec = read_matrix(layout)
     sampled = _sampled(layout)
     capacity = max(1, round(params.capacity.per_period * sampled))
     points = matrix["rule_points"].to_numpy("float64")
     rows = matrix[["lead_id", "snapshot_at", "label"]].assign(points=points, score=score(points), probability=np.nan)
-
-    def give(one: pd.DataFrame) -> pd.Series[str]:
-        names = rule_tiers(one["lead_id"], one["points"].to_numpy("float64"), params.rules, params.tiers, capacity)
-        return pd.Series(names, index=one.index, dtype="str")
-
     book = Book.read(params, layout)
-    listed = as_listed(rows, give, params.kpis)
+    facts = facts_of(rows, book.contract, spec, params.tiers)
+
+    def give(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
+        return rule_tiers(one, params.rules, params.tiers, capacity, facts.of(one.index), previous)["tier"]
+
+    listed = as_listed(rows.assign(tier=one_after_another(rows, give)), params.kpis)
     mapped = {name: _stages(params.tiers).get(name, "") for name in tier_names(params)}
     tree = {"by": "rules", "model_id": rules_id(params.rules)} | _figures(listed, mapped, book, sampled)
     tree["missing"] |= {"promises": NO_PROMISE}
@@ -185,7 +187,9 @@ def _predicted(params: Params, layout: Layout) -> tuple[Any, str, pd.DataFrame, 
             fix="Run evaluate again.",
         )
     probability = predictions["model"].to_numpy("float64")
-    scored = rows.assign(probability=probability, score=score_of(probability, scorer.card.points))
+    scored = rows.assign(
+        probability=probability, score=score_of(probability, scorer.card.points), tier=predictions["tier"]
+    )
     return scorer.card, scorer.model_id, scored, _sampled(layout)
 
 

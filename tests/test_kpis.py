@@ -14,16 +14,17 @@ from pydantic import ValidationError
 from scipy.stats import binomtest
 
 from models.kpis import KpiParams, as_listed, first_lists, interval, known, period_of, tier_figures, winners, within
-from models.tiers import TierParams, assign
+from models.tier_lists import one_after_another
+from models.tier_policy import assign
 
 LADDER = ["hot", "warm", "cold"]
-TIERS = TierParams.model_validate(
-    {
-        "policy": "capacity",
+TIERS = PARAMS.tiers.model_copy(
+    update={
+        "triggers": [],
+        "exclusions": [],
         "ladder": [
-            {"name": "hot", "stage": "SQL", "share_of_capacity": 1.0, "min_score": 70},
-            {"name": "warm", "stage": "MQL", "share_of_capacity": 2.0, "min_score": 50},
-            {"name": "cold", "stage": "lead", "share_of_capacity": "rest", "min_score": 0},
+            tier.model_copy(update={"share_of_capacity": share})
+            for tier, share in zip(PARAMS.tiers.ladder, (1.0, 2.0, "rest"), strict=True)
         ],
     }
 )
@@ -119,6 +120,10 @@ def test_shares_of_wins_add_up_and_leads_are_never_counted_twice(cells: list[tup
         assert sum(one["rows"] for one in found[name]["periods"]) == found[name]["all"]["rows"]
 
 
+def fill(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
+    return assign(one, TIERS, 2)
+
+
 def test_lists_are_put_into_tiers_one_by_one() -> None:
     rows = pd.DataFrame(
         {
@@ -129,11 +134,13 @@ def test_lists_are_put_into_tiers_one_by_one() -> None:
             "score": 50,
         }
     )
-    found = as_listed(rows.sample(frac=1, random_state=1), lambda one: assign(one, TIERS, 2), PARAMS.kpis)
+    shuffled = rows.sample(frac=1, random_state=1)
+    found = as_listed(shuffled.assign(tier=one_after_another(shuffled, fill)), PARAMS.kpis)
     tiers = found.groupby("snapshot_at")["tier"].value_counts().unstack()[LADDER]  # noqa: PD010
     assert tiers.to_numpy().tolist() == [[2, 4, 4], [2, 4, 4]]
     assert found.loc[found["tier"] == "hot", "lead_id"].tolist() == ["l0", "l1", "l8", "l9"]
-    undated = as_listed(rows.head(10).assign(snapshot_at=pd.NaT), lambda one: assign(one, TIERS, 2), PARAMS.kpis)
+    undated = rows.head(10).assign(snapshot_at=pd.NaT)
+    undated = as_listed(undated.assign(tier=one_after_another(undated, fill)), PARAMS.kpis)
     assert (undated["tier"] == "hot").sum() == 2
     assert set(undated["period"]) == {""}
 
