@@ -15,6 +15,7 @@ from features.contract import Fault, identifier
 from features.errors import ParamsError
 from pipelines.mapping import Entry
 from pipelines.params import Ingest, Project, Source
+from pipelines.postgres import Snapshots, open_snapshots
 from pipelines.sources import NO_EXTENSIONS
 
 TYPED_ROW = '"source#" SMALLINT, "row#" BIGINT, "fault#" SMALLINT, "hash#" UBIGINT, "content#" VARCHAR'
@@ -32,6 +33,7 @@ class Bench:
     source: Source
     data: Path
     max_share: float
+    databases: Snapshots
     entries: list[Entry] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -96,8 +98,8 @@ def open_bench(folder: Path, source: Source, limits: Ingest, project: Project, d
             "temp_directory": str(Path(work) / "spill"),
             "preserve_insertion_order": "false",
         }
-        with duckdb.connect(Path(work) / "ingest.duckdb", config=config) as connection:
-            bench = Bench(connection, source, data, limits.max_quarantine_share)
+        with duckdb.connect(Path(work) / "ingest.duckdb", config=config) as connection, open_snapshots() as databases:
+            bench = Bench(connection, source, data, limits.max_quarantine_share, databases)
             if not bench.count("SELECT count(*) FROM pg_timezone_names() WHERE name = ?", source.timezone):
                 raise ParamsError(f"source.timezone: no zone is called {source.timezone!r}; write UTC or Europe/Berlin")
             connection.execute(f"SET TimeZone = '{source.timezone}'")  # a name from DuckDB's own list

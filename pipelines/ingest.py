@@ -11,6 +11,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from pipelines.bench import TYPED_ROW, Bench, open_bench
 from pipelines.data_profile import Tally, profile
 from pipelines.mapping import Entry, check_mapping, entries_of, fields_of
 from pipelines.params import Ingest, Project, Source
+from pipelines.postgres import open_postgres
 from pipelines.refusals import (
     refuse_many_faults,
     refuse_no_leads,
@@ -116,7 +118,7 @@ def _take(bench: Bench, table: str) -> None:
     bench.connection.execute(f'CREATE TABLE "{table}#" ({columns}, {TYPED_ROW})')
     entries = entries_of(bench.source, table)
     for entry in entries:
-        with open_table(entry.source, bench.data, entry.label) as raw:
+        with _opened(bench, entry) as raw:
             _load(bench, entry, fields, raw)
         refuse_unfit_columns(bench, entry, fields)
     refuse_uneven_history(table, entries, fields)
@@ -127,6 +129,12 @@ def _take(bench: Bench, table: str) -> None:
     if table == "leads":
         refuse_no_leads(bench, entries[0])
         _name_leads(bench)
+
+
+def _opened(bench: Bench, entry: Entry) -> AbstractContextManager[Raw]:
+    if entry.source.format == "postgres":
+        return open_postgres(entry.source, bench.databases, entry.key, entry.label)
+    return open_table(entry.source, bench.data, entry.label)
 
 
 def _name_leads(bench: Bench) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from features.contract import TABLES, Field, attribute_fields
 from features.errors import ParamsError
 from pipelines.params import Source, TableSource
+from pipelines.postgres import from_environment
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 RESERVED = {"lead_id", "position", "created_at", "valid_from"}
@@ -40,7 +41,7 @@ class Entry:
     @property
     def label(self) -> str:
         """How errors call it."""
-        return f"{self.key} ({self.source.path})"
+        return f"{self.key} ({self.source.table if self.source.format == 'postgres' else self.source.path})"
 
     @property
     def given(self) -> list[str]:
@@ -76,12 +77,23 @@ def check_mapping(source: Source) -> None:
     """
     entries = [entry for table in TABLES for entry in entries_of(source, table)]
     for entry in entries:
+        _check_database(entry, source)
         _check_columns(entry, source)
     _check_attribute_names(source)
     _check_lead_ids(source, entries)
     both = {value.lower() for value in source.yes_values} & {value.lower() for value in source.no_values}
     if both:
         raise ParamsError(f"source.yes_values and source.no_values share {sorted(both)}; a spelling means one of them")
+
+
+def _check_database(entry: Entry, source: Source) -> None:
+    """A path to a database is the name of a variable, never the secret itself; a table there has no order of rows."""
+    if entry.source.format != "postgres":
+        return
+    if entry.source.path:
+        from_environment(entry.source.path, f"{entry.key}.path")
+    if source.order == "rows":
+        raise ParamsError(f"{entry.key}: a table of a database has no order of rows; use order: dates or none")
 
 
 def _check_columns(entry: Entry, source: Source) -> None:

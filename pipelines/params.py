@@ -61,7 +61,7 @@ class TableSource(Section):
     """One file or database table and how its columns map to the contract."""
 
     path: str
-    format: Literal["csv", "parquet", "duckdb"]
+    format: Literal["csv", "parquet", "duckdb", "postgres"]
     table: str
     separator: str
     encoding: str

@@ -121,7 +121,7 @@ class Raw:
             column,
             found="only the columns " + ", ".join(repr(name) for name in self.names),
             expected=f"a column of that name, as {key} says",
-            fix=_wrong_separator(self.names) or _nearest(column, self.names) + f"Correct {key}.",
+            fix=_wrong_separator(self.names) or nearest(column, self.names) + f"Correct {key}.",
         )
 
 
@@ -130,7 +130,8 @@ def _wrong_separator(names: list[str]) -> str:
     return f"The fields are not split: {inside[0]}." if inside else ""
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The question whether the nearest spelling was meant, or nothing where none is near."""
     lower = {known.lower(): known for known in names}
     close = difflib.get_close_matches(name.lower(), lower, n=1)
     return f"Did you mean {lower[close[0]]!r}? " if close else ""
@@ -170,7 +171,7 @@ def _missing_file(shown: str, path: Path, label: str) -> DataError:
         "",
         found=f"no file {shown!r} in the data folder" + (f", which holds {listed}" if there else ""),
         expected="a file",
-        fix=_nearest(path.name, there) + "Correct its path or --data.",
+        fix=nearest(path.name, there) + "Correct its path or --data.",
     )
 
 
@@ -363,7 +364,7 @@ def _table_name(connection: duckdb.DuckDBPyConnection, source: TableSource, labe
             "",
             found="the tables " + (", ".join(sorted(tables)) or "(none)"),
             expected=f"a table {source.table!r}" if source.table else "the name of one of them in `table`",
-            fix=_nearest(source.table, tables) + "Correct `table`.",
+            fix=nearest(source.table, tables) + "Correct `table`.",
         )
     return ".".join('"' + part.replace('"', '""') + '"' for part in place)
 
