@@ -40,3 +40,9 @@ class ModelError(LeadScoreError):
     """A saved model is missing, damaged, or does not fit these parameters."""
 
     exit_code = 4
+
+
+class DeliveryError(LeadScoreError):
+    """Finished scores did not all reach the system that was to have them; running it again goes on where it stopped."""
+
+    exit_code = 5

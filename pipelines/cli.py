@@ -34,6 +34,15 @@ app.add_typer(data_app, name="data")
 log = logging.getLogger("leadscore")
 
 
+class To(StrEnum):
+    """Where scores can go."""
+
+    postgres = "postgres"
+    duckdb = "duckdb"
+    hubspot = "hubspot"
+    salesforce = "salesforce"
+
+
 class By(StrEnum):
     """Who gives the scores."""
 
@@ -258,6 +267,41 @@ def compare(
     Console().print(shown)
     if out is not None:
         write_comparison(tree, loaded, out)
+
+
+@app.command()
+def deliver(
+    to: Annotated[To, typer.Option(help="The system that is to have the scores; `delivery` says where it is.")],
+    params: ParamsOption = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", help="Folder of scores.parquet; default: the project's reports.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
+    dead_letters: Annotated[
+        bool, typer.Option("--dead-letters", help="List the leads that a CRM did not take; send nothing.")
+    ] = False,
+    requeue: Annotated[bool, typer.Option("--requeue", help="Send the leads again that were set aside.")] = False,
+) -> None:
+    """Hand scores on: whole to a database, what changed to a CRM. IN: scores.parquet. OUT: the system.
+
+    Safe to run twice, and to kill at any moment: what has been taken is not sent again, what has not is.
+    """
+    import time
+
+    from pipelines import deliver as stage
+
+    loaded, layout = _load(params, None)
+    folder = scores or layout.reports
+    if dead_letters:
+        for letter in stage.dead_letters(loaded, to):
+            typer.echo(f"{letter.lead_id}\t{letter.attempts}\t{letter.reason}")
+    elif dry_run:
+        for line in stage.preview(loaded, folder, to):
+            typer.echo(line)
+    else:
+        if requeue:
+            stage.requeue(loaded, to)
+        stage.deliver(loaded, folder, to, time.sleep)
 
 
 @rules_app.command(name="explain")

@@ -159,6 +159,48 @@ class Score(Section):
     reasons: int = Field(ge=0)
 
 
+class ScoreTables(Section):
+    """Where a database keeps scores: every list ever delivered, and a view of the newest."""
+
+    database: str
+    schema_name: str = Field(alias="schema", min_length=1)
+    history: str = Field(min_length=1)
+    current: str = Field(min_length=1)
+
+
+class Crm(Section):
+    """A CRM's HTTP API, and which of its fields get which column of the scores."""
+
+    base_url: str
+    token: str
+    object: str = Field(min_length=1)
+    id_field: str = Field(min_length=1)
+    batch: int = Field(ge=1)
+    fields: dict[str, str] = Field(min_length=1)
+    gone: dict[str, str | float | None]
+
+
+class HubSpot(Crm):
+    batch: int = Field(ge=1, le=100)
+
+
+class Salesforce(Crm):
+    version: str = Field(pattern=r"^v\d+\.0$")
+    batch: int = Field(ge=1, le=200)
+
+
+class Delivery(Section):
+    state: str = Field(min_length=1)
+    timeout_s: float = Field(gt=0)
+    attempts: int = Field(ge=2)
+    first_wait_s: float = Field(ge=0)
+    longest_wait_s: float = Field(gt=0)
+    postgres: ScoreTables
+    duckdb: ScoreTables
+    hubspot: HubSpot
+    salesforce: Salesforce
+
+
 class Report(Section):
     top_leads: int = Field(ge=0)
 
@@ -193,6 +235,7 @@ class Params(Section):
     kpis: KpiParams
     explain: Explain
     score: Score
+    delivery: Delivery
     report: Report
     track: Track
 

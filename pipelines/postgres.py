@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -72,14 +73,21 @@ def connect(variable: str, key: str) -> Connection[Any]:
     psycopg.OperationalError
         Where the server does not answer; `why` says it without secrets.
     """
+    psycopg = driver(key)
+    try:
+        connection: Connection[Any] = psycopg.connect(from_environment(variable, key) if variable else "")
+        return connection
+    except psycopg.ProgrammingError:  # its text would repeat the connection string
+        raise ParamsError(f"{key}: {variable} holds no connection string; write postgresql://user@host/name") from None
+
+
+def driver(key: str) -> ModuleType:
+    """Return psycopg, imported only where a database is used; raises ParamsError where it is not installed."""
     try:
         import psycopg
     except ImportError:
         raise ParamsError(f"{key}: PostgreSQL needs the package psycopg; install the extra `postgres`") from None
-    try:
-        return psycopg.connect(from_environment(variable, key) if variable else "")
-    except psycopg.ProgrammingError:  # its text would repeat the connection string
-        raise ParamsError(f"{key}: {variable} holds no connection string; write postgresql://user@host/name") from None
+    return psycopg
 
 
 def from_environment(variable: str, key: str) -> str:
@@ -115,11 +123,9 @@ class Snapshots:
 
     def connection(self, variable: str, key: str) -> Connection[Any]:
         """The connection whose transaction sees the snapshot."""
-        from psycopg import IsolationLevel
-
         if variable not in self.connections:
             connection = self.stack.enter_context(connect(variable, key))
-            connection.isolation_level = IsolationLevel.REPEATABLE_READ
+            connection.isolation_level = driver(key).IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             for setting in SESSION:
                 connection.execute(setting)
@@ -147,13 +153,11 @@ def open_postgres(source: TableSource, snapshots: Snapshots, key: str, label: st
     DataError
         Where the database does not answer, or has no such table; lists those there are.
     """
-    import psycopg
-
     try:
         connection = snapshots.connection(source.path, f"{key}.path")
         place = _place(connection, source, label)
         names, kinds, query = _described(connection, place)
-    except psycopg.Error as error:
+    except driver(f"{key}.path").Error as error:
         raise _failed(label, why(error)) from None
     raw = Raw(label, names, kinds, [])
     raw.batches = _batches(connection, query, raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +11,10 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
+from postgres_server import Server, running
 
 from features.contract import TABLES, arrow_schema, attribute_fields
 from features.matrix import MatrixSpec
@@ -27,6 +29,13 @@ PARAMS = load()
 MONDAY = pd.Timestamp("2024-03-04")
 DAY, HOUR, TICK = pd.Timedelta(days=1), pd.Timedelta(hours=1), pd.Timedelta(microseconds=1)
 Row = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server, started when the first test asks for it."""
+    with running() as started:
+        yield started
 
 
 def attribute(kind: str, known: str = "creation", **values: object) -> AttributeSpec:

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pyarrow.parquet as pq
 import pytest
-from postgres_server import GROUP, VARIABLE, Server, running
+from postgres_server import GROUP, VARIABLE, Server
 from psycopg import sql
 from small_source import COLUMNS, EVENTS, LEADS, WON, contract_bytes, mapping, reasons, run, table
 
@@ -26,12 +26,6 @@ TABLES = """
     CREATE TABLE events (number serial PRIMARY KEY, id text, at timestamptz, kind varchar(9), minutes real);
     CREATE TABLE outcomes (id text, won date);
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running() as server:
-        yield server
 
 
 @pytest.fixture
@@ -78,7 +72,8 @@ def small(connection: psycopg.Connection[Any]) -> None:
 def test_the_same_rows_give_the_same_contract_as_csv(database: psycopg.Connection[Any], tmp_path: Path) -> None:
     database.execute(TABLES)
     database.execute("""
-        INSERT INTO leads SELECT 'L' || lpad((n * 7919 % 5000)::text, 5, '0'), '2024-01-01'::timestamp + n * interval '61 s',
+        INSERT INTO leads SELECT
+          'L' || lpad((n * 7919 % 5000)::text, 5, '0'), '2024-01-01'::timestamp + n * interval '61 s',
           (ARRAY['Österreich', 'a "quoted", name', E'two\nlines', NULL, '', 'NA', '\\.'])[n % 7 + 1],
           CASE WHEN n % 5 > 0 THEN n / 10.0 END FROM generate_series(1, 5000) AS n;
         INSERT INTO events (id, at, kind, minutes) SELECT 'L' || lpad((n * 31 % 5003)::text, 5, '0'),
@@ -103,12 +98,14 @@ def test_the_same_rows_give_the_same_contract_as_csv(database: psycopg.Connectio
 def test_types_are_read_for_what_they_mean(database: psycopg.Connection[Any], tmp_path: Path) -> None:
     database.execute("""
         CREATE TYPE colour AS ENUM ('red', 'NA'); CREATE SCHEMA other;
-        CREATE TABLE other."Ödd ""name" (id uuid PRIMARY KEY, "Created, at" timestamptz, truth bool, big bigint, exact numeric,
+        CREATE TABLE other."Ödd ""name" (
+          id uuid PRIMARY KEY, "Created, at" timestamptz, truth bool, big bigint, exact numeric,
           wide double precision, colour colour, bytes bytea, many int[], padded char(4), nothing text);
         INSERT INTO other."Ödd ""name" VALUES
-          ('00000000-0000-0000-0000-00000000000b', '2024-01-02 03:04:05.678901+02', true, 9007199254740993, 0.10, 1e-300,
-           'red', 'x', '{1}', 'ab', NULL),
-          ('00000000-0000-0000-0000-00000000000a', 'infinity', NULL, NULL, 'NaN', 'Infinity', 'NA', NULL, NULL, '', '')""")
+          ('00000000-0000-0000-0000-00000000000b', '2024-01-02 03:04:05.678901+02', true, 9007199254740993, 0.10,
+           1e-300, 'red', 'x', '{1}', 'ab', NULL),
+          ('00000000-0000-0000-0000-00000000000a', 'infinity', NULL, NULL, 'NaN',
+           'Infinity', 'NA', NULL, NULL, '', '')""")
     mine = TableSource.model_validate(load().source.leads.model_dump() | {"path": VARIABLE, "format": "postgres"})
     with open_snapshots() as snapshots:
         named = mine.model_copy(update={"table": 'other.Ödd "name'})
