@@ -166,7 +166,8 @@ def _mend(found: Row, tier: str, rows: pd.DataFrame, lists: Lists, params: KpiPa
         return None
     promised = float(first_lists(lists.matured[lists.matured["tier"] == tier])["probability"].mean())
     cut, above = math.ceil(cuts[tier]), math.ceil(cuts[lists.names[place - 1]]) if place else HIGHEST + 1
-    ordered, best = rows.sort_values(["snapshot_at", "lead_id"]), None
+    ordered, best = rows.sort_values(["snapshot_at", "lead_id"])[["lead_id", "score", "label"]], None
+    ordered = ordered.assign(lead_id=pd.factorize(ordered["lead_id"])[0])
     generous = found["answer"] == "too generous"
     for right in range(cut, above) if generous else range(cut, -1, -1):
         inside = ordered[ordered["score"].ge(right) & ordered["score"].lt(above)]

@@ -320,11 +320,12 @@ def _touches(contract: Contract, entries: pd.DataFrame, params: Params) -> pd.Se
 
 
 def tier_table(tree: dict[str, Any]) -> Table:
-    """Lay out the figures of each tier over all lists, for a terminal."""
-    table = Table("tier", "leads", "promised", *COLUMNS.values(), box=SIMPLE)
+    """Lay out the figures of each tier over all lists, those that are told, for a terminal."""
+    told = {name: label for name, label in COLUMNS.items() if any(tier["all"][f"{name}_n"] for tier in tree["tiers"])}
+    table = Table("tier", "leads", "promised", *told.values(), box=SIMPLE)
     for tier in tree["tiers"]:
         figures = tier["all"]
-        rates = [_interval(figures, name) for name in COLUMNS]
+        rates = [_interval(figures, name) for name in told]
         table.add_row(tier["name"], f"{figures['leads']:,}", _percent(figures["promised"]), *rates)
     return table
 

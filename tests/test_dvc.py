@@ -94,7 +94,7 @@ def test_outs_are_where_the_layout_says() -> None:
     files = [
         layout.leads, layout.matrix, layout.catalogue, layout.predictions, layout.metrics, layout.headline,
         layout.explanation, layout.scores, layout.scores_csv, layout.score_summary, layout.report, layout.oracle,
-        layout.audit,
+        layout.audit, layout.kpis,
     ]  # fmt: skip
     for file in files:
         assert any(str(file.path) == out or str(file.path).startswith(f"{out}/") for out in outs), file

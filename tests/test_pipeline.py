@@ -25,7 +25,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 
 
 def test_run_leaves_the_files_others_read(layout: Layout) -> None:
-    for name in ("metrics.json", "scores.parquet", "scores.csv", "report.html", "catalogue.csv"):
+    for name in ("metrics.json", "scores.parquet", "scores.csv", "report.html", "catalogue.csv", "kpis.json"):
         assert (layout.reports / name).stat().st_size > 0, name
 
 
@@ -75,6 +75,72 @@ def test_tiers_fill_capacity(layout: Layout) -> None:
         scores.loc[scores["tier"] == "hot", "probability"].min()
         >= scores.loc[scores["tier"] == "warm", "probability"].max()
     )
+
+
+def test_figures_by_tier_equal_a_count_by_hand(layout: Layout) -> None:
+    """Every figure of kpis.json about the hot tier, from the contract's tables with nothing of the stage's own code."""
+    tree = json.loads(layout.kpis.path.read_text())
+    rows = pd.read_parquet(layout.predictions.path)
+    leads, outcomes = pd.read_parquet(layout.leads.path), pd.read_parquet(layout.outcomes.path)
+    ranked = rows.sort_values(["snapshot_at", "model", "lead_id"], ascending=[True, False, True])
+    rows["place"] = ranked.groupby("snapshot_at").cumcount()
+    hot = rows[rows["place"] < 40].sort_values("snapshot_at")
+    first = hot.drop_duplicates("lead_id").merge(outcomes.drop(columns="converted"), "left", "lead_id")
+    found = next(tier for tier in tree["tiers"] if tier["name"] == "hot")
+    figures, day = found["all"], pd.Timedelta(days=1)
+    assert (figures["leads"], figures["rows"], figures["converted"]) == (len(first), len(hot), first["label"].sum())
+    assert figures["promised"] == pytest.approx(first["model"].mean())
+    for period in found["periods"]:
+        of_month = hot[hot["snapshot_at"].dt.strftime("%Y-%m") == period["period"]].drop_duplicates("lead_id")
+        assert (period["leads"], period["converted"]) == (len(of_month), of_month["label"].sum())
+    won = rows[rows["label"] == 1].sort_values("place").drop_duplicates("lead_id")
+    assert figures["wins_caught"] == pytest.approx((won.groupby("lead_id")["place"].min() < 40).mean())
+    ends = first["snapshot_at"] + 14 * day
+    lost = (first["lost_at"] >= first["snapshot_at"]) & (first["lost_at"] < ends)
+    assert figures["lost"] == pytest.approx(lost.mean())
+    passed = first[first["snapshot_at"] + 30 * day <= pd.Timestamp(_until(layout))]
+    assert figures["engagement_rate_n"] == len(passed) < len(first)
+    assert figures["engagement_rate"] == pytest.approx(_engaged(passed, layout).mean())
+    created = leads.merge(outcomes, "left", "lead_id")
+    share = next(one for one in tree["velocity"]["from_creation"]["days"] if one["share"] == 0.05)
+    by_then = (created["converted_at"] - created["created_at"]) <= share["days"] * day
+    long_ago = created["created_at"] + share["days"] * day < pd.Timestamp("2026-06-28")
+    assert by_then[long_ago].mean() == pytest.approx(0.05, abs=0.01)
+    look = next(one for one in tree["looks"] if one["name"] == "hot")
+    assert (look["leads"], look["promised"]) == (figures["leads"], figures["promised"])
+
+
+def _engaged(first: pd.DataFrame, layout: Layout) -> np.ndarray:
+    events = pd.read_parquet(layout.events.path).query("direction == 'inbound'")
+    ends = first[["converted_at", "lost_at"]].assign(window=first["snapshot_at"] + pd.Timedelta(days=30)).min(axis=1)
+    both = first.assign(ends=ends)[["lead_id", "snapshot_at", "ends"]].merge(events, "inner", "lead_id")
+    inside = both[(both["event_at"] >= both["snapshot_at"]) & (both["event_at"] < both["ends"])]
+    return first["lead_id"].isin(inside["lead_id"]).to_numpy()
+
+
+def test_stages_and_the_sales_cycle_equal_a_count_by_hand(layout: Layout) -> None:
+    tree = json.loads(layout.kpis.path.read_text())
+    stages, events = pd.read_parquet(layout.stages.path), pd.read_parquet(layout.events.path)
+    outcomes = pd.read_parquet(layout.outcomes.path)
+    wins = outcomes[outcomes["converted_at"] <= pd.Timestamp(_until(layout)) - pd.Timedelta(days=2)]
+    touches = events[events["direction"] == "outbound"].groupby("lead_id")["event_at"].min()
+    worked = stages[stages["stage"].isin(["SAL", "SQL", "opportunity", "customer"])]
+    taken = worked.groupby("lead_id")["entered_at"].min()
+    first = pd.concat([touches, taken], axis=1).min(axis=1).rename("at").rename_axis("lead_id").reset_index()
+    both = wins.merge(first, "inner", "lead_id")
+    days = ((both["converted_at"] - both["at"]) / pd.Timedelta(days=1))[both["at"] < both["converted_at"]]
+    cycle = tree["velocity"]["sales_cycle"]
+    assert (cycle["wins"], cycle["all"]["n"], cycle["all"]["median"]) == (len(wins), len(days), days.median())
+    qualified = stages[stages["stage"] != "lead"].groupby("lead_id")["entered_at"].min().dt.strftime("%Y-%m")
+    told = {one["period"]: one["qualified"] for one in tree["velocity"]["growth"]}
+    assert told == {month: int((qualified == month).sum()) for month in told}
+    assert len(told) == 12
+    stays = {one["stage"]: one["n"] for one in tree["velocity"]["in_stage"]}
+    assert stays == stages["stage"].value_counts().to_dict()
+
+
+def _until(layout: Layout) -> str:
+    return str(json.loads(layout.profile.path.read_text())["data_until"])
 
 
 def test_the_planted_leak_is_no_feature(layout: Layout) -> None:

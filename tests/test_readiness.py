@@ -58,7 +58,7 @@ def test_no_figure_is_claimed_that_does_not_exist(layout: Layout) -> None:
 
 def test_the_page_shows_leads_data_and_audit(layout: Layout) -> None:
     page = layout.report.path.read_text(encoding="utf-8")
-    for section in ("verdict", "leads", "data", "catalogue"):
+    for section in ("verdict", "leads", "kpis", "data", "catalogue"):
         assert f'<section id="{section}"' in page
         assert f'href="#{section}"' in page
     assert 'href="#quality"' not in page

@@ -145,7 +145,7 @@ def metrics_of(layout: Layout) -> dict[str, Any]:
 def test_the_sections_come_in_order(layout: Layout) -> None:
     sections = [section["attrs"]["id"] for section in page_of(layout).all("section")]
     assert sections == [
-        *("verdict", "leads", "quality", "backtest", "choices", "drivers", "data", "catalogue", "reading")
+        *("verdict", "leads", "quality", "kpis", "backtest", "choices", "drivers", "data", "catalogue", "reading")
     ]
 
 

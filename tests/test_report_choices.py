@@ -200,6 +200,45 @@ def test_where_nothing_was_corrected_it_says_why(dated: tuple[Params, Layout], u
     assert not page.all("table", id="correction")
 
 
+def test_tiers_over_time_are_shown_as_they_were_measured(run: tuple[Params, Layout]) -> None:
+    found, page = tree(run[1].kpis.path), page_of(run[1])
+    assert all(line in section(page, "kpis") for line in found["verdict"]["lines"])
+    for row, tier in zip(page.rows("kpi-tiers")[1:], found["tiers"], strict=True):
+        figures_of = tier["all"]
+        assert row[:3] == [tier["name"], f"{figures_of['leads']:,}", percent(figures_of["promised"])]
+        assert row[3].startswith(percent(figures_of["conversion_rate"]) + percent(figures_of["conversion_rate_low"]))
+    looks = [one for one in found["looks"] if one["group"] == "tier"]
+    shown = [row[:3] for row in page.rows("kpi-looks")[1:]]
+    assert shown == [[one["name"], one["answer"], f"{one['leads']:,}"] for one in looks]
+
+
+def test_velocity_is_shown_with_dates_and_its_absence_explained(
+    dated: tuple[Params, Layout], undated: tuple[Params, Layout]
+) -> None:
+    found, page = tree(dated[1].kpis.path)["velocity"], page_of(dated[1])
+    first, *tiers = page.rows("kpi-velocity")[1:]
+    assert first[:3] == [f"creation{found['from_creation']['first']} to {found['from_creation']['last']}"] + [
+        f"{found['from_creation'][name]:,}" for name in ("n", "happened")
+    ]
+    assert [row[1] for row in tiers] == [f"{found['from_tier'][name]['n']:,}" for name in ("hot", "warm", "cold")]
+    assert "not reached" in " ".join(first)
+    assert [row[0] for row in page.rows("kpi-stages")[1:]] == [one["stage"] for one in found["in_stage"]]
+    assert page.rows("kpi-cycle")[1][1] == f"{found['sales_cycle']['all']['n']:,}"
+    assert "Lead velocity is not told, because the data carry no dates." in section(page_of(undated[1]), "kpis")
+    assert not page_of(undated[1]).all("table", id="kpi-velocity")
+
+
+def test_a_tier_that_is_too_generous_is_shown_with_its_cutoff(dated: tuple[Params, Layout]) -> None:
+    found = tree(dated[1].kpis.path)
+    mend = {"tier": "hot", "right": 77, "cutoff": 70.0, "per_list": 12.0, "came": 0.2}
+    look = found["looks"][1] | {"answer": "too generous", "points_off": 7.5, "mend": mend}
+    page = rendered(dated, kpis=found | {"looks": [found["looks"][0], look]})
+    row = page.rows("kpi-looks")[2]
+    assert row[1] == "too generous"
+    assert row[-2:] == ["+7.5", "hot from 77 rather than 70: 12.0 leads a list, who came to 20.0%"]
+    assert "Points too high" not in section(rendered(dated, kpis=found | {"looks": found["looks"][:1]}), "kpis")
+
+
 def test_no_figure_is_a_programmers_nothing(run: tuple[Params, Layout]) -> None:
     text = page_of(run[1]).all("main")[0]["text"]
     for name in ("backtest", "choices", "quality"):
