@@ -114,7 +114,7 @@ def test_the_same_file_as_base_and_overlay_is_read_once() -> None:
         ("score: {as_of: 2026-02-30}", "day is out of range for month"),
         ("score: {as_of: '2026-02-30'}", "score.as_of"),
         ("features: {windows_days: [7, 1]}", "features: windows_days must ascend from 1 or more, found [7, 1]"),
-        ("tiers: {policy: luck}", "tiers.policy: Input should be 'capacity' or 'score' (found 'luck')"),
+        ("tiers: {policy: luck}", "tiers.policy: Input should be 'capacity', 'score' or 'value' (found 'luck')"),
         ("tiers: {ladder: []}", "tiers.ladder"),
         ("source_defaults: {tabel: {}}", "source_defaults.tabel: Extra inputs are not permitted"),
         ("source_defaults: {table: 5}", "source_defaults.table: Input should be a valid dictionary (found 5)"),

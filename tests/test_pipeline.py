@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ import pandas as pd
 import pytest
 from tiny import tiny_params, tiny_run
 
+from features.errors import DataError
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
+from pipelines.score import score_leads
+from pipelines.sinks import write_parquet
 from pipelines.store import read_matrix
 
 pytestmark = pytest.mark.xdist_group("tiny")
@@ -71,10 +75,92 @@ def test_the_csv_says_the_same_without_a_formula(layout: Layout) -> None:
 def test_tiers_fill_capacity(layout: Layout) -> None:
     scores = pd.read_parquet(layout.scores.path)
     assert (scores["tier"] == "hot").sum() == 40
-    assert (
-        scores.loc[scores["tier"] == "hot", "probability"].min()
-        >= scores.loc[scores["tier"] == "warm", "probability"].max()
+    by_score = scores[scores["tier_reason"] == ""].groupby("tier")["probability"]
+    assert by_score.min()["hot"] >= by_score.max()["warm"] > by_score.min()["warm"] >= by_score.max()["cold"]
+
+
+def test_triggers_and_exclusions_are_what_the_tables_say(layout: Layout) -> None:
+    scores = pd.read_parquet(layout.scores.path).set_index("lead_id")
+    as_of, events = scores["as_of"].iloc[0], pd.read_parquet(layout.events.path)
+    events = events[(events["event_at"] < as_of) & (events["known_at"] <= as_of)]
+    gone = scores.index.isin(events.loc[events["event_type"] == "unsubscribe", "lead_id"])
+    lately = events["event_at"] >= as_of - pd.Timedelta(days=7)
+    asked = scores.index.isin(events.loc[lately & (events["event_type"] == "demo_request"), "lead_id"])
+    mail = pd.read_parquet(layout.leads.path).set_index("lead_id")["email_domain"].reindex(scores.index).fillna("")
+    student = mail.str.endswith((".edu", ".ac.uk", ".ac.in", ".ac.jp", ".edu.au")).to_numpy()
+    expected = np.select(
+        [gone, student, asked],
+        ["excluded: unsubscribed", "excluded: student mail address", "trigger: asked for a demo"],
+        default="",
     )
+    assert scores["tier_reason"].tolist() == expected.tolist()
+    assert min(gone.sum(), student.sum(), asked.sum()) > 0
+    assert set(scores["tier"][expected == "trigger: asked for a demo"]) == {"hot"}
+    assert set(scores["tier"][gone]) == {"excluded"}
+    assert scores.loc[gone, "stage"].eq("").all() and scores.loc[~gone, "stage"].isin(["SQL", "MQL", "lead"]).all()
+
+
+def test_the_tier_fits_capacity_in_each_of_eight_weeks_of_the_later_period(layout: Layout) -> None:
+    """With triggers, exclusions and the margin from list to list."""
+    metrics = json.loads(layout.metrics.path.read_text())["tiers"]
+    predictions = pd.read_parquet(layout.predictions.path)
+    sizes = (predictions["tier"] == "hot").groupby(predictions["snapshot_at"]).sum().tail(8)
+    assert len(sizes) == 8 and sizes.index.to_series().diff().dropna().eq(pd.Timedelta(days=7)).all()
+    assert sizes.between(0.95 * 40, 1.05 * 40).all()
+    assert [one["tiers"]["hot"] for one in metrics["lists"][-8:]] == sizes.tolist()
+    assert metrics["margin"] == 5 and 0 < metrics["share_changed"] < 1
+
+
+def test_wins_of_capacity_are_those_of_the_predictions(layout: Layout) -> None:
+    metrics = json.loads(layout.metrics.path.read_text())["tiers"]
+    predictions = pd.read_parquet(layout.predictions.path)
+    called = predictions[predictions["tier"] == "hot"]
+    less, as_it_is, more = metrics["realised"]
+    assert as_it_is["wins"] == pytest.approx(called["label"].sum() / as_it_is["lists"])
+    assert (less["leads"], as_it_is["leads"], more["leads"]) == (36, 40, 44)
+    assert less["wins"] <= as_it_is["wins"] <= more["wins"]
+    (certificate,) = metrics["certificates"]
+    entered = called.sort_values("snapshot_at").drop_duplicates("lead_id")
+    last = certificate["tests"][-1]
+    if last["share"] == 1:
+        assert (last["leads"], last["wins"]) == (len(entered), entered["label"].sum())
+    assert certificate["sentence"] in layout.report.path.read_text(encoding="utf-8")
+
+
+def test_a_list_made_again_leaves_the_same_bytes_and_a_new_one_keeps_tiers_within_the_margin(
+    layout: Layout, tmp_path: Path
+) -> None:
+    copy = Layout.folder(tmp_path / "out")
+    shutil.copytree(layout.reports, copy.reports)
+    params = tiny_params(tmp_path)
+    score_leads(params, copy)
+    assert _digests(copy)["scores.parquet"] == _digests(layout)["scores.parquet"]
+    last_week = pd.read_parquet(layout.scores.path)
+    by_score = last_week[last_week["tier_reason"] == ""]
+    weakest, next_ones = (by_score.index[by_score["tier"] == tier] for tier in ("hot", "warm"))
+    other_way_round = dict.fromkeys(weakest[-3:], "warm") | dict.fromkeys(next_ones[:3], "hot")
+    told = last_week.assign(
+        as_of=last_week["as_of"] - pd.Timedelta(days=7),
+        tier=last_week["tier"].mask(last_week.index.isin(list(other_way_round)), pd.Series(other_way_round)),
+    )
+    write_parquet(told, copy.scores.path)
+    first = score_leads(params, copy)
+    kept = first["tier_reason"] == "kept hot: within 5 points of the cut-off"
+    assert kept.any() and set(first.index[kept]) <= set(next_ones[:3])
+    assert (first["tier"] == "hot").sum() == 40
+    assert first["previous_tier"].tolist() == told["tier"].tolist()
+    bytes_of_first = _digests(copy)
+    score_leads(params, copy)
+    assert _digests(copy) == bytes_of_first
+
+
+def test_a_damaged_list_in_place_is_named_and_kept(layout: Layout, tmp_path: Path) -> None:
+    copy = Layout.folder(tmp_path / "out")
+    shutil.copytree(layout.reports, copy.reports)
+    copy.scores.path.write_bytes(b"half of a file")
+    with pytest.raises(DataError, match=r"scores.parquet.*cannot be read.*remove it so that tiers begin anew"):
+        score_leads(tiny_params(tmp_path), copy)
+    assert copy.scores.path.read_bytes() == b"half of a file"
 
 
 def test_figures_by_tier_equal_a_count_by_hand(layout: Layout) -> None:

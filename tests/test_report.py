@@ -192,8 +192,9 @@ def test_the_comparison_equals_the_metrics(layout: Layout) -> None:
 def test_the_tiers_equal_the_scores(layout: Layout) -> None:
     scores = pd.read_parquet(layout.scores.path)
     rows = page_of(layout).rows("tiers")[1:]
-    assert len(rows) == 3
-    for name, _, n, lowest, expected, mean in rows:
+    assert [row[0] for row in rows] == ["hot", "warm", "cold"] + ["excluded"] * ("excluded" in set(scores["tier"]))
+    assert rows[0][-1] in ("no guarantee", "10.0% or more") and rows[1][-1] == "none asked for"
+    for name, _, n, lowest, expected, mean, _ in rows:
         tier = scores[scores["tier"] == name]
         assert [n, lowest] == [f"{len(tier):,}", str(tier["score"].min())]
         assert expected == f"{tier['probability'].sum():,.1f}"
@@ -206,8 +207,8 @@ def test_the_top_leads_are_the_first_of_the_scores(dated: tuple[Params, Layout])
     page = page_of(layout)
     rows = page.rows("top-leads")[1:]
     assert [row[0] for row in rows] == scores["lead_id"].tolist()
-    told = scores[["score", "probability", "tier"]].to_numpy().tolist()
-    assert [row[1:4] for row in rows] == [[str(score), percent(chance), tier] for score, chance, tier in told]
+    told = scores[["score", "probability", "tier", "tier_reason"]].to_numpy().tolist()
+    assert [row[1:4] for row in rows] == [[str(score), percent(p), tier + why] for score, p, tier, why in told]
     chips = [item["text"] for item in page.all("li") if item["attrs"].get("class") in ("up", "down")]
     reasons = [reason for lead in scores["reasons"] for reason in json.loads(lead)]
     assert chips == [f"{points(reason['points'])} {reason['text'].split(' ', 1)[1]}" for reason in reasons]

@@ -13,10 +13,12 @@ import pytest
 from rules_reference import reference_points
 from small_source import EXAMPLES
 from test_cli import OVERLAY, leadscore, write_tables
+from tier_world import before, facts, ladder, override
 
 from features.errors import ParamsError
 from features.rule_spec import RulesParams
-from models.rule_scores import BELOW, score_by_rules
+from models.overrides import Override
+from models.rule_scores import BELOW, rule_tiers, score_by_rules
 from models.rules import RuleCurve, fit_curve
 from pipelines.artifacts import Layout
 from pipelines.build_features import build_features
@@ -170,11 +172,43 @@ def test_thresholds_name_the_tiers_where_there_are_any(run: tuple[Params, Layout
     )
     parts = np.array([[0.0, 0.0, 18.0, 2.0], [0.0, -4.0, 0.0, 2.0], [7.0, 0.0, 0.0, 2.0]])
     groups = {"food": "fit", "small": "fit", "visited": "engagement"}
-    found = score_by_rules(pd.Series(["a", "b", "c"]), parts, groups, rules, params.tiers, 1, 1)
+    found = score_by_rules(pd.Series(["a", "b", "c"]), parts, groups, 1)
     assert found["lead_id"].tolist() == ["a", "c", "b"]
-    assert found["tier"].tolist() == ["go", "wait", BELOW]
+    triggers = [override("asked", "go")]
+    tiers = params.tiers.model_validate(
+        params.tiers.model_dump() | {"ladder": ladder(1.0, "rest").model_dump()["ladder"]}
+    ).model_copy(update={"triggers": [Override.model_validate(one) for one in triggers], "margin": 3.0})
+    alone = rule_tiers(found, rules, tiers, 1, None, None)
+    assert alone["tier"].tolist() == ["go", "wait", BELOW]
+    held = facts(found, asked=[False, False, True])
+    previous = before(found, ["wait", "go", None])
+    moved = rule_tiers(found, rules, tiers, 1, held, previous)
+    assert moved["tier"].tolist() == ["wait", "wait", "go"]
+    assert moved["tier_reason"].tolist() == ["kept wait: within 3 points of the cut-off", "", "trigger: asked"]
     assert found["reasons_text"].tolist() == ["+18 visited", "+7 food", "-4 small"]
     assert found["score"].tolist() == [20, 9, 0]
+
+
+def test_triggers_and_exclusions_hold_for_the_rules_too(tmp_path: Path) -> None:
+    overrides = """
+tiers:
+  triggers: [{name: came by, when: {types: [visit], days: 30}, tier: hot}]
+  exclusions: [{name: makes steel, when: {attribute: sector, test: is, value: [steel]}, tier: excluded}]
+"""
+    params, layout = prepared(tmp_path, OVERLAY + RULES + overrides)
+    scores = score_leads_by_rules(params, layout)
+    leads = pd.read_parquet(layout.leads.path).set_index("lead_id").loc[scores["lead_id"]]
+    steel = (leads["sector"] == "steel").to_numpy()
+    assert 0 < steel.sum() < len(scores)
+    assert (scores["tier"] == "excluded").tolist() == steel.tolist()
+    assert scores["tier_reason"][steel].eq("excluded: makes steel").all()
+    came = scores["tier_reason"] == "trigger: came by"
+    assert scores.loc[came, "tier"].eq("hot").all()
+    as_of, events = scores["as_of"].iloc[0], pd.read_parquet(layout.events.path)
+    lately = events[(events["event_at"] < as_of) & (events["event_at"] >= as_of - pd.Timedelta(days=30))]
+    assert came.tolist() == (scores["lead_id"].isin(lately["lead_id"]) & ~steel).tolist()
+    summary = json.loads(layout.score_summary.path.read_text())
+    assert summary["tiers"]["excluded"] == steel.sum()
 
 
 def test_one_lead_is_explained_to_its_very_points(run: tuple[Params, Layout]) -> None:
