@@ -181,11 +181,12 @@ def test_leads_like_it_are_others_of_the_test_period(dated: tuple[Params, Layout
     params, layout = dated
     tested = pd.read_parquet(layout.predictions.path)
     lead_id = tested["lead_id"].iloc[0]
-    story = explain_lead(lead_id, with_as_of(params, "2025-11-24"), layout)
+    every = params.model_copy(update={"explain": params.explain.model_copy(update={"similar_leads": 10_000})})
+    story = explain_lead(lead_id, with_as_of(every, "2025-11-24"), layout)
     others = tested[tested["lead_id"] != lead_id]
     assert {one.how for one in story.similar} == {"by score", "by reasons"}
     by_score, by_reasons = story.similar
-    assert by_score.n == min(params.explain.similar_leads, others["lead_id"].nunique())
+    assert by_score.n == others["lead_id"].nunique()
     assert 0 < by_reasons.n <= params.explain.sample_rows
     for one in story.similar:
         assert others["snapshot_at"].min() <= one.first <= one.last <= others["snapshot_at"].max()
@@ -321,5 +322,8 @@ def test_a_list_of_another_day_gives_no_tier_of_today(dated: tuple[Params, Layou
     assert story.listed is not None
     assert not story.listed["same"]
     assert "another model" in printed(story)
+    day_before = explain_lead(str(rows["lead_id"].iloc[0]), with_as_of(params, "2025-12-19"), layout)
+    assert day_before.listed is not None
+    assert not day_before.listed["same"]
     other.scores.path.unlink()
     assert explain_lead(str(rows["lead_id"].iloc[0]), params, other).listed is None
