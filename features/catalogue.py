@@ -62,6 +62,7 @@ BESIDE = {
 def catalogue(
     attributes: Mapping[str, AttributeSpec],
     event_labels: Mapping[str, str],
+    event_units: Mapping[str, str],
     params: FeatureParams,
     vocabulary: Vocabulary,
 ) -> Catalogue:
@@ -73,7 +74,9 @@ def catalogue(
         Where two columns of the matrix would have one name.
     """
     fit = [_fit_entry(feature) for feature in attribute_features(attributes, params, vocabulary)]
-    engagement = [_event_entry(feature, event_labels, vocabulary) for feature in event_features(params, vocabulary)]
+    engagement = [
+        _event_entry(feature, event_labels, event_units, vocabulary) for feature in event_features(params, vocabulary)
+    ]
     _check_names([entry.name for entry in fit + engagement], attributes)
     return fit + engagement
 
@@ -126,7 +129,9 @@ def _fit_entry(feature: AttributeFeature) -> Entry:
     )
 
 
-def _event_entry(feature: EventFeature, event_labels: Mapping[str, str], vocabulary: Vocabulary) -> Entry:
+def _event_entry(
+    feature: EventFeature, event_labels: Mapping[str, str], event_units: Mapping[str, str], vocabulary: Vocabulary
+) -> Entry:
     what = scope_label(feature.scope, event_labels)
     channel = vocabulary.channels.get(feature.scope, GROUP_CHANNELS.get(feature.scope, "none"))
     return Entry(
@@ -137,7 +142,7 @@ def _event_entry(feature: EventFeature, event_labels: Mapping[str, str], vocabul
         theme_label=what,
         measure=feature.measure,
         label=feature.describe(what),
-        unit=feature.unit,
+        unit=(event_units.get(feature.scope) if feature.unit == "value" else None) or feature.unit,
         direction=feature.direction,
         levels=None,
         empty="0" if feature.fills_zero else "missing",

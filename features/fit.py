@@ -143,7 +143,7 @@ def count_unseen(
 def _of_attribute(
     name: str, spec: AttributeSpec, params: FeatureParams, vocabulary: Vocabulary
 ) -> list[AttributeFeature]:
-    label = spec.label or spec.column
+    label = spec.label or spec.column.replace("_", " ")
 
     def feature(
         measure: Literal["value", "level", "frequency"], suffix: str, text: str, levels: list[str] | None
@@ -194,7 +194,7 @@ def _missing() -> AttributeFeature:
         group="fit",
         theme="missing_attributes",
         theme_label="completeness",
-        label="attributes not known",
+        label="fields left empty",
         unit="",
         direction="none",
     )

@@ -22,6 +22,7 @@ class MatrixSpec(BaseModel):
 
     attributes: dict[str, AttributeSpec]
     event_labels: dict[str, str]
+    event_units: dict[str, str]
     params: FeatureParams
     vocabulary: Vocabulary
 
@@ -33,7 +34,7 @@ class MatrixSpec(BaseModel):
 
     @property
     def catalogue(self) -> Catalogue:
-        return catalogue(self.attributes, self.event_labels, self.params, self.vocabulary)
+        return catalogue(self.attributes, self.event_labels, self.event_units, self.params, self.vocabulary)
 
 
 def feature_matrix(

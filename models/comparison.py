@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from models.change import flows
-from models.metrics import EvaluateParams, compare, compare_ranking
+from models.metrics import EvaluateParams, Ranked, compare, compare_ranking
 from models.tables import measures
 
 Tree = Mapping[str, Any]
@@ -212,7 +212,8 @@ def _paired(a: Run, b: Run, params: EvaluateParams, seed: int) -> Row:
     common = _common(a, b)
     rows = common[KEY].assign(label=common["label_a"])
     ours, theirs = (common[name].to_numpy("float64") for name in ("model_a", "model_b"))
-    gaps = compare(rows, theirs, ours, params, seed) | compare_ranking(rows, theirs, ours, params, seed)
+    ranked = [Ranked.of(rows, said, int(a.metrics["capacity"]), params.calibration_bins) for said in (theirs, ours)]
+    gaps = compare(rows, theirs, ours, params, seed) | compare_ranking(*ranked, params, seed)
     dated = rows["snapshot_at"].notna().any()
     return gaps | {
         "n": len(rows),

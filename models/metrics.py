@@ -37,6 +37,7 @@ class Ranked:
         Shape (n,), sorted.
     lead
         Code of each row's lead, 0 to n_leads - 1; resampling draws leads, because their snapshots depend on each other.
+        Codes go by lead_id, so that one seed draws the same leads for every prediction of the same rows.
     tie_end
         For each distinct probability, the index of its last row. Rows of one probability have no order, so every curve
         runs straight across them; a constant prediction has lift 1, whatever the ids of the winners.
@@ -65,7 +66,7 @@ class Ranked:
         frame = rows[["lead_id", "snapshot_at", "label"]].assign(probability=probability)
         frame = frame.sort_values(["probability", "lead_id", "snapshot_at"], ascending=[False, True, True])
         ordered = frame["probability"].to_numpy("float64")
-        lead, leads = pd.factorize(frame["lead_id"])
+        lead, leads = pd.factorize(frame["lead_id"], sort=True)
         moment, _ = pd.factorize(frame["snapshot_at"])
         by_moment = np.argsort(moment, kind="stable")
         return cls(
@@ -131,41 +132,35 @@ def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: Ev
     return {"log_loss_gap": float(gap.mean()), "log_loss_gap_low": low, "log_loss_gap_high": high}
 
 
-def compare_ranking(
-    rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: EvaluateParams, seed: int
-) -> Figures:
-    """Compute by how much a model's AUC lies above a rival's, on the same rows and the same resamples.
-
-    Parameters
-    ----------
-    rows
-        lead_id and label.
-    model, rival
-        Probabilities, shape (n,).
+def compare_ranking(model: Ranked, rival: Ranked, params: EvaluateParams, seed: int) -> Figures:
+    """Compute how much better than a rival the model ranks the same rows, on the same resamples.
 
     Returns
     -------
     dict
-        auc_gap with `_low` and `_high`; above 0 the model ranks better.
+        auc_gap and capacity_lift_gap, each with `_low` and `_high`: AUC, and lift at capacity (precision_at_k over the
+        base rate), of the model less the rival's; above 0 the model is better.
     """
-    label, lead = rows["label"].to_numpy("float64"), pd.factorize(rows["lead_id"])[0]
-    orders = [np.argsort(-probability, kind="stable") for probability in (model, rival)]
-    ends = [
-        np.append(np.flatnonzero(np.diff(probability[order])), len(order) - 1)
-        for probability, order in zip((model, rival), orders, strict=True)
-    ]
+    point = _ranking(model, np.ones(len(model.label))) - _ranking(rival, np.ones(len(rival.label)))
+    gaps = _ranking_draws(model, params, seed) - _ranking_draws(rival, params, seed)
+    result: Figures = {}
+    for place, name in enumerate(("auc_gap", "capacity_lift_gap")):
+        low, high = _interval(gaps[:, place], params.confidence)
+        result |= {name: float(point[place]), f"{name}_low": low, f"{name}_high": high}
+    return result
 
-    def gap(weight: np.ndarray) -> float:
-        ours, theirs = (
-            _auc(*(np.append(0.0, np.cumsum(one[order])[end]) for one in (weight * label, weight)))
-            for order, end in zip(orders, ends, strict=True)
-        )
-        return ours - theirs
 
-    rng, n = np.random.default_rng(seed), int(lead.max()) + 1
-    drawn = (np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(params.resamples))
-    low, high = _interval(np.array([gap(leads[lead].astype("float64")) for leads in drawn]), params.confidence)
-    return {"auc_gap": gap(np.ones(len(label))), "auc_gap_low": low, "auc_gap_high": high}
+def _ranking_draws(ranked: Ranked, params: EvaluateParams, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.array([_ranking(ranked, _row_weights(ranked, rng)) for _ in range(params.resamples)])
+
+
+def _ranking(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
+    """Return AUC and lift at capacity."""
+    positive, seen = ranked.curve(weight * ranked.label), ranked.curve(weight)
+    rate = positive[-1] / seen[-1]
+    lift = _precision_at_capacity(ranked, weight) / rate if rate > 0 else float("nan")
+    return np.array([_auc(positive, seen), lift])
 
 
 def _row_losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:

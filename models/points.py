@@ -38,6 +38,24 @@ class PointsParams(BaseModel):
         return self.offset + self.factor * log_odds
 
 
+    @property
+    def text(self) -> str:
+        """The scale in words."""
+        return (
+            f"{self.anchor_score:g} points at {self.anchor_probability:.3g}, {self.double_odds:g} more double the odds"
+        )
+
+
+def scale_change(before: PointsParams, after: PointsParams) -> str:
+    """Say what a change of the scale does to a score."""
+    odds = np.exp((before.anchor_score - after.offset) / after.factor)
+    return (
+        f"the scale of the score changes from {before.text} to {after.text}: a score of {before.anchor_score:g} meant a "
+        f"probability of {before.anchor_probability:.3g} and now means {odds / (1 + odds):.3g}, so scores before and "
+        "after do not compare; put `points` back to keep the scale"
+    )
+
+
 def score(points: np.ndarray) -> np.ndarray:
     """Clip to 0-100 and round to whole points."""
     return np.rint(np.clip(points, 0, 100)).astype("int64")

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from features.catalogue import Catalogue, Entry
+from features.fit import DOMAIN_KINDS
 from models.points import add_columns
 
 LEAST_POINTS = 0.5  # a reason that rounds to no point says nothing
 RECENT, OFTEN = 0.5, 3.0  # decayed counts: one event a half-life back; three events now, or more of them further back
+SOON = 1.0  # days; shorter gaps would promise a precision that events by the day do not have
 SAME_PACE = 0.05  # events a week; less is the rounding of equal paces
-OF_ATTRIBUTES = ("level", "value", "frequency", "age", "calendar", "missing")  # measures; the others are of events
+OF_ATTRIBUTES = ("level", "value", "age", "calendar", "missing")  # measures told by their label, others by their theme
+DOMAIN_WORDS = {"company": "a company's own", "free": "a free provider's", "academic": "a school's"}
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December"]  # fmt: skip
 
@@ -113,7 +116,7 @@ def _present(entry: Entry, value: float) -> str:
         case "value":
             return amount(value, entry.unit)
         case "frequency":
-            return f"{_number(100 * value)}% of leads" if value else "not seen before"
+            return f"shared by {_number(100 * value)}% of leads" if value else "not seen before"
         case "age":
             return _duration(value)
         case "calendar":
@@ -125,22 +128,28 @@ def _present(entry: Entry, value: float) -> str:
         case "value_last":
             return f"{amount(value, entry.unit)} the last time"
         case "value_max":
-            return f"{amount(value, entry.unit)} at most"
+            return f"up to {amount(value, entry.unit)}"
+        case "decayed":
+            return _lately(entry, value)
         case measure:
             return _pace(measure, value)
 
 
 def _level(levels: Sequence[str], code: float) -> str:
     """Name the level; a code that training did not know counts as missing in the trees too."""
-    return levels[int(code)].replace("_", " ") if 0 <= code < len(levels) else "not known"
+    if not 0 <= code < len(levels):
+        return "not known"
+    name = levels[int(code)]
+    return DOMAIN_WORDS[name] if levels == DOMAIN_KINDS else name.replace("_", " ")
 
 
 def _in_window(entry: Entry, value: float) -> str:
-    """Say a count, the active days or a sum; the feature's name ends with its window, such as 7d, or with ever."""
-    days = entry.name.rsplit("__", 1)[-1].removesuffix("d")
+    """Say a count, the active days or a sum, and in which window."""
+    days = _days(entry)
     window = {"ever": "so far", "1": "in the last day"}.get(days, f"in the last {days} days")
     if entry.measure == "value_sum":
-        return f"{amount(value, entry.unit)} in total {window}" if value else f"no value {window}"
+        nothing = not value and entry.unit == "value"
+        return f"no value {window}" if nothing else f"{amount(value, entry.unit)} in total {window}"
     if not value:
         return f"none {window}"
     if entry.measure == "count":
@@ -149,19 +158,28 @@ def _in_window(entry: Entry, value: float) -> str:
     return on.get(days, f"on {_number(value)} of the last {days} days")
 
 
+def _lately(entry: Entry, value: float) -> str:
+    """Say a decayed count; below what one event at the half-life gives, there was none since then."""
+    if value >= RECENT:
+        return "a lot lately" if value >= OFTEN else "some lately"
+    return f"none in the last {_days(entry)} days" + (", some before" if value else "")
+
+
+def _days(entry: Entry) -> str:
+    """Return the window or half-life that the feature's name ends with, such as 7d, or ever."""
+    return entry.name.rsplit("__", 1)[-1].removesuffix("d")
+
+
 def _pace(measure: str, value: float) -> str:
     match measure:
         case "recency":
             return f"last one {_duration(value)} ago"
         case "mean_gap":
-            return f"{_duration(value)} apart on average"
-        case "decayed":
-            often = "often lately" if value >= OFTEN else "lately" if value >= RECENT else "not much lately"
-            return often if value else "not lately"
+            return f"{'less than a day' if value < SOON else _duration(value)} apart on average"
         case "trend":
             return "picking up" if value > SAME_PACE else "slowing down" if value < -SAME_PACE else "no change in pace"
         case "unanswered":
-            last = "the last one" if value == 1 else f"the last {_number(value)}"
+            last = "the last one" if value == 1 else f"the last {_number(value)} in a row"
             return f"{last} unanswered" if value else "none unanswered"
         case _:
             raise ValueError(f"no words for the measure {measure!r}")
@@ -180,13 +198,14 @@ def _duration(days: float) -> str:
 def amount(value: float, unit: str) -> str:
     """Write a number with its unit, in the singular where it is one."""
     number = _number(value)
-    if unit in ("", "value"):  # values of events carry no unit of their own
+    if unit in ("", "value"):  # value: of events whose unit `source.event_units` does not name
         return f"{unit} {number}".lstrip()
     one = number == "1" and unit.endswith("s") and not unit.endswith("ss")
     return f"{number} {unit.removesuffix('s') if one else unit}"
 
 
 def _number(value: float) -> str:
-    """Write whole and large numbers without decimals, others with three digits."""
-    whole = float(value).is_integer() or abs(value) >= 100
-    return f"{value + 0.0:,.0f}" if whole else f"{value:.3g}"
+    """Write whole and large numbers without decimals, others with three digits and never as a power of ten."""
+    if float(value).is_integer() or abs(value) >= 100:
+        return f"{value + 0.0:,.0f}"
+    return np.format_float_positional(value, precision=3, fractional=False, trim="-")

@@ -8,10 +8,11 @@ import json
 import numpy as np
 import pandas as pd
 
-from features.catalogue import Catalogue
+from features.matrix import MatrixSpec
 from features.rule_spec import RulesParams
-from features.spec import AttributeSpec
+from models.grades import grade
 from models.overrides import Facts
+from models.point_groups import Part, point_groups
 from models.points import add_columns, score
 from models.reasons import LEAST_POINTS
 from models.tier_lists import describe, tier_columns
@@ -26,18 +27,25 @@ def rules_id(rules: RulesParams) -> str:
     return "rules-" + hashlib.sha256(rules.model_dump_json().encode()).hexdigest()[:16]
 
 
-def rule_groups(rules: RulesParams, entries: Catalogue, attributes: dict[str, AttributeSpec]) -> dict[str, str]:
-    """Return the group, fit or engagement, of each rule, in the order of `rules.names`."""
-    groups: dict[str, str] = {entry.name: entry.group for entry in entries}
-    groups |= {name: one.group for name, one in attributes.items()}
+def rule_parts(rules: RulesParams, spec: MatrixSpec) -> dict[str, Part]:
+    """Return what the points of each rule are of, in the order of `rules.names`; every rule is a theme of its own."""
+    groups: dict[str, str] = {entry.name: entry.group for entry in spec.catalogue}
+    groups |= {name: one.group for name, one in spec.attributes.items()}
     of_attributes = {rule.name: groups[rule.attribute] for rule in rules.attributes}
-    return {name: of_attributes.get(name, "engagement") for name in rules.names}
+    channels = {rule.name: _channel(rule.types, spec) for rule in [*rules.events, *rules.patterns]}
+    return {name: Part(of_attributes.get(name, "engagement"), channels.get(name, "none"), name) for name in rules.names}
+
+
+def _channel(types: list[str], spec: MatrixSpec) -> str:
+    """Return the channel that all event types of a rule have, or none."""
+    found = {spec.vocabulary.channels.get(one, "none") for one in types}
+    return found.pop() if len(found) == 1 else "none"
 
 
 def score_by_rules(
     lead_id: pd.Series[str],
     parts: np.ndarray,
-    groups: dict[str, str],
+    rule_parts: dict[str, Part],
     reasons: int,
 ) -> pd.DataFrame:
     """Score every lead by its points.
@@ -48,8 +56,8 @@ def score_by_rules(
         One a lead, shape (n,).
     parts
         Points of each rule, and of the start, shape (n, rules + 1); see `rules.contributions`.
-    groups
-        Of each rule, in the order of `rules.names`.
+    rule_parts
+        What each rule is of, in the order of `rules.names`.
     reasons
         At most so many a lead.
 
@@ -57,12 +65,12 @@ def score_by_rules(
     -------
     DataFrame
         The columns of `Scorer.score`, best first, ties broken by lead_id. Points need no probability to rank, so
-        `probability` and `raw_score` are missing; base_points + fit + engagement = points. No figure of a lead depends
-        on another lead.
+        `probability` and `raw_score` are missing; base_points + fit + engagement = points. `grade` is empty, because
+        its cut-offs belong to a model. No figure of a lead depends on another lead.
     """
-    places = {group: [i for i, one in enumerate(groups.values()) if one == group] for group in ("fit", "engagement")}
+    groups = point_groups(parts, list(rule_parts.values()))
     points = add_columns(parts, range(parts.shape[1]))
-    why = [_reasons(lead, groups, reasons) for lead in parts]
+    why = [_reasons(lead, rule_parts, reasons) for lead in parts]
     scored = pd.DataFrame(
         {
             "lead_id": lead_id.to_numpy(),
@@ -71,8 +79,8 @@ def score_by_rules(
             "points": points,
             "score": score(points),
             "base_points": parts[:, -1],
-            "fit": add_columns(parts, places["fit"]),
-            "engagement": add_columns(parts, places["engagement"]),
+            **groups,
+            "grade": grade(groups["fit"], groups["engagement"], None),
             "reasons": [json.dumps(lead, ensure_ascii=False) for lead in why],
             "reasons_text": ["; ".join(str(reason["text"]) for reason in lead) for lead in why],
         }
@@ -120,19 +128,19 @@ def _by_thresholds(
     return pd.Series(np.where(sent == "", reached, sent), index=scored.index, dtype="str")
 
 
-def _reasons(parts: np.ndarray, groups: dict[str, str], most: int) -> list[dict[str, str | float | None]]:
+def _reasons(parts: np.ndarray, rule_parts: dict[str, Part], most: int) -> list[dict[str, str | float | None]]:
     """Return the strongest rules of one lead, by absolute points, as the model's reasons are written."""
-    named = list(zip(groups.items(), parts.tolist(), strict=False))  # the last of the parts is the start, of everybody
+    named = list(zip(rule_parts.items(), parts.tolist(), strict=False))  # the last of the parts is the start, of everybody
     strongest = sorted(named, key=lambda one: -abs(one[1]))[:most]
     return [
         {
             "theme": rule,
-            "group": group,
+            "group": part.group,
             "points": round(points, 4),
             "feature": rule,
             "value": None,
             "text": f"{points:+.0f} {rule}",
         }
-        for (rule, group), points in strongest
+        for (rule, part), points in strongest
         if abs(points) > LEAST_POINTS
     ]

@@ -21,8 +21,10 @@ from features.spec import SnapshotParams
 from models.booster import Boosters
 from models.calibration import Sigmoid, blend
 from models.forward import Models
+from models.grades import GradeCuts, grade
 from models.linear import Linear
-from models.points import PointsParams, add_columns, score
+from models.point_groups import parts_of, point_groups
+from models.points import PointsParams, score
 from models.reasons import Reason, top_reasons
 from models.rules import RuleCurve
 from models.scorecard import Scorecard
@@ -55,6 +57,10 @@ class Card(BaseModel):
         The calibration, and the same with the level of the whole training period in place of recent outcomes.
     rules
         Makes a probability of the points of the hand-written rules, which are a baseline; None without rules.
+    points
+        The scale of the score; a model keeps the one it was trained with.
+    grades
+        The cut-offs of the grades, learned on the training period; None in a model that is only tested.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +74,7 @@ class Card(BaseModel):
     uncorrected: Sigmoid
     rules: RuleCurve | None
     points: PointsParams
+    grades: GradeCuts | None
     tiers: TierParams
     capacity: int
     base_rate: float
@@ -128,6 +135,10 @@ class Scorer:
         base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
         return float(base[0]), points.factor * sigmoid.slope * raw[:, :-1]
 
+    def point_groups(self, matrix: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Return the points of each lead by group, each of shape (n,); see `point_groups`."""
+        return point_groups(self.contributions(matrix)[1], parts_of(self.catalogue))
+
     def score(self, matrix: pd.DataFrame, reasons: int) -> pd.DataFrame:
         """Score every row.
 
@@ -141,16 +152,13 @@ class Scorer:
         Returns
         -------
         DataFrame
-            lead_id, probability, raw_score (log-odds), points (before the clip), score, base_points, fit, engagement
-            (base_points + fit + engagement = points), reasons (JSON) and reasons_text; best first, ties broken by
-            lead_id. No figure of a lead depends on another lead.
+            lead_id, probability, raw_score (log-odds), points (before the clip), score, base_points, the sums of
+            `point_groups` (base_points + fit + engagement = points), grade, reasons (JSON) and reasons_text; best
+            first, ties broken by lead_id. No figure of a lead depends on another lead.
         """
         log_odds = self.log_odds(matrix)
         base, parts = self.contributions(matrix)
-        of_fit, of_engagement = (
-            [place for place, entry in enumerate(self.catalogue) if entry.group == group]
-            for group in ("fit", "engagement")
-        )
+        groups = point_groups(parts, parts_of(self.catalogue))
         points = self.card.points.points(log_odds)
         why = top_reasons(parts, self.values(matrix), self.catalogue, reasons)
         scored = pd.DataFrame(
@@ -161,8 +169,8 @@ class Scorer:
                 "points": points,
                 "score": score(points),
                 "base_points": np.full(len(matrix), base),
-                "fit": add_columns(parts, of_fit),
-                "engagement": add_columns(parts, of_engagement),
+                **groups,
+                "grade": grade(groups["fit"], groups["engagement"], self.card.grades),
                 "reasons": [_reasons_json(lead) for lead in why],
                 "reasons_text": ["; ".join(reason.text for reason in lead) for lead in why],
             }

@@ -252,7 +252,7 @@ def _capital(text: str) -> str:
 
 
 def _label(name: str, attributes: Mapping[str, AttributeSpec]) -> str:
-    return attributes[name].label or attributes[name].column
+    return attributes[name].label or attributes[name].column.replace("_", " ")
 
 
 def _reasons(text: str) -> list[Row]:

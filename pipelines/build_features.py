@@ -84,6 +84,7 @@ def learn_spec(contract: Contract, snapshots: pd.DataFrame, params: Params) -> M
     return MatrixSpec(
         attributes=params.source.attributes,
         event_labels=params.source.event_labels,
+        event_units=params.source.event_units,
         params=params.features,
         vocabulary=_learn_vocabulary(contract, snapshots, params),
     )

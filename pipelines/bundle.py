@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 from features.errors import ModelError
+from models.points import PointsParams, scale_change
 from models.scorer import Scorer
 from pipelines.sinks import staged_folder
 
+log = logging.getLogger("leadscore")
 MANIFEST = "manifest.json"
+CARD = "card.json"
 
 
 def save_bundle(scorer: Scorer, folder: Path) -> None:
@@ -21,6 +25,19 @@ def save_bundle(scorer: Scorer, folder: Path) -> None:
         for name, text in files.items():
             (staged / name).write_text(text, encoding="utf-8", newline="\n")
         (staged / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def warn_of_scale(folder: Path, scale: PointsParams) -> None:
+    """Say so where a model that is about to replace another has another scale: their scores do not compare.
+
+    The scale is all that is read, so a bundle of an older format will do.
+    """
+    try:
+        before = PointsParams.model_validate(json.loads((folder / CARD).read_text(encoding="utf-8"))["points"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no model before this one, or none that can be read
+    if before != scale:
+        log.warning("train: %s", scale_change(before, scale))
 
 
 def load_bundle(folder: Path, threads: int) -> Scorer:

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from models.grades import grade, grade_matrix
 from models.metrics import Figures, Ranked, calibration_curve, compare, evaluate, gain_curve
 from models.scorer import Scorer
 from models.segments import segment_levels
-from models.split import split_at_random
+from models.split import sample_leads, split_at_random
 from models.verdict import verdict
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
@@ -64,6 +65,7 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
         ),
         "random_split": _random_split(matrix, params, layout, sampled),
         "tiers": of_tiers,
+        "grades": _grades(rows, scorer, params),
         "segments": _segments(rows, probabilities["model"], scorer, params, sampled),
     }
     tree |= {"verdict": verdict(tree)}
@@ -112,6 +114,18 @@ def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout, sampled:
     # A random split tests a share of every moment's leads, so a share of the capacity falls to them.
     dated = sampled * params.split.test_share if params.source.order == "dates" else sampled
     return _evaluate("random split", _rank(rows, twin.probability(rows), params, dated), params)
+
+
+def _grades(rows: pd.DataFrame, scorer: Scorer, params: Params) -> dict[str, Any]:
+    """Measure the conversion rate of each grade, on whole leads where rows are many."""
+    sample = sample_leads(rows, params.grades.sample_rows, params.project.seed, "grades")
+    groups, cuts = scorer.point_groups(sample), scorer.card.grades
+    grades = grade(groups["fit"], groups["engagement"], cuts)
+    return {
+        "n": len(sample),
+        "cuts": None if cuts is None else cuts.model_dump(),
+        "cells": grade_matrix(sample, grades, params.evaluate.confidence),
+    }
 
 
 def _segments(

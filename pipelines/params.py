@@ -19,6 +19,7 @@ from features.rule_spec import AttributeTest, RulesParams, check_attributes, che
 from features.spec import AttributeSpec, FeatureParams, SnapshotParams
 from models.booster import TrainParams
 from models.card_search import ScorecardParams
+from models.grades import GradeParams
 from models.kpis import KpiParams
 from models.leakage import AuditParams
 from models.metrics import EvaluateParams
@@ -82,6 +83,7 @@ class SourceDefaults(Section):
 
     table: dict[str, Any]
     event: EventDefaults
+    event_units: dict[str, str]
     attribute: dict[str, Any]
 
 
@@ -99,6 +101,7 @@ class Source(Section):
     events: list[TableSource]
     event_defaults: EventDefaults
     event_labels: dict[str, str]
+    event_units: dict[str, str]
     outcomes: TableSource
     yes_values: list[str]
     no_values: list[str]
@@ -229,6 +232,7 @@ class Params(Section):
     scorecard: ScorecardParams
     rules: RulesParams
     points: PointsParams
+    grades: GradeParams
     capacity: Capacity
     tiers: TierParams
     evaluate: EvaluateParams
@@ -349,7 +353,7 @@ def _apply_source_defaults(tree: dict[str, Any]) -> dict[str, Any]:
     rest, source = {key: value for key, value in tree.items() if key != "source_defaults"}, tree.get("source")
     if not isinstance(source, dict):
         return rest
-    filled = source | {"event_defaults": defaults.event}
+    filled = {"event_units": defaults.event_units} | source | {"event_defaults": defaults.event}
     for name in ("leads", "outcomes"):
         filled[name] = _over(defaults.table, source.get(name))
     for name in ("events", "stages", "attribute_history"):

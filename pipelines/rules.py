@@ -11,7 +11,7 @@ from features.errors import ParamsError
 from features.rule_matrix import rule_log, rule_sums
 from features.rule_spec import START, RulesParams
 from models.overrides import EXCLUDED
-from models.rule_scores import BELOW, rule_groups, rule_tiers, rules_id, score_by_rules
+from models.rule_scores import BELOW, rule_parts, rule_tiers, rules_id, score_by_rules
 from models.rules import contributions, points
 from models.rules import explain as explain_log
 from pipelines.artifacts import Layout
@@ -42,15 +42,15 @@ def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
     contract, spec = Contract.open(layout, params.project), read_spec(layout)
     dated = params.source.order == "dates"
     snapshots, who = open_leads(contract, params.snapshots if dated else None, params, layout)
-    groups = rule_groups(rules, spec.catalogue, params.source.attributes)
+    parts = rule_parts(rules, spec)
     shards = [
         (shard.rows["lead_id"], contributions(rule_sums(*shard.tables, spec, rules), len(shard.rows), rules))
         for shard in contract.shards(snapshots)
     ]
     scored = score_by_rules(
         pd.concat([ids for ids, _ in shards], ignore_index=True),
-        np.concatenate([parts for _, parts in shards]),
-        groups,
+        np.concatenate([of_shard for _, of_shard in shards]),
+        parts,
         params.score.reasons,
     )
     as_of = snapshots["snapshot_at"].max()

@@ -22,9 +22,9 @@ from pipelines.store import Contract, read_matrix
 from pipelines.tiering import facts_of, tiers_in_place
 
 log = logging.getLogger("leadscore")
-COLUMNS = ["lead_id", "as_of", "probability", "score", "fit", "engagement", "tier", "stage", "tier_reason",
-           "previous_tier", "reasons_text", "reasons",
-           "points", "base_points", "raw_score", "model_id", "data_fingerprint"]  # fmt: skip
+COLUMNS = ["lead_id", "as_of", "probability", "score", "fit", "engagement", "grade", "tier", "stage", "tier_reason",
+           "previous_tier", "reasons_text", "reasons", "online", "offline", "other_engagement", "negative", "points",
+           "base_points", "raw_score", "model_id", "data_fingerprint"]  # fmt: skip
 
 
 def score_leads(params: Params, layout: Layout) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -14,13 +15,14 @@ from optuna.storages.journal import JournalFileBackend
 from features.catalogue import Catalogue
 from features.matrix import MatrixSpec
 from models.forward import Models
+from models.grades import GradeCuts
 from models.learning import Learned, calibrate, check_ready, history_of, learn
 from models.rules import RuleCurve, fit_curve
 from models.scorer import FORMAT, Card, Scorer
 from models.search import search
-from models.split import split_at_random
+from models.split import sample_leads, split_at_random
 from pipelines.artifacts import Layout
-from pipelines.bundle import save_bundle
+from pipelines.bundle import save_bundle, warn_of_scale
 from pipelines.params import Params
 from pipelines.sinks import write_json
 from pipelines.store import read_matrix, read_profile
@@ -53,7 +55,8 @@ def train(params: Params, layout: Layout) -> Scorer:
         params.project.threads,
         _watch,
     )
-    scorer = scorer_of(learned, matrix, spec, params, fingerprint)
+    scorer = graded(scorer_of(learned, matrix, spec, params, fingerprint), matrix, params)
+    warn_of_scale(layout.bundle, scorer.card.points)
     save_bundle(scorer, layout.bundle)
     write_json(_selection(learned, spec.catalogue, study), layout.selection.path)
     save_bundle(random_twin(scorer, learned, matrix, params), layout.random_split)
@@ -96,6 +99,15 @@ def scorer_of(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: 
     return Scorer(card, learned.models, learned.scorecard)
 
 
+def graded(scorer: Scorer, matrix: pd.DataFrame, params: Params) -> Scorer:
+    """Learn the cut-offs of the grades from the points of the training rows."""
+    training = matrix[matrix["part"] == "train"]
+    rows = sample_leads(training, params.grades.sample_rows, params.project.seed, "grades")
+    groups = scorer.point_groups(rows)
+    cuts = GradeCuts.learn(groups["fit"], groups["engagement"], params.grades)
+    return replace(scorer, card=scorer.card.model_copy(update={"grades": cuts}))
+
+
 def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Card:
     training = matrix[matrix["part"] == "train"]
     dated = params.source.order == "dates"
@@ -109,6 +121,7 @@ def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Para
         uncorrected=learned.uncorrected,
         rules=_rule_curve(training, params),
         points=params.points,
+        grades=None,
         tiers=params.tiers,
         capacity=params.capacity.per_period,
         base_rate=round(float(training["label"].mean()), 9),

@@ -15,6 +15,7 @@ from models.booster import Sample, TrainParams
 from models.calibration import Sigmoid
 from models.folds import Order
 from models.forward import History, Models, Settings
+from models.grades import GradeCuts
 from models.learning import history_of
 from models.scorecard import Scorecard
 from models.scorer import FORMAT, Card, Scorer
@@ -139,6 +140,7 @@ def card(**values: object) -> Card:
         "uncorrected": Sigmoid(intercept=-0.6, slope=0.9),
         "rules": None,
         "points": PARAMS.points,
+        "grades": GradeCuts(fit=(6.0, 0.0, -6.0), engagement=(6.0, 0.0, -6.0)),
         "tiers": PARAMS.tiers,
         "capacity": 20,
         "base_rate": 0.3,

@@ -176,7 +176,7 @@ def test_a_theme_is_one_thing() -> None:
 def with_attributes(**attributes: Any) -> MatrixSpec:
     levels = VOCABULARY.levels | {name: ["a"] for name in attributes}
     vocabulary = VOCABULARY.model_copy(update={"levels": levels})
-    return MatrixSpec(attributes=ATTRIBUTES | attributes, event_labels={}, params=FEATURES, vocabulary=vocabulary)
+    return MatrixSpec(attributes=ATTRIBUTES | attributes, event_labels={}, event_units={}, params=FEATURES, vocabulary=vocabulary)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +235,7 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> tuple[Contract, MatrixSp
     spec = MatrixSpec(
         attributes=params.source.attributes,
         event_labels=params.source.event_labels,
+        event_units=params.source.event_units,
         params=params.features,
         vocabulary=Vocabulary.learn(params.source.attributes, contract.leads, counts, params.features),
     )

@@ -29,7 +29,7 @@ def entry_of(kind: str, **changes: object) -> Entry:
 
 def said(entry: Entry, value: float) -> str:
     """What is said after the label."""
-    about = entry.theme_label if entry.measure in EVENT_MEASURES else entry.label
+    about = entry.theme_label if entry.measure in EVENT_MEASURES | {"frequency"} else entry.label
     text = phrase(entry, value)
     assert text.startswith(f"{about}: ")
     return text.removeprefix(f"{about}: ")
@@ -76,23 +76,24 @@ def read_back(entry: Entry, text: str) -> tuple[float, float]:
         case "active_days":
             return exactly(inside(text, rf"on (\S+)(?: days?)? (?:so far|of the last {days} days)"))
         case "value_sum":
-            return about(inside(text, rf"value (\S+) in total {window}"))
+            return about(inside(text, rf"{AMOUNT} in total {window}"))
         case "value_last":
-            return about(inside(text, r"value (\S+) the last time"))
+            return about(inside(text, rf"{AMOUNT} the last time"))
         case "value_max":
-            return about(inside(text, r"value (\S+) at most"))
+            return about(inside(text, rf"up to {AMOUNT}"))
         case "value":
             return about(inside(text, rf"(\S+) {entry.unit[:-1]}s?"))
         case "frequency":
-            return about(inside(text, r"(\S+)% of leads") / 100)
+            return about(inside(text, r"shared by (\S+)% of leads") / 100)
         case "missing":
             return exactly(number(text))
         case "unanswered":
-            return exactly(inside(text, r"the last (\S+) unanswered"))
+            return exactly(inside(text, r"the last (\S+) in a row unanswered"))
         case "recency":
             return duration(text.removeprefix("last one ").removesuffix(" ago"))
         case "mean_gap":
-            return duration(text.removesuffix(" apart on average"))
+            gap = text.removesuffix(" apart on average")
+            return (0, 1) if gap == "less than a day" else duration(gap)
         case "age":
             return duration(text)
         case "calendar" if entry.unit == "month":
@@ -104,6 +105,7 @@ def read_back(entry: Entry, text: str) -> tuple[float, float]:
 
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December"]  # fmt: skip
+AMOUNT = r"(?:value )?(\S+)(?: minutes?)?"
 WORDS: dict[str, dict[str, tuple[float, float]]] = {
     "count": {
         text: (value, value)
@@ -111,10 +113,10 @@ WORDS: dict[str, dict[str, tuple[float, float]]] = {
         for text, value in {f"once {window}": 1.0, f"twice {window}": 2.0}.items()
     },
     "decayed": {
-        "not lately": (0, 0),
-        "not much lately": (math.ulp(0), 0.5),
-        "lately": (0.5, 3),
-        "often lately": (3, math.inf),
+        "none in the last 7 days": (0, 0),
+        "none in the last 7 days, some before": (math.ulp(0), 0.5),
+        "some lately": (0.5, 3),
+        "a lot lately": (3, math.inf),
     },
     "trend": {
         "slowing down": (-math.inf, -0.05),
@@ -158,7 +160,9 @@ def duration(text: str) -> tuple[float, float]:
 
 
 HAPPENED = re.compile(r"\b(once|lately|unanswered|picking up|on 1 |in the last day)")
-DENIED = re.compile(r"(none|no value) (so far|in the last (day|7 days))|not lately|none unanswered|no change in pace")
+DENIED = re.compile(
+    r"(none|no value|0 minutes in total) (so far|in the last (day|7 days))|none unanswered|no change in pace"
+)
 
 
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.empty == "0"], ids=lambda entry: entry.name)
@@ -196,23 +200,28 @@ def test_missing_is_said(entry: Entry) -> None:
         ("recency__call", 1.4, "call: last one 1.4 days ago"),
         ("recency__call", 77.6, "call: last one 78 days ago"),
         ("mean_gap__any_inbound", 2, "activity by the lead: 2 days apart on average"),
-        ("decayed__call__7d", 0.75, "call: lately"),
+        ("mean_gap__any_inbound", 0.4, "activity by the lead: less than a day apart on average"),
+        ("decayed__call__7d", 0.75, "call: some lately"),
+        ("decayed__call__7d", 0.1, "call: none in the last 7 days, some before"),
         ("trend__any_event__7d", -1.5, "activity of any kind: slowing down"),
         ("unanswered__any_outbound", 1, "outreach by sales: the last one unanswered"),
-        ("unanswered__any_outbound", 4, "outreach by sales: the last 4 unanswered"),
+        ("unanswered__any_outbound", 4, "outreach by sales: the last 4 in a row unanswered"),
         ("value_sum__visit__7d", 51.25, "site visit: value 51.2 in total in the last 7 days"),
         ("size", 1, "company size: 1 employee"),
         ("size", 1035, "company size: 1,035 employees"),
         ("size", 0.25, "company size: 0.25 employees"),
         ("size", 0, "company size: 0 employees"),
         ("job__seniority", 1, "seniority in job title: vice president"),
-        ("mail__kind", 1, "kind of mail domain: free"),
-        ("sector__frequency", 0.034, "how common the line of business is: 3.4% of leads"),
+        ("value_sum__call__7d", 1, "call: 1 minute in total in the last 7 days"),
+        ("value_max__call", 51, "call: up to 51 minutes"),
+        ("size", 0.0000213, "company size: 0.0000213 employees"),
+        ("mail__kind", 1, "kind of mail domain: a free provider's"),
+        ("sector__frequency", 0.034, "line of business: shared by 3.4% of leads"),
         ("lead_age", 14.2, "age of the lead: 14 days"),
         ("created_weekday", 0, "weekday of creation: Monday"),
         ("created_month", 12, "month of creation: December"),
         ("created_hour", 9, "hour of creation: 9:00 to 9:59"),
-        ("missing_attributes", 2, "attributes not known: 2"),
+        ("missing_attributes", 2, "fields left empty: 2"),
     ],
 )
 def test_sentences(name: str, value: float, text: str) -> None:
@@ -236,9 +245,9 @@ def test_units_stay_with_their_numbers(unit: str, one: str, two: str) -> None:
 
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.levels], ids=lambda entry: entry.name)
 def test_levels_are_named(entry: Entry) -> None:
-    assert [said(entry, code) for code in range(len(entry.levels or []))] == [
-        level.replace("_", " ") for level in entry.levels or []
-    ]
+    words = {"company": "a company's own", "free": "a free provider's", "academic": "a school's"}
+    expected = [words.get(level, level.replace("_", " ")) for level in entry.levels or []]
+    assert [said(entry, code) for code in range(len(entry.levels or []))] == expected
     assert {said(entry, code) for code in (-1.0, float(len(entry.levels or [])), 99.0)} == {"not known"}
 
 
@@ -249,7 +258,7 @@ def test_a_measure_without_words_is_a_fault() -> None:
 
 def test_labels_come_from_the_params() -> None:
     labels = {"visit": "visited pricing page", "call": "call by sales"}
-    entries = catalogue(SPEC.attributes, labels, SPEC.params, SPEC.vocabulary)
+    entries = catalogue(SPEC.attributes, labels, {}, SPEC.params, SPEC.vocabulary)
     entry = next(entry for entry in entries if entry.name == "count__visit__7d")
     assert phrase(entry, 3) == "visited pricing page: 3 times in the last 7 days"
 
