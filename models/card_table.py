@@ -1,26 +1,20 @@
-"""The scorecard as people and a CRM read it: a table in plain English, Markdown, and a draft for HubSpot."""
+"""The scorecard as people and a CRM read it: a table in plain English, Markdown, and what it costs to use it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from features.catalogue import Catalogue, Entry
 from models.card_search import Condition
-from models.reasons import MONTHS
+from models.reasons import MONTHS, unit_of
 from models.scorecard import Line, Scorecard
 
-GROUP_NAMES = {"fit": "Fit", "engagement": "Engagement"}
+CONDITION_WORDS = {"at_least": "at least", "below": "less than", "level": "is one of", "missing": "is not known"}
 WINDOWED = ("count", "active_days", "value_sum")  # measures whose feature's name ends with a window
-CONTACTS = "0-1"  # HubSpot's object type of people
-ENDPOINT = "POST /marketing/lead-scoring/2026-09-beta/scores"
-GUESSED = (
-    "configuration.filterBranch: the shape is that of HubSpot's list filters, not documented for scores",
-    "groupCategory: documented as a string without its values",
-    "property: one contact property for each feature, called like it; create and fill them first",
-)
 
 
 def table(card: Scorecard, entries: Catalogue) -> pd.DataFrame:
@@ -29,26 +23,65 @@ def table(card: Scorecard, entries: Catalogue) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group, criterion (plain English), points, leads (training rows that fulfil it), conversion_rate (theirs).
+        group, criterion (plain English), points, then what a CRM asks for: feature (its name in the catalogue),
+        condition (at least, less than, is one of, is not known) and value (a number, or levels joined by a bar), and
+        rows (training rows that fulfil it) and conversion_rate (theirs).
     """
-    rows = [
-        {
-            "group": entries[line.feature].group,
-            "criterion": describe(line.condition, entries[line.feature]),
-            "points": line.points,
-            "leads": line.n,
-            "conversion_rate": line.rate,
-        }
-        for line in _ordered(card)
+    rows = [_row(line, entries[line.feature]) for line in ordered(card)]
+    columns = ["group", "criterion", "points", "feature", "condition", "value", "rows", "conversion_rate"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _row(line: Line, entry: Entry) -> dict[str, Any]:
+    condition = line.condition
+    levels = " | ".join((entry.levels or [])[level] for level in condition.levels)
+    bound = f"{condition.threshold:.10g}" if condition.kind in ("at_least", "below") else ""
+    return {
+        "group": entry.group,
+        "criterion": describe(condition, entry),
+        "points": line.points,
+        "feature": entry.name,
+        "condition": CONDITION_WORDS[condition.kind],
+        "value": levels or bound,
+        "rows": line.n,
+        "conversion_rate": line.rate,
+    }
+
+
+def to_markdown(card: Scorecard, entries: Catalogue, beside: list[str]) -> str:
+    """Return the table as Markdown, in a sentence what its points mean, and what is said beside it."""
+    rows = [f"| {_cell(line, entries)} | {line.points:+d} | {line.n:,} | {line.rate:.1%} |" for line in ordered(card)]
+    head = ["| criterion | points | rows | conversion rate |", "|---|---:|---:|---:|"]
+    return "\n".join([*head, *rows, "", meaning(card), *(f"\n{line}" for line in beside)]) + "\n"
+
+
+def against_model(metrics: Mapping[str, Any]) -> list[str]:
+    """Say how much worse than the model the card ranked the later rows.
+
+    Parameters
+    ----------
+    metrics
+        The tree of metrics.json.
+    """
+    model, card = metrics["test"], metrics["baselines"]["scorecard"]
+    if card["capacity_lift_gap"] is None or card["auc_gap"] is None:
+        return ["On the later rows nobody converted, so what the card loses against the model is not known."]
+    rows = "rows" if metrics["snapshots"]["order"] == "dates" else "leads"
+    lifts = [one["precision_at_k"] / one["base_rate"] for one in (card, model)]
+    lines = [
+        f"On the {model['n']:,.0f} {rows} of the test, {model['n_positive']:,.0f} converted, the card has an AUC of "
+        f"{card['auc']:.3f} and the model {model['auc']:.3f}: {_lost(card, 'auc_gap', 3)}.",
+        f"The best {metrics['capacity']:,} convert at {lifts[0]:.2f} times the average by the card and {lifts[1]:.2f} "
+        f"times by the model: {_lost(card, 'capacity_lift_gap', 2)}. Ranges are {metrics['confidence']:.0%} intervals "
+        "of the difference, over leads.",
     ]
-    return pd.DataFrame(rows, columns=["group", "criterion", "points", "leads", "conversion_rate"])
+    chance = "More points did not surely mean more conversions there: the card's ranking may be chance."
+    return lines if card["auc_low"] > 0.5 else [*lines, chance]
 
 
-def to_markdown(card: Scorecard, entries: Catalogue) -> str:
-    """Return the table as Markdown, and in a sentence what its points mean."""
-    rows = [f"| {_cell(line, entries)} | {line.points:+d} | {line.n:,} | {line.rate:.1%} |" for line in _ordered(card)]
-    head = ["| criterion | points | leads | conversion rate |", "|---|---:|---:|---:|"]
-    return "\n".join([*head, *rows, "", meaning(card)]) + "\n"
+def _lost(card: Mapping[str, float], name: str, digits: int) -> str:
+    gap, low, high = (round(card[f"{name}{end}"], digits) + 0.0 for end in ("", "_low", "_high"))  # never -0
+    return f"{abs(gap):.{digits}f} {'lost' if gap >= 0 else 'gained'} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
 def _cell(line: Line, entries: Catalogue) -> str:
@@ -71,12 +104,13 @@ def describe(condition: Condition, entry: Entry) -> str:
         return f"{entry.label} is {levels[0] if len(levels) == 1 else ', '.join(levels[:-1]) + ' or ' + levels[-1]}"
     if condition.kind == "missing":
         never = {"recency": f"{entry.theme_label}, never", "mean_gap": f"{entry.theme_label}, once at most"}
-        return never.get(entry.measure, f"{entry.label} not known")
+        return never.get(entry.measure, f"{entry.label} is not known")
     if entry.measure == "recency":
         return f"{entry.theme_label}, last one {_bound(condition, 'days')} ago"
     if entry.measure in WINDOWED:
-        unit = {"count": "", "active_days": "days"}.get(entry.measure, "in total")
-        return f"{entry.theme_label}, {_bound(condition, unit)} {_window(entry)}"
+        unit = {"count": "", "active_days": "days"}.get(entry.measure, entry.unit.removeprefix("value"))
+        total = " in total" if entry.measure == "value_sum" else ""
+        return f"{entry.theme_label}, {_bound(condition, unit)}{total} {_window(entry)}"
     if entry.measure == "calendar":
         return f"{entry.label}: {_since(condition, entry.unit)}"
     return f"{entry.label}: {_bound(condition, '' if entry.unit in ('value', 'events') else entry.unit)}"
@@ -84,9 +118,9 @@ def describe(condition: Condition, entry: Entry) -> str:
 
 def _bound(condition: Condition, unit: str) -> str:
     number = f"{condition.threshold:,.10g}"
-    return (
-        f"{number} or more {unit}".rstrip() if condition.kind == "at_least" else f"less than {number} {unit}".rstrip()
-    )
+    if condition.kind == "at_least":
+        return f"{number} or more {unit}".rstrip()
+    return f"less than {number} {unit_of(number, unit)}".rstrip()
 
 
 def _since(condition: Condition, unit: str) -> str:
@@ -100,63 +134,6 @@ def _window(entry: Entry) -> str:
     return {"ever": "so far", "1": "in the last day"}.get(window, f"in the last {window} days")
 
 
-def hubspot_draft(card: Scorecard, entries: Catalogue, name: str) -> dict[str, Any]:
-    """Draft the request that creates the card as a lead score in HubSpot.
-
-    The fields of the body follow the public reference of HubSpot's lead-scoring API (beta); what that does not document
-    is named under `guessed`, so nothing of it should be sent unread.
-
-    Returns
-    -------
-    dict
-        `endpoint`, `guessed` and `body`.
-    """
-    groups = [_group(card, entries, group) for group in GROUP_NAMES]
-    filled = [group for group in groups if group["ruleConfigurations"]]
-    body = {
-        "name": name,
-        "objectTypeId": CONTACTS,
-        "maxScore": sum(max(line.points, 0) for line in card.lines),
-        "allowedGroupTypes": [],
-        "groupConfigs": filled,
-    }
-    return {"endpoint": ENDPOINT, "guessed": list(GUESSED), "body": body}
-
-
-def _group(card: Scorecard, entries: Catalogue, group: str) -> dict[str, Any]:
-    lines = [line for line in _ordered(card) if entries[line.feature].group == group]
-    return {
-        "groupName": GROUP_NAMES[group],
-        "groupCategory": group.upper(),
-        "minValue": sum(min(line.points, 0) for line in lines),
-        "maxValue": sum(max(line.points, 0) for line in lines),
-        "ruleConfigurations": [_rule(line, entries[line.feature]) for line in lines],
-    }
-
-
-def _rule(line: Line, entry: Entry) -> dict[str, Any]:
-    filters = [{"filterType": "PROPERTY", "property": entry.name, "operation": _operation(line.condition, entry)}]
-    both = {"filterBranchType": "AND", "filterBranches": [], "filters": filters}
-    return {
-        "enabled": True,
-        "minimumValue": min(line.points, 0),
-        "maximumValue": max(line.points, 0),
-        "configuration": {
-            "calculation": {"type": "CONSTANT", "value": line.points},
-            "filterBranch": {"filterBranchType": "OR", "filterBranches": [both], "filters": []},
-        },
-    }
-
-
-def _operation(condition: Condition, entry: Entry) -> dict[str, Any]:
-    if condition.kind == "missing":
-        return {"operationType": "ALL_PROPERTY", "operator": "IS_UNKNOWN"}
-    if condition.kind == "level":
-        values = [(entry.levels or [])[level] for level in condition.levels]
-        return {"operationType": "ENUMERATION", "operator": "IS_ANY_OF", "values": values}
-    operator = "IS_GREATER_THAN_OR_EQUAL_TO" if condition.kind == "at_least" else "IS_LESS_THAN"
-    return {"operationType": "NUMBER", "operator": operator, "value": condition.threshold}
-
-
-def _ordered(card: Scorecard) -> list[Line]:
+def ordered(card: Scorecard) -> list[Line]:
+    """Return the lines, most points first."""
     return sorted(card.lines, key=lambda line: (-line.points, line.feature))

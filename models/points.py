@@ -37,7 +37,6 @@ class PointsParams(BaseModel):
         """
         return self.offset + self.factor * log_odds
 
-
     @property
     def text(self) -> str:
         """The scale in words."""
@@ -50,8 +49,8 @@ def scale_change(before: PointsParams, after: PointsParams) -> str:
     """Say what a change of the scale does to a score."""
     odds = np.exp((before.anchor_score - after.offset) / after.factor)
     return (
-        f"the scale of the score changes from {before.text} to {after.text}: a score of {before.anchor_score:g} meant a "
-        f"probability of {before.anchor_probability:.3g} and now means {odds / (1 + odds):.3g}, so scores before and "
+        f"the scale of the score changes from {before.text} to {after.text}: {before.anchor_score:g} points meant a "
+        f"probability of {before.anchor_probability:.3g} and now mean {odds / (1 + odds):.3g}, so scores before and "
         "after do not compare; put `points` back to keep the scale"
     )
 

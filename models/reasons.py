@@ -200,8 +200,12 @@ def amount(value: float, unit: str) -> str:
     number = _number(value)
     if unit in ("", "value"):  # value: of events whose unit `source.event_units` does not name
         return f"{unit} {number}".lstrip()
-    one = number == "1" and unit.endswith("s") and not unit.endswith("ss")
-    return f"{number} {unit.removesuffix('s') if one else unit}"
+    return f"{number} {unit_of(number, unit)}"
+
+
+def unit_of(number: str, unit: str) -> str:
+    """Return the unit as it stands behind a number: 1 day, 2 days, 1 access."""
+    return unit.removesuffix("s") if number == "1" and unit.endswith("s") and not unit.endswith("ss") else unit
 
 
 def _number(value: float) -> str:

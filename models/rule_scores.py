@@ -32,7 +32,8 @@ def rule_parts(rules: RulesParams, spec: MatrixSpec) -> dict[str, Part]:
     groups: dict[str, str] = {entry.name: entry.group for entry in spec.catalogue}
     groups |= {name: one.group for name, one in spec.attributes.items()}
     of_attributes = {rule.name: groups[rule.attribute] for rule in rules.attributes}
-    channels = {rule.name: _channel(rule.types, spec) for rule in [*rules.events, *rules.patterns]}
+    channels = {rule.name: _channel(rule.types, spec) for rule in rules.events}
+    channels |= {rule.name: _channel(rule.types, spec) for rule in rules.patterns}
     return {name: Part(of_attributes.get(name, "engagement"), channels.get(name, "none"), name) for name in rules.names}
 
 
@@ -130,7 +131,9 @@ def _by_thresholds(
 
 def _reasons(parts: np.ndarray, rule_parts: dict[str, Part], most: int) -> list[dict[str, str | float | None]]:
     """Return the strongest rules of one lead, by absolute points, as the model's reasons are written."""
-    named = list(zip(rule_parts.items(), parts.tolist(), strict=False))  # the last of the parts is the start, of everybody
+    named = list(
+        zip(rule_parts.items(), parts.tolist(), strict=False)
+    )  # the last of the parts is the start, of everybody
     strongest = sorted(named, key=lambda one: -abs(one[1]))[:most]
     return [
         {

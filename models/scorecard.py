@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from features.catalogue import Catalogue
@@ -50,7 +51,7 @@ class Scorecard:
     Raises
     ------
     ModelError
-        Where more points would mean fewer conversions.
+        Where a point more would mean fewer conversions.
     """
 
     lines: list[Line]
@@ -78,9 +79,16 @@ class Scorecard:
             Features in the catalogue's order.
         l2
             Penalty on the weights, one of `params.l2`.
+
+        Raises
+        ------
+        ModelError
+            Where more points do not mean more conversions among the rows it learned from.
         """
         with threadpool_limits(1):
-            return cls._rounded(search(sample, entries, params, l2), sample, params.max_points, l2)
+            card = cls._rounded(search(sample, entries, params, l2), sample, params.max_points, l2)
+        card.check_orientation(sample)
+        return card
 
     @classmethod
     def _rounded(cls, found: Found, sample: Sample, max_points: int, l2: float) -> Self:
@@ -100,6 +108,17 @@ class Scorecard:
         for line in self.lines:
             total += line.points * line.condition.holds(features)
         return total
+
+    def check_orientation(self, sample: Sample) -> None:
+        """Raise ModelError where more points do not mean more conversions among these rows."""
+        if not self.lines or len(set(sample.label.tolist())) < 2:
+            return
+        auc = roc_auc_score(sample.label, self.points(sample.features))
+        if not auc > 0.5:
+            raise ModelError(
+                f"a scorecard whose points rank the rows it learned from no better than chance (AUC {auc:.3f}); raise "
+                "scorecard.min_gain or scorecard.min_rows and train again"
+            )
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Return the log-odds, shape (n,)."""

@@ -163,9 +163,18 @@ def tiers(summary: Tree, metrics: Tree, policy: TierParams) -> list[Row]:
 
 def leads(scores: pd.DataFrame, n: int) -> list[Row]:
     """Return the first `n` scored leads, with the reasons as points and text apart."""
-    columns = ["lead_id", "score", "probability", "tier", "tier_reason", "fit", "engagement", "reasons"]
+    columns = ["lead_id", "score", "probability", "tier", "tier_reason", "grade", "fit", "engagement", "reasons"]
     rows = scores[columns].head(n).to_dict("records")
     return [{str(key): value for key, value in row.items()} | {"reasons": _reasons(row["reasons"])} for row in rows]
+
+
+def grade_rows(metrics: Tree) -> list[Row]:
+    """Lay out the grades as rows of fit, each with its four cells and how strongly each is shaded, 0 to 1."""
+    cells = metrics["grades"]["cells"]
+    most = max((cell["rate"] or 0.0 for cell in cells), default=0.0)
+    shaded = [cell | {"shade": (cell["rate"] or 0.0) / most if most else 0.0} for cell in cells]
+    letters = dict.fromkeys(cell["grade"][0] for cell in cells)
+    return [{"fit": letter, "cells": [cell for cell in shaded if cell["grade"][0] == letter]} for letter in letters]
 
 
 def movers(explanation: Tree, n: int) -> dict[str, list[Row]]:

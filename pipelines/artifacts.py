@@ -145,6 +145,21 @@ class Layout:
         return Artifact(self.reports / "kpis.json", "run")
 
     @property
+    def scorecard_csv(self) -> Artifact:
+        """The learned scorecard, as a marketer types it into a CRM."""
+        return Artifact(self.reports / "scorecard.csv", "criterion")
+
+    @property
+    def scorecard_md(self) -> Artifact:
+        """The same for people, with what it loses against the model."""
+        return Artifact(self.reports / "scorecard.md", "run")
+
+    @property
+    def scorecard_hubspot(self) -> Artifact:
+        """The same as a draft for HubSpot's lead-scoring API."""
+        return Artifact(self.reports / "scorecard_hubspot.json", "run")
+
+    @property
     def plots(self) -> Path:
         return self.reports / "plots"
 

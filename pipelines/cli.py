@@ -148,6 +148,18 @@ def evaluate(params: ParamsOption = None, out: OutOption = None) -> None:
 
 
 @app.command()
+def scorecard(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Print the learned scorecard, and what it loses. IN: artifacts/model, metrics.json. OUT: a table."""
+    from pipelines.scorecard import show_scorecard
+
+    shown, lines = show_scorecard(*_load(params, out))
+    console = Console(markup=False, highlight=False)  # levels are the user's own text
+    console.print(shown)
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+@app.command()
 def kpis(
     params: ParamsOption = None,
     out: OutOption = None,

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.special import expit
 
 from models.grades import grade, grade_matrix
-from models.metrics import Figures, Ranked, calibration_curve, compare, evaluate, gain_curve
+from models.metrics import Figures, Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
 from models.scorer import Scorer
 from models.segments import segment_levels
 from models.split import sample_leads, split_at_random
@@ -20,6 +20,7 @@ from models.verdict import verdict
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params
+from pipelines.scorecard import write_scorecard
 from pipelines.sinks import write_csv, write_json, write_parquet
 from pipelines.store import Contract, read_matrix
 from pipelines.tier_figures import tier_figures
@@ -29,7 +30,7 @@ HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error"
 
 
 def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
-    """Write metrics.json, headline.json, predictions.parquet and the gain, lift and calibration plots.
+    """Write metrics.json, headline.json, predictions.parquet, the scorecard, and gain, lift and calibration plots.
 
     Returns
     -------
@@ -48,6 +49,7 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     for name in figures.keys() - {"model"}:
         rival = probabilities[name]
         figures[name] |= compare(rows, probabilities["model"], rival, params.evaluate, params.project.seed)
+    figures["scorecard"] |= compare_ranking(ranked["model"], ranked["scorecard"], params.evaluate, params.project.seed)
     contract = Contract.open(layout, params.project)
     of_tiers, tiers = tier_figures(rows, log_odds, scorer.card, params, contract, sampled)
     tree = {
@@ -74,6 +76,7 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     predictions = rows[["lead_id", "snapshot_at", "label"]].assign(**probabilities, tier=tiers)
     write_parquet(predictions, layout.predictions.path)
     _write_plots(ranked, params, layout)
+    write_scorecard(scorer, finite(tree), params.project.name, layout)
     for line in tree["verdict"]["lines"]:
         log.info("evaluate: %s", line)
     return tree

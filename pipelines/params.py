@@ -353,7 +353,7 @@ def _apply_source_defaults(tree: dict[str, Any]) -> dict[str, Any]:
     rest, source = {key: value for key, value in tree.items() if key != "source_defaults"}, tree.get("source")
     if not isinstance(source, dict):
         return rest
-    filled = {"event_units": defaults.event_units} | source | {"event_defaults": defaults.event}
+    filled: dict[str, Any] = {"event_units": defaults.event_units} | source | {"event_defaults": defaults.event}
     for name in ("leads", "outcomes"):
         filled[name] = _over(defaults.table, source.get(name))
     for name in ("events", "stages", "attribute_history"):

@@ -17,7 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from features.errors import DataError, ModelError
-from models import figures, tables
+from models import card_table, figures, tables
+from models.scorecard import Scorecard
 from models.scorer import Card
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
@@ -42,6 +43,7 @@ class Run:
     backtest: dict[str, Any]
     kpis: dict[str, Any]
     card: Card
+    scorecard: Scorecard
     scores: pd.DataFrame
     catalogue: pd.DataFrame
     gain: pd.DataFrame
@@ -62,6 +64,7 @@ class Run:
             backtest=_json(layout.backtest.path, "backtest"),
             kpis=_json(layout.kpis.path, "kpis"),
             card=scorer.card,
+            scorecard=scorer.scorecard,
             scores=pd.read_parquet(_existing(layout.scores.path, "score")),
             catalogue=pd.read_csv(_existing(layout.catalogue.path, "build_features"), dtype=str, keep_default_na=False),
             gain=pd.read_csv(_existing(layout.plots / "gain.csv", "evaluate")),
@@ -175,6 +178,9 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "drawn": drawn,
         "best": next(entry for entry in judged if entry.name == run.metrics["verdict"]["best_baseline"]),
         "measures": tables.measures(run.metrics),
+        "grades": tables.grade_rows(run.metrics),
+        "criteria": card_table.table(run.scorecard, run.card.matrix.catalogue).to_dict("records"),
+        "card_says": [card_table.meaning(run.scorecard), *card_table.against_model(run.metrics)],
         "segments": tables.segments(run.metrics, attributes),
         "tiers": tables.tiers(run.summary, run.metrics, run.card.tiers),
         "leads": tables.leads(run.scores, top_leads),

@@ -65,7 +65,13 @@ VOCABULARY = Vocabulary(
     frequencies={"sector": {"steel": 0.5, "food": 0.3, "toys": 0.2}},
     dated=True,
 )
-SPEC = MatrixSpec(attributes=ATTRIBUTES, event_labels={"visit": "site visit"}, event_units={"call": "minutes"}, params=FEATURES, vocabulary=VOCABULARY)
+SPEC = MatrixSpec(
+    attributes=ATTRIBUTES,
+    event_labels={"visit": "site visit"},
+    event_units={"call": "minutes"},
+    params=FEATURES,
+    vocabulary=VOCABULARY,
+)
 
 
 def table(name: str, rows: Iterable[Row], attributes: Mapping[str, AttributeSpec] = ATTRIBUTES) -> pa.Table:

@@ -68,7 +68,9 @@ def world(
         }
     ).assign(missing_attributes=np.float32(0), **coded)
     kinds = {name: attribute("category" if name in levels else "number", known, column=name) for name in columns}
-    spec = MatrixSpec(attributes=kinds, event_labels={}, event_units={}, params=FEATURES, vocabulary=_vocabulary(levels))
+    spec = MatrixSpec(
+        attributes=kinds, event_labels={}, event_units={}, params=FEATURES, vocabulary=_vocabulary(levels)
+    )
     return World(matrix, spec, order)
 
 

@@ -13,7 +13,7 @@ import pytest
 from small_model import matrix, scorer
 
 from features.errors import ModelError
-from pipelines.bundle import MANIFEST, load_bundle, save_bundle
+from pipelines.bundle import MANIFEST, load_bundle, save_bundle, warn_of_scale
 
 FILES = ["booster_0.txt", "booster_1.txt", "card.json", "linear.json", "scorecard.json", "statistics.json"]
 
@@ -111,3 +111,32 @@ def test_a_file_that_the_manifest_does_not_name_is_not_read(folder: Path) -> Non
     assert load_bundle(folder, 1).model_id == scorer().model_id
     names = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     assert sorted(names) == FILES
+
+
+def test_a_changed_scale_is_told_before_the_model_in_place_goes(
+    folder: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    scale = scorer().card.points
+    for place, after in ((folder, scale), (tmp_path / "nothing there", scale.model_copy(update={"double_odds": 20}))):
+        warn_of_scale(place, after)
+    assert caplog.messages == []
+    warn_of_scale(folder, scale.model_copy(update={"anchor_score": 40.0}))
+    assert len(caplog.messages) == 1
+    assert "50 points meant a probability of 0.05 and now mean" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"points": {"anchor_score": 1}}', "\x00"])
+def test_a_model_in_place_that_cannot_be_read_stops_no_training(
+    folder: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "card.json").write_text(text, encoding="utf-8")
+    warn_of_scale(folder, scorer().card.points)
+    assert caplog.messages == []
+
+
+def test_a_bundle_of_an_older_format_still_tells_its_scale(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tree = json.loads((folder / "card.json").read_text(encoding="utf-8")) | {"format": 3}
+    tree.pop("grades")
+    (folder / "card.json").write_text(json.dumps(tree), encoding="utf-8")
+    warn_of_scale(folder, scorer().card.points.model_copy(update={"double_odds": 20.0}))
+    assert "12 more double the odds to 50 points at 0.05, 20 more double the odds" in caplog.messages[0]

@@ -199,6 +199,7 @@ def test_a_failed_run_keeps_the_last_good_scores(monkeypatch: pytest.MonkeyPatch
         "build-features",
         "train",
         "evaluate",
+        "scorecard",
         "explain",
         "score",
         "report",
@@ -222,7 +223,7 @@ def test_a_scoring_date_that_is_none_is_a_usage_error(
 
 
 @pytest.mark.parametrize(
-    "command", ["ingest", "build-features", "audit", "train", "evaluate", "explain", "score", "report"]
+    "command", ["ingest", "build-features", "audit", "train", "evaluate", "scorecard", "explain", "score", "report"]
 )
 def test_a_stage_before_its_time_says_what_to_run_first(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]

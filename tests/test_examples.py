@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,42 @@ def metrics_of(layout: Layout) -> dict[str, Any]:
 
 
 def check_outputs(layout: Layout) -> None:
-    for name in ("metrics.json", "scores.parquet", "scores.csv", "report.html", "catalogue.csv"):
+    for name in ("metrics.json", "scores.parquet", "scores.csv", "scorecard.csv", "report.html", "catalogue.csv"):
         assert (layout.reports / name).stat().st_size > 0, name
     scores = pd.read_parquet(layout.scores.path)
     assert scores["lead_id"].is_unique
     total = scores["base_points"] + scores["fit"] + scores["engagement"]
     np.testing.assert_allclose(total, scores["points"], atol=1e-6)
+    by_channel = scores["online"] + scores["offline"] + scores["other_engagement"]
+    np.testing.assert_allclose(by_channel, scores["engagement"], atol=1e-6)
+    np.testing.assert_array_equal(scores["score"], np.rint(scores["points"].clip(0, 100)))
+    assert scores["grade"].str.fullmatch("[A-D][1-4]").all()
+    check_reasons(scores, set(pd.read_csv(layout.catalogue.path)["name"]))
+
+
+def check_reasons(scores: pd.DataFrame, names: set[str]) -> None:
+    """Every reason is a part of the sum in words: no raw name, no more taken away than `negative` says."""
+    raw = {name for name in names if "_" in name}
+    for row in scores.to_dict("records"):
+        reasons = json.loads(row["reasons"])
+        assert sum(min(reason["points"], 0) for reason in reasons) >= row["negative"] - 0.001
+        for reason in reasons:
+            assert re.fullmatch(r"[+-]\d+ [^:]+: .+", reason["text"])
+            assert not raw.intersection(re.findall(r"\w+", reason["text"])), reason["text"]
+
+
+def check_scorecard(layout: Layout, most_lost: float) -> None:
+    """The learned card has at most 25 lines and is about as good as the model at telling leads apart."""
+    card = metrics_of(layout)["baselines"]["scorecard"]
+    assert len(pd.read_csv(layout.scorecard_csv.path)) <= 25
+    assert card["auc_gap_low"] <= card["auc_gap"] <= card["auc_gap_high"]
+    assert card["auc_gap"] < most_lost
 
 
 def test_learning_365_is_good_and_does_not_leak(tmp_path: Path) -> None:
     layout = run_example("learning_365", tmp_path)
     check_outputs(layout)
+    check_scorecard(layout, 0.025)  # 157 conversions: the interval is about as wide
     assert 0.72 <= metrics_of(layout)["test"]["auc"] <= 0.85
     levels = json.loads(layout.profile.path.read_text())["tables"]["leads"]["columns"]["country"]
     assert levels["missing"] == 0  # "NA" is Namibia
@@ -64,6 +90,7 @@ def test_olist_on_later_leads(tmp_path: Path) -> None:
 def test_x_education_without_what_the_outcome_wrote(tmp_path: Path) -> None:
     layout = run_example("x_education", tmp_path)
     check_outputs(layout)
+    check_scorecard(layout, 0.02)
     assert 0.872 <= metrics_of(layout)["test"]["auc"] < 0.93
     assert "not chronological" in metrics_of(layout)["verdict"]["lines"][0]
 

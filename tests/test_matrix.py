@@ -176,7 +176,9 @@ def test_a_theme_is_one_thing() -> None:
 def with_attributes(**attributes: Any) -> MatrixSpec:
     levels = VOCABULARY.levels | {name: ["a"] for name in attributes}
     vocabulary = VOCABULARY.model_copy(update={"levels": levels})
-    return MatrixSpec(attributes=ATTRIBUTES | attributes, event_labels={}, event_units={}, params=FEATURES, vocabulary=vocabulary)
+    return MatrixSpec(
+        attributes=ATTRIBUTES | attributes, event_labels={}, event_units={}, params=FEATURES, vocabulary=vocabulary
+    )
 
 
 @pytest.mark.parametrize(

@@ -270,36 +270,53 @@ def test_a_comparison_resamples_leads_not_rows() -> None:
     assert many == pytest.approx(few)
 
 
-def ranking(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, seed: int) -> Figures:
-    return compare_ranking(rank(rows, model), rank(rows, rival), CHOICE, seed)
+def ranking_rows(n_leads: int = 200, each: int = 3) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Rows of leads over three moments, a good prediction and a worse one."""
+    rng = np.random.default_rng(7)
+    n = n_leads * each
+    label = (rng.random(n) < 0.3) * 1.0
+    rows = pd.DataFrame({"lead_id": [f"lead {place % n_leads}" for place in range(n)], "label": label})
+    rows = rows.assign(snapshot_at=pd.Timestamp("2024-03-04") + pd.to_timedelta(np.arange(n) // n_leads, "D"))
+    good = 0.6 * label + rng.random(n)
+    return rows, good / 2, (good + rng.normal(0, 0.2, n)) / 4 + 0.2
 
 
-@given(predictions())
-def test_a_paired_ranking_is_the_difference_of_the_aucs(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    label, model, rival = drawn
-    assume(len(set(label)) == 2)
-    found = ranking(rows_of(label), model, rival, 1)["auc_gap"]
-    assert found == pytest.approx(roc_auc_score(label, model) - roc_auc_score(label, rival))
+def test_a_paired_ranking_is_the_difference_of_the_figures_and_turns_with_its_sides() -> None:
+    rows, model, rival = ranking_rows()
+    ranked = [Ranked.of(rows, probability, 20, 5) for probability in (model, rival)]
+    found, turned = compare_ranking(*ranked, CHOICE, 1), compare_ranking(*ranked[::-1], CHOICE, 1)
+    ours, theirs = (evaluate(one, CHOICE, 1) for one in ranked)
+    assert found["auc_gap"] == pytest.approx(ours["auc"] - theirs["auc"])
+    lift = [one["precision_at_k"] / one["base_rate"] for one in (ours, theirs)]
+    assert found["capacity_lift_gap"] == pytest.approx(lift[0] - lift[1])
+    for name in ("auc_gap", "capacity_lift_gap"):
+        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
+        assert turned[f"{name}_low"] == pytest.approx(-found[f"{name}_high"])
+    same = compare_ranking(ranked[0], ranked[0], CHOICE, 1)
+    assert set(same.values()) == {0.0}
 
 
-def test_a_paired_ranking_is_surer_than_two_intervals_and_turns_with_its_sides() -> None:
-    rng = np.random.default_rng(3)
-    label = (rng.random(600) < 0.3) * 1.0
-    rival = 0.3 * label + rng.random(600)
-    model = rival + 0.05 * label
-    rows = rows_of(label, lead=np.arange(600) // 3)
-    found, turned = (ranking(rows, *pair, 1) for pair in ((model, rival), (rival, model)))
-    assert 0 < found["auc_gap_low"] < found["auc_gap"] < found["auc_gap_high"]
-    assert turned["auc_gap_low"] == pytest.approx(-found["auc_gap_high"])
-    alone = evaluate(rank(rows, model), CHOICE, 1)
-    assert found["auc_gap_high"] - found["auc_gap_low"] < (alone["auc_high"] - alone["auc_low"]) / 3
-    assert set(ranking(rows, model, model, 1).values()) == {0.0}
+def test_one_seed_draws_the_same_leads_for_every_prediction() -> None:
+    """The paired range is narrower than that of two independent figures, and the order of the rows is forgotten."""
+    rows, model, rival = ranking_rows()
+    ranked = [Ranked.of(rows, probability, 20, 5) for probability in (model, rival)]
+    found = compare_ranking(*ranked, CHOICE, 1)
+    alone = [evaluate(one, CHOICE, 1) for one in ranked]
+    widths = [one["auc_high"] - one["auc_low"] for one in alone]
+    assert found["auc_gap_high"] - found["auc_gap_low"] < 0.8 * np.hypot(*widths)
+    by_lead = [dict(zip(rows["lead_id"][np.argsort(-p, kind="stable")], one.lead, strict=True)) for p, one in
+               zip((model, rival), ranked, strict=True)]  # fmt: skip
+    assert by_lead[0] == by_lead[1]
+    mixed = rows.sample(frac=1, random_state=3).index
+    again = [Ranked.of(rows.loc[mixed].reset_index(drop=True), p[mixed], 20, 5) for p in (model, rival)]
+    assert compare_ranking(*again, CHOICE, 1) == pytest.approx(found)
 
 
-def test_a_paired_ranking_resamples_leads_not_rows() -> None:
-    rng = np.random.default_rng(6)
-    label = (rng.random(100) < 0.4) * 1.0
-    model, rival = rng.uniform(0.1, 0.9, 100), rng.uniform(0.1, 0.9, 100)
-    few = ranking(rows_of(label), model, rival, 2)
-    again = rows_of(np.tile(label, 20), lead=np.tile(np.arange(100), 20))
-    assert ranking(again, np.tile(model, 20), np.tile(rival, 20), 2)["auc_gap_low"] == pytest.approx(few["auc_gap_low"])
+def test_a_constant_rival_has_half_the_area_and_no_conversions_no_gap() -> None:
+    rows, model, _ = ranking_rows()
+    ranked, flat = Ranked.of(rows, model, 20, 5), Ranked.of(rows, np.full(len(rows), 0.3), 20, 5)
+    assert compare_ranking(ranked, flat, CHOICE, 1)["auc_gap"] == pytest.approx(
+        evaluate(ranked, CHOICE, 1)["auc"] - 0.5
+    )
+    none = Ranked.of(rows.assign(label=0.0), model, 20, 5)
+    assert all(np.isnan(value) for value in compare_ranking(none, none, CHOICE, 1).values())

@@ -13,9 +13,12 @@ import pytest
 from tiny import tiny_params, tiny_run
 
 from features.errors import DataError
+from models.card_table import table
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
+from pipelines.params import load
 from pipelines.score import score_leads
+from pipelines.scorecard import show_scorecard
 from pipelines.sinks import write_parquet
 from pipelines.store import read_matrix
 
@@ -62,6 +65,45 @@ def test_points_add_up_for_every_lead(layout: Layout) -> None:
     total = scores["base_points"] + scores["fit"] + scores["engagement"]
     np.testing.assert_allclose(total, scores["points"], atol=1e-6)
     np.testing.assert_array_equal(scores["score"], np.rint(scores["points"].clip(0, 100)))
+    by_channel = scores["online"] + scores["offline"] + scores["other_engagement"]
+    np.testing.assert_allclose(by_channel, scores["engagement"], atol=1e-6)
+    for name in ("online", "offline", "other_engagement", "negative"):
+        assert scores[name].abs().max() > 1, name
+
+
+def test_a_model_keeps_its_scale_whatever_the_params_say_later(
+    layout: Layout, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before = layout.scores.path.read_bytes()
+    other = tiny_params(tmp_path_factory.mktemp("other"), "points: {anchor_score: 10, double_odds: 30}\n")
+    score_leads(other, layout)
+    assert layout.scores.path.read_bytes() == before
+
+
+def test_every_graded_row_of_the_test_is_in_the_matrix(layout: Layout) -> None:
+    grades = json.loads(layout.metrics.path.read_text())["grades"]
+    matrix, _ = read_matrix(layout)
+    assert sum(cell["n"] for cell in grades["cells"]) == grades["n"] == (matrix["part"] == "test").sum()
+    scores, cuts = pd.read_parquet(layout.scores.path), grades["cuts"]
+    letters = np.array(list("DCBA"))[(scores["fit"].to_numpy()[:, None] >= cuts["fit"]).sum(axis=1)]
+    assert scores["grade"].str[0].tolist() == letters.tolist()
+    digits = np.array(list("4321"))[(scores["engagement"].to_numpy()[:, None] >= cuts["engagement"]).sum(axis=1)]
+    assert scores["grade"].str[1].tolist() == digits.tolist()
+
+
+def test_the_scorecard_is_written_for_people_and_for_a_crm(layout: Layout) -> None:
+    scorer, params = load_bundle(layout.bundle, 1), load()
+    sheet = pd.read_csv(layout.scorecard_csv.path)
+    assert sheet["points"].tolist() == sorted((line.points for line in scorer.scorecard.lines), reverse=True)
+    text = layout.scorecard_md.path.read_text()
+    assert all(criterion.replace("|", "/") in text for criterion in sheet["criterion"])
+    assert "lost" in text or "gained" in text
+    shown, lines = show_scorecard(params, layout)
+    assert list(shown.columns[0].cells) == table(scorer.scorecard, scorer.catalogue)["criterion"].tolist()
+    assert all(line in text for line in lines)
+    draft = json.loads(layout.scorecard_hubspot.path.read_text())
+    assert draft["read_first"][0].startswith("This is a draft.")
+    assert len([one for lines in draft["properties"].values() for one in lines]) == len(sheet)
 
 
 def test_the_csv_says_the_same_without_a_formula(layout: Layout) -> None:

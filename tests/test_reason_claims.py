@@ -61,7 +61,9 @@ def inside(events: list[Event], days: str | None) -> list[Event]:
     """Those of a window such as "7 days" or "day", or all."""
     if days is None:
         return events
-    return [event for event in events if event["event_at"] >= MONDAY - float(days.split(" ")[0].replace("day", "1")) * DAY]
+    return [
+        event for event in events if event["event_at"] >= MONDAY - float(days.split(" ")[0].replace("day", "1")) * DAY
+    ]
 
 
 def holds(theme: str, claim: str, every: list[Event]) -> bool:
@@ -89,7 +91,8 @@ def values_of(events: list[Event]) -> list[float]:
 
 
 def as_counted(text: str) -> float:
-    return {"none": 0.0, "once": 1.0, "twice": 2.0}.get(text) if text in ("none", "once", "twice") else number(text.split(" ")[0])  # type: ignore[return-value]  # it is one of them
+    words = {"none": 0.0, "once": 1.0, "twice": 2.0}
+    return words[text] if text in words else number(text.split(" ")[0])
 
 
 def span(text: str) -> tuple[float, float]:
@@ -181,6 +184,24 @@ def test_no_reason_of_a_random_lead_contradicts_its_rows(seed: int) -> None:
                 assert stands(reason.feature, claim, lead), (lead, reason.text)
 
 
+UNKNOWN = {None: "not known"}
+SAID_OF: dict[str, tuple[dict[Any, str], str]] = {  # of each value of the crowd, and of every other
+    "sector": (UNKNOWN | {"steel": "steel", "food": "food"}, "other"),
+    "sector__frequency": (
+        UNKNOWN | {name: f"shared by {share}% of leads" for name, share in (("steel", 50), ("food", 30), ("toys", 20))},
+        "not seen before",
+    ),
+    "stage": ({"early": "early", "late": "late"}, "not known"),
+    "size": (UNKNOWN | {1.0: "1 employee", 0.3: "0.3 employees", 5000.0: "5,000 employees"}, ""),
+    "job__seniority": (UNKNOWN | {"CEO & Founder": "executive", "Head of IT": "director"}, "not named"),
+    "job__function": (
+        UNKNOWN | {"CEO & Founder": "general management", "Head of IT": "information technology"},
+        "not named",
+    ),
+    "mail__kind": (UNKNOWN | {"Ann@GMAIL.com": "a free provider's", "x@cs.mit.edu": "a school's"}, "a company's own"),
+}
+
+
 def stands(feature: str, claim: str, lead: str) -> bool:
     """Whether a claim about what a lead is holds against its row, and its history where the CRM overwrites."""
     row = next(row for row in world().leads if row["lead_id"] == lead)
@@ -189,23 +210,15 @@ def stands(feature: str, claim: str, lead: str) -> bool:
         past = [edit for edit in edits if edit["valid_from"] < MONDAY]
         latest = max(past, key=lambda edit: edit["valid_from"]) if past else dict.fromkeys(("size", "job", "stage"))
         row = row | {name: latest[name] for name in ("size", "job", "stage")}
-    shares = {"steel": "50", "food": "30", "toys": "20"}
-    sector = {None: "not known", "steel": "steel", "food": "food"}.get(row["sector"], "other")
-    truths: dict[str, str | None] = {
-        "sector": sector,
-        "sector__frequency": "not known" if row["sector"] is None
-        else f"shared by {shares[row['sector']]}% of leads" if row["sector"] in shares else "not seen before",
-        "stage": row["stage"] if row["stage"] in ("early", "late") else "not known",
-        "size": {None: "not known", 1.0: "1 employee", 0.3: "0.3 employees", 5000.0: "5,000 employees"}[row["size"]],
-        "job__seniority": {None: "not known", "CEO & Founder": "executive", "Head of IT": "director"}.get(row["job"], "not named"),
-        "job__function": {None: "not known", "CEO & Founder": "general management", "Head of IT": "information technology"}.get(row["job"], "not named"),
-        "mail__kind": {None: "not known", "acme.example": "a company's own", "Ann@GMAIL.com": "a free provider's", "x@cs.mit.edu": "a school's"}[row["mail"]],
+    empty = sum(row[name] is None for name in ("sector", "size", "job", "stage", "mail"))
+    truths = {name: words.get(row[name.split("__")[0]], rest) for name, (words, rest) in SAID_OF.items()}
+    truths |= {
         "lead_age": "90 days",
         "created_weekday": "Tuesday",
         "created_hour": "0:00 to 0:59",
         "created_month": "December",
-        "missing_attributes": str(sum(row[name] is None for name in ("sector", "size", "job", "stage", "mail"))).replace("0", "none"),
-    }  # fmt: skip
+        "missing_attributes": str(empty or "none"),
+    }
     return claim == truths[feature]
 
 
@@ -223,8 +236,21 @@ def test_the_leads_of_these_tests_call_for_every_kind_of_claim() -> None:
 def test_the_reader_would_find_a_contradiction() -> None:
     visit = {"event_type": "visit", "direction": "inbound", "channel": "online", "value": 5.0}
     events = [visit | {"event_at": MONDAY - age, "known_at": MONDAY - age} for age in (TICK, 6 * HOUR, 20 * DAY)]
-    true = ["twice in the last 7 days", "3 times so far", "last one less than an hour ago", "picking up", "value 15 in total so far"]
-    false = ["none in the last 7 days", "once so far", "never", "last one 2 days ago", "slowing down", "none in the last 7 days, some before"]
+    true = [
+        "twice in the last 7 days",
+        "3 times so far",
+        "last one less than an hour ago",
+        "picking up",
+        "value 15 in total so far",
+    ]
+    false = [
+        "none in the last 7 days",
+        "once so far",
+        "never",
+        "last one 2 days ago",
+        "slowing down",
+        "none in the last 7 days, some before",
+    ]
     assert [holds("site visit", claim, events) for claim in true] == [True] * len(true)
     assert [holds("site visit", claim, events) for claim in false] == [False] * len(false)
     with pytest.raises(AssertionError, match="nobody can say"):

@@ -145,7 +145,8 @@ def metrics_of(layout: Layout) -> dict[str, Any]:
 def test_the_sections_come_in_order(layout: Layout) -> None:
     sections = [section["attrs"]["id"] for section in page_of(layout).all("section")]
     assert sections == [
-        *("verdict", "leads", "quality", "kpis", "backtest", "choices", "drivers", "data", "catalogue", "reading")
+        *("verdict", "leads", "quality", "kpis", "grades", "scorecard", "backtest", "choices", "drivers", "data"),
+        *("catalogue", "reading"),
     ]
 
 
@@ -212,6 +213,39 @@ def test_the_top_leads_are_the_first_of_the_scores(dated: tuple[Params, Layout])
     chips = [item["text"] for item in page.all("li") if item["attrs"].get("class") in ("up", "down")]
     reasons = [reason for lead in scores["reasons"] for reason in json.loads(lead)]
     assert chips == [f"{points(reason['points'])} {reason['text'].split(' ', 1)[1]}" for reason in reasons]
+
+
+def test_the_matrix_of_grades_equals_the_metrics(layout: Layout) -> None:
+    page, grades = page_of(layout), metrics_of(layout)["grades"]
+    shown = {cell["attrs"]["data-grade"]: cell for cell in page.all("td") if "data-grade" in cell["attrs"]}
+    assert sorted(shown) == sorted(cell["grade"] for cell in grades["cells"])
+    shades = {}
+    for cell in grades["cells"]:
+        text = shown[cell["grade"]]["text"]
+        if not cell["n"]:
+            assert text.startswith("no ")
+            continue
+        interval = f"{percent(cell['rate_low'])} to {percent(cell['rate_high'])}"
+        assert text.startswith(f"{percent(cell['rate'])}{interval}{cell['n_positive']:,} of {cell['n']:,}")
+        shade = re.search(r"/ (\d+)%", shown[cell["grade"]]["attrs"]["style"])
+        assert shade
+        shades[cell["grade"]] = int(shade[1])
+    by_rate = sorted(shades, key=lambda name: next(one["rate"] for one in grades["cells"] if one["grade"] == name))
+    assert [shades[name] for name in by_rate] == sorted(shades.values())
+    assert max(shades.values()) == 45
+    scores = pd.read_parquet(layout.scores.path)
+    told = [cell["text"] for cell in page.all("td", data_label="Grade")]
+    assert told == scores["grade"].head(len(told)).tolist() != []
+
+
+def test_the_scorecard_is_the_one_that_is_written_for_a_crm(layout: Layout) -> None:
+    sheet = pd.read_csv(layout.scorecard_csv.path)
+    rows = page_of(layout).rows("criteria")[1:]
+    assert [row[0] for row in rows] == sheet["criterion"].str.removeprefix("'").tolist()
+    assert [row[1] for row in rows] == [points(worth) for worth in sheet["points"]]
+    assert [row[4] for row in rows] == [percent(rate) for rate in sheet["conversion_rate"]]
+    for line in layout.scorecard_md.path.read_text(encoding="utf-8").rsplit("|", 1)[1].strip().split("\n\n"):
+        assert any(line == paragraph["text"] for paragraph in page_of(layout).all("p")), line
 
 
 def test_the_audit_is_shown_check_by_check(layout: Layout) -> None:

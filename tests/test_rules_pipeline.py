@@ -18,6 +18,7 @@ from tier_world import before, facts, ladder, override
 from features.errors import ParamsError
 from features.rule_spec import RulesParams
 from models.overrides import Override
+from models.point_groups import Part
 from models.rule_scores import BELOW, rule_tiers, score_by_rules
 from models.rules import RuleCurve, fit_curve
 from pipelines.artifacts import Layout
@@ -156,6 +157,9 @@ def test_every_open_lead_is_scored_by_its_points(run: tuple[Params, Layout]) -> 
     moments = scores[["lead_id"]].assign(snapshot_at=scores["as_of"])
     np.testing.assert_allclose(scores["points"], expected_points(moments, layout, params.rules), atol=0.01)
     np.testing.assert_allclose(scores["base_points"] + scores["fit"] + scores["engagement"], scores["points"])
+    by_channel = scores["online"] + scores["offline"] + scores["other_engagement"]
+    np.testing.assert_allclose(by_channel, scores["engagement"], atol=1e-9)
+    assert scores["online"].gt(0).any()
     assert scores["score"].tolist() == np.rint(scores["points"].clip(0, 100)).astype(int).tolist()
     assert scores["points"].is_monotonic_decreasing
     assert scores["probability"].isna().all()
@@ -165,14 +169,17 @@ def test_every_open_lead_is_scored_by_its_points(run: tuple[Params, Layout]) -> 
         assert text == "; ".join(parts)
 
 
+GROUP_OF = {"food": "fit", "small": "fit", "visited": "engagement"}
+
+
 def test_thresholds_name_the_tiers_where_there_are_any(run: tuple[Params, Layout]) -> None:
     params, _ = run
     rules = RulesParams.model_validate(
         params.rules.model_dump() | {"thresholds": [{"name": "go", "at_least": 20}, {"name": "wait", "at_least": 0}]}
     )
     parts = np.array([[0.0, 0.0, 18.0, 2.0], [0.0, -4.0, 0.0, 2.0], [7.0, 0.0, 0.0, 2.0]])
-    groups = {"food": "fit", "small": "fit", "visited": "engagement"}
-    found = score_by_rules(pd.Series(["a", "b", "c"]), parts, groups, 1)
+    of = {name: Part(group, "online", name) for name, group in GROUP_OF.items()}
+    found = score_by_rules(pd.Series(["a", "b", "c"]), parts, of, 1)
     assert found["lead_id"].tolist() == ["a", "c", "b"]
     triggers = [override("asked", "go")]
     tiers = params.tiers.model_validate(
@@ -187,6 +194,10 @@ def test_thresholds_name_the_tiers_where_there_are_any(run: tuple[Params, Layout
     assert moved["tier_reason"].tolist() == ["kept wait: within 3 points of the cut-off", "", "trigger: asked"]
     assert found["reasons_text"].tolist() == ["+18 visited", "+7 food", "-4 small"]
     assert found["score"].tolist() == [20, 9, 0]
+    assert found["fit"].tolist() == [0.0, 7.0, -4.0]
+    assert found["online"].tolist() == [18.0, 0.0, 0.0]
+    assert found["negative"].tolist() == [0.0, 0.0, -4.0]
+    assert found["grade"].eq("").all()
 
 
 def test_triggers_and_exclusions_hold_for_the_rules_too(tmp_path: Path) -> None:

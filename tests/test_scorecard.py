@@ -6,9 +6,11 @@ import json
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,9 +22,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 from features.catalogue import Catalogue, Entry
 from features.errors import ModelError
 from models.booster import Sample
+from models.card_hubspot import hubspot_draft
 from models.card_search import Condition, ScorecardParams
-from models.card_table import describe, hubspot_draft, meaning, table, to_markdown
+from models.card_table import against_model, describe, meaning, table, to_markdown
 from models.scorecard import Line, Scorecard
+from pipelines.sinks import write_csv
 
 CARD = ScorecardParams(
     max_lines=12, max_points=30, bins=16, max_levels=3, min_rows=20, min_gain=2.0, l2=[1.0, 50.0], left_out=["decayed"]
@@ -202,12 +206,15 @@ def test_cuts_are_numbers_that_people_type_and_hold_at_their_edge() -> None:
 
 def test_the_table_says_every_line_in_plain_english() -> None:
     shown = table(trained(), ENTRIES)
-    assert list(shown) == ["group", "criterion", "points", "leads", "conversion_rate"]
+    assert list(shown) == [
+        *("group", "criterion", "points", "feature", "condition", "value", "rows", "conversion_rate")
+    ]
     assert shown["points"].is_monotonic_decreasing
     assert shown["criterion"].is_unique
     assert not shown["criterion"].str.contains("__|_").any()
-    text = to_markdown(trained(), ENTRIES)
-    assert len(text.splitlines()) == len(shown) + 4
+    text = to_markdown(trained(), ENTRIES, ["It loses little.", "Surely."])
+    assert len(text.splitlines()) == len(shown) + 8
+    assert text.endswith("\n\nIt loses little.\n\nSurely.\n")
     assert "double the odds" in text
 
 
@@ -220,7 +227,7 @@ def test_the_table_says_every_line_in_plain_english() -> None:
         ("recency__visit", Condition(0, "below", 14.0), "site visit, last one less than 14 days ago"),
         ("recency__visit", Condition(0, "missing"), "site visit, never"),
         ("size", Condition(0, "at_least", 1500.0), "company size: 1,500 or more employees"),
-        ("size", Condition(0, "missing"), "company size not known"),
+        ("size", Condition(0, "missing"), "company size is not known"),
         ("sector", Condition(0, "level", levels=(0, 2)), "line of business is steel or other"),
         ("created_month", Condition(0, "below", 6.0), "month of creation: before June"),
         ("created_hour", Condition(0, "at_least", 9.0), "hour of creation: from 9:00 on"),
@@ -234,7 +241,7 @@ def test_conditions_in_words(name: str, condition: Condition, expected: str) -> 
 def test_a_bar_in_a_level_does_not_break_the_markdown() -> None:
     entries: Catalogue = [entry(levels=["a|b", "c"], measure="level")]
     card = Scorecard([Line(Condition(0, "level", levels=(0,)), 5, 10, 0.5)], 1, 20, -1.0, 0.1)
-    assert "a/b" in to_markdown(card, entries)
+    assert "a/b" in to_markdown(card, entries, [])
     assert meaning(replace(card, lines=[], slope=0.0)).endswith("no criterion is known to change that.")
 
 
@@ -247,4 +254,97 @@ def test_the_draft_for_hubspot_carries_every_line_once() -> None:
     assert body["maxScore"] == sum(group["maxValue"] for group in body["groupConfigs"])
     filters = [rule["configuration"]["filterBranch"]["filterBranches"][0]["filters"][0] for rule in rules]
     assert {one["property"] for one in filters} == {NAMES[line.feature] for line in trained().lines}
-    assert draft["guessed"]
+    assert draft["read_first"][0].startswith("This is a draft.")
+    assert {part.split(":")[0] for part in draft["adapt"]} > {"groupCategory", "property"}
+    assert set(draft["properties"]) == {one["property"] for one in filters}
+    said = [line for lines in draft["properties"].values() for line in lines]
+    assert sorted(int(line.rsplit(" ", 1)[1]) for line in said) == sorted(line.points for line in trained().lines)
+
+
+def typed_in(rows: pd.DataFrame, sheet: pd.DataFrame) -> np.ndarray:
+    """What a CRM would give, from the exported sheet and the levels' names alone."""
+    total = np.zeros(len(rows))
+    for line in sheet.to_dict("records"):
+        known = dict(zip(NAMES, ENTRIES, strict=True))[str(line["feature"])].levels
+        values = rows[line["feature"]]
+        match line["condition"]:
+            case "is not known":
+                holds = values.isna()
+            case "is one of":
+                named = values.map(lambda code, known=known: (known or [])[int(code)], na_action="ignore")
+                holds = named.isin(str(line["value"]).split(" | "))
+            case "at least":
+                holds = values >= np.float32(line["value"])
+            case "less than":
+                holds = values < np.float32(line["value"])
+        total += holds.to_numpy() * int(line["points"])
+    return total
+
+
+def test_the_sheet_typed_into_a_crm_gives_the_cards_points(tmp_path: Path) -> None:
+    sheets = {"trained": trained(), "longer": longer()}
+    for name, card in sheets.items():
+        write_csv(table(card, ENTRIES), tmp_path / f"{name}.csv")
+        sheet = pd.read_csv(tmp_path / f"{name}.csv", dtype=str, keep_default_na=False)
+        rows = matrix()[NAMES]
+        assert typed_in(rows, sheet).tolist() == card.points(rows.to_numpy("float32")).tolist()
+    kinds = set(table(longer(), ENTRIES)["condition"])
+    assert kinds == {"at least", "less than", "is one of", "is not known"}
+
+
+@cache
+def longer() -> Scorecard:
+    """A card with a line of every kind."""
+    place = {name: number for number, name in enumerate(NAMES)}
+    conditions = [
+        Condition(place["count__visit__7d"], "at_least", 2.0),
+        Condition(place["size"], "below", 12.5),
+        Condition(place["recency__call"], "missing"),
+        Condition(place["sector"], "level", levels=(0, 2)),
+        Condition(place["job__seniority"], "level", levels=(1,)),
+    ]
+    lines = [Line(one, worth, 100, 0.3) for one, worth in zip(conditions, (7, -3, -5, 11, 2), strict=True)]
+    return Scorecard(lines, len(NAMES), 600, -1.0, 0.1)
+
+
+def test_more_points_mean_more_conversions_or_the_card_is_refused() -> None:
+    label = EVERYTHING.label
+    trained().check_orientation(EVERYTHING)
+    assert roc_auc_score(label, trained().points(EVERYTHING.features)) > 0.5
+    turned = replace(trained(), lines=[replace(line, points=-line.points) for line in trained().lines])
+    with pytest.raises(ModelError, match="no better than chance"):
+        turned.check_orientation(EVERYTHING)
+    replace(turned, lines=[], slope=0.0).check_orientation(EVERYTHING)
+    turned.check_orientation(replace(EVERYTHING, label=np.zeros(len(label))))
+
+
+def test_training_checks_the_orientation(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Scorecard] = []
+    monkeypatch.setattr(Scorecard, "check_orientation", lambda card, sample: seen.append(card))
+    assert seen == [Scorecard.train(EVERYTHING, ENTRIES, CARD, 1.0)]
+
+
+def metrics_with(**card: float | None) -> dict[str, Any]:
+    rest = {"auc": 0.8, "auc_low": 0.75, "precision_at_k": 0.3, "base_rate": 0.1}
+    gaps = {f"{name}{end}": value for name in ("auc_gap", "capacity_lift_gap") for end, value in GAP.items()}
+    return {
+        "test": rest | {"auc": 0.81, "precision_at_k": 0.35, "n": 1234.0, "n_positive": 123.0},
+        "baselines": {"scorecard": rest | gaps | card},
+        "snapshots": {"order": "dates"},
+        "capacity": 50,
+        "confidence": 0.9,
+    }
+
+
+GAP = {"": 0.0125, "_low": -0.002, "_high": 0.03}
+
+
+def test_what_is_lost_against_the_model_is_said_with_its_range() -> None:
+    first, second = against_model(metrics_with())
+    assert "1,234 rows of the test, 123 converted" in first
+    assert first.endswith("AUC of 0.800 and the model 0.810: 0.013 lost (-0.002 to +0.030).")
+    assert "50 convert at 3.00 times the average by the card and 3.50 times by the model: 0.01 lost" in second
+    assert "90% intervals" in second
+    assert "0.020 gained (-0.002 to +0.030)" in against_model(metrics_with(auc_gap=-0.02))[0]
+    assert against_model(metrics_with(auc_low=0.49))[-1].endswith("may be chance.")
+    assert "not known" in against_model(metrics_with(auc_gap=None))[0]
