@@ -212,8 +212,10 @@ def _paired(a: Run, b: Run, params: EvaluateParams, seed: int) -> Row:
     common = _common(a, b)
     rows = common[KEY].assign(label=common["label_a"])
     ours, theirs = (common[name].to_numpy("float64") for name in ("model_a", "model_b"))
-    ranked = [Ranked.of(rows, said, int(a.metrics["capacity"]), params.calibration_bins) for said in (theirs, ours)]
-    gaps = compare(rows, theirs, ours, params, seed) | compare_ranking(*ranked, params, seed)
+    first, second = (
+        Ranked.of(rows, said, int(a.metrics["capacity"]), params.calibration_bins) for said in (ours, theirs)
+    )
+    gaps = compare(rows, theirs, ours, params, seed) | compare_ranking(second, first, params, seed)
     dated = rows["snapshot_at"].notna().any()
     return gaps | {
         "n": len(rows),

@@ -259,7 +259,7 @@ def _every_kind(params: Params) -> Catalogue:
         frequencies={"CATEGORY": {}},
         dated=True,
     )
-    return catalogue(attributes, {EVENT: EVENT}, params.features, vocabulary)
+    return catalogue(attributes, {EVENT: EVENT}, {}, params.features, vocabulary)
 
 
 def files_page() -> str:

@@ -178,7 +178,7 @@ def test_the_tutorial_works_word_for_word(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """On a tenth of the rows, and with learning cut short."""
-    rows = bank(4_521, 528)
+    rows = bank()
     serve(monkeypatch, rows)
     monkeypatch.setattr("pipelines.public_data.BANK_ROWS", len(rows))
     monkeypatch.setattr("pipelines.public_data.BANK_YES", 528)

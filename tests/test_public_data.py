@@ -11,34 +11,36 @@ from openml_stand_in import Spoil, bank, fail, serve
 from small_source import EXAMPLES
 from test_cli import leadscore
 
+from pipelines import public_data
 from pipelines.artifacts import Layout
 from pipelines.ingest import ingest
 from pipelines.params import load
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """A tenth of the file, taken for the whole."""
+    assert (public_data.BANK_ROWS, public_data.BANK_YES) == (45_211, 5_289)  # as published
+    rows = bank()
+    monkeypatch.setattr("pipelines.public_data.BANK_ROWS", len(rows))
+    monkeypatch.setattr("pipelines.public_data.BANK_YES", 528)
+    return rows
+
+
 def test_the_file_is_what_was_sent_with_the_published_names(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    short: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = serve(monkeypatch, bank())
+    asked = serve(monkeypatch, short)
     assert leadscore(monkeypatch, "data", "bank-marketing", "--to", tmp_path / "to here") == 0
     assert all("openml.org/" in address for address in asked)
     assert any("1461" in address for address in asked)
     written = tmp_path / "to here" / "bank-full.csv"
     assert [path.name for path in written.parent.iterdir()] == [written.name]
-    assert written.read_text().splitlines()[0] == ";".join(f'"{name}"' for name in bank().columns)
+    assert written.read_text().splitlines()[0] == ";".join(f'"{name}"' for name in short.columns)
     found = pd.read_csv(written, sep=";", keep_default_na=False)
-    pd.testing.assert_frame_equal(found, bank(), check_dtype=False)
+    pd.testing.assert_frame_equal(found, short, check_dtype=False)
     printed = capsys.readouterr().out
     assert f"leadscore run --params examples/bank_full.yaml --data '{written.parent}' --out results" in printed
-
-
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """A tenth of the file, taken for the whole."""
-    rows = bank(4_521, 528)
-    monkeypatch.setattr("pipelines.public_data.BANK_ROWS", len(rows))
-    monkeypatch.setattr("pipelines.public_data.BANK_YES", 528)
-    return rows
 
 
 def test_the_example_reads_every_row_of_it(
