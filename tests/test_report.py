@@ -421,8 +421,8 @@ def _drive(layout: Layout, folder: Path) -> dict[str, Any]:
       addEventListener("load", () => setTimeout(() => {
         const table = document.getElementById("top-leads");
         const rows = () => Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
-        const values = () => rows().map((row) => row.cells[5].dataset.value);
-        const header = table.tHead.rows[0].cells[5];
+        const values = () => rows().map((row) => row.cells[6].dataset.value);
+        const header = table.tHead.rows[0].cells[6];
         const status = document.querySelector("[data-filter=top-leads] [role=status]");
         found.status.push(status.textContent);
         for (const order of ["descending", "ascending"]) {
