@@ -45,4 +45,4 @@ class ModelError(LeadScoreError):
 class DeliveryError(LeadScoreError):
     """Finished scores did not all reach the system that was to have them; running it again goes on where it stopped."""
 
-    exit_code = 5
+    exit_code = 6

@@ -100,7 +100,7 @@ class Outbox:
             books.execute("""
                 DELETE FROM outbox WHERE lead_id IN (SELECT lead_id FROM wanted JOIN held USING (lead_id, key))
                 OR lead_id NOT IN (SELECT lead_id FROM wanted UNION ALL SELECT lead_id FROM held)""")
-            books.execute("UPDATE outbox SET attempts = 0 WHERE NOT dead")
+            books.execute("UPDATE outbox SET attempts = 0 WHERE dead = 0")
             books.execute("""
                 INSERT INTO outbox SELECT lead_id, wanted.key, fields, 0, 0, ''
                 FROM wanted LEFT JOIN held USING (lead_id) WHERE held.key IS NOT wanted.key
@@ -118,11 +118,11 @@ class Outbox:
 
     def waiting(self) -> int:
         """How many leads are still to be sent."""
-        return int(self.connection.execute("SELECT count(*) FROM outbox WHERE NOT dead").fetchone()[0])
+        return int(self.connection.execute("SELECT count(*) FROM outbox WHERE dead = 0").fetchone()[0])
 
     def pages(self, size: int) -> Iterator[list[Message]]:
         """Everything that waits, in batches, for looking at."""
-        rows = self.connection.execute("SELECT lead_id, key, fields, attempts FROM outbox WHERE NOT dead ORDER BY 1")
+        rows = self.connection.execute("SELECT lead_id, key, fields, attempts FROM outbox WHERE dead = 0 ORDER BY 1")
         while page := rows.fetchmany(size):
             yield [_message(*row) for row in page]
 
@@ -132,12 +132,12 @@ class Outbox:
         After each failure a batch is half as large, and the last attempt is alone, so that one bad lead does not hold
         up or take down the others.
         """
-        (failures,) = self.connection.execute("SELECT min(attempts) FROM outbox WHERE NOT dead").fetchone()
+        (failures,) = self.connection.execute("SELECT min(attempts) FROM outbox WHERE dead = 0").fetchone()
         if failures is None:
             return []
         size = 1 if failures >= attempts - 1 else max(1, most >> failures)
         rows = self.connection.execute(
-            """SELECT lead_id, key, fields, attempts FROM outbox WHERE NOT dead AND attempts = ?
+            """SELECT lead_id, key, fields, attempts FROM outbox WHERE dead = 0 AND attempts = ?
                ORDER BY lead_id LIMIT ?""",
             [failures, size],
         )
@@ -167,13 +167,13 @@ class Outbox:
 
     def dead_letters(self) -> list[DeadLetter]:
         """Leads set aside, by lead_id."""
-        rows = self.connection.execute("SELECT lead_id, attempts, reason FROM outbox WHERE dead ORDER BY lead_id")
+        rows = self.connection.execute("SELECT lead_id, attempts, reason FROM outbox WHERE dead = 1 ORDER BY lead_id")
         return [DeadLetter(*row) for row in rows]
 
     def requeue(self) -> int:
         """Let the leads set aside wait for sending again; returns how many."""
         with self.connection as books:
-            return books.execute("UPDATE outbox SET dead = 0, attempts = 0 WHERE dead").rowcount
+            return books.execute("UPDATE outbox SET dead = 0, attempts = 0 WHERE dead = 1").rowcount
 
 
 def _message(lead_id: str, key: str, fields: str, attempts: int) -> Message:

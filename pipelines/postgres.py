@@ -37,7 +37,6 @@ SESSION = (
     "SET LOCAL TimeZone = 'UTC'",
     "SET LOCAL DateStyle = 'ISO'",
     "SET LOCAL extra_float_digits = 1",
-    "SET LOCAL client_encoding = 'UTF8'",
 )
 SIGNS = {  # what libpq and the server say of a connection that failed, and what may be repeated: no part of the string
     "password authentication failed": "a wrong user or password",
@@ -75,7 +74,8 @@ def connect(variable: str, key: str) -> Connection[Any]:
     """
     psycopg = driver(key)
     try:
-        connection: Connection[Any] = psycopg.connect(from_environment(variable, key) if variable else "")
+        given = from_environment(variable, key) if variable else ""
+        connection: Connection[Any] = psycopg.connect(given, client_encoding="UTF8")
         return connection
     except psycopg.ProgrammingError:  # its text would repeat the connection string
         raise ParamsError(f"{key}: {variable} holds no connection string; write postgresql://user@host/name") from None
@@ -108,7 +108,7 @@ def why(error: Error) -> str:
     if error.sqlstate and error.sqlstate[:2] not in ("08", "22", "23", "28"):
         return str(error.diag.message_primary or f"fault {error.sqlstate}")
     said = [words for sign, words in SIGNS.items() if sign in str(error).lower()]
-    return said[0] if said else f"fault {error.sqlstate}" if error.sqlstate else "a connection that failed"
+    return said[0] if said else f"fault {error.sqlstate or type(error).__name__}"
 
 
 # Reading

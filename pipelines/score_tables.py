@@ -57,7 +57,7 @@ class ScoreList:
 
 def read_list(folder: Path) -> ScoreList:
     """Find the scores in a folder; raises DataError unless they are one row a lead, all of one day."""
-    path = folder / "scores.parquet"
+    path = folder.resolve() / "scores.parquet"  # a link may point to another list before this one has been read
     if not path.is_file():
         raise DataError("scores", "", found=f"no scores.parquet in {folder}", expected="what score writes",
                         fix="Run score first, or correct --scores.")  # fmt: skip

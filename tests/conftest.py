@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from crm_server import TOKEN, CrmServer, serving
 from hypothesis import settings
 from hypothesis import strategies as st
 from postgres_server import Server, running
@@ -36,6 +37,21 @@ def server() -> Iterator[Server]:
     """A PostgreSQL server, started when the first test asks for it."""
     with running() as started:
         yield started
+
+
+@pytest.fixture
+def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens of the CRMs on this machine, which no proxy stands before."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for variable in ("HUBSPOT_TOKEN", "SALESFORCE_TOKEN"):
+        monkeypatch.setenv(variable, TOKEN)
+
+
+@pytest.fixture(params=["hubspot", "salesforce"])
+def crm(request: pytest.FixtureRequest) -> Iterator[CrmServer]:
+    """Each of the CRMs, empty."""
+    with serving(request.param) as server:
+        yield server
 
 
 def attribute(kind: str, known: str = "creation", **values: object) -> AttributeSpec:

@@ -181,7 +181,7 @@ def test_a_restart_of_the_server_in_mid_write_leaves_no_part(
         broken(patch, lambda: server.control("restart", "-m", "immediate"))
         with pytest.raises(DeliveryError, match=r"the scores: .*; nothing was written, run it again") as told:
             postgres.write(finished(tmp_path, second))
-    assert told.value.exit_code == 5
+    assert told.value.exit_code == 6
     same(postgres.history, first)
     same(postgres.current, first)
     postgres.write(finished(tmp_path, second))
@@ -283,3 +283,17 @@ def test_without_psycopg_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 def test_the_driver_speaks_of_the_server_that_the_tests_started(server: Server) -> None:
     with psycopg.connect(server.conninfo) as connection:
         assert connection.info.server_version >= 130000
+
+
+def test_a_database_of_another_encoding_holds_what_it_can(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server.connect() as connection:
+        connection.execute("DROP DATABASE IF EXISTS latin")
+        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    monkeypatch.setenv(VARIABLE, server.conninfo.replace("dbname=postgres", "dbname=latin"))
+    tables = ScoreTables.model_validate({"database": VARIABLE, "schema": "s", "history": "h", "current": "c"})
+    assert to_postgres(finished(tmp_path, frame(1, "2026-11-01").assign(tier="Ünïcode")), tables) == 1
+    for text in ("💶", "a\0b"):
+        with pytest.raises(DeliveryError, match=r"fault (22P05|DataError)"):
+            to_postgres(finished(tmp_path, frame(1, "2026-11-02").assign(tier=text)), tables)
