@@ -100,6 +100,11 @@ class Boosters:
         """
         return self._mean(lambda model: _predict(model, features, contributions=True))
 
+    @property
+    def splits(self) -> np.ndarray:
+        """How many splits look at each feature, shape (k,)."""
+        return np.sum([model.feature_importance("split") for model in self.models], axis=0)
+
     def _mean(self, predict: Callable[[lgb.Booster], np.ndarray]) -> np.ndarray:
         """Add model after model: numpy's mean adds a single row in another order than many, with other last bits."""
         total: np.ndarray = reduce(np.add, side_by_side(predict, self.models, self.threads))

@@ -126,6 +126,12 @@ class Linear:
         parts[:, -1] = self.intercept + self.weight @ self.center
         return parts
 
+    @property
+    def weighs(self) -> np.ndarray:
+        """How many columns of each feature have a weight, shape (k,)."""
+        _, owner = self.design.columns(np.zeros((0, self.design.mean.shape[1]), dtype="float32"))
+        return np.bincount(owner, self.weight != 0, minlength=self.design.mean.shape[1])
+
     def to_json(self) -> dict[str, Any]:
         return {
             "mean": self.design.mean.tolist(),

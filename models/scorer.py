@@ -99,6 +99,18 @@ class Scorer:
         return [entry.name for entry in self.catalogue]
 
     @cached_property
+    def features_read(self) -> list[str]:
+        """The features that can move a figure of a lead: trees split on them, or the logistic regression weighs them.
+
+        Rows that agree in them have the same figures and the same reasons. In the catalogue's order.
+        """
+        share, models = self.card.linear_share, self.models
+        read = models.boosters.splits * (share < 1) + models.linear.weighs * (share > 0)
+        return [
+            name for name, one in zip(self.feature_names, read, strict=True) if one and name not in self.card.left_out
+        ]
+
+    @cached_property
     def model_id(self) -> str:
         """A short digest of the bundle's contents: equal for equal models."""
         return hashlib.sha256("".join(self.to_files().values()).encode()).hexdigest()[:16]
@@ -160,7 +172,7 @@ class Scorer:
         base, parts = self.contributions(matrix)
         groups = point_groups(parts, parts_of(self.catalogue))
         points = self.card.points.points(log_odds)
-        why = top_reasons(parts, self.values(matrix), self.catalogue, reasons)
+        why = top_reasons(parts, self._inputs(matrix), self.catalogue, reasons)
         scored = pd.DataFrame(
             {
                 "lead_id": matrix["lead_id"].to_numpy(),

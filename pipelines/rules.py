@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from features.errors import ParamsError
 from features.rule_matrix import rule_log, rule_sums
@@ -16,7 +17,7 @@ from models.rules import contributions, points
 from models.rules import explain as explain_log
 from pipelines.artifacts import Layout
 from pipelines.params import Params
-from pipelines.score import COLUMNS, one_lead, open_leads, write_scores
+from pipelines.score import COLUMNS, SCORES, one_lead, open_leads, write_scores
 from pipelines.store import Contract, read_spec
 from pipelines.tiering import facts_of, tiers_in_place
 
@@ -55,7 +56,7 @@ def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
     )
     as_of = snapshots["snapshot_at"].max()
     facts = facts_of(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, spec, params.tiers)
-    previous = tiers_in_place(layout, as_of, rules_id(rules))
+    previous = tiers_in_place(layout.scores.path, as_of, rules_id(rules))
     tiers = rule_tiers(scored, rules, params.tiers, params.capacity.per_period, facts, previous)
     scored = scored.assign(
         as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
@@ -63,7 +64,8 @@ def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
         model_id=rules_id(rules),
         data_fingerprint=contract.profile["fingerprint"],
     )[COLUMNS]
-    write_scores(scored, _summary(scored, params, who), layout)
+    rows = pa.Table.from_pandas(scored, SCORES, preserve_index=False).to_reader()
+    write_scores(rows, _summary(scored, params, who), layout)
     return scored
 
 

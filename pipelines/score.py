@@ -1,12 +1,24 @@
-"""Stage score: every open lead at one date, ranked, tiered and with reasons."""
+"""Stage score: every open lead at one date, ranked, tiered and with reasons.
+
+Phase one scores leads a shard at a time, and no figure of a lead depends on another lead. Phase two sees the whole list
+by a few light columns, ranks it, puts each lead into a tier and writes the rows in that order, never held whole.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from features.errors import DataError, ParamsError
 from features.fit import attributes_as_of, count_unseen
@@ -16,57 +28,107 @@ from models.scorer import Scorer
 from models.tier_lists import list_figures, tier_columns
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
-from pipelines.params import Params
-from pipelines.sinks import write_csv, write_json, write_parquet
+from pipelines.params import Params, Project
+from pipelines.shards import score_shards
+from pipelines.sinks import ROW_GROUP, write_csv, write_json, write_parquet
+from pipelines.sources import NO_EXTENSIONS
 from pipelines.store import Contract, read_matrix
 from pipelines.tiering import facts_of, tiers_in_place
 
 log = logging.getLogger("leadscore")
-COLUMNS = ["lead_id", "as_of", "probability", "score", "fit", "engagement", "grade", "tier", "stage", "tier_reason",
-           "previous_tier", "reasons_text", "reasons", "online", "offline", "other_engagement", "negative", "points",
-           "base_points", "raw_score", "model_id", "data_fingerprint"]  # fmt: skip
+SCORES = pa.schema(
+    {
+        "lead_id": pa.string(),
+        "as_of": pa.timestamp("us"),
+        "probability": pa.float64(),
+        "score": pa.int64(),
+        "fit": pa.float64(),
+        "engagement": pa.float64(),
+        "grade": pa.string(),
+        "tier": pa.string(),
+        "stage": pa.string(),
+        "tier_reason": pa.string(),
+        "previous_tier": pa.string(),
+        "reasons_text": pa.string(),
+        "reasons": pa.string(),
+        "online": pa.float64(),
+        "offline": pa.float64(),
+        "other_engagement": pa.float64(),
+        "negative": pa.float64(),
+        "points": pa.float64(),
+        "base_points": pa.float64(),
+        "raw_score": pa.float64(),
+        "model_id": pa.string(),
+        "data_fingerprint": pa.string(),
+    }
+)
+COLUMNS = SCORES.names
+LIGHT = ["lead_id", "probability", "points", "score"]  # what phase two reads of every lead at once
+TIER = ["tier", "stage", "tier_reason", "previous_tier"]  # what it adds
 
 
-def score_leads(params: Params, layout: Layout) -> pd.DataFrame:
-    """Write scores.parquet, scores.csv and score_summary.json.
+@dataclass(frozen=True)
+class Listed:
+    """The whole list in its order, by light columns.
 
-    Returns
-    -------
-    DataFrame
-        One row an open lead, best first.
+    Attributes
+    ----------
+    leads
+        LIGHT and TIER; best first, ties broken by lead_id.
+    figures
+        What the tiers hold and what capacity buys; see `tier_lists.list_figures`.
+    as_of
+        The day stood at; NaT for tables without dates.
     """
-    contract = Contract.open(layout, params.project)
+
+    leads: pd.DataFrame
+    figures: dict[str, Any]
+    as_of: pd.Timestamp
+    model_id: str
+    fingerprint: str
+
+    @property
+    def day(self) -> str | None:
+        """The day stood at, in ISO's way; None for tables without dates."""
+        return None if pd.isna(self.as_of) else self.as_of.date().isoformat()
+
+
+def score_leads(params: Params, layout: Layout) -> None:
+    """Write scores.parquet, scores.csv and score_summary.json: one row an open lead, best first."""
     scorer = load_bundle(layout.bundle, params.project.threads)
-    snapshots, who = open_leads(contract, scorer.card.snapshots, params, layout)
-    as_of = snapshots["snapshot_at"].max()
-    matrix = pd.concat(contract.matrix(snapshots, scorer.card.matrix), ignore_index=True)
-    scored = scorer.score(matrix, params.score.reasons)
-    card = scorer.card
-    facts = facts_of(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, card.matrix, card.tiers)
-    previous = tiers_in_place(layout, as_of, scorer.model_id)
-    tiers = tier_columns(scored, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous)
-    scored = scored.assign(
-        as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
-        **tiers,
-        model_id=scorer.model_id,
-        data_fingerprint=contract.profile["fingerprint"],
-    )[COLUMNS]
-    summary = _summary(scored, contract, snapshots, scorer, who)
-    summary |= list_figures(scored, card.tiers, card.capacity, facts, params.evaluate.confidence)
-    write_scores(scored, summary, layout)
+    layout.artifacts.mkdir(parents=True, exist_ok=True)
+    with (
+        closing(Contract.open(layout, params.project)) as contract,
+        tempfile.TemporaryDirectory(dir=layout.artifacts) as work,
+    ):
+        snapshots, who = open_leads(contract, scorer.card.snapshots, params, layout)
+        parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
+        listed = list_leads(parts, scorer, snapshots, contract, layout.scores.path, params.evaluate.confidence)
+        unseen = count_new_values(contract, snapshots, scorer)
+        with ranked_rows(parts, listed, params.project, Path(work)) as rows:
+            write_scores(rows, summarise(listed) | {"who": who, "unseen": unseen}, layout)
+
+
+def write_scores(rows: pa.RecordBatchReader, summary: dict[str, Any], layout: Layout) -> None:
+    """Write scores.parquet, scores.csv and score_summary.json, by whom ever; `rows` as SCORES, best first."""
+    write_rows(rows, layout.scores.path, layout.scores_csv.path)
+    write_json(summary, layout.score_summary.path)
+    _log_list(summary)
+
+
+def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path) -> None:
+    """Write a list as Parquet and, without the JSON of the reasons, as CSV; `rows` as SCORES, best first."""
+    write_parquet(rows, scores)
+    with pq.ParquetFile(scores) as written:
+        write_csv((_for_people(batch.to_pandas()) for batch in written.iter_batches(ROW_GROUP)), sheet)
+
+
+def _log_list(summary: dict[str, Any]) -> None:
+    """Say how many leads were scored, and what the model does not know of them."""
+    tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
+    log.info("score: %s %s (%s)", f"{summary['n']:,}", summary["who"], tiers)
     for name, n in summary["unseen"].items():
         log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
-    return scored
-
-
-def write_scores(scored: pd.DataFrame, summary: dict[str, Any], layout: Layout) -> None:
-    """Write scores.parquet, scores.csv and score_summary.json, whoever gave the scores."""
-    write_parquet(scored, layout.scores.path)
-    sheet = scored.assign(reasons_text=scored["reasons"].map(_points_last)).drop(columns="reasons")
-    write_csv(sheet, layout.scores_csv.path)
-    write_json(summary, layout.score_summary.path)
-    tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
-    log.info("score: %s %s (%s)", f"{len(scored):,}", summary["who"], tiers)
     for name, full in summary["overfull"].items():
         log.warning("score: triggers give %s %s leads for %s places; all stay", name, full["triggered"], full["places"])
 
@@ -102,14 +164,8 @@ def open_leads(
     return rows, f"leads open on {as_of:%Y-%m-%d}"
 
 
-def _points_last(reasons: str) -> str:
-    """Write reasons with their points behind: a cell that begins with a sign is a formula to a spreadsheet."""
-    parts = [reason["text"].split(" ", 1) for reason in json.loads(reasons)]
-    return "; ".join(f"{phrase} ({points})" for points, phrase in parts)
-
-
 def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:
-    """Return the midnight to stand at."""
+    """Return the midnight to stand at, in UTC."""
     if params.score.as_of == "latest":
         return contract.data_until.floor("D") + pd.Timedelta(days=1)
     return pd.Timestamp(params.score.as_of).as_unit("us")
@@ -140,20 +196,97 @@ def one_lead(lead_id: str, contract: Contract, params: Params, layout: Layout) -
     return pd.DataFrame({"lead_id": [lead_id], "snapshot_at": pd.Series([at], dtype="datetime64[us]")})
 
 
-def _summary(
-    scored: pd.DataFrame, contract: Contract, snapshots: pd.DataFrame, scorer: Scorer, who: str
-) -> dict[str, Any]:
-    attributes = scorer.card.matrix.attributes
-    frame = attributes_as_of(snapshots, contract.leads, contract.history, attributes)
-    by_tier = scored.groupby("tier")["probability"]
-    as_of = scored["as_of"].iloc[0]
-    return {
-        "who": who,
-        "as_of": None if pd.isna(as_of) else as_of.date().isoformat(),
-        "n": len(scored),
-        "expected_conversions": {name: float(by_tier.get_group(name).sum()) for name in by_tier.groups},
-        "lowest_score": {name: int(scored.loc[scored["tier"] == name, "score"].min()) for name in by_tier.groups},
-        "unseen": count_unseen(frame, attributes, scorer.card.matrix.vocabulary),
-        "model_id": scorer.model_id,
-        "data_fingerprint": contract.profile["fingerprint"],
+# Phase two
+
+
+def list_leads(
+    parts: Sequence[Path],
+    scorer: Scorer,
+    snapshots: pd.DataFrame,
+    contract: Contract,
+    in_place: Path | None,
+    confidence: float,
+) -> Listed:
+    """Rank all scored leads and put them into tiers.
+
+    Parameters
+    ----------
+    parts
+        What `score_shards` wrote.
+    snapshots
+        The leads that were scored: lead_id, snapshot_at.
+    in_place
+        The list before this one, whose tiers leads keep within the margin.
+    confidence
+        Of the interval of what capacity buys.
+    """
+    light = pa.concat_tables(pq.read_table(part, columns=LIGHT) for part in parts).to_pandas()
+    ranked = light.sort_values(["probability", "lead_id"], ascending=[False, True], ignore_index=True)
+    card, as_of = scorer.card, snapshots["snapshot_at"].max()
+    facts = facts_of(ranked[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, card.matrix, card.tiers)
+    previous = None if in_place is None else tiers_in_place(in_place, as_of, scorer.model_id)
+    tiers = tier_columns(ranked, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous)
+    leads = ranked.assign(**tiers)
+    figures = list_figures(leads, card.tiers, card.capacity, facts, confidence)
+    return Listed(leads, figures, as_of, scorer.model_id, contract.profile["fingerprint"])
+
+
+@contextmanager
+def ranked_rows(parts: Sequence[Path], listed: Listed, project: Project, work: Path) -> Iterator[pa.RecordBatchReader]:
+    """Stream the scored rows in the order of the list, as SCORES.
+
+    Parameters
+    ----------
+    parts
+        What `score_shards` wrote.
+    work
+        A folder to spill into, what `project.memory_gb` does not hold.
+    """
+    beside = listed.leads[["lead_id", *TIER]].assign(place=range(len(listed.leads)))
+    added = {"as_of": "$as_of::TIMESTAMP", "model_id": "$model_id", "data_fingerprint": "$fingerprint"}
+    columns = ", ".join(f"{added.get(name, name)} AS {name}" for name in COLUMNS)
+    day = None if pd.isna(listed.as_of) else listed.as_of.to_pydatetime()
+    config: dict[str, Any] = {
+        "threads": project.threads,
+        "memory_limit": f"{project.memory_gb}GB",
+        "temp_directory": str(work / "spill"),
     }
+    with duckdb.connect(config=NO_EXTENSIONS | config) as connection:
+        connection.register("listed", pa.Table.from_pandas(beside, preserve_index=False))
+        bound = {"as_of": day, "model_id": listed.model_id, "fingerprint": listed.fingerprint}
+        statement = f"SELECT {columns} FROM read_parquet($parts) JOIN listed USING (lead_id) ORDER BY place"
+        rows = connection.sql(statement, params=bound | {"parts": [str(part) for part in parts]})
+        batches = rows.to_arrow_reader(ROW_GROUP)
+        yield pa.RecordBatchReader.from_batches(SCORES, (batch.cast(SCORES) for batch in batches))
+
+
+def count_new_values(contract: Contract, snapshots: pd.DataFrame, scorer: Scorer) -> dict[str, int]:
+    """Count, for each category attribute, the leads whose value is no level of its own in the model."""
+    spec = scorer.card.matrix
+    frame = attributes_as_of(snapshots, contract.leads, contract.history, spec.attributes)
+    return count_unseen(frame, spec.attributes, spec.vocabulary)
+
+
+def summarise(listed: Listed) -> dict[str, Any]:
+    """Return the list in a few numbers: leads, expected conversions and the lowest score of each tier."""
+    leads = listed.leads
+    by_tier = leads.groupby("tier")["probability"]
+    lowest = leads.groupby("tier")["score"].min()
+    return {
+        "as_of": listed.day,
+        "n": len(leads),
+        "expected_conversions": {name: float(by_tier.get_group(name).sum()) for name in by_tier.groups},
+        "lowest_score": {str(name): int(least) for name, least in lowest.items()},
+        "model_id": listed.model_id,
+        "data_fingerprint": listed.fingerprint,
+    } | listed.figures
+
+
+def _for_people(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(reasons_text=rows["reasons"].map(_points_last).astype("str")).drop(columns="reasons")
+
+
+def _points_last(reasons: str) -> str:
+    """Write reasons with their points behind: a cell that begins with a sign is a formula to a spreadsheet."""
+    parts = [reason["text"].split(" ", 1) for reason in json.loads(reasons)]
+    return "; ".join(f"{phrase} ({points})" for points, phrase in parts)

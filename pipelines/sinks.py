@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,15 +90,22 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} does not go into JSON")
 
 
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
+def write_csv(rows: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> None:
     """Write a CSV that a spreadsheet opens without running anything in it: UTF-8, no index, lines end in a line feed.
 
     A text or a column name that begins with a formula sign gets a leading apostrophe, unless it is a plain number. All
     text is quoted: a lone carriage return inside a value would otherwise begin a new row.
+
+    Parameters
+    ----------
+    rows
+        A frame, or frames of the same columns, which are never held at once.
     """
-    safe = frame.apply(_neutral_column).rename(columns=neutral)
-    with staged_file(path) as staged:
-        safe.to_csv(staged, index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    frames = [rows] if isinstance(rows, pd.DataFrame) else rows
+    with staged_file(path) as staged, staged.open("w", encoding="utf-8", newline="") as file:
+        for number, frame in enumerate(frames):
+            safe = frame.apply(_neutral_column).rename(columns=neutral)
+            safe.to_csv(file, header=not number, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
 
 def _neutral_column(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -111,6 +119,22 @@ def neutral(value: object) -> object:
     if isinstance(value, str) and value.startswith(FORMULA_STARTS) and not PLAIN_NUMBER.fullmatch(value):
         return "'" + value
     return value
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def settle(folder: Path) -> None:
+    """Bring a folder and the files in it to the disk, so that a power cut after a later rename leaves them whole."""
+    for path in (*sorted(folder.iterdir()), folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextmanager

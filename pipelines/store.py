@@ -64,6 +64,10 @@ class Contract:
         """The last moment the data speaks of."""
         return pd.Timestamp(self.profile["data_until"]).as_unit("us")
 
+    def close(self) -> None:
+        """Let go of DuckDB."""
+        self.events.get_backend().disconnect()
+
     def matrix(
         self, snapshots: pd.DataFrame, spec: MatrixSpec, rules: RulesParams | None = None
     ) -> Iterator[pd.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,6 @@ from features.matrix import MatrixSpec
 from models.overrides import Facts
 from models.tier_lists import previous_tiers
 from models.tiers import TierParams
-from pipelines.artifacts import Layout
 from pipelines.store import Contract, Shard
 
 LISTED = ["lead_id", "as_of", "model_id", "tier", "previous_tier"]
@@ -68,15 +68,19 @@ def _warn_of_types(contract: Contract, tiers: TierParams) -> None:
             log.warning("tiers: a trigger or exclusion asks for event type %r, which no event has", name)
 
 
-def tiers_in_place(layout: Layout, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
+def tiers_in_place(path: Path, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
     """Return the tiers that a new list is compared with; see `tier_lists.previous_tiers`.
+
+    Parameters
+    ----------
+    path
+        The scores of the list in place; there need be none.
 
     Raises
     ------
     DataError
         Where the list in place cannot be read.
     """
-    path = layout.scores.path
     if not path.is_file():
         return None
     try:
