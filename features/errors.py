@@ -42,7 +42,19 @@ class ModelError(LeadScoreError):
     exit_code = 4
 
 
+class FeedError(LeadScoreError):
+    """A feed stopped or shrank, so that a new list would be worse than the last one; nothing was published."""
+
+    exit_code = 5
+
+
 class DeliveryError(LeadScoreError):
-    """Finished scores did not all reach the system that was to have them; running it again goes on where it stopped."""
+    """Scores did not all reach the place that was to have them; what was there stays, and another run goes on."""
 
     exit_code = 6
+
+
+class BusyError(LeadScoreError):
+    """Another run is at work on the same folder."""
+
+    exit_code = 7

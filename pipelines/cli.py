@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
 import shlex
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,7 +60,8 @@ OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder of a `leadscore run`; default: the project's own folders.")
 ]
 AsOfOption = Annotated[
-    str | None, typer.Option("--as-of", help="Day to stand at, such as 2026-11-01; default: `score.as_of`.")
+    str | None,
+    typer.Option("--as-of", help="Day to stand at, such as 2026-11-01, or today (in UTC); default: `score.as_of`."),
 ]
 
 
@@ -220,8 +223,44 @@ def score(
     by: Annotated[
         By, typer.Option(help="Who gives the scores: the model, or the hand-written rules alone.")
     ] = By.model,
+    to: Annotated[Path | None, typer.Option(help="Folder of lists: the scheduled run; --out: where it reads.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model's folder, or models:/NAME@ALIAS in MLflow; default: artifacts/model.")
+    ] = None,
+    data: DataOption = None,
+    reasons: Annotated[str | None, typer.Option(help="top-N, all or none; default: `score.reasons`.")] = None,
+    since_last: Annotated[
+        bool, typer.Option("--since-last", help="Score only leads that changed since the list in force; same bytes.")
+    ] = False,
+    backfill: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="FROM TO", help="A list for each day of the grid between two.")
+    ] = None,
+    every_days: Annotated[
+        int | None, typer.Option(min=1, help="Of --backfill; default: `snapshots.every_days` of the model.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do everything but publish; say what would change.")
+    ] = False,
 ) -> None:
-    """Score every open lead. IN: data/contract/*, artifacts/model. OUT: scores.parquet, scores.csv."""
+    """Score every open lead. IN: data/contract/*, artifacts/model. OUT: scores.parquet, scores.csv.
+
+    With --to it is the scheduled run. IN: --model, and the user's files in --data or data/contract/*. OUT:
+    TO/current/scores.parquet, scores.csv and manifest.json, published together or not at all.
+    """
+    if to is not None:
+        if by is By.rules or (backfill and as_of) or (every_days and not backfill):
+            raise ParamsError(
+                "--to goes with --by model; --backfill stands in for --as-of; --every-days needs --backfill"
+            )
+        _score_on_schedule(
+            params, out, as_of, to, model, data, reasons, since_last=since_last, dry_run=dry_run, days=backfill,
+            every_days=every_days,
+        )  # fmt: skip
+        return
+    asked = {"--model": model, "--data": data, "--reasons": reasons, "--since-last": since_last, "--backfill": backfill,
+             "--every-days": every_days, "--dry-run": dry_run}  # fmt: skip
+    if any(asked.values()):
+        raise ParamsError(f"{', '.join(name for name, value in asked.items() if value)} needs --to FOLDER")
     loaded, layout = _load(params, out, as_of)
     if by is By.rules:
         from pipelines.rules import score_leads_by_rules
@@ -231,6 +270,42 @@ def score(
         from pipelines.score import score_leads
 
         score_leads(loaded, layout)
+
+
+def _score_on_schedule(
+    params: Path | None,
+    out: Path | None,
+    as_of: str | None,
+    to: Path,
+    model: str | None,
+    data: Path | None,
+    reasons: str | None,
+    *,
+    since_last: bool,
+    dry_run: bool,
+    days: tuple[str, str] | None,
+    every_days: int | None,
+) -> None:
+    from pipelines.lock import hold
+
+    with hold(to):  # before the imports that take seconds
+        from pipelines import job
+
+        loaded, layout = _load(params, out, as_of)
+        request = job.Request(
+            model=model or str(layout.bundle),
+            to=to,
+            data=data,
+            reasons=reasons or f"top-{loaded.score.reasons}",
+            since_last=since_last,
+            dry_run=dry_run,
+        )
+        if days is None:
+            lines = job.run_job(loaded, layout, request, time.perf_counter)
+        else:
+            lines = job.backfill(loaded, layout, request, *days, every_days, time.perf_counter)
+    for line in lines:
+        typer.echo(line)
 
 
 @app.command()
@@ -298,8 +373,6 @@ def deliver(
 
     Safe to run twice, and to kill at any moment: what has been taken is not sent again, what has not is.
     """
-    import time
-
     from pipelines import deliver as stage
 
     loaded, layout = _load(params, None)
@@ -413,6 +486,8 @@ def _load(params: Path | None, out: Path | None, as_of: str | None = None) -> tu
     from pipelines.params import load, with_as_of
 
     loaded = load(params)
+    if as_of == "today":
+        as_of = dt.datetime.now(dt.UTC).date().isoformat()
     return with_as_of(loaded, as_of) if as_of is not None else loaded, _layout(out)
 
 

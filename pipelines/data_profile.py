@@ -92,7 +92,7 @@ def profile(
         "tables": tables,
         "data_from": min(times, default=None),
         "data_until": max(times, default=None),
-        "fingerprint": _fingerprint(folder),
+        "fingerprint": fingerprint(folder),
     }
 
 
@@ -146,7 +146,7 @@ def _levels(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, int]:
     return {str(level): int(count) for level, count in rows.fetchall()}
 
 
-def _fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path) -> str:
     """SHA-256 over the contract tables' bytes, in the order of `TABLES`."""
     digest = hashlib.sha256()
     for name in TABLES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -162,6 +163,14 @@ class Score(Section):
     reasons: int = Field(ge=0)
 
 
+class Job(Section):
+    max_silence_days: int = Field(ge=1)
+    min_volume_share: float = Field(ge=0, le=1)
+    max_unseen_share: float = Field(ge=0, le=1)
+    max_score_shift: float = Field(gt=0)
+    keep_days: int = Field(ge=2)
+
+
 class ScoreTables(Section):
     """Where a database keeps scores: every list ever delivered, and a view of the newest."""
 
@@ -239,6 +248,7 @@ class Params(Section):
     kpis: KpiParams
     explain: Explain
     score: Score
+    job: Job
     delivery: Delivery
     report: Report
     track: Track
@@ -388,3 +398,14 @@ def with_as_of(params: Params, as_of: str) -> Params:
     except ValueError:
         raise ParamsError(f"--as-of {as_of!r} is not a date; write it as 2026-11-01") from None
     return params.model_copy(update={"score": params.score.model_copy(update={"as_of": day})})
+
+
+def reasons_asked(text: str) -> int:
+    """Return how many reasons a lead `top-N`, `all` or `none` asks for; raises ParamsError for any other text."""
+    words = {"all": sys.maxsize, "none": 0}
+    if text in words:
+        return words[text]
+    number = text.removeprefix("top-")
+    if number == text or not number.isdecimal():
+        raise ParamsError(f"--reasons {text!r} is not understood; write top-5, all or none")
+    return int(number)

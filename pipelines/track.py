@@ -1,4 +1,4 @@
-"""Stage track: the one module that talks to MLflow. Logs the run and registers its model."""
+"""Stage track: the one module that talks to MLflow. Logs the run, registers its model, and fetches one to score by."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import importlib.metadata
 import json
 import logging
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import mlflow
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
+from features.errors import ModelError
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
@@ -34,9 +37,7 @@ def track(params: Params, layout: Layout, overlay: Path | None) -> str:
     str
         The run's id; known to MLflow alone, never an artifact of a stage.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    _quiet()
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI", params.track.uri))
     _ensure_experiment(params)
     scorer = load_bundle(layout.bundle, params.project.threads)
@@ -54,6 +55,41 @@ def track(params: Params, layout: Layout, overlay: Path | None) -> str:
         _log_model(scorer, layout, params.project.name)
     log.info("track: run %s in experiment %s of %s", run.info.run_id, params.project.name, params.track.uri)
     return str(run.info.run_id)
+
+
+def download_bundle(uri: str, params: Params, folder: Path) -> Path:
+    """Fetch the scorer of a registered model, such as models:/lead-scoring@champion, into a folder, which is emptied.
+
+    Returns
+    -------
+    Path
+        The bundle.
+
+    Raises
+    ------
+    ModelError
+        Where the registry has no such model, or it holds no scorer.
+    """
+    _quiet()
+    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI", params.track.uri))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
+    except MlflowException as error:
+        raise ModelError(
+            f"{uri}: {str(error).splitlines()[0]}; run track and promote, or name a bundle's folder"
+        ) from None
+    found = sorted(folder.rglob("card.json"))
+    if not found:
+        raise ModelError(f"{uri} holds no scorer of this program; register one with track, or name a bundle's folder")
+    return found[0].parent
+
+
+def _quiet() -> None:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 
 def _ensure_experiment(params: Params) -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from features.errors import BusyError, DataError, DeliveryError, FeedError, LeadScoreError, ModelError, ParamsError
 from pipelines import cli
+
+ROOT = Path(__file__).resolve().parent.parent
 
 OVERLAY = """
 source:
@@ -220,6 +223,33 @@ def test_a_scoring_date_that_is_none_is_a_usage_error(
 ) -> None:
     assert leadscore(monkeypatch, "score", "--as-of", "1.11.2026") == 2
     assert "2026-11-01" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--since-last"],
+        ["--dry-run", "--reasons", "all"],
+        ["--to", "lists", "--by", "rules"],
+        ["--to", "lists", "--backfill", "2026-01-01", "2026-02-01", "--as-of", "2026-01-01"],
+        ["--to", "lists", "--every-days", "7"],
+        ["--to", "lists", "--as-of", "yesterday"],
+        ["--to", "lists", "--reasons", "five"],
+        ["--to", "lists", "--backfill", "2026-01-01"],
+    ],
+)
+def test_a_scheduled_run_that_cannot_be_meant_is_a_usage_error(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert leadscore(monkeypatch, "score", "--params", ROOT / "params.yaml", *words) == 2
+    assert "--" in capsys.readouterr().err
+    assert not (tmp_path / "lists" / "runs").exists()
+
+
+def test_faults_have_exit_codes_of_their_own() -> None:
+    faults = (LeadScoreError, ParamsError, DataError, ModelError, FeedError, DeliveryError, BusyError)
+    assert [fault.exit_code for fault in faults] == [1, 2, 3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize(

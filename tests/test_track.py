@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 from tiny import tiny_params, tiny_run
 
+from features.errors import ModelError
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
+from pipelines.params import load
 from pipelines.store import read_matrix
-from pipelines.track import track
+from pipelines.track import download_bundle, track
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),
@@ -83,6 +85,20 @@ def test_model_loads_without_pickle_and_scores_as_the_bundle_does(
         answer["probability"], expected["probability"].reset_index(drop=True), check_exact=True
     )
     assert answer["reasons"].tolist() == expected["reasons"].tolist()
+
+
+def test_the_scheduled_run_fetches_the_registered_model(
+    tracked: tuple[Layout, str, mlflow.entities.Run], tmp_path: Path
+) -> None:
+    layout, uri, _ = tracked
+    params = load()
+    params = params.model_copy(update={"track": params.track.model_copy(update={"uri": uri})})
+    mlflow.MlflowClient(uri).set_registered_model_alias("lead-scoring", "champion", "1")
+    for _ in range(2):  # the folder is emptied first
+        bundle = download_bundle("models:/lead-scoring@champion", params, tmp_path / "model")
+    assert load_bundle(bundle, 1).model_id == load_bundle(layout.bundle, 1).model_id
+    with pytest.raises(ModelError, match="nobody"):
+        download_bundle("models:/lead-scoring@nobody", params, tmp_path / "model")
 
 
 def test_no_lead_of_the_run_is_in_the_registry(tracked: tuple[Layout, str, mlflow.entities.Run]) -> None:

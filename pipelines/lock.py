@@ -1,0 +1,43 @@
+"""One run at a time on a folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from features.errors import BusyError, DeliveryError
+
+NAME = ".lock"
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is made; the kernel lets go with the process, however it ends, so no lock goes stale.
+
+    Raises
+    ------
+    BusyError
+        At once where another process holds it, with who that is.
+    DeliveryError
+        Where the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / NAME).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise DeliveryError(f"cannot write to {folder}: {error.strerror}; nothing was published") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise BusyError(f"{folder} is held by {holder}; wait for it to end, or give another --to") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
