@@ -1,0 +1,57 @@
+"""What the benchmarks of the scheduled run share: a finished `leadscore run`, and what a folder of lists holds."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from pipelines import store
+from pipelines.artifacts import Layout
+from pipelines.job import Request, run_job
+from pipelines.params import Params, load, with_as_of
+
+SHARD_LEADS = 200  # few, so that a run has a middle
+
+
+def arguments(about: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="folder of a `leadscore run`; default: the project's own")
+    parser.add_argument("--params", type=Path, help="its params")
+    parser.add_argument("--work", type=Path, required=True, help="an empty folder to work in")
+    return parser
+
+
+def opened(asked: argparse.Namespace) -> tuple[Params, Layout]:
+    """The parameters and folders; small shards, and open gates."""
+    params = load(asked.params)
+    store.SHARD_LEADS = SHARD_LEADS
+    job = params.job.model_copy(update={"max_silence_days": 10_000})
+    layout = Layout.workspace(Path()) if asked.out is None else Layout.folder(asked.out)
+    return params.model_copy(update={"job": job}), layout
+
+
+def request(layout: Layout, to: Path, data: Path | None, *, since_last: bool = False) -> Request:
+    return Request(str(layout.bundle), to, data, "top-5", since_last=since_last, dry_run=False)
+
+
+def run_day(params: Params, layout: Layout, asked: Request, day: pd.Timestamp) -> list[str]:
+    return run_job(with_as_of(params, f"{day:%Y-%m-%d}"), layout, asked, lambda: 0.0)
+
+
+def last_day(layout: Layout) -> pd.Timestamp:
+    return pd.Timestamp(store.read_profile(layout)["data_until"]).floor("D")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Every file and link of the lists; what is hidden, and how long it took, is left out."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = f"-> {path.readlink()}"
+        elif path.is_file() and not name.startswith(".") and path.name != "timings.json":
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found

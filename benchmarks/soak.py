@@ -1,0 +1,53 @@
+"""Two hundred scheduled runs in a row, in one process: do memory, files and open handles stay as they are?
+
+After `leadscore run --out OUT`: `.venv/bin/python -m benchmarks.soak --out OUT --params PARAMS --work FOLDER`. The runs
+stand at the last so many days, one after another; each list replaces the one before.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.scheduled import arguments, last_day, opened, request, run_day
+from pipelines.lock import hold
+
+EVERY = 20  # runs between two lines
+
+
+def held_by_this_process() -> dict[str, int]:
+    """Resident memory in kB, threads and open handles, as the kernel counts them."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    handles = len(list(Path("/proc/self/fd").iterdir()))
+    return {"memory_kb": int(status["VmRSS"].split()[0]), "threads": int(status["Threads"]), "handles": handles}
+
+
+def left_in(folder: Path) -> dict[str, int]:
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--runs", type=int, default=200)
+    asked = parser.parse_args()
+    params, layout = opened(asked)
+    params = params.model_copy(update={"job": params.job.model_copy(update={"keep_days": 5})})
+    days = pd.date_range(end=last_day(layout), periods=asked.runs, freq="D")
+    seen = []
+    for number, day in enumerate(days, 1):
+        with hold(asked.work):
+            run_day(params, layout, request(layout, asked.work, layout.raw), day)
+        seen.append(held_by_this_process() | left_in(asked.work))
+        if number % EVERY == 0:
+            print(f"{number:4d}: " + ", ".join(f"{name} {n:,}" for name, n in seen[-1].items()), flush=True)
+    half = seen[len(seen) // 2 :]
+    for name in seen[0]:
+        slope = np.polyfit(range(len(half)), [one[name] for one in half], 1)[0]
+        print(f"{name}: {slope:+.2f} a run over the last {len(half)} of {len(seen)} runs")
+
+
+if __name__ == "__main__":
+    main()
