@@ -119,6 +119,22 @@ def test_types_are_read_for_what_they_mean(database: psycopg.Connection[Any], tm
     assert (early["3#"], early["4#"], early["5#"], early["10#"]) == (9007199254740993, "0.10", 1e-300, None)
 
 
+def test_settings_of_the_user_change_nothing(database: psycopg.Connection[Any]) -> None:
+    """Amsterdam was 19 minutes and 32 seconds ahead of UTC until 1937, and German dates begin with the day."""
+    database.execute("CREATE TABLE moments (at timestamptz, day date)")
+    database.execute("INSERT INTO moments VALUES ('1930-01-02 Z', '1930-01-02')")
+    database.execute("ALTER ROLE leadscore SET TimeZone = 'Europe/Amsterdam'")
+    database.execute("ALTER ROLE leadscore SET DateStyle = 'German'")
+    try:
+        given = {"path": VARIABLE, "format": "postgres", "table": "moments"}
+        mine = TableSource.model_validate(load().source.leads.model_dump() | given)
+        with open_snapshots() as snapshots, open_postgres(mine, snapshots, "source.leads", "leads") as raw:
+            (row,) = raw.reader().read_all().to_pylist()
+    finally:
+        database.execute("ALTER ROLE leadscore RESET ALL")
+    assert (row["0#"].isoformat(), row["1#"].isoformat()) == ("1930-01-02T00:00:00+00:00", "1930-01-02")
+
+
 def test_a_time_without_end_goes_to_the_quarantine(database: psycopg.Connection[Any], tmp_path: Path) -> None:
     small(database)
     database.execute("INSERT INTO outcomes VALUES ('b', 'infinity'), ('c', '0044-03-15 BC')")
