@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import logging
-import shlex
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
 from features.errors import LeadScoreError, ParamsError
-from pipelines.artifacts import Layout
-
-if TYPE_CHECKING:
-    from pipelines.params import Params
+from pipelines.cli_options import AsOfOption, By, DataOption, OutOption, ParamsOption, layout_of, loaded
+from pipelines.cli_results import results_app
 
 app = typer.Typer(
     name="leadscore",
@@ -29,40 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-rules_app = typer.Typer(help="The hand-written rules at work.", no_args_is_help=True)
-app.add_typer(rules_app, name="rules")
-data_app = typer.Typer(help="Public data to try things out on.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+app.add_typer(results_app)
 log = logging.getLogger("leadscore")
-
-
-class To(StrEnum):
-    """Where scores can go."""
-
-    postgres = "postgres"
-    duckdb = "duckdb"
-    hubspot = "hubspot"
-    salesforce = "salesforce"
-
-
-class By(StrEnum):
-    """Who gives the scores."""
-
-    model = "model"
-    rules = "rules"
-
-
-ParamsOption = Annotated[
-    Path | None, typer.Option("--params", help="YAML laid over params.yaml; states only what differs.")
-]
-DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the files named in `source`.")]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder of a `leadscore run`; default: the project's own folders.")
-]
-AsOfOption = Annotated[
-    str | None,
-    typer.Option("--as-of", help="Day to stand at, such as 2026-11-01, or today (in UTC); default: `score.as_of`."),
-]
 
 
 @app.command()
@@ -80,10 +43,10 @@ def run(
     """
     from pipelines.run import run_all
 
-    loaded, layout = _load(params, out)
+    found, layout = loaded(params, out)
     if data is None:
         simulate(params, out)
-    learned = run_all(loaded, data or layout.raw, layout)
+    learned = run_all(found, data or layout.raw, layout)
     if track and learned:
         track_run(params, out)
     elif track:
@@ -96,8 +59,8 @@ def simulate(params: ParamsOption = None, out: OutOption = None) -> None:
     """Write an imagined B2B funnel whose truth is known. IN: params `simulate`. OUT: data/raw/*, data/oracle/*."""
     from pipelines.simulate import chunks, write
 
-    loaded, layout = _load(params, out)
-    parts = chunks(loaded.simulate, loaded.project.seed, loaded.snapshots)
+    found, layout = loaded(params, out)
+    parts = chunks(found.simulate, found.project.seed, found.snapshots)
     write(parts, layout.raw, layout.oracle.path)
 
 
@@ -106,8 +69,8 @@ def ingest(params: ParamsOption = None, data: DataOption = None, out: OutOption 
     """Map the user's files to the contract. IN: the files of `source`. OUT: data/contract/*, bad rows in quarantine."""
     from pipelines.ingest import ingest as stage
 
-    loaded, layout = _load(params, out)
-    stage(loaded.source, loaded.ingest, loaded.project, data or layout.raw, layout)
+    found, layout = loaded(params, out)
+    stage(found.source, found.ingest, found.project, data or layout.raw, layout)
 
 
 @app.command()
@@ -115,7 +78,7 @@ def build_features(params: ParamsOption = None, out: OutOption = None) -> None:
     """Compute labelled snapshots and their features. IN: data/contract/*. OUT: artifacts/features/*, catalogue.csv."""
     from pipelines.build_features import build_features as stage
 
-    stage(*_load(params, out))
+    stage(*loaded(params, out))
 
 
 @app.command()
@@ -123,7 +86,7 @@ def audit(params: ParamsOption = None, out: OutOption = None) -> None:
     """Look for what gives the outcome away, and name the column. IN: data/contract/*, features. OUT: audit.json."""
     from pipelines.audit import audit_leakage
 
-    audit_leakage(*_load(params, out))
+    audit_leakage(*loaded(params, out))
 
 
 @app.command()
@@ -131,7 +94,7 @@ def train(params: ParamsOption = None, out: OutOption = None) -> None:
     """Train the model and its randomly split twin. IN: artifacts/features/*. OUT: artifacts/model, random_split."""
     from pipelines.train import train as stage
 
-    stage(*_load(params, out))
+    stage(*loaded(params, out))
 
 
 @app.command()
@@ -139,7 +102,7 @@ def backtest(params: ParamsOption = None, out: OutOption = None) -> None:
     """Retrain at cuts in the past, score the period after each. IN: data/contract/*. OUT: backtest.json."""
     from pipelines.backtest import backtest as stage
 
-    stage(*_load(params, out))
+    stage(*loaded(params, out))
 
 
 @app.command()
@@ -147,19 +110,7 @@ def evaluate(params: ParamsOption = None, out: OutOption = None) -> None:
     """Judge on the untouched later period. IN: features, models. OUT: metrics.json, plots, artifacts/predictions."""
     from pipelines.evaluate import evaluate_model
 
-    evaluate_model(*_load(params, out))
-
-
-@app.command()
-def scorecard(params: ParamsOption = None, out: OutOption = None) -> None:
-    """Print the learned scorecard, and what it loses. IN: artifacts/model, metrics.json. OUT: a table."""
-    from pipelines.scorecard import show_scorecard
-
-    shown, lines = show_scorecard(*_load(params, out))
-    console = Console(markup=False, highlight=False)  # levels are the user's own text
-    console.print(shown)
-    for line in lines:
-        console.print(line, soft_wrap=True)
+    evaluate_model(*loaded(params, out))
 
 
 @app.command()
@@ -174,7 +125,7 @@ def kpis(
     from pipelines.kpis import measure_kpis, measure_kpis_by_rules, tier_table
 
     stage = measure_kpis_by_rules if by is By.rules else measure_kpis
-    tree = stage(*_load(params, out))
+    tree = stage(*loaded(params, out))
     if sys.stdout.isatty():
         console = Console()
         console.print(tier_table(tree))
@@ -198,21 +149,21 @@ def explain(
     data/contract/*, features, model, predictions, scores. OUT: the terminal, and the page of --html, which holds
     personal data: points from the base to the score, what would move it, leads like it, attributes and events.
     """
-    loaded, layout = _load(params, out, as_of)
+    found, layout = loaded(params, out, as_of)
     if lead_id is None:
         from pipelines.explain import explain as stage
 
         if as_of or html:
             raise ParamsError("--as-of and --html explain one lead; give its id before them")
-        stage(loaded, layout)
+        stage(found, layout)
         return
     from pipelines.explain_lead import explain_lead
     from pipelines.lead_page import show, write_lead_page
 
-    story = explain_lead(lead_id, loaded, layout)
+    story = explain_lead(lead_id, found, layout)
     show(story, Console(highlight=False))
     if html is not None:
-        write_lead_page(story, html, loaded.project.name)
+        write_lead_page(story, html, found.project.name)
 
 
 @app.command()
@@ -261,15 +212,15 @@ def score(
              "--every-days": every_days, "--dry-run": dry_run}  # fmt: skip
     if any(asked.values()):
         raise ParamsError(f"{', '.join(name for name, value in asked.items() if value)} needs --to FOLDER")
-    loaded, layout = _load(params, out, as_of)
+    found, layout = loaded(params, out, as_of)
     if by is By.rules:
         from pipelines.rules import score_leads_by_rules
 
-        score_leads_by_rules(loaded, layout)
+        score_leads_by_rules(found, layout)
     else:
         from pipelines.score import score_leads
 
-        score_leads(loaded, layout)
+        score_leads(found, layout)
 
 
 def _score_on_schedule(
@@ -291,128 +242,21 @@ def _score_on_schedule(
     with hold(to):  # before the imports that take seconds
         from pipelines import job
 
-        loaded, layout = _load(params, out, as_of)
+        found, layout = loaded(params, out, as_of)
         request = job.Request(
             model=model or str(layout.bundle),
             to=to,
             data=data,
-            reasons=reasons or f"top-{loaded.score.reasons}",
+            reasons=reasons or f"top-{found.score.reasons}",
             since_last=since_last,
             dry_run=dry_run,
         )
         if days is None:
-            lines = job.run_job(loaded, layout, request, time.perf_counter)
+            lines = job.run_job(found, layout, request, time.perf_counter)
         else:
-            lines = job.backfill(loaded, layout, request, *days, every_days, time.perf_counter)
+            lines = job.backfill(found, layout, request, *days, every_days, time.perf_counter)
     for line in lines:
         typer.echo(line)
-
-
-@app.command()
-def change(
-    since: Annotated[
-        str | None, typer.Option("--from", help="The earlier day, such as 2026-05-01; default: the later day.")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--to", help="The later day; default: `score.as_of`.")] = None,
-    model_from: Annotated[
-        Path | None, typer.Option("--model-from", help="Folder of the earlier model; default: artifacts/model.")
-    ] = None,
-    model_to: Annotated[
-        Path | None, typer.Option("--model-to", help="Folder of the later model; default: artifacts/model.")
-    ] = None,
-    lead: Annotated[str | None, typer.Option("--lead", help="Show one lead in full, and write nothing.")] = None,
-    params: ParamsOption = None,
-    out: OutOption = None,
-) -> None:
-    """Say why scores changed between two days or two models: time, edits, events, the new model; the parts add up.
-
-    IN: data/contract/*, one or two models. OUT: change.parquet, change.csv, change.json; with --lead a table.
-    """
-    from pipelines.change import Ask, explain_changes
-    from pipelines.change_lead import explain_lead_change
-
-    ask = Ask(since, until, model_from, model_to)
-    if lead is None:
-        explain_changes(ask, *_load(params, out))
-    else:
-        Console().print(explain_lead_change(lead, ask, *_load(params, out)))
-
-
-@app.command()
-def compare(
-    run_a: Annotated[Path, typer.Argument(help="Folder of a `leadscore run`, or a project's own.")],
-    run_b: Annotated[Path, typer.Argument(help="The same of another run.")],
-    params: ParamsOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for compare.json and compare.html.")] = None,
-) -> None:
-    """Set two runs side by side: figures, settings, features, scores. IN: two runs. OUT: tables, files with --out."""
-    from pipelines.compare import compare_runs, write_comparison
-    from pipelines.params import load
-
-    loaded = load(params)
-    tree, shown = compare_runs(run_a, run_b, loaded)
-    Console().print(shown)
-    if out is not None:
-        write_comparison(tree, loaded, out)
-
-
-@app.command()
-def deliver(
-    to: Annotated[To, typer.Option(help="The system that is to have the scores; `delivery` says where it is.")],
-    params: ParamsOption = None,
-    scores: Annotated[
-        Path | None, typer.Option("--scores", help="Folder of scores.parquet; default: the project's reports.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
-    dead_letters: Annotated[
-        bool, typer.Option("--dead-letters", help="List the leads that a CRM did not take; send nothing.")
-    ] = False,
-    requeue: Annotated[bool, typer.Option("--requeue", help="Send the leads again that were set aside.")] = False,
-) -> None:
-    """Hand scores on: whole to a database, what changed to a CRM. IN: scores.parquet. OUT: the system.
-
-    Safe to run twice, and to kill at any moment: what has been taken is not sent again, what has not is.
-    """
-    from pipelines import deliver as stage
-
-    loaded, layout = _load(params, None)
-    folder = scores or layout.reports
-    if dead_letters:
-        for letter in stage.dead_letters(loaded, to):
-            typer.echo(f"{letter.lead_id}\t{letter.attempts}\t{letter.reason}")
-    elif dry_run:
-        for line in stage.preview(loaded, folder, to):
-            typer.echo(line)
-    else:
-        if requeue:
-            stage.requeue(loaded, to)
-        stage.deliver(loaded, folder, to, time.sleep)
-
-
-@rules_app.command(name="explain")
-def explain_rules(
-    lead_id: Annotated[str, typer.Argument(help="The lead's id, as the data hold it.")],
-    params: ParamsOption = None,
-    out: OutOption = None,
-    as_of: AsOfOption = None,
-) -> None:
-    """Show each point one lead earned by the rules, and when it decays. IN: data/contract/*, features. OUT: a table."""
-    from pipelines.rules import explain_lead
-
-    for line in explain_lead(lead_id, *_load(params, out, as_of)):
-        typer.echo(line)
-
-
-@data_app.command(name="bank-marketing")
-def fetch_bank_marketing(
-    to: Annotated[Path, typer.Option("--to", help="Folder to write bank-full.csv into; it is made.")],
-) -> None:
-    """Fetch 45,211 phone leads of a bank, in date order. IN: OpenML, so the internet. OUT: bank-full.csv in --to."""
-    from pipelines.public_data import fetch_bank_marketing as fetch
-
-    path = fetch(to)
-    typer.echo(f"wrote {path}; now run")
-    typer.echo(f"  leadscore run --params examples/bank_full.yaml --data {shlex.quote(str(to))} --out results")
 
 
 @app.command()
@@ -420,7 +264,7 @@ def report(params: ParamsOption = None, out: OutOption = None) -> None:
     """Write the page people read. IN: metrics, explanation, scores, profile, catalogue. OUT: report.html."""
     from pipelines.report import write_report
 
-    write_report(*_load(params, out))
+    write_report(*loaded(params, out))
 
 
 @app.command(name="track")
@@ -428,14 +272,14 @@ def track_run(params: ParamsOption = None, out: OutOption = None) -> None:
     """Log the run and register its model in MLflow. IN: everything above. OUT: the tracking store of `track`."""
     from pipelines.track import track as stage
 
-    loaded, layout = _load(params, out)
-    stage(loaded, layout, params)
+    found, layout = loaded(params, out)
+    stage(found, layout, params)
 
 
 @app.command()
 def where(out: OutOption = None) -> None:
     """Say where the results are, and the verdict in three lines."""
-    layout = _layout(out)
+    layout = layout_of(out)
     files = [layout.report, layout.scores, layout.scores_csv, layout.metrics, layout.catalogue]
     console = Console(soft_wrap=True)
     for file in files:
@@ -453,21 +297,6 @@ def docs(to: Annotated[Path, typer.Option("--to", help="Folder of the reference 
         typer.echo(path)
 
 
-@app.command()
-def inspect(
-    leads: Annotated[Path, typer.Argument(help="CSV of leads.")],
-    events: Annotated[Path | None, typer.Option(help="CSV of events.")] = None,
-    outcomes: Annotated[Path | None, typer.Option(help="CSV of outcomes.")] = None,
-) -> None:
-    """Look at files, propose a `source` mapping for params.yaml, and warn of what looks leaky. Writes nothing."""
-    from pipelines.inspection import inspect as look
-
-    found = look(leads, events, outcomes)
-    typer.echo(found.mapping)
-    for warning in found.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-
-
 def main() -> None:
     """Run the command; a fault that the user can mend is one line and its own exit code, never a traceback."""
     watched = sys.stderr.isatty()
@@ -480,16 +309,3 @@ def main() -> None:
     except LeadScoreError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-
-
-def _load(params: Path | None, out: Path | None, as_of: str | None = None) -> tuple[Params, Layout]:
-    from pipelines.params import load, with_as_of
-
-    loaded = load(params)
-    if as_of == "today":
-        as_of = dt.datetime.now(dt.UTC).date().isoformat()
-    return with_as_of(loaded, as_of) if as_of is not None else loaded, _layout(out)
-
-
-def _layout(out: Path | None) -> Layout:
-    return Layout.workspace(Path()) if out is None else Layout.folder(out)

@@ -1,0 +1,50 @@
+"""What commands have in common: their options, and how they are read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.artifacts import Layout
+
+if TYPE_CHECKING:
+    from pipelines.params import Params
+
+
+class By(StrEnum):
+    """Who gives the scores."""
+
+    model = "model"
+    rules = "rules"
+
+
+ParamsOption = Annotated[
+    Path | None, typer.Option("--params", help="YAML laid over params.yaml; states only what differs.")
+]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the files named in `source`.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder of a `leadscore run`; default: the project's own folders.")
+]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option("--as-of", help="Day to stand at, such as 2026-11-01, or today (in UTC); default: `score.as_of`."),
+]
+
+
+def loaded(params: Path | None, out: Path | None, as_of: str | None = None) -> tuple[Params, Layout]:
+    """Return the parameters and where everything lies; `today` is the only place where the clock decides a day."""
+    from pipelines.params import load, with_as_of
+
+    found = load(params)
+    if as_of == "today":
+        as_of = dt.datetime.now(dt.UTC).date().isoformat()
+    return with_as_of(found, as_of) if as_of is not None else found, layout_of(out)
+
+
+def layout_of(out: Path | None) -> Layout:
+    """Return the folders of a run, or of the project."""
+    return Layout.workspace(Path()) if out is None else Layout.folder(out)
