@@ -160,7 +160,8 @@ def test_totals_reconcile_with_the_rows_and_both_lists(trained: Trained, found: 
 
 def test_shards_change_no_byte(trained: Trained, found: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     before = trained.layout.change.path.read_bytes()
-    monkeypatch.setattr(store, "SHARD_LEADS", 200)
+    listed = json.loads(trained.layout.change_summary.path.read_text())["tiers"]
+    monkeypatch.setattr(store, "SHARD_LEADS", sum(flow["n"] for flow in listed) // 2)  # two shards and one lead or none
     explain_changes(trained.ask, trained.params, trained.layout)
     assert trained.layout.change.path.read_bytes() == before
 

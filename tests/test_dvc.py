@@ -39,10 +39,10 @@ def _imports(path: Path) -> list[str]:
 
 
 def sections_read(path: Path) -> set[str]:
-    """Sections of params.yaml that a file reads, as `params.section` or `loaded.section`."""
+    """Sections of params.yaml that a file reads, as `params.section` or `found.section`."""
     tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     accesses = [node for node in tree if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
-    return {node.attr for node in accesses if node.value.id in ("params", "loaded")} & SECTIONS  # type: ignore[attr-defined]  # filtered above
+    return {node.attr for node in accesses if node.value.id in ("params", "found")} & SECTIONS  # type: ignore[attr-defined]  # filtered above
 
 
 def command_sections(stage: str) -> set[str]:
@@ -51,7 +51,7 @@ def command_sections(stage: str) -> set[str]:
     name = {"track": "track_run"}.get(stage, stage)
     function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
     text = ast.unparse(function)
-    return {section for section in SECTIONS if f"loaded.{section}" in text}
+    return {section for section in SECTIONS if f"found.{section}" in text}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-import subprocess
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from browser import CHROMIUM, drive
 from tiny import tiny_params, tiny_run
 
 from features.errors import DataError, ModelError
@@ -25,7 +25,6 @@ from pipelines.report import percent, points, write_report
 from pipelines.run import stages
 
 pytestmark = pytest.mark.xdist_group("report")
-CHROMIUM = Path("/usr/bin/chromium")
 VOID = {"meta", "link", "input", "br", "img", "hr"}
 HOSTILE_LEVEL = "</script><script>document.title = 'owned'</script>"
 HOSTILE_ID = "<img src=http://unfriendly.invalid/{} onerror=alert(1)>"
@@ -400,7 +399,7 @@ def test_figures_of_another_model_are_refused(undated: tuple[Params, Layout], tm
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
 def test_sorting_searching_and_charts_work_in_a_browser(undated: tuple[Params, Layout], tmp_path: Path) -> None:
-    found = _drive(undated[1], tmp_path)
+    found = drive(undated[1], tmp_path)
     assert found["errors"] == []
     assert found["title"].startswith("Lead scoring report")
     assert len(set(found["ascending"])) > 1
@@ -410,53 +409,6 @@ def test_sorting_searching_and_charts_work_in_a_browser(undated: tuple[Params, L
     assert len(found["searched"]) == 1
     assert found["status"] == [f"{len(found['descending'])} leads", f"1 of {len(found['descending'])} leads"]
     assert found["drawn"] == found["charts"] > 3
-
-
-def _drive(layout: Layout, folder: Path) -> dict[str, Any]:
-    """Open the page with a script that clicks and types, under the page's own policy, and return what it saw."""
-    driver = """
-      const found = {errors: [], aria: [], status: []};
-      addEventListener("error", (event) => found.errors.push(event.message));
-      addEventListener("securitypolicyviolation", (event) => found.errors.push(event.violatedDirective));
-      addEventListener("load", () => setTimeout(() => {
-        const table = document.getElementById("top-leads");
-        const rows = () => Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
-        const values = () => rows().map((row) => row.cells[6].dataset.value);
-        const header = table.tHead.rows[0].cells[6];
-        const status = document.querySelector("[data-filter=top-leads] [role=status]");
-        found.status.push(status.textContent);
-        for (const order of ["descending", "ascending"]) {
-          header.querySelector("button").click();
-          found[order] = values();
-          found.aria.push(header.getAttribute("aria-sort"));
-        }
-        const search = document.querySelector("[data-filter=top-leads] input");
-        search.value = rows()[2].cells[0].textContent.toUpperCase();
-        search.dispatchEvent(new Event("input"));
-        found.searched = rows().map((row) => row.cells[0].textContent);
-        found.status.push(status.textContent);
-        dispatchEvent(new Event("beforeprint"));
-        const places = Array.from(document.querySelectorAll("[data-chart]")).filter((place) => place.checkVisibility());
-        found.charts = places.length;
-        found.drawn = places.filter((place) => place.querySelector("svg.main-svg path, svg.main-svg text")).length;
-        found.title = document.title;
-        document.body.dataset.found = btoa(JSON.stringify(found));
-      }, 500));
-    """
-    known = base64.b64encode(hashlib.sha256(driver.encode()).digest()).decode()
-    source = layout.report.path.read_text(encoding="utf-8")
-    source = source.replace("script-src ", f"script-src 'sha256-{known}' ", 1)
-    source = source.replace("<title>", f"<script>{driver}</script><title>", 1)
-    driven = folder / "driven.html"
-    driven.write_text(source, encoding="utf-8", newline="\n")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--virtual-time-budget=20000"]
-    command = [str(CHROMIUM), *flags, f"--user-data-dir={folder / 'profile'}", "--dump-dom", driven.as_uri()]
-    dom = subprocess.run(command, capture_output=True, check=True, timeout=120, text=True).stdout
-    match = re.search(r'data-found="([^"]+)"', dom)
-    assert match, "the script did not reach its end"
-    found: dict[str, Any] = json.loads(base64.b64decode(match[1]))
-    return found
 
 
 def _copy(layout: Layout, folder: Path) -> Layout:
