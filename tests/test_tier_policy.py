@@ -103,6 +103,13 @@ def test_under_capacity_only_a_lead_better_by_more_takes_a_place(
             assert rows["points"][came] >= rows["points"][left] + 5
 
 
+def test_whoever_falls_out_of_a_tier_is_kept_in_the_next_before_those_from_below() -> None:
+    rows, params = with_points([80, 70, 60, 58]), ladder(1.0, 1.0, "rest", margin=5)
+    previous = before(rows, ["tier 1", "tier 1", "tier 2", "tier 0"])
+    assert tiers_of(rows, params, 1, previous=previous) == ["tier 0", "tier 1", "tier 2", "tier 2"]
+    assert tiers_of(rows.drop(1), params, 1, previous=previous) == ["tier 0", "tier 2", "tier 1"]
+
+
 def test_a_lead_leaves_a_fixed_score_only_past_the_margin() -> None:
     params = ladder(1.0, 1.0, "rest", policy="score", margin=5)
     rows = with_points([55, 54, 65, 64, 60, 59, 25, 24])
@@ -136,6 +143,8 @@ def test_a_margin_under_value_is_in_points() -> None:
     assert tiers_of(rows, params, previous=before(rows, was)) == ["tier 0", "tier 1", "tier 1", "tier 0"]
     with pytest.raises(ValueError, match="needs the scale of the points"):
         assign(rows, params, 1, previous=before(rows, was))
+    alone = params.model_copy(update={"margin": 0.0})
+    assert assign(rows, alone, 1, previous=before(rows, was)).tolist() == ["tier 1", "tier 1", "tier 0", "tier 0"]
 
 
 def test_triggers_take_places_first_and_all_of_them_stay() -> None:
@@ -175,6 +184,8 @@ def test_the_reason_is_shown_where_the_score_alone_does_not_say_it() -> None:
     ]
     assert shown["stage"].tolist() == ["stage 0", "stage 1", "stage 0", "stage 1", "stage 1", "stage 0", ""]
     assert shown["previous_tier"].tolist() == ["tier 0", "tier 1", "tier 0", "tier 0", "", "", "tier 0"]
+    both = facts(rows, asked=nobody, read=nobody, student=[*nobody[1:], True], gone=[*nobody[1:], True])
+    assert tier_columns(rows, params, 3, scale=SCALE, facts=both, previous=None)["tier_reason"][6] == "excluded: gone"
     new = tier_columns(rows, params, 3, scale=SCALE, facts=known, previous=previous.drop("lead 1"))
     assert new["tier_reason"][1] == "not yet tier 0: within 5 points of the cut-off"
 
