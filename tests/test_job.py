@@ -282,6 +282,22 @@ def test_since_last_gives_the_full_run_s_bytes(quiet: bool, tmp_path: Path, monk
     assert all(5 < n < 57 for n in unchanged[1:]) if quiet else unchanged == [0, 0, 0]
 
 
+def test_without_dates_there_is_one_list_and_nothing_changes_by_itself(tmp_path: Path) -> None:
+    one = job(tmp_path / "one", replace(crowd((MONDAY,)), history=[]), snapshots=None, trained_until=None)
+    one.run()
+    more = replace(crowd((MONDAY,)), history=[])
+    more.leads[1]["mail"] = "x@cs.mit.edu" if more.leads[1]["mail"] != "x@cs.mit.edu" else None
+    other = job(tmp_path / "other", more, snapshots=None, trained_until=None).asked(to=one.to, since_last=True)
+    other.run()
+    current = one.to / "current"
+    assert current.readlink().name.startswith("undated-")
+    scores = pd.read_parquet(current / "scores.parquet")
+    assert scores["as_of"].isna().all()
+    assert json.loads((current / "timings.json").read_text())["unchanged"] == len(scores) - 1
+    with pytest.raises(DataError, match="without dates"):
+        backfill(one.params, one.layout, one.request, "2024-03-01", "2024-03-18", None, lambda: 0.0)
+
+
 def test_another_model_s_list_is_no_help(tmp_path: Path) -> None:
     one = job(tmp_path / "one", left_out=still())
     one.run()
