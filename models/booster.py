@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Self, TypeVar
 
 import lightgbm as lgb
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.tree_tables import TreeTables
+
+CORNER_CASES, LARGEST_GAP = 100, 1e-5  # rows on which tables are held to LightGBM, and log-odds they may differ by
+MANY_ROWS = 20_000  # make up for the time it takes to make tables
 USABLE_ROWS = 20  # of a feature while settings are compared: whatever is tried draws from the same features
 ROUNDS_AT_LEAST, ROUNDS_SHARE = 20, 0.2  # growing looks up every so many rounds, or this share of those grown
 
@@ -90,7 +94,9 @@ class Boosters:
     threads: int
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
-        """Return the mean log-odds, shape (n,)."""
+        """Return the mean log-odds, shape (n,); of many rows by tables, which give the same bits in half the time."""
+        if len(features) >= MANY_ROWS and self.tables is not None:
+            return self.tables.log_odds(features, self.threads)
         return self._mean(lambda model: _predict(model, features))
 
     def contributions(self, features: np.ndarray) -> np.ndarray:
@@ -98,6 +104,21 @@ class Boosters:
 
         Source: Lundberg et al. 2020, Nature Machine Intelligence 2, 56-67.
         """
+        if self.tables is None:
+            return self._slow_contributions(features)
+        return self.tables.contributions(features, self.threads)
+
+    @cached_property
+    def tables(self) -> TreeTables | None:
+        """What predicts and explains faster than LightGBM; None where the two do not agree, and LightGBM does both."""
+        trees = [[tree["tree_structure"] for tree in model.dump_model()["tree_info"]] for model in self.models]
+        tables = TreeTables.of(trees)
+        rows = tables.corner_cases(CORNER_CASES, self.models[0].num_feature())
+        same = np.array_equal(tables.log_odds(rows, 1), self._mean(lambda model: _predict(model, rows)))
+        gap = np.abs(tables.contributions(rows, 1) - self._slow_contributions(rows)).max()
+        return tables if same and gap <= LARGEST_GAP else None
+
+    def _slow_contributions(self, features: np.ndarray) -> np.ndarray:
         return self._mean(lambda model: _predict(model, features, contributions=True))
 
     @property

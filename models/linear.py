@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial, reduce
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from models.booster import Sample
 
+BLOCK_ROWS = 8192  # worked on at once, so that a block's numbers stay in the processor's cache
+SMALL = 256  # whole numbers below it are looked up
 CLIP = 5.0  # standard deviations; an extreme count in a later period must not decide alone
 
 
@@ -48,25 +52,63 @@ class Design:
 
     def columns(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the design matrix (n, c), and which feature each column belongs to (c,)."""
-        parts, owner = [], []
-        for place in range(features.shape[1]):
-            part = self._of_feature(features[:, place].astype("float64"), place).astype("float32")
-            parts.append(part)
-            owner += [place] * part.shape[1]
-        return np.column_stack(parts), np.asarray(owner)
+        parts = [self.of_feature(features[:, place], place) for place in range(features.shape[1])]
+        owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        return np.column_stack([column for part in parts for column in part]), owner
 
-    def _of_feature(self, value: np.ndarray, place: int) -> np.ndarray:
+    def of_feature(self, values: np.ndarray, place: int) -> list[np.ndarray]:
+        """Return the columns that one feature's values (n,) become, each of shape (n,)."""
+        value = values.astype("float64")
         missing = np.isnan(value)
         if place in self.levels:
-            return np.column_stack([*(value == code for code in range(self.levels[place])), missing])
-        forms = np.array([value, _logarithm(value)])
-        standard = np.clip((forms - self.mean[:, [place]]) / self.scale[:, [place]], -CLIP, CLIP)
-        return np.column_stack([*np.where(missing, 0.0, standard), missing])
+            return [column.astype("float32") for column in (*(value == n for n in range(self.levels[place])), missing)]
+        columns = [missing.astype("float32")]
+        for form, mean, scale in zip(
+            (_logarithm(value), value), self.mean[::-1, place], self.scale[::-1, place], strict=True
+        ):
+            standard = np.clip((form - mean) / scale, -CLIP, CLIP)
+            columns.insert(0, np.where(missing, 0.0, standard).astype("float32"))
+        return columns
 
 
 def _logarithm(values: np.ndarray) -> np.ndarray:
     """Shrink large values of either sign; values near 0 stay as they are."""
     return np.sign(values) * np.log1p(np.abs(values))
+
+
+def _blocks(features: np.ndarray) -> Iterator[tuple[slice, int, np.ndarray]]:
+    """Yield each feature of some rows after the other: the rows, the feature's place, its values."""
+    for start in range(0, len(features), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        for place, values in enumerate(np.ascontiguousarray(features[rows].T)):
+            yield rows, place, values
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a feature's value gives, as some addends: looked up for small whole numbers, worked out for others.
+
+    Most features are counts and codes, so that most values are looked up.
+    """
+
+    addends: Callable[[np.ndarray], list[np.ndarray]]
+
+    @cached_property
+    def small(self) -> list[np.ndarray]:
+        """The addends of the whole numbers below `SMALL`, and of missing behind them."""
+        return self.addends(np.append(np.arange(SMALL, dtype="float64"), np.nan))
+
+    def of(self, values: np.ndarray) -> list[np.ndarray]:
+        """Return the addends of values (n,), each of shape (n,)."""
+        with np.errstate(invalid="ignore"):
+            whole = values.astype("uint8")
+        other = whole != values
+        if not other.any():
+            return [addend[whole] for addend in self.small]
+        if np.array_equal(other, np.isnan(values)):
+            place = np.where(other, SMALL, whole.astype("intp"))
+            return [addend[place] for addend in self.small]
+        return self.addends(values)
 
 
 @dataclass(frozen=True)
@@ -111,20 +153,47 @@ class Linear:
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Return the log-odds, shape (n,); a row's bits depend on no other row, as they would in a matrix product."""
-        matrix, _ = self.design.columns(features)
         total = np.full(len(features), self.intercept)
-        for weight, column in zip(self.weight, matrix.T, strict=True):
-            total += weight * column
+        for rows, place, values in _blocks(features):
+            for addend in self._weighted[place].of(values):
+                total[rows] += addend
         return total
 
     def contributions(self, features: np.ndarray) -> np.ndarray:
         """Return each feature's part of the log-odds, shape (n, k + 1); the last column is the base, of a mean lead."""
-        matrix, owner = self.design.columns(features)
         parts = np.zeros((len(features), features.shape[1] + 1))
-        for column, feature in enumerate(owner):
-            parts[:, feature] += self.weight[column] * (matrix[:, column] - self.center[column])
+        for rows, place, values in _blocks(features):
+            parts[rows, place] = self._centered[place].of(values)[0]
         parts[:, -1] = self.intercept + self.weight @ self.center
         return parts
+
+    @cached_property
+    def _weighted(self) -> list[Curve]:
+        """Of each feature, its columns times their weights; the columns of a category are all 0 but one."""
+
+        def addends(values: np.ndarray, place: int, weight: np.ndarray) -> list[np.ndarray]:
+            columns = self.design.of_feature(values, place)
+            found = [one * column for one, column in zip(weight, columns, strict=True) if one]
+            return [reduce(np.add, found)] if place in self.design.levels and found else found
+
+        return [Curve(partial(addends, place=place, weight=self.weight[mine])) for place, mine in self._columns]
+
+    @cached_property
+    def _centered(self) -> list[Curve]:
+        """Of each feature, the sum of its columns, less their means, times their weights."""
+
+        def addends(values: np.ndarray, place: int, mine: slice) -> list[np.ndarray]:
+            columns = zip(self.weight[mine], self.design.of_feature(values, place), self.center[mine], strict=True)
+            return [reduce(np.add, (weight * (column - center) for weight, column, center in columns))]
+
+        return [Curve(partial(addends, place=place, mine=mine)) for place, mine in self._columns]
+
+    @property
+    def _columns(self) -> Iterator[tuple[int, slice]]:
+        """Each feature and where its columns are."""
+        ends = np.cumsum([self.design.levels.get(place, 2) + 1 for place in range(self.design.mean.shape[1])])
+        for place, (begin, end) in enumerate(pairwise([0, *ends.tolist()])):
+            yield place, slice(begin, end)
 
     @property
     def weighs(self) -> np.ndarray:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,20 +47,94 @@ class Reason:
     value: float
     text: str
 
-    def to_json(self) -> dict[str, Any]:
-        value = None if math.isnan(self.value) else round(self.value, 6)
-        return {
-            "theme": self.theme,
-            "group": self.group,
-            "points": round(self.points, 4),
-            "feature": self.feature,
-            "value": value,
-            "text": self.text,
-        }
+
+@dataclass(frozen=True)
+class Reasons:
+    """The reasons of many leads, strongest first; indexed by lead, or written for all leads at once.
+
+    Attributes
+    ----------
+    ends
+        How many reasons the leads up to each one have, shape (n_leads,).
+    place, value, points
+        Of each reason, the place and the value of the feature it speaks of, and the points of its theme, shape (m,).
+    """
+
+    entries: Catalogue
+    ends: list[int]
+    place: np.ndarray
+    value: np.ndarray
+    points: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, lead: int) -> list[Reason]:
+        piece = self._pieces[lead]
+        mine = zip(self.place[piece], self.value[piece].tolist(), self.points[piece].tolist(), strict=True)
+        spoken = ((self.entries[place], value, points) for place, value, points in mine)
+        return [
+            Reason(entry.theme, entry.group, points, entry.name, value, f"{points:+.0f} {phrase(entry, value)}")
+            for entry, value, points in spoken
+        ]
+
+    @cached_property
+    def _pieces(self) -> list[slice]:
+        return [slice(begin, end) for begin, end in pairwise([0, *self.ends])]
+
+    @cached_property
+    def _said(self) -> tuple[list[Phrase], list[int]]:
+        """What is said of each value of each feature, once, and which of it belongs to each reason."""
+        said: list[Phrase] = []
+        which = np.empty(len(self.value), dtype="intp")
+        for place in np.unique(self.place):
+            mine = np.flatnonzero(self.place == place)
+            distinct, number = np.unique(self.value[mine], return_inverse=True)
+            which[mine] = number + len(said)
+            said += [_said(self.entries[place], value) for value in distinct.tolist()]
+        return said, which.tolist()
+
+    @cached_property
+    def _signed(self) -> list[str]:
+        return [f"{whole:+d}" for whole in np.rint(self.points).astype("int64").tolist()]
+
+    def in_words(self) -> list[str]:
+        """Return the texts of each lead's reasons in one line."""
+        said, which = self._said
+        texts = [f"{signed} {said[number].text}" for signed, number in zip(self._signed, which, strict=True)]
+        return ["; ".join(texts[piece]) for piece in self._pieces]
+
+    def in_json(self) -> list[str]:
+        """Return each lead's reasons as a JSON list; points to 4 decimals, values to 6, null where not known."""
+        said, which = self._said
+        points = [repr(round(exact, 4)) for exact in self.points.tolist()]
+        objects = [
+            f"{said[number].before}{exact}{said[number].between}{signed} {said[number].escaped}"
+            for exact, signed, number in zip(points, self._signed, which, strict=True)
+        ]
+        return [f"[{', '.join(objects[piece])}]" for piece in self._pieces]
 
 
-def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n: int) -> list[list[Reason]]:
-    """Return the strongest reasons of each lead, by absolute points.
+class Phrase(NamedTuple):
+    """What is said of one value, and the JSON before its points, between them and the text, and from the text on."""
+
+    text: str
+    before: str
+    between: str
+    escaped: str
+
+
+def _said(entry: Entry, value: float) -> Phrase:
+    text, kept = phrase(entry, value), None if math.isnan(value) else round(value, 6)
+    theme, group, name, known, escaped = (
+        json.dumps(part, ensure_ascii=False) for part in (entry.theme, entry.group, entry.name, kept, text)
+    )
+    before, between = f'{{"theme": {theme}, "group": {group}, "points": ', f', "feature": {name}, "value": {known}'
+    return Phrase(text, before, f'{between}, "text": "', f"{escaped[1:]}}}")
+
+
+def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n: int) -> Reasons:
+    """Find the strongest reasons of each lead, by absolute points.
 
     Parameters
     ----------
@@ -68,18 +145,19 @@ def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n:
     n
         At most so many a lead; those that round to no point are left out.
     """
-    columns = columns_by_theme(entries)
-    themes = list(columns)
-    sums = np.column_stack([add_columns(points, columns[theme]) for theme in themes])
+    columns = list(columns_by_theme(entries).values())
+    sums = np.column_stack([add_columns(points, places) for places in columns])
     order = np.argsort(-np.abs(sums), axis=1, kind="stable")[:, :n]
-    return [
-        [
-            _reason(themes[place], sums[lead, place], columns[themes[place]], points[lead], features[lead], entries)
-            for place in order[lead]
-            if abs(sums[lead, place]) > LEAST_POINTS
-        ]
-        for lead in range(len(points))
-    ]
+    totals = np.take_along_axis(sums, order, axis=1)
+    lead, rank = np.nonzero(np.abs(totals) > LEAST_POINTS)
+    total, theme = totals[lead, rank], order[lead, rank]
+    strongest = np.empty(len(lead), dtype="intp")
+    for number, places in enumerate(columns):
+        mine = np.flatnonzero(theme == number)
+        pulls = points[lead[mine][:, None], places] * np.sign(total[mine])[:, None]
+        strongest[mine] = np.asarray(places)[pulls.argmax(axis=1)]
+    ends = np.cumsum(np.bincount(lead, minlength=len(points)))
+    return Reasons(entries, ends.tolist(), strongest, features[lead, strongest].astype("float64"), total)
 
 
 def columns_by_theme(entries: Catalogue) -> dict[str, list[int]]:
@@ -88,14 +166,6 @@ def columns_by_theme(entries: Catalogue) -> dict[str, list[int]]:
     for place, entry in enumerate(entries):
         columns.setdefault(entry.theme, []).append(place)
     return columns
-
-
-def _reason(
-    theme: str, total: float, columns: Sequence[int], points: np.ndarray, features: np.ndarray, entries: Catalogue
-) -> Reason:
-    strongest = max(columns, key=lambda column: points[column] * np.sign(total))
-    entry, value = entries[strongest], float(features[strongest])
-    return Reason(theme, entry.group, float(total), entry.name, value, f"{total:+.0f} {phrase(entry, value)}")
 
 
 def phrase(entry: Entry, value: float) -> str:

@@ -25,7 +25,7 @@ from models.grades import GradeCuts, grade
 from models.linear import Linear
 from models.point_groups import parts_of, point_groups
 from models.points import PointsParams, score
-from models.reasons import Reason, top_reasons
+from models.reasons import top_reasons
 from models.rules import RuleCurve
 from models.scorecard import Scorecard
 from models.target_statistics import TargetStatistics
@@ -183,8 +183,8 @@ class Scorer:
                 "base_points": np.full(len(matrix), base),
                 **groups,
                 "grade": grade(groups["fit"], groups["engagement"], self.card.grades),
-                "reasons": [_reasons_json(lead) for lead in why],
-                "reasons_text": ["; ".join(reason.text for reason in lead) for lead in why],
+                "reasons": why.in_json(),
+                "reasons_text": why.in_words(),
             }
         )
         return scored.sort_values(["probability", "lead_id"], ascending=[False, True], ignore_index=True)
@@ -238,7 +238,3 @@ class Scorer:
         statistics = TargetStatistics.from_json(parsed["statistics.json"])
         models = Models(boosters, statistics, Linear.from_json(parsed["linear.json"]))
         return cls(card, models, Scorecard.from_json(parsed["scorecard.json"]))
-
-
-def _reasons_json(reasons: list[Reason]) -> str:
-    return json.dumps([reason.to_json() for reason in reasons], ensure_ascii=False)

@@ -94,7 +94,7 @@ def open_bench(folder: Path, source: Source, limits: Ingest, project: Project, d
     with tempfile.TemporaryDirectory(dir=folder) as work:
         config: dict[str, Any] = NO_EXTENSIONS | {
             "threads": project.threads,
-            "memory_limit": f"{project.memory_gb}GB",
+            "memory_limit": project.duckdb_memory,
             "temp_directory": str(Path(work) / "spill"),
             "preserve_insertion_order": "false",
         }

@@ -48,6 +48,11 @@ class Project(Section):
     threads: int = Field(ge=1)
     memory_gb: float = Field(gt=0)
 
+    @property
+    def duckdb_memory(self) -> str:
+        """What DuckDB may hold: half, because it goes over by a fifth, and Python, Arrow and LightGBM need the rest."""
+        return f"{self.memory_gb / 2}GB"
+
 
 class Simulate(Section):
     leads: int = Field(ge=100)

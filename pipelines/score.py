@@ -248,7 +248,7 @@ def ranked_rows(parts: Sequence[Path], listed: Listed, project: Project, work: P
     day = None if pd.isna(listed.as_of) else listed.as_of.to_pydatetime()
     config: dict[str, Any] = {
         "threads": project.threads,
-        "memory_limit": f"{project.memory_gb}GB",
+        "memory_limit": project.duckdb_memory,
         "temp_directory": str(work / "spill"),
     }
     with duckdb.connect(config=NO_EXTENSIONS | config) as connection:

@@ -117,7 +117,7 @@ def read_matrix(layout: Layout) -> tuple[pd.DataFrame, MatrixSpec]:
 
 def connect(project: Project) -> ibis.BaseBackend:
     """Open an in-process DuckDB that uses the given cores and memory and never reaches for the network."""
-    backend = ibis.duckdb.connect(threads=project.threads, memory_limit=f"{project.memory_gb}GB")
+    backend = ibis.duckdb.connect(threads=project.threads, memory_limit=project.duckdb_memory)
     for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
         backend.raw_sql(f"SET {setting} = false")
     backend.raw_sql("SET TimeZone = 'UTC'")

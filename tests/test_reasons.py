@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from dataclasses import asdict
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -307,20 +309,44 @@ def test_a_reason_tells_of_its_own_feature_with_the_sign_of_its_points(drawn: tu
             assert (entry.theme, entry.group) == (reason.theme, reason.group)
             pulls = points[lead, columns_by_theme(ENTRIES)[entry.theme]] * sign
             assert points[lead, column] * sign == pulls.max()
-            kept = reason.to_json()["value"]
-            assert kept is None if math.isnan(value) else kept == pytest.approx(value, abs=1e-6)
+            assert reason.value == pytest.approx(value, nan_ok=True, abs=0)
+
+
+@given(leads(), st.integers(0, 40))
+def test_all_leads_at_once_are_written_as_one_by_one(drawn: tuple[np.ndarray, np.ndarray], n: int) -> None:
+    points, features = drawn
+    features[0, 0] = np.inf
+    reasons = top_reasons(points, features, ENTRIES, n)
+    for lead, (text, line) in enumerate(zip(reasons.in_json(), reasons.in_words(), strict=True)):
+        trees = [asdict(reason) for reason in reasons[lead]]
+        for tree in trees:
+            known = not math.isnan(tree["value"])
+            tree |= {"points": round(tree["points"], 4), "value": round(tree["value"], 6) if known else None}
+        assert text == json.dumps(trees, ensure_ascii=False)
+        assert line == "; ".join(tree["text"] for tree in trees)
+
+
+def test_labels_are_escaped_in_json_and_nowhere_else() -> None:
+    label = 'said "yes" \\ \n twice, é'
+    entries = [entry.model_copy(update={"label": label, "theme_label": label}) for entry in ENTRIES]
+    points = np.where(np.arange(len(ENTRIES)) == 0, 3.0, 0.0)[None]
+    reasons = top_reasons(points, np.ones_like(points), entries, 5)
+    (found,) = json.loads(reasons.in_json()[0])
+    assert found["text"] == reasons.in_words()[0]
+    assert label in found["text"]
 
 
 def test_half_a_point_is_no_reason() -> None:
     points, features = np.zeros((2, len(ENTRIES))), np.zeros((2, len(ENTRIES)))
     points[:, 0] = [0.5, -0.51]
     assert [[reason.text[:3] for reason in lead] for lead in top_reasons(points, features, ENTRIES, 5)] == [[], ["-1 "]]
+    assert top_reasons(points, features, ENTRIES, 5).in_words()[0] == ""
 
 
 def test_no_reasons_and_no_leads() -> None:
     features = np.zeros((3, len(ENTRIES)))
-    assert top_reasons(np.ones_like(features), features, ENTRIES, 0) == [[], [], []]
-    assert top_reasons(np.ones_like(features)[:0], features[:0], ENTRIES, 5) == []
+    assert top_reasons(np.ones_like(features), features, ENTRIES, 0).in_json() == ["[]"] * 3
+    assert top_reasons(np.ones_like(features)[:0], features[:0], ENTRIES, 5).in_json() == []
 
 
 def test_every_reason_of_a_scored_list_reads_well() -> None:

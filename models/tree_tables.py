@@ -1,0 +1,322 @@
+"""What shallow trees say and what each feature adds to it, read from tables that are made once a model.
+
+A small tree can be in few states, so its value and its exact SHAP values in every state fit a table. A row then costs a
+look-up a tree, and nothing that is added for it depends on other rows, on how many there are, or on the number of
+threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Self
+
+import numpy as np
+
+MOST_CELLS = 512  # of one table; a tree with more states is cut into subtrees
+BLOCK_ROWS = 8192  # looked up at once, so that a block's numbers stay in the processor's cache
+ZERO = float(np.float32(1e-35))  # LightGBM takes what is no further from 0 for 0
+INFINITE = 1e300  # is how it writes a threshold without bounds
+
+Tree = dict[str, Any]  # a node as LightGBM's `dump_model` gives it
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One decision on a leaf's way: which of a feature's codes go on, and the share of the training rows that did.
+
+    Attributes
+    ----------
+    passes
+        Whether each code of the feature passes, shape (n_codes,).
+    share
+        Training rows that passed, of those that came.
+    """
+
+    feature: int
+    passes: np.ndarray
+    share: float
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A leaf and all decisions on its way from the root."""
+
+    value: float
+    way: tuple[Condition, ...]
+
+    @property
+    def share(self) -> float:
+        """Of the training rows."""
+        return math.prod(condition.share for condition in self.way)
+
+
+@dataclass(frozen=True)
+class Codes:
+    """How a feature's values become codes: values with one code go one way at every node of every tree.
+
+    Attributes
+    ----------
+    thresholds
+        Ascending; a value's code is the number of those below it, and one code more stands for missing. None: the
+        values are categories, coded as they are, and one code more stands for all that no tree knows.
+    n
+        How many codes there are.
+    """
+
+    thresholds: np.ndarray | None
+    n: int
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Return the code of each value, shape (n,)."""
+        if self.thresholds is None:
+            known = (values > -1) & (values < self.n - 1)  # LightGBM cuts decimals off
+            return np.where(known, values, self.n - 1).astype("intp")
+        codes = np.searchsorted(self.thresholds, np.where(np.abs(values) <= ZERO, 0, values))
+        codes[np.isnan(values)] = self.n - 1
+        return codes
+
+
+@dataclass(frozen=True)
+class Table:
+    """Values of a tree, or of a part of one, in each of its states.
+
+    Attributes
+    ----------
+    model
+        Place of the model that the tree belongs to.
+    features
+        Those that decide, shape (d,).
+    steps
+        For each of them, what each of its codes adds to the state's number, shape (n_codes,).
+    reached
+        The value of the leaf that is reached in each state, shape (n_states,); 0 where it is in another part.
+    values
+        What each feature adds to the log-odds in each state, shape (d, n_states).
+    """
+
+    model: int
+    features: tuple[int, ...]
+    steps: tuple[np.ndarray, ...]
+    reached: np.ndarray
+    values: np.ndarray
+
+    def state(self, codes: dict[int, np.ndarray]) -> np.ndarray:
+        """Return the number of each row's state, shape (n,)."""
+        first, *others = (step[codes[feature]] for feature, step in zip(self.features, self.steps, strict=True))
+        for step in others:
+            first += step
+        return first
+
+
+@dataclass(frozen=True)
+class TreeTables:
+    """Tables of all trees of several models, whose log-odds are averaged.
+
+    Attributes
+    ----------
+    codes
+        Of each feature that some tree asks for, by its place.
+    constant
+        Of each model, the sum of its trees without a split.
+    base
+        The mean log-odds of the training rows.
+    """
+
+    codes: dict[int, Codes]
+    tables: tuple[Table, ...]
+    constant: tuple[float, ...]
+    base: float
+
+    @classmethod
+    def of(cls, models: Sequence[Sequence[Tree]]) -> Self:
+        """Make the tables.
+
+        Parameters
+        ----------
+        models
+            The trees of each model: `tree_structure` of each of `tree_info` in LightGBM's `dump_model`.
+        """
+        codes = _codes([tree for model in models for tree in model])
+        leaves = [[list(_leaves(tree, (), codes)) for tree in model] for model in models]
+        base = sum(leaf.value * leaf.share for model in leaves for tree in model for leaf in tree)
+        constant = tuple(sum(tree[0].value for tree in model if len(tree) == 1) for model in leaves)
+        tables = (table for place, model in enumerate(leaves) for tree in model for table in _tables(tree, 0, place))
+        return cls(codes, tuple(tables), constant, base / len(models))
+
+    def log_odds(self, features: np.ndarray, threads: int) -> np.ndarray:
+        """Return the mean log-odds, shape (n,), of features (n, k): added up in LightGBM's order, to the last bit."""
+        found = np.empty(len(features))
+        self._by_block(lambda rows: found.__setitem__(rows, self._log_odds(features[rows])), len(features), threads)
+        return found
+
+    def contributions(self, features: np.ndarray, threads: int) -> np.ndarray:
+        """Return path-dependent SHAP values, shape (n, k + 1), of features (n, k); the last column is the base."""
+        n, k = features.shape
+        found = np.empty((n, k + 1))
+        found[:, k] = self.base
+        self._by_block(lambda rows: found.__setitem__((rows, slice(k)), self._shapley(features[rows]).T), n, threads)
+        return found
+
+    def _by_block(self, fill: Callable[[slice], None], n: int, threads: int) -> None:
+        """Fill blocks of rows on several threads; numpy lets go of its lock while it looks up and adds."""
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(fill, (slice(start, start + BLOCK_ROWS) for start in range(0, n, BLOCK_ROWS))))
+
+    def _coded(self, features: np.ndarray) -> dict[int, np.ndarray]:
+        return {feature: coding.of(features[:, feature]) for feature, coding in self.codes.items()}
+
+    def _log_odds(self, features: np.ndarray) -> np.ndarray:
+        codes, total = self._coded(features), np.zeros((len(self.constant), len(features)))
+        for table in self.tables:
+            total[table.model] += table.reached[table.state(codes)]
+        by_model = [row + constant if constant else row for row, constant in zip(total, self.constant, strict=True)]
+        return np.asarray(reduce(np.add, by_model) / len(by_model))
+
+    def _shapley(self, features: np.ndarray) -> np.ndarray:
+        """Return the contributions of a few rows (n, k), feature by feature: shape (k, n)."""
+        codes, total = self._coded(features), np.zeros(features.shape[::-1])
+        for table in self.tables:
+            state = table.state(codes)
+            for feature, values in zip(table.features, table.values, strict=True):
+                total[feature] += values[state]
+        return total / len(self.constant)
+
+    def corner_cases(self, n: int, k: int) -> np.ndarray:
+        """Draw rows (n, k) whose values lie on the trees' thresholds, just above them, in all categories, or miss."""
+        rng, rows = np.random.default_rng(0), np.zeros((n, k))
+        for feature, coding in self.codes.items():
+            cuts = np.arange(coding.n) if coding.thresholds is None else coding.thresholds
+            rows[:, feature] = rng.choice(np.concatenate([cuts, np.nextafter(cuts, np.inf), [np.nan]]), n)
+        return rows
+
+
+# Reading trees
+
+
+def _codes(trees: Sequence[Tree]) -> dict[int, Codes]:
+    """Find the codes of every feature that some tree asks for."""
+    thresholds: dict[int, set[float]] = {}
+    categories: dict[int, int] = {}
+    for node in itertools.chain.from_iterable(map(_splits, trees)):
+        feature = node["split_feature"]
+        if node["decision_type"] == "==":
+            categories[feature] = max(categories.get(feature, 0), *_categories(node))
+        else:
+            thresholds.setdefault(feature, set()).add(_threshold(node))
+    numbers = {feature: Codes(np.array(sorted(cuts)), len(cuts) + 2) for feature, cuts in thresholds.items()}
+    return numbers | {feature: Codes(None, last + 2) for feature, last in categories.items()}
+
+
+def _splits(node: Tree) -> Iterator[Tree]:
+    if "split_feature" in node:
+        yield node
+        yield from _splits(node["left_child"])
+        yield from _splits(node["right_child"])
+
+
+def _categories(node: Tree) -> list[int]:
+    return [int(code) for code in str(node["threshold"]).split("||")]
+
+
+def _threshold(node: Tree) -> float:
+    cut = float(node["threshold"])
+    return math.copysign(math.inf, cut) if abs(cut) >= INFINITE else cut
+
+
+def _goes_left(node: Tree, codes: Codes) -> np.ndarray:
+    """Say which codes of the node's feature go left, shape (n_codes,)."""
+    left = np.zeros(codes.n, dtype=bool)
+    if codes.thresholds is None:
+        left[_categories(node)] = True
+        return left
+    left[: np.searchsorted(codes.thresholds, _threshold(node)) + 1] = True
+    left[-1] = node["default_left"] if node["missing_type"] == "NaN" else _threshold(node) >= 0  # missing is 0 then
+    return left
+
+
+def _rows(node: Tree) -> int:
+    return int(node["internal_count"] if "split_feature" in node else node["leaf_count"])
+
+
+def _leaves(node: Tree, way: tuple[Condition, ...], codes: dict[int, Codes]) -> Iterator[Leaf]:
+    if "split_feature" not in node:
+        yield Leaf(node["leaf_value"], way)
+        return
+    feature = node["split_feature"]
+    left = _goes_left(node, codes[feature])
+    for child, passes in ((node["left_child"], left), (node["right_child"], ~left)):
+        yield from _leaves(child, (*way, Condition(feature, passes, _rows(child) / _rows(node))), codes)
+
+
+# Making tables
+
+
+def _tables(leaves: Sequence[Leaf], depth: int, model: int) -> Iterator[Table]:
+    """Make one table of all leaves below a node, or one of each of its halves where it has too many states.
+
+    The leaves come from left to right, and their ways part at `depth`.
+    """
+    features = list(dict.fromkeys(condition.feature for leaf in leaves for condition in leaf.way))
+    cells = [_cells(leaves, feature) for feature in features]
+    if math.prod(int(cell.max()) + 1 for cell in cells) > MOST_CELLS and len(leaves) > 1:
+        for _, half in itertools.groupby(leaves, key=lambda leaf: id(leaf.way[depth])):
+            yield from _tables(list(half), depth + 1, model)
+    elif features:
+        yield _table(leaves, features, cells, model)
+
+
+def _cells(leaves: Sequence[Leaf], feature: int) -> np.ndarray:
+    """Number the feature's codes so that those that every leaf takes alike have one number, shape (n_codes,)."""
+    passes = {id(step): step.passes for leaf in leaves for step in leaf.way if step.feature == feature}
+    numbers: dict[bytes, int] = {}
+    of_codes = np.column_stack(list(passes.values()))
+    return np.array([numbers.setdefault(code.tobytes(), len(numbers)) for code in of_codes])
+
+
+def _table(leaves: Sequence[Leaf], features: Sequence[int], cells: Sequence[np.ndarray], model: int) -> Table:
+    """Add up what each leaf gives to each feature, over all states."""
+    shape = [int(cell.max()) + 1 for cell in cells]
+    reached, values = np.zeros(shape), np.zeros((len(features), *shape))
+    for leaf in leaves:
+        places = list(dict.fromkeys(features.index(condition.feature) for condition in leaf.way))
+        steps = [[step for step in leaf.way if step.feature == features[place]] for place in places]
+        shapley = leaf.value * _shapley([math.prod(step.share for step in mine) for mine in steps])
+        state = np.zeros((1,) * len(shape), dtype="intp")
+        for bit, (place, mine) in enumerate(zip(places, steps, strict=True)):
+            passes = np.zeros(shape[place], dtype="intp")
+            passes[cells[place]] = np.logical_and.reduce([step.passes for step in mine])
+            state = state + (passes << bit).reshape([-1 if axis == place else 1 for axis in range(len(shape))])
+        for bit, place in enumerate(places):
+            values[place] += shapley[bit][state]
+        reached += np.where(state == (1 << len(places)) - 1, leaf.value, 0.0)
+    strides = np.cumprod([1, *shape[:0:-1]])[::-1]
+    steps_of = tuple(cell * stride for cell, stride in zip(cells, strides, strict=True))
+    return Table(model, tuple(features), steps_of, reached.ravel(), values.reshape(len(features), -1))
+
+
+def _shapley(share: Sequence[float]) -> np.ndarray:
+    """Return the SHAP values of a leaf worth 1 in each state of its features, shape (d, 2**d); bit i: i passes.
+
+    A leaf's worth to a coalition is a product: 1 or 0 of a feature in it, its share of the training rows of one
+    outside. The mean over all coalitions of the others is the integral over t of the product of t * passes +
+    (1 - t) * share, which is summed here by its Bernstein coefficients; none is negative, so nothing cancels out.
+
+    Source: Owen 1972, Management Science 18, 64-79, on multilinear games; Lundberg et al. 2020, Nature Machine
+    Intelligence 2, 56-67, on the game.
+    """
+    d = len(share)
+    passes = (np.arange(1 << d) >> np.arange(d)[:, None] & 1).astype("float64")
+    terms = [np.ones((d, 1 << d))]  # terms[k]: k of the features are in the coalition; by the one that is explained
+    for j in range(d):
+        inside, outside = (np.repeat(worth, d, axis=0) for worth in (passes[[j]], np.full((1, 1 << d), share[j])))
+        inside[j] = outside[j] = 1  # the one that is explained counts for itself below
+        without, within = [term * outside for term in terms], [term * inside for term in terms]
+        middle = [a + b for a, b in zip(without[1:], within, strict=False)]
+        terms = [without[0], *middle, within[-1]]
+    mean = reduce(np.add, (term / math.comb(d, k) for k, term in enumerate(terms))) / (d + 1)
+    return (passes - np.asarray(share)[:, None]) * mean
