@@ -122,7 +122,7 @@ def certify(
             certified = bool(tests) and tests[-1].passed
             sentence = _sentence(tier.name, asked, tests, better, when, within)
             certificates.append(Certificate(tier.name, asked.rate, asked.confidence, certified, tests, sentence))
-            better = better or ("" if certified else tier.name)
+            better = "" if certified else tier.name
     return certificates
 
 
