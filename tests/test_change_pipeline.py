@@ -90,9 +90,12 @@ def found(trained: Trained) -> pd.DataFrame:
 
 
 def scored(trained: Trained, day: str, bundle: Path) -> pd.DataFrame:
-    """What `score` says on that day with that model."""
-    layout = Layout(trained.layout.data, bundle.parent, trained.layout.reports)
-    return score_leads(with_as_of(trained.params, day), layout).set_index("lead_id")
+    """What `score` says on that day with that model, where no list came before."""
+    layout = Layout(trained.layout.data, bundle.parent, trained.layout.reports / f"{day} {bundle.parent.name}")
+    score_leads(with_as_of(trained.params, day), layout)
+    scores = pd.read_parquet(layout.scores.path).set_index("lead_id")
+    layout.scores.path.unlink()  # or the next one would keep tiers within the margin
+    return scores
 
 
 def test_both_ends_are_what_score_gives_and_the_parts_sum_to_the_difference(

@@ -15,7 +15,9 @@ from models.generosity import ALL, Lists, judge, looks, points_off, volumes
 from models.kpi_verdict import lines
 from models.kpis import Row, as_listed, interval
 from models.points import score_of
-from models.tiers import TierParams, assign
+from models.tier_lists import one_after_another
+from models.tier_policy import assign
+from models.tiers import TierParams
 
 STRICT = with_params(tolerance=0.0)
 CAPACITY, CONFIDENCE = 40, 0.9
@@ -25,8 +27,11 @@ PROMISED = 0.1
 
 def lists_of(rows: pd.DataFrame, tiers: TierParams = TIERS, capacity: int = CAPACITY) -> Lists:
     scored = rows.assign(score=score_of(rows["probability"].to_numpy(), PARAMS.points))
-    listed = as_listed(scored, lambda one: assign(one, tiers, capacity), PARAMS.kpis)
-    return Lists(listed, tiers, PARAMS.points)
+    return Lists(as_listed(scored.assign(tier=tiers_of(scored, tiers, capacity)), PARAMS.kpis), tiers, PARAMS.points)
+
+
+def tiers_of(rows: pd.DataFrame, tiers: TierParams, capacity: int) -> pd.Series[str]:
+    return one_after_another(rows, lambda one, previous: assign(one, tiers, capacity))
 
 
 def world(seed: int, n: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -212,7 +217,7 @@ def scores(counts: dict[int, int], lists: int = 2) -> pd.DataFrame:
 
 def by_score(rows: pd.DataFrame) -> Lists:
     tiers = TIERS.model_copy(update={"policy": "score"})
-    return Lists(as_listed(rows, lambda one: assign(one, tiers, 10), PARAMS.kpis), tiers, PARAMS.points)
+    return Lists(as_listed(rows.assign(tier=tiers_of(rows, tiers, 10)), PARAMS.kpis), tiers, PARAMS.points)
 
 
 def test_volume_is_held_against_the_places() -> None:

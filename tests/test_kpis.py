@@ -20,6 +20,7 @@ from models.tier_policy import assign
 LADDER = ["hot", "warm", "cold"]
 TIERS = PARAMS.tiers.model_copy(
     update={
+        "margin": 0.0,
         "triggers": [],
         "exclusions": [],
         "ladder": [

@@ -61,7 +61,8 @@ def test_rules_with_thresholds_give_their_own_tiers(run: tuple[Params, Layout], 
     params, layout = run
     text = TEXT.replace("thresholds: []", "thresholds: [{name: warm, at_least: 3}]")
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
-    named = params.model_copy(update={"rules": load(tmp_path / "params.yaml").rules})
+    tiers = params.tiers.model_copy(update={"margin": 0.0})
+    named = params.model_copy(update={"rules": load(tmp_path / "params.yaml").rules, "tiers": tiers})
     matrix = pd.read_parquet(layout.matrix.path)
     found = tiers_of(measure_kpis_by_rules(named, copy_of(layout, tmp_path)))
     assert [*found] == ["warm", "none"]
