@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
-from tiny import tiny_params, tiny_run
+from tiny import tiny_copy, tiny_params
 
 from models.walk import BacktestParams, cuts
 from pipelines.artifacts import Layout
@@ -58,8 +58,7 @@ def test_rows_are_cut_by_their_place(count: int, every: int, n: int) -> None:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     folder = tmp_path_factory.mktemp("walk")
-    params = tiny_params(folder)
-    return params, tiny_run(params, folder / "out")
+    return tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
 
 
 @pytest.mark.xdist_group("tiny")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from tiny import tiny_params, tiny_run
+from tiny import tiny_copy
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 pytestmark = pytest.mark.xdist_group("tiny")
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("tiny")
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("notebooks")
-    return tiny_run(tiny_params(folder), folder / "out").reports
+    return tiny_copy(tmp_path_factory, folder / "out").reports
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

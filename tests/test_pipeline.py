@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import tiny_params, tiny_run
+from tiny import tiny_copy, tiny_params, tiny_run
 
 from features.errors import DataError
 from models.card_table import table
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.xdist_group("tiny")
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     folder = tmp_path_factory.mktemp("tiny")
-    return tiny_run(tiny_params(folder), folder / "out")
+    return tiny_copy(tmp_path_factory, folder / "out")
 
 
 def test_run_leaves_the_files_others_read(layout: Layout) -> None:

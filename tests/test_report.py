@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import CHROMIUM, drive
-from tiny import tiny_params, tiny_run
+from tiny import tiny_copy, tiny_params
 
 from features.errors import DataError, ModelError
 from models import tables
@@ -122,8 +122,7 @@ def undated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
 @pytest.fixture(scope="module")
 def dated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     folder = tmp_path_factory.mktemp("dated")
-    params = tiny_params(folder)
-    return params, tiny_run(params, folder / "out")
+    return tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
 
 
 @pytest.fixture(scope="module", params=["dated", "undated"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from test_report import Page, undated_run
-from tiny import tiny_params, tiny_run
+from tiny import tiny_copy, tiny_params
 
 from features.errors import DataError
 from models import figures, tables
@@ -25,8 +25,7 @@ pytestmark = pytest.mark.xdist_group("report")
 @pytest.fixture(scope="module")
 def dated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     folder = tmp_path_factory.mktemp("walked")
-    params = tiny_params(folder)
-    return params, tiny_run(params, folder / "out")
+    return tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
 
 
 @pytest.fixture(scope="module")

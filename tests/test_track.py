@@ -11,7 +11,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-from tiny import tiny_params, tiny_run
+from tiny import tiny_copy, tiny_params
 
 from features.errors import ModelError
 from models.scorer import Scorer
@@ -41,7 +41,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, str, mlfl
     folder = tmp_path_factory.mktemp("tracked")
     place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
     params = tiny_params(folder, place)
-    layout = tiny_run(params, folder / "out")
+    layout = tiny_copy(tmp_path_factory, folder / "out")
     run_id = track(params, layout, folder / "tiny.yaml")
     return layout, params.track.uri, mlflow.get_run(run_id)
 

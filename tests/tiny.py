@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
+
+import pytest
+from filelock import FileLock
 
 from pipelines.artifacts import Layout
 from pipelines.params import Params, load
@@ -45,3 +50,17 @@ def tiny_run(params: Params, out: Path) -> Layout:
     for stage in stages(params, layout.raw, layout).values():
         stage()
     return layout
+
+
+def tiny_copy(factory: pytest.TempPathFactory, out: Path) -> Layout:
+    """Copy the small run, which is made once for the tests of all workers."""
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made = root / "tiny"
+    with FileLock(root / "tiny.lock"):
+        if not (made / "whole").exists():
+            made.mkdir()
+            tiny_run(tiny_params(made), made / "out")
+            (made / "whole").touch()
+    shutil.copytree(made / "out", out)
+    return Layout.folder(out)
