@@ -16,7 +16,7 @@ import lightgbm as lgb
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.tree_tables import TreeTables
+from models.tree_tables import MOST_ASKED, TreeTables, most_asked
 
 CORNER_CASES, LARGEST_GAP = 100, 1e-5  # rows on which tables are held to LightGBM, and log-odds they may differ by
 MANY_ROWS = 20_000  # make up for the time it takes to make tables
@@ -110,8 +110,13 @@ class Boosters:
 
     @cached_property
     def tables(self) -> TreeTables | None:
-        """What predicts and explains faster than LightGBM; None where the two do not agree, and LightGBM does both."""
+        """What predicts and explains faster than LightGBM, which does both where this is None.
+
+        That is where the two do not agree, or trees are so deep that tables would not fit into memory.
+        """
         trees = [[tree["tree_structure"] for tree in model.dump_model()["tree_info"]] for model in self.models]
+        if max((most_asked(tree) for model in trees for tree in model), default=0) > MOST_ASKED:
+            return None
         tables = TreeTables.of(trees)
         rows = tables.corner_cases(CORNER_CASES, self.models[0].num_feature())
         same = np.array_equal(tables.log_odds(rows, 1), self._mean(lambda model: _predict(model, rows)))

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 MOST_CELLS = 512  # of one table; a tree with more states is cut into subtrees
+MOST_ASKED = 9  # features on the way to one leaf, whose table has two states of each: 2**9 = MOST_CELLS
 BLOCK_ROWS = 8192  # looked up at once, so that a block's numbers stay in the processor's cache
 ZERO = float(np.float32(1e-35))  # LightGBM takes what is no further from 0 for 0
 INFINITE = 1e300  # is how it writes a threshold without bounds
@@ -139,7 +140,8 @@ class TreeTables:
         Parameters
         ----------
         models
-            The trees of each model: `tree_structure` of each of `tree_info` in LightGBM's `dump_model`.
+            The trees of each model: `tree_structure` of each of `tree_info` in LightGBM's `dump_model`; `most_asked`
+            of each no more than MOST_ASKED.
         """
         codes = _codes([tree for model in models for tree in model])
         leaves = [[list(_leaves(tree, (), codes)) for tree in model] for model in models]
@@ -196,6 +198,14 @@ class TreeTables:
 
 
 # Reading trees
+
+
+def most_asked(node: Tree, asked: frozenset[int] = frozenset()) -> int:
+    """Return how many features decide on the way to the leaf where it is most; tables double with each."""
+    if "split_feature" not in node:
+        return len(asked)
+    further = asked | {node["split_feature"]}
+    return max(most_asked(node[child], further) for child in ("left_child", "right_child"))
 
 
 def _codes(trees: Sequence[Tree]) -> dict[int, Codes]:

@@ -151,6 +151,19 @@ def test_where_tables_and_lightgbm_disagree_lightgbm_explains(fault: str, monkey
     assert changed.contributions(features).tolist() == by_lightgbm("gaps", features, contributions=True).tolist()
 
 
+def test_lightgbm_explains_trees_too_deep_for_tables() -> None:
+    """A leaf behind many features has so many states that its table would not fit into memory."""
+    features = np.random.default_rng(0).integers(0, 2, (4000, 12)).astype("float64")
+    label = (features.prod(axis=1, where=np.arange(12) < 11) > 0).astype("float64")
+    label[:40], features[:40, :11] = 1.0, 1.0
+    settings = {"objective": "binary", "num_leaves": 12, "min_child_samples": 1, "verbose": -1, "num_threads": 1}
+    deep = Boosters((lgb.train(settings, lgb.Dataset(features, label), 2),), 1)
+    trees = [tree["tree_structure"] for tree in deep.models[0].dump_model()["tree_info"]]
+    assert max(map(tree_tables.most_asked, trees)) > tree_tables.MOST_ASKED
+    assert deep.tables is None
+    np.testing.assert_allclose(deep.contributions(features[:9]).sum(axis=1), deep.log_odds(features[:9]), atol=1e-12)
+
+
 def test_trees_without_a_split_and_no_rows() -> None:
     constant = TreeTables.of([[{"leaf_value": 0.25, "leaf_count": 9}], [{"leaf_value": -0.75}]])
     assert constant.log_odds(rows(3), 1).tolist() == [-0.25] * 3
