@@ -58,3 +58,9 @@ class BusyError(LeadScoreError):
     """Another run is at work on the same folder."""
 
     exit_code = 7
+
+
+class RefusedError(LeadScoreError):
+    """A challenger did not pass the promotion gate; the champion stays."""
+
+    exit_code = 8

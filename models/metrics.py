@@ -123,7 +123,7 @@ def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: Ev
         log_loss_gap with `_low` and `_high`; above 0 the model is better.
     """
     label, lead = rows["label"].to_numpy("float64"), pd.factorize(rows["lead_id"])[0]
-    gap = _row_losses(label, rival) - _row_losses(label, model)
+    gap = row_losses(label, rival) - row_losses(label, model)
     by_lead, n = np.bincount(lead, gap), np.bincount(lead).astype("float64")
     rng = np.random.default_rng(seed)
     drawn = (rng.integers(0, len(n), len(n)) for _ in range(params.resamples))
@@ -163,7 +163,8 @@ def _ranking(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
     return np.array([_auc(positive, seen), lift])
 
 
-def _row_losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
+def row_losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Return the log-loss of each row, shape (n,)."""
     p = np.clip(probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return -(xlogy(label, p) + xlog1py(1 - label, -p))
 
@@ -173,7 +174,7 @@ def figures(ranked: Ranked, weight: np.ndarray, params: EvaluateParams) -> Figur
     label = ranked.label
     positive, seen = ranked.curve(weight * label), ranked.curve(weight)
     total = seen[-1]
-    loss = _row_losses(label, ranked.probability)
+    loss = row_losses(label, ranked.probability)
     gap = _by_bin(ranked, weight, ranked.probability - label)
     result = {
         "auc": _auc(positive, seen),

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from rich.logging import RichHandler
 from features.errors import LeadScoreError, ParamsError
 from pipelines.cli_options import AsOfOption, By, DataOption, OutOption, ParamsOption, layout_of, loaded
 from pipelines.cli_results import results_app
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     name="leadscore",
@@ -274,6 +277,40 @@ def track_run(params: ParamsOption = None, out: OutOption = None) -> None:
 
     found, layout = loaded(params, out)
     stage(found, layout, params)
+
+
+@app.command()
+def promote(
+    params: ParamsOption = None,
+    out: OutOption = None,
+    model: Annotated[Path | None, typer.Option("--model", help="A model's folder; default: artifacts/model.")] = None,
+) -> None:
+    """Make a model the champion, if it is not worse than the champion and the baselines on later rows.
+
+    IN: data/contract/*, features, audit.json, --model, the champion in MLflow. OUT: the aliases champion, previous and
+    yardstick, and a record of the decision, in MLflow; refused, exit code 8 and the aliases as they were.
+    """
+    from pipelines.promote import promote as stage
+
+    found, layout = loaded(params, out)
+    for line in stage(found, layout, model or layout.bundle, _now()):
+        typer.echo(line)
+
+
+@app.command()
+def rollback(params: ParamsOption = None) -> None:
+    """Make the previous champion the champion again. IN: the registry in MLflow. OUT: its aliases, and a record."""
+    from pipelines.params import load
+    from pipelines.promote import roll_back
+
+    for line in roll_back(load(params), _now()):
+        typer.echo(line)
+
+
+def _now() -> pd.Timestamp:
+    import pandas as pd
+
+    return pd.Timestamp.now("UTC").tz_localize(None)
 
 
 @app.command()

@@ -155,7 +155,7 @@ def _prepared(params: Params, layout: Layout, request: Request) -> Iterator[Read
 def _bundle(params: Params, request: Request, published: Published) -> Path:
     if not request.model.startswith(REGISTRY):
         return Path(request.model)
-    from pipelines.track import download_bundle  # MLflow takes seconds to import
+    from pipelines.registry import download_bundle  # MLflow takes seconds to import
 
     return download_bundle(request.model, params, published.work / "model")
 

@@ -20,6 +20,7 @@ from features.rule_spec import AttributeTest, RulesParams, check_attributes, che
 from features.spec import AttributeSpec, FeatureParams, SnapshotParams
 from models.booster import TrainParams
 from models.card_search import ScorecardParams
+from models.gate import GateParams
 from models.grades import GradeParams
 from models.kpis import KpiParams
 from models.leakage import AuditParams
@@ -256,6 +257,7 @@ class Params(Section):
     job: Job
     delivery: Delivery
     report: Report
+    promotion: GateParams
     track: Track
 
     @model_validator(mode="after")

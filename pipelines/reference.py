@@ -196,6 +196,7 @@ def commands_page(app: typer.Typer) -> str:
             ("2", "the command line or the params say something that cannot be meant"),
             ("3", "a table breaks the contract, is missing, or is too little to learn from"),
             ("4", "a saved model is missing, damaged, or does not fit"),
+            ("8", "promote: a check of the gate failed; the champion stays"),
         ],
     )
     return _page(lines)

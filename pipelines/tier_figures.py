@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from models.capacity import realised_wins
 from models.guarantee import certify
+from models.overrides import Facts
 from models.points import score
 from models.scorer import Card
 from models.tier_lists import assign_lists, share_changed, working_places
@@ -43,13 +44,8 @@ def tier_figures(
     Series
         The tier of each row, by the index of `rows`.
     """
-    points = card.points.points(log_odds)
-    listed = rows[["lead_id", "snapshot_at", "label"]].assign(
-        probability=expit(log_odds), points=points, score=score(points)
-    )
-    capacity = max(1, round(card.capacity * sampled))
-    facts = facts_of(listed, contract, card.matrix, card.tiers)
-    tiers = assign_lists(listed, card.tiers, capacity, scale=card.points, facts=facts)
+    listed, facts, tiers = put_into_tiers(rows, log_odds, card, contract, sampled)
+    capacity = _capacity(card, sampled)
     place = working_places(listed, tiers, card.tiers, facts)
     horizon = params.snapshots.horizon_days if params.source.order == "dates" else None
     certificates = certify(listed, tiers, place, card.tiers.ladder, sampled=sampled, horizon_days=horizon)
@@ -64,6 +60,23 @@ def tier_figures(
         "realised": realised_wins(listed, place, capacity, params.evaluate, params.project.seed),
         "certificates": [one.to_json() for one in certificates],
     }, tiers
+
+
+def put_into_tiers(
+    rows: pd.DataFrame, log_odds: np.ndarray, card: Card, contract: Contract, sampled: float
+) -> tuple[pd.DataFrame, Facts, pd.Series[str]]:
+    """Return the rows as lists with their points, what triggers and exclusions ask, and the tiers."""
+    points = card.points.points(log_odds)
+    listed = rows[["lead_id", "snapshot_at", "label"]].assign(
+        probability=expit(log_odds), points=points, score=score(points)
+    )
+    facts = facts_of(listed, contract, card.matrix, card.tiers)
+    tiers = assign_lists(listed, card.tiers, _capacity(card, sampled), scale=card.points, facts=facts)
+    return listed, facts, tiers
+
+
+def _capacity(card: Card, sampled: float) -> int:
+    return max(1, round(card.capacity * sampled))
 
 
 def _sizes(rows: pd.DataFrame, tiers: pd.Series[str]) -> list[dict[str, Any]]:

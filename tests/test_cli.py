@@ -9,7 +9,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.errors import BusyError, DataError, DeliveryError, FeedError, LeadScoreError, ModelError, ParamsError
+from features.errors import (
+    BusyError,
+    DataError,
+    DeliveryError,
+    FeedError,
+    LeadScoreError,
+    ModelError,
+    ParamsError,
+    RefusedError,
+)
 from pipelines import cli
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -248,8 +257,8 @@ def test_a_scheduled_run_that_cannot_be_meant_is_a_usage_error(
 
 
 def test_faults_have_exit_codes_of_their_own() -> None:
-    faults = (LeadScoreError, ParamsError, DataError, ModelError, FeedError, DeliveryError, BusyError)
-    assert [fault.exit_code for fault in faults] == [1, 2, 3, 4, 5, 6, 7]
+    faults = (LeadScoreError, ParamsError, DataError, ModelError, FeedError, DeliveryError, BusyError, RefusedError)
+    assert [fault.exit_code for fault in faults] == list(range(1, 9))
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import load
+from pipelines.registry import download_bundle
 from pipelines.store import read_matrix
-from pipelines.track import download_bundle, track
+from pipelines.track import track
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),
