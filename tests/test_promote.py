@@ -1,0 +1,156 @@
+"""Promote and roll back on a small run and MLflow's sqlite, and after a kill at every call of the registry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from tiny import tiny_params, tiny_run
+
+from features.errors import ModelError, RefusedError
+from models.calibration import Sigmoid
+from models.scorer import Scorer
+from pipelines.artifacts import Layout
+from pipelines.bundle import load_bundle, save_bundle
+from pipelines.params import Params
+from pipelines.promote import promote, roll_back
+from pipelines.registry import CHAMPION, PREVIOUS, YARDSTICK, Registry, download_bundle
+
+pytestmark = [
+    pytest.mark.xdist_group("tiny"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+AT = pd.Timestamp("2026-07-01 03:00")
+LENIENT = """
+promotion: {tolerance: 0.5, min_positive: 10, calibration_error: 3.0, tier_changes: 1.0, segment_tolerance: 1.0,
+            accepted: [LK01, LK02, LK03, LK04, LK05, LK06, LK07, LK10]}
+"""
+
+
+class KilledError(RuntimeError):
+    """The process ends here."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    """A small run, and the parameters of its registry with the first champion promoted."""
+    folder = tmp_path_factory.mktemp("promoted")
+    place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
+    params = tiny_params(folder, LENIENT + place)
+    layout = tiny_run(params, folder / "out")
+    with pytest.raises(ModelError, match="previous"):
+        roll_back(params, AT)
+    lines = promote(params, layout, layout.bundle, AT)
+    assert "promoted" in lines[-1]
+    return params, layout
+
+
+def variant(layout: Layout, folder: Path, shift: float, name: str) -> Path:
+    """A challenger whose level is moved."""
+    scorer = load_bundle(layout.bundle, 1)
+    sigmoid = Sigmoid(intercept=scorer.card.sigmoid.intercept + shift, slope=scorer.card.sigmoid.slope)
+    card = scorer.card.model_copy(update={"sigmoid": sigmoid})
+    save_bundle(Scorer(card, scorer.models, scorer.scorecard), folder / name)
+    return folder / name
+
+
+def champion(params: Params, work: Path) -> str:
+    """The id of the model that the alias points to, which must load."""
+    return load_bundle(download_bundle(f"models:/{params.project.name}@champion", params, work / "got"), 1).model_id
+
+
+def test_the_first_champion_is_the_bundle_and_is_not_promoted_twice(
+    world: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    params, layout = world
+    own = load_bundle(layout.bundle, 1).model_id
+    assert champion(params, tmp_path) == own
+    before = Registry.open(params).decisions()
+    assert "already" in promote(params, layout, layout.bundle, AT)[-1]
+    assert Registry.open(params).decisions() == before
+    first = before[0]
+    assert (first["answer"], first["model_id"], first["at"]) == ("promoted", own, AT.isoformat())
+    test = json.loads(layout.metrics.path.read_text())["test"]
+    assert (first["rows"]["n"], first["rows"]["n_leads"]) == (test["n"], test["n_leads"])
+
+
+@pytest.mark.parametrize("fault", ["bytes", "another file", "level"])
+def test_a_refusal_names_its_reason_is_recorded_and_changes_no_alias(
+    fault: str, world: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    params, layout = world
+    registry = Registry.open(params)
+    bundle = variant(layout, tmp_path, 4.0 if fault == "level" else 0.01, "model")
+    if fault == "bytes":
+        (bundle / "linear.json").write_text("{}")
+    elif fault == "another file":
+        (bundle / "model.pkl").write_bytes(b"\x80")
+    before, n = registry.aliases(), len(registry.decisions())
+    reason = {"bytes": "linear.json", "another file": "model.pkl", "level": "PG08"}[fault]
+    with pytest.raises(RefusedError, match=reason):
+        promote(params, layout, bundle, AT)
+    assert registry.aliases() == before
+    assert registry.decisions()[n]["answer"] == "refused"
+    assert not registry.unfinished()
+
+
+def test_rows_that_the_champion_learned_from_judge_nobody(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = world
+    scorer = load_bundle(layout.bundle, 1)
+    late = scorer.card.model_copy(update={"trained_until": "2027-01-01"})
+    save_bundle(Scorer(late, scorer.models, scorer.scorecard), tmp_path / "late")
+    with pytest.raises(RefusedError, match=r"PG03.*0 matured rows"):
+        promote(params, layout, tmp_path / "late", AT)
+
+
+def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
+    world: tuple[Params, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, layout = world
+    registry = Registry.open(params)
+    old = champion(params, tmp_path)
+    bundle = variant(layout, tmp_path, 0.001, "second")
+    new = load_bundle(bundle, 1).model_id
+
+    def killed(place: int, command: str) -> None:
+        """Run a command that dies after `place` calls of the registry."""
+        calls = 0
+        with monkeypatch.context() as patch:
+            for name in ("record", "point", "finish"):
+                real = getattr(Registry, name)
+
+                def call(*args: object, real: object = real) -> object:
+                    nonlocal calls
+                    if calls == place:
+                        raise KilledError
+                    calls += 1
+                    return real(*args)  # type: ignore[operator]  # a method
+
+                patch.setattr(Registry, name, call)
+            with pytest.raises(KilledError):
+                _run(command)
+
+    def _run(command: str) -> None:
+        promote(params, layout, bundle, AT) if command == "promote" else roll_back(params, AT)
+
+    for place in range(4):  # record, previous, champion, finish: the same champion of record stays
+        killed(place, "promote")
+        assert champion(params, tmp_path) == (new if place > 2 else old)
+        _run("promote")
+        assert champion(params, tmp_path) == new
+        assert not registry.unfinished()
+        killed(place, "rollback")
+        assert champion(params, tmp_path) == (old if place > 1 else new)
+        _run("rollback")
+        assert champion(params, tmp_path) == old
+        aliases = registry.aliases()
+        assert aliases[PREVIOUS] != aliases[CHAMPION]
+        assert aliases[YARDSTICK] == aliases[CHAMPION]
+        assert not registry.unfinished()
+    assert len({one.version for one in mlflow.MlflowClient().search_model_versions()}) == 2, "registered once each"
+    shutil.rmtree(tmp_path / "got")
