@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -238,3 +239,9 @@ def crowd(
     history = [{"lead_id": lead, "valid_from": times[0] - age * DAY} | version() for lead, age in edits]
     events = [row for _ in range(n_events) for row in [event()] * pick(1, 1, 1, 2)]
     return World([(lead, time + clock) for lead in ids for time in times], leads, history, events)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_registry() -> None:
+    """Forget the store that the module before used: MLflow writes it into the environment, where it goes first."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)

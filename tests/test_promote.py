@@ -9,7 +9,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-from tiny import tiny_params, tiny_run
+from tiny import tiny_copy, tiny_params
 
 from features.errors import ModelError, RefusedError
 from models.calibration import Sigmoid
@@ -42,7 +42,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     folder = tmp_path_factory.mktemp("promoted")
     place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
     params = tiny_params(folder, LENIENT + place)
-    layout = tiny_run(params, folder / "out")
+    layout = tiny_copy(tmp_path_factory, folder / "out")
     with pytest.raises(ModelError, match="previous"):
         roll_back(params, AT)
     lines = promote(params, layout, layout.bundle, AT)
