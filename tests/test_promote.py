@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import count
 from pathlib import Path
 
 import mlflow
@@ -32,6 +33,9 @@ promotion: {tolerance: 0.5, min_positive: 10, calibration_error: 3.0, tier_chang
 """
 
 
+MINUTES = count(1)
+
+
 class KilledError(RuntimeError):
     """The process ends here."""
 
@@ -48,6 +52,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     lines = promote(params, layout, layout.bundle, AT)
     assert "promoted" in lines[-1]
     return params, layout
+
+
+def later() -> pd.Timestamp:
+    """The next minute: no two decisions are made at one moment."""
+    return AT + next(MINUTES) * pd.Timedelta(minutes=1)
 
 
 def variant(layout: Layout, folder: Path, shift: float, name: str) -> Path:
@@ -71,7 +80,7 @@ def test_the_first_champion_is_the_bundle_and_is_not_promoted_twice(
     own = load_bundle(layout.bundle, 1).model_id
     assert champion(params, tmp_path) == own
     before = Registry.open(params).decisions()
-    assert "already" in promote(params, layout, layout.bundle, AT)[-1]
+    assert "already" in promote(params, layout, layout.bundle, later())[-1]
     assert Registry.open(params).decisions() == before
     first = before[0]
     assert (first["answer"], first["model_id"], first["at"]) == ("promoted", own, AT.isoformat())
@@ -93,7 +102,7 @@ def test_a_refusal_names_its_reason_is_recorded_and_changes_no_alias(
     before, n = registry.aliases(), len(registry.decisions())
     reason = {"bytes": "linear.json", "another file": "model.pkl", "level": "PG08"}[fault]
     with pytest.raises(RefusedError, match=reason):
-        promote(params, layout, bundle, AT)
+        promote(params, layout, bundle, later())
     assert registry.aliases() == before
     assert registry.decisions()[n]["answer"] == "refused"
     assert not registry.unfinished()
@@ -105,7 +114,7 @@ def test_rows_that_the_champion_learned_from_judge_nobody(world: tuple[Params, L
     late = scorer.card.model_copy(update={"trained_until": "2027-01-01"})
     save_bundle(Scorer(late, scorer.models, scorer.scorecard), tmp_path / "late")
     with pytest.raises(RefusedError, match=r"PG03.*0 matured rows"):
-        promote(params, layout, tmp_path / "late", AT)
+        promote(params, layout, tmp_path / "late", later())
 
 
 def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
@@ -136,7 +145,7 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
                 _run(command)
 
     def _run(command: str) -> None:
-        promote(params, layout, bundle, AT) if command == "promote" else roll_back(params, AT)
+        promote(params, layout, bundle, later()) if command == "promote" else roll_back(params, later())
 
     for place in range(4):  # record, previous, champion, finish: the same champion of record stays
         killed(place, "promote")
