@@ -22,6 +22,7 @@ from rich.progress import track
 
 from features.errors import DataError, DeliveryError
 from features.snapshots import grid
+from models.overrides import EXCLUDED
 from models.scorer import Scorer
 from pipelines import score
 from pipelines.artifacts import Layout
@@ -205,14 +206,15 @@ def _score_day(params: Params, ready: Ready, clock: Clock) -> list[str]:
     refuse_bad_feed(feed, published.manifest(last).get("feed", {}) if last else {}, as_of, params.job)
     made_of = identity(ready.layout, day, ready.scorer.model_id, request.reasons, previous, ready.files)
     if published.is_whole(name_of(made_of)):
-        return [_stand(published, name_of(made_of), request)]
+        return [_stand(ready, name_of(made_of))]
     draft = _draft(params, ready, made_of, clock)
     draft.manifest["feed"] = feed
     if request.dry_run:
         shutil.rmtree(draft.work)
-        return [f"would publish {draft.name}: {_counts(draft.manifest)}", _changes(published, draft.listed.leads)]
+        counts = _counts(draft.manifest, ready.scorer)
+        return [f"would publish {draft.name}: {counts}", _changes(published, draft.listed.leads)]
     _publish(draft, params, published)
-    return [_stand(published, draft.name, request)]
+    return [_stand(ready, draft.name)]
 
 
 @dataclass(frozen=True)
@@ -270,19 +272,21 @@ def _publish(draft: Draft, params: Params, published: Published) -> None:
     shutil.rmtree(draft.work)
 
 
-def _stand(published: Published, name: str, request: Request) -> str:
+def _stand(ready: Ready, name: str) -> str:
     """Put a list that is published in force, and say so."""
-    what = f"{name}: {_counts(published.manifest(name))}"
-    if request.dry_run:
+    published = ready.published
+    what = f"{name}: {_counts(published.manifest(name), ready.scorer)}"
+    if ready.request.dry_run:
         return f"already published {what}"
     if published.put_in_force(name):
         return f"published {what}"
     return f"published {what}; a list of a later day stays in force"
 
 
-def _counts(manifest: dict[str, Any]) -> str:
-    best_first = sorted(manifest["tiers"], key=lambda name: -manifest["lowest_score"].get(name, -1))
-    tiers = ", ".join(f"{name} {manifest['tiers'][name]:,}" for name in best_first)
+def _counts(manifest: dict[str, Any], scorer: Scorer) -> str:
+    """Count the leads of each tier, best first, which neither a file's order nor a lowest score tells."""
+    best_first = [*scorer.card.tiers.names, EXCLUDED]
+    tiers = ", ".join(f"{name} {manifest['tiers'][name]:,}" for name in best_first if name in manifest["tiers"])
     return f"{manifest['n']:,} {manifest['who']} ({tiers})"
 
 

@@ -57,6 +57,16 @@ def test_the_manifest_says_what_went_in_and_what_came_out(ready: Job, tmp_path: 
     assert "leadscore" in manifest["versions"]
 
 
+def test_tiers_are_counted_best_first_however_low_a_trigger_reaches(ready: Job, tmp_path: Path) -> None:
+    here = elsewhere(ready, tmp_path)
+    here.run()
+    name = (here.to / "current").readlink().name
+    path = here.to / "runs" / name / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"lowest_score": {"hot": 1, "warm": 40}}))
+    assert here.run()[0].endswith("(hot 20, warm 40, cold 0)")
+
+
 def test_a_rerun_leaves_every_byte_and_writes_nothing(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path)
     here.run()
