@@ -16,7 +16,17 @@ from models.tables import measures
 
 Tree = Mapping[str, Any]
 Row = dict[str, Any]
-LEARNED = ("format", "fingerprint", "base_rate", "trained_until", "left_out", "sigmoid", "uncorrected", "rules")
+LEARNED = (
+    "format",
+    "fingerprint",
+    "base_rate",
+    "trained_until",
+    "left_out",
+    "sigmoid",
+    "uncorrected",
+    "rules",
+    "grades",
+)
 #   keys of a model's card that training finds rather than somebody sets
 KEY = ["lead_id", "snapshot_at"]
 
