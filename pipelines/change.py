@@ -267,4 +267,9 @@ def _notes(old: End, new: End) -> list[str]:
         )
     if before.points != after.points:
         notes.append("the models' scales differ (`points` in the params), which is part of the new model's points")
+    if before.tiers.margin or after.tiers.margin:
+        notes.append(
+            "tiers are given here as if no list came before: on a published list, leads within `tiers.margin` of a "
+            "cut-off may stand in another"
+        )
     return notes
