@@ -53,8 +53,8 @@ class Story:
     cautions
         What a reader must know before believing the figures.
     listed
-        The lead on the last published list: tier, stage, score, rank, n, as_of and `same` (as this moment and model);
-        None where it is not on it.
+        The lead on the last published list: tier, stage, tier_reason, grade, score, rank, n, as_of and `same` (as this
+        moment and model); None where it is not on it.
     left_out
         Labels of the attributes that are never used, because they are written with the outcome.
     events
@@ -182,6 +182,8 @@ def _listed(lead_id: str, at: pd.Timestamp, scorer: Scorer, layout: Layout) -> R
     return {
         "tier": lead["tier"],
         "stage": lead["stage"],
+        "tier_reason": lead["tier_reason"],
+        "grade": lead["grade"],
         "score": int(lead["score"]),
         "rank": int(found.index[0]) + 1,
         "n": len(scores),

@@ -92,7 +92,9 @@ def listing(story: Story) -> str:
     one = story.listed
     if one is None:
         return "It is not on the last scored list, so it has no tier."
-    place = f"{one['tier']}, number {one['rank']:,} of {one['n']:,}"
+    why = f" ({one['tier_reason']})" if one["tier_reason"] else ""
+    grade = f", grade {one['grade']}" if one["grade"] else ""
+    place = f"{one['tier']}{why}{grade}, number {one['rank']:,} of {one['n']:,}"
     if one["same"]:
         return f"On the scored list: {place}."
     as_of: pd.Timestamp = one["as_of"]

@@ -132,6 +132,7 @@ def test_the_story_is_that_of_the_scored_list(dated: tuple[Params, Layout]) -> N
         assert now.steps[-1].end == pytest.approx(row["points"], abs=1e-8)
         assert story.listed is not None
         assert (story.listed["tier"], story.listed["rank"], story.listed["same"]) == (row["tier"], place + 1, True)
+        assert f", grade {row['grade']}, number {place + 1} of" in printed(story)
         assert story.cautions == [] or "not usable" in story.cautions[0]
 
 
@@ -312,6 +313,14 @@ def test_figures_of_another_model_or_of_none_are_refused(dated: tuple[Params, La
     spoilt.metrics.path.unlink()
     with pytest.raises(DataError, match="Run evaluate first"):
         explain_lead(lead_id, params, spoilt)
+
+
+def test_why_a_lead_is_in_its_tier_is_said(dated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = dated
+    other = copied(layout, tmp_path)
+    listed(layout).assign(tier="hot", tier_reason="trigger: asked for a demo").to_parquet(other.scores.path)
+    shown = printed(explain_lead(str(listed(layout)["lead_id"].iloc[-1]), params, other))
+    assert "On the scored list: hot (trigger: asked for a demo), grade " in shown
 
 
 def test_a_list_of_another_day_gives_no_tier_of_today(dated: tuple[Params, Layout], tmp_path: Path) -> None:
