@@ -18,6 +18,11 @@ def places_at(capacity: int, times: float) -> int:
     return math.floor(round(capacity * times, 6) + 0.5)
 
 
+def sampled_capacity(capacity: int, sampled: float) -> int:
+    """Return what of a capacity falls to a sample of the leads; `sampled` is the sample's share of them."""
+    return max(1, round(capacity * sampled))
+
+
 def wins_distribution(probability: np.ndarray) -> np.ndarray:
     """Return the chance of 0, 1, ... n wins among n independent leads, shape (n + 1,).
 

@@ -28,7 +28,8 @@ class Lists:
     Attributes
     ----------
     rows
-        lead_id, snapshot_at, label (missing while immature), probability, score, tier; one row a lead and list.
+        lead_id, snapshot_at, label (missing while immature), probability, score, tier, and overridden: whether a
+        trigger or an exclusion holds, so that the score does not tell the tier; one row a lead and list.
     """
 
     rows: pd.DataFrame
@@ -38,6 +39,11 @@ class Lists:
     @property
     def matured(self) -> pd.DataFrame:
         return self.rows[self.rows["label"].notna()]
+
+    @property
+    def by_score(self) -> pd.DataFrame:
+        """The rows whose tier follows from their score: a cut-off moves no other."""
+        return self.rows[~self.rows["overridden"]]
 
     @property
     def names(self) -> list[str]:
@@ -53,7 +59,7 @@ class Lists:
         """The lowest score of each tier as sales knows it: the median over lists where it follows capacity."""
         if self.tiers.policy == "score":
             return {tier.name: tier.min_score for tier in self.tiers.ladder}
-        lowest = self.rows.groupby(["tier", "snapshot_at"], dropna=False)["score"].min().groupby("tier").median()
+        lowest = self.by_score.groupby(["tier", "snapshot_at"], dropna=False)["score"].min().groupby("tier").median()
         return {name: float(lowest.get(name, math.nan)) for name in self.names}
 
 
@@ -166,7 +172,8 @@ def _mend(found: Row, tier: str, rows: pd.DataFrame, lists: Lists, params: KpiPa
         return None
     promised = float(first_lists(lists.matured[lists.matured["tier"] == tier])["probability"].mean())
     cut, above = math.ceil(cuts[tier]), math.ceil(cuts[lists.names[place - 1]]) if place else HIGHEST + 1
-    ordered, best = rows.sort_values(["snapshot_at", "lead_id"])[["lead_id", "score", "label"]], None
+    moved = rows[~rows["overridden"]]
+    ordered, best = moved.sort_values(["snapshot_at", "lead_id"])[["lead_id", "score", "label"]], None
     ordered = ordered.assign(lead_id=pd.factorize(ordered["lead_id"])[0])
     generous = found["answer"] == "too generous"
     for right in range(cut, above) if generous else range(cut, -1, -1):
@@ -197,6 +204,7 @@ def volumes(lists: Lists, capacity: float, params: KpiParams) -> list[Row]:
         leads a list, on average, than they have places.
     """
     of_list = pd.factorize(lists.rows["snapshot_at"], use_na_sentinel=False)[0]
+    called = lists.rows.loc[lists.rows["tier"].isin(lists.names), "score"]  # the excluded take no place
     share, found = 0.0, []
     for tier in lists.tiers.ladder[:-1]:
         own = float(tier.share_of_capacity)
@@ -211,7 +219,7 @@ def volumes(lists: Lists, capacity: float, params: KpiParams) -> list[Row]:
                 "least": int(counts.min()),
                 "most": int(counts.max()),
                 "answer": _fill(float(counts.mean()), own * capacity, params),
-                "filling": _filling(lists.rows["score"], share * capacity * lists.count),
+                "filling": _filling(called, share * capacity * lists.count),
             }
         )
     return found

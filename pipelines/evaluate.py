@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from models.capacity import sampled_capacity
 from models.grades import grade, grade_matrix
 from models.metrics import Figures, Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
 from models.scorer import Scorer
@@ -101,7 +102,7 @@ def baselines(rows: pd.DataFrame, scorer: Scorer) -> dict[str, np.ndarray]:
 
 def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: float) -> Ranked:
     """Rank with the capacity that falls to these rows, where only a share of the leads was sampled."""
-    capacity = max(1, round(params.capacity.per_period * sampled))
+    capacity = sampled_capacity(params.capacity.per_period, sampled)
     return Ranked.of(rows, probability, capacity, params.evaluate.calibration_bins)
 
 

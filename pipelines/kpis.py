@@ -15,10 +15,12 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from features.errors import DataError, ModelError, ParamsError
+from models.capacity import sampled_capacity
 from models.generosity import Lists, looks, volumes
 from models.kpi_verdict import lines, sent
 from models.kpis import Row, as_listed, first_lists, known, of_leads, tier_figures, winners, within
 from models.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
+from models.overrides import EXCLUDED
 from models.points import score, score_of
 from models.rule_scores import rule_tiers, rules_id
 from models.segments import segment_levels
@@ -106,13 +108,14 @@ def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
         Where the predictions come from another model than the one that scores.
     """
     card, model_id, rows, sampled = _predicted(params, layout)
-    capacity = max(1, round(card.capacity * sampled))  # of a sample of leads, what falls to it
-    listed = as_listed(rows, params.kpis)
-    lists = Lists(listed, card.tiers, card.points)
     book = Book.read(params, layout)
+    held = facts_of(rows, book.contract, card.matrix, card.tiers).held
+    listed = as_listed(rows.assign(overridden=held.any(axis=1)), params.kpis)
+    lists = Lists(listed, card.tiers, card.points)
     tree = {"by": "model", "model_id": model_id} | _figures(listed, _stages(card.tiers), book, sampled)
     segments = segment_levels(listed, card.matrix.catalogue, params.evaluate)
     confidence = params.evaluate.confidence
+    capacity = sampled_capacity(card.capacity, sampled)
     found, volume = looks(lists, segments, confidence, params.kpis), volumes(lists, capacity, params.kpis)
     tree |= {"looks": found, "volumes": volume}
     tree["verdict"] = {"lines": lines(found, volume, _best(tree), _horizon(params), confidence)}
@@ -140,7 +143,7 @@ def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
         raise ParamsError("`rules` in the params names no rule, so there are no tiers by rules; write some there")
     matrix, spec = read_matrix(layout)
     sampled = _sampled(layout)
-    capacity = max(1, round(params.capacity.per_period * sampled))
+    capacity = sampled_capacity(params.capacity.per_period, sampled)
     points = matrix["rule_points"].to_numpy("float64")
     rows = matrix[["lead_id", "snapshot_at", "label"]].assign(points=points, score=score(points), probability=np.nan)
     book = Book.read(params, layout)
@@ -199,8 +202,9 @@ def _sampled(layout: Layout) -> float:
 
 
 def _stages(tiers: TierParams) -> dict[str, str]:
-    """Return the lifecycle stage of each tier, best first."""
-    return {tier.name: tier.stage for tier in tiers.ladder}
+    """Return the lifecycle stage of each tier, best first, and last the excluded, who have none, where leads may be."""
+    outside = {EXCLUDED: ""} if any(one.tier == EXCLUDED for one in tiers.exclusions) else {}
+    return {tier.name: tier.stage for tier in tiers.ladder} | outside
 
 
 def _figures(listed: pd.DataFrame, stages: dict[str, str], book: Book, sampled: float) -> dict[str, Any]:

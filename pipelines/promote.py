@@ -23,6 +23,7 @@ import pandas as pd
 from scipy.special import expit
 
 from features.errors import DataError, ModelError, RefusedError
+from models.capacity import sampled_capacity
 from models.gate import Cohort, Gate, GateCheck, artifacts, judge, no_leak, surely_better, unseen
 from models.scorer import Scorer
 from models.segments import segment_levels
@@ -237,7 +238,7 @@ def _cohort(
             tiers=tiers(log_odds, challenger),
             champion_tiers=None if old is None or champion is None else tiers(old, champion.scorer),
             segments=segment_levels(rows, spec.catalogue, params.evaluate),
-            capacity=max(1, round(params.capacity.per_period * sampled)),
+            capacity=sampled_capacity(params.capacity.per_period, sampled),
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from models.capacity import realised_wins
+from models.capacity import realised_wins, sampled_capacity
 from models.guarantee import certify
 from models.overrides import Facts
 from models.points import score
@@ -45,7 +45,7 @@ def tier_figures(
         The tier of each row, by the index of `rows`.
     """
     listed, facts, tiers = put_into_tiers(rows, log_odds, card, contract, sampled)
-    capacity = _capacity(card, sampled)
+    capacity = sampled_capacity(card.capacity, sampled)
     place = working_places(listed, tiers, card.tiers, facts)
     horizon = params.snapshots.horizon_days if params.source.order == "dates" else None
     certificates = certify(listed, tiers, place, card.tiers.ladder, sampled=sampled, horizon_days=horizon)
@@ -71,12 +71,8 @@ def put_into_tiers(
         probability=expit(log_odds), points=points, score=score(points)
     )
     facts = facts_of(listed, contract, card.matrix, card.tiers)
-    tiers = assign_lists(listed, card.tiers, _capacity(card, sampled), scale=card.points, facts=facts)
+    tiers = assign_lists(listed, card.tiers, sampled_capacity(card.capacity, sampled), scale=card.points, facts=facts)
     return listed, facts, tiers
-
-
-def _capacity(card: Card, sampled: float) -> int:
-    return max(1, round(card.capacity * sampled))
 
 
 def _sizes(rows: pd.DataFrame, tiers: pd.Series[str]) -> list[dict[str, Any]]:

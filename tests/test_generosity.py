@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ PROMISED = 0.1
 
 def lists_of(rows: pd.DataFrame, tiers: TierParams = TIERS, capacity: int = CAPACITY) -> Lists:
     scored = rows.assign(score=score_of(rows["probability"].to_numpy(), PARAMS.points))
-    return Lists(as_listed(scored.assign(tier=tiers_of(scored, tiers, capacity)), PARAMS.kpis), tiers, PARAMS.points)
+    listed = scored.assign(tier=tiers_of(scored, tiers, capacity), overridden=False)
+    return Lists(as_listed(listed, PARAMS.kpis), tiers, PARAMS.points)
 
 
 def tiers_of(rows: pd.DataFrame, tiers: TierParams, capacity: int) -> pd.Series[str]:
@@ -217,7 +219,8 @@ def scores(counts: dict[int, int], lists: int = 2) -> pd.DataFrame:
 
 def by_score(rows: pd.DataFrame) -> Lists:
     tiers = TIERS.model_copy(update={"policy": "score"})
-    return Lists(as_listed(rows.assign(tier=tiers_of(rows, tiers, 10)), PARAMS.kpis), tiers, PARAMS.points)
+    listed = rows.assign(tier=tiers_of(rows, tiers, 10), overridden=False)
+    return Lists(as_listed(listed, PARAMS.kpis), tiers, PARAMS.points)
 
 
 def test_volume_is_held_against_the_places() -> None:
@@ -234,6 +237,28 @@ def test_volume_is_held_against_the_places() -> None:
     assert crowded["filling"] == 101, "even the best score has more leads than places"
     uneven = scores({90: 10}).iloc[:15]
     assert [volumes(by_score(uneven), 10, PARAMS.kpis)[0][key] for key in ("mean", "least", "most")] == [7.5, 5, 10]
+
+
+def test_leads_whose_tier_no_score_tells_move_no_cutoff() -> None:
+    """A lead of a low score that a trigger put into hot, and one of a high score that an exclusion took out."""
+    plain = lists_of(crowd(off=np.log(2)), capacity=800)
+    odd = plain.rows.iloc[:40].assign(lead_id=[f"odd {n}" for n in range(40)], overridden=True, label=0.0)
+    put = odd.assign(
+        tier=["hot"] * 20 + ["excluded"] * 20, score=[1] * 20 + [100] * 20, probability=plain.rows["probability"].mean()
+    )
+    lists = replace(plain, rows=pd.concat([plain.rows, put], ignore_index=True))
+    assert lists.cutoffs == plain.cutoffs
+    ours, theirs = (
+        {one["name"]: one["mend"] for one in looks(each, pd.DataFrame(index=each.rows.index), CONFIDENCE, STRICT)}
+        for each in (lists, plain)
+    )
+    assert ours["hot"]["right"] > ours["hot"]["cutoff"] == theirs["hot"]["cutoff"]
+    above = plain.rows[plain.rows["score"] >= ours["hot"]["right"]]
+    assert ours["hot"]["came_n"] == len(above), "a cut-off calls none of them"
+    outside = replace(plain, rows=pd.concat([plain.rows, put.iloc[20:]], ignore_index=True))
+    assert [one["filling"] for one in volumes(outside, 800, PARAMS.kpis)] == [
+        one["filling"] for one in volumes(plain, 800, PARAMS.kpis)
+    ]
 
 
 def test_a_tier_that_is_empty_on_a_list_counts_as_nought() -> None:
