@@ -47,6 +47,7 @@ NONE = float("nan")
         ([("lead", 0), ("SQL", 5)], (NONE, 0)),  # stands there already
         ([("lead", 0), ("opportunity", 5)], (NONE, 0)),
         ([("lead", 0), ("SQL", 5), ("MQL", 12)], (NONE, 1)),
+        ([("lead", 0), ("SQL", 5), ("SQL", 12)], (NONE, 0)),  # the same stage anew is no step back
         ([("lead", 0), ("SQL", 5), ("MQL", 8), ("SQL", 12)], (1, 0)),  # fell back before, accepted anew
         ([("lead", 0), ("SQL", 12), ("MQL", 15), ("SQL", 16)], (1, 1)),
         ([("lead", 0), ("SQL", 12), ("MQL", 45)], (1, 0)),
