@@ -23,6 +23,7 @@ from models.lifecycle import ordered, qualified_growth, stage_facts, stages_misf
 from models.overrides import EXCLUDED
 from models.points import score, score_of
 from models.rule_scores import rule_tiers, rules_id
+from models.scorer import Card
 from models.segments import segment_levels
 from models.tier_lists import one_after_another
 from models.tiers import TierParams
@@ -162,7 +163,7 @@ def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
     return _write(tree, layout)
 
 
-def _predicted(params: Params, layout: Layout) -> tuple[Any, str, pd.DataFrame, float]:
+def _predicted(params: Params, layout: Layout) -> tuple[Card, str, pd.DataFrame, float]:
     """Return the card, the model's id, the test rows with their predictions, and the share of leads sampled."""
     if not layout.predictions.path.is_file() or not layout.metrics.path.is_file():
         raise DataError(
