@@ -160,11 +160,11 @@ def test_dry_run_changes_nothing_and_says_what_would(ready: Job, tmp_path: Path)
 
 def test_days_beyond_those_kept_go(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path).params_with(keep_days=2)
-    for number in range(4):
+    for number in range(3):
         here.run(TODAY + number * DAY)
-        here.asked(reasons="none").run(TODAY + number * DAY)
+    here.asked(reasons="none").run(TODAY + 2 * DAY)
     names = sorted(path.name[:10] for path in Published(here.to).runs.iterdir())
-    assert names == ["2024-03-06", "2024-03-07", "2024-03-07"]
+    assert names == ["2024-03-05", "2024-03-06", "2024-03-06"]
     assert not list((here.to / ".work").rglob("*.parquet"))
 
 
@@ -272,10 +272,11 @@ def test_no_model_is_a_model_error(ready: Job, tmp_path: Path) -> None:
 @pytest.mark.parametrize("quiet", [True, False])
 def test_since_last_gives_the_full_run_s_bytes(quiet: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every day another export: more events, edits, one event taken back, a lead that is new."""
-    small_shards(monkeypatch)
+    if quiet:
+        small_shards(monkeypatch)
     card = {"left_out": still()} if quiet else {}
     unchanged = []
-    for number in range(3):
+    for number in range(3 if quiet else 2):
         world = crowd((MONDAY,), n_events=150)
         events = world.events[: 110 + 20 * number]
         today = replace(world, leads=world.leads[: 57 + number], events=events[number:])
@@ -289,7 +290,7 @@ def test_since_last_gives_the_full_run_s_bytes(quiet: bool, tmp_path: Path, monk
         unchanged.append(json.loads((part.to / "current" / "timings.json").read_text())["unchanged"])
     assert digests(tmp_path / "full") == digests(tmp_path / "part")
     assert unchanged[0] == 0
-    assert all(5 < n < 57 for n in unchanged[1:]) if quiet else unchanged == [0, 0, 0]
+    assert all(5 < n < 57 for n in unchanged[1:]) if quiet else unchanged == [0, 0]
 
 
 def test_without_dates_there_is_one_list_and_nothing_changes_by_itself(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_kill_at_any_file_operation_leaves_whole_lists_and_a_rerun_ends_the_sa
         assert {name: now[name] for name in before if name != "current"}.items() <= before.items()
         distinct[tuple(_all_bytes(copy).items())] = copy
     assert len(distinct) > 8
-    for copy in list(distinct.values())[::3]:
+    for copy in list(distinct.values())[::4]:
         here.asked(to=copy).run()
         assert digests(copy) == undisturbed
 
@@ -179,7 +179,7 @@ def no_file_above(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("size", [100, 4_000, 20_000])
+@pytest.mark.parametrize("size", [100, 20_000])
 def test_what_cannot_be_written_is_a_delivery_error_and_changes_nothing(
     size: int, ready: Job, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
@@ -235,7 +235,7 @@ def test_a_second_run_ends_at_once_and_says_who_is_at_work(
 # Clocks
 
 
-@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Apia"])
+@pytest.mark.parametrize("zone", ["America/New_York"])
 def test_the_machine_s_zone_changes_no_byte(
     zone: str, ready: Job, undisturbed: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,8 +276,8 @@ def test_on_the_day_the_clocks_change_each_event_counts_once(tmp_path: Path) -> 
 def test_runs_in_a_row_leave_no_handle_and_no_file_behind(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path).params_with(keep_days=2)
     held = []
-    for number in range(6):
+    for number in range(5):
         here.run(TODAY + number * DAY)
         files = len([path for path in here.to.rglob("*") if path.is_file()])
         held.append((len(list(Path("/proc/self/fd").iterdir())), files))
-    assert held[2:] == held[2:3] * 4
+    assert held[2:] == held[2:3] * 3
