@@ -1,0 +1,179 @@
+"""Speed and memory of scoring at two sizes, as ratios in one run.
+
+`python -m benchmarks.scale` makes 100,000 leads with 5 million events and 1,000,000 leads with 50 million, trains one
+model on the simulator's default funnel, runs each part of scoring in a process of its own, and writes scale.md and
+scale.json. What is made is kept below out/scale, so that a run goes on where it was stopped; `--again` measures anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.scale_data import write_log
+from pipelines.artifacts import Layout
+from pipelines.build_features import build_features
+from pipelines.bundle import load_bundle, save_bundle
+from pipelines.ingest import ingest
+from pipelines.params import Params, load
+from pipelines.simulate import chunks, write
+from pipelines.sinks import write_json
+from pipelines.train import train
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZES = (100_000, 1_000_000)
+PARTS = ("floor", "features", "bare_predict", "scoring", "pred_contrib", "reasons", "end_to_end")
+OLDEST_DAYS = 10_000  # nobody is too old to be scored
+TARGETS = {
+    "features / floor": 3.0,
+    "scoring / bare predict": 1.2,
+    "pred_contrib / reasons": 5.0,
+    "end to end / sum of its parts": 1.3,
+    "peak MB": 4096.0,
+    "growth": 11.0,
+}
+Tree = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=lambda text: [int(size) for size in text.split(",")], default=list(SIZES))
+    parser.add_argument("--again", action="store_true", help="measure anew what was measured")
+    parser.add_argument("--runs", type=int, default=3, help="of each part but log_to_contract; the median is shown")
+    arguments = parser.parse_args()
+    work = ROOT / "out" / "scale"
+    model = trained(work / "model")
+    for size in arguments.sizes:
+        measure(size, model, work / str(size), arguments.again, arguments.runs)
+    tree = {str(size): json.loads((work / str(size) / "parts.json").read_text()) for size in arguments.sizes}
+    folder = ROOT / "benchmarks" if tuple(arguments.sizes) == SIZES else work
+    write_json(tree | {"ratios": ratios(tree)}, folder / "scale.json")
+    (folder / "scale.md").write_text(markdown(tree), encoding="utf-8")
+    sys.stdout.write(markdown(tree))
+
+
+def trained(folder: Path) -> Path:
+    """Train on the default funnel, without the search for settings, and let the model score leads of any age."""
+    layout, wide = Layout.folder(folder), folder / "wide"
+    if not wide.is_dir():
+        params = quick(load())
+        write(chunks(params.simulate, params.project.seed, params.snapshots), layout.raw, layout.oracle.path)
+        ingest(params.source, params.ingest, params.project, layout.raw, layout)
+        build_features(params, layout)
+        train(params, layout)
+        scorer = load_bundle(layout.bundle, params.project.threads)
+        anyone = params.snapshots.model_copy(update={"max_age_days": OLDEST_DAYS})
+        save_bundle(replace(scorer, card=scorer.card.model_copy(update={"snapshots": anyone})), wide)
+    return wide
+
+
+def quick(params: Params) -> Params:
+    return params.model_copy(update={"search": params.search.model_copy(update={"trials": 0})})
+
+
+def measure(size: int, model: Path, folder: Path, again: bool, runs: int) -> None:
+    """Make the log, cluster it, and run every part as often as told."""
+    layout, kept = Layout.folder(folder), folder / "parts.json"
+    if not (layout.raw / "events.parquet").is_file():
+        write_log(size, layout.raw, layout.oracle.path)
+    parts: Tree = json.loads(kept.read_text()) if kept.is_file() else {}
+    if not layout.bundle.is_dir():
+        save_bundle(load_bundle(model, 1), layout.bundle)
+    if "log_to_contract" not in parts:
+        parts["log_to_contract"] = [run_part("log_to_contract", folder)]
+        write_json(parts, kept)
+    parts = {"log_to_contract": parts["log_to_contract"]} if again else parts
+    for _ in range(runs):  # one round after the other, so that a busy hour is shared by all parts
+        for part in PARTS:
+            if len(parts.get(part, [])) < runs:
+                parts[part] = [*parts.get(part, []), run_part(part, folder)]
+                write_json(parts, kept)
+
+
+def run_part(part: str, folder: Path) -> Tree:
+    sys.stderr.write(f"{folder.name}: {part}\n")
+    command = [sys.executable, "-m", "benchmarks.scale_parts", part, str(folder)]
+    told = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 our own program
+    figures: Tree = json.loads(told.splitlines()[-1])
+    return figures
+
+
+# Figures
+
+
+def median(runs: list[Tree]) -> Tree:
+    return sorted(runs, key=lambda run: run["cpu_seconds"])[len(runs) // 2]
+
+
+def a_row(runs: list[Tree]) -> float:
+    """CPU seconds a row, of the median run."""
+    return float(median(runs)["cpu_seconds"] / median(runs)["rows"])
+
+
+def ratios(tree: Tree) -> Tree:
+    """Return each ratio at each size, and the growth of the whole from the smallest to the largest size."""
+    found: Tree = {}
+    for size, parts in tree.items():
+        cost = {part: a_row(runs) for part, runs in parts.items()}
+        found[size] = {
+            "features / floor": cost["features"] / cost["floor"],
+            "scoring / bare predict": cost["scoring"] / cost["bare_predict"],
+            "pred_contrib / reasons": cost["pred_contrib"] / cost["reasons"],
+            "end to end / sum of its parts": cost["end_to_end"]
+            / sum(cost[p] for p in ("features", "scoring", "reasons")),
+            "peak MB": max(run["peak_mb"] for runs in parts.values() for run in runs),
+        }
+    whole = [median(parts["end_to_end"])["cpu_seconds"] for parts in tree.values()]
+    return {size: {name: round(one, 2) for name, one in part.items()} for size, part in found.items()} | {
+        "growth": round(whole[-1] / whole[0], 2)
+    }
+
+
+def markdown(tree: Tree) -> str:
+    found = ratios(tree)
+    lines = [
+        "# Speed and memory at scale",
+        "",
+        "Written by `python -m benchmarks.scale`. CPU seconds on all cores, each part in a process of its own; the",
+        "median of several runs, from the least to the most in brackets. pred_contrib explains a sample, and its cost",
+        "a row is compared. Every lead is scored, with its top 5 reasons.",
+        "",
+        f"| ratio | {' | '.join(f'{int(size):,} leads' for size in tree)} | wanted |",
+        f"|---|{'---|' * len(tree)}---|",
+    ]
+    for name, target in TARGETS.items():
+        if name != "growth":
+            sign = "at least" if name == "pred_contrib / reasons" else "at most"
+            lines.append(f"| {name} | {' | '.join(f'{found[size][name]:,g}' for size in tree)} | {sign} {target:g} |")
+    lines += [
+        "",
+        f"End to end grows {found['growth']:g} times from the smallest to the largest size (wanted: at most 11).",
+    ]
+    for size, parts in tree.items():
+        lines += ["", f"## {int(size):,} leads, {parts['log_to_contract'][0]['events']:,} events", ""]
+        lines += [
+            "| part | rows | CPU seconds | rows a CPU second | clock seconds | peak MB |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [line(part, runs) for part, runs in parts.items()]
+        gap = max(run["largest_gap"] for run in parts["pred_contrib"])
+        lines += ["", f"Largest difference between a contribution and pred_contrib's: {gap:.1g} log-odds."]
+    return "\n".join(lines) + "\n"
+
+
+def line(part: str, runs: list[Tree]) -> str:
+    middle, seconds = median(runs), [run["cpu_seconds"] for run in runs]
+    spread = f" [{min(seconds):,.1f}, {max(seconds):,.1f}]" if len(runs) > 1 else ""
+    return (
+        f"| {part} | {middle['rows']:,} | {middle['cpu_seconds']:,.1f}{spread} | {1 / a_row(runs):,.0f} | "
+        f"{middle['clock_seconds']:,.0f} | {max(run['peak_mb'] for run in runs):,} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""One part of benchmarks.scale, in a process of its own: `python -m benchmarks.scale_parts PART FOLDER`.
+
+Prints JSON: CPU seconds of the part alone on all cores, without imports and without what it takes to hand its inputs
+over; seconds on the clock, rows, and the peak memory of the whole process in MB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from models.reasons import top_reasons
+from models.scorer import Scorer
+from pipelines.artifacts import Layout
+from pipelines.bundle import load_bundle
+from pipelines.ingest import ingest
+from pipelines.params import Params, load
+from pipelines.score import open_leads, score_leads
+from pipelines.sinks import write_parquet
+from pipelines.store import Contract
+
+EXPLAINED_ROWS = 20_000  # by pred_contrib, which would take hours for all
+FLOOR = """
+    SELECT lead_id, count(*), count(known_at), count(event_type), count(direction), count(channel), sum(value)
+    FROM read_parquet($events) JOIN snapshots USING (lead_id)
+    WHERE event_at < snapshot_at AND known_at <= snapshot_at
+    GROUP BY lead_id"""  # every column of the log is read
+Figures = dict[str, Any]
+
+
+class Meter:
+    """Adds up the CPU seconds of this process over the pieces of a part."""
+
+    cpu = clock = 0.0
+
+    def run(self, work: Callable[[], Any]) -> Any:
+        cpu, clock = time.process_time(), time.perf_counter()
+        result = work()
+        self.cpu += time.process_time() - cpu
+        self.clock += time.perf_counter() - clock
+        return result
+
+
+def log_to_contract(meter: Meter, params: Params, layout: Layout) -> Figures:
+    profile = meter.run(lambda: ingest(params.source, params.ingest, params.project, layout.raw, layout))
+    return {"rows": profile["tables"]["leads"]["kept"], "events": profile["tables"]["events"]["kept"]}
+
+
+def floor(meter: Meter, params: Params, layout: Layout) -> Figures:
+    snapshots = open_snapshots(params, layout)
+    with duckdb.connect(config={"threads": params.project.threads}) as connection:
+        connection.register("snapshots", pa.Table.from_pandas(snapshots, preserve_index=False))
+        statement = connection.sql(FLOOR, params={"events": str(layout.events.path)})
+        return {"rows": meter.run(lambda: statement.to_arrow_table().num_rows)}
+
+
+def features(meter: Meter, params: Params, layout: Layout) -> Figures:
+    contract, spec = Contract.open(layout, params.project), bundle(params, layout).card.matrix
+    shards = contract.matrix(open_snapshots(params, layout), spec)
+    rows = 0
+    for number in range(sys.maxsize):
+        matrix = meter.run(lambda: next(shards, None))
+        if matrix is None:
+            return {"rows": rows}
+        write_parquet(matrix, matrices(layout) / f"{number:04d}.parquet")
+        rows += len(matrix)
+    raise AssertionError
+
+
+def bare_predict(meter: Meter, params: Params, layout: Layout) -> Figures:
+    """LightGBM's own prediction of the same boosters, on what they see."""
+    models = bundle(params, layout).models.boosters.models
+
+    def each(_: pd.DataFrame, values: np.ndarray) -> None:
+        reduce(np.add, [model.predict(values, raw_score=True, num_threads=1) for model in models])
+
+    return over_shards(meter, params, layout, each)
+
+
+def scoring(meter: Meter, params: Params, layout: Layout) -> Figures:
+    scorer = bundle(params, layout)
+    return over_shards(meter, params, layout, lambda matrix, _: scorer.probability(matrix))
+
+
+def reasons(meter: Meter, params: Params, layout: Layout) -> Figures:
+    """Contributions of both learners, and the top reasons as JSON and as text."""
+    scorer = bundle(params, layout)
+
+    def each(matrix: pd.DataFrame, _: np.ndarray) -> None:
+        why = top_reasons(scorer.contributions(matrix)[1], scorer.values(matrix), scorer.catalogue, 5)
+        why.in_json(), why.in_words()
+
+    return over_shards(meter, params, layout, each)
+
+
+def pred_contrib(meter: Meter, params: Params, layout: Layout) -> Figures:
+    """LightGBM's own contributions of a sample, and how far ours are from them."""
+    boosters = bundle(params, layout).models.boosters
+    _, values = next(shards_of(params, layout))
+    values = values[:EXPLAINED_ROWS]
+    models = boosters.models
+    theirs = meter.run(lambda: [model.predict(values, pred_contrib=True, num_threads=1) for model in models])
+    gap = np.abs(reduce(np.add, theirs) / len(models) - boosters.contributions(values)).max()
+    return {"rows": len(values), "largest_gap": float(gap)}
+
+
+def end_to_end(meter: Meter, params: Params, layout: Layout) -> Figures:
+    """What `leadscore score` does: features, scores, reasons, tiers, ranked Parquet and CSV."""
+    meter.run(lambda: score_leads(params, layout))
+    return {"rows": pd.read_parquet(layout.scores.path, columns=["score"]).shape[0]}
+
+
+PARTS = {
+    part.__name__: part
+    for part in (log_to_contract, floor, features, bare_predict, scoring, pred_contrib, reasons, end_to_end)
+}
+
+
+def bundle(params: Params, layout: Layout) -> Scorer:
+    return load_bundle(layout.bundle, params.project.threads)
+
+
+def open_snapshots(params: Params, layout: Layout) -> pd.DataFrame:
+    contract = Contract.open(layout, params.project)
+    return open_leads(contract, bundle(params, layout).card.snapshots, params, layout)[0]
+
+
+def matrices(layout: Layout) -> Path:
+    return layout.artifacts / "matrices"
+
+
+def shards_of(params: Params, layout: Layout) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+    """Yield each shard's matrix, and what the boosters see of it."""
+    scorer = bundle(params, layout)
+    left_out = [scorer.feature_names.index(name) for name in scorer.card.left_out]
+    for path in sorted(matrices(layout).glob("*.parquet")):
+        matrix = pd.read_parquet(path)
+        values = scorer.values(matrix)
+        values[:, left_out] = np.nan
+        yield matrix, scorer.models.statistics.apply(values)
+
+
+def over_shards(
+    meter: Meter, params: Params, layout: Layout, work: Callable[[pd.DataFrame, np.ndarray], object]
+) -> Figures:
+    rows = 0
+    for matrix, values in shards_of(params, layout):
+        meter.run(lambda matrix=matrix, values=values: work(matrix, values))
+        rows += len(matrix)
+    return {"rows": rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    meter = Meter()
+    figures = PARTS[arguments.part](meter, load(), Layout.folder(arguments.folder))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures |= {"cpu_seconds": round(meter.cpu, 2), "clock_seconds": round(meter.clock, 1), "peak_mb": round(peak)}
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+if __name__ == "__main__":
+    main()
