@@ -24,6 +24,7 @@ class FoldParams(BaseModel):
     first_share: float = Field(gt=0, lt=1)
     period_rows: int = Field(ge=1)
     max_rows: int = Field(ge=100)
+    final_rows: int = Field(ge=100)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from features.errors import NotReadyError
 from models.booster import Sample, TrainParams
 from models.calibration import Sigmoid, fit_level, recency
 from models.card_search import ScorecardParams
-from models.folds import Order, days, forward_folds, in_time, when
+from models.folds import FoldParams, Order, days, forward_folds, in_time, when
 from models.forward import Forward, History, Models, Settings
 from models.scorecard import Scorecard
 from models.selection import Decision, Search, SelectionParams, select, select_scorecard
@@ -100,8 +100,14 @@ def learn(
         Where no fold holds both outcomes on either side.
     """
     training = matrix[matrix["part"] == "train"]
-    forward = _forward(training, entries, order, selection, seed, threads)
-    settings, decisions = select(forward, selection, start, search, watch)
+    most, most_at_last = selection.folds.max_rows, selection.folds.final_rows
+    forward = _forward(training, entries, order, selection.folds, most, seed, threads)
+    final = (
+        forward
+        if len(training) <= most
+        else _forward(training, entries, order, selection.folds, most_at_last, seed, threads)
+    )
+    settings, decisions = select(forward, final, selection, start, search, watch)
     l2, decision = select_scorecard(forward, entries, scorecard, settings)
     learned = learn_with(training, entries, order, settings, scorecard, l2, seed, threads)
     watch(
@@ -142,10 +148,10 @@ def moved(settings: Settings, before: Catalogue, after: Catalogue) -> Settings:
 
 
 def _forward(
-    training: pd.DataFrame, entries: Catalogue, order: Order, selection: SelectionParams, seed: int, threads: int
+    training: pd.DataFrame, entries: Catalogue, order: Order, params: FoldParams, most: int, seed: int, threads: int
 ) -> Forward:
-    rows = sample_leads(training, selection.folds.max_rows, seed, "selection")
-    folds = forward_folds(in_time(rows, order), order, selection.folds, seed)
+    rows = sample_leads(training, most, seed, "selection")
+    folds = forward_folds(in_time(rows, order), order, params, seed)
     if not folds:
         raise NotReadyError(
             "training snapshots",

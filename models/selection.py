@@ -100,12 +100,15 @@ def _short(value: float) -> float:
 
 
 def select(
-    forward: Forward, params: SelectionParams, start: TrainParams, search: Search, watch: Watch
+    forward: Forward, final: Forward, params: SelectionParams, start: TrainParams, search: Search, watch: Watch
 ) -> tuple[Settings, list[Decision]]:
     """Answer one question after the other, each with what has been chosen before.
 
     Parameters
     ----------
+    forward, final
+        Folds of a sample of the leads, and of as many as can be: the more rows, the less shrinkage is right, so that
+        penalty, rounds, blend, slope and level are chosen on the latter. May be the same.
     start
         How boosters are trained where the search finds nothing clearly better.
     search
@@ -134,9 +137,11 @@ def select(
         decisions += _told(decision, watch)
     settings, decision = _settings(forward, settings, search)
     decisions += _told(decision, watch)
-    settings, decision = _blend(forward, params, settings)
+    if final is not forward:
+        settings = replace(settings, c=final.linears(settings, params.logistic_c)[0])
+    settings, decision = _blend(final, params, settings)
     decisions += _told(decision, watch)
-    settings, decision = _level(forward, params, settings)
+    settings, decision = _level(final, params, settings)
     decisions += _told(decision, watch)
     train = settings.train.model_copy(update={"boosters": start.boosters})
     return replace(settings, train=train), decisions

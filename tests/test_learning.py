@@ -15,8 +15,9 @@ from small_model import CARD, ENTRIES, NAMES, SELECTION, TRAIN, WEEKS, history, 
 
 from features.errors import DataError
 from models.booster import TrainParams
-from models.calibration import fit_level, recency
-from models.folds import Order
+from models.calibration import blend, fit_level, fit_slope, recency
+from models.folds import Order, forward_folds, in_time
+from models.forward import Forward, Settings
 from models.learning import Learned, check_ready, history_of, learn, learn_with, moved
 from models.scorecard import Scorecard
 from models.selection import SelectionParams
@@ -116,6 +117,26 @@ def test_the_folds_judge_a_share_of_the_leads_and_all_rows_train() -> None:
     found = learned(selection=few)
     assert found.decisions != plain().decisions
     assert as_text(retrained(found)) == as_text(replace(found, decisions=[]))
+
+
+def test_what_depends_on_the_number_of_rows_is_chosen_on_all_of_them() -> None:
+    penalties = [0.001, 0.1, 10.0]
+
+    def chosen(at_last: int) -> Settings:
+        folds = SELECTION.folds.model_copy(update={"max_rows": 230, "final_rows": at_last})
+        return learned(selection=SELECTION.model_copy(update={"logistic_c": penalties, "folds": folds})).settings
+
+    found = chosen(460)
+    rows = in_time(training(), "dates")
+    everything = Forward.of(
+        history_of(rows, ENTRIES, "dates", 4), forward_folds(rows, "dates", SELECTION.folds, 4), 4, 1
+    )
+    rounds, trees = everything.boosters(replace(found, train=TRAIN))
+    c, (_, linear) = everything.linears(found, penalties)[0], everything.linears(found, [found.c])
+    raw = [blend(*parts, found.linear_share) for parts in zip(trees, linear, strict=True)]
+    assert (found.rounds, found.c) == (rounds, c)
+    assert found.slope == fit_slope(raw, everything.label, everything.period)
+    assert chosen(230).slope != found.slope
 
 
 def test_what_it_learns_predicts_later_leads() -> None:
