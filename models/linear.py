@@ -161,7 +161,7 @@ class Linear:
 
     def contributions(self, features: np.ndarray) -> np.ndarray:
         """Return each feature's part of the log-odds, shape (n, k + 1); the last column is the base, of a mean lead."""
-        parts = np.zeros((len(features), features.shape[1] + 1))
+        parts = np.zeros((len(features), features.shape[1] + 1), order="F")
         for rows, place, values in _blocks(features):
             parts[rows, place] = self._centered[place].of(values)[0]
         parts[:, -1] = self.intercept + self.weight @ self.center

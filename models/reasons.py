@@ -16,6 +16,7 @@ from features.catalogue import Catalogue, Entry
 from features.fit import DOMAIN_KINDS
 from models.points import add_columns
 
+_to_json = json.JSONEncoder(ensure_ascii=False).encode  # one encoder for all: json.dumps makes one a call
 LEAST_POINTS = 0.5  # a reason that rounds to no point says nothing
 RECENT, OFTEN = 0.5, 3.0  # decayed counts: one event a half-life back; three events now, or more of them further back
 SOON = 1.0  # days; shorter gaps would promise a precision that events by the day do not have
@@ -91,7 +92,7 @@ class Reasons:
             mine = np.flatnonzero(self.place == place)
             distinct, number = np.unique(self.value[mine], return_inverse=True)
             which[mine] = number + len(said)
-            said += [_said(self.entries[place], value) for value in distinct.tolist()]
+            said += _phrases(self.entries[place], distinct.tolist())
         return said, which.tolist()
 
     @cached_property
@@ -107,10 +108,11 @@ class Reasons:
     def in_json(self) -> list[str]:
         """Return each lead's reasons as a JSON list; points to 4 decimals, values to 6, null where not known."""
         said, which = self._said
-        points = [repr(round(exact, 4)) for exact in self.points.tolist()]
         objects = [
-            f"{said[number].before}{exact}{said[number].between}{signed} {said[number].escaped}"
-            for exact, signed, number in zip(points, self._signed, which, strict=True)
+            f"{before}{round(points, 4)!r}{between}{signed} {escaped}"
+            for points, signed, (_, before, between, escaped) in zip(
+                self.points.tolist(), self._signed, map(said.__getitem__, which), strict=True
+            )
         ]
         return [f"[{', '.join(objects[piece])}]" for piece in self._pieces]
 
@@ -124,13 +126,16 @@ class Phrase(NamedTuple):
     escaped: str
 
 
-def _said(entry: Entry, value: float) -> Phrase:
-    text, kept = phrase(entry, value), None if math.isnan(value) else round(value, 6)
-    theme, group, name, known, escaped = (
-        json.dumps(part, ensure_ascii=False) for part in (entry.theme, entry.group, entry.name, kept, text)
-    )
-    before, between = f'{{"theme": {theme}, "group": {group}, "points": ', f', "feature": {name}, "value": {known}'
-    return Phrase(text, before, f'{between}, "text": "', f"{escaped[1:]}}}")
+def _phrases(entry: Entry, values: Sequence[float]) -> list[Phrase]:
+    theme, group, name = map(_to_json, (entry.theme, entry.group, entry.name))
+    before, between = f'{{"theme": {theme}, "group": {group}, "points": ', f', "feature": {name}, "value": '
+    found = []
+    for value in values:
+        text = phrase(entry, value)
+        known = "null" if math.isnan(value) else _to_json(round(value, 6))
+        escaped = _to_json(text)[1:]
+        found.append(Phrase(text, before, f'{between}{known}, "text": "', f"{escaped}}}"))
+    return found
 
 
 def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n: int) -> Reasons:

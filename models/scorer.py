@@ -19,7 +19,7 @@ from features.errors import ModelError
 from features.matrix import MatrixSpec
 from features.spec import SnapshotParams
 from models.booster import Boosters
-from models.calibration import Sigmoid, blend
+from models.calibration import Sigmoid
 from models.forward import Models
 from models.grades import GradeCuts, grade
 from models.linear import Linear
@@ -140,12 +140,18 @@ class Scorer:
 
     def contributions(self, matrix: pd.DataFrame) -> tuple[float, np.ndarray]:
         """Return the base points and the points of each feature, shape (n, k); base + row sum = points of the lead."""
-        values, models = self._inputs(matrix), self.models
-        trees = models.boosters.contributions(models.statistics.apply(values))
-        raw = blend(trees, models.linear.contributions(values), self.card.linear_share)
+        values, models, share = self._inputs(matrix), self.models, self.card.linear_share
+        raw, linear = (
+            models.boosters.contributions(models.statistics.apply(values)),
+            models.linear.contributions(values),
+        )
+        raw *= 1 - share  # in place, as they are large
+        linear *= share
+        raw += linear
         sigmoid, points = self.card.sigmoid, self.card.points
         base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
-        return float(base[0]), points.factor * sigmoid.slope * raw[:, :-1]
+        raw *= points.factor * sigmoid.slope
+        return float(base[0]), raw[:, :-1]
 
     def point_groups(self, matrix: pd.DataFrame) -> dict[str, np.ndarray]:
         """Return the points of each lead by group, each of shape (n,); see `point_groups`."""

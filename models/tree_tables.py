@@ -108,7 +108,7 @@ class Table:
 
     def state(self, codes: dict[int, np.ndarray]) -> np.ndarray:
         """Return the number of each row's state, shape (n,)."""
-        first, *others = (step[codes[feature]] for feature, step in zip(self.features, self.steps, strict=True))
+        first, *others = (step.take(codes[feature]) for feature, step in zip(self.features, self.steps, strict=True))
         for step in others:
             first += step
         return first
@@ -159,10 +159,10 @@ class TreeTables:
     def contributions(self, features: np.ndarray, threads: int) -> np.ndarray:
         """Return path-dependent SHAP values, shape (n, k + 1), of features (n, k); the last column is the base."""
         n, k = features.shape
-        found = np.empty((n, k + 1))
-        found[:, k] = self.base
-        self._by_block(lambda rows: found.__setitem__((rows, slice(k)), self._shapley(features[rows]).T), n, threads)
-        return found
+        found = np.zeros((k + 1, n))  # feature by feature, as it is filled and as it is read
+        found[k] = self.base
+        self._by_block(lambda rows: self._explain(features[rows], found[:k, rows]), n, threads)
+        return found.T
 
     def _by_block(self, fill: Callable[[slice], None], n: int, threads: int) -> None:
         """Fill blocks of rows on several threads; numpy lets go of its lock while it looks up and adds."""
@@ -175,18 +175,19 @@ class TreeTables:
     def _log_odds(self, features: np.ndarray) -> np.ndarray:
         codes, total = self._coded(features), np.zeros((len(self.constant), len(features)))
         for table in self.tables:
-            total[table.model] += table.reached[table.state(codes)]
+            total[table.model] += table.reached.take(table.state(codes))
         by_model = [row + constant if constant else row for row, constant in zip(total, self.constant, strict=True)]
         return np.asarray(reduce(np.add, by_model) / len(by_model))
 
-    def _shapley(self, features: np.ndarray) -> np.ndarray:
-        """Return the contributions of a few rows (n, k), feature by feature: shape (k, n)."""
-        codes, total = self._coded(features), np.zeros(features.shape[::-1])
+    def _explain(self, features: np.ndarray, total: np.ndarray) -> None:
+        """Add the contributions of a few rows (n, k) to zeros of shape (k, n)."""
+        codes = self._coded(features)
         for table in self.tables:
             state = table.state(codes)
             for feature, values in zip(table.features, table.values, strict=True):
-                total[feature] += values[state]
-        return total / len(self.constant)
+                total[feature] += values.take(state)
+        for feature in self.codes:
+            total[feature] /= len(self.constant)
 
     def corner_cases(self, n: int, k: int) -> np.ndarray:
         """Draw rows (n, k) whose values lie on the trees' thresholds, just above them, in all categories, or miss."""

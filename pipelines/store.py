@@ -83,14 +83,14 @@ class Contract:
 
     def shards(self, snapshots: pd.DataFrame) -> Iterator[Shard]:
         """Yield the snapshots with the tables of their leads, a range of leads at a time."""
-        ordered = np.sort(snapshots["lead_id"].unique())
-        for start in range(0, len(ordered), SHARD_LEADS):
+        ordered = pd.Index(np.sort(snapshots["lead_id"].unique()))
+        tables = snapshots, self.leads, self.history
+        shard_of = [ordered.get_indexer(table["lead_id"]) // SHARD_LEADS for table in tables]  # -1: none
+        for number, start in enumerate(range(0, len(ordered), SHARD_LEADS)):
             first, last = ordered[start], ordered[min(start + SHARD_LEADS, len(ordered)) - 1]
-            rows = snapshots[snapshots["lead_id"].between(first, last)].reset_index(drop=True)
-            leads = self.leads[self.leads["lead_id"].isin(rows["lead_id"])]
-            history = self.history[self.history["lead_id"].isin(rows["lead_id"])]
+            rows, leads, history = (table[of == number] for table, of in zip(tables, shard_of, strict=True))
             events = self.events.filter(self.events.lead_id.between(str(first), str(last)))
-            yield Shard(rows, leads, history, events)
+            yield Shard(rows.reset_index(drop=True), leads, history, events)
 
 
 def read_profile(layout: Layout) -> dict[str, Any]:
