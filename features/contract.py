@@ -63,12 +63,23 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("channel", "choice", choices=("online", "offline")),
         Field("value", "number"),
     ),
+    "contacts": (
+        LEAD_ID,
+        Field("contacted_at", "time", required=True),
+        Field("known_at", "time"),
+        Field("as_of", "time"),
+        Field("tier", "text"),
+        Field("score", "number"),
+        Field("explored", "choice", choices=("yes", "no")),
+        Field("propensity", "number"),
+    ),
 }
+HAPPENED = {"events": "event_at", "contacts": "contacted_at"}  # when a row's event took place
 QUARANTINE = pa.schema(
     [("table", pa.string()), ("path", pa.string()), ("row", pa.int64())]
     + [(name, pa.string()) for name in ("column", "reason", "content")]
 )
-FILLED = ("known_at", "direction", "channel")  # of events: optional in the source, never empty in the contract
+FILLED = ("known_at", "direction", "channel", "explored")  # optional in the source, never empty in the contract
 SQL_TYPES: dict[FieldKind, str] = {
     "text": "VARCHAR",
     "choice": "VARCHAR",
@@ -127,7 +138,8 @@ def schema(table: str, fields: Sequence[Field]) -> DataFrameSchema:
     if table == "leads":
         position = pandera.Column("int64", pandera.Check.ge(0))
         columns = {"lead_id": columns.pop("lead_id"), "position": position} | columns
-    checks = [pandera.Check(lambda rows: rows["known_at"] >= rows["event_at"])] if table == "events" else []
+    happened = HAPPENED.get(table)
+    checks = [pandera.Check(lambda rows: rows["known_at"] >= rows[happened])] if happened else []
     unique = ["lead_id"] if table in ("leads", "outcomes") else None
     return pandera.DataFrameSchema(columns, checks=checks, unique=unique, strict=True, ordered=True)
 
@@ -275,9 +287,12 @@ def faults(table: str, fields: Sequence[Field], mapped: Sequence[str], time_form
     if table == "leads":
         return found
     unknown = Fault("lead_id", "lead_id is not in leads", '"lead#" IS NULL')
-    return [*found, unknown, *(_event_faults(mapped) if table == "events" else [])] + (
-        _outcome_faults(mapped, dated) if table == "outcomes" else []
-    )
+    of_table = {
+        "events": lambda: _event_faults(mapped),
+        "outcomes": lambda: _outcome_faults(mapped, dated),
+        "contacts": lambda: _contact_faults(mapped),
+    }
+    return [*found, unknown, *of_table.get(table, list)()]
 
 
 def _field_faults(field: Field, time_format: str) -> list[Fault]:
@@ -300,6 +315,17 @@ def _event_faults(mapped: Sequence[str]) -> list[Fault]:
     early = Fault("known_at", "known before it happened", before('"known_at"', '"event_at"'))
     large = Fault("value", "value is beyond a trillion", f'abs("value") > {MOST_VALUE}')
     return [fault for fault in (early, large) if fault.column in mapped]
+
+
+def _contact_faults(mapped: Sequence[str]) -> list[Fault]:
+    early = Fault("contacted_at", "contacted_at is before created_at", before('"contacted_at"', '"created#"'))
+    known = Fault("known_at", "known before it happened", before('"known_at"', '"contacted_at"'))
+    unlisted = Fault("as_of", "contacted before the list that showed it", before('"contacted_at"', '"as_of"'))
+    no_chance = Fault("propensity", "propensity is no chance from 0 to 1", 'NOT ("propensity" BETWEEN 0 AND 1)')
+    no_lot = Fault(
+        "propensity", "drawn by lot without a propensity", '"explored" = \'yes\' AND coalesce("propensity", 0) = 0'
+    )
+    return [early, *(fault for fault in (known, unlisted, no_chance, no_lot) if fault.column in mapped)]
 
 
 def _outcome_faults(mapped: Sequence[str], dated: bool) -> list[Fault]:
@@ -328,11 +354,12 @@ def seen_fault(key: Sequence[str]) -> Fault:
     return Fault(key[0], f"{' and '.join(key)} already seen with other values", "")
 
 
-def settled(field: Field, mapped: bool) -> str:
-    """SQL for a field's final value: what the typed cell says, or what an event means where it says nothing."""
+def settled(table: str, field: Field, mapped: bool) -> str:
+    """SQL for a field's final value: what the typed cell says, or what a row means where it says nothing."""
     name = identifier(field.name)
     if field.name == "known_at":
-        return 'greatest("known_at", "event_at")' if mapped else '"event_at"'
+        happened = identifier(HAPPENED[table])
+        return f'greatest("known_at", {happened})' if mapped else happened
     if field.kind == "choice":
         return f"coalesce({name}, ${field.name})" if mapped else f"${field.name}"
     return name if mapped else "NULL"

@@ -236,7 +236,8 @@ def _lift(cohort: Cohort, gate: Gate) -> GateCheck:
 
 
 def _calibration(cohort: Cohort, gate: Gate) -> GateCheck:
-    found = figures(_rank(cohort, cohort.challenger, gate), np.ones(len(cohort.rows)), gate.evaluate)
+    ranked = _rank(cohort, cohort.challenger, gate)
+    found = figures(ranked, ranked.weight, gate.evaluate)
     error, rate, cap = found["calibration_error"], found["base_rate"], gate.params.calibration_error
     detail = (
         f"promised {found['mean_probability']:.2%} on average, came {rate:.2%}; calibration error {error:.4f}, "

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from models.kpis import Row
 
 NAMED = 5  # segments that a sentence names
+AS_WORKED = (
+    "Rates are of leads as sales worked them: how much of a tier's rate is owed to being called, they do not say."
+)
 TENTHS_BELOW = 20  # leads a list from which tenths say nothing more
 
 
@@ -32,6 +35,7 @@ def lines(found: Sequence[Row], volumes: Sequence[Row], best: Row, horizon: str,
         *sent(best, horizon),
         f"{len(found)} looks were taken; a model that keeps every promise is called too generous anywhere in at most "
         f"{(1 - confidence) / 2:.0%} of such reports.",
+        AS_WORKED,
     ]
 
 

@@ -135,9 +135,14 @@ def learn_with(
     return Learned(models, card, settings, l2, [], sigmoid, uncorrected)
 
 
-def calibrate(models: Models, history: History, settings: Settings, memory: float) -> Sigmoid:
-    """Return the sigmoid with the chosen slope and the level of a history that fades with this half-life."""
-    log_odds, weight = models.log_odds(history.sample.features, settings), recency(history.at, memory)
+def calibrate(
+    models: Models, history: History, settings: Settings, memory: float, counts: np.ndarray | float = 1.0
+) -> Sigmoid:
+    """Return the sigmoid with the chosen slope and the level of a history that fades with this half-life.
+
+    `counts` says how often each row counts, shape (n,).
+    """
+    log_odds, weight = models.log_odds(history.sample.features, settings), recency(history.at, memory) * counts
     return Sigmoid(intercept=fit_level(log_odds, history.sample.label, weight), slope=settings.slope)
 
 

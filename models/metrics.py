@@ -48,6 +48,8 @@ class Ranked:
         How many rows of a moment are called.
     bins
         Number of calibration groups.
+    weight
+        How often each row counts, shape (n,), sorted.
     """
 
     label: np.ndarray
@@ -59,11 +61,15 @@ class Ranked:
     moment_start: np.ndarray
     capacity: int
     bins: int
+    weight: np.ndarray
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, probability: np.ndarray, capacity: int, bins: int) -> Ranked:
-        """Sort rows of lead_id, snapshot_at and label by a probability of shape (n,)."""
+    def of(
+        cls, rows: pd.DataFrame, probability: np.ndarray, capacity: int, bins: int, weight: np.ndarray | None = None
+    ) -> Ranked:
+        """Sort rows of lead_id, snapshot_at and label by a probability; without a weight, all (n,) rows count once."""
         frame = rows[["lead_id", "snapshot_at", "label"]].assign(probability=probability)
+        frame["weight"] = 1.0 if weight is None else weight
         frame = frame.sort_values(["probability", "lead_id", "snapshot_at"], ascending=[False, True, True])
         ordered = frame["probability"].to_numpy("float64")
         lead, leads = pd.factorize(frame["lead_id"], sort=True)
@@ -79,6 +85,7 @@ class Ranked:
             moment_start=np.searchsorted(moment[by_moment], moment[by_moment]),
             capacity=capacity,
             bins=bins,
+            weight=frame["weight"].to_numpy("float64"),
         )
 
     def curve(self, values: np.ndarray) -> np.ndarray:
@@ -96,7 +103,7 @@ def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Figures:
         precision_at_k, base_rate, mean_probability, each with `_low` and `_high` (percentiles over resampled
         leads), and n, n_leads, n_positive.
     """
-    point = figures(ranked, np.ones(len(ranked.label)), params)
+    point = figures(ranked, ranked.weight, params)
     rng = np.random.default_rng(seed)
     draws = [figures(ranked, _row_weights(ranked, rng), params) for _ in range(params.resamples)]
     result: Figures = {}
@@ -141,7 +148,7 @@ def compare_ranking(model: Ranked, rival: Ranked, params: EvaluateParams, seed: 
         auc_gap and capacity_lift_gap, each with `_low` and `_high`: AUC, and lift at capacity (precision_at_k over the
         base rate), of the model less the rival's; above 0 the model is better.
     """
-    point = _ranking(model, np.ones(len(model.label))) - _ranking(rival, np.ones(len(rival.label)))
+    point = _ranking(model, model.weight) - _ranking(rival, rival.weight)
     gaps = _ranking_draws(model, params, seed) - _ranking_draws(rival, params, seed)
     result: Figures = {}
     for place, name in enumerate(("auc_gap", "capacity_lift_gap")):
@@ -196,7 +203,7 @@ def figures(ranked: Ranked, weight: np.ndarray, params: EvaluateParams) -> Figur
 def gain_curve(ranked: Ranked, points: int = 101) -> pd.DataFrame:
     """Return share_called, gain and lift at evenly spaced shares of the rows."""
     share = np.linspace(0, 1, points)
-    caught, seen = ranked.curve(ranked.label), ranked.curve(np.ones(len(ranked.label)))
+    caught, seen = ranked.curve(ranked.weight * ranked.label), ranked.curve(ranked.weight)
     gain = np.interp(share * seen[-1], seen, caught) / max(caught[-1], 1)
     lift = np.divide(gain, share, out=np.full(points, np.nan), where=share > 0)
     return pd.DataFrame({"share_called": share, "gain": gain, "lift": lift})
@@ -206,7 +213,7 @@ def calibration_curve(ranked: Ranked, params: EvaluateParams, seed: int) -> pd.D
     """Return, for each group of equal size, n (rounded), mean probability, observed rate and its interval by lead."""
     rng = np.random.default_rng(seed)
     once = np.ones(len(ranked.label))
-    n, promised, won = (_by_bin(ranked, once, part) for part in (once, ranked.probability, ranked.label))
+    n, promised, won = (_by_bin(ranked, ranked.weight, part) for part in (once, ranked.probability, ranked.label))
     draws = np.array([_rate_by_bin(ranked, _row_weights(ranked, rng)) for _ in range(params.resamples)])
     low, high = zip(*(_interval(draw, params.confidence) for draw in draws.T), strict=True)
     whole = np.rint(n).astype("int64")
@@ -229,7 +236,7 @@ def _rate_by_bin(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
 
 def _row_weights(ranked: Ranked, rng: np.random.Generator) -> np.ndarray:
     drawn = np.bincount(rng.integers(0, ranked.n_leads, ranked.n_leads), minlength=ranked.n_leads)
-    return drawn[ranked.lead].astype("float64")
+    return drawn[ranked.lead] * ranked.weight
 
 
 def _interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from features.matrix import MatrixSpec
 from features.rule_spec import RulesParams
+from models.exploration import Explored
 from models.grades import grade
 from models.overrides import Facts
 from models.point_groups import Part, point_groups
@@ -105,12 +106,18 @@ def rule_tiers(
     if not rules.thresholds:
         by_rank = params.model_copy(update={"policy": "capacity"}) if params.policy == "value" else params
         return tier_columns(
-            scored.assign(probability=scored["points"]), by_rank, capacity, scale=None, facts=facts, previous=previous
+            scored.assign(probability=scored["points"]),
+            by_rank,
+            capacity,
+            scale=None,
+            facts=facts,
+            previous=previous,
+            quota=None,
         )
     names = [*(one.name for one in rules.thresholds), BELOW]
     tiers = _by_thresholds(scored, rules, params, names, facts, previous)
     unmoved = _by_thresholds(scored, rules, params, names, facts, None)
-    return describe(scored, tiers, unmoved, params, names, facts, previous)
+    return describe(scored, tiers, unmoved, params, names, facts, previous, Explored.nobody(tiers, names[0]))
 
 
 def _by_thresholds(

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from models.capacity import promised_wins
+from models.exploration import Explored, Quota, explore
 from models.overrides import EXCLUDED, Facts
 from models.points import PointsParams
 from models.tier_policy import assign, names_before, overridden, tier_reasons, working_place
@@ -20,14 +21,15 @@ def previous_tiers(in_place: pd.DataFrame | None, as_of: pd.Timestamp | None, mo
     Parameters
     ----------
     in_place
-        The list that the new one replaces: lead_id, as_of, model_id, tier, previous_tier; None where there is none.
+        The list that the new one replaces: lead_id, as_of, model_id, earned_tier, previous_tier; None: there is none.
     as_of, model_id
         Of the new list.
 
     Returns
     -------
     Series
-        Tier by lead_id. Of a list of an earlier day, or of the same day by another model, its tiers. The same day by
+        Tier by lead_id. Of a list of an earlier day, or of the same day by another model, its tiers as leads earned
+        them: who was drawn by lot keeps nothing of it. The same day by
         the same model is a list made again: it is compared with what that one was compared with, so that making it
         twice gives the same. None where nothing came before, or the list in place is of a later day.
     """
@@ -38,7 +40,7 @@ def previous_tiers(in_place: pd.DataFrame | None, as_of: pd.Timestamp | None, mo
     again = same_day and in_place["model_id"].iloc[0] == model_id
     if not same_day and not day < as_of:
         return None
-    tiers = in_place.set_index("lead_id")["previous_tier" if again else "tier"]
+    tiers = in_place.set_index("lead_id")["previous_tier" if again else "earned_tier"]
     return tiers[tiers != ""]
 
 
@@ -112,18 +114,31 @@ def tier_columns(
     scale: PointsParams | None,
     facts: Facts | None,
     previous: pd.Series[str] | None,
+    quota: Quota | None,
 ) -> pd.DataFrame:
     """Return what a list says about tiers, by the index of `scored`; the arguments are those of `assign`.
+
+    Parameters
+    ----------
+    quota
+        Who is drawn into the best tier; None: nobody.
 
     Returns
     -------
     DataFrame
         tier; stage, its lifecycle stage, "" outside of the ladder; tier_reason, see `tier_policy.tier_reasons`;
-        previous_tier, the tier that it was compared with, "" where there was none.
+        previous_tier, the tier that it was compared with, "" where there was none; earned_tier, explored (yes or no)
+        and propensity, see `exploration.Explored`.
     """
-    unmoved = assign(scored, params, capacity, facts=facts)
-    tiers = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous)
-    return describe(scored, tiers, unmoved, params, params.names, facts, previous)
+    if quota is None:
+        tiers = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous)
+        explored = Explored.nobody(tiers, params.names[0])
+    else:
+        explored = explore(scored, params, capacity, quota, scale=scale, facts=facts, previous=previous)
+        drawn = explored.drawn
+        tiers = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous, drawn=drawn)
+    unmoved = assign(scored, params, capacity, facts=facts, drawn=explored.drawn)
+    return describe(scored, tiers, unmoved, params, params.names, facts, previous, explored)
 
 
 def describe(
@@ -134,15 +149,20 @@ def describe(
     names: Sequence[str],
     facts: Facts | None,
     previous: pd.Series[str] | None,
+    explored: Explored,
 ) -> pd.DataFrame:
-    """Put tiers beside their stage, reason and previous tier; see `tier_columns`."""
+    """Put tiers beside their stage, reason, previous tier and what the lot did; see `tier_columns`."""
+    earned = explored.earned.mask(~explored.drawn, tiers)  # others move up into places that drawn leads leave
     stages = {tier.name: tier.stage for tier in params.ladder}
     return pd.DataFrame(
         {
             "tier": tiers,
             "stage": tiers.map(stages).fillna("").astype("str"),
-            "tier_reason": tier_reasons(scored, tiers, unmoved, params, names, facts, previous),
+            "tier_reason": tier_reasons(scored, tiers, unmoved, params, names, facts, previous, earned),
             "previous_tier": names_before(scored["lead_id"], previous),
+            "earned_tier": earned,
+            "explored": explored.drawn.map({True: "yes", False: "no"}).astype("str"),
+            "propensity": explored.propensity,
         }
     )
 
@@ -155,7 +175,7 @@ def list_figures(
     Parameters
     ----------
     scored
-        lead_id, probability, score, tier.
+        lead_id, probability, score, tier, explored.
     confidence
         Of the intervals of wins.
 
@@ -163,7 +183,8 @@ def list_figures(
     -------
     dict
         tiers (leads in each, the excluded only where there are any), overfull (under capacity, tiers with more
-        triggered leads than places: places, triggered), capacity (see `capacity.promised_wins`).
+        triggered leads than places: places, triggered), explored (leads drawn by lot), capacity (see
+        `capacity.promised_wins`).
     """
     names = params.names + [EXCLUDED] * bool((scored["tier"] == EXCLUDED).any())
     least, _ = overridden(scored.index, params, params.names, facts)
@@ -171,11 +192,13 @@ def list_figures(
     triggered = {
         name: int(((scored["tier"] == name) & (least == place)).sum()) for place, name in enumerate(params.names)
     }
-    working = working_place(scored, scored["tier"], params, facts)
+    drawn = scored["explored"] == "yes"
+    working = working_place(scored, scored["tier"], params, facts, drawn)
     return {
         "tiers": {name: int((scored["tier"] == name).sum()) for name in names},
         "overfull": {
             name: {"places": n, "triggered": triggered[name]} for name, n in places.items() if triggered[name] > n
         },
+        "explored": int(drawn.sum()),
         "capacity": promised_wins(scored, working, capacity, confidence),
     }

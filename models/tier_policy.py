@@ -27,6 +27,8 @@ def assign(
     scale: PointsParams | None = None,
     facts: Facts | None = None,
     previous: pd.Series[str] | None = None,
+    held: int = 0,
+    drawn: pd.Series[bool] | None = None,
 ) -> pd.Series[str]:
     """Put every lead into a tier.
 
@@ -42,6 +44,10 @@ def assign(
         What triggers and exclusions ask, and deal values, with the index of `scored`; None: none holds, none is known.
     previous
         Tier by lead_id in the previous list; None: there is none.
+    held
+        Places of the best tier that stay empty under capacity, for leads to be drawn.
+    drawn
+        Whether the lot puts a lead into the best tier (see `exploration`), where under capacity it takes a place.
 
     Returns
     -------
@@ -53,10 +59,14 @@ def assign(
     """
     names = params.names
     least, sent = overridden(scored.index, params, names, facts)
+    if drawn is not None:
+        least = np.where(drawn, 0, least)
     before = places_before(scored["lead_id"], previous if params.margin else None, names)
     match params.policy:
         case "capacity":
-            place = _fill(scored, params, capacity, np.where(sent == "", least, NEW), before)
+            places = params.places(capacity)
+            places[:1] = [n - held for n in places[:1]]
+            place = _fill(scored, params, places, np.where(sent == "", least, NEW), before)
         case "score":
             cut_offs = [tier.min_score for tier in params.ladder[:-1]]
             # A score ends at 100 and cannot show that it is past a cut-off by the margin; points go on.
@@ -77,6 +87,7 @@ def tier_reasons(
     names: Sequence[str],
     facts: Facts | None,
     previous: pd.Series[str] | None,
+    earned: pd.Series[str],
 ) -> pd.Series[str]:
     """Say why a lead is not simply in the tier of its score.
 
@@ -86,12 +97,14 @@ def tier_reasons(
         Of the leads, and as they would be without a previous list.
     names
         All tiers, best first.
+    earned
+        The tiers that leads would have had nobody been drawn by lot.
 
     Returns
     -------
     Series
-        "excluded: NAME", "trigger: NAME", "kept TIER: within M points of the cut-off", "not yet TIER: within M points
-        of the cut-off", or "" by the frame's index.
+        "excluded: NAME", "drawn by lot to learn: else TIER", "trigger: NAME", "kept TIER: within M points of the
+        cut-off", "not yet TIER: within M points of the cut-off", or "" by the frame's index.
     """
     before = names_before(scored["lead_id"], previous)
     rank = {name: place for place, name in enumerate([*names, EXCLUDED])}
@@ -108,7 +121,7 @@ def tier_reasons(
         reason = reason.mask(in_force, "trigger: " + by_name)
         by_name = pd.Series(_named([one.name for one in params.exclusions], exclusion), scored.index, dtype="str")
         reason = reason.mask(by_name != "", "excluded: " + by_name)
-    return reason
+    return reason.mask(tiers != earned, "drawn by lot to learn: else " + earned)
 
 
 def overridden(
@@ -144,35 +157,46 @@ def by_cut_offs(ruler: np.ndarray, cut_offs: Sequence[float], before: np.ndarray
 
 
 def working_place(
-    scored: pd.DataFrame, tiers: pd.Series[str], params: TierParams, facts: Facts | None
+    scored: pd.DataFrame,
+    tiers: pd.Series[str],
+    params: TierParams,
+    facts: Facts | None,
+    drawn: pd.Series[bool] | None = None,
 ) -> pd.Series[float]:
     """Return each lead's place, from 0, when one list is worked from the top; infinity for the excluded.
 
-    Best tier first, in a tier those whom a trigger put there, then by probability, ties broken by lead_id.
+    Best tier first, in a tier those whom a trigger or the lot put there, then by probability, ties broken by lead_id.
     """
     least, _ = overridden(scored.index, params, params.names, facts)
     last = len(params.names) - 1
     rank = tiers.map({name: place for place, name in enumerate(params.names)}).fillna(last + 1).to_numpy("int64")
     triggered = (least == rank) & (least < last)
+    if drawn is not None:
+        triggered |= drawn.to_numpy(dtype=bool)
     order = np.lexsort((_id_order(scored), -scored["probability"].to_numpy("float64"), ~triggered, rank))
     place = np.empty(len(order))
     place[order] = np.arange(len(order))
     return pd.Series(place, index=scored.index).mask(tiers == EXCLUDED, np.inf)
 
 
-def _fill(scored: pd.DataFrame, params: TierParams, capacity: int, least: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Fill each tier in turn: first with its triggered leads, all of them, then with the best. NEW takes no place."""
+def _fill(
+    scored: pd.DataFrame, params: TierParams, places: Sequence[int], least: np.ndarray, before: np.ndarray
+) -> np.ndarray:
+    """Fill each tier in turn: first with its triggered and drawn leads, all of them, then with the best.
+
+    `places` are those of each tier but the last. A lead with NEW as its least place takes none.
+    """
     place = np.full(len(scored), len(params.ladder) - 1)
     waiting = least != NEW
     lead, chance = _id_order(scored), scored["probability"].to_numpy("float64")
     ruler = scored["points"].to_numpy("float64") if (before != NEW).any() else chance
-    for tier, places in enumerate(params.places(capacity)):
+    for tier, free in enumerate(places):
         triggered = waiting & (least == tier)
         credit = params.margin * ((before != NEW) & (before <= tier))
         order = np.lexsort((lead, -chance, -(ruler + credit)))
         ranked = order[(waiting & ~triggered)[order]]
         taken = triggered.copy()
-        taken[ranked[: max(places - int(triggered.sum()), 0)]] = True
+        taken[ranked[: max(free - int(triggered.sum()), 0)]] = True
         place[taken], waiting = tier, waiting & ~taken
     return place
 

@@ -19,13 +19,14 @@ def verdict(metrics: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     metrics
-        test, baselines, random_split, period, capacity and confidence, as in metrics.json.
+        test, baselines, random_split, period, capacity, confidence and, with a contact log, feedback, as in
+        metrics.json.
 
     Returns
     -------
     dict
         usable (bool: no baseline's log-loss is surely lower, and its AUC is surely above chance), best_baseline (by
-        log-loss), and lines: three sentences.
+        log-loss), and lines: three sentences, and with a contact log what its weights say.
     """
     baselines = metrics["baselines"]
     best = min(baselines, key=lambda name: baselines[name]["log_loss"])
@@ -33,7 +34,7 @@ def verdict(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "usable": not fault,
         "best_baseline": best,
-        "lines": [_ranking(metrics, fault), _calls(metrics), _honesty(metrics)],
+        "lines": [_ranking(metrics, fault), _calls(metrics), _honesty(metrics), *_feedback(metrics)],
     }
 
 
@@ -80,6 +81,11 @@ def _honesty(metrics: Mapping[str, Any]) -> str:
         f"{test['calibration_error']:.3f}. A random split would have shown AUC {flattering['auc']:.3f}; this "
         f"test says {test['auc']:.3f}."
     )
+
+
+def _feedback(metrics: Mapping[str, Any]) -> list[str]:
+    found = metrics.get("feedback")
+    return [] if found is None else list(found["lines"])
 
 
 def _interval(figures: Mapping[str, float], name: str) -> str:

@@ -71,6 +71,10 @@ class Layout:
         return Artifact(self.contract / "attribute_history.parquet", "edit of a lead", ("lead_id", "valid_from"))
 
     @property
+    def contacts(self) -> Artifact:
+        return Artifact(self.contract / "contacts.parquet", "contact with a lead")
+
+    @property
     def quarantine(self) -> Artifact:
         return Artifact(self.contract / "quarantine.parquet", "row that broke the contract", ("table", "path", "row"))
 

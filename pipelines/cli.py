@@ -64,7 +64,7 @@ def simulate(params: ParamsOption = None, out: OutOption = None) -> None:
 
     found, layout = loaded(params, out)
     parts = chunks(found.simulate, found.project.seed, found.snapshots)
-    write(parts, layout.raw, layout.oracle.path)
+    write(parts, layout.raw, layout.oracle.path, with_contacts=found.simulate.feedback is not None)
 
 
 @app.command()

@@ -18,7 +18,14 @@ from features.spec import AttributeSpec
 
 TOP_LEVELS = 20
 LEVEL_ROWS = 5  # a value that fewer rows carry is not shown: it may name a person
-LISTED = {("events", "event_type"), ("events", "direction"), ("events", "channel"), ("stages", "stage")}
+LISTED = {
+    ("events", "event_type"),
+    ("events", "direction"),
+    ("events", "channel"),
+    ("stages", "stage"),
+    ("contacts", "tier"),
+    ("contacts", "explored"),
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ def profile(
     tables = {name: _table(connection, folder, name, attributes, tallies[name]) for name in TABLES}
     times = [
         described[end]
-        for table in tables.values()
+        for name, table in tables.items()
+        if name != "contacts"  # whom sales has called says nothing of how far outcomes are known
         for column, described in table["columns"].items()
         for end in ("min", "max")
         if described["type"].startswith("timestamp") and column != "valid_from" and described[end] is not None

@@ -20,6 +20,7 @@ from models.split import sample_leads, split_at_random
 from models.verdict import verdict
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
+from pipelines.feedback import measure_feedback
 from pipelines.params import Params
 from pipelines.scorecard import write_scorecard
 from pipelines.sinks import write_csv, write_json, write_parquet
@@ -71,6 +72,8 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
         "grades": _grades(rows, scorer, params),
         "segments": _segments(rows, probabilities["model"], scorer, params, sampled),
     }
+    capacity = sampled_capacity(params.capacity.per_period, sampled)
+    tree |= {"feedback": measure_feedback(rows, probabilities["model"], capacity, params, layout)}
     tree |= {"verdict": verdict(tree)}
     write_json(finite(tree), layout.metrics.path)
     write_json(finite(_headline(tree)), layout.headline.path)

@@ -207,7 +207,7 @@ def _statement(entry: Entry, fields: Sequence[Field], cells: Cells, raw: Raw, ru
             cell, kind = cells[column.name]
             untyped.append(f"{unless_missing(cell, kind, f'$missing_{index}')} AS {cell_name(column)}")
             values.append(f"{typed(column, kind, entry.source.time_format)} AS {identifier(column.name)}")
-        final.append(f"{settled(column, column.name in cells)} AS {identifier(column.name)}")
+        final.append(f"{settled(entry.table, column, column.name in cells)} AS {identifier(column.name)}")
     fault = " ".join(f"WHEN {rule.test} THEN {code}" for code, rule in rules.items())
     content = ", ".join(f'$name_{index}, CAST("{index}#" AS VARCHAR)' for index in range(len(texts)))
     kept = "true" if key_of(entry.table, list(cells)) else f'"fault#" IS NOT NULL OR "row#" <= {EXAMPLE_ROWS}'
@@ -229,6 +229,7 @@ def _bindings(source: Source, entry: Entry, fields: Sequence[Field], raw: Raw, s
         "no": [value.lower().strip() for value in source.no_values],
         "direction": source.event_defaults.direction,
         "channel": source.event_defaults.channel,
+        "explored": "no",
     }
     values |= {f"constant_{name}": value for name, value in entry.source.constants.items()}
     values |= {f"where_{index}": wanted for index, wanted in enumerate(entry.source.where.values())}

@@ -204,7 +204,8 @@ def _score_day(params: Params, ready: Ready, clock: Clock) -> list[str]:
     last = previous if dated else published.in_force()
     feed = feed_at(ready.contract, as_of)
     refuse_bad_feed(feed, published.manifest(last).get("feed", {}) if last else {}, as_of, params.job)
-    made_of = identity(ready.layout, day, ready.scorer.model_id, request.reasons, previous, ready.files)
+    lot = {"share": params.exploration.share, "seed": params.project.seed}
+    made_of = identity(ready.layout, day, ready.scorer.model_id, request.reasons, previous, ready.files, lot)
     if published.is_whole(name_of(made_of)):
         return [_stand(ready, name_of(made_of))]
     draft = _draft(params, ready, made_of, clock)
@@ -249,7 +250,7 @@ def _draft(params: Params, ready: Ready, made_of: dict[str, Any], clock: Clock) 
         rows = rows_in(ready.layout)
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
     before = ready.published.run(made_of["previous"]) / SCORES if made_of["previous"] else None
-    listed = score.list_leads(parts, scorer, snapshots, contract, before, params.evaluate.confidence)
+    listed = score.list_leads(parts, scorer, snapshots, contract, before, params)
     unseen = score.count_new_values(contract, snapshots, scorer)
     summary = score.summarise(listed) | {"who": who, "unseen": unseen}
     found = drift(listed.leads, unseen, _scores(ready.published, made_of["previous"]), params.job)

@@ -19,7 +19,13 @@ LIBRARIES = ["duckdb", "ibis-framework", "lightgbm", "numpy", "pandas", "pyarrow
 
 
 def identity(
-    layout: Layout, day: str | None, model_id: str, reasons: str, previous: str | None, files: Mapping[str, str]
+    layout: Layout,
+    day: str | None,
+    model_id: str,
+    reasons: str,
+    previous: str | None,
+    files: Mapping[str, str],
+    lot: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return all that decides the bytes of a list.
 
@@ -33,6 +39,8 @@ def identity(
         The list of the last day before.
     files
         Digests of the user's files, where the run has read them itself.
+    lot
+        Share and seed of `exploration`.
     """
     return {
         "as_of": day,
@@ -42,6 +50,7 @@ def identity(
         "reasons": reasons,
         "previous": previous,
         "inputs": dict(files),
+        "exploration": dict(lot),
         "versions": versions(),
     }
 

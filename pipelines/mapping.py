@@ -108,6 +108,11 @@ def _check_columns(entry: Entry, source: Source) -> None:
     missing = [name for name in required if name not in entry.given and name != "lead_id"]
     if missing:
         raise ParamsError(f"{entry.key}.columns does not map {missing[0]!r}; map it to a column, or set a constant")
+    if len({"explored", "propensity"} & set(entry.given)) == 1:
+        raise ParamsError(
+            f"{entry.key}.columns maps one of explored and propensity; a chance weighs nothing unless the log says who "
+            "was drawn, so map both, as they stand in the scores, or neither"
+        )
     if entry.table == "outcomes" and not {"converted_at", "converted"} & set(entry.given):
         raise ParamsError("source.outcomes.columns maps neither converted_at nor converted; one of them is the label")
     if entry.table == "outcomes" and source.order == "dates" and "converted_at" not in entry.given:

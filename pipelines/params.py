@@ -20,6 +20,7 @@ from features.rule_spec import AttributeTest, RulesParams, check_attributes, che
 from features.spec import AttributeSpec, FeatureParams, SnapshotParams
 from models.booster import TrainParams
 from models.card_search import ScorecardParams
+from models.exploration import ExplorationParams
 from models.gate import GateParams
 from models.grades import GradeParams
 from models.kpis import KpiParams
@@ -55,6 +56,14 @@ class Project(Section):
         return f"{self.memory_gb / 2}GB"
 
 
+class Feedback(Section):
+    """How sales follows a score in the imagined world."""
+
+    share_called: float = Field(gt=0, lt=1)
+    explored: float = Field(ge=0, le=1)
+    call_factor: float = Field(ge=1)
+
+
 class Simulate(Section):
     leads: int = Field(ge=100)
     first_day: dt.date
@@ -63,6 +72,7 @@ class Simulate(Section):
     late_share: float = Field(ge=0, lt=1)
     duplicate_share: float = Field(ge=0, lt=1)
     missing_share: float = Field(ge=0, lt=1)
+    feedback: Feedback | None
 
 
 class TableSource(Section):
@@ -91,6 +101,7 @@ class SourceDefaults(Section):
     table: dict[str, Any]
     event: EventDefaults
     event_units: dict[str, str]
+    contacts: list[Any]
     attribute: dict[str, Any]
 
 
@@ -114,6 +125,7 @@ class Source(Section):
     no_values: list[str]
     stages: list[TableSource]
     attribute_history: list[TableSource]
+    contacts: list[TableSource]
 
     @model_validator(mode="after")
     def _order_is_possible(self) -> Source:
@@ -125,6 +137,8 @@ class Source(Section):
             )
         if self.attribute_history and not has_dates:
             raise ValueError("attribute_history needs order: dates, as an edit counts only before a snapshot's date")
+        if self.contacts and not has_dates:
+            raise ValueError("contacts need order: dates, because a call follows from the list before it")
         if self.events and not has_dates:
             raise ValueError("events need order: dates, because an event counts only before a snapshot's date")
         return self
@@ -250,6 +264,7 @@ class Params(Section):
     grades: GradeParams
     capacity: Capacity
     tiers: TierParams
+    exploration: ExplorationParams
     evaluate: EvaluateParams
     kpis: KpiParams
     explain: Explain
@@ -370,10 +385,11 @@ def _apply_source_defaults(tree: dict[str, Any]) -> dict[str, Any]:
     rest, source = {key: value for key, value in tree.items() if key != "source_defaults"}, tree.get("source")
     if not isinstance(source, dict):
         return rest
-    filled: dict[str, Any] = {"event_units": defaults.event_units} | source | {"event_defaults": defaults.event}
+    left_out = {"event_units": defaults.event_units, "contacts": defaults.contacts}
+    filled: dict[str, Any] = left_out | source | {"event_defaults": defaults.event}
     for name in ("leads", "outcomes"):
         filled[name] = _over(defaults.table, source.get(name))
-    for name in ("events", "stages", "attribute_history"):
+    for name in ("events", "stages", "attribute_history", "contacts"):
         if isinstance(source.get(name), list):
             filled[name] = [_over(defaults.table, entry) for entry in source[name]]
     if isinstance(source.get("attributes"), dict):

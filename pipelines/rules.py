@@ -79,6 +79,7 @@ def _summary(scored: pd.DataFrame, params: Params, who: str) -> dict[str, object
         "n": len(scored),
         "tiers": {name: int((scored["tier"] == name).sum()) for name in tier_names(params)},
         "overfull": {},
+        "explored": 0,
         "capacity": [],
         "expected_conversions": {},
         "lowest_score": {str(name): int(one) for name, one in lowest.items()},

@@ -24,6 +24,7 @@ from features.errors import DataError, ParamsError
 from features.fit import attributes_as_of, count_unseen
 from features.snapshots import at_risk, one_per_lead
 from features.spec import SnapshotParams
+from models.exploration import Quota, period_of
 from models.scorer import Scorer
 from models.tier_lists import list_figures, tier_columns
 from pipelines.artifacts import Layout
@@ -49,6 +50,9 @@ SCORES = pa.schema(
         "stage": pa.string(),
         "tier_reason": pa.string(),
         "previous_tier": pa.string(),
+        "earned_tier": pa.string(),
+        "explored": pa.string(),
+        "propensity": pa.float64(),
         "reasons_text": pa.string(),
         "reasons": pa.string(),
         "online": pa.float64(),
@@ -64,7 +68,7 @@ SCORES = pa.schema(
 )
 COLUMNS = SCORES.names
 LIGHT = ["lead_id", "probability", "points", "score"]  # what phase two reads of every lead at once
-TIER = ["tier", "stage", "tier_reason", "previous_tier"]  # what it adds
+TIER = ["tier", "stage", "tier_reason", "previous_tier", "earned_tier", "explored", "propensity"]  # what it adds
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def score_leads(params: Params, layout: Layout) -> None:
     ):
         snapshots, who = open_leads(contract, scorer.card.snapshots, params, layout)
         parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
-        listed = list_leads(parts, scorer, snapshots, contract, layout.scores.path, params.evaluate.confidence)
+        listed = list_leads(parts, scorer, snapshots, contract, layout.scores.path, params)
         unseen = count_new_values(contract, snapshots, scorer)
         with ranked_rows(parts, listed, params.project, Path(work)) as rows:
             write_scores(rows, summarise(listed) | {"who": who, "unseen": unseen}, layout)
@@ -129,6 +133,8 @@ def _log_list(summary: dict[str, Any]) -> None:
     log.info("score: %s %s (%s)", f"{summary['n']:,}", summary["who"], tiers)
     for name, n in summary["unseen"].items():
         log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
+    if summary["explored"]:
+        log.info("score: %s leads of lower tiers drawn by lot into the best one, to learn", summary["explored"])
     for name, full in summary["overfull"].items():
         log.warning("score: triggers give %s %s leads for %s places; all stay", name, full["triggered"], full["places"])
 
@@ -205,7 +211,7 @@ def list_leads(
     snapshots: pd.DataFrame,
     contract: Contract,
     in_place: Path | None,
-    confidence: float,
+    params: Params,
 ) -> Listed:
     """Rank all scored leads and put them into tiers.
 
@@ -217,17 +223,20 @@ def list_leads(
         The leads that were scored: lead_id, snapshot_at.
     in_place
         The list before this one, whose tiers leads keep within the margin.
-    confidence
-        Of the interval of what capacity buys.
+    params
+        Of them only `exploration` and its seed, and the confidence of the interval of what capacity buys.
     """
     light = pa.concat_tables(pq.read_table(part, columns=LIGHT) for part in parts).to_pandas()
     ranked = light.sort_values(["probability", "lead_id"], ascending=[False, True], ignore_index=True)
     card, as_of = scorer.card, snapshots["snapshot_at"].max()
     facts = facts_of(ranked[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, card.matrix, card.tiers)
     previous = None if in_place is None else tiers_in_place(in_place, as_of, scorer.model_id)
-    tiers = tier_columns(ranked, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous)
+    quota = Quota(params.exploration.share, params.project.seed, period_of(as_of, card.snapshots))
+    tiers = tier_columns(
+        ranked, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous, quota=quota
+    )
     leads = ranked.assign(**tiers)
-    figures = list_figures(leads, card.tiers, card.capacity, facts, confidence)
+    figures = list_figures(leads, card.tiers, card.capacity, facts, params.evaluate.confidence)
     return Listed(leads, figures, as_of, scorer.model_id, contract.profile["fingerprint"])
 
 
@@ -271,7 +280,7 @@ def summarise(listed: Listed) -> dict[str, Any]:
     """Return the list in a few numbers: leads, expected conversions and the lowest score of each tier."""
     leads = listed.leads
     by_tier = leads.groupby("tier")["probability"]
-    lowest = leads.groupby("tier")["score"].min()
+    lowest = leads[leads["explored"] == "no"].groupby("tier")["score"].min()  # a drawn lead did not reach its tier
     return {
         "as_of": listed.day,
         "n": len(leads),

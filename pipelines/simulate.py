@@ -20,11 +20,12 @@ import pyarrow.parquet as pq
 
 from features.errors import ParamsError
 from features.spec import SnapshotParams
-from pipelines import funnel, prospects
+from pipelines import funnel, prospects, sales
 from pipelines.funnel import LABELS, LONG_VISIT, STAGES, Ends, Events
 from pipelines.oracle import Grid, snapshots, true_probability
 from pipelines.params import Simulate
 from pipelines.prospects import DAY, NEVER, Companies, Floats, Ints, Prospects, Strings
+from pipelines.sales import Calls
 from pipelines.sinks import ROW_GROUP, staged_file
 
 CHUNK_LEADS = 10_000
@@ -53,6 +54,7 @@ ORACLE_SCHEMA = pa.schema(
     [("lead_id", pa.string()), ("snapshot_at", pa.timestamp("us")), ("probability", pa.float64())]
 )
 SHEETS = ("leads", "outcomes", "stages", "attribute_history")
+CONTACTS = "contacts"  # a sheet too, where sales follows a score
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Simulated:
 
     leads: one row a lead; events: one a touch, by lead and time; outcomes: one a lead with an outcome; stages: one an
     entry into a stage; attribute_history: one a version of an edited lead, with the values from `valid_from` on;
-    oracle: one a mature snapshot of an open lead, with its true probability of converting within the horizon.
+    contacts: one a call that followed the score, none without `simulate.feedback`; oracle: one a mature snapshot of an
+    open lead, with its true probability of converting within the horizon, if no call of a list to come reaches it.
     """
 
     leads: pd.DataFrame
@@ -69,13 +72,14 @@ class Simulated:
     outcomes: pd.DataFrame
     stages: pd.DataFrame
     attribute_history: pd.DataFrame
+    contacts: pd.DataFrame
     oracle: pd.DataFrame
 
 
 def simulate(params: Simulate, seed: int, moments: SnapshotParams) -> Simulated:
     """Draw a whole funnel into memory; see `chunks`, which this concatenates."""
     parts = list(chunks(params, seed, moments))
-    tables = (*SHEETS, "events", "oracle")
+    tables = (*SHEETS, CONTACTS, "events", "oracle")
     return Simulated(**{name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in tables})
 
 
@@ -110,7 +114,7 @@ def chunks(params: Simulate, seed: int, moments: SnapshotParams) -> Iterator[Sim
         yield _draw_chunk(params, numbers, companies, time, grid, np.random.default_rng(child))
 
 
-def write(simulated: Simulated | Iterable[Simulated], raw: Path, oracle: Path) -> None:
+def write(simulated: Simulated | Iterable[Simulated], raw: Path, oracle: Path, *, with_contacts: bool = False) -> None:
     """Write the export into the folder `raw` and the truth to the file `oracle`.
 
     Every file is staged beside its place and swapped in once all are complete; others in the folder are left alone.
@@ -122,9 +126,12 @@ def write(simulated: Simulated | Iterable[Simulated], raw: Path, oracle: Path) -
         A funnel, or its chunks, which are then never all in memory.
     raw, oracle
         A folder, and a Parquet file outside of it.
+    with_contacts
+        Whether there is a contact log to write.
     """
+    written = (*SHEETS, CONTACTS) if with_contacts else SHEETS
     with ExitStack() as stack:
-        sheets = {name: stack.enter_context(staged_file(raw / f"{name}.csv")) for name in SHEETS}
+        sheets = {name: stack.enter_context(staged_file(raw / f"{name}.csv")) for name in written}
         logs = {
             "events": (stack.enter_context(staged_file(raw / "events.parquet")), EVENT_SCHEMA),
             "oracle": (stack.enter_context(staged_file(oracle)), ORACLE_SCHEMA),
@@ -173,6 +180,9 @@ def _draw_chunk(
     created = _draw_created(numbers, params.leads, time, rng)
     who = prospects.draw_prospects(numbers, created, companies, params.drift, params.missing_share, rng)
     behaviour = funnel.behave(who, time, rng)
+    calls = None
+    if params.feedback is not None:
+        behaviour, calls = sales.follow_score(who, behaviour, time, grid, params.feedback, rng)
     ends = funnel.decide(who, behaviour, rng)
     steps = funnel.climb(who, behaviour, ends, rng)
     lead, day = snapshots(who, ends, time, grid)
@@ -186,6 +196,7 @@ def _draw_chunk(
         outcomes=_outcomes(ends, ids, clock, until),
         stages=_stages(steps, ids, clock, until),
         attribute_history=_history(who, ids, clock, until),
+        contacts=pd.DataFrame() if calls is None else _contacts(sales.made(calls, ends, until), ids, clock),
         oracle=pd.DataFrame(
             {"lead_id": _of(ids, lead), "snapshot_at": _moments(day * DAY, clock), "probability": probability}
         ),
@@ -305,6 +316,21 @@ def _stages(steps: Events, ids: pd.Series[Any], clock: np.datetime64, until: int
             "lead_id": _of(ids, steps.lead[rows]),
             "stage": _of(pd.Series(STAGES, dtype="str"), steps.code[rows]),
             "entered_at": _moments(steps.moment[rows], clock),
+        }
+    )
+
+
+def _contacts(calls: Calls, ids: pd.Series[Any], clock: np.datetime64) -> pd.DataFrame:
+    rows = np.lexsort((calls.moment, calls.lead))
+    return pd.DataFrame(
+        {
+            "lead_id": _of(ids, calls.lead[rows]),
+            "contacted_at": _moments(calls.moment[rows], clock),
+            "as_of": _moments(calls.day[rows] * DAY, clock),
+            "tier": "hot",
+            "score": calls.score[rows],
+            "explored": calls.explored[rows],
+            "propensity": calls.propensity[rows],
         }
     )
 

@@ -19,7 +19,7 @@ from models.tier_lists import previous_tiers
 from models.tiers import TierParams
 from pipelines.store import Contract, Shard
 
-LISTED = ["lead_id", "as_of", "model_id", "tier", "previous_tier"]
+LISTED = ["lead_id", "as_of", "model_id", "earned_tier", "previous_tier"]
 log = logging.getLogger("leadscore")
 
 

@@ -23,6 +23,7 @@ from models.search import search
 from models.split import sample_leads, split_at_random
 from pipelines.artifacts import Layout
 from pipelines.bundle import save_bundle, warn_of_scale
+from pipelines.feedback import level_if_called
 from pipelines.params import Params
 from pipelines.sinks import write_json
 from pipelines.store import read_matrix, read_profile
@@ -55,6 +56,8 @@ def train(params: Params, layout: Layout) -> Scorer:
         params.project.threads,
         _watch,
     )
+    training = matrix[matrix["part"] == "train"]
+    learned = replace(learned, sigmoid=level_if_called(learned, training, spec.catalogue, params, layout))
     scorer = graded(scorer_of(learned, matrix, spec, params, fingerprint), matrix, params)
     warn_of_scale(layout.bundle, scorer.card.points)
     save_bundle(scorer, layout.bundle)

@@ -135,7 +135,9 @@ def test_triggers_and_exclusions_are_what_the_tables_say(layout: Layout) -> None
         ["excluded: unsubscribed", "excluded: student mail address", "trigger: asked for a demo"],
         default="",
     )
-    assert scores["tier_reason"].tolist() == expected.tolist()
+    drawn = scores["explored"] == "yes"
+    assert scores["tier_reason"][~drawn].tolist() == expected[~drawn].tolist()
+    assert drawn.sum() == 1 and not (gone | student)[drawn].any()
     assert min(gone.sum(), student.sum(), asked.sum()) > 0
     assert set(scores["tier"][expected == "trigger: asked for a demo"]) == {"hot"}
     assert set(scores["tier"][gone]) == {"excluded"}

@@ -19,7 +19,8 @@ PARAMS = ladder(1.0, 2.0, "rest", margin=5)
 def make(points: list[float], as_of: pd.Timestamp, model_id: str, in_place: pd.DataFrame | None) -> pd.DataFrame:
     """Score as the stage does: figures, then tiers against the list in place."""
     rows = with_points(points)
-    tiers = tier_columns(rows, PARAMS, 3, scale=SCALE, facts=None, previous=previous_tiers(in_place, as_of, model_id))
+    previous = previous_tiers(in_place, as_of, model_id)
+    tiers = tier_columns(rows, PARAMS, 3, scale=SCALE, facts=None, previous=previous, quota=None)
     return pd.concat([rows, tiers], axis=1).assign(as_of=as_of, model_id=model_id)
 
 
@@ -94,13 +95,13 @@ def test_a_tier_too_small_for_its_triggers_is_told() -> None:
     rows = with_points([80, 70, 60, 50])
     params = ladder(1.0, "rest", triggers=[override("asked", "tier 0")], exclusions=[override("gone", "excluded")])
     known = facts(rows, asked=[True, True, True, False], gone=[False] * 4)
-    listed = rows.assign(tier=assign(rows, params, 2, facts=known))
+    listed = rows.assign(tier=assign(rows, params, 2, facts=known), explored="no")
     found = list_figures(listed, params, 2, known, 0.9)
     assert found["overfull"] == {"tier 0": {"places": 2, "triggered": 3}}
     assert found["tiers"] == {"tier 0": 3, "tier 1": 1}
     assert found["capacity"][1]["leads"] == 2
-    roomy = list_figures(rows.assign(tier=assign(rows, params, 3, facts=known)), params, 3, known, 0.9)
+    roomy = list_figures(listed.assign(tier=assign(rows, params, 3, facts=known)), params, 3, known, 0.9)
     assert roomy["overfull"] == {}
     gone = facts(rows, asked=[False] * 4, gone=[False] * 3 + [True])
-    listed = rows.assign(tier=assign(rows, params, 2, facts=gone))
+    listed = listed.assign(tier=assign(rows, params, 2, facts=gone))
     assert list_figures(listed, params, 2, gone, 0.9)["tiers"] == {"tier 0": 2, "tier 1": 1, "excluded": 1}

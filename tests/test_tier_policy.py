@@ -171,7 +171,7 @@ def test_the_reason_is_shown_where_the_score_alone_does_not_say_it() -> None:
     known = facts(rows, asked=[False] * 5 + [True, True], read=[True, *nobody[1:]], student=nobody,
                   gone=[False] * 6 + [True])  # fmt: skip
     previous = before(rows, ["tier 0", "tier 1", "tier 0", "tier 0", None, None, "tier 0"])
-    shown = tier_columns(rows, params, 3, scale=SCALE, facts=known, previous=previous)
+    shown = tier_columns(rows, params, 3, scale=SCALE, facts=known, previous=previous, quota=None)
     assert shown["tier"].tolist() == ["tier 0", "tier 1", "tier 0", "tier 1", "tier 1", "tier 0", EXCLUDED]
     assert shown["tier_reason"].tolist() == [
         "",
@@ -185,8 +185,11 @@ def test_the_reason_is_shown_where_the_score_alone_does_not_say_it() -> None:
     assert shown["stage"].tolist() == ["stage 0", "stage 1", "stage 0", "stage 1", "stage 1", "stage 0", ""]
     assert shown["previous_tier"].tolist() == ["tier 0", "tier 1", "tier 0", "tier 0", "", "", "tier 0"]
     both = facts(rows, asked=nobody, read=nobody, student=[*nobody[1:], True], gone=[*nobody[1:], True])
-    assert tier_columns(rows, params, 3, scale=SCALE, facts=both, previous=None)["tier_reason"][6] == "excluded: gone"
-    new = tier_columns(rows, params, 3, scale=SCALE, facts=known, previous=previous.drop("lead 1"))
+    assert (
+        tier_columns(rows, params, 3, scale=SCALE, facts=both, previous=None, quota=None)["tier_reason"][6]
+        == "excluded: gone"
+    )
+    new = tier_columns(rows, params, 3, scale=SCALE, facts=known, previous=previous.drop("lead 1"), quota=None)
     assert new["tier_reason"][1] == "not yet tier 0: within 5 points of the cut-off"
 
 
@@ -210,7 +213,7 @@ def test_nothing_is_changed_in_place() -> None:
     params = ladder(1.0, "rest", margin=5, triggers=[override("asked", "tier 0")])
     known, previous = facts(rows, asked=[True, False]), before(rows, ["tier 0", None])
     copies = rows.copy(), known.held.copy(), previous.copy()
-    tier_columns(rows, params, 1, scale=SCALE, facts=known, previous=previous)
+    tier_columns(rows, params, 1, scale=SCALE, facts=known, previous=previous, quota=None)
     pd.testing.assert_frame_equal(rows, copies[0])
     pd.testing.assert_frame_equal(known.held, copies[1])
     pd.testing.assert_series_equal(previous, copies[2])
