@@ -64,3 +64,9 @@ class RefusedError(LeadScoreError):
     """A challenger did not pass the promotion gate; the champion stays."""
 
     exit_code = 8
+
+
+class AlertError(LeadScoreError):
+    """The monitor has something to tell; its findings are written, and nothing else was changed."""
+
+    exit_code = 9

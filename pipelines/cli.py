@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from features.errors import LeadScoreError, ParamsError
+from pipelines.cli_loop import loop_app
 from pipelines.cli_options import AsOfOption, By, DataOption, OutOption, ParamsOption, layout_of, loaded
 from pipelines.cli_results import results_app
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(results_app)
+app.add_typer(loop_app)
 log = logging.getLogger("leadscore")
 
 

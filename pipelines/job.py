@@ -26,7 +26,7 @@ from models.overrides import EXCLUDED
 from models.scorer import Scorer
 from pipelines import score
 from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle
+from pipelines.bundle import find_bundle, load_bundle
 from pipelines.feed import check_contract, take_in
 from pipelines.gates import drift, feed_at, refuse_bad_feed
 from pipelines.manifest import identity, name_of, rows_in
@@ -37,7 +37,6 @@ from pipelines.sinks import file_digest, write_json, write_parquet
 from pipelines.store import Contract
 
 log = logging.getLogger("leadscore")
-REGISTRY = "models:/"
 Clock = Callable[[], float]
 
 
@@ -138,27 +137,24 @@ def backfill(
     return lines or [f"no day of the grid lies between {first} and {last}"]
 
 
+def feed_layout(to: Path) -> Layout:
+    """Where the user's files are read into, below a folder of lists."""
+    return Layout.folder(Published(to).work / "feed")
+
+
 @contextmanager
 def _prepared(params: Params, layout: Layout, request: Request) -> Iterator[Ready]:
     published, reasons = Published(request.to), reasons_asked(request.reasons)
     with _delivering(request.to):
-        scorer = load_bundle(_bundle(params, request, published), params.project.threads)
+        scorer = load_bundle(find_bundle(request.model, params, published.work / "model"), params.project.threads)
         files: dict[str, str] = {}
         if request.data is not None:
-            layout = Layout.folder(published.work / "feed")
+            layout = feed_layout(request.to)
             files = take_in(params, request.data, layout)
         stamp = _stamp(layout)
         check_contract(layout)
         with closing(Contract.open(layout, params.project)) as contract:
             yield Ready(request, published, layout, stamp, contract, scorer, reasons, files)
-
-
-def _bundle(params: Params, request: Request, published: Published) -> Path:
-    if not request.model.startswith(REGISTRY):
-        return Path(request.model)
-    from pipelines.registry import download_bundle  # MLflow takes seconds to import
-
-    return download_bundle(request.model, params, published.work / "model")
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from models.grades import GradeParams
 from models.kpis import KpiParams
 from models.leakage import AuditParams
 from models.metrics import EvaluateParams
+from models.monitoring import MonitorParams
 from models.overrides import EXCLUDED
 from models.points import PointsParams
 from models.search import SearchParams
@@ -270,6 +271,7 @@ class Params(Section):
     explain: Explain
     score: Score
     job: Job
+    monitor: MonitorParams
     delivery: Delivery
     report: Report
     promotion: GateParams

@@ -143,6 +143,10 @@ class Registry:
     def _decisions(self, asked: str) -> list[Any]:
         return list(self.client.search_runs([self._experiment()], asked, order_by=["attributes.start_time ASC"]))
 
+    def monitoring(self) -> str:
+        """Return the id of the experiment that holds what the monitor finds; it is made."""
+        return _experiment_id(f"{self.name} monitoring", self.artifacts)
+
     def _experiment(self) -> str:
         return _experiment_id(f"{self.name} decisions", self.artifacts)
 

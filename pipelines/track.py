@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
+import pandas as pd
+from mlflow.entities import Metric
 
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
@@ -45,6 +50,41 @@ def track(params: Params, layout: Layout, overlay: Path | None) -> str:
         registry.point(CHALLENGER, registry.register(scorer, layout.bundle))
     log.info("track: run %s in experiment %s of %s", run.info.run_id, params.project.name, params.track.uri)
     return str(run.info.run_id)
+
+
+def track_monitoring(params: Params, tree: Mapping[str, Any]) -> str:
+    """Log the findings of one day as metrics over time, in the run of the model that is watched.
+
+    The experiment is called `NAME monitoring`. A metric's time is the day that was looked at, and its step how many
+    days that is after what the model learned from. The same findings again add nothing.
+
+    Returns
+    -------
+    str
+        The run's id.
+    """
+    experiment = Registry.open(params).monitoring()
+    day, learned = pd.Timestamp(tree["as_of"]), pd.Timestamp(tree["trained_until"])
+    client = mlflow.MlflowClient()
+    found = client.search_runs([experiment], f"tags.model_id = '{tree['model_id']}'")
+    tags = {"model_id": tree["model_id"]}
+    run_id = str(
+        (found[0] if found else client.create_run(experiment, tags=tags, run_name=tree["model_id"])).info.run_id
+    )
+    figures = {"alerts": float(len(tree["alerts"]))}
+    for check in tree["checks"]:
+        asked = {} if check["outcome"] == "not applicable" else {"alert": float(check["outcome"] == "alert")}
+        figures |= {_metric(check["code"], name): value for name, value in (asked | check["figures"]).items()}
+    age, moment = (day - learned).days, int(day.timestamp() * 1000)
+    client.log_batch(run_id, [Metric(name, value, moment, age) for name, value in figures.items()])
+    client.set_tag(run_id, "last_day", tree["as_of"])
+    client.set_tag(run_id, "last_alerts", ", ".join(tree["alerts"]))
+    return run_id
+
+
+def _metric(code: str, name: str) -> str:
+    """Name a metric with the letters that MLflow takes."""
+    return re.sub(r"[^\w./ -]", "_", f"{code}/{name}")[:250]
 
 
 def _log_trials(trials: list[dict[str, float]]) -> None:
