@@ -16,7 +16,7 @@ import lightgbm as lgb
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.tree_tables import MOST_ASKED, TreeTables, most_asked
+from models.tree_tables import MOST_ASKED, Tree, TreeTables, interactions, most_asked
 
 CORNER_CASES, LARGEST_GAP = 100, 1e-5  # rows on which tables are held to LightGBM, and log-odds they may differ by
 MANY_ROWS = 20_000  # make up for the time it takes to make tables
@@ -114,7 +114,7 @@ class Boosters:
 
         That is where the two do not agree, or trees are so deep that tables would not fit into memory.
         """
-        trees = [[tree["tree_structure"] for tree in model.dump_model()["tree_info"]] for model in self.models]
+        trees = self._trees()
         if max((most_asked(tree) for model in trees for tree in model), default=0) > MOST_ASKED:
             return None
         tables = TreeTables.of(trees)
@@ -122,6 +122,16 @@ class Boosters:
         same = np.array_equal(tables.log_odds(rows, 1), self._mean(lambda model: _predict(model, rows)))
         gap = np.abs(tables.contributions(rows, 1) - self._slow_contributions(rows)).max()
         return tables if same and gap <= LARGEST_GAP else None
+
+    def interactions(self, features: np.ndarray, among: Sequence[int]) -> np.ndarray | None:
+        """Return what each pair of features adds together, shape (pairs, n); see `tree_tables.interactions`.
+
+        None where the trees are too deep to be read from tables.
+        """
+        return None if self.tables is None else interactions(self._trees(), features, among)
+
+    def _trees(self) -> list[list[Tree]]:
+        return [[tree["tree_structure"] for tree in model.dump_model()["tree_info"]] for model in self.models]
 
     def _slow_contributions(self, features: np.ndarray) -> np.ndarray:
         return self._mean(lambda model: _predict(model, features, contributions=True))

@@ -138,6 +138,22 @@ def waterfall(scorer: Scorer, row: pd.DataFrame) -> list[Step]:
     return steps
 
 
+def bars(steps: list[Step]) -> list[Row]:
+    """Lay each step out on one axis: left and width of its bar, in percent of the axis."""
+    ends = [0.0, *(step.end for step in steps)]
+    low, high = min(ends), max(ends)
+    reach = (high - low) or 1.0
+    return [
+        {
+            "step": step,
+            "left": round(100 * (min(step.start, step.end) - low) / reach, 2),
+            "width": round(100 * abs(step.points) / reach, 2),
+            "side": "base" if step.group == "base" else "up" if step.points >= 0 else "down",
+        }
+        for step in steps
+    ]
+
+
 def moves(
     scorer: Scorer, matrix: pd.DataFrame, more: Sequence[NextEvent], now: Standing, labels: Mapping[str, str]
 ) -> list[Move]:

@@ -100,8 +100,8 @@ def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Figures:
     -------
     dict
         auc, average_precision, log_loss, brier, calibration_error, lift_at_N and gain_at_N (N in percent),
-        precision_at_k, base_rate, mean_probability, each with `_low` and `_high` (percentiles over resampled
-        leads), and n, n_leads, n_positive.
+        precision_at_k, capacity_lift (precision_at_k over base_rate: times calling by chance), base_rate and
+        mean_probability, each with `_low` and `_high` (percentiles over resampled leads), and n, n_leads, n_positive.
     """
     point = figures(ranked, ranked.weight, params)
     rng = np.random.default_rng(seed)
@@ -183,14 +183,16 @@ def figures(ranked: Ranked, weight: np.ndarray, params: EvaluateParams) -> Figur
     total = seen[-1]
     loss = row_losses(label, ranked.probability)
     gap = _by_bin(ranked, weight, ranked.probability - label)
+    called, rate = _precision_at_capacity(ranked, weight), float(positive[-1] / total)
     result = {
         "auc": _auc(positive, seen),
         "average_precision": _average_precision(positive, seen),
         "log_loss": float(weight @ loss / total),
         "brier": float(weight @ (ranked.probability - label) ** 2 / total),
         "calibration_error": float(np.abs(gap).sum() / total),
-        "precision_at_k": _precision_at_capacity(ranked, weight),
-        "base_rate": float(positive[-1] / total),
+        "precision_at_k": called,
+        "capacity_lift": called / rate if rate > 0 else float("nan"),
+        "base_rate": rate,
         "mean_probability": float(weight @ ranked.probability / total),
     }
     for share in params.top_shares:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -152,6 +152,18 @@ class Scorer:
         base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
         raw *= points.factor * sigmoid.slope
         return float(base[0]), raw[:, :-1]
+
+    def interactions(self, matrix: pd.DataFrame, among: Sequence[int]) -> np.ndarray | None:
+        """Return the points that each pair of features adds together, shape (pairs, n); None where trees are too deep.
+
+        Parameters
+        ----------
+        among
+            Places of the features in the catalogue; pairs come in the order of `itertools.combinations(among, 2)`.
+        """
+        models, card = self.models, self.card
+        found = models.boosters.interactions(models.statistics.apply(self._inputs(matrix)), among)
+        return None if found is None else card.points.factor * card.sigmoid.slope * (1 - card.linear_share) * found
 
     def point_groups(self, matrix: pd.DataFrame) -> dict[str, np.ndarray]:
         """Return the points of each lead by group, each of shape (n,); see `point_groups`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import pandas as pd
@@ -13,6 +14,7 @@ from scipy.special import expit
 from features.catalogue import Catalogue
 from features.spec import AttributeSpec
 from models.figures import value_text
+from models.lead_story import Step, bars
 from models.metrics import Figures
 from models.points import PointsParams
 from models.tiers import TierParams
@@ -162,10 +164,46 @@ def tiers(summary: Tree, metrics: Tree, policy: TierParams) -> list[Row]:
 
 
 def leads(scores: pd.DataFrame, n: int) -> list[Row]:
-    """Return the first `n` scored leads, with the reasons as points and text apart."""
-    columns = ["lead_id", "score", "probability", "tier", "tier_reason", "grade", "fit", "engagement", "reasons"]
-    rows = scores[columns].head(n).to_dict("records")
-    return [{str(key): value for key, value in row.items()} | {"reasons": _reasons(row["reasons"])} for row in rows]
+    """Return the first `n` scored leads: reasons as points and text apart, and `bars` from the base to the points."""
+    columns = ["lead_id", "score", "probability", "tier", "tier_reason", "grade", "fit", "engagement", "points"]
+    rows = scores.head(n).to_dict("records")
+    parted = [(row, _reasons(row["reasons"])) for row in rows]
+    return [
+        {name: row[name] for name in columns} | {"reasons": reasons, "bars": bars(_walk(row, reasons))}
+        for row, reasons in parted
+    ]
+
+
+def _walk(row: Mapping[Any, Any], reasons: list[Row]) -> list[Step]:
+    """Walk from the base over the listed reasons to the points; what they leave out is one last step."""
+    ends = list(accumulate([reason["points"] for reason in reasons], initial=row["base_points"]))
+    starts = zip(reasons, pairwise(ends), strict=True)
+    steps = [Step(reason["text"], reason["group"], start, end) for reason, (start, end) in starts]
+    base = Step("base points, the same for every lead", "base", 0.0, row["base_points"])
+    return [base, *steps, Step("all other themes, together", "rest", ends[-1], row["points"])]
+
+
+def came_and_went(explanation: Tree, unseen: Tree) -> list[Row]:
+    """List the categories whose values changed since training: values gone since, and leads with rare or new ones."""
+    categories = explanation["categories"]
+    return [
+        {"label": one["label"], "vanished": one["vanished"], "unseen": unseen.get(one["name"], 0)}
+        for one in categories
+        if one["vanished"] or unseen.get(one["name"], 0)
+    ]
+
+
+def interactions(explanation: Tree) -> list[Row]:
+    """List the pairs that act together, each cell with how strongly it is shaded, -1 to 1."""
+    pairs = explanation["interactions"] or []
+    listed = []
+    for pair in pairs:
+        most = max(abs(cell["points"] or 0.0) for row in pair["cells"] for cell in row)
+        shaded = [
+            [cell | {"shade": (cell["points"] or 0.0) / most if most else 0.0} for cell in row] for row in pair["cells"]
+        ]
+        listed.append({**pair, "cells": shaded})
+    return listed
 
 
 def grade_rows(metrics: Tree) -> list[Row]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
@@ -147,7 +147,8 @@ class TreeTables:
         leaves = [[list(_leaves(tree, (), codes)) for tree in model] for model in models]
         base = sum(leaf.value * leaf.share for model in leaves for tree in model for leaf in tree)
         constant = tuple(sum(tree[0].value for tree in model if len(tree) == 1) for model in leaves)
-        tables = (table for place, model in enumerate(leaves) for tree in model for table in _tables(tree, 0, place))
+        parts = ((place, part) for place, model in enumerate(leaves) for tree in model for part in _parts(tree, 0))
+        tables = (_table(*part, place) for place, part in parts)
         return cls(codes, tuple(tables), constant, base / len(models))
 
     def log_odds(self, features: np.ndarray, threads: int) -> np.ndarray:
@@ -267,18 +268,23 @@ def _leaves(node: Tree, way: tuple[Condition, ...], codes: dict[int, Codes]) -> 
 # Making tables
 
 
-def _tables(leaves: Sequence[Leaf], depth: int, model: int) -> Iterator[Table]:
-    """Make one table of all leaves below a node, or one of each of its halves where it has too many states.
+def _parts(leaves: Sequence[Leaf], depth: int) -> Iterator[tuple[Sequence[Leaf], list[int], list[np.ndarray]]]:
+    """Keep all leaves below a node together, or part them into its halves where there are too many states.
 
     The leaves come from left to right, and their ways part at `depth`.
+
+    Yields
+    ------
+    leaves, features, cells
+        Of each part: its leaves, the features that decide, and for each of them the number of the cell of each code.
     """
     features = list(dict.fromkeys(condition.feature for leaf in leaves for condition in leaf.way))
     cells = [_cells(leaves, feature) for feature in features]
     if math.prod(int(cell.max()) + 1 for cell in cells) > MOST_CELLS and len(leaves) > 1:
         for _, half in itertools.groupby(leaves, key=lambda leaf: id(leaf.way[depth])):
-            yield from _tables(list(half), depth + 1, model)
+            yield from _parts(list(half), depth + 1)
     elif features:
-        yield _table(leaves, features, cells, model)
+        yield leaves, features, cells
 
 
 def _cells(leaves: Sequence[Leaf], feature: int) -> np.ndarray:
@@ -294,40 +300,123 @@ def _table(leaves: Sequence[Leaf], features: Sequence[int], cells: Sequence[np.n
     shape = [int(cell.max()) + 1 for cell in cells]
     reached, values = np.zeros(shape), np.zeros((len(features), *shape))
     for leaf in leaves:
-        places = list(dict.fromkeys(features.index(condition.feature) for condition in leaf.way))
-        steps = [[step for step in leaf.way if step.feature == features[place]] for place in places]
-        shapley = leaf.value * _shapley([math.prod(step.share for step in mine) for mine in steps])
-        state = np.zeros((1,) * len(shape), dtype="intp")
-        for bit, (place, mine) in enumerate(zip(places, steps, strict=True)):
-            passes = np.zeros(shape[place], dtype="intp")
-            passes[cells[place]] = np.logical_and.reduce([step.passes for step in mine])
-            state = state + (passes << bit).reshape([-1 if axis == place else 1 for axis in range(len(shape))])
+        places, share, state = _states(leaf, features, cells, shape)
+        shapley = leaf.value * _shapley(share, [(bit,) for bit in range(len(places))])
         for bit, place in enumerate(places):
             values[place] += shapley[bit][state]
         reached += np.where(state == (1 << len(places)) - 1, leaf.value, 0.0)
+    values = values.reshape(len(features), -1)
+    return Table(model, tuple(features), _steps(cells, shape), reached.ravel(), values)
+
+
+def _states(
+    leaf: Leaf, features: Sequence[int], cells: Sequence[np.ndarray], shape: Sequence[int]
+) -> tuple[list[int], list[float], np.ndarray]:
+    """Return the places of the leaf's own features, their shares, and its state in each of the table's states."""
+    places = list(dict.fromkeys(features.index(condition.feature) for condition in leaf.way))
+    steps = [[step for step in leaf.way if step.feature == features[place]] for place in places]
+    state = np.zeros((1,) * len(shape), dtype="intp")
+    for bit, (place, mine) in enumerate(zip(places, steps, strict=True)):
+        passes = np.zeros(shape[place], dtype="intp")
+        passes[cells[place]] = np.logical_and.reduce([step.passes for step in mine])
+        state = state + (passes << bit).reshape([-1 if axis == place else 1 for axis in range(len(shape))])
+    return places, [math.prod(step.share for step in mine) for mine in steps], state
+
+
+def _steps(cells: Sequence[np.ndarray], shape: Sequence[int]) -> tuple[np.ndarray, ...]:
     strides = np.cumprod([1, *shape[:0:-1]])[::-1]
-    steps_of = tuple(cell * stride for cell, stride in zip(cells, strides, strict=True))
-    return Table(model, tuple(features), steps_of, reached.ravel(), values.reshape(len(features), -1))
+    return tuple(cell * stride for cell, stride in zip(cells, strides, strict=True))
 
 
-def _shapley(share: Sequence[float]) -> np.ndarray:
-    """Return the SHAP values of a leaf worth 1 in each state of its features, shape (d, 2**d); bit i: i passes.
+def _shapley(share: Sequence[float], groups: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """Return what groups of features add to a leaf worth 1, in each state of its features; bit i: i passes.
 
     A leaf's worth to a coalition is a product: 1 or 0 of a feature in it, its share of the training rows of one
     outside. The mean over all coalitions of the others is the integral over t of the product of t * passes +
     (1 - t) * share, which is summed here by its Bernstein coefficients; none is negative, so nothing cancels out.
 
-    Source: Owen 1972, Management Science 18, 64-79, on multilinear games; Lundberg et al. 2020, Nature Machine
+    Parameters
+    ----------
+    share
+        Training rows that pass, of each of the leaf's d features.
+    groups
+        Which of these features are explained together: one alone for its SHAP value, two for their interaction.
+
+    Returns
+    -------
+    ndarray
+        Shape (len(groups), 2**d).
+
+    Source: Owen 1972, Management Science 18, 64-79, on multilinear games; Grabisch and Roubens 1999, International
+    Journal of Game Theory 28, 547-565, on the interaction of two players; Lundberg et al. 2020, Nature Machine
     Intelligence 2, 56-67, on the game.
     """
     d = len(share)
     passes = (np.arange(1 << d) >> np.arange(d)[:, None] & 1).astype("float64")
-    terms = [np.ones((d, 1 << d))]  # terms[k]: k of the features are in the coalition; by the one that is explained
+    terms = [np.ones((len(groups), 1 << d))]  # terms[k]: k of the features are in the coalition; by the group explained
     for j in range(d):
-        inside, outside = (np.repeat(worth, d, axis=0) for worth in (passes[[j]], np.full((1, 1 << d), share[j])))
-        inside[j] = outside[j] = 1  # the one that is explained counts for itself below
+        own = [place for place, group in enumerate(groups) if j in group]
+        worths = (passes[[j]], np.full((1, 1 << d), share[j]))
+        inside, outside = (np.repeat(worth, len(groups), axis=0) for worth in worths)
+        inside[own] = outside[own] = 1  # what is explained counts for itself below
         without, within = [term * outside for term in terms], [term * inside for term in terms]
         middle = [a + b for a, b in zip(without[1:], within, strict=False)]
         terms = [without[0], *middle, within[-1]]
     mean = reduce(np.add, (term / math.comb(d, k) for k, term in enumerate(terms))) / (d + 1)
-    return (passes - np.asarray(share)[:, None]) * mean
+    gained = passes - np.asarray(share)[:, None]
+    return np.stack([reduce(np.multiply, gained[list(group)]) for group in groups]) * mean
+
+
+# How features act together
+
+
+def interactions(models: Sequence[Sequence[Tree]], features: np.ndarray, among: Sequence[int]) -> np.ndarray:
+    """Return what each pair of features adds to the mean log-odds beyond what each adds without the other.
+
+    Half of a pair's number is part of either feature's SHAP value.
+
+    Parameters
+    ----------
+    models
+        The trees of each model, as `TreeTables.of` takes them.
+    features
+        Rows to explain, shape (n, k).
+    among
+        Places of the features whose pairs are asked for.
+
+    Returns
+    -------
+    ndarray
+        Shape (pairs, n), in the order of `itertools.combinations(among, 2)`.
+    """
+    codes = _codes([tree for model in models for tree in model])
+    coded = {feature: coding.of(features[:, feature]) for feature, coding in codes.items()}
+    places = {frozenset(pair): place for place, pair in enumerate(itertools.combinations(among, 2))}
+    found = np.zeros((len(places), len(features)))
+    for tree in itertools.chain.from_iterable(models):
+        for leaves, asked, cells in _parts(list(_leaves(tree, (), codes)), 0):
+            shape = [int(cell.max()) + 1 for cell in cells]
+            steps = zip(asked, _steps(cells, shape), strict=True)
+            state = reduce(np.add, (step[coded[feature]] for feature, step in steps))
+            for pair, values in _of_pairs(leaves, asked, cells, places).items():
+                found[pair] += values[state]
+    return found / len(models)
+
+
+def _of_pairs(
+    leaves: Sequence[Leaf], features: Sequence[int], cells: Sequence[np.ndarray], places: Mapping[frozenset[int], int]
+) -> dict[int, np.ndarray]:
+    """Add up what each leaf gives to each pair, over all states: by the pair's place, shape (n_states,)."""
+    shape = [int(cell.max()) + 1 for cell in cells]
+    total: dict[int, np.ndarray] = {}
+    for leaf in leaves:
+        own, share, state = _states(leaf, features, cells, shape)
+        named = {
+            pair: frozenset(features[own[bit]] for bit in pair) for pair in itertools.combinations(range(len(own)), 2)
+        }
+        groups = [pair for pair, names in named.items() if names in places]
+        for pair, worth in zip(groups, _shapley(share, groups) if groups else (), strict=True):
+            place = places[named[pair]]
+            spread = np.broadcast_to((leaf.value * worth)[state], shape).ravel()
+            total[place] = total[place] + spread if place in total else spread
+    return total

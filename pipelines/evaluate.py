@@ -51,7 +51,8 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     for name in figures.keys() - {"model"}:
         rival = probabilities[name]
         figures[name] |= compare(rows, probabilities["model"], rival, params.evaluate, params.project.seed)
-    figures["scorecard"] |= compare_ranking(ranked["model"], ranked["scorecard"], params.evaluate, params.project.seed)
+    for name in figures.keys() & {"scorecard", "rules"}:
+        figures[name] |= compare_ranking(ranked["model"], ranked[name], params.evaluate, params.project.seed)
     contract = Contract.open(layout, params.project)
     of_tiers, tiers = tier_figures(rows, log_odds, scorer.card, params, contract, sampled)
     tree = {

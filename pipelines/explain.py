@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from features.errors import ModelError
+from models.category_rates import category_rates
 from models.explanation import by_group, dependence, importance
+from models.interactions import interactions
 from models.scorer import Scorer
 from models.split import draw
 from pipelines.artifacts import Layout
@@ -37,9 +39,11 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
     gap = _check_additive(scorer, rows, base, points)
     values = scorer.values(rows).astype("float64")
     ranked = importance(points, values, scorer.catalogue)
+    strongest = ranked["name"].head(params.explain.top_features).tolist()
     place = {entry.name: column for column, entry in enumerate(scorer.catalogue)}
     label = rows["label"].to_numpy("float64")
     tree = {
+        "model_id": scorer.model_id,
         "n": len(rows),
         "base_points": base,
         "largest_gap": gap,
@@ -48,8 +52,15 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
         "groups": by_group(points, scorer.catalogue, "group").to_dict("records"),
         "dependence": {
             name: dependence(points[:, place[name]], values[:, place[name]], label, scorer.catalogue[place[name]])
-            for name in ranked["name"].head(params.explain.top_features)
+            for name in strongest
         },
+        "interactions": interactions(scorer, rows, strongest, params.explain.top_pairs),
+        "categories": category_rates(
+            matrix[matrix["part"] == "test"],
+            matrix[matrix["part"] == "train"],
+            scorer.catalogue,
+            params.evaluate.confidence,
+        ),
     }
     write_json(tree, layout.explanation.path)
     write_csv(ranked[["label", "group", "mean_points", "direction"]], layout.plots / "importance.csv")

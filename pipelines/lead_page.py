@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.lead_story import Move, Row, Similar, Step
+from models.lead_story import Move, Row, Similar, Step, bars
 from pipelines.explain_lead import Story
 from pipelines.report import page, percent, points
 from pipelines.sinks import staged_file
@@ -131,22 +131,6 @@ def likeness(one: Similar, story: Story) -> str:
         f"{percent(one.rate)} ({percent(one.low)} to {percent(one.high)}, {story.confidence:.0%} interval). The model "
         f"had promised them {percent(one.promised)} on average, from {percent(one.lowest)} to {percent(one.highest)}."
     )
-
-
-def bars(steps: list[Step]) -> list[Row]:
-    """Lay each step out on one axis: left and width of its bar, in percent of the axis."""
-    ends = [0.0, *(step.end for step in steps)]
-    low, high = min(ends), max(ends)
-    reach = (high - low) or 1.0
-    return [
-        {
-            "step": step,
-            "left": round(100 * (min(step.start, step.end) - low) / reach, 2),
-            "width": round(100 * abs(step.points) / reach, 2),
-            "side": "base" if step.group == "base" else "up" if step.points >= 0 else "down",
-        }
-        for step in steps
-    ]
 
 
 def _waterfall_table(steps: list[Step]) -> Table:

@@ -175,6 +175,7 @@ class Capacity(Section):
 class Explain(Section):
     sample_rows: int = Field(ge=10)
     top_features: int = Field(ge=1)
+    top_pairs: int = Field(ge=0)
     timeline: int = Field(ge=0)
     similar_leads: int = Field(ge=10)
 

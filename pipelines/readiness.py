@@ -81,6 +81,7 @@ def _contents(metrics: dict[str, Any], scored: pd.DataFrame, params: Params, lay
         "leads": tables.leads(scored, params.report.top_leads),
         "parts": [part | {"words": PART_WORDS[part["name"]]} for part in tables.parts(metrics["snapshots"])],
         "attributes": tables.attributes_read(profile, params.source.attributes),
+        "came_and_went": [],
         "catalogue": catalogue.to_dict("records"),
         "charts": {},
     }

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Run:
     gain: pd.DataFrame
     lift: pd.DataFrame
     calibration: pd.DataFrame
+    change: dict[str, Any] | None
 
     @classmethod
     def read(cls, layout: Layout, threads: int) -> Run:
@@ -70,14 +71,16 @@ class Run:
             gain=pd.read_csv(_existing(layout.plots / "gain.csv", "evaluate")),
             lift=pd.read_csv(_existing(layout.plots / "lift.csv", "evaluate")),
             calibration=pd.read_csv(_existing(layout.plots / "calibration.csv", "evaluate")),
+            change=None,
         )
-        for name, tree in (("metrics.json", run.metrics), ("kpis.json", run.kpis), ("the scores", run.summary)):
+        made = {"metrics.json": run.metrics, "kpis.json": run.kpis, "explanation.json": run.explanation}
+        for name, tree in (made | {"the scores": run.summary}).items():
             if tree["model_id"] != scorer.model_id:
                 raise ModelError(
                     f"{name} come from model {tree['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
                     "evaluate, kpis, explain and score again"
                 )
-        return run
+        return replace(run, change=_change(layout, run.summary))
 
 
 def write_report(params: Params, layout: Layout) -> Path:
@@ -188,6 +191,9 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "dependences": dependences,
         "parts": tables.parts(run.metrics["snapshots"]),
         "attributes": tables.attributes_read(run.profile, attributes),
+        "came_and_went": tables.came_and_went(run.explanation, run.summary["unseen"]),
+        "pairs": tables.interactions(run.explanation),
+        "change": run.change,
         "catalogue": run.catalogue.to_dict("records"),
         "gain_rows": tables.every_tenth(run.gain, list(drawn), "gain"),
         "lift_rows": tables.every_tenth(run.lift, list(drawn), "lift"),
@@ -223,6 +229,15 @@ def _chart(chart: go.Figure) -> dict[str, Any]:
 def _content_hash(script: str) -> str:
     """The hash by which the page's content security policy knows its own scripts; no other script runs."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def _change(layout: Layout, summary: dict[str, Any]) -> dict[str, Any] | None:
+    """Read what `leadscore change` wrote, if it did and its newer list is the one that is shown."""
+    path = layout.change_summary.path
+    tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    told = {"model_to": "model_id", "to": "as_of", "data_fingerprint": "data_fingerprint"}
+    same = all(tree.get(name) == summary[ours] for name, ours in told.items())
+    return tree if same else None
 
 
 def _existing(path: Path, stage: str) -> Path:

@@ -19,10 +19,11 @@ from test_report import Page
 
 from features.errors import DataError, ModelError
 from features.hypothetical import EVENTS, JUST_NOW
+from models.lead_story import bars
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.explain_lead import Story, explain_lead
-from pipelines.lead_page import bars, lead_page, show
+from pipelines.lead_page import lead_page, show
 from pipelines.params import Params, load, with_as_of
 from pipelines.run import stages
 from pipelines.score import one_lead

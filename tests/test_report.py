@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from browser import CHROMIUM, drive
+from browser import CHROMIUM
 from tiny import tiny_copy, tiny_params
 
 from features.errors import DataError, ModelError
@@ -143,8 +143,8 @@ def metrics_of(layout: Layout) -> dict[str, Any]:
 def test_the_sections_come_in_order(layout: Layout) -> None:
     sections = [section["attrs"]["id"] for section in page_of(layout).all("section")]
     assert sections == [
-        *("verdict", "leads", "quality", "kpis", "grades", "scorecard", "backtest", "choices", "drivers", "data"),
-        *("catalogue", "reading"),
+        *("verdict", "leads", "quality", "kpis", "grades", "scorecard", "backtest", "choices", "drivers", "values"),
+        *("data", "catalogue", "reading"),
     ]
 
 
@@ -158,12 +158,13 @@ def test_the_big_numbers_equal_the_metrics(layout: Layout) -> None:
     metrics, page = metrics_of(layout), page_of(layout)
     test = metrics["test"]
     big = [element for element in page.elements if element["attrs"].get("class") == "big"]
-    shown = [part for part in page.elements if "data-value" in part["attrs"] and part["tag"] in ("p", "span")]
-    gap = metrics["random_split"]["auc"] - test["auc"]
-    expected = [test["precision_at_k"], test["mean_probability"], test["base_rate"], gap]
+    shown = [part for part in page.elements if "data-value" in part["attrs"] and part["tag"] == "span"]
+    expected = [test["capacity_lift"], test["mean_probability"], test["base_rate"]]
     assert [float(part["attrs"]["data-value"]) for part in shown] == expected
-    assert [part["text"] for part in shown[:3]] == [percent(value) for value in expected[:3]]
-    assert shown[3]["text"].replace("−", "-") == f"{gap:+.3f}"
+    assert [part["text"] for part in shown] == [f"{expected[0]:.1f}", percent(expected[1]), percent(expected[2])]
+    assert test["capacity_lift"] == pytest.approx(test["precision_at_k"] / test["base_rate"])
+    backtest = json.loads(layout.backtest.path.read_text())
+    assert big[-1]["text"] == (backtest["periods"][0]["cut"] if backtest["applicable"] else "no date")
     assert len(big) == 4
 
 
