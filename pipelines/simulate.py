@@ -177,7 +177,7 @@ def _draw_chunk(
     rng: np.random.Generator,
 ) -> Simulated:
     until = time.days * DAY
-    created = _draw_created(numbers, params.leads, time, rng)
+    created = draw_created(numbers, params.leads, time, rng)
     who = prospects.draw_prospects(numbers, created, companies, params.drift, params.missing_share, rng)
     behaviour = funnel.behave(who, time, rng)
     calls = None
@@ -203,7 +203,7 @@ def _draw_chunk(
     )
 
 
-def _draw_created(numbers: Ints, leads: int, time: funnel.Calendar, rng: np.random.Generator) -> Ints:
+def draw_created(numbers: Ints, leads: int, time: funnel.Calendar, rng: np.random.Generator) -> Ints:
     """Moments of creation in ascending order: this chunk's part of the whole period, steady but for week and growth."""
     day = np.arange(time.days)
     weekday = (day + time.first_day.weekday()) % 7

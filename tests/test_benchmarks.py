@@ -9,7 +9,10 @@ from conftest import PARAMS
 from sklearn.metrics import log_loss, roc_auc_score
 
 from benchmarks.figures import draws, summary
+from benchmarks.regret_bound import fit, probability, records
 from benchmarks.tasks import month_split, split_of
+from pipelines.prospects import COUNTRIES, SOURCES, names
+from pipelines.simulate import simulate
 
 DAY = pd.Timedelta(days=1)
 
@@ -56,3 +59,22 @@ def test_a_month_learns_only_what_was_known_when_it_began() -> None:
     assert test["snapshot_at"].tolist() == list(pd.date_range("2022-06-06", "2022-06-27", freq="7D"))
     assert train["snapshot_at"].max() == pd.Timestamp("2022-05-02")
     assert (train["known_at"] <= test["snapshot_at"].min()).all()
+
+
+def test_the_bound_of_regret_knows_the_leads_that_the_simulator_draws() -> None:
+    """Drawn again, a lead is the one of the tables; and what the record is worth moves its true probability."""
+    params = PARAMS.model_copy(update={"simulate": PARAMS.simulate.model_copy(update={"leads": 400})})
+    drawn = simulate(params.simulate, params.project.seed, params.snapshots)
+    rows = drawn.oracle.merge(drawn.leads[["lead_id", "country", "lead_source"]].fillna(""), on="lead_id")
+    known = records(rows, params)
+    assert names(COUNTRIES, known["country"].to_numpy()).tolist() == rows["country"].tolist()
+    assert names(SOURCES, known["source"].to_numpy()).tolist() == rows["lead_source"].tolist()
+    assert known["worth"].corr(np.log(rows["probability"])) > 0.5
+
+
+def test_the_bound_s_learner_finds_the_weights_that_made_the_outcomes() -> None:
+    rng = np.random.default_rng(5)
+    columns = np.column_stack([np.ones(20_000), rng.random((20_000, 2)) < 0.5]).astype("float64")
+    offset, truth = rng.normal(-2, 1, 20_000), np.array([0.3, 1.0, -0.7])
+    label = (rng.random(20_000) < probability(offset + columns @ truth)).astype("float64")
+    np.testing.assert_allclose(fit(columns, offset, label, 0.1), truth, atol=0.1)
