@@ -22,6 +22,7 @@ from pipelines import funnel, prospects
 from pipelines.artifacts import Layout
 from pipelines.params import Params, load
 from pipelines.prospects import LARGE, Prospects
+from pipelines.shocks import share
 from pipelines.simulate import CHUNK_LEADS, draw_created
 
 SHRINKAGE = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -31,14 +32,15 @@ SIZES = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)  # edges, natural lo
 def chunks(params: Params) -> Iterator[Prospects]:
     """Draw the leads of the embedded data again, as `pipelines.simulate` does."""
     asked = params.simulate
-    time = funnel.calendar(asked.first_day, asked.last_day, asked.drift)
+    time = funnel.calendar(asked.first_day, asked.last_day, asked.drift, asked.shocks)
     starts = range(0, asked.leads, CHUNK_LEADS)
     first, *rest = np.random.SeedSequence(params.project.seed).spawn(1 + len(starts))
     companies = prospects.draw_companies(asked.leads, np.random.default_rng(first))
     for start, child in zip(starts, rest, strict=True):
         rng, numbers = np.random.default_rng(child), np.arange(start, min(start + CHUNK_LEADS, asked.leads))
         created = draw_created(numbers, asked.leads, time, rng)
-        yield prospects.draw_prospects(numbers, created, companies, asked.drift, asked.missing_share, rng)
+        newcomers = share(asked.shocks, "channel", asked.first_day, created)
+        yield prospects.draw_prospects(numbers, created, companies, asked.drift, asked.missing_share, newcomers, rng)
 
 
 def records(rows: pd.DataFrame, params: Params) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def side_by_side(a: Run, b: Run, params: EvaluateParams, seed: int) -> Row:
     """
     refused = {
         "paired": _why_not_paired(a, b),
-        "scores": _why_not_scores(a, b),
+        "scores": _why_notscores_side_by_side(a, b),
         "precision_at_k": _why_not_capacity(a, b),
     }
     return {
@@ -79,7 +79,7 @@ def side_by_side(a: Run, b: Run, params: EvaluateParams, seed: int) -> Row:
             "features": _importance(a.explanation["features"], b.explanation["features"], "label"),
         },
         "paired": None if refused["paired"] else _paired(a, b, params, seed),
-        "scores": None if refused["scores"] else _scores(a.scores, b.scores),
+        "scores": None if refused["scores"] else scores_side_by_side(a.scores, b.scores),
         "refused": [{"what": what, "why": why} for what, why in refused.items() if why],
     }
 
@@ -193,7 +193,7 @@ def _why_not_paired(a: Run, b: Run) -> str:
     return "" if common["label_a"].nunique() == 2 else "all common rows have the same outcome"
 
 
-def _why_not_scores(a: Run, b: Run) -> str:
+def _why_notscores_side_by_side(a: Run, b: Run) -> str:
     if why := _why_not_alike(a, b):
         return why
     days = [run.scores["as_of"].max() for run in (a, b)]
@@ -246,7 +246,7 @@ def _verdict(gaps: Mapping[str, float]) -> str:
     return "; ".join(said)
 
 
-def _scores(ours: pd.DataFrame, theirs: pd.DataFrame) -> Row:
+def scores_side_by_side(ours: pd.DataFrame, theirs: pd.DataFrame) -> Row:
     """Compare two lists of one day: how alike they rank the leads on both, and who changes tier."""
     columns = ["lead_id", "points", "score", "tier"]
     both = ours[columns].merge(theirs[columns], "outer", "lead_id", suffixes=("_a", "_b"))

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,11 +15,8 @@ from rich.logging import RichHandler
 
 from features.errors import LeadScoreError, ParamsError
 from pipelines.cli_loop import loop_app
-from pipelines.cli_options import AsOfOption, By, DataOption, OutOption, ParamsOption, layout_of, loaded
+from pipelines.cli_options import AsOfOption, By, DataOption, OutOption, ParamsOption, layout_of, loaded, now
 from pipelines.cli_results import results_app
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 app = typer.Typer(
     name="leadscore",
@@ -295,7 +292,7 @@ def promote(
     from pipelines.promote import promote as stage
 
     found, layout = loaded(params, out)
-    for line in stage(found, layout, model or layout.bundle, _now()):
+    for line in stage(found, layout, model or layout.bundle, now()):
         typer.echo(line)
 
 
@@ -305,14 +302,8 @@ def rollback(params: ParamsOption = None) -> None:
     from pipelines.params import load
     from pipelines.promote import roll_back
 
-    for line in roll_back(load(params), _now()):
+    for line in roll_back(load(params), now()):
         typer.echo(line)
-
-
-def _now() -> pd.Timestamp:
-    import pandas as pd
-
-    return pd.Timestamp.now("UTC").tz_localize(None)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from pipelines.cli_options import AsOfOption, DataOption, OutOption, ParamsOption, loaded
+from pipelines.cli_options import AsOfOption, DataOption, OutOption, ParamsOption, loaded, now
 
 if TYPE_CHECKING:
     from pipelines.artifacts import Layout
@@ -78,3 +78,66 @@ def _taken_in(params: Params, layout: Layout, data: Path | None, to: Path | None
     own = feed_layout(to)
     take_in(params, data, own)
     return own
+
+
+@loop_app.command()
+def retrain(
+    to: Annotated[Path, typer.Option(help="Folder of lists of the scheduled run.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of the files named in `source`.")],
+    params: ParamsOption = None,
+    as_of: AsOfOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Retrain now, due or not.")] = False,
+) -> None:
+    """Train a challenger where one is due by schedule or alert, and promote it where it passes the gate.
+
+    IN: the user's files in --data, TO/monitor/monitor.json, the champion in MLflow. OUT: TO/retrain, a version in
+    MLflow, and what `promote` writes; refused, exit code 8. Safe to schedule daily, to kill, and to run again: it goes
+    on where it stopped, and until the gate has decided the champion is as it was.
+    """
+    from pipelines.lock import hold
+
+    with hold(to / "retrain"):  # before the imports that take seconds
+        import pandas as pd
+
+        from pipelines import retrain as stage
+
+        found, _ = loaded(params, None, as_of)
+        moment = now()
+        day = moment.floor("D") if found.score.as_of == "latest" else pd.Timestamp(found.score.as_of)
+        for line in stage.retrain(found, stage.Ask(data, to, day, moment, force), params):
+            typer.echo(line)
+
+
+@loop_app.command()
+def shadow(
+    params: ParamsOption = None,
+    out: OutOption = None,
+    as_of: AsOfOption = None,
+    to: ToOption = None,
+    data: DataOption = None,
+    champion: Annotated[str | None, typer.Option(help="Folder or models:/...; default: the alias champion.")] = None,
+    challenger: Annotated[str | None, typer.Option(help="The same; default: the alias challenger.")] = None,
+) -> None:
+    """Score with the challenger beside the champion, and say where they differ. Publishes and delivers nothing.
+
+    IN: data/contract/*, or the user's files in --data with --to; two models. OUT: shadow.json and shadow.csv, in
+    reports, or in TO/shadow: rank correlation, leads that change tier, the best leads of both, the biggest movers and
+    their reasons.
+    """
+    from pipelines import shadow as stage
+    from pipelines.bundle import find_bundle, load_bundle
+    from pipelines.lock import hold
+
+    found, layout = loaded(params, out, as_of)
+    asked = {"champion": champion, "challenger": challenger}
+    with nullcontext() if to is None else hold(to), TemporaryDirectory() as work:
+        where = _taken_in(found, layout, data, to)
+        models = [
+            load_bundle(
+                find_bundle(named or f"models:/{found.project.name}@{alias}", found, Path(work) / alias),
+                found.project.threads,
+            )
+            for alias, named in asked.items()
+        ]
+        tree = stage.shadow(found, where, models[0], models[1], layout.reports if to is None else to / "shadow")
+    Console().print(stage.shown(tree), soft_wrap=True)

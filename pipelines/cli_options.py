@@ -12,6 +12,8 @@ import typer
 from pipelines.artifacts import Layout
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pipelines.params import Params
 
 
@@ -43,6 +45,13 @@ def loaded(params: Path | None, out: Path | None, as_of: str | None = None) -> t
     if as_of == "today":
         as_of = dt.datetime.now(dt.UTC).date().isoformat()
     return with_as_of(found, as_of) if as_of is not None else found, layout_of(out)
+
+
+def now() -> pd.Timestamp:
+    """Return the moment, in UTC, for the records of decisions."""
+    import pandas as pd
+
+    return pd.Timestamp.now("UTC").tz_localize(None)
 
 
 def layout_of(out: Path | None) -> Layout:

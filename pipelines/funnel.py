@@ -16,14 +16,19 @@ does never depends on its decision until it has signed, which keeps the truth in
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from pipelines.prospects import DAY, LARGE, NEVER, Floats, Ints, Prospects, eagerness, effort, worth
+from pipelines.shocks import factor
+
+if TYPE_CHECKING:
+    from pipelines.params import Shock
 
 
 class Kind(NamedTuple):
@@ -86,6 +91,7 @@ class Calendar:
     demand: Floats
     visits: Floats
     workday: Floats
+    effort: Floats
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ class Ends:
         return np.minimum(self.converted, self.lost)
 
 
-def calendar(first_day: dt.date, last_day: dt.date, drift: float) -> Calendar:
+def calendar(first_day: dt.date, last_day: dt.date, drift: float, shocks: Sequence[Shock]) -> Calendar:
     """Lay the days out; `drift` scales how demand changes from year to year and within one."""
     days = (last_day - first_day).days + 1
     day = np.arange(days + LIFE_DAYS + 1)
@@ -134,9 +140,11 @@ def calendar(first_day: dt.date, last_day: dt.date, drift: float) -> Calendar:
     return Calendar(
         first_day=first_day,
         days=days,
-        demand=np.exp(drift * (DEMAND_TREND * years + DEMAND_SEASON * np.sin(2 * np.pi * years))),
+        demand=np.exp(drift * (DEMAND_TREND * years + DEMAND_SEASON * np.sin(2 * np.pi * years)))
+        * factor(shocks, "price", first_day, day),
         visits=np.array(WEEKDAY_VISITS)[weekday],
         workday=(weekday < 5).astype(np.float64),
+        effort=factor(shocks, "sales", first_day, day),
     )
 
 
@@ -284,13 +292,18 @@ def _visit_shape(prospects: Prospects, time: Calendar) -> Floats:
 
 
 def _mail_chance(prospects: Prospects, time: Calendar) -> Floats:
-    chance: Floats = effort(prospects)[:, None] * cadence(MAIL_CADENCE) * time.workday[_days_of_life(prospects)]
-    return chance
+    return effort(prospects)[:, None] * cadence(MAIL_CADENCE) * _at_work(prospects, time)
 
 
 def _call_chance(prospects: Prospects, time: Calendar) -> Floats:
-    chance: Floats = call_factor(prospects)[:, None] * cadence(CALL_CADENCE) * time.workday[_days_of_life(prospects)]
-    return chance
+    return call_factor(prospects)[:, None] * cadence(CALL_CADENCE) * _at_work(prospects, time)
+
+
+def _at_work(prospects: Prospects, time: Calendar) -> Floats:
+    """How much sales does on each day of life: nothing on weekends, shape (n, LIFE_DAYS)."""
+    day = _days_of_life(prospects)
+    working: Floats = time.workday[day] * time.effort[day]
+    return working
 
 
 def _visit(rate: Floats, shape: Floats, prospects: Prospects, rng: np.random.Generator) -> Events:

@@ -176,7 +176,7 @@ def _hazards(now: _Now, time: Calendar, span: int) -> list[Floats]:
     for offset in range(span):
         age, day = np.minimum(now.age + offset, LIFE_DAYS), now.day + offset
         hazards.append(
-            now.pace * time.demand[day] * living[age] * _still_mailed(now, age) * np.exp(-ANNOYANCE * fatigue)
+            now.pace * time.demand[day] * living[age] * _still_mailed(now, age, time) * np.exp(-ANNOYANCE * fatigue)
         )
         _, mails, calls = _rates(now, time, offset)
         fatigue = KEEP * fatigue + mails + calls
@@ -189,14 +189,14 @@ def _rates(now: _Now, time: Calendar, offset: int) -> tuple[Floats, Floats, Floa
     visits, mails, calls = (
         _then_nothing(table)[age] for table in (visit_ages(), cadence(MAIL_CADENCE), cadence(CALL_CADENCE))
     )
-    workday = time.workday[day]
+    workday = time.workday[day] * time.effort[day]
     return now.eager * visits * time.visits[day], now.mails * mails * workday, now.calls * calls * workday
 
 
-def _still_mailed(now: _Now, age: Ints) -> Floats:
+def _still_mailed(now: _Now, age: Ints, time: Calendar) -> Floats:
     """Expected factor of the hazard for those who unsubscribe between now and then."""
     sent = running(5 / 7 * cadence(MAIL_CADENCE)[None])[0]
-    mails = now.mails * (sent[age] - sent[np.minimum(now.age, LIFE_DAYS)])
+    mails = now.mails * time.effort[now.day] * (sent[age] - sent[np.minimum(now.age, LIFE_DAYS)])
     leaves = -np.expm1(-UNSUBSCRIBE_CHANCE * mails)
     factor: Floats = 1 - (1 - UNSUBSCRIBED_FACTOR) * leaves
     return factor

@@ -65,6 +65,15 @@ class Feedback(Section):
     call_factor: float = Field(ge=1)
 
 
+class Shock(Section):
+    """A sudden change of the imagined world: what, from which day on, for how many days, and how strong."""
+
+    kind: Literal["price", "channel", "sales", "tracker", "feed"]
+    day: dt.date
+    days: int | None = Field(ge=1)
+    size: float
+
+
 class Simulate(Section):
     leads: int = Field(ge=100)
     first_day: dt.date
@@ -74,6 +83,7 @@ class Simulate(Section):
     duplicate_share: float = Field(ge=0, lt=1)
     missing_share: float = Field(ge=0, lt=1)
     feedback: Feedback | None
+    shocks: list[Shock]
 
 
 class TableSource(Section):
@@ -223,6 +233,12 @@ class Salesforce(Crm):
     batch: int = Field(ge=1, le=200)
 
 
+class Retrain(Section):
+    every_days: int = Field(ge=1)
+    on_alert: bool
+    rest_days: int = Field(ge=0)
+
+
 class Delivery(Section):
     state: str = Field(min_length=1)
     timeout_s: float = Field(gt=0)
@@ -273,6 +289,7 @@ class Params(Section):
     score: Score
     job: Job
     monitor: MonitorParams
+    retrain: Retrain
     delivery: Delivery
     report: Report
     promotion: GateParams

@@ -214,7 +214,7 @@ def _cohort(
     rivals = [one.scorer for one in (champion, yardstick) if one is not None]
     with closing(Contract.open(layout, params.project)) as contract:
         for scorer in (challenger, *rivals):
-            _check_fits(scorer, contract)
+            check_fits(scorer, contract)
         test = matrix[matrix["part"] == "test"]
         rows = unseen(test, [one.card for one in (challenger, *rivals)], contract.profile["fingerprint"])
         if rows.empty:
@@ -256,7 +256,8 @@ def _nobody(rows: pd.DataFrame) -> Cohort:
     return Cohort(rows[["lead_id", "snapshot_at", "label"]], np.zeros(0), None, None, {}, none, None, pd.DataFrame(), 1)
 
 
-def _check_fits(scorer: Scorer, contract: Contract) -> None:
+def check_fits(scorer: Scorer, contract: Contract) -> None:
+    """Refuse a model that reads what the tables do not hold; raises ModelError."""
     read = [name for name, one in scorer.card.matrix.attributes.items() if one.known != "outcome"]
     lacking = [name for name in read if name not in contract.leads]
     if lacking or (scorer.card.snapshots is not None) != ("created_at" in contract.leads):

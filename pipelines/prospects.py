@@ -57,6 +57,7 @@ SOURCES = {
     "partner": (0.07, 0.45, -0.1, -0.10, -0.6),
     "trade fair": (0.05, 0.20, -0.2, -0.25, 0.7),
     "cold call": (0.02, -0.60, -0.5, -0.30, 0.8),
+    "marketplace": (0.00, -1.40, 0.6, 0.00, -0.3),  # comes with a shock alone
 }
 SENIORITY = {
     "executive": (0.10, 0.45, -0.3),
@@ -189,7 +190,13 @@ def draw_companies(leads: int, rng: np.random.Generator) -> Companies:
 
 
 def draw_prospects(
-    number: Ints, created: Ints, companies: Companies, drift: float, missing_share: float, rng: np.random.Generator
+    number: Ints,
+    created: Ints,
+    companies: Companies,
+    drift: float,
+    missing_share: float,
+    newcomers: Floats,
+    rng: np.random.Generator,
 ) -> Prospects:
     """Draw the leads that are created at given moments, with their edits and empty fields.
 
@@ -201,6 +208,8 @@ def draw_prospects(
         Strength of the shift in the mix of sources.
     missing_share
         Share of attribute values left empty.
+    newcomers
+        Leads of the last source for each that comes otherwise, at the time of each lead, shape (n,).
     """
     n = len(number)
     employer = rng.integers(len(companies.industry), size=n)
@@ -211,7 +220,7 @@ def draw_prospects(
         created=created,
         industry=_blank(companies.industry[employer], len(INDUSTRIES), missing_share, rng),
         country=_blank(companies.country[employer], len(COUNTRIES), missing_share, rng),
-        source=_blank(_draw_sources(created, drift, rng), len(SOURCES), missing_share, rng),
+        source=_blank(_draw_sources(created, drift, newcomers, rng), len(SOURCES), missing_share, rng),
         mail=mail,
         domain=_mail_domains(mail, companies.domain[employer], rng),
         employees=employees,
@@ -296,9 +305,11 @@ def _pick(shares: Floats, rng: np.random.Generator) -> Ints:
     return codes
 
 
-def _draw_sources(created: Ints, drift: float, rng: np.random.Generator) -> Ints:
+def _draw_sources(created: Ints, drift: float, newcomers: Floats, rng: np.random.Generator) -> Ints:
     years = created / (365.25 * DAY)
-    return _pick(_column(SOURCES, 0) * np.exp(drift * years[:, None] * _column(SOURCES, 3)), rng)
+    shares = _column(SOURCES, 0) * np.exp(drift * years[:, None] * _column(SOURCES, 3))
+    shares[:, -1] = newcomers * shares.sum(axis=1)
+    return _pick(shares, rng)
 
 
 def _draw_edits(created: Ints, rng: np.random.Generator) -> Ints:

@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 from features.errors import ParamsError
 from features.spec import SnapshotParams
 from pipelines import funnel, prospects, sales
-from pipelines.funnel import LABELS, LONG_VISIT, STAGES, Ends, Events
+from pipelines.funnel import LABELS, LONG_VISIT, STAGES, VISITS, Ends, Events
 from pipelines.oracle import Grid, snapshots, true_probability
 from pipelines.params import Simulate
 from pipelines.prospects import DAY, NEVER, Companies, Floats, Ints, Prospects, Strings
 from pipelines.sales import Calls
+from pipelines.shocks import known_from, share
 from pipelines.sinks import ROW_GROUP, staged_file
 
 CHUNK_LEADS = 10_000
@@ -103,7 +104,7 @@ def chunks(params: Simulate, seed: int, moments: SnapshotParams) -> Iterator[Sim
     """
     if params.last_day < params.first_day:
         raise ParamsError(f"simulate.last_day is {params.last_day}, before simulate.first_day {params.first_day}")
-    time = funnel.calendar(params.first_day, params.last_day, params.drift)
+    time = funnel.calendar(params.first_day, params.last_day, params.drift, params.shocks)
     first_moment = (moments.anchor - params.first_day).days
     grid = Grid(first_moment, moments.every_days, moments.min_age_days, moments.max_age_days, moments.horizon_days)
     starts = range(0, params.leads, CHUNK_LEADS)
@@ -178,7 +179,8 @@ def _draw_chunk(
 ) -> Simulated:
     until = time.days * DAY
     created = draw_created(numbers, params.leads, time, rng)
-    who = prospects.draw_prospects(numbers, created, companies, params.drift, params.missing_share, rng)
+    newcomers = share(params.shocks, "channel", params.first_day, created)
+    who = prospects.draw_prospects(numbers, created, companies, params.drift, params.missing_share, newcomers, rng)
     behaviour = funnel.behave(who, time, rng)
     calls = None
     if params.feedback is not None:
@@ -188,6 +190,8 @@ def _draw_chunk(
     lead, day = snapshots(who, ends, time, grid)
     probability = true_probability(who, behaviour, time, lead, day, grid.horizon)
     events = _seen(behaviour.events, funnel.live_on(ends, until, rng), ends, until)
+    if any(one.kind == "tracker" for one in params.shocks):  # no draw without, so that the default world stays as it is
+        events = _recorded(events, params, rng)
     clock = np.datetime64(params.first_day, "us")
     ids = pd.Series([f"L{number + 1:07d}" for number in numbers], dtype="str")
     return Simulated(
@@ -225,6 +229,14 @@ def _seen(before: Events, after: Events, ends: Ends, until: int) -> Events:
         np.concatenate([before.moment[early], after.moment[late]]),
         np.concatenate([before.code[early], after.code[late]]),
     )
+
+
+def _recorded(events: Events, params: Simulate, rng: np.random.Generator) -> Events:
+    """What the tracker writes down; what happens on the website is lost in an outage."""
+    on_site = np.isin(events.code, [LABELS.index(kind.label) for kind in VISITS if kind.label != "fair"])
+    lost = share(params.shocks, "tracker", params.first_day, events.moment) * on_site
+    kept = rng.random(len(lost)) >= lost
+    return Events(events.lead[kept], events.moment[kept], events.code[kept])
 
 
 def _leads(who: Prospects, ids: pd.Series[Any], clock: np.datetime64, until: int, rating: Strings) -> pd.DataFrame:
@@ -267,6 +279,7 @@ def _events(
     count = len(events.lead)
     delay = np.rint(rng.uniform(*LATE_DAYS, count) * DAY).astype(np.int64)
     known = events.moment + np.where(rng.random(count) < params.late_share, delay, 0)
+    known = np.maximum(known, known_from(params.shocks, params.first_day, events.moment))
     value = _values(events.code, rng)
     times = np.where(known < until, 1 + (rng.random(count) < params.duplicate_share), 0)
     rows = np.lexsort((events.code, events.moment, events.lead))

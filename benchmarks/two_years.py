@@ -1,0 +1,373 @@
+"""Two imagined years with planted changes, run week by week through the real commands: who notices, and what is lost?
+
+`.venv/bin/python -m benchmarks.two_years --work FOLDER` writes benchmarks/two_years.json; `--leads`, `--first` and
+`--last` make it larger or shorter. One world is drawn and cut off at each Monday, as an export of that day would be.
+Each week `score --to`, `monitor` and `retrain` run as a scheduler would run them, by their command lines, in one
+process. Afterwards three ways to serve are judged against the known truth on every list: the first model for ever, the
+loop, and an oracle of the same recipe that serves every challenger at once, without a gate, one every four weeks at
+least.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.errors import LeadScoreError
+from features.snapshots import at_risk
+from models.metrics import compare, row_losses
+from models.scorer import Scorer
+from pipelines.artifacts import Layout
+from pipelines.build_features import build_features
+from pipelines.bundle import find_bundle, load_bundle
+from pipelines.cli import app
+from pipelines.evaluate import finite
+from pipelines.ingest import ingest
+from pipelines.params import Params, load
+from pipelines.simulate import SHEETS, Simulated, simulate
+from pipelines.sinks import write_json, write_parquet
+from pipelines.store import Contract
+from pipelines.train import train
+
+WEEK = pd.Timedelta(days=7)
+NOTICED = 28  # days within which a change must be noticed
+ORACLE_WEEKS = 4
+SHOCKS = """
+  - {kind: feed, day: "2025-06-02", days: 10, size: 0}
+  - {kind: channel, day: "2025-07-28", days: null, size: 0.4}
+  - {kind: tracker, day: "2025-10-06", days: 21, size: 1.0}
+  - {kind: price, day: "2025-12-15", days: null, size: 1.0}
+  - {kind: sales, day: "2026-03-16", days: null, size: 0.9}
+"""
+TELLS = {  # the checks that may count as having noticed a change
+    "feed": ("MN01", "MN02"),
+    "channel": ("MN04", "MN05"),
+    "tracker": ("MN02", "MN03"),
+    "price": ("MN08", "MN10"),
+    "sales": ("MN02", "MN03"),
+}
+OVERLAY = """
+project: {{threads: 1, memory_gb: 2}}
+simulate:
+  leads: {leads}
+  first_day: "2024-07-01"
+  last_day: "2026-08-15"
+  drift: 0.0
+  shocks: {shocks}
+snapshots: {{max_age_days: 120}}
+features: {{windows_days: [7, 30], half_lives_days: [7]}}
+split: {{test_share: 0.08}}
+readiness: {{min_rows: 200, min_positive: 50, min_negative: 50}}
+train: {{boosters: 1, max_rounds: 60, num_leaves: 6, max_depth: 3}}
+selection:
+  folds: {{count: 2, max_rows: 10000}}
+  drift_limits: [1.0]
+  recency_half_lives: [0]
+  logistic_c: [0.01]
+  linear_shares: [0.0, 0.5]
+search: {{trials: 0}}
+backtest: {{cuts: 0}}
+scorecard: {{max_lines: 5, l2: [20.0]}}
+grades: {{sample_rows: 2000}}
+capacity: {{per_period: 25}}
+evaluate: {{resamples: 50, segments: [lead_source]}}
+explain: {{sample_rows: 200, top_features: 3}}
+report: {{top_leads: 5}}
+promotion: {{tolerance: 0.1, min_positive: 30, calibration_error: 1.0, tier_changes: 0.6, segment_tolerance: 0.3}}
+retrain: {{every_days: 28, on_alert: true, rest_days: 14}}
+track: {{uri: "sqlite:///{work}/mlflow.db", artifacts: "{work}/mlartifacts"}}
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the benchmark works, and with which parameters."""
+
+    work: Path
+    overlay: Path
+    params: Params
+
+    @property
+    def data(self) -> Path:
+        return self.work / "data"
+
+    @property
+    def lists(self) -> Path:
+        return self.work / "lists"
+
+    @property
+    def champion(self) -> str:
+        return f"models:/{self.params.project.name}@champion"
+
+
+def export(world: Simulated, day: pd.Timestamp, to: Path) -> None:
+    """Write what an export at the first moment of a day would hold."""
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir(parents=True)
+    history = world.attribute_history[world.attribute_history["valid_from"] < day]
+    outcomes = world.outcomes[world.outcomes[["converted_at", "lost_at"]].min(axis=1) < day]
+    leads = world.leads[world.leads["created_at"] < day].set_index("lead_id")
+    latest = history.drop_duplicates("lead_id", keep="last").set_index("lead_id").drop(columns="valid_from")
+    for name in latest.columns:
+        leads[name] = latest[name].reindex(leads.index).where(leads.index.isin(latest.index), leads[name])
+    leads["crm_rating"] = leads["crm_rating"].where(leads.index.isin(outcomes["lead_id"]))
+    stages = world.stages[world.stages["entered_at"] < day]
+    tables = {"leads": leads.reset_index(), "outcomes": outcomes, "stages": stages, "attribute_history": history}
+    for name in SHEETS:
+        tables[name].to_csv(to / f"{name}.csv", index=False, date_format="%Y-%m-%dT%H:%M:%S", lineterminator="\n")
+    write_parquet(world.events[world.events["known_at"] < day].reset_index(drop=True), to / "events.parquet")
+
+
+def leadscore(*words: object) -> tuple[int, str]:
+    """Run a command as its command line says; return its exit code and what it complained of."""
+    try:
+        app([str(word) for word in words], standalone_mode=False)
+    except LeadScoreError as error:
+        return error.exit_code, str(error)
+    return 0, ""
+
+
+def run_week(place: Place, world: Simulated, day: pd.Timestamp) -> dict[str, Any]:
+    """Export, score, monitor and retrain as of one Monday; say what came of it."""
+    began, asked = time.process_time(), ("--params", place.overlay, "--data", place.data, "--to", place.lists)
+    at = ("--as-of", f"{day:%Y-%m-%d}")
+    export(world, day, place.data)
+    model = ("--model", place.champion)
+    scored, complaint = leadscore("score", *asked, *at, *model, "--reasons", "top-3")
+    watched, _ = leadscore("monitor", *asked, *at, *model)
+    found = read(place.lists / "monitor" / "monitor.json") if watched in (0, 9) else {}
+    answered, why = leadscore("retrain", *asked, *at)
+    record = read(place.lists / "retrain" / "retrained.json")
+    retrained = record if record.get("day") == f"{day:%Y-%m-%d}" else None
+    return {
+        "day": f"{day:%Y-%m-%d}",
+        "score": scored,
+        "complaint": complaint,
+        "in_force": (place.lists / "current").readlink().name[:10] if (place.lists / "current").exists() else None,
+        "monitor": watched,
+        "alerts": found.get("alerts", []),
+        "lines": found.get("lines", []),
+        "retrain": answered,
+        "why": "" if retrained is None else retrained["why"],
+        "answer": why[:400] if answered not in (0, 8) else "" if retrained is None else retrained["answer"],
+        "reason": "" if retrained is None else retrained["reason"][:600],
+        "seconds": time.process_time() - began,
+        "bytes": {name: size(place.work / name) for name in ("lists", "mlartifacts", "mlflow.db")},
+    }
+
+
+def keep_models(place: Place, number: int, row: dict[str, Any]) -> None:
+    """Keep the bundle that serves after this week, and the newest challenger that an oracle would serve."""
+    kept = place.work / "kept"
+    serving = find_bundle(place.champion, place.params, place.work / "fetched")
+    row["champion"] = keep(serving, kept, place)
+    made = sorted((place.lists / "retrain" / "runs").glob("*/artifacts/model/manifest.json"))
+    if row["answer"] in ("promoted", "refused"):
+        row["oracle"] = keep(made[-1].parent, kept, place)
+    elif number % ORACLE_WEEKS == 0:
+        layout, params = Layout.folder(place.work / "oracle"), place.params
+        ingest(params.source, params.ingest, params.project, place.data, layout)
+        build_features(params, layout)
+        train(params, layout)
+        row["oracle"] = keep(layout.bundle, kept, place)
+
+
+def keep(bundle: Path, kept: Path, place: Place) -> str:
+    model_id = load_bundle(bundle, place.params.project.threads).model_id
+    shutil.copytree(bundle, kept / model_id, dirs_exist_ok=True)
+    return model_id
+
+
+def read(path: Path) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return tree
+
+
+def size(path: Path) -> int:
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
+    return sum(one.stat().st_size for one in files)
+
+
+# Judging
+
+
+def noticed(rows: Sequence[dict[str, Any]], place: Place) -> list[dict[str, Any]]:
+    """Say of each planted change when a check that may tell it fired that had been quiet the week before."""
+    found = []
+    for shock in place.params.simulate.shocks:
+        start = pd.Timestamp(shock.day)
+        before = [row for row in rows if pd.Timestamp(row["day"]) <= start]
+        firing = set(before[-1]["alerts"]) if before else set()
+        told = [
+            (row["day"], sorted(set(row["alerts"]).intersection(TELLS[shock.kind]) - firing))
+            for row in rows
+            if start < pd.Timestamp(row["day"]) <= start + 2 * NOTICED * pd.Timedelta(days=1)
+        ]
+        first = next(((day, codes) for day, codes in told if codes), (None, []))
+        days = None if first[0] is None else (pd.Timestamp(first[0]) - start).days
+        found.append(
+            {"kind": shock.kind, "day": shock.day.isoformat(), "noticed": first[0], "days": days, "by": first[1]}
+        )
+    return found
+
+
+def false_alarms(rows: Sequence[dict[str, Any]], place: Place) -> dict[str, Any]:
+    """Count alerts in the weeks before the first change, when nothing has moved."""
+    first = min(pd.Timestamp(shock.day) for shock in place.params.simulate.shocks)
+    quiet = [row for row in rows if pd.Timestamp(row["day"]) <= first]
+    return {"weeks": len(quiet), "with_alert": sum(bool(row["alerts"]) for row in quiet)}
+
+
+def predictions(model: Scorer, contract: Contract, days: Sequence[pd.Timestamp], truth: pd.DataFrame) -> pd.DataFrame:
+    """Score the leads of some lists whose true probability is known: lead_id, snapshot_at, truth, said, label."""
+    population = model.card.snapshots
+    assert population is not None  # noqa: S101  # the world has dates
+    rows = at_risk(contract.leads, contract.outcomes, pd.DatetimeIndex(sorted(days)).as_unit("us"), population)
+    known = rows.merge(truth, "inner", ["lead_id", "snapshot_at"])
+    matrix = pd.concat(contract.matrix(known, model.card.matrix), ignore_index=True)
+    return matrix[["lead_id", "snapshot_at", "truth", "label"]].assign(said=model.probability(matrix))
+
+
+def serving(rows: Sequence[dict[str, Any]], key: str) -> dict[str, list[pd.Timestamp]]:
+    """Return the lists that each model serves: a model takes over on the Monday after it was made."""
+    lists: dict[str, list[pd.Timestamp]] = {}
+    for before, row in pairwise(rows):
+        lists.setdefault(str(before[key]), []).append(pd.Timestamp(row["day"]))
+    return lists
+
+
+def judge(rows: list[dict[str, Any]], place: Place, world: Simulated) -> dict[str, Any]:
+    """Compare the first model for ever, the loop and the oracle, list by list, by log-loss under the known truth."""
+    export(world, pd.Timestamp(place.params.simulate.last_day) + pd.Timedelta(days=1), place.data)
+    layout, params = Layout.folder(place.work / "judged"), place.params
+    ingest(params.source, params.ingest, params.project, place.data, layout)
+    contract = Contract.open(layout, params.project)
+    won = contract.outcomes[["lead_id", "converted_at"]]
+    truth = world.oracle.rename(columns={"probability": "truth"}).merge(won, "left", "lead_id")
+    end = truth["snapshot_at"] + pd.Timedelta(days=params.snapshots.horizon_days)
+    label = (truth["converted_at"] >= truth["snapshot_at"]) & (truth["converted_at"] < end)
+    truth = truth.assign(label=label.astype("float64"))[["lead_id", "snapshot_at", "truth", "label"]]
+
+    def said(model_id: str, days: Sequence[pd.Timestamp]) -> pd.DataFrame:
+        model = load_bundle(place.work / "kept" / model_id, params.project.threads)
+        return predictions(model, contract, days, truth)
+
+    for last, row in pairwise(rows):
+        row.setdefault("oracle", last["oracle"])
+    days = [pd.Timestamp(row["day"]) for row in rows[1:]]
+    ways = {
+        "first model for ever": said(rows[0]["champion"], days),
+        "loop": pd.concat([said(one, lists) for one, lists in serving(rows, "champion").items()]),
+        "oracle": pd.concat([said(one, lists) for one, lists in serving(rows, "oracle").items()]),
+    }
+    return {"losses": losses(ways, place), "promotions": promotions(rows, said, params)}
+
+
+def losses(ways: dict[str, pd.DataFrame], place: Place) -> dict[str, Any]:
+    """Return the mean expected log-loss of each way beyond that of the truth, in all and since each change."""
+    starts = [pd.Timestamp(shock.day) for shock in place.params.simulate.shocks]
+    edges = {"all": (pd.Timestamp.min, pd.Timestamp.max)}
+    for shock, start, end in zip(place.params.simulate.shocks, starts, [*starts[1:], pd.Timestamp.max], strict=True):
+        edges[f"after {shock.kind}"] = (start, end)
+    found = {}
+    for name, (start, end) in edges.items():
+        inside = {way: rows[(rows["snapshot_at"] >= start) & (rows["snapshot_at"] < end)] for way, rows in ways.items()}
+        loss = {way: expected_loss(rows) for way, rows in inside.items()}
+        gap = loss["first model for ever"] - loss["oracle"]
+        n = len(inside["loop"])
+        recovered = (loss["first model for ever"] - loss["loop"]) / gap if gap > 0 else None
+        found[name] = {"rows": n, "beyond_truth": loss, "recovered": recovered}
+    return found
+
+
+def expected_loss(rows: pd.DataFrame) -> float:
+    """Return the log-loss that is expected under the truth, less that of the truth itself."""
+    truth, said = rows["truth"].to_numpy(), rows["said"].to_numpy()
+    loss = [
+        truth * row_losses(np.ones(len(p)), p) + (1 - truth) * row_losses(np.zeros(len(p)), p) for p in (said, truth)
+    ]
+    return float((loss[0] - loss[1]).mean())
+
+
+def promotions(rows: Sequence[dict[str, Any]], said: Any, params: Params) -> list[dict[str, Any]]:
+    """Compare each promoted model with the one before it on the next four lists, by what came, with an interval."""
+    found = []
+    for before, row in pairwise(rows):
+        if row["champion"] == before["champion"]:
+            continue
+        start = pd.Timestamp(row["day"])
+        lists = [pd.Timestamp(one["day"]) for one in rows if start < pd.Timestamp(one["day"]) <= start + 4 * WEEK]
+        if lists:
+            new, old = said(row["champion"], lists), said(before["champion"], lists)
+            gap = compare(new, new["said"].to_numpy(), old["said"].to_numpy(), params.evaluate, params.project.seed)
+            truly = expected_loss(old) - expected_loss(new)
+            found.append({"day": row["day"], "rows": len(new), "truly_better_by": truly} | gap)
+    return found
+
+
+def run(place: Place, world: Simulated, days: pd.DatetimeIndex) -> list[dict[str, Any]]:
+    """Live through every week; weeks.json in the work folder is whole after each."""
+    rows: list[dict[str, Any]] = []
+    for number, day in enumerate(days):
+        if number == 0:  # the first model is there before the first list
+            export(world, day, place.data)
+            first = ("--params", place.overlay, "--data", place.data, "--to", place.lists, "--as-of", f"{day:%Y-%m-%d}")
+            leadscore("retrain", *first)
+        row = run_week(place, world, day)
+        if number == 0:
+            row["answer"] = "promoted"
+        keep_models(place, number, row)
+        rows.append(row)
+        write_json(rows, place.work / "weeks.json")
+        print(f"{row['day']} score {row['score']} monitor {row['monitor']} {row['alerts']} retrain {row['retrain']} "
+              f"{row['why']} {row['answer']} {row['seconds']:.1f} s", flush=True)  # fmt: skip
+    return rows
+
+
+def read_rows(work: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((work / "weeks.json").read_text(encoding="utf-8"))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="an empty folder to work in")
+    parser.add_argument("--leads", type=int, default=4000)
+    parser.add_argument("--first", default="2025-04-07", help="the Monday of the first model")
+    parser.add_argument("--last", default="2026-06-29")
+    parser.add_argument("--judge", action="store_true", help="judge the weeks that lie in the work folder again")
+    parser.add_argument("--to", type=Path, default=Path(__file__).with_suffix(".json"))
+    asked = parser.parse_args()
+    work = asked.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    overlay = work / "params.yaml"
+    overlay.write_text(OVERLAY.format(leads=asked.leads, shocks=SHOCKS, work=work), encoding="utf-8")
+    place = Place(work, overlay, load(overlay))
+    world = simulate(place.params.simulate, place.params.project.seed, place.params.snapshots)
+    rows = read_rows(work) if asked.judge else run(place, world, pd.date_range(asked.first, asked.last, freq=WEEK))
+    tree = {
+        "leads": asked.leads,
+        "weeks": len(rows),
+        "first": asked.first,
+        "last": asked.last,
+        "noticed": noticed(rows, place),
+        "before_any_change": false_alarms(rows, place),
+    }
+    tree |= judge(rows, place, world)
+    tree |= {"cpu_seconds": resource.getrusage(resource.RUSAGE_SELF).ru_utime, "rows": rows}
+    write_json(finite(tree), asked.to)
+
+
+if __name__ == "__main__":
+    main()
