@@ -6,18 +6,13 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from features.errors import ModelError
 from models.points import PointsParams, scale_change
 from models.scorer import Scorer
 from pipelines.sinks import staged_folder
 
-if TYPE_CHECKING:
-    from pipelines.params import Params
-
 log = logging.getLogger("leadscore")
-REGISTRY = "models:/"
 MANIFEST = "manifest.json"
 CARD = "card.json"
 
@@ -30,21 +25,6 @@ def save_bundle(scorer: Scorer, folder: Path) -> None:
         for name, text in files.items():
             (staged / name).write_text(text, encoding="utf-8", newline="\n")
         (staged / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def find_bundle(model: str, params: Params, work: Path) -> Path:
-    """Return a bundle's folder: the one named, or a registered model such as models:/NAME@ALIAS, fetched into `work`.
-
-    Raises
-    ------
-    ModelError
-        Where the registry has no such model.
-    """
-    if not model.startswith(REGISTRY):
-        return Path(model)
-    from pipelines.registry import download_bundle  # MLflow takes seconds to import
-
-    return download_bundle(model, params, work)
 
 
 def warn_of_scale(folder: Path, scale: PointsParams) -> None:

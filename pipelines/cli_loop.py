@@ -43,10 +43,11 @@ def monitor(
     reports, or in TO/monitor. Freshness and volume of the feed, drift of inputs, scores and tiers, promises on lists
     that have matured, early signs on those that have not, and an estimate from the scores alone. Changes nothing else.
     """
-    from pipelines.bundle import find_bundle, load_bundle
+    from pipelines.bundle import load_bundle
     from pipelines.lock import hold
     from pipelines.monitor import raise_alerts, watch
     from pipelines.monitor_page import checks_table, write_monitor_page
+    from pipelines.named_model import find_bundle
 
     found, layout = loaded(params, out, as_of)
     folder = layout.reports if to is None else to / "monitor"
@@ -125,8 +126,9 @@ def shadow(
     their reasons.
     """
     from pipelines import shadow as stage
-    from pipelines.bundle import find_bundle, load_bundle
+    from pipelines.bundle import load_bundle
     from pipelines.lock import hold
+    from pipelines.named_model import find_bundle
 
     found, layout = loaded(params, out, as_of)
     asked = {"champion": champion, "challenger": challenger}

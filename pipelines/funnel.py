@@ -18,7 +18,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,7 @@ from scipy.signal import lfilter
 
 from pipelines.prospects import DAY, LARGE, NEVER, Floats, Ints, Prospects, eagerness, effort, worth
 from pipelines.shocks import factor
-
-if TYPE_CHECKING:
-    from pipelines.params import Shock
+from pipelines.world import Shock
 
 
 class Kind(NamedTuple):

@@ -26,10 +26,11 @@ from models.overrides import EXCLUDED
 from models.scorer import Scorer
 from pipelines import score
 from pipelines.artifacts import Layout
-from pipelines.bundle import find_bundle, load_bundle
+from pipelines.bundle import load_bundle
 from pipelines.feed import check_contract, take_in
 from pipelines.gates import drift, feed_at, refuse_bad_feed
 from pipelines.manifest import identity, name_of, rows_in
+from pipelines.named_model import find_bundle
 from pipelines.params import Params, reasons_asked, with_as_of
 from pipelines.published import INPUTS, MANIFEST, SCORES, SHEET, Published
 from pipelines.shards import Earlier, count_shards, read_inputs, score_shards

@@ -34,6 +34,7 @@ from models.selection import SelectionParams
 from models.split import SplitParams
 from models.tiers import TierParams
 from models.walk import BacktestParams
+from pipelines.world import Simulate
 
 DEFAULT = Path(__file__).resolve().parent.parent / "params.yaml"
 REPLACED_WHOLE = ("source", "rules")
@@ -55,35 +56,6 @@ class Project(Section):
     def duckdb_memory(self) -> str:
         """What DuckDB may hold: half, because it goes over by a fifth, and Python, Arrow and LightGBM need the rest."""
         return f"{self.memory_gb / 2}GB"
-
-
-class Feedback(Section):
-    """How sales follows a score in the imagined world."""
-
-    share_called: float = Field(gt=0, lt=1)
-    explored: float = Field(ge=0, le=1)
-    call_factor: float = Field(ge=1)
-
-
-class Shock(Section):
-    """A sudden change of the imagined world: what, from which day on, for how many days, and how strong."""
-
-    kind: Literal["price", "channel", "sales", "tracker", "feed"]
-    day: dt.date
-    days: int | None = Field(ge=1)
-    size: float
-
-
-class Simulate(Section):
-    leads: int = Field(ge=100)
-    first_day: dt.date
-    last_day: dt.date
-    drift: float = Field(ge=0)
-    late_share: float = Field(ge=0, lt=1)
-    duplicate_share: float = Field(ge=0, lt=1)
-    missing_share: float = Field(ge=0, lt=1)
-    feedback: Feedback | None
-    shocks: list[Shock]
 
 
 class TableSource(Section):

@@ -13,8 +13,8 @@ from scipy.special import expit
 
 from pipelines.funnel import IDLE, LIFE_DAYS, Behaviour, Calendar, Ends, running
 from pipelines.oracle import Grid
-from pipelines.params import Feedback
 from pipelines.prospects import DAY, Floats, Ints, Prospects, Strings, worth
+from pipelines.world import Feedback
 
 FIT_SHARE = 0.5  # of what a record is worth that the world's score sees; its heat it sees whole
 CALL_HOURS = (8, 17)

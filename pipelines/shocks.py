@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.prospects import DAY, Floats, Ints
-
-if TYPE_CHECKING:
-    from pipelines.params import Shock
+from pipelines.world import Shock
 
 FOREVER = 10**6  # days
 

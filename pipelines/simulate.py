@@ -23,11 +23,11 @@ from features.spec import SnapshotParams
 from pipelines import funnel, prospects, sales
 from pipelines.funnel import LABELS, LONG_VISIT, STAGES, VISITS, Ends, Events
 from pipelines.oracle import Grid, snapshots, true_probability
-from pipelines.params import Simulate
 from pipelines.prospects import DAY, NEVER, Companies, Floats, Ints, Prospects, Strings
 from pipelines.sales import Calls
 from pipelines.shocks import known_from, share
 from pipelines.sinks import ROW_GROUP, staged_file
+from pipelines.world import Simulate
 
 CHUNK_LEADS = 10_000
 WEEKDAY_LEADS = (1.15, 1.2, 1.15, 1.1, 0.9, 0.3, 0.35)  # Monday first

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from pipelines import funnel, prospects, sales
 from pipelines.oracle import Grid, snapshots
-from pipelines.params import Feedback
+from pipelines.world import Feedback
 
 FIRST = dt.date(2024, 1, 1)  # a Monday
 GRID = Grid(first=0, every=7, youngest=1, oldest=90, horizon=28)
@@ -38,9 +38,11 @@ class FedBack:
 def fed_back(seed: int, leads: int, explored: float, share_called: float = 0.2, call_factor: float = 4.0) -> FedBack:
     """Draw a world; `funnel.LOSS_CADENCE` must be NO_LOSS."""
     rng = np.random.default_rng(seed)
-    time = funnel.calendar(FIRST, FIRST + dt.timedelta(days=300), 0.0)
+    time = funnel.calendar(FIRST, FIRST + dt.timedelta(days=300), 0.0, ())
     created = np.sort(rng.integers(0, 200 * prospects.DAY, leads))
-    who = prospects.draw_prospects(np.arange(leads), created, prospects.draw_companies(leads, rng), 0.0, 0.05, rng)
+    who = prospects.draw_prospects(
+        np.arange(leads), created, prospects.draw_companies(leads, rng), 0.0, 0.05, np.zeros(leads), rng
+    )
     alone = funnel.behave(who, time, rng)
     asked = Feedback(share_called=share_called, explored=explored, call_factor=call_factor)
     behaviour, calls = sales.follow_score(who, alone, time, GRID, asked, rng)

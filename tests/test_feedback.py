@@ -13,8 +13,8 @@ from feedback_world import NO_LOSS, FedBack, fed_back
 from models.feedback import NEVER_CALLED, Weights, contact_weights, feedback_figures
 from models.metrics import Figures, Ranked, evaluate, figures
 from pipelines import funnel
-from pipelines.params import Feedback
 from pipelines.simulate import simulate
+from pipelines.world import Feedback
 
 EVALUATE = PARAMS.evaluate.model_copy(update={"resamples": 40})
 EXPLORATION = PARAMS.exploration

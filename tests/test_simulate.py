@@ -16,9 +16,10 @@ from sklearn.metrics import log_loss, roc_auc_score
 from features.errors import ParamsError
 from features.snapshots import at_risk, grid
 from pipelines import simulate as door
-from pipelines.params import Simulate, load
+from pipelines.params import load
 from pipelines.prospects import FREE_DOMAINS
 from pipelines.simulate import Simulated, chunks, simulate, write
+from pipelines.world import Simulate
 
 pytestmark = pytest.mark.xdist_group("simulate")
 
