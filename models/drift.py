@@ -97,12 +97,14 @@ def shift(before: np.ndarray, now: np.ndarray, leads_before: float, leads_now: f
     """
     counts = _binned(before, now, codes)
     psi = population_shift(counts[0], counts[1])
-    chances = [_chance_of_counts(counts, leads_before, leads_now)]
-    ks = None
+    ks, (n, m) = None, np.array([leads_before, leads_now]) * counts[:, :-1].sum(axis=1) / counts.sum(axis=1)
+    chances = [_chance_of_counts(counts[:, :-1], n, m)]
+    if counts[:, -1].any():
+        filled = np.column_stack([counts[:, :-1].sum(axis=1), counts[:, -1]])
+        chances.append(_chance_of_counts(filled, leads_before, leads_now))
     known_before, known_now = before[~np.isnan(before)], now[~np.isnan(now)]
     if codes is None and len(known_before) and len(known_now):
         ks = float(ks_2samp(known_before, known_now, method="asymp").statistic)
-        n, m = leads_before * len(known_before) / len(before), leads_now * len(known_now) / len(now)
         chances.append(float(kstwobign.sf(ks * np.sqrt(n * m / (n + m)))))
     return {"psi": psi, "ks": ks, "chance": min(1.0, len(chances) * min(chances))}
 
@@ -121,11 +123,15 @@ def _binned(before: np.ndarray, now: np.ndarray, codes: int | None) -> np.ndarra
 def _chance_of_counts(counts: np.ndarray, leads_before: float, leads_now: float) -> float:
     """Return the p-value of the chi-square test of homogeneity, rows counted as so many independent leads.
 
-    Bins that are too thin to be tested alone are tested together.
+    Of more than two bins those that are too thin to be tested alone are tested together. 1 where there is one bin, or
+    one side is empty.
     """
-    scaled = counts / counts.sum(axis=1, keepdims=True) * np.array([[leads_before], [leads_now]])
+    rows = counts.sum(axis=1, keepdims=True)
+    if not rows.all():
+        return 1.0
+    scaled = counts / rows * np.array([[leads_before], [leads_now]])
     least = scaled.sum(axis=0) * min(leads_before, leads_now) / (leads_before + leads_now)
-    thin = least < LEAST_EXPECTED
+    thin = (least < LEAST_EXPECTED) & (len(least) > 2)
     table = np.column_stack([scaled[:, ~thin], scaled[:, thin].sum(axis=1)]) if thin.any() else scaled
     table = table[:, table.sum(axis=0) > 0]
     if table.shape[1] < 2:
