@@ -1,62 +1,144 @@
-"""The report in a headless browser, driven by a script that clicks and types."""
+"""A headless Chromium, driven over its debugging pipe: pages at a width, real clicks and keys, and what went wrong."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
+import contextlib
+import fcntl
 import json
-import re
+import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import Layout
-
 CHROMIUM = Path("/usr/bin/chromium")
+AXE = Path(__file__).resolve().parent.parent / "node_modules" / "axe-core" / "axe.min.js"
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
+         "--remote-debugging-pipe"]  # fmt: skip
+FIRST_FREE = 10  # file descriptors above those that Chromium reads and writes, 3 and 4
+PATIENCE = 60_000  # milliseconds
+AT_REST = """async (one) => {
+  let before = [], now = [NaN];
+  while (String(before) !== String(now)) {
+    one.scrollIntoView({block: "center", behavior: "instant"});
+    await new Promise((done) => setTimeout(done, 50));
+    const {x, y, width, height} = one.getBoundingClientRect();
+    [before, now] = [now, [x + width / 2, y + height / 2]];
+  }
+  return now;
+}"""
 
 
-def drive(layout: Layout, folder: Path) -> dict[str, Any]:
-    """Open the page with a script that clicks and types, under the page's own policy, and return what it saw."""
-    driver = """
-      const found = {errors: [], aria: [], status: []};
-      addEventListener("error", (event) => found.errors.push(event.message));
-      addEventListener("securitypolicyviolation", (event) => found.errors.push(event.violatedDirective));
-      addEventListener("load", () => setTimeout(() => {
-        const table = document.getElementById("top-leads");
-        const rows = () => Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
-        const values = () => rows().map((row) => row.cells[6].dataset.value);
-        const header = table.tHead.rows[0].cells[6];
-        const status = document.querySelector("[data-filter=top-leads] [role=status]");
-        found.status.push(status.textContent);
-        for (const order of ["descending", "ascending"]) {
-          header.querySelector("button").click();
-          found[order] = values();
-          found.aria.push(header.getAttribute("aria-sort"));
-        }
-        const search = document.querySelector("[data-filter=top-leads] input");
-        search.value = rows()[2].cells[0].textContent.toUpperCase();
-        search.dispatchEvent(new Event("input"));
-        found.searched = rows().map((row) => row.cells[0].textContent);
-        found.status.push(status.textContent);
-        dispatchEvent(new Event("beforeprint"));
-        const places = Array.from(document.querySelectorAll("[data-chart]")).filter((place) => place.checkVisibility());
-        found.charts = places.length;
-        found.drawn = places.filter((place) => place.querySelector("svg.main-svg path, svg.main-svg text")).length;
-        found.title = document.title;
-        document.body.dataset.found = btoa(JSON.stringify(found));
-      }, 500));
+class Browser:
+    """One Chromium with one tab.
+
+    Attributes
+    ----------
+    faults
+        What the open page wrote to the console, threw, or was forbidden by its policy.
+    requests
+        Addresses that the open page asked for, its own among them.
     """
-    known = base64.b64encode(hashlib.sha256(driver.encode()).digest()).decode()
-    source = layout.report.path.read_text(encoding="utf-8")
-    source = source.replace("script-src ", f"script-src 'sha256-{known}' ", 1)
-    source = source.replace("<title>", f"<script>{driver}</script><title>", 1)
-    driven = folder / "driven.html"
-    driven.write_text(source, encoding="utf-8", newline="\n")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--virtual-time-budget=20000"]
-    command = [str(CHROMIUM), *flags, f"--user-data-dir={folder / 'profile'}", "--dump-dom", driven.as_uri()]
-    dom = subprocess.run(command, capture_output=True, check=True, timeout=120, text=True).stdout
-    match = re.search(r'data-found="([^"]+)"', dom)
-    assert match, "the script did not reach its end"
-    found: dict[str, Any] = json.loads(base64.b64decode(match[1]))
-    return found
+
+    def __init__(self, to: int, of: int) -> None:
+        self.faults: list[str] = []
+        self.requests: list[str] = []
+        self._to, self._of, self._rest, self._last, self._session = to, of, b"", 0, ""
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.ask(f"{domain}.enable")
+
+    def ask(self, method: str, **values: Any) -> dict[str, Any]:
+        """Send one command of the DevTools protocol and wait for its answer."""
+        self._last += 1
+        message = {"id": self._last, "method": method, "params": values}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        while (answer := self._read()).get("id") != self._last:
+            self._note(answer)
+        assert "error" not in answer, f"{method}: {answer['error']}"
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def open(self, page: Path, width: int = 1280, scheme: str = "light", media: str = "screen") -> None:
+        """Open a page in a window so wide, for a reader who prefers so, and wait until what is in sight is drawn."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.ask("Emulation.setEmulatedMedia", media=media, features=features)
+        phone = width < 640
+        height = 844 if phone else 900
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.faults, self.requests = [], []
+        self.ask("Page.navigate", url=page.as_uri())
+        self.run(
+            "new Promise((done) => { if (document.readyState === 'complete' && location.href !== 'about:blank') done();"
+            " else addEventListener('load', done); }).then(() => new Promise((done) => setTimeout(done, 150)))"
+        )
+
+    def run(self, script: str) -> Any:
+        """Evaluate a script in the page, wait for its promise, and return what it gives."""
+        found = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, timeout=PATIENCE)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def click(self, selector: str) -> None:
+        """Scroll to an element, wait until the page is at rest, and press and release the mouse in its middle."""
+        box = self.run(f"({AT_REST})(document.querySelector({json.dumps(selector)}))")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.ask("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def type(self, text: str) -> None:
+        """Type into whatever has the focus."""
+        self.ask("Input.insertText", text=text)
+
+    def press(self, key: str, code: int, text: str = "") -> None:
+        """Press and release one key, such as Tab, 9; Enter, 13, writes a carriage return."""
+        named = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self.ask("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **named)
+        self.ask("Input.dispatchKeyEvent", type="keyUp", **named)
+
+    def picture(self, file: Path) -> None:
+        """Save what the window shows as a PNG."""
+        file.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            part = os.read(self._of, 1 << 20)
+            assert part, "the browser has ended"
+            self._rest += part
+        text, self._rest = self._rest.split(b"\0", 1)
+        message: dict[str, Any] = json.loads(text)
+        return message
+
+    def _note(self, message: dict[str, Any]) -> None:
+        told = message.get("params", {})
+        match message.get("method"):
+            case "Runtime.consoleAPICalled":
+                self.faults.append(f"console: {[one.get('value') for one in told['args']]}")
+            case "Runtime.exceptionThrown":
+                self.faults.append(f"thrown: {told['exceptionDetails']['text']}")
+            case "Log.entryAdded":
+                self.faults.append(f"log: {told['entry']['text']}")
+            case "Network.requestWillBeSent":
+                self.requests.append(told["request"]["url"])
+
+
+@contextlib.contextmanager
+def browser(folder: Path) -> Iterator[Browser]:
+    """Start a Chromium with its profile in a folder, and end it."""
+    pipes = [os.pipe(), os.pipe()]
+    theirs = [fcntl.fcntl(end, fcntl.F_DUPFD, FIRST_FREE) for end in (pipes[0][0], pipes[1][1])]
+    start = f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]}'
+    command = ["bash", "-c", start, "bash", str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}"]
+    with subprocess.Popen(command, pass_fds=theirs, stderr=subprocess.DEVNULL) as process:
+        for end in (*theirs, pipes[0][0], pipes[1][1]):
+            os.close(end)
+        try:
+            yield Browser(pipes[0][1], pipes[1][0])
+        finally:
+            process.kill()
+            os.close(pipes[0][1])
+            os.close(pipes[1][0])

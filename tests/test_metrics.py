@@ -128,6 +128,8 @@ def test_precision_at_capacity_equals_brute_force(
     ]
     found = once(rows.drop(columns="probability"), probability, capacity=capacity)
     assert found["precision_at_k"] == pytest.approx(np.concatenate(called).mean())
+    if label.any():
+        assert found["capacity_lift"] == pytest.approx(np.concatenate(called).mean() / label.mean())
 
 
 def test_capacity_of_rows_without_dates_is_of_them_all() -> None:
@@ -206,7 +208,7 @@ def test_one_class_or_one_row_gives_nan_where_a_figure_does_not_exist(outcome: f
     expected = (
         {"auc"}
         if outcome
-        else {"auc", "average_precision"}
+        else {"auc", "average_precision", "capacity_lift"}
         | {f"{kind}_at_{share * 100:g}" for kind in ("gain", "lift") for share in SHARES}
     )
     assert absent == {name + end for name in expected for end in ("", "_low", "_high")}
