@@ -26,6 +26,7 @@ from pipelines.report import Run, render
 
 pytestmark = pytest.mark.xdist_group("tiny")
 NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?%?")
+ENDS = ("", "_low", "_high")
 TAG = re.compile(r"⟦(\w+) (\d+) ([^⟧]+)⟧")
 EVERYWHERE = {"card", "metrics"}  # confidence, capacity, horizon and the like
 SOURCES = {  # the artifacts that a section may take its figures from
@@ -138,13 +139,16 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
     ]
     highest = [level["rate_high"] for category in explanation["categories"] for level in category["levels"]]
     reach = min(max([*highest, 0.0001]), max(4 * test["base_rate"], 0.02))
-    growth = kpis["velocity"]["growth"] if kpis["velocity"] and kpis["velocity"]["growth"] else []
+    velocity = kpis["velocity"] or {}
+    growth, cycle = velocity.get("growth") or [], velocity.get("sales_cycle")
     return {
         "verdict": [test["calibration_error"] * 100],
         "leads": means + [step for row in trees["scores"][:top] for step in steps(row)],
         "quality": [abs(metrics["uncorrected"]["log_loss"] - test["log_loss"])],
         "kpis": [
-            100 * row[f"growth{end}"] for row in growth for end in ("", "_low", "_high") if row["growth"] is not None
+            *(100 * row[f"growth{end}"] for row in growth for end in ENDS if row["growth"] is not None),
+            sum(look["group"] != "tier" for look in kpis["looks"]),
+            *([cycle["wins"] - cycle["all"]["n"]] if cycle else []),
         ],
         "backtest": [abs(backtest["random_split"]["auc"] - backtest["mean_auc"])] if backtest["applicable"] else [],
         "choices": [sum(len(one["candidates"]) for one in trees["selection"]["decisions"])],
