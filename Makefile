@@ -4,7 +4,7 @@ export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = 1
 
-.PHONY: run test lint lock peers clean
+.PHONY: run test test-spark lint lock peers clean
 
 run: .venv/.installed  ## history -> scored, tiered, explained leads
 	.venv/bin/dvc repro
@@ -21,6 +21,16 @@ test: .venv/.installed  ## all tests, types and style, in the same environment
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv/bin/uv pip install --quiet --python .venv --require-hashes --compile-bytecode -r requirements.lock
 	.venv/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation -e .
+	touch $@
+
+test-spark: .venv-spark/.installed  ## the tests of `--engine spark`, which skip elsewhere
+	.venv-spark/bin/pytest -n 0 tests/test_spark.py
+
+# The same with PySpark, for `--engine spark`: .venv-spark/bin/leadscore; a download of about 450 MB.
+.venv-spark/.installed: .venv/.installed spark.lock
+	$(PYTHON) -m venv .venv-spark
+	.venv/bin/uv pip install --quiet --python .venv-spark --require-hashes -r requirements.lock -r spark.lock
+	.venv/bin/uv pip install --quiet --python .venv-spark --no-deps --no-build-isolation -e .
 	touch $@
 
 peers: .venv-peers/.installed  ## what benchmarks.quality compares with, in an environment of its own
@@ -41,6 +51,8 @@ lock: .venv/.installed  ## resolve pyproject.toml anew
 		--no-annotate --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
 	.venv/bin/uv pip compile --group peers --universal --generate-hashes --no-emit-index-url \
 		--no-annotate --quiet --upgrade --custom-compile-command "make lock" -o benchmarks/peers.lock
+	.venv/bin/uv pip compile --group spark --universal --generate-hashes --no-emit-index-url \
+		--no-annotate --quiet --upgrade --custom-compile-command "make lock" -o spark.lock
 
 clean:  ## what the stages wrote
 	rm -rf data artifacts reports

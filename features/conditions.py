@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from features.matrix import MatrixSpec
-from features.rule_matrix import rule_sums
+from features.matrix import MatrixSpec, numbered
+from features.rule_matrix import ask_sums, sums_of
 from features.rule_spec import AttributeRule, AttributeTest, PatternRule, RulesParams, refuse_repeats
 from features.spec import Spec
 
@@ -58,9 +59,35 @@ def conditions_held(
     DataFrame
         One row a snapshot in the order of `snapshots`, one column of true and false a condition.
     """
+    asked = ask_conditions(numbered(snapshots), events, conditions)
+    return conditions_of(snapshots, leads, history, None if asked is None else asked.to_pyarrow(), spec, conditions)
+
+
+def ask_conditions(
+    moments: ir.Table, events: ir.Table, conditions: Mapping[str, AttributeTest | EventSeen]
+) -> ir.Table | None:
+    """Return what the conditions ask of the event log, as one expression; None where none speaks of events.
+
+    Parameters
+    ----------
+    moments
+        lead_id, snapshot_at, row; see `matrix.numbered`.
+    """
+    return ask_sums(moments, events, _as_rules(list(conditions.values())))
+
+
+def conditions_of(
+    snapshots: pd.DataFrame,
+    leads: pd.DataFrame,
+    history: pd.DataFrame,
+    of_events: pa.Table | None,
+    spec: MatrixSpec,
+    conditions: Mapping[str, AttributeTest | EventSeen],
+) -> pd.DataFrame:
+    """Say which conditions each lead met from the answer to `ask_conditions`; the rest as in `conditions_held`."""
     held = np.zeros((len(snapshots), len(conditions)), dtype=bool)
     if conditions and len(snapshots):
-        met = rule_sums(snapshots, leads, history, events, spec, _as_rules(list(conditions.values())))
+        met = sums_of(snapshots, leads, history, of_events, spec, _as_rules(list(conditions.values())))
         held[met["row"].to_numpy(), met["rule"].astype("int64").to_numpy()] = True
     return pd.DataFrame(held, columns=list(conditions))
 

@@ -63,25 +63,45 @@ def feature_matrix(
     ParamsError
         Where two columns of the matrix would have one name.
     """
+    asked = ask_matrix(numbered(snapshots), events, spec)
+    return matrix_of(snapshots, leads, history, None if asked is None else asked.to_pyarrow(), spec)
+
+
+def numbered(snapshots: pd.DataFrame) -> ir.Table:
+    """Return the snapshots as what is asked about events takes them: lead_id, snapshot_at, and `row` from 0."""
+    moments = snapshots[["lead_id", "snapshot_at"]].assign(row=range(len(snapshots)))
+    rows = pa.Table.from_pandas(moments, preserve_index=False)  # Ibis reads Arrow as it is, and of pandas asks too much
+    return ibis.memtable(rows)
+
+
+def ask_matrix(moments: ir.Table, events: ir.Table, spec: MatrixSpec) -> ir.Table | None:
+    """Return what the matrix asks of the event log, as one expression; None where training knew no events.
+
+    Parameters
+    ----------
+    moments
+        lead_id, snapshot_at, row; see `numbered`.
+    """
+    if not event_features(spec.params, spec.vocabulary):
+        return None
+    return event_groups(moments, events, spec.params, spec.vocabulary)
+
+
+def matrix_of(
+    snapshots: pd.DataFrame, leads: pd.DataFrame, history: pd.DataFrame, groups: pa.Table | None, spec: MatrixSpec
+) -> pd.DataFrame:
+    """Compute every feature of every snapshot from the answer to `ask_matrix`; the rest as in `feature_matrix`."""
     names = [entry.name for entry in spec.catalogue]
     frame = attributes_as_of(snapshots, leads, history, spec.attributes)
     fit = fit_matrix(frame, spec.attributes, spec.params, spec.vocabulary)
-    engagement = _engagement(snapshots, events, spec)
+    engagement = pd.DataFrame(index=range(len(snapshots)))
+    if groups is not None:
+        engagement = pivot_groups(_read(groups), len(snapshots), spec.params, spec.vocabulary)
     return pd.concat([fit, engagement], axis=1)[names].astype("float32")
 
 
-def _engagement(snapshots: pd.DataFrame, events: ir.Table, spec: MatrixSpec) -> pd.DataFrame:
-    if not event_features(spec.params, spec.vocabulary):
-        return pd.DataFrame(index=range(len(snapshots)))
-    moments = snapshots[["lead_id", "snapshot_at"]].assign(row=range(len(snapshots)))
-    rows = pa.Table.from_pandas(moments, preserve_index=False)  # Ibis reads Arrow as it is, and of pandas asks too much
-    groups = event_groups(ibis.memtable(rows), events, spec.params, spec.vocabulary)
-    return pivot_groups(_read(groups), len(snapshots), spec.params, spec.vocabulary)
-
-
-def _read(groups: ir.Table) -> pd.DataFrame:
-    """Fetch the groups with their few distinct strings as categories, which is several times faster."""
-    table = groups.to_pyarrow()
+def _read(table: pa.Table) -> pd.DataFrame:
+    """Make a frame of the groups, their few distinct strings as categories, which is several times faster."""
     for name in ("event_type", "direction", "channel"):
         index = table.schema.get_field_index(name)
         table = table.set_column(index, name, table[name].dictionary_encode())

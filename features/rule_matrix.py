@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
 from features.fit import attributes_as_of
-from features.matrix import MatrixSpec
+from features.matrix import MatrixSpec, numbered
 from features.rule_entries import ENTRY, attribute_entries, attribute_facts, event_entries, event_points
 from features.rule_spec import RulesParams
 
@@ -37,7 +36,7 @@ def rule_log(
     """
     parts = [_of_attributes(snapshots, leads, history, spec, rules)]
     if rules.events or rules.patterns:
-        parts.append(_read(_of_events(snapshots, events, rules), ENTRY))
+        parts.append(_read(event_entries(numbered(snapshots), events, rules).to_pyarrow(), ENTRY))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -50,9 +49,35 @@ def rule_sums(
     rules: RulesParams,
 ) -> pd.DataFrame:
     """Return the log of `rule_log` summed by snapshot and rule: row, rule, milli."""
+    asked = ask_sums(numbered(snapshots), events, rules)
+    return sums_of(snapshots, leads, history, None if asked is None else asked.to_pyarrow(), spec, rules)
+
+
+def ask_sums(moments: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table | None:
+    """Return what the rules ask of the event log, as one expression; None where no rule speaks of events.
+
+    Parameters
+    ----------
+    moments
+        lead_id, snapshot_at, row; see `matrix.numbered`.
+    """
+    if not (rules.events or rules.patterns):
+        return None
+    return event_points(event_entries(moments, events, rules))
+
+
+def sums_of(
+    snapshots: pd.DataFrame,
+    leads: pd.DataFrame,
+    history: pd.DataFrame,
+    of_events: pa.Table | None,
+    spec: MatrixSpec,
+    rules: RulesParams,
+) -> pd.DataFrame:
+    """Return the sums of `rule_sums` from the answer to `ask_sums`."""
     parts = [_of_attributes(snapshots, leads, history, spec, rules)[SUM]]
-    if rules.events or rules.patterns:
-        parts.append(_read(event_points(_of_events(snapshots, events, rules)), SUM))
+    if of_events is not None:
+        parts.append(_read(of_events, SUM))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -64,11 +89,6 @@ def _of_attributes(
     return attribute_entries(facts, rules)
 
 
-def _of_events(snapshots: pd.DataFrame, events: ir.Table, rules: RulesParams) -> ir.Table:
-    moments = snapshots[["lead_id", "snapshot_at"]].assign(row=range(len(snapshots)))
-    return event_entries(ibis.memtable(pa.Table.from_pandas(moments, preserve_index=False)), events, rules)
-
-
-def _read(entries: ir.Table, columns: list[str]) -> pd.DataFrame:
-    """Fetch the entries with the rules' names as plain text, as those of attributes are."""
-    return entries.to_pyarrow().to_pandas()[columns].astype({"row": "int64", "rule": "str", "milli": "int64"})
+def _read(entries: pa.Table, columns: list[str]) -> pd.DataFrame:
+    """Make a frame of the entries, the rules' names as plain text, as those of attributes are."""
+    return entries.to_pandas()[columns].astype({"row": "int64", "rule": "str", "milli": "int64"})

@@ -90,6 +90,10 @@ class Scorer:
     models: Models
     scorecard: Scorecard
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as the bundle does to the disk."""
+        return Scorer.from_files, (self.to_files(), self.models.boosters.threads)
+
     @cached_property
     def catalogue(self) -> Catalogue:
         return self.card.matrix.catalogue

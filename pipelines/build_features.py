@@ -22,13 +22,18 @@ from models.split import PARTS, sample_leads, split_by_hash, split_by_position, 
 from pipelines.artifacts import Layout
 from pipelines.params import Params
 from pipelines.sinks import write_csv, write_json, write_parquet
-from pipelines.store import Contract
+from pipelines.store import Contract, Opener
 
 log = logging.getLogger("leadscore")
 
 
-def build_features(params: Params, layout: Layout) -> dict[str, Any]:
+def build_features(params: Params, layout: Layout, opened: Opener = Contract.open) -> dict[str, Any]:
     """Write matrix.parquet, vocabulary.json, snapshots.json and catalogue.csv.
+
+    Parameters
+    ----------
+    opened
+        Opens the contract tables, on the engine that computes.
 
     Returns
     -------
@@ -40,7 +45,7 @@ def build_features(params: Params, layout: Layout) -> dict[str, Any]:
     DataError
         Where no snapshot has a matured label.
     """
-    contract = Contract.open(layout, params.project)
+    contract = opened(layout, params.project)
     if params.source.order == "dates":
         check_history(contract.leads, contract.history)
     every = labelled(contract, params)

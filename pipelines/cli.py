@@ -15,7 +15,19 @@ from rich.logging import RichHandler
 
 from features.errors import LeadScoreError, ParamsError
 from pipelines.cli_loop import loop_app
-from pipelines.cli_options import AsOfOption, By, DataOption, OutOption, ParamsOption, layout_of, loaded, now
+from pipelines.cli_options import (
+    AsOfOption,
+    By,
+    DataOption,
+    Engine,
+    EngineOption,
+    OutOption,
+    ParamsOption,
+    layout_of,
+    loaded,
+    now,
+    opener,
+)
 from pipelines.cli_results import results_app
 
 app = typer.Typer(
@@ -76,11 +88,12 @@ def ingest(params: ParamsOption = None, data: DataOption = None, out: OutOption 
 
 
 @app.command()
-def build_features(params: ParamsOption = None, out: OutOption = None) -> None:
+def build_features(params: ParamsOption = None, out: OutOption = None, engine: EngineOption = Engine.duckdb) -> None:
     """Compute labelled snapshots and their features. IN: data/contract/*. OUT: artifacts/features/*, catalogue.csv."""
     from pipelines.build_features import build_features as stage
 
-    stage(*loaded(params, out))
+    found, layout = loaded(params, out)
+    stage(found, layout, opener(engine, found))
 
 
 @app.command()
@@ -194,6 +207,7 @@ def score(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do everything but publish; say what would change.")
     ] = False,
+    engine: EngineOption = Engine.duckdb,
 ) -> None:
     """Score every open lead. IN: data/contract/*, artifacts/model. OUT: scores.parquet, scores.csv.
 
@@ -207,7 +221,7 @@ def score(
             )
         _score_on_schedule(
             params, out, as_of, to, model, data, reasons, since_last=since_last, dry_run=dry_run, days=backfill,
-            every_days=every_days,
+            every_days=every_days, engine=engine,
         )  # fmt: skip
         return
     asked = {"--model": model, "--data": data, "--reasons": reasons, "--since-last": since_last, "--backfill": backfill,
@@ -216,13 +230,15 @@ def score(
         raise ParamsError(f"{', '.join(name for name, value in asked.items() if value)} needs --to FOLDER")
     found, layout = loaded(params, out, as_of)
     if by is By.rules:
+        if engine is not Engine.duckdb:
+            raise ParamsError("--by rules knows no --engine but duckdb")
         from pipelines.rules import score_leads_by_rules
 
         score_leads_by_rules(found, layout)
     else:
         from pipelines.score import score_leads
 
-        score_leads(found, layout)
+        score_leads(found, layout, opener(engine, found))
 
 
 def _score_on_schedule(
@@ -238,6 +254,7 @@ def _score_on_schedule(
     dry_run: bool,
     days: tuple[str, str] | None,
     every_days: int | None,
+    engine: Engine,
 ) -> None:
     from pipelines.lock import hold
 
@@ -252,6 +269,7 @@ def _score_on_schedule(
             reasons=reasons or f"top-{found.score.reasons}",
             since_last=since_last,
             dry_run=dry_run,
+            opened=opener(engine, found),
         )
         if days is None:
             lines = job.run_job(found, layout, request, time.perf_counter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipelines.params import Params
+    from pipelines.store import Opener
 
 
 class By(StrEnum):
@@ -22,6 +24,13 @@ class By(StrEnum):
 
     model = "model"
     rules = "rules"
+
+
+class Engine(StrEnum):
+    """What computes the event features."""
+
+    duckdb = "duckdb"
+    spark = "spark"
 
 
 ParamsOption = Annotated[
@@ -34,6 +43,9 @@ OutOption = Annotated[
 AsOfOption = Annotated[
     str | None,
     typer.Option("--as-of", help="Day to stand at, such as 2026-11-01, or today (in UTC); default: `score.as_of`."),
+]
+EngineOption = Annotated[
+    Engine, typer.Option(help="What works through the events: DuckDB in this process, or Spark as `spark` says.")
 ]
 
 
@@ -57,3 +69,14 @@ def now() -> pd.Timestamp:
 def layout_of(out: Path | None) -> Layout:
     """Return the folders of a run, or of the project."""
     return Layout.workspace(Path()) if out is None else Layout.folder(out)
+
+
+def opener(engine: Engine, params: Params) -> Opener:
+    """Return what opens the contract tables on an engine."""
+    from pipelines.store import Contract
+
+    if engine is Engine.duckdb:
+        return Contract.open
+    from pipelines.spark import SparkContract
+
+    return partial(SparkContract.opened, params.spark)

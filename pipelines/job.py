@@ -35,7 +35,7 @@ from pipelines.params import Params, reasons_asked, with_as_of
 from pipelines.published import INPUTS, MANIFEST, SCORES, SHEET, Published
 from pipelines.shards import Earlier, count_shards, read_inputs, score_shards
 from pipelines.sinks import file_digest, write_json, write_parquet
-from pipelines.store import Contract
+from pipelines.store import Contract, Opener
 
 log = logging.getLogger("leadscore")
 Clock = Callable[[], float]
@@ -61,6 +61,8 @@ class Request:
         Do everything but publish.
     prune
         Whether days beyond `job.keep_days` go.
+    opened
+        Opens the contract tables, on the engine that computes.
     """
 
     model: str
@@ -70,6 +72,7 @@ class Request:
     since_last: bool
     dry_run: bool
     prune: bool = True
+    opened: Opener = Contract.open
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def _prepared(params: Params, layout: Layout, request: Request) -> Iterator[Read
             files = take_in(params, request.data, layout)
         stamp = _stamp(layout)
         check_contract(layout)
-        with closing(Contract.open(layout, params.project)) as contract:
+        with closing(request.opened(layout, params.project)) as contract:
             yield Ready(request, published, layout, stamp, contract, scorer, reasons, files)
 
 

@@ -232,6 +232,12 @@ class Track(Section):
     artifacts: str
 
 
+class SparkParams(Section):
+    master: str = Field(min_length=1)
+    bucket_events: int = Field(ge=1)
+    settings: dict[str, str | int | float | bool]
+
+
 class Params(Section):
     """All of params.yaml after overlays and source defaults have been applied."""
 
@@ -266,6 +272,7 @@ class Params(Section):
     report: Report
     promotion: GateParams
     track: Track
+    spark: SparkParams
 
     @model_validator(mode="after")
     def _search_holds_its_start(self) -> Params:

@@ -33,7 +33,7 @@ from pipelines.params import Params, Project
 from pipelines.shards import score_shards
 from pipelines.sinks import ROW_GROUP, write_csv, write_json, write_parquet
 from pipelines.sources import NO_EXTENSIONS
-from pipelines.store import Contract, read_matrix
+from pipelines.store import Contract, Opener, read_matrix
 from pipelines.tiering import facts_of, tiers_in_place
 
 log = logging.getLogger("leadscore")
@@ -97,12 +97,18 @@ class Listed:
         return None if pd.isna(self.as_of) else self.as_of.date().isoformat()
 
 
-def score_leads(params: Params, layout: Layout) -> None:
-    """Write scores.parquet, scores.csv and score_summary.json: one row an open lead, best first."""
+def score_leads(params: Params, layout: Layout, opened: Opener = Contract.open) -> None:
+    """Write scores.parquet, scores.csv and score_summary.json: one row an open lead, best first.
+
+    Parameters
+    ----------
+    opened
+        Opens the contract tables, on the engine that computes.
+    """
     scorer = load_bundle(layout.bundle, params.project.threads)
     layout.artifacts.mkdir(parents=True, exist_ok=True)
     with (
-        closing(Contract.open(layout, params.project)) as contract,
+        closing(opened(layout, params.project)) as contract,
         tempfile.TemporaryDirectory(dir=layout.artifacts) as work,
     ):
         snapshots, who = open_leads(contract, scorer.card.snapshots, params, layout)

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.matrix import feature_matrix
+from features.matrix import ask_matrix, matrix_of
 from models.scorer import Scorer
 from pipelines import store
 from pipelines.sinks import file_digest, write_json, write_parquet
-from pipelines.store import Contract, Shard
+from pipelines.store import Contract, LeadShard
 
 INPUTS = pa.schema({"lead_id": pa.string(), "inputs": pa.string()})
 SHARD = pa.schema(
@@ -105,13 +106,40 @@ def score_shards(
     earlier
         A list whose rows stand again where nothing changed; None: every lead is scored. Neither changes a byte.
     """
-    for number, shard in enumerate(contract.shards(snapshots)):
-        file = work / f"shard-{number:05d}.parquet"
-        if not _finished(file, shard):
-            rows = _score(shard, scorer, reasons, earlier)
-            write_parquet(pa.Table.from_pandas(rows, SHARD, preserve_index=False).replace_schema_metadata(), file)
-            write_json({"leads": _leads_digest(shard), "sha256": file_digest(file)}, _proof(file))
-        yield file
+    for scored in contract.each(snapshots, Scoring(scorer, reasons, work.resolve(), earlier)):
+        yield Path(scored["file"].iloc[0])
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The step that scores a shard into a file, see `score_shards`; its result is one row, `file`."""
+
+    scorer: Scorer
+    reasons: int
+    work: Path
+    earlier: Earlier | None
+
+    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        return ask_matrix(moments, events, self.scorer.card.matrix)
+
+    def kept(self, shard: LeadShard) -> pd.DataFrame | None:
+        file = self._file(shard)
+        return _named(file) if _finished(file, shard) else None
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        file = self._file(shard)
+        features = matrix_of(shard.rows, shard.leads, shard.history, found, self.scorer.card.matrix)
+        rows = _score(pd.concat([shard.rows, features], axis=1), self.scorer, self.reasons, self.earlier)
+        write_parquet(pa.Table.from_pandas(rows, SHARD, preserve_index=False).replace_schema_metadata(), file)
+        write_json({"leads": _leads_digest(shard), "sha256": file_digest(file)}, _proof(file))
+        return _named(file)
+
+    def _file(self, shard: LeadShard) -> Path:
+        return self.work / f"shard-{shard.number:05d}.parquet"
+
+
+def _named(file: Path) -> pd.DataFrame:
+    return pd.DataFrame({"file": [str(file)]})
 
 
 def count_shards(snapshots: pd.DataFrame) -> int:
@@ -125,9 +153,7 @@ def read_inputs(parts: Sequence[Path]) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(INPUTS, (batch.cast(INPUTS) for batch in batches))
 
 
-def _score(shard: Shard, scorer: Scorer, reasons: int, earlier: Earlier | None) -> pd.DataFrame:
-    features = feature_matrix(*shard.tables, scorer.card.matrix)
-    matrix = pd.concat([shard.rows, features], axis=1)
+def _score(matrix: pd.DataFrame, scorer: Scorer, reasons: int, earlier: Earlier | None) -> pd.DataFrame:
     inputs = _inputs(matrix, scorer)
     same = np.zeros(len(matrix), dtype="bool") if earlier is None else earlier.holds(matrix["lead_id"], inputs)
     parts = [] if same.all() else [scorer.score(matrix[~same].reset_index(drop=True), reasons)]
@@ -143,7 +169,7 @@ def _inputs(matrix: pd.DataFrame, scorer: Scorer) -> pd.Series[str]:
     return pd.Series([hashlib.blake2b(row, digest_size=16).hexdigest() for row in values.view("uint8")], dtype="str")
 
 
-def _finished(file: Path, shard: Shard) -> bool:
+def _finished(file: Path, shard: LeadShard) -> bool:
     """Whether a file holds this shard and is as it was written."""
     try:
         proof = json.loads(_proof(file).read_text(encoding="utf-8"))
@@ -156,5 +182,5 @@ def _proof(file: Path) -> Path:
     return file.with_suffix(".json")
 
 
-def _leads_digest(shard: Shard) -> str:
+def _leads_digest(shard: LeadShard) -> str:
     return hashlib.sha256("\n".join(shard.rows["lead_id"]).encode()).hexdigest()

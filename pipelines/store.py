@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from features.errors import DataError
-from features.matrix import MatrixSpec, feature_matrix
-from features.rule_matrix import rule_sums
+from features.matrix import MatrixSpec, ask_matrix, matrix_of, numbered
+from features.rule_matrix import ask_sums, sums_of
 from features.rule_spec import RulesParams
 from models.rules import points
 from pipelines.artifacts import Layout
@@ -24,17 +25,40 @@ SHARD_LEADS = 50_000  # leads whose features are computed at once; bounds memory
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Snapshots of a range of leads, indexed from 0, and what the contract tables hold of those leads."""
+class LeadShard:
+    """Snapshots of the `number`th range of leads, indexed from 0, and what is known of those leads but their events."""
 
+    number: int
     rows: pd.DataFrame
     leads: pd.DataFrame
     history: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Shard(LeadShard):
+    """The same with the events, on the backend that computes."""
+
     events: ir.Table
 
     @property
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, ir.Table]:
         return self.rows, self.leads, self.history, self.events
+
+
+class Step(Protocol):
+    """What is done with each shard: a question to the event log, and what is made of the answer."""
+
+    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        """Return the question as one Ibis expression with the column `row`; None where events do not matter.
+
+        `moments` holds lead_id, snapshot_at and row, the number of each snapshot.
+        """
+
+    def kept(self, shard: LeadShard) -> pd.DataFrame | None:
+        """Return the result of an earlier run that was stopped; None where there is none."""
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        """Return the shard's result, given the answer."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +75,8 @@ class Contract:
     def open(cls, layout: Layout, project: Project) -> Contract:
         """Read what `ingest` wrote; raises DataError where it has not run."""
         profile = read_profile(layout)
-        return cls(
-            leads=pd.read_parquet(layout.leads.path),
-            outcomes=pd.read_parquet(layout.outcomes.path),
-            history=pd.read_parquet(layout.attribute_history.path),
-            events=connect(project).read_parquet(layout.events.path),
-            profile=profile,
-        )
+        events = connect(project).read_parquet(layout.events.path)
+        return cls(**read_tables(layout), events=events, profile=profile)
 
     @property
     def data_until(self) -> pd.Timestamp:
@@ -75,22 +94,71 @@ class Contract:
 
         With rules, `rule_points` beside the features: what the hand-written rules give, as known at the snapshot.
         """
+        features = self.each(snapshots, _Features(spec))
+        if rules is None:
+            yield from features
+            return
+        for rows, given in zip(features, self.each(snapshots, _RulePoints(spec, rules)), strict=True):
+            rows.insert(len(snapshots.columns), "rule_points", given["rule_points"])
+            yield rows
+
+    def each(self, snapshots: pd.DataFrame, step: Step) -> Iterator[pd.DataFrame]:
+        """Do a step on every shard, and yield the results by lead_id."""
         for shard in self.shards(snapshots):
-            rows = shard.rows
-            if rules is not None:
-                rows = rows.assign(rule_points=points(rule_sums(*shard.tables, spec, rules), len(rows), rules))
-            yield pd.concat([rows, feature_matrix(*shard.tables, spec)], axis=1)
+            kept = step.kept(shard)
+            if kept is None:
+                asked = step.ask(numbered(shard.rows), shard.events)
+                kept = step.answer(shard, None if asked is None else asked.to_pyarrow())
+            yield kept
 
     def shards(self, snapshots: pd.DataFrame) -> Iterator[Shard]:
         """Yield the snapshots with the tables of their leads, a range of leads at a time."""
-        ordered = pd.Index(np.sort(snapshots["lead_id"].unique()))
-        tables = snapshots, self.leads, self.history
-        shard_of = [ordered.get_indexer(table["lead_id"]) // SHARD_LEADS for table in tables]  # -1: none
+        ordered = np.sort(snapshots["lead_id"].unique())
         for number, start in enumerate(range(0, len(ordered), SHARD_LEADS)):
             first, last = ordered[start], ordered[min(start + SHARD_LEADS, len(ordered)) - 1]
-            rows, leads, history = (table[of == number] for table, of in zip(tables, shard_of, strict=True))
+            rows = snapshots[snapshots["lead_id"].between(first, last)].reset_index(drop=True)
+            leads = self.leads[self.leads["lead_id"].isin(rows["lead_id"])]
+            history = self.history[self.history["lead_id"].isin(rows["lead_id"])]
             events = self.events.filter(self.events.lead_id.between(str(first), str(last)))
-            yield Shard(rows.reset_index(drop=True), leads, history, events)
+            yield Shard(number, rows, leads, history, events)
+
+
+Opener = Callable[[Layout, Project], Contract]  # the engine: Contract.open computes with DuckDB in this process
+
+
+@dataclass(frozen=True)
+class _Features:
+    """The rows of a shard with their features."""
+
+    spec: MatrixSpec
+
+    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        return ask_matrix(moments, events, self.spec)
+
+    def kept(self, shard: LeadShard) -> None:
+        return None
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        features = matrix_of(shard.rows, shard.leads, shard.history, found, self.spec)
+        return pd.concat([shard.rows, features], axis=1)
+
+
+@dataclass(frozen=True)
+class _RulePoints:
+    """What the hand-written rules give, as `rule_points`."""
+
+    spec: MatrixSpec
+    rules: RulesParams
+
+    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        return ask_sums(moments, events, self.rules)
+
+    def kept(self, shard: LeadShard) -> None:
+        return None
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        sums = sums_of(shard.rows, shard.leads, shard.history, found, self.spec, self.rules)
+        return pd.DataFrame({"rule_points": points(sums, len(shard.rows), self.rules)})
 
 
 def read_profile(layout: Layout) -> dict[str, Any]:
@@ -99,6 +167,12 @@ def read_profile(layout: Layout) -> dict[str, Any]:
         raise DataError("contract", "", found="no tables", expected="what ingest writes", fix="Run ingest first.")
     profile: dict[str, Any] = json.loads(layout.profile.path.read_text(encoding="utf-8"))
     return profile
+
+
+def read_tables(layout: Layout) -> dict[str, pd.DataFrame]:
+    """Read the tables that are held in memory, by their names in `Contract`."""
+    files = {"leads": layout.leads, "outcomes": layout.outcomes, "history": layout.attribute_history}
+    return {name: pd.read_parquet(file.path) for name, file in files.items()}
 
 
 def read_spec(layout: Layout) -> MatrixSpec:

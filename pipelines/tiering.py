@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
+import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
-from features.conditions import EventSeen, conditions_held
+from features.conditions import Condition, EventSeen, ask_conditions, conditions_of
 from features.errors import DataError
 from features.fit import attributes_as_of
 from features.matrix import MatrixSpec
 from models.overrides import Facts
 from models.tier_lists import previous_tiers
 from models.tiers import TierParams
-from pipelines.store import Contract, Shard
+from pipelines.store import Contract, LeadShard
 
 LISTED = ["lead_id", "as_of", "model_id", "earned_tier", "previous_tier"]
+DEAL_VALUE = "deal_value"
 log = logging.getLogger("leadscore")
 
 
@@ -39,22 +43,42 @@ def facts_of(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: Ti
     """
     _warn_of_types(contract, tiers)
     numbered = rows[["lead_id", "snapshot_at"]].assign(row=np.arange(len(rows)))
-    shards = [_facts_of_shard(shard, spec, tiers) for shard in contract.shards(numbered)]
-    place = np.argsort(np.concatenate([shard["row"] for shard, _ in shards])) if shards else np.arange(0)
-    empty = pd.DataFrame(columns=[one.name for one in tiers.triggers + tiers.exclusions], dtype=bool)
-    held = pd.concat([empty, *(shard.drop(columns="row") for shard, _ in shards)], ignore_index=True)
-    deal_value = pd.concat([pd.Series(dtype="float64"), *(value for _, value in shards)], ignore_index=True)
-    return Facts(held.iloc[place].set_axis(rows.index), deal_value.iloc[place].set_axis(rows.index))
+    found = pd.concat(contract.each(numbered, _Asking(spec, tiers))) if len(rows) else pd.DataFrame()
+    found = found.reindex(columns=["row", *_places(tiers), DEAL_VALUE]).sort_values("row").set_axis(rows.index)
+    names = [one.name for one in tiers.triggers + tiers.exclusions]
+    return Facts(found[_places(tiers)].astype(bool).set_axis(names, axis=1), found[DEAL_VALUE].astype("float64"))
 
 
-def _facts_of_shard(shard: Shard, spec: MatrixSpec, tiers: TierParams) -> tuple[pd.DataFrame, pd.Series[float]]:
-    conditions = {one.name: one.when for one in tiers.triggers + tiers.exclusions}
-    held = conditions_held(*shard.tables, spec, conditions).assign(row=shard.rows["row"])
-    attribute = tiers.value.attribute
-    if attribute is None:
-        return held, pd.Series(np.nan, index=held.index)
-    frame = attributes_as_of(shard.rows, shard.leads, shard.history, spec.attributes)
-    return held, frame[attribute].astype("float64").reset_index(drop=True)
+@dataclass(frozen=True)
+class _Asking:
+    """The step that asks about a shard's leads: row, whether each condition holds by its place, and the deal value."""
+
+    spec: MatrixSpec
+    tiers: TierParams
+
+    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        return ask_conditions(moments, events, _conditions(self.tiers))
+
+    def kept(self, shard: LeadShard) -> None:
+        return None
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        tables = shard.rows, shard.leads, shard.history
+        held = conditions_of(*tables, found, self.spec, _conditions(self.tiers))
+        attribute, deal_value = self.tiers.value.attribute, pd.Series(np.nan, index=held.index)
+        if attribute is not None:
+            frame = attributes_as_of(*tables, self.spec.attributes)
+            deal_value = frame[attribute].astype("float64").reset_index(drop=True)
+        return held.set_axis(_places(self.tiers), axis=1).assign(row=shard.rows["row"], **{DEAL_VALUE: deal_value})
+
+
+def _conditions(tiers: TierParams) -> dict[str, Condition]:
+    return {one.name: one.when for one in tiers.triggers + tiers.exclusions}
+
+
+def _places(tiers: TierParams) -> list[str]:
+    """Stand in for the names of triggers and exclusions, which may be any text, in a table with other columns."""
+    return [str(place) for place in range(len(tiers.triggers) + len(tiers.exclusions))]
 
 
 def _warn_of_types(contract: Contract, tiers: TierParams) -> None:
