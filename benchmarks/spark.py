@@ -1,8 +1,8 @@
 """Spark in local mode against DuckDB on the same leads: is the list the same, and what does it cost?
 
-`.venv-spark/bin/python -m benchmarks.spark out/scale/100000`, after `python -m benchmarks.scale --sizes 100000`,
-computes the features and then scores every lead with its top 5 reasons, each engine in a process of its own, and
-prints how far they are apart and the rows a second.
+`.venv-spark/bin/python -m benchmarks.spark out/scale/100000`, after `python -m benchmarks.scale --sizes 100000`, scores
+every lead with its top 5 reasons by each engine, in a process of its own, and prints how far features and lists are
+apart and the rows a second.
 """
 
 from __future__ import annotations
@@ -10,77 +10,102 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.scale_parts import open_snapshots
+from features.matrix import matrix_of
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import load
-from pipelines.score import score_leads
+from pipelines.score import list_leads, open_leads, ranked_rows, write_rows
+from pipelines.shards import Scoring
 from pipelines.sinks import write_parquet
 from pipelines.spark import SparkContract
-from pipelines.store import Contract, Opener
+from pipelines.store import Contract, LeadShard, Opener
 
 ROOT = Path(__file__).resolve().parent.parent
-ENGINES, PARTS = ("duckdb", "spark"), ("features", "score")
+ENGINES = ("duckdb", "spark")
 EXACT = ["lead_id", "score", "tier", "grade", "tier_reason", "reasons_text"]
 CLOSE = ["probability", "points", "fit", "engagement", "raw_score"]
 Figures = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class KeptFeatures(Scoring):
+    """The step of scoring, which also writes the features that it scores, beside the scores."""
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        features = matrix_of(shard.rows, shard.leads, shard.history, found, self.scorer.card.matrix)
+        matrix = pd.concat([shard.rows[["lead_id"]], features], axis=1)
+        write_parquet(matrix, self.work / "matrix" / f"{shard.number:05d}.parquet")
+        return super().answer(shard, found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="a size of benchmarks.scale: contract tables and a model")
-    parser.add_argument("--part", choices=[f"{engine} {part}" for engine in ENGINES for part in PARTS])
+    parser.add_argument("--engine", choices=ENGINES, help="one alone, without the comparison")
     arguments = parser.parse_args()
-    source, work = arguments.folder.resolve(), ROOT / "out" / "spark" / arguments.folder.name
-    if arguments.part:
-        sys.stdout.write(json.dumps(measured(*arguments.part.split(), source, work)) + "\n")
+    work = ROOT / "out" / "spark" / arguments.folder.name
+    if arguments.engine:
+        sys.stdout.write(json.dumps(measured(arguments.engine, Layout.folder(arguments.folder.resolve()), work)) + "\n")
         return
-    figures = {one: {part: run_part(arguments.folder, f"{one} {part}") for part in PARTS} for one in ENGINES}
+    figures = {engine: run_engine(arguments.folder, engine) for engine in ENGINES}
     for line in [*costs(figures), *differences(work)]:
         sys.stdout.write(line + "\n")
 
 
-def run_part(folder: Path, part: str) -> Figures:
-    """Run a part in a process of its own; its CPU seconds hold those of Java and of Spark's Python workers."""
-    sys.stderr.write(f"{part}\n")
-    command = [sys.executable, "-m", "benchmarks.spark", str(folder), "--part", part]
+def run_engine(folder: Path, engine: str) -> Figures:
+    sys.stderr.write(f"{engine}\n")
+    command = [sys.executable, "-m", "benchmarks.spark", str(folder), "--engine", engine]
     told = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 our own program
     figures: Figures = json.loads(told.splitlines()[-1])
     return figures
 
 
-def measured(engine: str, part: str, source: Path, work: Path) -> Figures:
-    """Do a part and say what it took, from opening the tables to the last file."""
-    params = load()
-    layout = Layout(source / "data", work / engine, work / engine)
-    layout.artifacts.mkdir(parents=True, exist_ok=True)
-    if not layout.bundle.exists():
-        layout.bundle.symlink_to(Layout.folder(source).bundle)
+def measured(engine: str, source: Layout, work: Path) -> Figures:
+    """Score every lead and say what it took, in seconds on the clock by part and in CPU seconds of all processes."""
+    params, layout = load(), Layout(source.data, work / engine, work / engine)
+    shutil.rmtree(work / engine, ignore_errors=True)
+    (work / engine / "matrix").mkdir(parents=True)
     opened: Opener = Contract.open if engine == "duckdb" else partial(SparkContract.opened, params.spark)
-    started, cpu = time.perf_counter(), cpu_seconds()
-    if part == "score":
-        score_leads(params, layout, opened)
-    else:
-        spec = load_bundle(layout.bundle, 1).card.matrix
-        with closing(opened(layout, params.project)) as contract:
-            for number, matrix in enumerate(contract.matrix(open_snapshots(params, layout), spec)):
-                write_parquet(matrix, work / engine / "matrix" / f"{number:05d}.parquet")
+    clock, cpu = [time.perf_counter()], [cpu_seconds()]
+
+    def lap() -> None:
+        clock.append(time.perf_counter())
+        cpu.append(cpu_seconds())
+
+    scorer = load_bundle(source.bundle, params.project.threads)
+    with closing(opened(layout, params.project)) as contract:
+        snapshots, _ = open_leads(contract, scorer.card.snapshots, params, layout)
+        lap()
+        scoring = KeptFeatures(scorer, 5, work / engine, None)
+        parts = [Path(one["file"].iloc[0]) for one in contract.each(snapshots, scoring)]
+        lap()
+        listed = list_leads(parts, scorer, snapshots, contract, None, params.evaluate.confidence)
+        lap()
+        with ranked_rows(parts, listed, params.project, work / engine) as rows:
+            write_rows(rows, layout.scores.path, layout.scores_csv.path)
+        lap()
     if engine == "spark":
         end_java()
-    rows = pq.read_metadata(layout.scores.path).num_rows if part == "score" else len(features(work, engine))
-    return {"rows": rows, "cpu": cpu_seconds() - cpu, "clock": time.perf_counter() - started}
+    lap()
+    events = contract.profile["tables"]["events"]["kept"]
+    laps = {"clock": np.diff(clock).round(2).tolist(), "cpu": np.diff(cpu).round(2).tolist()}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"rows": len(snapshots), "events": events, "peak_mb_driver": peak} | laps
 
 
 def cpu_seconds() -> float:
@@ -103,13 +128,17 @@ def features(work: Path, engine: str) -> pd.DataFrame:
     return pd.read_parquet(work / engine / "matrix").sort_values("lead_id", ignore_index=True)
 
 
-def costs(figures: dict[str, dict[str, Figures]]) -> list[str]:
-    return [
-        f"{engine:>6} {part:>8}: {one['rows']:,} rows, {one['cpu']:,.0f} CPU seconds ({one['rows'] / one['cpu']:,.0f} "
-        f"rows a CPU second), {one['clock']:,.0f} on the clock ({one['rows'] / one['clock']:,.0f} rows a second)"
-        for engine, parts in figures.items()
-        for part, one in parts.items()
-    ]
+def costs(figures: dict[str, Figures]) -> list[str]:
+    lines = []
+    for engine, one in figures.items():
+        cpu, clock = sum(one["cpu"]), sum(one["clock"])
+        lines += [
+            f"{engine}: {one['rows']:,} leads, {one['events']:,} events: {cpu:,.0f} CPU seconds "
+            f"({one['rows'] / cpu:,.0f} leads a CPU second), {clock:,.0f} on the clock",
+            f"  open, shards, rank, write, end: {one['cpu']} CPU seconds (Java's count at the end), {one['clock']} on "
+            f"the clock; peak of this process {one['peak_mb_driver']:,} MB",
+        ]
+    return lines
 
 
 def differences(work: Path) -> list[str]:

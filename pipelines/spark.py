@@ -93,7 +93,7 @@ class SparkContract(Contract):
         """Ask once for all shards, bring each its part of the answer, and let it do the step."""
         spark = self.session
         shards = spark.createDataFrame([(number,) for number in todo], "shard bigint")
-        asked = step.ask(ibis.pyspark.connect(spark).read_parquet(folder / "rows"), self.events)
+        asked = step.ask(ibis.pyspark.connect(spark).read_parquet(folder / "moments"), self.events)
         if asked is None:
             answer = spark.createDataFrame([], "shard bigint")
         else:
@@ -157,9 +157,11 @@ def _file(folder: Path, what: str, number: int) -> Path:
 
 
 def _hand_over(shard: LeadShard, folder: Path) -> None:
-    """Write what a task needs of its shard; `row` numbers the snapshots of all shards."""
+    """Write what a task needs of its shard, and its snapshots as the question takes them, numbered over all shards."""
     row = (shard.number << PLACE_BITS) + np.arange(len(shard.rows))
-    for what, rows in {"rows": shard.rows.assign(row=row), "leads": shard.leads, "history": shard.history}.items():
+    moments = shard.rows[["lead_id", "snapshot_at"]].assign(row=row)
+    tables = {"moments": moments, "rows": shard.rows, "leads": shard.leads, "history": shard.history}
+    for what, rows in tables.items():
         write_parquet(rows, _file(folder, what, shard.number))
 
 
@@ -171,6 +173,6 @@ def _do(step: Broadcast[Step], folder: Path, asked: bool, shards: pa.Table, answ
     if asked:
         place = pc.bit_wise_and(answer["row"], (1 << PLACE_BITS) - 1)
         found = answer.drop_columns("shard").set_column(answer.schema.get_field_index("row"), "row", place)
-    result = step.value.answer(LeadShard(number, rows.drop(columns="row"), leads, history), found)
+    result = step.value.answer(LeadShard(number, rows, leads, history), found)
     write_parquet(result, _file(folder, "results", number))
     return shards

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import ibis
@@ -113,14 +115,26 @@ class Contract:
 
     def shards(self, snapshots: pd.DataFrame) -> Iterator[Shard]:
         """Yield the snapshots with the tables of their leads, a range of leads at a time."""
-        ordered = np.sort(snapshots["lead_id"].unique())
-        for number, start in enumerate(range(0, len(ordered), SHARD_LEADS)):
-            first, last = ordered[start], ordered[min(start + SHARD_LEADS, len(ordered)) - 1]
-            rows = snapshots[snapshots["lead_id"].between(first, last)].reset_index(drop=True)
-            leads = self.leads[self.leads["lead_id"].isin(rows["lead_id"])]
-            history = self.history[self.history["lead_id"].isin(rows["lead_id"])]
-            events = self.events.filter(self.events.lead_id.between(str(first), str(last)))
-            yield Shard(number, rows, leads, history, events)
+        ordered = pd.Index(np.sort(snapshots["lead_id"].unique()))
+        tables = zip(*(_cut(frame, ordered) for frame in (snapshots, self.leads, self.history)), strict=True)
+        for number, (rows, leads, history) in enumerate(tables):
+            first, last = (str(ordered[place]) for place in _ends(number, len(ordered)))
+            events = self.events.filter(self.events.lead_id.between(first, last))
+            yield Shard(number, rows.reset_index(drop=True), leads, history, events)
+
+
+def _cut(frame: pd.DataFrame, ordered: pd.Index) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each shard of the leads `ordered`, in the frame's order; one pass, however many shards."""
+    shard = ordered.get_indexer(pd.Index(frame["lead_id"])) // SHARD_LEADS  # of leads that are not asked for: -1
+    by_shard = np.argsort(shard, kind="stable")
+    ends = np.searchsorted(shard[by_shard], range(math.ceil(len(ordered) / SHARD_LEADS) + 1))
+    for start, end in pairwise(ends):
+        yield frame.iloc[by_shard[start:end]]
+
+
+def _ends(number: int, leads: int) -> tuple[int, int]:
+    """Return the places of the first and the last lead of a shard."""
+    return number * SHARD_LEADS, min((number + 1) * SHARD_LEADS, leads) - 1
 
 
 Opener = Callable[[Layout, Project], Contract]  # the engine: Contract.open computes with DuckDB in this process
