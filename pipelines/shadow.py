@@ -78,7 +78,7 @@ def _scored(scorer: Scorer, snapshots: pd.DataFrame, contract: Contract, params:
     """Return a model's list, best first, with its reasons; made in a folder that goes again."""
     with tempfile.TemporaryDirectory() as work:
         parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
-        listed = list_leads(parts, scorer, snapshots, contract, None, params.evaluate.confidence)
+        listed = list_leads(parts, scorer, snapshots, contract, None, params)
         why = pa.concat_tables(pq.read_table(part, columns=["lead_id", "reasons_text"]) for part in parts).to_pandas()
     shown = listed.leads[["lead_id", "score", "points", "tier"]].merge(why, "left", "lead_id")
     return shown.assign(as_of=listed.as_of)
