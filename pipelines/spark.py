@@ -44,6 +44,7 @@ ALWAYS = {
     "spark.log.level": "ERROR",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    "spark.sql.warehouse.dir": tempfile.gettempdir(),  # Spark makes the folder, and every table lies elsewhere
 }
 ON_THIS_MACHINE = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 
@@ -147,9 +148,13 @@ def _bucketed(session: SparkSession, layout: Layout, work: Path, buckets: int) -
     columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in events.schema)
     session.sql(
         f"CREATE TABLE IF NOT EXISTS {name} ({columns}) USING parquet CLUSTERED BY (lead_id) INTO {buckets} BUCKETS "
-        f"LOCATION '{work / name}'"
+        f"LOCATION {_literal(str(work / name))}"
     )
     return name
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _file(folder: Path, what: str, number: int) -> Path:

@@ -68,7 +68,7 @@ TWICE = (MONDAY, MONDAY - 7 * DAY)
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     """A job whose tiers ask about events and attributes, and a session of Spark that ends with the tests."""
     tiers = TierParams.model_validate(PARAMS.tiers.model_dump() | ASKED)
-    yield job(tmp_path_factory.mktemp("spark"), tiers=tiers)
+    yield job(tmp_path_factory.mktemp("a user's folder"), tiers=tiers)
     if not LACKING:
         start(SMALL).stop()
 
@@ -106,7 +106,7 @@ def test_a_list_by_spark_is_the_list_by_duckdb_byte_for_byte(
         one.run()
     assert digests(lists[0].to) == digests(lists[1].to)
     scores = pd.read_parquet(lists[1].to / "current" / "scores.parquet")
-    assert set(scores["tier_reason"]) >= {"trigger: had a call", "trigger: row", "exclusion: a chat"}
+    assert set(scores["tier_reason"]) >= {"trigger: had a call", "trigger: row", "excluded: a chat"}
     assert scores["reasons_text"].str.len().min() > 0
 
 
