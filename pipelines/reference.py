@@ -19,6 +19,7 @@ from features.spec import AttributeSpec
 from features.vocabulary import GROUPS, Vocabulary
 from pipelines.artifacts import Artifact, Layout
 from pipelines.params import DEFAULT, EventDefaults, Params, TableSource, load
+from pipelines.score import MEANING, SCORES
 from pipelines.sinks import staged_file
 
 Tree = dict[str, Any]
@@ -280,6 +281,10 @@ def files_page() -> str:
     files = {name: one for name, one in places.items() if isinstance(one, Artifact)}
     rows = [(f"`{one.path.as_posix()}`", one.grain, ", ".join(f"`{key}`" for key in one.key)) for one in files.values()]
     lines += _table(("file", "one row is", "key"), rows)
+    scores = f"`{layout.scores.path.name}` and `{layout.scores_csv.path.name}`"
+    lines += ["## Columns of the scores", "", f"Of {scores}, in this order, best lead first.", ""]
+    columns = [(f"`{column.name}`", str(column.type), MEANING[column.name]) for column in SCORES]
+    lines += _table(("column", "type", "what it says"), columns)
     return _page(lines)
 
 

@@ -67,6 +67,30 @@ SCORES = pa.schema(
     }
 )
 COLUMNS = SCORES.names
+MEANING = {  # of each column, for the reference
+    "lead_id": "the lead",
+    "as_of": "the day the lead was scored for; empty without dates",
+    "probability": "to convert within the horizon; empty where the rules alone score",
+    "score": "`points` as whole points from 0 to 100",
+    "fit": "points for what the lead is",
+    "engagement": "points for what the lead did and did not do",
+    "grade": "fit A to D by engagement 1 to 4; empty where the rules alone score",
+    "tier": "of `tiers.ladder`, or excluded",
+    "stage": "the lifecycle stage that the tier maps to",
+    "tier_reason": "the trigger or exclusion that put the lead there; empty where its score did",
+    "previous_tier": "on the list that was in place before; empty without one",
+    "reasons_text": "why, in words, strongest first",
+    "reasons": "the same as JSON: theme, group, points, feature, value and text of each; in the Parquet file alone",
+    "online": "the part of engagement that happened online",
+    "offline": "the part of engagement that happened offline",
+    "other_engagement": "the part of engagement that has no channel of its own",
+    "negative": "what all themes that count against the lead take away",
+    "points": "base_points + fit + engagement, before the score is cut at 0 and 100",
+    "base_points": "points of every lead before any feature",
+    "raw_score": "calibrated log-odds; empty where the rules alone score",
+    "model_id": "digest of the model",
+    "data_fingerprint": "digest of the data that was scored",
+}
 LIGHT = ["lead_id", "probability", "points", "score"]  # what phase two reads of every lead at once
 TIER = ["tier", "stage", "tier_reason", "previous_tier", "earned_tier", "explored", "propensity"]  # what it adds
 

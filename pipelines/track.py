@@ -26,7 +26,7 @@ SECTIONS = ("snapshots", "features", "split", "train", "selection", "scorecard",
 
 
 def track(params: Params, layout: Layout, overlay: Path | None) -> str:
-    """Log parameters, figures, plots, report and model, and register the model.
+    """Log parameters, figures, plots, report, scorecard and model, and register the model.
 
     Returns
     -------
@@ -43,6 +43,8 @@ def track(params: Params, layout: Layout, overlay: Path | None) -> str:
         mlflow.set_tags(_tags(scorer, metrics))
         for file in (layout.report, layout.metrics, layout.catalogue, layout.selection, layout.backtest, layout.audit):
             mlflow.log_artifact(str(file.path))
+        for card in (layout.scorecard_csv, layout.scorecard_md, layout.scorecard_hubspot):
+            mlflow.log_artifact(str(card.path), "scorecard")
         mlflow.log_artifacts(str(layout.plots), "plots")
         if overlay is not None:
             mlflow.log_artifact(str(overlay), "params")

@@ -56,6 +56,8 @@ def test_run_carries_params_figures_and_tags(tracked: tuple[Layout, str, mlflow.
     assert run.data.tags["data_fingerprint"] == scorer.card.fingerprint
     files = {file.path for file in mlflow.artifacts.list_artifacts(run_id=run.info.run_id)}
     assert {"report.html", "metrics.json", "catalogue.csv", "selection.json", "backtest.json", "plots"} <= files
+    cards = {file.path for file in mlflow.artifacts.list_artifacts(run_id=run.info.run_id, artifact_path="scorecard")}
+    assert cards == {f"scorecard/{name}" for name in ("scorecard.csv", "scorecard.md", "scorecard_hubspot.json")}
 
 
 def test_each_trial_of_the_search_is_a_child_run(tracked: tuple[Layout, str, mlflow.entities.Run]) -> None:
