@@ -21,6 +21,7 @@ from tiny import tiny_copy, tiny_params
 from models.points import PointsParams
 from pipelines import report
 from pipelines.artifacts import Layout
+from pipelines.change import Ask, explain_changes
 from pipelines.params import Params
 from pipelines.report import Run, render
 
@@ -211,7 +212,7 @@ def expected(params: Params, layout: Layout, monkeypatch: pytest.MonkeyPatch) ->
         for form, digits in (("percent", 1), ("number", 0), ("points", 0)):
             patched.setattr(report, form, partial(_tag, form, digits))
         patched.setattr(report.figures, "value_text", _tag_value)
-        pieces = Texts(render(Run.read(layout, 1), params.project.name, params.report.top_leads)).pieces
+        pieces = Texts(filled(params, layout)).pieces
     return [_expected(section, source, known[section], words[section]) for section, source in pieces]
 
 
@@ -289,6 +290,24 @@ def test_a_figure_that_has_moved_since_is_found(run: tuple[Params, Layout], monk
 def test_a_figure_from_nowhere_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report.tables, "came_and_went", lambda *_: [{"label": "x", "vanished": [], "unseen": 123456.5}])
     assert any("123456.5" in one.unknown for one in expected(*run, monkeypatch))
+
+
+def test_what_changed_is_shown_of_this_list_alone(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
+    params, layout = run
+    explain_changes(Ask(since="2026-06-15"), params, layout)
+    page = filled(params, layout)
+    traced = expected(params, layout, monkeypatch)
+    assert untraced(page, traced) == []
+    assert sum(len(NUMBER.findall(one.text)) for one in traced if one.section == "change") > 20
+    other = json.loads(layout.change_summary.path.read_text(encoding="utf-8")) | {"model_to": "another"}
+    layout.change_summary.path.write_text(json.dumps(other), encoding="utf-8")
+    assert "change" not in {section for section, _ in Texts(filled(params, layout)).pieces}
+    for file in (layout.change, layout.change_csv, layout.change_summary):
+        file.path.unlink()
+
+
+def filled(params: Params, layout: Layout) -> str:
+    return render(Run.read(layout, 1), params.project.name, params.report.top_leads)
 
 
 def test_every_point_of_a_chart_is_in_the_artifacts(run: tuple[Params, Layout]) -> None:
