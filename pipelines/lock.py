@@ -36,7 +36,7 @@ def hold(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise BusyError(f"{folder} is held by {holder}; wait for it to end, or give another --to") from None
+            raise BusyError(f"{folder} is held by {holder}; wait for it to end") from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()

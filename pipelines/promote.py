@@ -11,11 +11,12 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import mlflow
 import numpy as np
@@ -30,6 +31,7 @@ from models.segments import segment_levels
 from pipelines.artifacts import Layout
 from pipelines.bundle import MANIFEST, load_bundle
 from pipelines.evaluate import baselines
+from pipelines.lock import hold
 from pipelines.params import Params
 from pipelines.registry import (
     CHALLENGER,
@@ -46,6 +48,7 @@ from pipelines.store import Contract, read_matrix
 from pipelines.tier_figures import put_into_tiers
 
 log = logging.getLogger("leadscore")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,18 @@ class Registered:
     scorer: Scorer
 
 
+def _alone(decide: Callable[Concatenate[Params, P], list[str]]) -> Callable[Concatenate[Params, P], list[str]]:
+    """Let one decision be made at a time on a machine; a second one ends at once with BusyError."""
+
+    @wraps(decide)
+    def decide_alone(params: Params, /, *rest: P.args, **named: P.kwargs) -> list[str]:
+        with hold(Path(params.track.artifacts)):
+            return decide(params, *rest, **named)
+
+    return decide_alone
+
+
+@_alone
 def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> list[str]:
     """Judge the model of a bundle against the champion and the baselines, and promote it where it passes.
 
@@ -110,6 +125,7 @@ def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> l
     return [*done, *_lines(checks), f"promoted: {challenger.model_id} is the champion, version {version}"]
 
 
+@_alone
 def roll_back(params: Params, at: pd.Timestamp) -> list[str]:
     """Let champion and previous change places, so that a second rollback takes back the first.
 

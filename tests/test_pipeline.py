@@ -185,7 +185,9 @@ def test_a_list_made_again_leaves_the_same_bytes_and_a_new_one_keeps_tiers_withi
     other_way_round = dict.fromkeys(weakest[-3:], "warm") | dict.fromkeys(next_ones[:3], "hot")
     told = last_week.assign(
         as_of=last_week["as_of"] - pd.Timedelta(days=7),
-        tier=last_week["tier"].mask(last_week.index.isin(list(other_way_round)), pd.Series(other_way_round)),
+        earned_tier=last_week["earned_tier"].mask(
+            last_week.index.isin(list(other_way_round)), pd.Series(other_way_round)
+        ),
     )
     write_parquet(told, copy.scores.path)
     score_leads(params, copy)
@@ -193,7 +195,7 @@ def test_a_list_made_again_leaves_the_same_bytes_and_a_new_one_keeps_tiers_withi
     kept = first["tier_reason"] == "kept hot: within 5 points of the cut-off"
     assert kept.any() and set(first.index[kept]) <= set(next_ones[:3])
     assert (first["tier"] == "hot").sum() == 40
-    assert first["previous_tier"].tolist() == told["tier"].tolist()
+    assert first["previous_tier"].tolist() == told["earned_tier"].tolist()
     bytes_of_first = _digests(copy)
     score_leads(params, copy)
     assert _digests(copy) == bytes_of_first

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -12,11 +14,12 @@ import pandas as pd
 import pytest
 from tiny import tiny_copy, tiny_params
 
-from features.errors import ModelError, RefusedError
+from features.errors import BusyError, ModelError, RefusedError
 from models.calibration import Sigmoid
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle, save_bundle
+from pipelines.lock import hold
 from pipelines.params import Params
 from pipelines.promote import promote, roll_back
 from pipelines.registry import CHAMPION, PREVIOUS, YARDSTICK, Registry, download_bundle
@@ -106,6 +109,66 @@ def test_a_refusal_names_its_reason_is_recorded_and_changes_no_alias(
     assert registry.aliases() == before
     assert registry.decisions()[n]["answer"] == "refused"
     assert not registry.unfinished()
+
+
+@pytest.mark.parametrize(
+    ("fault", "limits", "codes"),
+    [
+        ("worse", {"tolerance": 0.0}, {"PG04", "PG06"}),
+        ("leaky", {"accepted": []}, {"PG02"}),
+        ("tier-flipping", {"tier_changes": 0.0}, {"PG09"}),
+    ],
+)
+def test_each_fault_is_refused_for_its_own_reason(
+    fault: str, limits: dict[str, object], codes: set[str], world: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    params, layout = world
+    here = replace(layout, reports=tmp_path / "reports")
+    here.reports.mkdir()
+    asked = "email_domain"
+    leak = {"code": "LK04", "title": "A field is filled late", "answer": "fires", "columns": {asked: ""}}
+    here.audit.path.write_text(json.dumps({"checks": [leak] if fault == "leaky" else []}))
+    strict = params.model_copy(update={"promotion": params.promotion.model_copy(update=limits)})
+    changes: dict[str, dict[str, object]] = {
+        "worse": {"sigmoid": Sigmoid(intercept=-3.0, slope=0.05)},
+        "leaky": {"base_rate": 0.1},
+        "tier-flipping": {"linear_share": 0.9},
+    }
+    scorer = load_bundle(layout.bundle, 1)
+    card = scorer.card.model_copy(update=changes[fault])
+    save_bundle(Scorer(card, scorer.models, scorer.scorecard), tmp_path / "model")
+    before = Registry.open(params).aliases()
+    with pytest.raises(RefusedError) as refused:
+        promote(strict, here, tmp_path / "model", later())
+    found = set(re.findall(r"PG\d\d", str(refused.value)))
+    assert found <= codes and sorted(codes)[0] in found
+    assert (asked in str(refused.value)) == (fault == "leaky")
+    assert Registry.open(params).aliases() == before
+
+
+def test_a_better_challenger_takes_the_place_of_a_worse_champion(
+    world: tuple[Params, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, layout = world
+    place = params.track.model_copy(update={"uri": f"sqlite:///{tmp_path}/own.db", "artifacts": str(tmp_path / "own")})
+    other = params.model_copy(update={"track": place})
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    promote(other, layout, variant(layout, tmp_path, 1.0, "worse"), later())
+    strict = other.model_copy(update={"promotion": params.promotion.model_copy(update={"tolerance": 0.05})})
+    assert "promoted" in promote(strict, layout, layout.bundle, later())[-1]
+    aliases = Registry.open(other).aliases()
+    assert aliases[CHAMPION] == aliases[YARDSTICK] != aliases[PREVIOUS], "surely better: the new champion of record"
+    Registry.open(params)
+
+
+def test_a_second_decision_at_the_same_time_ends_at_once(world: tuple[Params, Layout]) -> None:
+    params, layout = world
+    before = Registry.open(params).aliases()
+    with hold(Path(params.track.artifacts)):
+        for decide in (lambda: promote(params, layout, layout.bundle, later()), lambda: roll_back(params, later())):
+            with pytest.raises(BusyError, match="process"):
+                decide()
+    assert Registry.open(params).aliases() == before
 
 
 def test_rows_that_the_champion_learned_from_judge_nobody(world: tuple[Params, Layout], tmp_path: Path) -> None:

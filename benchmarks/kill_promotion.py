@@ -1,0 +1,223 @@
+"""Kill promote and rollback at random moments: does the champion's alias point to one whole model each time, and does
+the command end as if nothing had been when it is run again?
+
+After `leadscore run --out OUT`:
+
+    .venv/bin/python -m benchmarks.kill_promotion --out OUT --params PARAMS --work FOLDER
+
+PARAMS must let the run's model pass its gate, and two that differ from it by a hair. Half of the kills come after a
+random time; the others at a random one of the command's own SQL statements and commits, where mistakes would show. A
+killed process is a fork of this one, ended by SIGKILL. At the end two promotions are started at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import mlflow.store.model_registry.sqlalchemy_store  # imported once here, rather than by every process
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  # alike
+import pandas as pd
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from benchmarks.kill import ended, forked, must
+from benchmarks.scheduled import arguments, opened
+from features.errors import BusyError, ModelError
+from models.calibration import Sigmoid
+from models.scorer import Scorer
+from pipelines.artifacts import Layout
+from pipelines.bundle import load_bundle, save_bundle
+from pipelines.params import Params
+from pipelines.promote import promote, roll_back
+from pipelines.registry import CHAMPION, Registry, download_bundle
+
+EVERY = 10  # kills between two lines
+AT = pd.Timestamp("2026-07-01 03:00")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A registry in a folder of its own, which is put back before each kill, and what is done to it.
+
+    Attributes
+    ----------
+    live, base
+        The registry's folder, and its copy as it stands before a command.
+    bundles
+        The models in the order in which they become champion.
+    """
+
+    params: Params
+    layout: Layout
+    live: Path
+    base: Path
+    bundles: list[Path]
+
+    @classmethod
+    def of(cls, params: Params, layout: Layout, work: Path) -> Stage:
+        live = work / "live"
+        track = params.track.model_copy(update={"uri": f"sqlite:///{live}/mlflow.db", "artifacts": str(live / "files")})
+        here = params.model_copy(update={"track": track})
+        return cls(here, layout, live, work / "base", [work / f"model_{number}" for number in range(3)])
+
+    def prepare(self) -> None:
+        """Save three models and promote the first two."""
+        scorer = load_bundle(self.layout.bundle, 1)
+        for number, bundle in enumerate(self.bundles):
+            old = scorer.card.sigmoid
+            sigmoid = Sigmoid(intercept=old.intercept + number / 1000, slope=old.slope)
+            card = scorer.card.model_copy(update={"sigmoid": sigmoid})
+            save_bundle(Scorer(card, scorer.models, scorer.scorecard), bundle)
+        for number in (0, 1):
+            self.command("promote", number)
+
+    def reset(self) -> None:
+        """Put the registry back to two promoted models."""
+        shutil.rmtree(self.live, ignore_errors=True)
+        shutil.copytree(self.base, self.live)
+
+    def command(self, name: str, number: int = 2) -> None:
+        """Run a command; the third model is the one to be promoted."""
+        at = AT + number * pd.Timedelta(minutes=1)
+        if name == "promote":
+            promote(self.params, self.layout, self.bundles[number], at)
+        else:
+            roll_back(self.params, at)
+
+    def look(self, note: Path) -> None:
+        """Note the models behind the aliases, the champion loaded whole, and whether a decision is unfinished."""
+        registry = Registry.open(self.params)
+        versions = registry.client.search_model_versions(f"name = '{registry.name}'")
+        ids = {str(one.version): one.tags["model_id"] for one in versions if "model_id" in one.tags}
+        found = {alias: ids[version] for alias, version in registry.aliases().items()}
+        bundle = download_bundle(f"models:/{registry.name}@{CHAMPION}", self.params, note.parent / "got")
+        if load_bundle(bundle, 1).model_id != found[CHAMPION]:
+            raise ModelError("the champion is not the model of its tag")
+        note.write_text(json.dumps({"aliases": found, "unfinished": len(registry.unfinished())}))
+
+
+def watch_statements(act: Callable[[], None]) -> None:
+    """Do something before each SQL statement and each commit of this process."""
+    event.listen(Engine, "before_cursor_execute", lambda *_: act())
+    event.listen(Engine, "commit", lambda *_: act())
+
+
+def count_statements(work: Callable[[], None], note: Path) -> None:
+    """Note how many statements the work has."""
+    seen: list[int] = []
+    watch_statements(lambda: seen.append(1))
+    work()
+    note.write_text(str(len(seen)))
+
+
+def die_at(statement: int, work: Callable[[], None]) -> None:
+    """Kill this process at its so many-th statement."""
+    left = [statement]
+
+    def count() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    watch_statements(count)
+    work()
+
+
+def seen(stage: Stage, note: Path) -> dict[str, object]:
+    """What the registry holds; empty where it cannot be opened, or an alias points to no whole model."""
+    note.unlink(missing_ok=True)
+    ended(forked(partial(stage.look, note)))
+    return dict(json.loads(note.read_text())) if note.is_file() else {}
+
+
+def try_both(stage: Stage) -> list[int]:
+    """Start two promotions at once; the exit codes: 0, or 7 for the one that found the other at work."""
+
+    def command() -> None:
+        try:
+            stage.command("promote")
+        except BusyError as error:
+            os._exit(error.exit_code)
+
+    first, second = forked(command), forked(command)
+    return sorted([ended(first), ended(second)])
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    params, layout = opened(asked)
+    work = asked.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    stage, rng, note = Stage.of(params, layout, work), random.Random(asked.seed), work / "note"  # noqa: S311  # moments
+    must(stage.prepare)
+    shutil.copytree(stage.live, stage.base)
+    before = seen(stage, note)
+    seconds, statements, after = {}, {}, {}
+    for name in ("promote", "rollback"):
+        stage.reset()
+        started = time.perf_counter()
+        must(partial(count_statements, partial(stage.command, name), note))
+        seconds[name], statements[name] = time.perf_counter() - started, int(note.read_text())
+        after[name] = seen(stage, note)
+        print(f"an undisturbed {name}: {seconds[name]:.1f} s, {statements[name]} statements", flush=True)
+        print(os.times())
+
+    outcome: Counter[str] = Counter()
+    for number in range(asked.kills):
+        name = ("promote", "rollback")[number % 2]
+        run = partial(stage.command, name)
+        stage.reset()
+        if number % 4 < 2:
+            process = forked(run)
+            time.sleep(rng.uniform(0, seconds[name]))
+            os.kill(process, signal.SIGKILL)
+        else:
+            process = forked(partial(die_at, rng.randint(1, statements[name]), run))
+        outcome["killed" if ended(process) == -signal.SIGKILL else "had ended"] += 1
+        found = seen(stage, note)
+        wrong = faults(found, before, after[name])
+        done = found == after[name]
+        outcome["with the decision made"] += done
+        outcome["with a decision to complete"] += bool(found.get("unfinished"))
+        if not done:  # a rollback that was done and is run again would be taken back
+            again = ended(forked(run))
+            if again or seen(stage, note) != after[name]:
+                wrong.append(f"run again it ended with {again}, or elsewhere")
+        outcome["faults"] += bool(wrong)
+        for fault in wrong:
+            print(f"kill {number} of seed {asked.seed}, {name}: {fault}", flush=True)
+        if number % EVERY == EVERY - 1 or number == asked.kills - 1:
+            print(f"{number + 1} runs: " + ", ".join(f"{kind} {n}" for kind, n in outcome.items()), flush=True)
+    stage.reset()
+    codes = try_both(stage)
+    both = codes in ([0, 0], [0, BusyError.exit_code]) and seen(stage, note) == after["promote"]
+    print(f"two at once: exit codes {codes}" + ("" if both else ", and the registry is not as after one"), flush=True)
+    spent = os.times()
+    print(f"{spent.user + spent.children_user:.0f} s of CPU", flush=True)
+    sys.exit(bool(outcome["faults"]) or not both)
+
+
+def faults(found: dict[str, object], before: dict[str, object], after: dict[str, object]) -> list[str]:
+    """What is wrong with a registry right after a kill."""
+    if not found:
+        return ["an alias points to no whole model, or the registry cannot be opened"]
+    champions = [one["aliases"]["champion"] for one in (before, after)]  # type: ignore[index]  # as `look` notes it
+    return [] if found["aliases"]["champion"] in champions else ["the champion is neither the old nor the new one"]  # type: ignore[index]  # alike
+
+
+if __name__ == "__main__":
+    main()
