@@ -260,5 +260,4 @@ def domain_kind(domain: str, params: FeatureParams) -> str:
     host = domain.rsplit("@", 1)[-1].strip().lower()
     if host in params.free_domains:
         return "free"
-    academic = any(host == suffix or host.endswith("." + suffix) for suffix in params.academic_suffixes)
-    return "academic" if academic else "company"
+    return "academic" if f".{host}".endswith(params.academic_endings) else "company"

@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from features.engagement import known_events
+from features.event_marks import with_marks
 from features.fit import attributes_as_of
 from features.matrix import MatrixSpec, feature_matrix
 from features.spec import AttributeSpec
@@ -41,7 +42,7 @@ def counterfactuals(
     """
     later = _moments(lead_ids, until)
     then = attributes_then(lead_ids, leads, history, spec.attributes, since)
-    old_events = known_events(events, ibis.literal(since.to_pydatetime()))
+    old_events = with_marks(known_events(events, ibis.literal(since.to_pydatetime())))
     return {
         "time_passing": feature_matrix(later, then, history.head(0), old_events, spec),
         "edited_attributes": feature_matrix(later, leads, history, old_events, spec),

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.engagement import MICROSECONDS_A_DAY
+from features.event_marks import MICROSECONDS_A_DAY
 from features.fit import attribute_features, fit_matrix
 from features.rule_spec import AttributeRule, Decay, RulesParams
 from features.spec import AttributeSpec, FeatureParams

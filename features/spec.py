@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -81,6 +82,11 @@ class FeatureParams(Spec):
     function: list[TitleLevel]
     free_domains: list[str]
     academic_suffixes: list[str]
+
+    @cached_property
+    def academic_endings(self) -> tuple[str, ...]:
+        """The academic suffixes as ends of hosts that begin with a dot."""
+        return tuple(f".{suffix}" for suffix in self.academic_suffixes)
 
     @field_validator("free_domains", "academic_suffixes")
     @classmethod

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.contract import TABLES, identifier
+from features.event_marks import MARKS, MARKS_VERSION
 from features.spec import AttributeSpec
 
 TOP_LEVELS = 20
@@ -84,8 +85,8 @@ def profile(
     Returns
     -------
     dict
-        `tables` by name, `data_from` and `data_until` (ISO, or None without times), and `fingerprint`, which two
-        ingests of the same data share.
+        `tables` by name, `data_from` and `data_until` (ISO, or None without times), `fingerprint`, which two ingests of
+        the same data share, and `marks_version`, which tells how the events were marked.
     """
     tables = {name: _table(connection, folder, name, attributes, tallies[name]) for name in TABLES}
     times = [
@@ -101,6 +102,7 @@ def profile(
         "data_from": min(times, default=None),
         "data_until": max(times, default=None),
         "fingerprint": fingerprint(folder),
+        "marks_version": MARKS_VERSION,
     }
 
 
@@ -114,7 +116,7 @@ def _table(
     file = folder / f"{name}.parquet"
     connection.read_parquet(str(file)).create_view("profiled#", replace=True)
     columns = {}
-    for column in pq.read_schema(file):
+    for column in (one for one in pq.read_schema(file) if one.name not in MARKS.names):
         spec = attributes.get(column.name)
         listed = (name, column.name) in LISTED or (spec is not None and spec.kind == "category")
         columns[column.name] = _column(connection, column, tally.kept, listed)

@@ -40,6 +40,7 @@ from features.contract import (
     unless_missing,
 )
 from features.errors import DataError, ParamsError
+from features.event_marks import MARKS, in_whole_leads, mark_events
 from pipelines.artifacts import Layout
 from pipelines.bench import TYPED_ROW, Bench, open_bench
 from pipelines.data_profile import Tally, profile
@@ -282,7 +283,11 @@ def _write(bench: Bench, table: str, path: Path) -> Tally:
     fields = fields_of(bench.source, table)
     columns = arrow_schema(table, fields)
     reader = bench.connection.sql(kept_rows(table, fields)).to_arrow_reader(ROW_GROUP)
-    kept = write_parquet(pa.RecordBatchReader.from_batches(columns, _checked(reader, columns, table, fields)), path)
+    checked = _checked(reader, columns, table, fields)
+    if table == "events":
+        columns, checked = pa.schema([*columns, *MARKS]), map(mark_events, in_whole_leads(checked))
+    batches = (batch for rows in checked for batch in rows.to_batches())
+    kept = write_parquet(pa.RecordBatchReader.from_batches(columns, batches), path)
     entries = [entry for entry in bench.entries if entry.table == table]
     quarantined: Counter[str] = Counter()
     for entry in entries:
@@ -295,13 +300,13 @@ def _write(bench: Bench, table: str, path: Path) -> Tally:
 
 def _checked(
     reader: pa.RecordBatchReader, columns: pa.Schema, table: str, fields: Sequence[Field]
-) -> Iterator[pa.RecordBatch]:
+) -> Iterator[pa.Table]:
     """The same rows in the contract's types; a row that breaks the contract here is this program's own fault."""
     guarantee = schema(table, fields)
     for group in row_groups(reader):
         group = group.cast(columns)
         guarantee.validate(group.to_pandas())
-        yield from group.to_batches()
+        yield group
 
 
 def _quarantine(bench: Bench) -> pa.RecordBatchReader:

@@ -30,7 +30,7 @@ from features.errors import ParamsError
 from pipelines.artifacts import Layout
 from pipelines.params import Project, SparkParams
 from pipelines.sinks import staged_folder, write_parquet
-from pipelines.store import Contract, LeadShard, Step, read_profile, read_tables
+from pipelines.store import Contract, LeadShard, Step, check_marks, read_profile, read_tables
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -66,6 +66,7 @@ class SparkContract(Contract):
     def opened(cls, spark: SparkParams, layout: Layout, project: Project) -> Self:
         """Read what `ingest` wrote; the first time, write its events anew in buckets by lead."""
         profile, work = read_profile(layout), (layout.artifacts / "spark").resolve()
+        check_marks(profile, layout)
         events = max(int(profile["tables"]["events"]["kept"]), 1)
         session = start(spark)
         table = _bucketed(session, layout, work, math.ceil(events / spark.bucket_events))

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.errors import DataError
+from features.event_marks import MARKS_VERSION
 from features.matrix import MatrixSpec, ask_matrix, matrix_of, numbered
 from features.rule_matrix import ask_sums, sums_of
 from features.rule_spec import RulesParams
@@ -75,8 +76,9 @@ class Contract:
 
     @classmethod
     def open(cls, layout: Layout, project: Project) -> Contract:
-        """Read what `ingest` wrote; raises DataError where it has not run."""
+        """Read what `ingest` wrote; raises DataError where it has not run, or where another version of it has."""
         profile = read_profile(layout)
+        check_marks(profile, layout)
         events = connect(project).read_parquet(layout.events.path)
         return cls(**read_tables(layout), events=events, profile=profile)
 
@@ -173,6 +175,18 @@ class _RulePoints:
     def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
         sums = sums_of(shard.rows, shard.leads, shard.history, found, self.spec, self.rules)
         return pd.DataFrame({"rule_points": points(sums, len(shard.rows), self.rules)})
+
+
+def check_marks(profile: dict[str, Any], layout: Layout) -> None:
+    """Raise DataError where the log was written by another version of ingest, so that its marks mean something else."""
+    if profile.get("marks_version") != MARKS_VERSION:
+        raise DataError(
+            "events",
+            "",
+            found=f"a log in {layout.contract} whose marks are of version {profile.get('marks_version')}",
+            expected=f"marks of version {MARKS_VERSION}, which ingest writes beside the contract's columns",
+            fix="Run ingest again.",
+        )
 
 
 def read_profile(layout: Layout) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from small_source import (
 
 from features.contract import TABLES
 from features.errors import DataError, ParamsError
+from features.event_marks import MARKS
 from pipelines import sources
 
 # Files that cannot be read
@@ -39,7 +40,7 @@ def test_an_empty_file_is_not_a_table_without_rows(tmp_path: Path) -> None:
         run(tmp_path, {"events.csv": ""})
     profile, layout = run(tmp_path, {"events.csv": "id,at,kind,minutes"})
     assert profile["tables"]["events"]["read"] == 0
-    assert pq.read_schema(layout.events.path).names == [field.name for field in TABLES["events"]]
+    assert pq.read_schema(layout.events.path).names == [field.name for field in TABLES["events"]] + MARKS.names
 
 
 def test_no_lead_is_an_error(tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""What an event means within its lead's whole log, worked out once, when the log is written, and read ever after.
+
+A mark tells only of events that were known no later than what it is asked about, so that an event learned of later
+changes nothing that was seen before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.contract import TABLES
+
+MARKS_VERSION = 1  # raised when a mark is worked out in another way; logs with other marks are refused
+MARKS = pa.schema(
+    {
+        "opens_day": pa.bool_(),  # no event of its lead and day was known before
+        "opens_day_of_direction": pa.bool_(),  # no event of its lead, day and direction was
+        "answered_at": pa.timestamp("us"),  # of outreach: since when the lead is known to have acted then or later
+        "surpassed_at": pa.timestamp("us"),  # of values: since when a later one of lead and type is known
+    }
+)
+CONTRACT = [field.name for field in TABLES["events"]]
+MICROSECONDS_A_DAY = 86_400_000_000
+NEVER = np.iinfo("int64").max
+
+
+def mark_events(events: pa.Table) -> pa.Table:
+    """Add the marks to all events of some leads.
+
+    Parameters
+    ----------
+    events
+        The contract's events, in any order; of each lead all or none.
+
+    Returns
+    -------
+    Table
+        The same rows in the same order, with MARKS behind the contract's columns.
+    """
+    lead = events["lead_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    at, known = (events[name].cast(pa.int64()).to_numpy() for name in ("event_at", "known_at"))
+    order = np.lexsort((at, lead))
+    lead, at, visible = lead[order], at[order], np.maximum(known, at + 1)[order]
+    kind = events["event_type"].combine_chunks().dictionary_encode().indices.to_numpy()
+    inbound = pc.equal(events["direction"], "inbound").to_numpy()[order]
+    day = _numbered(lead, at // MICROSECONDS_A_DAY)
+    marks = {
+        "opens_day": _first_known(day, visible),
+        "opens_day_of_direction": _first_known(2 * day + inbound, visible),
+        "answered_at": _answered(lead, at, visible, inbound),
+        "surpassed_at": _surpassed(lead, kind[order], at, visible, events["value"].to_numpy()[order]),
+    }
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    table = events.select(CONTRACT)
+    for field in MARKS:
+        mark = marks[field.name][place]
+        absent = mark == NEVER if mark.dtype == np.int64 else None
+        table = table.append_column(field, pa.array(mark, mask=absent).cast(field.type))
+    return table
+
+
+def in_whole_leads(rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Cut a stream that is sorted by lead_id anew, so that no lead is in two pieces."""
+    held: list[pa.Table] = []
+    for piece in rows:
+        last = piece["lead_id"][-1].as_py()
+        begin = pc.index(piece["lead_id"], last).as_py()
+        if begin or (held and held[-1]["lead_id"][-1].as_py() != last):
+            yield pa.concat_tables([*held, piece.slice(0, begin)])
+            held = []
+        held.append(piece.slice(begin))
+    if held:
+        yield pa.concat_tables(held)
+
+
+def unmarked(events: ir.Table) -> ir.Table:
+    """Keep the contract's columns: the marks of a log do not hold for a part of it."""
+    return events.select(*CONTRACT)
+
+
+def with_marks(events: ir.Table) -> ir.Table:
+    """Return the events with marks; those that have none are fetched, and marked in memory."""
+    if set(MARKS.names) <= set(events.columns):
+        return events
+    return ibis.memtable(mark_events(unmarked(events).to_pyarrow()))
+
+
+def _numbered(*keys: np.ndarray) -> np.ndarray:
+    """Number the runs of rows that agree in all keys, from 0."""
+    changes = np.zeros(len(keys[0]), dtype="int64")
+    for key in keys:
+        changes[1:] |= key[1:] != key[:-1]
+    return np.cumsum(changes)
+
+
+def _first_known(group: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Say which event of each group was known first: one of them, where several were."""
+    order = np.lexsort((visible, group))
+    first = np.zeros(len(group), dtype="bool")
+    first[order[np.diff(group[order], prepend=-1) > 0]] = True
+    return first
+
+
+def _answered(lead: np.ndarray, at: np.ndarray, visible: np.ndarray, inbound: np.ndarray) -> np.ndarray:
+    """Find since when an act of the lead at the time of each outreach or later is known; NEVER where there is none."""
+    known = _earliest_from_here(lead, np.where(inbound, visible, NEVER))
+    moment = _numbered(lead, at)
+    begins = np.flatnonzero(np.diff(moment, prepend=-1))  # what happened at one moment stands in no order
+    return np.where(inbound, NEVER, known[begins][moment])
+
+
+def _surpassed(
+    lead: np.ndarray, kind: np.ndarray, at: np.ndarray, visible: np.ndarray, value: np.ndarray
+) -> np.ndarray:
+    """Find since when a later value of the same lead and type is known, of one moment a higher one; NEVER for none."""
+    valued = np.flatnonzero(~np.isnan(value))
+    valued = valued[np.lexsort((value[valued], at[valued], kind[valued], lead[valued]))]
+    group = _numbered(lead[valued], kind[valued])
+    known = _earliest_from_here(group, visible[valued])
+    found = np.full(len(lead), NEVER)
+    followed = group[:-1] == group[1:]
+    found[valued[:-1][followed]] = known[1:][followed]
+    return found
+
+
+def _earliest_from_here(group: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Return the least time of each row and those after it in its group; rows of a group stand together."""
+    return pd.Series(time[::-1]).groupby(group[::-1], sort=False).cummin().to_numpy()[::-1]
