@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -97,7 +98,10 @@ def matrix_of(
     engagement = pd.DataFrame(index=range(len(snapshots)))
     if groups is not None:
         engagement = pivot_groups(_read(groups), len(snapshots), spec.params, spec.vocabulary)
-    return pd.concat([fit, engagement], axis=1)[names].astype("float32")
+    matrix = np.empty((len(names), len(snapshots)), "float32")  # one block, so that columns can be added to the frame
+    for row, name in zip(matrix, names, strict=True):
+        row[:] = fit[name] if name in fit else engagement[name]
+    return pd.DataFrame(matrix.T, columns=names, copy=False)
 
 
 def _read(table: pa.Table) -> pd.DataFrame:

@@ -17,14 +17,14 @@ from features.matrix import feature_matrix
 from models.change import Change, Step, explain_change, flows, table, theme_totals, totals
 from models.points import score
 from models.scorer import Scorer
-from models.tier_policy import assign
+from models.tier_lists import tier_columns
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params, with_as_of
 from pipelines.score import open_leads
 from pipelines.sinks import write_csv, write_json, write_parquet
 from pipelines.store import Contract, Shard
-from pipelines.tiering import facts_of
+from pipelines.tiering import facts_of, lot_of
 
 log = logging.getLogger("leadscore")
 COLUMNS = ["lead_id", "score_from", "score_to", "tier_from", "tier_to", "difference", "time_passing",
@@ -93,7 +93,7 @@ def explain_changes(ask: Ask, params: Params, layout: Layout) -> pd.DataFrame:
         listed["to"].append(one.listed_to)
         rows.append(table(one.change, one.counts, params.score.reasons))
         themes.append(theme_totals(one.change))
-    lists = _join(*(_tiered(listed[side], end, contract) for side, end in (("from", old), ("to", new))))
+    lists = _join(*(_tiered(listed[side], end, contract, params) for side, end in (("from", old), ("to", new))))
     found = pd.concat(rows, ignore_index=True).merge(lists, "left", "lead_id", validate="one_to_one")
     found = (
         found.sort_values("lead_id")
@@ -218,11 +218,15 @@ def edits_between(shard: Shard, lead_ids: pd.Series[str], old: End, new: End) ->
     return edits(then, now, attributes)
 
 
-def _tiered(parts: list[pd.DataFrame], end: End, contract: Contract) -> pd.DataFrame:
-    """Give each list's tiers as if no list had come before it."""
+def _tiered(parts: list[pd.DataFrame], end: End, contract: Contract, params: Params) -> pd.DataFrame:
+    """Give each list's tiers as if no list had come before it, the lot's leads in the tier it drew them into."""
     listed, card = pd.concat(parts, ignore_index=True), end.scorer.card
-    facts = facts_of(end.moments(listed["lead_id"]), contract, card.matrix, card.tiers)
-    return listed.assign(tier=assign(listed, card.tiers, card.capacity, facts=facts))
+    facts, quota = (
+        facts_of(end.moments(listed["lead_id"]), contract, card.matrix, card.tiers),
+        lot_of(end.at, card, params),
+    )
+    found = tier_columns(listed, card.tiers, card.capacity, scale=card.points, facts=facts, previous=None, quota=quota)
+    return listed.assign(tier=found["tier"])
 
 
 def _join(first: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:

@@ -24,7 +24,6 @@ from features.errors import DataError, ParamsError
 from features.fit import attributes_as_of, count_unseen
 from features.snapshots import at_risk, one_per_lead
 from features.spec import SnapshotParams
-from models.exploration import Quota, period_of
 from models.scorer import Scorer
 from models.tier_lists import list_figures, tier_columns
 from pipelines.artifacts import Layout
@@ -34,7 +33,7 @@ from pipelines.shards import score_shards
 from pipelines.sinks import ROW_GROUP, write_csv, write_json, write_parquet
 from pipelines.sources import NO_EXTENSIONS
 from pipelines.store import Contract, Opener, read_matrix
-from pipelines.tiering import facts_of, tiers_in_place
+from pipelines.tiering import facts_of, lot_of, tiers_in_place
 
 log = logging.getLogger("leadscore")
 SCORES = pa.schema(
@@ -79,6 +78,9 @@ MEANING = {  # of each column, for the reference
     "stage": "the lifecycle stage that the tier maps to",
     "tier_reason": "the trigger or exclusion that put the lead there; empty where its score did",
     "previous_tier": "on the list that was in place before; empty without one",
+    "earned_tier": "the tier without the lot; `tier`, where the lead was not drawn",
+    "explored": "yes where the lot drew the lead into the best tier, else no",
+    "propensity": "chance with which the lead came into the best tier; copy it into the contact log",
     "reasons_text": "why, in words, strongest first",
     "reasons": "the same as JSON: theme, group, points, feature, value and text of each; in the Parquet file alone",
     "online": "the part of engagement that happened online",
@@ -261,7 +263,7 @@ def list_leads(
     card, as_of = scorer.card, snapshots["snapshot_at"].max()
     facts = facts_of(ranked[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, card.matrix, card.tiers)
     previous = None if in_place is None else tiers_in_place(in_place, as_of, scorer.model_id)
-    quota = Quota(params.exploration.share, params.project.seed, period_of(as_of, card.snapshots))
+    quota = lot_of(as_of, card, params)
     tiers = tier_columns(
         ranked, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous, quota=quota
     )

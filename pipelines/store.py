@@ -102,9 +102,9 @@ class Contract:
         if rules is None:
             yield from features
             return
+        width = len(snapshots.columns)
         for rows, given in zip(features, self.each(snapshots, _RulePoints(spec, rules)), strict=True):
-            rows.insert(len(snapshots.columns), "rule_points", given["rule_points"])
-            yield rows
+            yield pd.concat([rows.iloc[:, :width], given, rows.iloc[:, width:]], axis=1)
 
     def each(self, snapshots: pd.DataFrame, step: Step) -> Iterator[pd.DataFrame]:
         """Do a step on every shard, and yield the results by lead_id."""

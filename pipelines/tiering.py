@@ -17,9 +17,12 @@ from features.conditions import Condition, EventSeen, ask_conditions, conditions
 from features.errors import DataError
 from features.fit import attributes_as_of
 from features.matrix import MatrixSpec
+from models.exploration import Quota, period_of
 from models.overrides import Facts
+from models.scorer import Card
 from models.tier_lists import previous_tiers
 from models.tiers import TierParams
+from pipelines.params import Params
 from pipelines.store import Contract, LeadShard
 
 LISTED = ["lead_id", "as_of", "model_id", "earned_tier", "previous_tier"]
@@ -90,6 +93,11 @@ def _warn_of_types(contract: Contract, tiers: TierParams) -> None:
         seen = contract.events.select("event_type").distinct().to_pyarrow().column("event_type").to_pylist()
         for name in sorted(asked.difference(seen)):
             log.warning("tiers: a trigger or exclusion asks for event type %r, which no event has", name)
+
+
+def lot_of(as_of: pd.Timestamp, card: Card, params: Params) -> Quota:
+    """Return the lot of a list that a model makes on a day."""
+    return Quota(params.exploration.share, params.project.seed, period_of(as_of, card.snapshots))
 
 
 def tiers_in_place(path: Path, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:

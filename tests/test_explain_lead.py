@@ -18,6 +18,7 @@ from test_cli import OVERLAY, leadscore, write_tables
 from test_report import Page
 
 from features.errors import DataError, ModelError
+from features.event_marks import CONTRACT, mark_events
 from features.hypothetical import EVENTS, JUST_NOW
 from models.lead_story import bars
 from pipelines.artifacts import Layout
@@ -143,7 +144,7 @@ def test_what_would_move_it_is_what_the_event_in_the_log_does(dated: tuple[Param
     story = explain_lead(lead_id, params, layout)
     assert story.moves is not None
     assert {(move.label, move.by) for move in story.moves} == {("visit", "the lead"), ("mail", "sales")}
-    log = pq.read_table(layout.events.path)
+    log = pq.read_table(layout.events.path).select(CONTRACT)
     known = log.to_pandas()
     known = known[known["known_at"] <= story.at]
     at = story.at - JUST_NOW
@@ -155,7 +156,7 @@ def test_what_would_move_it_is_what_the_event_in_the_log_does(dated: tuple[Param
         more |= {"value": None if pd.isna(value) else value}
         changed = copied(layout, tmp_path / move.label)
         added = pa.Table.from_pylist([more], schema=EVENTS).cast(log.schema)
-        pq.write_table(pa.concat_tables([log, added]), changed.events.path)
+        pq.write_table(mark_events(pa.concat_tables([log, added])), changed.events.path)
         contract, scorer = Contract.open(changed, params.project), load_bundle(changed.bundle, 2)
         rows = next(contract.matrix(one_lead(lead_id, contract, params, changed), scorer.card.matrix))
         after = scorer.score(rows, 0).iloc[0]
