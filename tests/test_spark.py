@@ -132,14 +132,18 @@ def _killed(*_: object) -> None:
 
 
 @needs_spark
-def test_new_events_are_read_anew(tmp_path: Path) -> None:
+def test_new_events_are_read_anew_and_lie_by_lead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = job(tmp_path)
     before = feed_at(on_spark(here).request.opened(here.layout, here.params.project), TODAY)
     world = export(tmp_path / "more", crowd((MONDAY,), n_events=700))
     ingest(here.params.source, here.params.ingest, here.params.project, world, here.layout)
-    after = feed_at(on_spark(here).request.opened(here.layout, here.params.project), TODAY)
+    contract = on_spark(here).request.opened(here.layout, here.params.project)
+    after = feed_at(contract, TODAY)
     assert after["events"] > before["events"]
     assert len(list((here.layout.artifacts / "spark").glob("events_*"))) == 1
+    start(SMALL).sql(contract.events.group_by("lead_id").aggregate(n=contract.events.count()).compile()).explain()
+    plan = capsys.readouterr().out
+    assert "Bucketed: true" in plan and "Exchange" not in plan  # what is asked of a lead moves no event
 
 
 def test_without_java_or_pyspark_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
