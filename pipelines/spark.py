@@ -1,6 +1,6 @@
 """The engine for event logs that one machine is too small for: the same questions and the same steps, on Spark.
 
-The events lie in buckets by a hash of their lead, so that ordering and pairing a lead's events needs no shuffle of them.
+The events lie in buckets by a hash of their lead, so that ordering and pairing a lead's events moves none of them.
 The groups that come out are brought to their shards of leads, and each shard's step is done by one task in Python.
 """
 
