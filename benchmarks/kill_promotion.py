@@ -20,10 +20,11 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mlflow.store.model_registry.sqlalchemy_store  # imported once here, rather than by every process
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  # alike
@@ -42,6 +43,7 @@ from pipelines.params import Params
 from pipelines.promote import promote, roll_back
 from pipelines.registry import CHAMPION, Registry, download_bundle
 
+Seen = dict[str, Any]  # the model behind each alias, and how many decisions are unfinished
 EVERY = 10  # kills between two lines
 AT = pd.Timestamp("2026-07-01 03:00")
 
@@ -134,7 +136,7 @@ def die_at(statement: int, work: Callable[[], None]) -> None:
     work()
 
 
-def seen(stage: Stage, note: Path) -> dict[str, object]:
+def seen(stage: Stage, note: Path) -> Seen:
     """What the registry holds; empty where it cannot be opened, or an alias points to no whole model."""
     note.unlink(missing_ok=True)
     ended(forked(partial(stage.look, note)))
@@ -154,6 +156,51 @@ def try_both(stage: Stage) -> list[int]:
     return sorted([ended(first), ended(second)])
 
 
+def undisturbed(stage: Stage, name: str, note: Path) -> tuple[float, int, Seen]:
+    """Run a command through; returns its seconds and statements, and what the registry holds then."""
+    stage.reset()
+    started = time.perf_counter()
+    must(partial(count_statements, partial(stage.command, name), note))
+    seconds, statements = time.perf_counter() - started, int(note.read_text())
+    print(f"an undisturbed {name}: {seconds:.1f} s, {statements} statements", flush=True)
+    return seconds, statements, seen(stage, note)
+
+
+def kill(stage: Stage, names: Sequence[str], kills: int, seed: int, note: Path) -> Counter[str]:
+    """Kill commands so many times, each in turn; says what came of it, `faults` above all."""
+    rng = random.Random(seed)  # noqa: S311  # moments, no secrets
+    stage.reset()
+    before = seen(stage, note)
+    whole = {name: undisturbed(stage, name, note) for name in names}
+    outcome: Counter[str] = Counter()
+    for number in range(kills):
+        name = names[number % len(names)]
+        seconds, statements, after = whole[name]
+        run = partial(stage.command, name)
+        stage.reset()
+        if number // len(names) % 2:
+            process = forked(run)
+            time.sleep(rng.uniform(0, seconds))
+            os.kill(process, signal.SIGKILL)
+        else:
+            process = forked(partial(die_at, rng.randint(1, statements), run))
+        outcome["killed" if ended(process) == -signal.SIGKILL else "had ended"] += 1
+        found = seen(stage, note)
+        wrong = faults(found, before, after)
+        outcome["with a decision to complete"] += bool(found.get("unfinished"))
+        outcome["with the decision made"] += found == after
+        if found != after:  # a rollback that was done and is run again would be taken back
+            again = ended(forked(run))
+            if again or seen(stage, note) != after:
+                wrong.append(f"run again it ended with {again}, or elsewhere")
+        outcome["faults"] += bool(wrong)
+        for fault in wrong:
+            print(f"kill {number} of seed {seed}, {name}: {fault}", flush=True)
+        if number % EVERY == EVERY - 1 or number == kills - 1:
+            print(f"{number + 1} runs: " + ", ".join(f"{kind} {n}" for kind, n in outcome.items()), flush=True)
+    return outcome
+
+
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--kills", type=int, default=100)
@@ -162,61 +209,23 @@ def main() -> None:
     params, layout = opened(asked)
     work = asked.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    stage, rng, note = Stage.of(params, layout, work), random.Random(asked.seed), work / "note"  # noqa: S311  # moments
+    stage, note = Stage.of(params, layout, work), work / "note"
     must(stage.prepare)
     shutil.copytree(stage.live, stage.base)
-    before = seen(stage, note)
-    seconds, statements, after = {}, {}, {}
-    for name in ("promote", "rollback"):
-        stage.reset()
-        started = time.perf_counter()
-        must(partial(count_statements, partial(stage.command, name), note))
-        seconds[name], statements[name] = time.perf_counter() - started, int(note.read_text())
-        after[name] = seen(stage, note)
-        print(f"an undisturbed {name}: {seconds[name]:.1f} s, {statements[name]} statements", flush=True)
-        print(os.times())
-
-    outcome: Counter[str] = Counter()
-    for number in range(asked.kills):
-        name = ("promote", "rollback")[number % 2]
-        run = partial(stage.command, name)
-        stage.reset()
-        if number % 4 < 2:
-            process = forked(run)
-            time.sleep(rng.uniform(0, seconds[name]))
-            os.kill(process, signal.SIGKILL)
-        else:
-            process = forked(partial(die_at, rng.randint(1, statements[name]), run))
-        outcome["killed" if ended(process) == -signal.SIGKILL else "had ended"] += 1
-        found = seen(stage, note)
-        wrong = faults(found, before, after[name])
-        done = found == after[name]
-        outcome["with the decision made"] += done
-        outcome["with a decision to complete"] += bool(found.get("unfinished"))
-        if not done:  # a rollback that was done and is run again would be taken back
-            again = ended(forked(run))
-            if again or seen(stage, note) != after[name]:
-                wrong.append(f"run again it ended with {again}, or elsewhere")
-        outcome["faults"] += bool(wrong)
-        for fault in wrong:
-            print(f"kill {number} of seed {asked.seed}, {name}: {fault}", flush=True)
-        if number % EVERY == EVERY - 1 or number == asked.kills - 1:
-            print(f"{number + 1} runs: " + ", ".join(f"{kind} {n}" for kind, n in outcome.items()), flush=True)
+    outcome = kill(stage, ("promote", "rollback"), asked.kills, asked.seed, note)
     stage.reset()
     codes = try_both(stage)
-    both = codes in ([0, 0], [0, BusyError.exit_code]) and seen(stage, note) == after["promote"]
-    print(f"two at once: exit codes {codes}" + ("" if both else ", and the registry is not as after one"), flush=True)
-    spent = os.times()
-    print(f"{spent.user + spent.children_user:.0f} s of CPU", flush=True)
+    both = codes in ([0, 0], [0, BusyError.exit_code])
+    print(f"two promotions at once: exit codes {codes}; the registry then: {seen(stage, note)}", flush=True)
     sys.exit(bool(outcome["faults"]) or not both)
 
 
-def faults(found: dict[str, object], before: dict[str, object], after: dict[str, object]) -> list[str]:
+def faults(found: Seen, before: Seen, after: Seen) -> list[str]:
     """What is wrong with a registry right after a kill."""
     if not found:
-        return ["an alias points to no whole model, or the registry cannot be opened"]
-    champions = [one["aliases"]["champion"] for one in (before, after)]  # type: ignore[index]  # as `look` notes it
-    return [] if found["aliases"]["champion"] in champions else ["the champion is neither the old nor the new one"]  # type: ignore[index]  # alike
+        return ["the champion is no whole model, or the registry cannot be opened"]
+    champions = [one["aliases"][CHAMPION] for one in (before, after)]
+    return [] if found["aliases"][CHAMPION] in champions else ["the champion is neither the old nor the new one"]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -226,3 +228,38 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
         assert not registry.unfinished()
     assert len({one.version for one in mlflow.MlflowClient().search_model_versions()}) == 2, "registered once each"
     shutil.rmtree(tmp_path / "got")
+
+
+def test_sigkill_of_rollback_leaves_one_whole_champion_and_a_rerun_completes(
+    world: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    """As benchmarks.kill_promotion does with promote too, a hundred times; here on the registry of the tests before."""
+    params, layout = world
+    live = Path(params.track.artifacts).parent
+    shutil.copytree(live, tmp_path / "base", ignore=shutil.ignore_patterns("out", "got"))
+    program = f"""
+import sys
+from pathlib import Path
+from benchmarks.kill_promotion import Stage, kill
+from pipelines.artifacts import Layout
+from pipelines.params import load
+
+class Small(Stage):
+    def reset(self):
+        import shutil
+        for name in ("mlflow.db", "files"):
+            old = self.live / name
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+            copy = shutil.copytree if (self.base / name).is_dir() else shutil.copy
+            copy(self.base / name, old)
+
+stage = Small(load(Path("{live}/tiny.yaml")), Layout.folder(Path("{layout.reports}")), Path("{live}"),
+              Path("{tmp_path}/base"), [])
+sys.exit(bool(kill(stage, ("rollback",), 6, 1, Path("{tmp_path}/note"))["faults"]))
+"""
+    root = Path(__file__).resolve().parent.parent
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert re.search(r"6 runs: killed [1-6]", found.stdout), found.stdout
