@@ -15,6 +15,7 @@ from test_cli import OVERLAY, leadscore
 from test_rules_pipeline import NO_RULES, RULES, prepared
 
 from features.errors import DataError, ParamsError
+from features.event_marks import CONTRACT
 from pipelines.artifacts import Layout
 from pipelines.build_features import build_features
 from pipelines.ingest import ingest
@@ -77,7 +78,7 @@ def test_what_the_systems_learned_after_the_end_of_the_data_changes_nothing(
     copy = copy_of(layout, tmp_path)
     until = pd.Timestamp(json.loads(layout.profile.path.read_text())["data_until"])
     leads = pd.read_parquet(layout.leads.path)["lead_id"]
-    events = pd.read_parquet(layout.events.path)
+    events = pd.read_parquet(layout.events.path, columns=CONTRACT)
     outcomes = pd.read_parquet(layout.outcomes.path)
     late = pd.DataFrame({"lead_id": leads, "event_at": until + DAY, "known_at": until + DAY, "event_type": "visit"})
     told_late = late.assign(event_at=until - 40 * DAY)  # it happened before, and nobody knew
