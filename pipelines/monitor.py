@@ -228,9 +228,11 @@ def watch(params: Params, layout: Layout, scorer: Scorer, folder: Path) -> dict[
         calendar = Calendar.of(scorer, contract, as_of, params)
         newest = feed_at(contract, as_of)["newest"]
         first = fresh(None if newest is None else pd.Timestamp(newest), as_of, params.job.max_silence_days)
-        checks, found = [_too_young(calendar)], EMPTY
+        checks, found = [_no_reference(calendar)], EMPTY
         if len(calendar.reference) >= LEAST_LISTS:
-            checks, found = _ask(Book.read(contract, scorer, calendar, params))
+            book = Book.read(contract, scorer, calendar, params)
+            empty = book.newest.empty or book.reference.empty
+            checks, found = ([_no_leads(book)], EMPTY) if empty else _ask(book)
         fingerprint = contract.profile["fingerprint"]
     tree = _told(as_of, scorer, calendar, [first, *checks]) | {"data_fingerprint": fingerprint} | found
     written: dict[str, Any] = finite(tree)
@@ -334,10 +336,15 @@ def _values(book: Book) -> tuple[dict[str, pd.Series[str]], dict[str, pd.Series[
     return ({name: frame[name] for name in names} for frame in (before, now))  # type: ignore[return-value]
 
 
-def _too_young(calendar: Calendar) -> Check:
+def _no_reference(calendar: Calendar) -> Check:
     n = len(calendar.reference)
     why = f"{n} lists are later than what the model learned from and older than new leads; {LEAST_LISTS} are needed"
     return nothing("MN02", "There is a reference to compare with", why)
+
+
+def _no_leads(book: Book) -> Check:
+    which = f"the list of {book.calendar.newest:%Y-%m-%d}" if book.newest.empty else "the lists of the reference"
+    return nothing("MN02", "There are leads to look at", f"no lead is open on {which}")
 
 
 def _told(as_of: pd.Timestamp, scorer: Scorer, calendar: Calendar, checks: Sequence[Check]) -> dict[str, Any]:

@@ -67,9 +67,8 @@ def newest(**changed: float) -> pd.DataFrame:
     """One list of other leads."""
     rows = listed(np.random.default_rng(99), n=1600, lists=4, **changed).drop_duplicates("lead_id")
     at = pd.Series(MONDAY + 20 * WEEK, index=rows.index)
-    return rows.assign(
-        lead_id="new " + rows["lead_id"], snapshot_at=at, converted_at=(at + 10 * DAY).where(rows["label"] == 1)
-    )
+    won = rows["label"] == 1.0
+    return rows.assign(lead_id="new " + rows["lead_id"], snapshot_at=at, converted_at=(at + 10 * DAY).where(won))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,159 @@
+"""The monitor on a small run: it tells what was planted, says the same twice, and knows nothing of what came later."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from small_job import job
+from test_cli import leadscore
+from tiny import tiny_copy, tiny_params
+
+from features.errors import AlertError, DataError
+from pipelines.artifacts import Layout
+from pipelines.bundle import load_bundle
+from pipelines.ingest import ingest
+from pipelines.monitor import raise_alerts, watch
+from pipelines.monitor_page import checks_table, write_monitor_page
+from pipelines.params import Params, with_as_of
+from pipelines.track import track_monitoring
+
+pytestmark = [
+    pytest.mark.xdist_group("tiny"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+DAY = pd.Timestamp("2026-06-29")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    folder = tmp_path_factory.mktemp("watched")
+    place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
+    params = tiny_params(folder, f"monitor: {{reference_lists: 6, max_rows: 100000}}{place}")
+    return params, tiny_copy(tmp_path_factory, folder / "out")
+
+
+def watched(params: Params, layout: Layout, folder: Path, day: pd.Timestamp = DAY) -> dict[str, Any]:
+    return watch(with_as_of(params, f"{day:%Y-%m-%d}"), layout, load_bundle(layout.bundle, 1), folder)
+
+
+def changed(layout: Layout, params: Params, folder: Path, change: Any) -> Layout:
+    """The same run after another export: `change` edits the tables of the user's files."""
+    shutil.copytree(layout.raw, folder / "raw")
+    events = pd.read_parquet(folder / "raw" / "events.parquet")
+    leads = pd.read_csv(folder / "raw" / "leads.csv", dtype="str", keep_default_na=False)
+    leads, events = change(leads.assign(created_at=pd.to_datetime(leads["created_at"])), events)
+    leads.to_csv(folder / "raw" / "leads.csv", index=False, date_format="%Y-%m-%dT%H:%M:%S")
+    events.to_parquet(folder / "raw" / "events.parquet", index=False)
+    other = Layout.folder(folder / "out")
+    ingest(params.source, params.ingest, params.project, folder / "raw", other)
+    shutil.copytree(layout.bundle, other.bundle)
+    return other
+
+
+def outage(leads: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tracker is down for the last two weeks; mails and calls go on."""
+    online = ~events["event_type"].isin(["email_sent", "call_attempt", "email_open", "sales_call"])
+    return leads, events[~(online & (events["event_at"] >= DAY - pd.Timedelta(days=14)))]
+
+
+def market(leads: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every third lead of the last month comes from a source that is new."""
+    new = (leads["created_at"] >= DAY - pd.Timedelta(days=28)) & (leads.index % 3 == 0)
+    return leads.assign(lead_source=leads["lead_source"].where(~new, "marketplace")), events
+
+
+def silence(leads: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """No event for the last ten days."""
+    return leads, events[events["event_at"] < DAY - pd.Timedelta(days=10)]
+
+
+def test_it_says_the_same_twice_on_a_page_and_in_the_terminal(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = world
+    written = []
+    for name in ("a", "b"):
+        tree = watched(params, layout, tmp_path / name)
+        write_monitor_page(tree, tmp_path / name, "<b>mine</b>")
+        written.append([(tmp_path / name / file).read_bytes() for file in ("monitor.json", "monitor.html")])
+    assert written[0] == written[1]
+    page = written[0][1].decode()
+    assert "&lt;b&gt;mine&lt;/b&gt;" in page
+    assert "http" not in page.replace("http-equiv", "")
+    for check in tree["checks"]:
+        assert check["code"] in page
+    assert checks_table(tree).row_count == len(tree["checks"]) == 11
+    assert tree["reference"]["lists"] == 6
+    assert tree["trained_until"][:10] <= tree["reference"]["first"] <= tree["reference"]["last"] < tree["list"]
+    assert tree["assumption"] in page
+
+
+@pytest.mark.parametrize(("plant", "codes"), [(outage, {"MN02"}), (market, {"MN05"}), (silence, {"MN01", "MN02"})])
+def test_what_was_planted_is_told(plant: Any, codes: set[str], world: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = world
+    before = set(watched(params, layout, tmp_path / "before")["alerts"])
+    tree = watched(params, changed(layout, params, tmp_path, plant), tmp_path / "after")
+    assert codes <= set(tree["alerts"]) - before
+    with pytest.raises(AlertError, match=min(codes)) as told:
+        raise_alerts(tree)
+    assert told.value.exit_code == 9
+
+
+def test_what_came_later_changes_nothing(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    """Looking back from a larger export finds what was found on the day."""
+    params, layout = world
+    day = DAY - pd.Timedelta(days=21)
+
+    def cut(leads: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return leads[leads["created_at"] < day], events[events["known_at"] < day]
+
+    later, then = (
+        watched(params, one, tmp_path / str(number), day)
+        for number, one in enumerate([layout, changed(layout, params, tmp_path / "cut", cut)])
+    )
+    for name in ("volumes", "levels", "features", "estimate", "early", "tiers"):
+        assert later[name] == then[name], name
+
+
+def test_a_young_model_and_tables_without_dates_are_told_apart(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = world
+    scorer = load_bundle(layout.bundle, 1)
+    early = with_as_of(params, str(pd.Timestamp(scorer.card.trained_until).date()))
+    tree = watch(early, layout, scorer, tmp_path)
+    assert [check["outcome"] for check in tree["checks"]] == ["quiet", "not applicable"]
+    write_monitor_page(tree, tmp_path, "young")
+    undated = scorer.card.model_copy(update={"snapshots": None, "trained_until": None})
+    with pytest.raises(DataError, match="without dates"):
+        watch(params, layout, type(scorer)(undated, scorer.models, scorer.scorecard), tmp_path)
+
+
+def test_the_command_and_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the tables of a scheduled run, whose feed has been silent for a year."""
+    made = job(tmp_path)
+    words = ["monitor", "--params", str(made.overlay), "--out", str(tmp_path / "out"), "--as-of", "2025-03-03"]
+    assert leadscore(monkeypatch, *words) == 9
+    assert "MN01" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "monitor.json").read_text())["alerts"] == ["MN01"]
+    assert (tmp_path / "out" / "monitor.html").is_file()
+
+
+def test_metrics_over_time_in_one_run_a_model(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = world
+    days = [DAY - pd.Timedelta(days=7), DAY]
+    trees = [watched(params, layout, tmp_path / "now", day) for day in days]
+    runs = {track_monitoring(params, tree) for tree in [*trees, trees[1]]}
+    assert len(runs) == 1
+    history = mlflow.MlflowClient().get_metric_history(runs.pop(), "MN06/psi")
+    learned = pd.Timestamp(trees[0]["trained_until"])
+    assert [one.step for one in history] == [(day - learned).days for day in days]
+    assert [one.timestamp for one in history] == [int(day.timestamp() * 1000) for day in days]
+    assert [one.value for one in history] == [
+        next(check["figures"]["psi"] for check in tree["checks"] if check["code"] == "MN06") for tree in trees
+    ]
