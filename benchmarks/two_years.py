@@ -67,7 +67,7 @@ simulate:
   shocks: {shocks}
 snapshots: {{max_age_days: 120}}
 features: {{windows_days: [7, 30], half_lives_days: [7]}}
-split: {{test_share: 0.08}}
+split: {{test_share: 0.1}}
 readiness: {{min_rows: 200, min_positive: 50, min_negative: 50}}
 train: {{boosters: 1, max_rounds: 60, num_leaves: 6, max_depth: 3}}
 selection:
@@ -81,11 +81,11 @@ backtest: {{cuts: 0}}
 scorecard: {{max_lines: 5, l2: [20.0]}}
 grades: {{sample_rows: 2000}}
 capacity: {{per_period: 25}}
-evaluate: {{resamples: 50, segments: [lead_source]}}
+evaluate: {{resamples: 30, segments: [lead_source]}}
 explain: {{sample_rows: 200, top_features: 3}}
 report: {{top_leads: 5}}
 promotion: {{tolerance: 0.1, min_positive: 30, calibration_error: 1.0, tier_changes: 0.6, segment_tolerance: 0.3}}
-retrain: {{every_days: 28, on_alert: true, rest_days: 14}}
+retrain: {{every_days: 28, on_alert: true, rest_days: 21}}
 track: {{uri: "sqlite:///{work}/mlflow.db", artifacts: "{work}/mlartifacts"}}
 """
 

@@ -65,11 +65,13 @@ class Calendar:
     Attributes
     ----------
     reference
-        The first lists that the model has not learned from, and that are older than the leads that come in now.
+        The first lists that the model has not learned from, and that are older than the young lists and than the leads
+        that come in now.
     newest
         The list that is looked at.
     matured
-        The newest lists after the reference whose outcome is known.
+        The newest lists whose outcome is known, and that the model has not learned from; of a young model they may be
+        in the reference too.
     early
         Younger lists, and for how many days each has been watched.
     until
@@ -93,11 +95,11 @@ class Calendar:
             raise _nothing(f"no lead before {as_of:%Y-%m-%d}", "leads to look at", "Choose a later --as-of.")
         until, newest = min(as_of, contract.data_until.ceil("D")), moments[-1]
         unseen, monitor = moments[moments >= pd.Timestamp(learned)], params.monitor
-        reference = unseen[unseen <= newest - monitor.arrival_days * DAY][: monitor.reference_lists]
-        later = unseen[unseen > reference[-1]] if len(reference) else unseen[:0]
+        early = _early(unseen, until, snapshots, monitor.early_days)
+        youngest = min([newest - (monitor.arrival_days - 1) * DAY, *early])
+        reference = unseen[unseen < youngest][: monitor.reference_lists]
         wait = (snapshots.horizon_days + snapshots.outcome_lag_days) * DAY
-        matured = later[later + wait <= until][-monitor.matured_lists :]
-        early = _early(later, until, snapshots, monitor.early_days)
+        matured = unseen[unseen + wait <= until][-monitor.matured_lists :]
         return cls(reference, newest, matured, early, until)
 
     @property
@@ -112,11 +114,11 @@ def _nothing(found: str, expected: str, fix: str) -> DataError:
 
 
 def _early(
-    later: pd.DatetimeIndex, until: pd.Timestamp, snapshots: SnapshotParams, ages: Sequence[int]
+    unseen: pd.DatetimeIndex, until: pd.Timestamp, snapshots: SnapshotParams, ages: Sequence[int]
 ) -> dict[pd.Timestamp, float]:
     found = {}
     for age in ages:
-        old = later[later <= until - age * DAY]
+        old = unseen[unseen <= until - age * DAY]
         if len(old):
             watched = (until - old[-1]) / DAY - snapshots.outcome_lag_days
             if 0 < watched < snapshots.horizon_days:
@@ -261,7 +263,8 @@ def _ask(book: Book) -> tuple[list[Check], dict[str, Any]]:
     values = level_rows(*_values(book))
     matured, measured = book.of(calendar.matured), outcomes.performance(reference, book.judging)
     by_tier = {"reference": book.looks(reference), "matured": book.looks(matured)}
-    now = outcomes.performance(matured, book.judging)
+    later = matured[matured["snapshot_at"] > calendar.reference[-1]]
+    now = outcomes.performance(later, book.judging)
     young = [_early_row(book, moment, days) for moment, days in calendar.early.items()]
     told_by_scores = {"newest": outcomes.estimate(newest, book.judging),
                       "reference": outcomes.estimate(reference, book.judging)}  # fmt: skip
