@@ -30,10 +30,11 @@ from models.metrics import compare, row_losses
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.build_features import build_features
-from pipelines.bundle import find_bundle, load_bundle
+from pipelines.bundle import load_bundle
 from pipelines.cli import app
 from pipelines.evaluate import finite
 from pipelines.ingest import ingest
+from pipelines.named_model import find_bundle
 from pipelines.params import Params, load
 from pipelines.simulate import SHEETS, Simulated, simulate
 from pipelines.sinks import write_json, write_parquet
