@@ -162,9 +162,9 @@ class Book:
         matrix = pd.concat(contract.matrix(known, scorer.card.matrix), ignore_index=True)
         log_odds, sampled = scorer.log_odds(matrix), len(rows) / len(every)
         listed, facts, given = put_into_tiers(matrix, log_odds, scorer.card, contract, sampled)
-        scored = matrix.assign(
-            probability=expit(log_odds), score=listed["score"], tier=given, overridden=facts.held.any(axis=1)
-        )
+        said = {"probability": expit(log_odds), "score": listed["score"], "tier": given}
+        beside = pd.DataFrame(said | {"overridden": facts.held.any(axis=1)}, index=matrix.index)
+        scored = pd.concat([matrix, beside], axis=1)
         return cls(scored, contract, scorer, calendar, params, sampled)
 
     def of(self, moments: pd.DatetimeIndex | pd.Timestamp) -> pd.DataFrame:
