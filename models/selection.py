@@ -137,9 +137,7 @@ def select(
         decisions += _told(decision, watch)
     settings, decision = _settings(forward, settings, search)
     decisions += _told(decision, watch)
-    if final is not forward:
-        settings = replace(settings, c=final.linears(settings, params.logistic_c)[0])
-    settings, decision = _blend(final, params, settings)
+    settings, decision = _blend(final, params, settings, params.logistic_c if final is not forward else [settings.c])
     decisions += _told(decision, watch)
     settings, decision = _level(final, params, settings)
     decisions += _told(decision, watch)
@@ -245,20 +243,20 @@ def _by_trees(question: str, forward: Forward, tried: dict[str, Settings]) -> St
     return tried[decision.chosen], decision
 
 
-def _blend(forward: Forward, params: SelectionParams, settings: Settings) -> Step:
-    """Choose rounds, share and slope; the nearer to even weights, the simpler.
+def _blend(forward: Forward, params: SelectionParams, settings: Settings, penalties: list[float]) -> Step:
+    """Choose penalty, rounds, share and slope; the nearer to even weights, the simpler.
 
     Weights that were estimated rarely beat equal ones later: Stock and Watson 2004, Journal of Forecasting 23, "the
     forecast combination puzzle".
     """
     rounds, trees = forward.boosters(settings)
-    _, linear = forward.linears(settings, [settings.c])
+    c, linear = forward.linears(settings, penalties)
     tried, found = {}, {}
     for share in sorted(params.linear_shares, key=lambda share: (abs(share - 0.5), share)):
         raw = [blend(*parts, share) for parts in zip(trees, linear, strict=True)]
         slope = fit_slope(raw, forward.label, forward.period)
         name = f"{share:.0%} logistic"
-        tried[name] = replace(settings, rounds=rounds, linear_share=share, slope=slope)
+        tried[name] = replace(settings, c=c, rounds=rounds, linear_share=share, slope=slope)
         found[name] = forward.losses([slope * part for part in raw])
     decision = decide("blend", found, forward.lead)
     return tried[decision.chosen], decision

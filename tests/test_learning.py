@@ -132,7 +132,7 @@ def test_what_depends_on_the_number_of_rows_is_chosen_on_all_of_them() -> None:
         history_of(rows, ENTRIES, "dates", 4), forward_folds(rows, "dates", SELECTION.folds, 4), 4, 1
     )
     rounds, trees = everything.boosters(replace(found, train=TRAIN))
-    c, (_, linear) = everything.linears(found, penalties)[0], everything.linears(found, [found.c])
+    c, linear = everything.linears(found, penalties)
     raw = [blend(*parts, found.linear_share) for parts in zip(trees, linear, strict=True)]
     assert (found.rounds, found.c) == (rounds, c)
     assert found.slope == fit_slope(raw, everything.label, everything.period)
