@@ -24,6 +24,7 @@ from features.errors import DataError, ParamsError
 from features.fit import attributes_as_of, count_unseen
 from features.snapshots import at_risk, one_per_lead
 from features.spec import SnapshotParams
+from models.overrides import EXCLUDED
 from models.scorer import Scorer
 from models.tier_lists import list_figures, tier_columns
 from pipelines.artifacts import Layout
@@ -309,10 +310,11 @@ def count_new_values(contract: Contract, snapshots: pd.DataFrame, scorer: Scorer
 
 
 def summarise(listed: Listed) -> dict[str, Any]:
-    """Return the list in a few numbers: leads, expected conversions and the lowest score of each tier."""
+    """Return the list in a few numbers: leads, expected conversions, and the lowest score that reached each tier."""
     leads = listed.leads
     by_tier = leads.groupby("tier")["probability"]
-    lowest = leads[leads["explored"] == "no"].groupby("tier")["score"].min()  # a drawn lead did not reach its tier
+    by_score = (leads["tier_reason"] == "") | (leads["tier"] == EXCLUDED)  # triggers and the lot ask for no score
+    lowest = leads[by_score].groupby("tier")["score"].min()
     return {
         "as_of": listed.day,
         "n": len(leads),

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from test_kpis import TIERS, WEEK, with_params
 
 from models.generosity import ALL, Lists, judge, looks, points_off, volumes
-from models.kpi_verdict import lines
+from models.kpi_verdict import AS_WORKED, lines
 from models.kpis import Row, as_listed, interval
 from models.points import score_of
 from models.tier_lists import one_after_another
@@ -285,8 +285,9 @@ def test_the_verdict_in_words() -> None:
     assert len(mended) == 1
     assert "Leads a list: hot 800 for 800 places (fills the places), warm 1,600 for 1,600 places" in " ".join(said)
     assert "Of 1,200 leads listed as hot, 25.0% (20.0% to 30.0%) were lost within 30 days." in said
-    assert said[-1].startswith(f"{len(found)} looks were taken; ")
-    assert said[-1].endswith("at most 5% of such reports.")
+    assert said[-2].startswith(f"{len(found)} looks were taken; ")
+    assert said[-2].endswith("at most 5% of such reports.")
+    assert said[-1] == AS_WORKED
 
 
 def test_the_verdict_says_no_more_than_is_known() -> None:
@@ -294,7 +295,7 @@ def test_the_verdict_says_no_more_than_is_known() -> None:
     found = looks(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, PARAMS.kpis)
     said = lines(found, [], best(), "in the end", CONFIDENCE)
     assert said[0] == "Nothing is surely too generous or too strict."
-    assert len(said) == 3
+    assert len(said) == 4
     assert "leads are too few to say" in said[1]
     assert not any("fell back" in line or "lost" in line for line in said)
 
