@@ -117,7 +117,7 @@ def test_it_trains_registers_asks_the_gate_and_says_why(
     assert len(Registry.open(params).client.search_model_versions("name = 'lead-scoring'")) == len(versions)
 
 
-@pytest.mark.parametrize("killed", ["build_features", "report", "register", "alias", "decision", "record"])
+@pytest.mark.parametrize("killed", ["report", "register", "alias", "decision", "record"])
 def test_killed_anywhere_the_champion_is_whole_and_a_rerun_goes_on(
     killed: str, world: tuple[Params, Ask, str], ran: list[str], made: Layout, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
