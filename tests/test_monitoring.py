@@ -200,6 +200,27 @@ def test_lift_is_lost_when_the_order_is(reference: pd.DataFrame) -> None:
     assert outcomes.lift(None, before, JUDGING).outcome == "not applicable"
 
 
+@pytest.mark.parametrize(
+    ("now", "reach", "outcome"), [(2.0, 0.1, "alert"), (3.8, 0.1, "quiet"), (2.0, 2.0, "quiet"), (6.0, 0.1, "quiet")]
+)
+def test_lift_must_fall_far_and_surely(now: float, reach: float, outcome: str) -> None:
+    def figures(lift: float) -> dict[str, float]:
+        rest = dict.fromkeys(("auc", "log_loss", "calibration_error"), 0.5)
+        return rest | {"lift_at_k": lift, "lift_at_k_low": lift - reach, "lift_at_k_high": lift + reach}
+
+    assert outcomes.lift(figures(4.0), figures(now), JUDGING).outcome == outcome
+
+
+def test_copies_of_reference_rows_make_an_early_word_no_surer(reference: pd.DataFrame) -> None:
+    now = newest(rate=0.7)
+    once = outcomes.early_row(reference, now, 14, 1)
+    copied = outcomes.early_row(pd.concat([reference] * 5, ignore_index=True), now, 14, 1)
+    assert copied["chance"] == pytest.approx(once["chance"])
+    assert 1e-3 < once["chance"] < 0.5
+    first = reference.drop_duplicates("lead_id")
+    assert outcomes.early_row(first, now, 14, 1)["chance"] == pytest.approx(once["chance"], rel=0.5)
+
+
 @pytest.mark.parametrize(("rate", "outcome"), [(1.0, "quiet"), (0.3, "alert"), (2.5, "alert")])
 def test_young_lists_are_early_and_say_so(reference: pd.DataFrame, rate: float, outcome: str) -> None:
     row = outcomes.early_row(reference, newest(rate=rate), 14, 2)
