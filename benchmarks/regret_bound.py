@@ -10,7 +10,6 @@ may not look ahead, loses more.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,34 +20,20 @@ from benchmarks.regret import KEY, losses
 from pipelines import funnel, prospects
 from pipelines.artifacts import Layout
 from pipelines.params import Params, load
-from pipelines.prospects import LARGE, Prospects
-from pipelines.shocks import share
-from pipelines.simulate import CHUNK_LEADS, draw_created
+from pipelines.prospects import LARGE
+from pipelines.simulate import draw_leads
 
 SHRINKAGE = (1.0, 3.0, 10.0, 30.0, 100.0)
 SIZES = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)  # edges, natural log of employees
-
-
-def chunks(params: Params) -> Iterator[Prospects]:
-    """Draw the leads of the embedded data again, as `pipelines.simulate` does."""
-    asked = params.simulate
-    time = funnel.calendar(asked.first_day, asked.last_day, asked.drift, asked.shocks)
-    starts = range(0, asked.leads, CHUNK_LEADS)
-    first, *rest = np.random.SeedSequence(params.project.seed).spawn(1 + len(starts))
-    companies = prospects.draw_companies(asked.leads, np.random.default_rng(first))
-    for start, child in zip(starts, rest, strict=True):
-        rng, numbers = np.random.default_rng(child), np.arange(start, min(start + CHUNK_LEADS, asked.leads))
-        created = draw_created(numbers, asked.leads, time, rng)
-        newcomers = share(asked.shocks, "channel", asked.first_day, created)
-        yield prospects.draw_prospects(numbers, created, companies, asked.drift, asked.missing_share, newcomers, rng)
 
 
 def records(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
     """Say of each row what the record held then, and its true worth; rows have lead_id and snapshot_at."""
     number = rows["lead_id"].str[1:].astype("int64") - 1
     seconds = (rows["snapshot_at"] - pd.Timestamp(params.simulate.first_day)) // pd.Timedelta(seconds=1)
-    parts = []
-    for who in chunks(params):
+    asked, parts = params.simulate, []
+    time = funnel.calendar(asked.first_day, asked.last_day, asked.drift, asked.shocks)
+    for who, _ in draw_leads(asked, params.project.seed, time):
         mine = number.between(who.number[0], who.number[-1]).to_numpy()
         lead = (number[mine] - who.number[0]).to_numpy()
         version = (who.edited[lead] < seconds[mine].to_numpy()[:, None]).sum(axis=1)

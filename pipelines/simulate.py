@@ -23,7 +23,7 @@ from features.spec import SnapshotParams
 from pipelines import funnel, prospects, sales
 from pipelines.funnel import LABELS, LONG_VISIT, STAGES, VISITS, Ends, Events
 from pipelines.oracle import Grid, snapshots, true_probability
-from pipelines.prospects import DAY, NEVER, Companies, Floats, Ints, Prospects, Strings
+from pipelines.prospects import DAY, NEVER, Floats, Ints, Prospects, Strings
 from pipelines.sales import Calls
 from pipelines.shocks import known_from, share
 from pipelines.sinks import ROW_GROUP, staged_file
@@ -107,12 +107,21 @@ def chunks(params: Simulate, seed: int, moments: SnapshotParams) -> Iterator[Sim
     time = funnel.calendar(params.first_day, params.last_day, params.drift, params.shocks)
     first_moment = (moments.anchor - params.first_day).days
     grid = Grid(first_moment, moments.every_days, moments.min_age_days, moments.max_age_days, moments.horizon_days)
+    for who, rng in draw_leads(params, seed, time):
+        yield _live_through(who, params, time, grid, rng)
+
+
+def draw_leads(params: Simulate, seed: int, time: funnel.Calendar) -> Iterator[tuple[Prospects, np.random.Generator]]:
+    """Yield who the leads are, chunk by chunk, each with the random stream that the rest of its story is drawn from."""
     starts = range(0, params.leads, CHUNK_LEADS)
     first, *rest = np.random.SeedSequence(seed).spawn(1 + len(starts))
     companies = prospects.draw_companies(params.leads, np.random.default_rng(first))
     for start, child in zip(starts, rest, strict=True):
-        numbers = np.arange(start, min(start + CHUNK_LEADS, params.leads))
-        yield _draw_chunk(params, numbers, companies, time, grid, np.random.default_rng(child))
+        rng, numbers = np.random.default_rng(child), np.arange(start, min(start + CHUNK_LEADS, params.leads))
+        created = _draw_created(numbers, params.leads, time, rng)
+        newcomers = share(params.shocks, "channel", params.first_day, created)
+        drift, missing = params.drift, params.missing_share
+        yield prospects.draw_prospects(numbers, created, companies, drift, missing, newcomers, rng), rng
 
 
 def write(simulated: Simulated | Iterable[Simulated], raw: Path, oracle: Path, *, with_contacts: bool = False) -> None:
@@ -169,18 +178,10 @@ def _write_full_groups(writer: pq.ParquetWriter, rows: pa.Table) -> pa.Table:
     return rows.slice(full)
 
 
-def _draw_chunk(
-    params: Simulate,
-    numbers: Ints,
-    companies: Companies,
-    time: funnel.Calendar,
-    grid: Grid,
-    rng: np.random.Generator,
+def _live_through(
+    who: Prospects, params: Simulate, time: funnel.Calendar, grid: Grid, rng: np.random.Generator
 ) -> Simulated:
     until = time.days * DAY
-    created = draw_created(numbers, params.leads, time, rng)
-    newcomers = share(params.shocks, "channel", params.first_day, created)
-    who = prospects.draw_prospects(numbers, created, companies, params.drift, params.missing_share, newcomers, rng)
     behaviour = funnel.behave(who, time, rng)
     calls = None
     if params.feedback is not None:
@@ -193,7 +194,7 @@ def _draw_chunk(
     if any(one.kind == "tracker" for one in params.shocks):  # no draw without, so that the default world stays as it is
         events = _recorded(events, params, rng)
     clock = np.datetime64(params.first_day, "us")
-    ids = pd.Series([f"L{number + 1:07d}" for number in numbers], dtype="str")
+    ids = pd.Series([f"L{number + 1:07d}" for number in who.number], dtype="str")
     return Simulated(
         leads=_leads(who, ids, clock, until, _rate(ends, until, rng)),
         events=_events(events, ids, clock, until, params, rng),
@@ -207,7 +208,7 @@ def _draw_chunk(
     )
 
 
-def draw_created(numbers: Ints, leads: int, time: funnel.Calendar, rng: np.random.Generator) -> Ints:
+def _draw_created(numbers: Ints, leads: int, time: funnel.Calendar, rng: np.random.Generator) -> Ints:
     """Moments of creation in ascending order: this chunk's part of the whole period, steady but for week and growth."""
     day = np.arange(time.days)
     weekday = (day + time.first_day.weekday()) % 7
