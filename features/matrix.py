@@ -10,7 +10,8 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from features.catalogue import Catalogue, catalogue
-from features.engagement import event_features, event_groups, pivot_groups
+from features.engagement import event_features
+from features.event_sums import add_up, visible_events
 from features.fit import attributes_as_of, fit_matrix
 from features.spec import AttributeSpec, FeatureParams
 from features.vocabulary import Vocabulary
@@ -85,28 +86,20 @@ def ask_matrix(moments: ir.Table, events: ir.Table, spec: MatrixSpec) -> ir.Tabl
     """
     if not event_features(spec.params, spec.vocabulary):
         return None
-    return event_groups(moments, events, spec.params, spec.vocabulary)
+    return visible_events(moments, events, spec.vocabulary)
 
 
 def matrix_of(
-    snapshots: pd.DataFrame, leads: pd.DataFrame, history: pd.DataFrame, groups: pa.Table | None, spec: MatrixSpec
+    snapshots: pd.DataFrame, leads: pd.DataFrame, history: pd.DataFrame, found: pa.Table | None, spec: MatrixSpec
 ) -> pd.DataFrame:
     """Compute every feature of every snapshot from the answer to `ask_matrix`; the rest as in `feature_matrix`."""
     names = [entry.name for entry in spec.catalogue]
     frame = attributes_as_of(snapshots, leads, history, spec.attributes)
     fit = fit_matrix(frame, spec.attributes, spec.params, spec.vocabulary)
     engagement = pd.DataFrame(index=range(len(snapshots)))
-    if groups is not None:
-        engagement = pivot_groups(_read(groups), len(snapshots), spec.params, spec.vocabulary)
+    if found is not None:
+        engagement = add_up(found, snapshots["snapshot_at"], spec.params, spec.vocabulary)
     matrix = np.empty((len(names), len(snapshots)), "float32")  # one block, so that columns can be added to the frame
     for row, name in zip(matrix, names, strict=True):
         row[:] = fit[name] if name in fit else engagement[name]
     return pd.DataFrame(matrix.T, columns=names, copy=False)
-
-
-def _read(table: pa.Table) -> pd.DataFrame:
-    """Make a frame of the groups, their few distinct strings as categories, which is several times faster."""
-    for name in ("event_type", "direction", "channel"):
-        index = table.schema.get_field_index(name)
-        table = table.set_column(index, name, table[name].dictionary_encode())
-    return table.to_pandas()

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from pandas_reference import reference_matrix
 
 from features.contract import MOST_VALUE, TABLES, faults
-from features.engagement import DECAY_UNIT, VALUE_UNIT, count_events, event_features, event_groups, pivot_groups
+from features.engagement import count_events, event_features
+from features.event_sums import DECAY_UNIT, VALUE_UNIT, add_up, visible_events
 from features.spec import FeatureParams
 from features.vocabulary import Vocabulary
 
@@ -32,8 +33,8 @@ def computed(
     snapshots: pd.DataFrame, events: list[Row], params: FeatureParams = FEATURES, vocabulary: Vocabulary = VOCABULARY
 ) -> pd.DataFrame:
     rows = pa.Table.from_pandas(snapshots.assign(row=range(len(snapshots))))
-    groups = event_groups(ibis.memtable(rows), ibis.memtable(table("events", events)), params, vocabulary)
-    return pivot_groups(groups.to_pyarrow().to_pandas(), len(snapshots), params, vocabulary)
+    found = visible_events(ibis.memtable(rows), ibis.memtable(table("events", events)), vocabulary)
+    return add_up(found.to_pyarrow(), snapshots["snapshot_at"], params, vocabulary)
 
 
 def of_a(*events: Row, at: pd.Timestamp = MONDAY, params: FeatureParams = FEATURES) -> pd.Series[float]:

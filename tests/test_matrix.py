@@ -35,8 +35,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas_reference import reference_matrix
 
-from features.engagement import DECAY_UNIT, count_events
+from features.engagement import count_events
 from features.errors import ParamsError
+from features.event_sums import DECAY_UNIT
 from features.matrix import MatrixSpec, feature_matrix
 from features.snapshots import at_risk
 from features.vocabulary import Vocabulary
