@@ -8,8 +8,9 @@ which events come, and so the number of threads, never changes a bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import ibis
 import ibis.expr.types as ir
@@ -25,7 +26,7 @@ from features.vocabulary import ANY, GROUPS, OTHER, Vocabulary
 VALUE_UNIT = 1_000_000  # values are added in millionths
 DECAY_UNIT = 1 << 20
 MOST_HALF_LIVES = 21  # after which an event's weight is less than half a unit
-HALF = float(1 << 32)  # larger sums are added in two halves, each of which a float64 holds to the last digit
+HALF = float(1 << 32)  # a float64 adds two million such numbers to the last digit; larger ones are added in two halves
 BITS = {"direction": ("inbound", 2), "channel": ("online", 1)}  # of an event's kind, below its type
 
 Tables = dict[tuple[str, int | None], np.ndarray]
@@ -48,9 +49,9 @@ def visible_events(snapshots: ir.Table, events: ir.Table, vocabulary: Vocabulary
     -------
     Table
         One row a pair, in no order: row; kind, the number of the event's type, direction and channel (four to a type,
-        see BITS; a type that the vocabulary does not keep is "other", the last); age, in microseconds before the
-        snapshot; the marks opens_day and opens_day_of_direction; and where they are asked of, unanswered, value, and
-        whether the value is the last of its lead and type.
+        see BITS; the first four are of "other", all types that the vocabulary does not keep); age, in microseconds
+        before the snapshot; the marks opens_day and opens_day_of_direction; and where they are asked of, unanswered,
+        value, and whether the value is the last of its lead and type.
     """
     moments = snapshots.select("row", "snapshot_at", moment_lead="lead_id")
     marked = with_marks(events)
@@ -99,12 +100,11 @@ def add_up(found: pa.Table, snapshot_at: pd.Series, params: FeatureParams, vocab
 
 def _kind(events: ir.Table, vocabulary: Vocabulary) -> ir.IntegerValue:
     types = vocabulary.event_types
-    number = ibis.literal(0, "int16")
+    number: ir.IntegerValue = ibis.literal(0)
     if types:
-        codes = [(name, ibis.literal(4 * code, "int16")) for code, name in enumerate(types)]
-        number = events.event_type.cases(*codes, else_=ibis.literal(4 * len(types), "int16"))
+        number = (ibis.array(types).index(events.event_type) + 1) * 4  # of what is not in the list, the index is -1
     for column, (name, bit) in BITS.items():
-        number += ibis.cases((events[column] == name, ibis.literal(bit, "int16")), else_=ibis.literal(0, "int16"))
+        number += ibis.cases((events[column] == name, bit), else_=0)
     return number
 
 
@@ -114,83 +114,89 @@ class Seen:
 
     Attributes
     ----------
-    n
-        How many snapshots there are.
-    kinds
-        The kinds that occur, ascending.
+    kinds, n
+        The kinds that occur, ascending, and how many snapshots there are.
     cell
         Where an event belongs in a table of shape (kinds, n), row by row.
     """
 
-    n: int
     kinds: np.ndarray
+    n: int
     cell: np.ndarray
-    row: np.ndarray
-    age: np.ndarray
     columns: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, found: pa.Table, n: int) -> Seen:
+    def of(cls, found: pa.Table, n: int) -> Self:
         columns = {name: found[name].to_numpy() for name in found.schema.names}
-        row, kind, age = (columns.pop(name) for name in ("row", "kind", "age"))
+        kind = columns.pop("kind")
         kinds = np.flatnonzero(np.bincount(kind))
         place = np.zeros(kinds.max(initial=0) + 1, dtype="int64")
         place[kinds] = np.arange(len(kinds))
-        return cls(n, kinds, place[kind] * n + row, row, age, columns)
+        return cls(kinds, n, place[kind] * n + columns["row"], columns)
 
-    def count(self, which: np.ndarray) -> np.ndarray:
-        """Count the chosen events by kind and snapshot."""
-        return self._in_cells(np.bincount(self.cell[which], minlength=self._size))
+    def only(self, which: np.ndarray, *names: str) -> Self:
+        """Keep the events for which `which` is true, and some of their columns."""
+        kept = np.flatnonzero(which)
+        return replace(self, cell=self.cell.take(kept), columns={name: self.columns[name].take(kept) for name in names})
 
-    def add(self, which: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        """Add up whole numbers of the chosen events, to the last digit, whatever their order."""
-        upper = np.floor(whole / HALF)
-        halves = [np.bincount(self.cell[which], part, self._size) for part in (upper, whole - upper * HALF)]
-        return self._in_cells(halves[0] * HALF + halves[1])
+    def within(self, windows: Sequence[int]) -> Iterator[tuple[int | None, Self]]:
+        """Yield the events of all time, and then those of each window, from the longest to the shortest."""
+        seen = self
+        yield None, seen
+        for days in windows:
+            seen = seen.only(seen.columns["age"] <= days * MICROSECONDS_A_DAY, *seen.columns)
+            yield days, seen
 
-    def pick(self, which: np.ndarray, values: np.ndarray, best: np.ufunc) -> np.ndarray:
-        """Return the least or largest number of the chosen events; missing where there is none."""
-        found = np.full(self._size, np.nan)
-        best.at(found, self.cell[which], values)
-        return self._in_cells(found)
+    def count(self) -> np.ndarray:
+        """Count the events by kind and snapshot, shape (kinds, n)."""
+        return self._table(np.bincount(self.cell, minlength=len(self.kinds) * self.n))
 
-    @property
-    def _size(self) -> int:
-        return len(self.kinds) * self.n
+    def add(self, whole: np.ndarray) -> np.ndarray:
+        """Add up whole numbers of less than HALF, as `count`."""
+        return self._table(np.bincount(self.cell, whole, len(self.kinds) * self.n))
 
-    def _in_cells(self, table: np.ndarray) -> np.ndarray:
-        return table.reshape(len(self.kinds), self.n)
+    def least(self, values: np.ndarray) -> np.ndarray:
+        """Return the least value, as `count`; missing where there is none."""
+        found = np.full(len(self.kinds) * self.n, np.inf)
+        np.minimum.at(found, self.cell, values)
+        return self._table(np.where(found < np.inf, found, np.nan))
+
+    def _table(self, cells: np.ndarray) -> np.ndarray:
+        return cells.reshape(len(self.kinds), self.n)
 
 
 def _tables(
     seen: Seen, since_midnight: np.ndarray, params: FeatureParams, vocabulary: Vocabulary
 ) -> Iterator[tuple[tuple[str, int | None], np.ndarray]]:
     """Yield what the features are made of, by measure and window, each of shape (kinds, n)."""
-    age, every = seen.age, np.arange(len(seen.age))
-    windows: list[int | None] = [*sorted({*params.windows_days, *params.trend_days}), None]
-    for days in windows:
-        edge = None if days is None else days * MICROSECONDS_A_DAY
-        within = every if edge is None else np.flatnonzero(age <= edge)
-        yield ("count", days), seen.count(within)
-        # a window of active days begins with a whole day
-        whole = every if edge is None else np.flatnonzero(age <= edge + since_midnight[seen.row])
-        for mark in ("opens_day", "opens_day_of_direction"):
-            yield (mark, days), seen.count(whole[seen.columns[mark][whole]])
-        if vocabulary.valued_types:
-            valued = within[~np.isnan(seen.columns["value"][within])]
-            yield ("value_sum", days), seen.add(valued, np.rint(seen.columns["value"][valued] * VALUE_UNIT))
+    age = seen.columns["age"]
+    windows = sorted({*params.windows_days, *params.trend_days}, reverse=True)
+    for days, recent in replace(seen, columns={"age": age}).within(windows):
+        yield ("count", days), recent.count()
+    whole_days = age - since_midnight[seen.columns["row"]]  # a window of active days begins with a day
+    for mark in ("opens_day", "opens_day_of_direction"):
+        opening = replace(seen, columns={"age": whole_days}).only(seen.columns[mark], "age")
+        for days, recent in opening.within(windows):
+            yield (mark, days), recent.count()
     for half_life in params.half_lives_days:
-        recent = np.flatnonzero(age <= MOST_HALF_LIVES * half_life * MICROSECONDS_A_DAY)
-        weight = np.exp2(age[recent] / (-half_life * MICROSECONDS_A_DAY)) * DECAY_UNIT
-        yield ("decayed", half_life), seen.add(recent, np.rint(weight))
-    yield ("last_age", None), seen.pick(every, age, np.fmin)
-    yield ("first_age", None), seen.pick(every, age, np.fmax)
+        recent = seen.only(age <= MOST_HALF_LIVES * half_life * MICROSECONDS_A_DAY, "age")
+        weight = np.exp2(recent.columns["age"] / (-half_life * MICROSECONDS_A_DAY))
+        yield ("decayed", half_life), recent.add(np.rint(weight * DECAY_UNIT))
+    yield ("last_age", None), seen.least(age.astype("float64"))
+    yield ("first_age", None), -seen.least(-age.astype("float64"))
     if "any_outbound" in vocabulary.event_groups:
-        yield ("unanswered", None), seen.count(np.flatnonzero(seen.columns["unanswered"]))
+        yield ("unanswered", None), seen.only(seen.columns["unanswered"]).count()
     if vocabulary.valued_types:
-        value, last = seen.columns["value"], seen.columns["is_last_value"]
-        yield ("value_max", None), seen.pick(every, value, np.fmax)
-        yield ("value_last", None), seen.pick(np.flatnonzero(last), value[last], np.fmax)
+        yield from _of_values(seen.only(~np.isnan(seen.columns["value"]), "age", "value", "is_last_value"), windows)
+
+
+def _of_values(seen: Seen, windows: Sequence[int]) -> Iterator[tuple[tuple[str, int | None], np.ndarray]]:
+    for days, recent in seen.within(windows):
+        upper, lower = np.divmod(np.rint(recent.columns["value"] * VALUE_UNIT), HALF)
+        yield ("value_sum", days), recent.add(upper) * HALF + recent.add(lower)
+    yield ("value_max", None), -seen.least(-seen.columns["value"])
+    last = seen.only(seen.columns["is_last_value"], "value")
+    yield ("value_last", None), -last.least(-last.columns["value"])
 
 
 def _in_scope(kinds: np.ndarray, scope: str, vocabulary: Vocabulary) -> np.ndarray:
@@ -201,7 +207,7 @@ def _in_scope(kinds: np.ndarray, scope: str, vocabulary: Vocabulary) -> np.ndarr
         column, value = GROUPS[scope]
         name, bit = BITS[column]
         return np.flatnonzero((kinds & bit > 0) == (value == name))
-    types = [*vocabulary.event_types, OTHER]
+    types = [OTHER, *vocabulary.event_types]
     return np.flatnonzero(kinds // 4 == types.index(scope))
 
 

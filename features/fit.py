@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -209,13 +210,15 @@ def _column(
     if feature.measure == "value":
         return values.to_numpy("float64")
     if feature.measure == "frequency":
-        share = values.map(vocabulary.frequencies[feature.attribute])
-        return share.astype("float64").where(share.notna() | values.isna(), 0.0).to_numpy("float64")
+        shares = vocabulary.frequencies[feature.attribute]
+        return _by_value(values, lambda value: shares.get(value, 0.0))
     if feature.measure == "age":
         return (frame["snapshot_at"] - values).dt.total_seconds().to_numpy("float64") / SECONDS_A_DAY
     if feature.measure == "calendar":
         return _calendar(feature.name, values)
-    return _codes(_level_of(feature, values, params), feature.levels or [])
+    codes = {level: float(index) for index, level in enumerate(feature.levels or [])}
+    level = _level_of(feature, params)
+    return _by_value(values, lambda value: codes.get(level(value), codes.get(OTHER, np.nan)))
 
 
 def _calendar(name: str, created_at: pd.Series[pd.Timestamp]) -> np.ndarray:
@@ -227,24 +230,23 @@ def _calendar(name: str, created_at: pd.Series[pd.Timestamp]) -> np.ndarray:
     return part.to_numpy("float64")
 
 
-def _level_of(feature: AttributeFeature, values: pd.Series[str], params: FeatureParams) -> pd.Series[str]:
-    """Map each distinct value once; free text repeats."""
+def _by_value(values: pd.Series[str], number: Callable[[str], float]) -> np.ndarray:
+    """Return a number for every value, asked once for each distinct one: free text repeats. Missing stays missing."""
+    codes, distinct = pd.factorize(values)
+    return np.array([*(number(str(value)) for value in distinct), np.nan])[codes]
+
+
+def _level_of(feature: AttributeFeature, params: FeatureParams) -> Callable[[str], str]:
+    """Return what makes a level of a value."""
     match feature.name.removeprefix(feature.attribute):
         case "__seniority":
-            mapping = {value: _first_match(value, params.seniority) for value in values.dropna().unique()}
+            return partial(_first_match, rules=params.seniority)
         case "__function":
-            mapping = {value: _first_match(value, params.function) for value in values.dropna().unique()}
+            return partial(_first_match, rules=params.function)
         case "__kind":
-            mapping = {value: domain_kind(value, params) for value in values.dropna().unique()}
+            return partial(domain_kind, params=params)
         case _:
-            return values
-    return values.map(mapping)
-
-
-def _codes(values: pd.Series[str], levels: list[str]) -> np.ndarray:
-    code = {level: float(index) for index, level in enumerate(levels)}
-    rest = code.get(OTHER, np.nan)
-    return values.map({value: code.get(str(value), rest) for value in values.dropna().unique()}).to_numpy("float64")
+            return str
 
 
 def _first_match(title: str, rules: Sequence[TitleLevel]) -> str:
