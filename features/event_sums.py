@@ -73,7 +73,9 @@ def visible_events(snapshots: ir.Table, events: ir.Table, vocabulary: Vocabulary
     return seen.select("row", "kind", "opens_day", "opens_day_of_direction", **columns)
 
 
-def add_up(found: pa.Table, snapshot_at: pd.Series, params: FeatureParams, vocabulary: Vocabulary) -> pd.DataFrame:
+def add_up(
+    found: pa.Table, snapshot_at: pd.Series, params: FeatureParams, vocabulary: Vocabulary
+) -> dict[str, np.ndarray]:
     """Make the event features of what was visible.
 
     Parameters
@@ -85,17 +87,16 @@ def add_up(found: pa.Table, snapshot_at: pd.Series, params: FeatureParams, vocab
 
     Returns
     -------
-    DataFrame
-        `event_features(params, vocabulary)` as numbers, one row a snapshot, by `row`.
+    dict
+        Each of `event_features(params, vocabulary)` by name, one number a snapshot, by `row`.
     """
     since_midnight = snapshot_at.to_numpy("datetime64[us]").astype("int64") % MICROSECONDS_A_DAY
     seen = Seen.of(found, len(snapshot_at))
     tables = dict(_tables(seen, since_midnight, params, vocabulary))
-    columns = {
+    return {
         feature.name: _column(feature, tables, _in_scope(seen.kinds, feature.scope, vocabulary), params)
         for feature in event_features(params, vocabulary)
     }
-    return pd.DataFrame(columns, copy=False)
 
 
 def _kind(events: ir.Table, vocabulary: Vocabulary) -> ir.IntegerValue:

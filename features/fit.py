@@ -77,7 +77,7 @@ def attributes_as_of(
     past = pd.merge_asof(
         left, right, left_on="snapshot_at", right_on="valid_from", by="lead_id", allow_exact_matches=False
     ).sort_values("row", ignore_index=True)
-    has_history = current["lead_id"].isin(history["lead_id"])
+    has_history = pd.Index(history["lead_id"].unique()).get_indexer(pd.Index(current["lead_id"])) >= 0
     return current.assign(**{name: past[name].where(has_history, current[name]) for name in edited})
 
 

@@ -96,10 +96,10 @@ def matrix_of(
     names = [entry.name for entry in spec.catalogue]
     frame = attributes_as_of(snapshots, leads, history, spec.attributes)
     fit = fit_matrix(frame, spec.attributes, spec.params, spec.vocabulary)
-    engagement = pd.DataFrame(index=range(len(snapshots)))
+    values: dict[str, np.ndarray] = {str(name): fit[name].to_numpy() for name in fit}
     if found is not None:
-        engagement = add_up(found, snapshots["snapshot_at"], spec.params, spec.vocabulary)
+        values |= add_up(found, snapshots["snapshot_at"], spec.params, spec.vocabulary)
     matrix = np.empty((len(names), len(snapshots)), "float32")  # one block, so that columns can be added to the frame
     for row, name in zip(matrix, names, strict=True):
-        row[:] = fit[name] if name in fit else engagement[name]
+        row[:] = values[name]
     return pd.DataFrame(matrix.T, columns=names, copy=False)

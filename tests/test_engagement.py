@@ -34,7 +34,7 @@ def computed(
 ) -> pd.DataFrame:
     rows = pa.Table.from_pandas(snapshots.assign(row=range(len(snapshots))))
     found = visible_events(ibis.memtable(rows), ibis.memtable(table("events", events)), vocabulary)
-    return add_up(found.to_pyarrow(), snapshots["snapshot_at"], params, vocabulary)
+    return pd.DataFrame(add_up(found.to_pyarrow(), snapshots["snapshot_at"], params, vocabulary))
 
 
 def of_a(*events: Row, at: pd.Timestamp = MONDAY, params: FeatureParams = FEATURES) -> pd.Series[float]:
