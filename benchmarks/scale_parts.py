@@ -156,7 +156,7 @@ def shards_of(params: Params, layout: Layout) -> Iterator[tuple[pd.DataFrame, np
     left_out = [scorer.feature_names.index(name) for name in scorer.card.left_out]
     for path in sorted(matrices(layout).glob("*.parquet")):
         matrix = pd.read_parquet(path)
-        values = scorer.values(matrix)
+        values = scorer.values(matrix).copy(order="K")
         values[:, left_out] = np.nan
         yield matrix, scorer.models.statistics.apply(values)
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -92,7 +92,7 @@ class Reasons:
             mine = np.flatnonzero(self.place == place)
             distinct, number = np.unique(self.value[mine], return_inverse=True)
             which[mine] = number + len(said)
-            said += _phrases(self.entries[place], distinct.tolist())
+            said += _phrases(self.entries[place], distinct)
         return said, which.tolist()
 
     @cached_property
@@ -108,10 +108,11 @@ class Reasons:
     def in_json(self) -> list[str]:
         """Return each lead's reasons as a JSON list; points to 4 decimals, values to 6, null where not known."""
         said, which = self._said
+        rounded = np.round(self.points, 4).tolist()
         objects = [
-            f"{before}{round(points, 4)!r}{between}{signed} {escaped}"
+            f"{before}{points!r}{between}{signed} {escaped}"
             for points, signed, (_, before, between, escaped) in zip(
-                self.points.tolist(), self._signed, map(said.__getitem__, which), strict=True
+                rounded, self._signed, map(said.__getitem__, which), strict=True
             )
         ]
         return [f"[{', '.join(objects[piece])}]" for piece in self._pieces]
@@ -126,15 +127,18 @@ class Phrase(NamedTuple):
     escaped: str
 
 
-def _phrases(entry: Entry, values: Sequence[float]) -> list[Phrase]:
+def _phrases(entry: Entry, values: np.ndarray) -> list[Phrase]:
+    """Say each value; most of them read like another, so that what is said is worked out once for each text."""
     theme, group, name = map(_to_json, (entry.theme, entry.group, entry.name))
     before, between = f'{{"theme": {theme}, "group": {group}, "points": ', f', "feature": {name}, "value": '
+    endings: dict[str, str] = {}
     found = []
-    for value in values:
+    for value, rounded in zip(values.tolist(), np.round(values, 6).tolist(), strict=True):
         text = phrase(entry, value)
-        known = "null" if math.isnan(value) else _to_json(round(value, 6))
-        escaped = _to_json(text)[1:]
-        found.append(Phrase(text, before, f'{between}{known}, "text": "', f"{escaped}}}"))
+        if text not in endings:
+            endings[text] = f"{_to_json(text)[1:]}}}"
+        known = repr(rounded) if math.isfinite(value) else "null" if math.isnan(value) else _to_json(value)
+        found.append(Phrase(text, before, f'{between}{known}, "text": "', endings[text]))
     return found
 
 
@@ -270,6 +274,7 @@ def _duration(days: float) -> str:
     return amount(round(days * 24), "hours") if days < 1 else amount(round(days, 1 if days < 10 else 0), "days")
 
 
+@lru_cache(maxsize=10_000)  # durations of many leads are the same once they are rounded
 def amount(value: float, unit: str) -> str:
     """Write a number with its unit, in the singular where it is one."""
     number = _number(value)

@@ -219,11 +219,11 @@ class Scorer:
                 f"the matrix lacks {len(missing)} of the model's {len(self.feature_names)} features, first "
                 f"{missing[0]!r}; build it with the features of this model's bundle"
             )
-        return matrix[self.feature_names].to_numpy("float32", copy=True)
+        return matrix[self.feature_names].to_numpy("float32")
 
     def _inputs(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return what the learners see: the features, those that do not transfer as not known."""
-        values = self.values(matrix)
+        values = self.values(matrix).copy(order="K")
         values[:, [self.feature_names.index(name) for name in self.card.left_out]] = np.nan
         return values
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, Self
 
 import numpy as np
@@ -96,15 +96,28 @@ class Table:
         For each of them, what each of its codes adds to the state's number, shape (n_codes,).
     reached
         The value of the leaf that is reached in each state, shape (n_states,); 0 where it is in another part.
-    values
-        What each feature adds to the log-odds in each state, shape (d, n_states).
+    leaves, cells
+        The leaves, and for each deciding feature the number of the cell of each code, shape (n_codes,).
     """
 
     model: int
     features: tuple[int, ...]
     steps: tuple[np.ndarray, ...]
     reached: np.ndarray
-    values: np.ndarray
+    leaves: Sequence[Leaf]
+    cells: Sequence[np.ndarray]
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """What each feature adds to the log-odds in each state, shape (d, n_states); only explanations ask for it."""
+        shape = _shape(self.cells)
+        values = np.zeros((len(self.features), *shape))
+        for leaf in self.leaves:
+            places, share, state = _states(leaf, self.features, self.cells, shape)
+            shapley = leaf.value * _shapley(share, [(bit,) for bit in range(len(places))])
+            for bit, place in enumerate(places):
+                values[place] += shapley[bit][state]
+        return values.reshape(len(self.features), -1)
 
     def state(self, codes: dict[int, np.ndarray]) -> np.ndarray:
         """Return the number of each row's state, shape (n,)."""
@@ -296,17 +309,17 @@ def _cells(leaves: Sequence[Leaf], feature: int) -> np.ndarray:
 
 
 def _table(leaves: Sequence[Leaf], features: Sequence[int], cells: Sequence[np.ndarray], model: int) -> Table:
-    """Add up what each leaf gives to each feature, over all states."""
-    shape = [int(cell.max()) + 1 for cell in cells]
-    reached, values = np.zeros(shape), np.zeros((len(features), *shape))
+    """Find the leaf that is reached in each state."""
+    shape = _shape(cells)
+    reached = np.zeros(shape)
     for leaf in leaves:
-        places, share, state = _states(leaf, features, cells, shape)
-        shapley = leaf.value * _shapley(share, [(bit,) for bit in range(len(places))])
-        for bit, place in enumerate(places):
-            values[place] += shapley[bit][state]
+        places, _, state = _states(leaf, features, cells, shape)
         reached += np.where(state == (1 << len(places)) - 1, leaf.value, 0.0)
-    values = values.reshape(len(features), -1)
-    return Table(model, tuple(features), _steps(cells, shape), reached.ravel(), values)
+    return Table(model, tuple(features), _steps(cells, shape), reached.ravel(), leaves, cells)
+
+
+def _shape(cells: Sequence[np.ndarray]) -> list[int]:
+    return [int(cell.max()) + 1 for cell in cells]
 
 
 def _states(

@@ -321,7 +321,8 @@ def test_all_leads_at_once_are_written_as_one_by_one(drawn: tuple[np.ndarray, np
         trees = [asdict(reason) for reason in reasons[lead]]
         for tree in trees:
             known = not math.isnan(tree["value"])
-            tree |= {"points": round(tree["points"], 4), "value": round(tree["value"], 6) if known else None}
+            tree["points"] = float(np.round(tree["points"], 4))
+            tree["value"] = float(np.round(tree["value"], 6)) if known else None
         assert text == json.dumps(trees, ensure_ascii=False)
         assert line == "; ".join(tree["text"] for tree in trees)
 

@@ -51,7 +51,7 @@ def by_lightgbm(kind: str, features: np.ndarray, contributions: bool = False) ->
 
 @cache
 def tables(kind: str) -> TreeTables:
-    found = boosters(kind).tables
+    found = boosters(kind).explaining
     assert found is not None
     return found
 
@@ -144,6 +144,7 @@ def test_where_tables_and_lightgbm_disagree_lightgbm_explains(fault: str, monkey
 
     models = tuple(Changed(model_str=model.model_to_string()) for model in boosters("gaps").models)
     changed = replace(boosters("gaps"), models=models)
+    assert changed.explaining is None
     assert changed.tables is None
     monkeypatch.setattr(booster, "MANY_ROWS", 1)
     features = strange("gaps")
