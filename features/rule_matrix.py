@@ -84,6 +84,8 @@ def sums_of(
 def _of_attributes(
     snapshots: pd.DataFrame, leads: pd.DataFrame, history: pd.DataFrame, spec: MatrixSpec, rules: RulesParams
 ) -> pd.DataFrame:
+    if not rules.attributes:
+        return attribute_entries(pd.DataFrame(), rules)
     frame = attributes_as_of(snapshots, leads, history, spec.attributes)
     facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary)
     return attribute_entries(facts, rules)

@@ -100,9 +100,9 @@ class Reasons:
         return [f"{whole:+d}" for whole in np.rint(self.points).astype("int64").tolist()]
 
     def in_words(self) -> list[str]:
-        """Return the texts of each lead's reasons in one line."""
+        """Return what each lead's reasons say in one line, points last: a cell that begins with a sign is a formula."""
         said, which = self._said
-        texts = [f"{signed} {said[number].text}" for signed, number in zip(self._signed, which, strict=True)]
+        texts = [f"{said[number].text} ({signed})" for signed, number in zip(self._signed, which, strict=True)]
         return ["; ".join(texts[piece]) for piece in self._pieces]
 
     def in_json(self) -> list[str]:
@@ -271,7 +271,11 @@ def _times(value: float) -> str:
 def _duration(days: float) -> str:
     if days < 1 / 24:
         return "less than an hour"
-    return amount(round(days * 24), "hours") if days < 1 else amount(round(days, 1 if days < 10 else 0), "days")
+    if days < 1:
+        return amount(round(days * 24), "hours")
+    return amount(
+        round(10 * days) / 10 if days < 10 else round(days), "days"
+    )  # to a digit, round() is ten times slower
 
 
 @lru_cache(maxsize=10_000)  # durations of many leads are the same once they are rounded

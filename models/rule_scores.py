@@ -84,7 +84,7 @@ def score_by_rules(
             **groups,
             "grade": grade(groups["fit"], groups["engagement"], None),
             "reasons": [json.dumps(lead, ensure_ascii=False) for lead in why],
-            "reasons_text": ["; ".join(str(reason["text"]) for reason in lead) for lead in why],
+            "reasons_text": ["; ".join(f"{one['theme']} ({one['points']:+.0f})" for one in lead) for lead in why],
         }
     )
     return scored.sort_values(["points", "lead_id"], ascending=[False, True], ignore_index=True)

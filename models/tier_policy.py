@@ -141,14 +141,15 @@ def overridden(
 
 def names_before(lead_id: pd.Series[str], previous: pd.Series[str] | None) -> pd.Series[str]:
     """Return each lead's tier in the previous list, "" where it was not on it."""
-    known = {} if previous is None else previous.to_dict()
-    return pd.Series([known.get(lead, "") for lead in lead_id], index=lead_id.index, dtype="str")
+    if previous is None:
+        return pd.Series("", index=lead_id.index, dtype="str")
+    return previous.reindex(pd.Index(lead_id)).fillna("").set_axis(lead_id.index).astype("str")
 
 
 def places_before(lead_id: pd.Series[str], previous: pd.Series[str] | None, names: Sequence[str]) -> np.ndarray:
     """Return each lead's place in the ladder of the previous list, NEW where it had none; shape (n,)."""
-    places = {name: place for place, name in enumerate(names)}
-    return np.array([places.get(tier, NEW) for tier in names_before(lead_id, previous)], dtype="int64")
+    place = pd.Index(names).get_indexer(pd.Index(names_before(lead_id, previous)))
+    return np.where(place < 0, NEW, place).astype("int64")
 
 
 def by_cut_offs(ruler: np.ndarray, cut_offs: Sequence[float], before: np.ndarray, margin: float) -> np.ndarray:

@@ -6,7 +6,6 @@ by a few light columns, ranks it, puts each lead into a tier and writes the rows
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -82,7 +81,7 @@ MEANING = {  # of each column, for the reference
     "earned_tier": "the tier without the lot; `tier`, where the lead was not drawn",
     "explored": "yes where the lot drew the lead into the best tier, else no",
     "propensity": "chance with which the lead came into the best tier; copy it into the contact log",
-    "reasons_text": "why, in words, strongest first",
+    "reasons_text": "why, in words, strongest first, each with its points behind",
     "reasons": "the same as JSON: theme, group, points, feature, value and text of each; in the Parquet file alone",
     "online": "the part of engagement that happened online",
     "offline": "the part of engagement that happened offline",
@@ -156,8 +155,9 @@ def write_scores(rows: pa.RecordBatchReader, summary: dict[str, Any], layout: La
 def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path) -> None:
     """Write a list as Parquet and, without the JSON of the reasons, as CSV; `rows` as SCORES, best first."""
     write_parquet(rows, scores)
+    columns = [name for name in SCORES.names if name != "reasons"]
     with pq.ParquetFile(scores) as written:
-        write_csv((_for_people(batch.to_pandas()) for batch in written.iter_batches(ROW_GROUP)), sheet)
+        write_csv((batch.to_pandas() for batch in written.iter_batches(ROW_GROUP, columns=columns)), sheet)
 
 
 def _log_list(summary: dict[str, Any]) -> None:
@@ -323,13 +323,3 @@ def summarise(listed: Listed) -> dict[str, Any]:
         "model_id": listed.model_id,
         "data_fingerprint": listed.fingerprint,
     } | listed.figures
-
-
-def _for_people(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(reasons_text=rows["reasons"].map(_points_last).astype("str")).drop(columns="reasons")
-
-
-def _points_last(reasons: str) -> str:
-    """Write reasons with their points behind: a cell that begins with a sign is a formula to a spreadsheet."""
-    parts = [reason["text"].split(" ", 1) for reason in json.loads(reasons)]
-    return "; ".join(f"{phrase} ({points})" for points, phrase in parts)

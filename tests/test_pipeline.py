@@ -110,6 +110,7 @@ def test_the_csv_says_the_same_without_a_formula(layout: Layout) -> None:
     scores, sheet = pd.read_parquet(layout.scores.path), pd.read_csv(layout.scores_csv.path, dtype={"lead_id": str})
     assert sheet["lead_id"].tolist() == scores["lead_id"].tolist()
     assert not sheet["reasons_text"].dropna().str.startswith(("'", "=", "+", "-", "@")).any()
+    assert sheet["reasons_text"].fillna("").tolist() == scores["reasons_text"].tolist()
     first = json.loads(scores["reasons"].iloc[0])[0]["text"].split(" ", 1)
     assert sheet["reasons_text"].iloc[0].startswith(f"{first[1]} ({first[0]})")
 

@@ -324,7 +324,8 @@ def test_all_leads_at_once_are_written_as_one_by_one(drawn: tuple[np.ndarray, np
             tree["points"] = float(np.round(tree["points"], 4))
             tree["value"] = float(np.round(tree["value"], 6)) if known else None
         assert text == json.dumps(trees, ensure_ascii=False)
-        assert line == "; ".join(tree["text"] for tree in trees)
+        signed = (tree["text"].split(" ", 1) for tree in trees)
+        assert line == "; ".join(f"{said} ({points})" for points, said in signed)
 
 
 def test_labels_are_escaped_in_json_and_nowhere_else() -> None:
@@ -333,7 +334,8 @@ def test_labels_are_escaped_in_json_and_nowhere_else() -> None:
     points = np.where(np.arange(len(ENTRIES)) == 0, 3.0, 0.0)[None]
     reasons = top_reasons(points, np.ones_like(points), entries, 5)
     (found,) = json.loads(reasons.in_json()[0])
-    assert found["text"] == reasons.in_words()[0]
+    points_of, said = found["text"].split(" ", 1)
+    assert f"{said} ({points_of})" == reasons.in_words()[0]
     assert label in found["text"]
 
 
@@ -353,5 +355,5 @@ def test_no_reasons_and_no_leads() -> None:
 def test_every_reason_of_a_scored_list_reads_well() -> None:
     for text in scorer().score(matrix(), reasons=9)["reasons_text"]:
         for reason in text.split("; "):
-            assert re.fullmatch(r"[+-]\d+ [^_:]+: [^_:]+(:\d\d to \d+:59)?", reason)
-            assert not re.search(r"(?<![.,])\b1 \w+s\b|\bnan\b|-0\b|  ", reason.split(" ", 1)[1])
+            assert re.fullmatch(r"[^_:]+: [^_:]+(:\d\d to \d+:59)? \([+-]\d+\)", reason)
+            assert not re.search(r"(?<![.,])\b1 \w+s\b|\bnan\b|-0\b|  ", reason.rsplit(" ", 1)[0])

@@ -165,7 +165,7 @@ def test_every_open_lead_is_scored_by_its_points(run: tuple[Params, Layout]) -> 
     assert scores["probability"].isna().all()
     assert (scores["tier"] == "hot").sum() == min(params.capacity.per_period, len(scores))
     for text, reasons in zip(scores["reasons_text"], scores["reasons"], strict=True):
-        parts = [f"{reason['points']:+.0f} {reason['theme']}" for reason in json.loads(reasons)]
+        parts = [f"{reason['theme']} ({reason['points']:+.0f})" for reason in json.loads(reasons)]
         assert text == "; ".join(parts)
 
 
@@ -192,7 +192,7 @@ def test_thresholds_name_the_tiers_where_there_are_any(run: tuple[Params, Layout
     moved = rule_tiers(found, rules, tiers, 1, held, previous)
     assert moved["tier"].tolist() == ["wait", "wait", "go"]
     assert moved["tier_reason"].tolist() == ["kept wait: within 3 points of the cut-off", "", "trigger: asked"]
-    assert found["reasons_text"].tolist() == ["+18 visited", "+7 food", "-4 small"]
+    assert found["reasons_text"].tolist() == ["visited (+18)", "food (+7)", "small (-4)"]
     assert found["score"].tolist() == [20, 9, 0]
     assert found["fit"].tolist() == [0.0, 7.0, -4.0]
     assert found["online"].tolist() == [18.0, 0.0, 0.0]

@@ -59,7 +59,8 @@ def test_reasons_are_those_of_the_lead() -> None:
     sums.columns = matrix()["lead_id"]
     for row in found.head(40).to_dict("records"):
         reasons, lead = json.loads(row["reasons"]), row["lead_id"]
-        assert "; ".join(reason["text"] for reason in reasons) == row["reasons_text"]
+        signed = (reason["text"].split(" ", 1) for reason in reasons)
+        assert "; ".join(f"{said} ({points})" for points, said in signed) == row["reasons_text"]
         strongest = sums[lead].abs().nlargest(3)
         assert [reason["theme"] for reason in reasons] == strongest[strongest > 0.5].index.tolist()
         for reason in reasons:
@@ -112,7 +113,7 @@ def test_levels_that_training_did_not_know_are_scored_and_said_to_be_unknown(cod
     assert (
         trees.log_odds(matrix().assign(sector=code)).tolist() == trees.log_odds(matrix().assign(sector=np.nan)).tolist()
     )
-    texts = found["reasons_text"].str.extract(r"(line of business: [^;]+)")[0].dropna()
+    texts = found["reasons_text"].str.extract(r"(line of business: [^;(]+) ")[0].dropna()
     assert {text for text in texts if "shared by" not in text} == {"line of business: not known"}
 
 
