@@ -33,7 +33,7 @@ from pipelines.manifest import identity, name_of, rows_in
 from pipelines.named_model import find_bundle
 from pipelines.params import Params, reasons_asked, with_as_of
 from pipelines.published import INPUTS, MANIFEST, SCORES, SHEET, Published
-from pipelines.shards import Earlier, count_shards, read_inputs, score_shards
+from pipelines.shards import Earlier, read_inputs, score_shards
 from pipelines.sinks import file_digest, write_json, write_parquet
 from pipelines.store import Contract, Opener
 
@@ -246,7 +246,7 @@ def _draft(params: Params, ready: Ready, made_of: dict[str, Any], clock: Clock) 
     with _steady(ready):
         snapshots, who = score.open_leads(contract, scorer.card.snapshots, params, ready.layout)
         shards = score_shards(contract, scorer, snapshots, ready.reasons, work, earlier)
-        parts = list(_shown(shards, count_shards(snapshots), f"score {name}"))
+        parts = list(_shown(shards, contract.count_shards(snapshots), f"score {name}"))
         rows = rows_in(ready.layout)
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
     before = ready.published.run(made_of["previous"]) / SCORES if made_of["previous"] else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ import pyarrow.parquet as pq
 
 from features.matrix import ask_matrix, matrix_of
 from models.scorer import Scorer
-from pipelines import store
 from pipelines.sinks import file_digest, write_json, write_parquet
 from pipelines.store import Contract, LeadShard
 
@@ -140,11 +138,6 @@ class Scoring:
 
 def _named(file: Path) -> pd.DataFrame:
     return pd.DataFrame({"file": [str(file)]})
-
-
-def count_shards(snapshots: pd.DataFrame) -> int:
-    """How many shards these snapshots make, one row a lead."""
-    return math.ceil(len(snapshots) / store.SHARD_LEADS)
 
 
 def read_inputs(parts: Sequence[Path]) -> pa.RecordBatchReader:

@@ -24,7 +24,8 @@ from models.rules import points
 from pipelines.artifacts import Layout
 from pipelines.params import Project
 
-SHARD_LEADS = 50_000  # leads whose features are computed at once; bounds memory, never changes a result
+SHARD_LEADS = 50_000  # leads whose features are computed at once, where they have no more than
+SHARD_EVENTS = 4_000_000  # events, counted once for each snapshot; both bound memory, and never change a result
 
 
 @dataclass(frozen=True)
@@ -118,25 +119,32 @@ class Contract:
     def shards(self, snapshots: pd.DataFrame) -> Iterator[Shard]:
         """Yield the snapshots with the tables of their leads, a range of leads at a time."""
         ordered = pd.Index(np.sort(snapshots["lead_id"].unique()))
-        tables = zip(*(_cut(frame, ordered) for frame in (snapshots, self.leads, self.history)), strict=True)
+        size = self._shard_leads(len(snapshots), len(ordered))
+        tables = zip(*(_cut(frame, ordered, size) for frame in (snapshots, self.leads, self.history)), strict=True)
         for number, (rows, leads, history) in enumerate(tables):
-            first, last = (str(ordered[place]) for place in _ends(number, len(ordered)))
+            first, last = str(ordered[number * size]), str(ordered[min((number + 1) * size, len(ordered)) - 1])
             events = self.events.filter(self.events.lead_id.between(first, last))
             yield Shard(number, rows.reset_index(drop=True), leads, history, events)
 
+    def count_shards(self, snapshots: pd.DataFrame) -> int:
+        """Say how many shards these snapshots make."""
+        leads = snapshots["lead_id"].nunique()
+        return math.ceil(leads / self._shard_leads(len(snapshots), leads))
 
-def _cut(frame: pd.DataFrame, ordered: pd.Index) -> Iterator[pd.DataFrame]:
+    def _shard_leads(self, snapshots: int, leads: int) -> int:
+        """Return how many leads a shard has, at the mean number of events and snapshots."""
+        kept = {name: max(self.profile["tables"][name]["kept"], 1) for name in ("leads", "events")}
+        events = kept["events"] / kept["leads"] * snapshots / max(leads, 1)
+        return max(1, min(SHARD_LEADS, int(SHARD_EVENTS / max(events, 1))))
+
+
+def _cut(frame: pd.DataFrame, ordered: pd.Index, size: int) -> Iterator[pd.DataFrame]:
     """Yield the rows of each shard of the leads `ordered`, in the frame's order; one pass, however many shards."""
-    shard = ordered.get_indexer(pd.Index(frame["lead_id"])) // SHARD_LEADS  # of leads that are not asked for: -1
+    shard = ordered.get_indexer(pd.Index(frame["lead_id"])) // size  # of leads that are not asked for: -1
     by_shard = np.argsort(shard, kind="stable")
-    ends = np.searchsorted(shard[by_shard], range(math.ceil(len(ordered) / SHARD_LEADS) + 1))
+    ends = np.searchsorted(shard[by_shard], range(math.ceil(len(ordered) / size) + 1))
     for start, end in pairwise(ends):
         yield frame.iloc[by_shard[start:end]]
-
-
-def _ends(number: int, leads: int) -> tuple[int, int]:
-    """Return the places of the first and the last lead of a shard."""
-    return number * SHARD_LEADS, min((number + 1) * SHARD_LEADS, leads) - 1
 
 
 Opener = Callable[[Layout, Project], Contract]  # the engine: Contract.open computes with DuckDB in this process

@@ -130,8 +130,11 @@ def test_other_leads_change_nothing(world: World, data: st.DataObject) -> None:
 def sharded(world: World, file: Path, threads: int) -> pd.DataFrame:
     snapshots, leads, history, _ = world.parts
     project = Project.model_validate(PARAMS.project.model_dump() | {"threads": threads})
-    contract = Contract(leads, frame("outcomes", []), history, store.connect(project).read_parquet(file), {})
-    return pd.concat(contract.matrix(snapshots, SPEC), ignore_index=True)
+    profile = {"tables": {"leads": {"kept": len(leads)}, "events": {"kept": len(world.events)}}}
+    contract = Contract(leads, frame("outcomes", []), history, store.connect(project).read_parquet(file), profile)
+    found = list(contract.matrix(snapshots, SPEC))
+    assert len(found) == contract.count_shards(snapshots)
+    return pd.concat(found, ignore_index=True)
 
 
 def test_neither_threads_nor_shards_change_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,9 +143,21 @@ def test_neither_threads_nor_shards_change_anything(tmp_path: Path, monkeypatch:
     expected = sharded(world, file, 1)
     assert_same(expected[[entry.name for entry in SPEC.catalogue]], matrix(world))
     assert_same(sharded(world, file, 2), expected)
-    for size in (13, 39):
-        monkeypatch.setattr(store, "SHARD_LEADS", size)
+    for limit, size in (("SHARD_LEADS", 13), ("SHARD_LEADS", 39), ("SHARD_EVENTS", 1_000), ("SHARD_EVENTS", 1)):
+        monkeypatch.setattr(store, limit, size)
         assert_same(sharded(world, file, 2), expected)
+
+
+def test_a_shard_holds_no_more_events_than_memory_is_meant_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 leads of 50 events each, on 3 days: 150 pairs a lead."""
+    leads = pd.DataFrame({"lead_id": [f"L{number:03d}" for number in range(100)]})
+    profile = {"tables": {"leads": {"kept": 100}, "events": {"kept": 5_000}}}
+    contract = Contract(leads, frame("outcomes", []), leads, ibis.memtable(table("events", [])), profile)
+    snapshots = pd.concat([leads] * 3).assign(snapshot_at=MONDAY)
+    monkeypatch.setattr(store, "SHARD_EVENTS", 1_500)
+    assert [shard.leads["lead_id"].nunique() for shard in contract.shards(snapshots)] == [10] * 10
+    monkeypatch.setattr(store, "SHARD_LEADS", 4)
+    assert contract.count_shards(snapshots) == 25
 
 
 # What it is
