@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import hashlib
 import json
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 ROW_GROUP = 131_072  # fixed, so that the bytes do not depend on how the rows arrived
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -102,18 +102,23 @@ def write_csv(rows: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> None:
         A frame, or frames of the same columns, which are never held at once.
     """
     frames = [rows] if isinstance(rows, pd.DataFrame) else rows
-    with staged_file(path) as staged, staged.open("w", encoding="utf-8", newline="") as file:
+    with staged_file(path) as staged, staged.open("wb") as file:
         for number, frame in enumerate(frames):
-            safe = frame.apply(_neutral_column).rename(columns=neutral)
-            safe.to_csv(file, header=not number, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+            names = [str(neutral(str(name))) for name in frame]
+            cells = pa.Table.from_arrays([_cells(column) for _, column in frame.items()], names)
+            options = csv.WriteOptions(include_header=not number, quoting_style="needed")  # which all text does
+            csv.write_csv(cells, file, options)
 
 
-def _neutral_column(column: pd.Series[Any]) -> pd.Series[Any]:
-    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
-        return column
+def _cells(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
+    """Return numbers as they are and all else as text, safe for a spreadsheet."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return pa.array(column)
     if isinstance(column.dtype, pd.StringDtype) and not column.str.startswith(FORMULA_STARTS).any():
-        return column  # as most are; cell by cell takes ten times longer
-    return column.astype(object).map(neutral, na_action="ignore")
+        return pa.array(column)  # as most are; cell by cell takes ten times longer
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return pa.array(column.astype("str").where(column.notna()), pa.string())
+    return pa.array([None if pd.isna(cell) else str(neutral(cell)) for cell in column], pa.string())
 
 
 def neutral(value: object) -> object:

@@ -60,9 +60,7 @@ def test_numbers_times_and_gaps_keep_their_form(tmp_path: Path) -> None:
         }
     )
     write_csv(frame, tmp_path / "out.csv")
-    assert (
-        tmp_path / "out.csv"
-    ).read_bytes() == '"n","t","c","s"\n-1.5,"2024-01-01","\'=x","ä"\n"","","",""\n'.encode()
+    assert (tmp_path / "out.csv").read_bytes() == '"n","t","c","s"\n-1.5,"2024-01-01","\'=x","ä"\n,,,\n'.encode()
     assert frame["c"].tolist()[0] == "=x"  # the frame itself is as it was
 
 
