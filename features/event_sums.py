@@ -12,14 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from features.engagement import EventFeature, event_features
-from features.event_marks import MICROSECONDS_A_DAY, with_marks
+from features.event_marks import (
+    INBOUND,
+    MICROSECONDS_A_DAY,
+    ONLINE,
+    OPENS_DAY,
+    OPENS_DAY_OF_DIRECTION,
+    TYPE,
+    type_code,
+    with_marks,
+)
 from features.spec import FeatureParams
 from features.vocabulary import ANY, GROUPS, OTHER, Vocabulary
 
@@ -27,7 +35,13 @@ VALUE_UNIT = 1_000_000  # values are added in millionths
 DECAY_UNIT = 1 << 20
 MOST_HALF_LIVES = 21  # after which an event's weight is less than half a unit
 HALF = float(1 << 32)  # a float64 adds two million such numbers to the last digit; larger ones are added in two halves
-BITS = {"direction": ("inbound", 2), "channel": ("online", 1)}  # of an event's kind, below its type
+BITS = {
+    "any_inbound": (INBOUND, True),
+    "any_outbound": (INBOUND, False),
+    "any_online": (ONLINE, True),
+    "any_offline": (ONLINE, False),
+}
+OPENINGS = {"opens_day": OPENS_DAY, "opens_day_of_direction": OPENS_DAY_OF_DIRECTION}
 
 Tables = dict[tuple[str, int | None], np.ndarray]
 
@@ -43,19 +57,16 @@ def visible_events(snapshots: ir.Table, events: ir.Table, vocabulary: Vocabulary
         The contract's events with their marks; see `event_marks.with_marks`. An event counts when
         event_at < snapshot_at and known_at <= snapshot_at.
     vocabulary
-        Numbers the types, and says whether anything is asked of values and of answers.
+        Says whether anything is asked of values and of answers.
 
     Returns
     -------
     Table
-        One row a pair, in no order: row; kind, the number of the event's type, direction and channel (four to a type,
-        see BITS; the first four are of "other", all types that the vocabulary does not keep); age, in microseconds
-        before the snapshot; the marks opens_day and opens_day_of_direction; and where they are asked of, unanswered,
-        value, and whether the value is the last of its lead and type.
+        One row a pair, in no order: row; kind, see `event_marks.MARKS`; age, in microseconds before the snapshot; and
+        where they are asked of, unanswered, value, and whether the value is the last of its lead and type.
     """
     moments = snapshots.select("row", "snapshot_at", moment_lead="lead_id")
-    marked = with_marks(events)
-    told = marked.mutate(kind=_kind(marked, vocabulary))
+    told = with_marks(events)
     seen = moments.join(
         told,
         [
@@ -70,7 +81,7 @@ def visible_events(snapshots: ir.Table, events: ir.Table, vocabulary: Vocabulary
     if vocabulary.valued_types:
         columns["value"] = seen.value
         columns["is_last_value"] = seen.surpassed_at.isnull() | (seen.surpassed_at > seen.snapshot_at)
-    return seen.select("row", "kind", "opens_day", "opens_day_of_direction", **columns)
+    return seen.select("row", "kind", **columns)
 
 
 def add_up(
@@ -99,16 +110,6 @@ def add_up(
     }
 
 
-def _kind(events: ir.Table, vocabulary: Vocabulary) -> ir.IntegerValue:
-    types = vocabulary.event_types
-    number: ir.IntegerValue = ibis.literal(0)
-    if types:
-        number = (ibis.array(types).index(events.event_type) + 1) * 4  # of what is not in the list, the index is -1
-    for column, (name, bit) in BITS.items():
-        number += ibis.cases((events[column] == name, bit), else_=0)
-    return number
-
-
 @dataclass(frozen=True)
 class Seen:
     """Visible events as arrays, each of shape (events,).
@@ -116,7 +117,7 @@ class Seen:
     Attributes
     ----------
     kinds, n
-        The kinds that occur, ascending, and how many snapshots there are.
+        The kinds that occur, ascending and whatever they open, and how many snapshots there are.
     cell
         Where an event belongs in a table of shape (kinds, n), row by row.
     """
@@ -128,12 +129,12 @@ class Seen:
 
     @classmethod
     def of(cls, found: pa.Table, n: int) -> Self:
-        columns = {name: found[name].to_numpy() for name in found.schema.names}
-        kind = columns.pop("kind")
-        kinds = np.flatnonzero(np.bincount(kind))
-        place = np.zeros(kinds.max(initial=0) + 1, dtype="int64")
-        place[kinds] = np.arange(len(kinds))
-        return cls(kinds, n, place[kind] * n + columns["row"], columns)
+        told = found["kind"].combine_chunks().dictionary_encode()
+        number, each = told.indices.to_numpy(), told.dictionary.to_numpy()
+        columns = {name: found[name].to_numpy() for name in found.schema.names if name != "kind"}
+        columns |= {name: (each & bit > 0).take(number) for name, bit in OPENINGS.items()}
+        kinds, place = np.unique(each & ~(OPENS_DAY | OPENS_DAY_OF_DIRECTION), return_inverse=True)
+        return cls(kinds, n, (place * n).take(number) + columns["row"], columns)
 
     def only(self, which: np.ndarray, *names: str) -> Self:
         """Keep the events for which `which` is true, and some of their columns."""
@@ -193,8 +194,9 @@ def _tables(
 
 def _of_values(seen: Seen, windows: Sequence[int]) -> Iterator[tuple[tuple[str, int | None], np.ndarray]]:
     for days, recent in seen.within(windows):
-        upper, lower = np.divmod(np.rint(recent.columns["value"] * VALUE_UNIT), HALF)
-        yield ("value_sum", days), recent.add(upper) * HALF + recent.add(lower)
+        millionths = np.rint(recent.columns["value"] * VALUE_UNIT)
+        upper = np.floor(millionths / HALF)
+        yield ("value_sum", days), recent.add(upper) * HALF + recent.add(millionths - upper * HALF)
     yield ("value_max", None), -seen.least(-seen.columns["value"])
     last = seen.only(seen.columns["is_last_value"], "value")
     yield ("value_last", None), -last.least(-last.columns["value"])
@@ -202,21 +204,25 @@ def _of_values(seen: Seen, windows: Sequence[int]) -> Iterator[tuple[tuple[str, 
 
 def _in_scope(kinds: np.ndarray, scope: str, vocabulary: Vocabulary) -> np.ndarray:
     """Return the places of the kinds of a scope."""
+    types = kinds // TYPE
     if scope == ANY:
-        return np.arange(len(kinds))
-    if scope in GROUPS:
-        column, value = GROUPS[scope]
-        name, bit = BITS[column]
-        return np.flatnonzero((kinds & bit > 0) == (value == name))
-    types = [OTHER, *vocabulary.event_types]
-    return np.flatnonzero(kinds // 4 == types.index(scope))
+        mine = types == types
+    elif scope == OTHER:
+        mine = ~np.isin(types, [type_code(name) for name in vocabulary.event_types])
+    elif scope in GROUPS:
+        bit, is_set = BITS[scope]
+        mine = (kinds & bit > 0) == is_set
+    else:
+        mine = types == type_code(scope)
+    return np.flatnonzero(mine)
 
 
 def _column(feature: EventFeature, tables: Tables, places: np.ndarray, params: FeatureParams) -> np.ndarray:
     """Return one feature of every snapshot, shape (n,)."""
 
     def total(measure: str, days: int | None = None) -> np.ndarray:
-        return tables[measure, days][places].sum(axis=0)
+        table = tables[measure, days]
+        return table[places[0]] if len(places) == 1 else table[places].sum(axis=0)
 
     def best(measure: str, pick: np.ufunc) -> np.ndarray:
         table = tables[measure, None]

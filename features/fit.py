@@ -211,14 +211,14 @@ def _column(
         return values.to_numpy("float64")
     if feature.measure == "frequency":
         shares = vocabulary.frequencies[feature.attribute]
-        return _by_value(values, lambda value: shares.get(value, 0.0))
+        return _by_value(values, lambda distinct: [shares.get(value, 0.0) for value in distinct])
     if feature.measure == "age":
         return (frame["snapshot_at"] - values).dt.total_seconds().to_numpy("float64") / SECONDS_A_DAY
     if feature.measure == "calendar":
         return _calendar(feature.name, values)
     codes = {level: float(index) for index, level in enumerate(feature.levels or [])}
-    level = _level_of(feature, params)
-    return _by_value(values, lambda value: codes.get(level(value), codes.get(OTHER, np.nan)))
+    rest, level = codes.get(OTHER, np.nan), _level_of(feature, params)
+    return _by_value(values, lambda distinct: [codes.get(level(value), rest) for value in distinct])
 
 
 def _calendar(name: str, created_at: pd.Series[pd.Timestamp]) -> np.ndarray:
@@ -230,10 +230,10 @@ def _calendar(name: str, created_at: pd.Series[pd.Timestamp]) -> np.ndarray:
     return part.to_numpy("float64")
 
 
-def _by_value(values: pd.Series[str], number: Callable[[str], float]) -> np.ndarray:
+def _by_value(values: pd.Series[str], numbers: Callable[[Sequence[str]], list[float]]) -> np.ndarray:
     """Return a number for every value, asked once for each distinct one: free text repeats. Missing stays missing."""
     codes, distinct = pd.factorize(values)
-    return np.array([*(number(str(value)) for value in distinct), np.nan])[codes]
+    return np.array([*numbers(distinct.astype("str").to_list()), np.nan])[codes]
 
 
 def _level_of(feature: AttributeFeature, params: FeatureParams) -> Callable[[str], str]:
@@ -260,6 +260,6 @@ def _first_match(title: str, rules: Sequence[TitleLevel]) -> str:
 def domain_kind(domain: str, params: FeatureParams) -> str:
     """Say whether a mail domain or address is a company's, a free provider's or a school's."""
     host = domain.rsplit("@", 1)[-1].strip().lower()
-    if host in params.free_domains:
+    if host in params.free_hosts:
         return "free"
     return "academic" if f".{host}".endswith(params.academic_endings) else "company"

@@ -84,6 +84,10 @@ class FeatureParams(Spec):
     academic_suffixes: list[str]
 
     @cached_property
+    def free_hosts(self) -> frozenset[str]:
+        return frozenset(self.free_domains)
+
+    @cached_property
     def academic_endings(self) -> tuple[str, ...]:
         """The academic suffixes as ends of hosts that begin with a dot."""
         return tuple(f".{suffix}" for suffix in self.academic_suffixes)

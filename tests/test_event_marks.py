@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 from small_source import run
 
 from features.errors import DataError
-from features.event_marks import MARKS, in_whole_leads, mark_events
+from features.event_marks import (
+    INBOUND,
+    MARKS,
+    ONLINE,
+    OPENS_DAY,
+    OPENS_DAY_OF_DIRECTION,
+    TYPE,
+    in_whole_leads,
+    mark_events,
+    type_code,
+)
 from pipelines import ingest as ingest_stage
 from pipelines import sinks
 from pipelines.store import Contract
@@ -44,13 +54,18 @@ def assert_as_defined(rows: list[Row]) -> None:
         ]
         expected = min(acts, default=None) if row["direction"] == "outbound" else None
         assert row["answered_at"] == expected
+        assert row["kind"] // TYPE == type_code(row["event_type"])
+        assert bool(row["kind"] & INBOUND) == (row["direction"] == "inbound")
+        assert bool(row["kind"] & ONLINE) == (row["channel"] == "online")
         if row["value"] is None:
             assert row["surpassed_at"] is None
         day = row["event_at"].date()
         days.setdefault((row["lead_id"], day, "opens_day"), []).append(row)
         days.setdefault((row["lead_id"], day, row["direction"]), []).append(row)
     for (*_, what), members in days.items():
-        (first,) = [one for one in members if one["opens_day" if what == "opens_day" else "opens_day_of_direction"]]
+        (first,) = [
+            one for one in members if one["kind"] & (OPENS_DAY if what == "opens_day" else OPENS_DAY_OF_DIRECTION)
+        ]
         assert visible(first) == min(map(visible, members))
 
 
