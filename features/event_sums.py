@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Self
 
 import ibis.expr.types as ir
@@ -42,6 +43,8 @@ BITS = {
     "any_offline": (ONLINE, False),
 }
 OPENINGS = {"opens_day": OPENS_DAY, "opens_day_of_direction": OPENS_DAY_OF_DIRECTION}
+
+PIECE_EVENTS = 300_000
 
 Tables = dict[tuple[str, int | None], np.ndarray]
 
@@ -102,12 +105,25 @@ def add_up(
         Each of `event_features(params, vocabulary)` by name, one number a snapshot, by `row`.
     """
     since_midnight = snapshot_at.to_numpy("datetime64[us]").astype("int64") % MICROSECONDS_A_DAY
-    seen = Seen.of(found, len(snapshot_at))
-    tables = dict(_tables(seen, since_midnight, params, vocabulary))
-    return {
-        feature.name: _column(feature, tables, _in_scope(seen.kinds, feature.scope, vocabulary), params)
-        for feature in event_features(params, vocabulary)
-    }
+    features = event_features(params, vocabulary)
+    pieces = []
+    for rows, seen in _pieces(found, len(snapshot_at)):
+        tables = dict(_tables(seen, since_midnight[rows], params, vocabulary))
+        scopes = {one.scope: _in_scope(seen.kinds, one.scope, vocabulary) for one in features}
+        pieces.append([_column(one, tables, scopes[one.scope], params) for one in features])
+    return {one.name: np.concatenate(parts) for one, *parts in zip(features, *pieces, strict=True)}
+
+
+def _pieces(found: pa.Table, n: int) -> Iterator[tuple[slice, Seen]]:
+    """Cut the events, by snapshot, into pieces that the processor's cache holds; yield whose they are, and them."""
+    row = found["row"].to_numpy()
+    if (np.diff(row) < 0).any():
+        order = np.argsort(row, kind="stable")
+        found, row = found.take(order), row[order]
+    ends = [*np.unique(row[PIECE_EVENTS::PIECE_EVENTS]).tolist(), n]
+    for begin, end in pairwise(dict.fromkeys([0, *ends]) if n else [0, 0]):
+        first, last = np.searchsorted(row, [begin, end])
+        yield slice(begin, end), Seen.of(found.slice(first, last - first), begin, end - begin)
 
 
 @dataclass(frozen=True)
@@ -128,10 +144,12 @@ class Seen:
     columns: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, found: pa.Table, n: int) -> Self:
+    def of(cls, found: pa.Table, first: int, n: int) -> Self:
+        """Read the events of `n` snapshots, the `first` and those after it."""
         told = found["kind"].combine_chunks().dictionary_encode()
         number, each = told.indices.to_numpy(), told.dictionary.to_numpy()
         columns = {name: found[name].to_numpy() for name in found.schema.names if name != "kind"}
+        columns["row"] = columns["row"] - first
         columns |= {name: (each & bit > 0).take(number) for name, bit in OPENINGS.items()}
         kinds, place = np.unique(each & ~(OPENS_DAY | OPENS_DAY_OF_DIRECTION), return_inverse=True)
         return cls(kinds, n, (place * n).take(number) + columns["row"], columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -106,7 +106,11 @@ def check_history(leads: pd.DataFrame, history: pd.DataFrame) -> None:
 
 
 def fit_matrix(
-    frame: pd.DataFrame, attributes: Mapping[str, AttributeSpec], params: FeatureParams, vocabulary: Vocabulary
+    frame: pd.DataFrame,
+    attributes: Mapping[str, AttributeSpec],
+    params: FeatureParams,
+    vocabulary: Vocabulary,
+    only: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Compute the attribute features.
 
@@ -114,6 +118,8 @@ def fit_matrix(
     ----------
     frame
         The result of `attributes_as_of`; one row a snapshot.
+    only
+        Names of those that are wanted; None: all.
 
     Returns
     -------
@@ -125,6 +131,7 @@ def fit_matrix(
     columns = {
         feature.name: _column(feature, frame, usable, params, vocabulary)
         for feature in attribute_features(attributes, params, vocabulary)
+        if only is None or feature.name in only
     }
     return pd.DataFrame(columns, index=frame.index)
 

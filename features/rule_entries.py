@@ -7,7 +7,7 @@ or a pattern's window is counted) and `milli` (thousandths of a point at the sna
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import ibis
@@ -35,7 +35,11 @@ RULE_ROW = pa.schema(
 
 
 def attribute_facts(
-    frame: pd.DataFrame, attributes: Mapping[str, AttributeSpec], params: FeatureParams, vocabulary: Vocabulary
+    frame: pd.DataFrame,
+    attributes: Mapping[str, AttributeSpec],
+    params: FeatureParams,
+    vocabulary: Vocabulary,
+    asked: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Return what rules may ask about each snapshot: attributes as they are, and what is derived from them, in words.
 
@@ -43,6 +47,8 @@ def attribute_facts(
     ----------
     frame
         The result of `fit.attributes_as_of`; one row a snapshot.
+    asked
+        The derived columns that are asked for; None: all.
 
     Returns
     -------
@@ -51,10 +57,10 @@ def attribute_facts(
         columns are those of the matrix, such as job_title__seniority, with the name of the level instead of its code.
     """
     usable = [name for name, spec in attributes.items() if spec.known != "outcome"]
-    derived = fit_matrix(frame, attributes, params, vocabulary)
+    derived = fit_matrix(frame, attributes, params, vocabulary, asked)
     columns = {name: frame[name] for name in usable}
     for feature in attribute_features(attributes, params, vocabulary):
-        if feature.name not in columns:
+        if feature.name in derived and feature.name not in columns:
             names = None if feature.levels is None else dict(enumerate(feature.levels))
             values = derived[feature.name]
             columns[feature.name] = values if names is None else values.map(names).astype("str")

@@ -87,7 +87,8 @@ def _of_attributes(
     if not rules.attributes:
         return attribute_entries(pd.DataFrame(), rules)
     frame = attributes_as_of(snapshots, leads, history, spec.attributes)
-    facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary)
+    asked = {rule.attribute for rule in rules.attributes}
+    facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary, asked)
     return attribute_entries(facts, rules)
 
 

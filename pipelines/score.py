@@ -200,7 +200,7 @@ def open_leads(
             expected=f"leads at most {population.max_age_days} days old that have not closed",
             fix="Choose another score.as_of or a larger snapshots.max_age_days.",
         )
-    return rows, f"leads open on {as_of:%Y-%m-%d}"
+    return rows.sort_values("lead_id", ignore_index=True), f"leads open on {as_of:%Y-%m-%d}"
 
 
 def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:
