@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from features.errors import LeadScoreError, ParamsError
+from features.errors import DeliveryError, LeadScoreError, ParamsError
 from pipelines.cli_loop import loop_app
 from pipelines.cli_options import (
     AsOfOption,
@@ -357,3 +357,10 @@ def main() -> None:
     except LeadScoreError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        from pipelines.sinks import no_room
+
+        if not no_room(error):
+            raise
+        typer.echo(f"error: {str(error).splitlines()[0]}; make room and run it again", err=True)
+        sys.exit(DeliveryError.exit_code)

@@ -54,7 +54,7 @@ from pipelines.refusals import (
     refuse_uneven_history,
     refuse_unfit_columns,
 )
-from pipelines.sinks import ROW_GROUP, row_groups, staged_folder, write_json, write_parquet
+from pipelines.sinks import ROW_GROUP, no_room, row_groups, staged_folder, write_json, write_parquet
 from pipelines.sources import Raw, open_table
 
 log = logging.getLogger("leadscore")
@@ -156,6 +156,8 @@ def _load(bench: Bench, entry: Entry, fields: Sequence[Field], raw: Raw) -> None
     try:
         bench.connection.execute(statement, _bindings(bench.source, entry, fields, raw, statement))
     except duckdb.Error as error:
+        if no_room(error):
+            raise
         raise raw.failure or _engine_error(entry, error) from None
     finally:
         bench.connection.unregister("raw#")
@@ -172,8 +174,8 @@ def _engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
         entry.label,
         "",
         found=f"rows that stopped DuckDB: {message}",
-        expected="rows that fit the memory and the disk",
-        fix="Raise project.memory_gb or free disk space.",
+        expected="rows that fit the memory",
+        fix="Raise project.memory_gb.",
     )
 
 

@@ -34,7 +34,7 @@ from pipelines.named_model import find_bundle
 from pipelines.params import Params, reasons_asked, with_as_of
 from pipelines.published import INPUTS, MANIFEST, SCORES, SHEET, Published
 from pipelines.shards import Earlier, read_inputs, score_shards
-from pipelines.sinks import file_digest, write_json, write_parquet
+from pipelines.sinks import file_digest, no_room, write_json, write_parquet
 from pipelines.store import Contract, Opener
 
 log = logging.getLogger("leadscore")
@@ -166,7 +166,9 @@ def _delivering(folder: Path) -> Iterator[None]:
     """Say of a disk that fails or is full what it means for the list."""
     try:
         yield
-    except (OSError, duckdb.IOException) as error:
+    except (OSError, duckdb.Error) as error:
+        if not (isinstance(error, OSError | duckdb.IOException) or no_room(error)):
+            raise
         reason = str(error).splitlines()[0]
         raise DeliveryError(f"cannot write to {folder}: {reason}; the last list stays in force") from error
 

@@ -18,6 +18,12 @@ from features.errors import DeliveryError, ParamsError
 from pipelines.crm import Cell, Message
 
 FORMAT = 1
+FIXES = {  # by what SQLite says
+    "locked": "wait until the other delivery to it has ended",
+    "malformed": "restore it, or remove it to send all anew",
+    "not a database": "restore it, or remove it to send all anew",
+    "disk": "make room where it lies, and run it again; what was in doubt is sent once more under its old key",
+}
 TABLES = """
     CREATE TABLE IF NOT EXISTS target (name TEXT NOT NULL, as_of TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS held (
@@ -196,32 +202,30 @@ def open_outbox(path: Path, target: str, *, copy: bool = False) -> Iterator[Outb
     Raises
     ------
     DeliveryError
-        Where another delivery holds the file, or it is damaged.
+        Where another delivery holds the file, it is damaged, or there is no room to write it.
     """
     try:
-        with closing(_connected(path, copy)) as connection:
+        with _connected(path, copy) as connection:
             yield Outbox(connection, target)
     except sqlite3.Error as error:
-        held = "locked" in str(error)
-        fix = "wait until the other delivery to it has ended" if held else "restore it, or remove it to send all anew"
+        fix = next((fix for sign, fix in FIXES.items() if sign in str(error)), "run it again")
         raise DeliveryError(f"{path}: {error}; {fix}") from None
 
 
-def _connected(path: Path, copy: bool) -> sqlite3.Connection:
-    if copy:
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        if path.is_file():
+@contextmanager
+def _connected(path: Path, copy: bool) -> Iterator[sqlite3.Connection]:
+    if not copy:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(":memory:" if copy else path, isolation_level=None, timeout=1.0)) as connection:
+        if copy and path.is_file():
             with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as books:
                 books.backup(connection)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-        for setting in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
-            connection.execute(f"PRAGMA {setting}")
-    connection.executescript(TABLES)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, FORMAT):
-        connection.close()
-        raise DeliveryError(f"{path} was written by another version of leadscore (format {version}, not {FORMAT})")
-    connection.execute(f"PRAGMA user_version = {FORMAT}")
-    return connection
+        if not copy:
+            for setting in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+                connection.execute(f"PRAGMA {setting}")
+        connection.executescript(TABLES)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, FORMAT):
+            raise DeliveryError(f"{path} was written by another version of leadscore (format {version}, not {FORMAT})")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        yield connection

@@ -21,6 +21,7 @@ from pyarrow import csv
 
 ROW_GROUP = 131_072  # fixed, so that the bytes do not depend on how the rows arrived
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")  # as the kernel has it
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -132,6 +133,11 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def no_room(error: Exception) -> bool:
+    """Whether a write failed because the disk, a quota or a limit is full, whoever says so."""
+    return any(sign in str(error) for sign in NO_ROOM)
 
 
 def settle(folder: Path) -> None:
