@@ -15,6 +15,8 @@ from conftest import DAY, MONDAY, crowd
 from crm_server import serving
 from small_delivery import held, many, params_for, put
 from small_job import TODAY, digests, export, job
+from test_cli import leadscore
+from test_job_faults import no_file_above
 
 from features.errors import DeliveryError
 from pipelines import deliver
@@ -113,3 +115,17 @@ def test_a_duckdb_file_without_room_keeps_the_lists_it_has(disk: Path, tmp_path:
     to_duckdb(second, tables)
     with duckdb.connect(tables.database) as connection:
         assert connection.sql("SELECT count(*), count(DISTINCT as_of) FROM history").fetchall() == [(63_000, 2)]
+
+
+def test_a_command_that_finds_no_room_says_so_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready = job(tmp_path)
+    out = ready.overlay.parent / "out"
+    before = digests(out)
+    words = ("ingest", "--params", ready.overlay, "--out", out, "--data", tmp_path / "data")
+    with no_file_above(2_000):
+        assert leadscore(monkeypatch, *words) == DeliveryError.exit_code
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith("error: ") and told[-1].endswith("make room and run it again")
+    assert digests(out) == before
