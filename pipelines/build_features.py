@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from typing import Any
 
 import ibis
@@ -45,7 +46,11 @@ def build_features(params: Params, layout: Layout, opened: Opener = Contract.ope
     DataError
         Where no snapshot has a matured label.
     """
-    contract = opened(layout, params.project)
+    with closing(opened(layout, params.project)) as contract:
+        return _build(contract, params, layout)
+
+
+def _build(contract: Contract, params: Params, layout: Layout) -> dict[str, Any]:
     if params.source.order == "dates":
         check_history(contract.leads, contract.history)
     every = labelled(contract, params)

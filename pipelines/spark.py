@@ -15,6 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ import pyarrow.compute as pc
 
 from features.errors import ParamsError
 from pipelines.artifacts import Layout
+from pipelines.lock import hold
 from pipelines.params import Project, SparkParams
 from pipelines.sinks import staged_folder, write_parquet
 from pipelines.store import Contract, LeadShard, Step, check_marks, read_profile, read_tables
@@ -57,24 +59,37 @@ class SparkContract(Contract):
     ----------
     work
         A folder that the driver and all executors see, under the same name.
+    held
+        The lock on it, as what another run left there is removed.
     """
 
     session: SparkSession
     work: Path
+    held: ExitStack
 
     @classmethod
     def opened(cls, spark: SparkParams, layout: Layout, project: Project) -> Self:
-        """Read what `ingest` wrote; the first time, write its events anew in buckets by lead."""
+        """Read what `ingest` wrote; the first time, write its events anew in buckets by lead.
+
+        Raises
+        ------
+        BusyError
+            Where another run on Spark has these tables open.
+        """
         profile, work = read_profile(layout), (layout.artifacts / "spark").resolve()
         check_marks(profile, layout)
         events = max(int(profile["tables"]["events"]["kept"]), 1)
-        session = start(spark)
-        table = _bucketed(session, layout, work, math.ceil(events / spark.bucket_events))
-        rows = ibis.pyspark.connect(session).table(table)
-        return cls(**read_tables(layout), events=rows, profile=profile, session=session, work=work)
+        with ExitStack() as held:
+            held.enter_context(hold(work))
+            session = start(spark)
+            table = _bucketed(session, layout, work, math.ceil(events / spark.bucket_events))
+            rows = ibis.pyspark.connect(session).table(table)
+            tables = read_tables(layout)
+            return cls(**tables, events=rows, profile=profile, session=session, work=work, held=held.pop_all())
 
     def close(self) -> None:
-        """Leave Spark to the process, which may open another contract."""
+        """Let go of the folder, and leave Spark to the process, which may open another contract."""
+        self.held.close()
 
     def each(self, snapshots: pd.DataFrame, step: Step) -> Iterator[pd.DataFrame]:
         """Do a step on every shard, one task a shard, and yield the results by lead_id."""
@@ -138,9 +153,10 @@ def _bucketed(session: SparkSession, layout: Layout, work: Path, buckets: int) -
     name = f"events_{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
     events = session.read.parquet(str(layout.events.path))
     session.conf.set("spark.sql.shuffle.partitions", str(buckets))
+    for left in work.iterdir():  # older events, and what a run that was killed handed over
+        if left.is_dir() and left.name != name:
+            shutil.rmtree(left)
     if not (work / name).is_dir():
-        for old in work.glob("events_*"):
-            shutil.rmtree(old)
         log.info("spark: events are written anew in %d buckets by lead", buckets)
         with staged_folder(work / name) as staged:
             writer = events.repartition(buckets, "lead_id").write.bucketBy(buckets, "lead_id").sortBy("lead_id")

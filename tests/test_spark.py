@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from small_job import TODAY, Job, digests, export, job, small_shards
 from test_cli import leadscore
 from test_rules import EVERY_KIND
 
-from features.errors import ParamsError
+from features.errors import BusyError, ParamsError
 from models.tiers import TierParams
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
@@ -77,6 +78,10 @@ def on_spark(here: Job) -> Job:
     return here.asked(opened=partial(SparkContract.opened, SMALL))
 
 
+def opened(here: Job) -> AbstractContextManager[Contract]:
+    return closing(here.request.opened(here.layout, here.params.project))
+
+
 def snapshots(of: Contract) -> pd.DataFrame:
     """Each lead twice, in no order and with a column of the caller's."""
     twice = [of.leads[["lead_id"]].assign(snapshot_at=at) for at in TWICE]
@@ -87,13 +92,11 @@ def snapshots(of: Contract) -> pd.DataFrame:
 def test_features_and_rule_points_are_those_of_duckdb(ready: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     small_shards(monkeypatch)
     spec = load_bundle(Path(ready.request.model), 1).card.matrix
-    here, there = (
-        opened(ready.layout, ready.params.project) for opened in (Contract.open, on_spark(ready).request.opened)
-    )
-    ours, theirs = (pd.concat(one.matrix(snapshots(one), spec, EVERY_KIND)) for one in (there, here))
-    pd.testing.assert_frame_equal(ours, theirs, rtol=1e-6, atol=1e-6)
+    with opened(ready) as here, opened(on_spark(ready)) as there:
+        ours, theirs = (pd.concat(one.matrix(snapshots(one), spec, EVERY_KIND)) for one in (there, here))
+        assert feed_at(there, MONDAY) == feed_at(here, MONDAY)
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
     assert ours["count__any_event__ever"].gt(0).mean() > 0.9 and ours["rule_points"].nunique() > 20
-    assert feed_at(there, MONDAY) == feed_at(here, MONDAY)
 
 
 @needs_spark
@@ -134,16 +137,31 @@ def _killed(*_: object) -> None:
 @needs_spark
 def test_new_events_are_read_anew_and_lie_by_lead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = job(tmp_path)
-    before = feed_at(on_spark(here).request.opened(here.layout, here.params.project), TODAY)
+    with opened(on_spark(here)) as contract:
+        before = feed_at(contract, TODAY)
     world = export(tmp_path / "more", crowd((MONDAY,), n_events=700))
     ingest(here.params.source, here.params.ingest, here.params.project, world, here.layout)
-    contract = on_spark(here).request.opened(here.layout, here.params.project)
-    after = feed_at(contract, TODAY)
+    with opened(on_spark(here)) as contract:
+        after = feed_at(contract, TODAY)
+        counted = contract.events.group_by("lead_id").aggregate(n=contract.events.count())
+        start(SMALL).sql(counted.compile()).explain()
     assert after["events"] > before["events"]
     assert len(list((here.layout.artifacts / "spark").glob("events_*"))) == 1
-    start(SMALL).sql(contract.events.group_by("lead_id").aggregate(n=contract.events.count()).compile()).explain()
     plan = capsys.readouterr().out
     assert "Bucketed: true" in plan and "Exchange" not in plan  # what is asked of a lead moves no event
+
+
+@needs_spark
+def test_what_a_killed_run_handed_over_goes_and_two_do_not_work_at_once(ready: Job) -> None:
+    work = ready.layout.artifacts / "spark"
+    with opened(on_spark(ready)):
+        made = {path.name: path.stat().st_mtime_ns for path in work.glob("events_*")}
+        with pytest.raises(BusyError), opened(on_spark(ready)):
+            pass
+    for left in ("tmpk1lled/moments", ".events_0.4194305.staged", "events_0"):
+        (work / left).mkdir(parents=True)
+    with opened(on_spark(ready)):
+        assert {path.name: path.stat().st_mtime_ns for path in work.iterdir() if path.is_dir()} == made
 
 
 def test_without_java_or_pyspark_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
