@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -56,14 +57,14 @@ def die_at(operation: int, folder: Path) -> None:
     """Kill this process at its so many-th file operation below a folder."""
     left = operation
 
-    def count(event: str, details: object) -> None:
+    def look(event: str, details: object) -> None:
         nonlocal left
         if is_operation(event, details, folder):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(count)
+    sys.addaudithook(look)
 
 
 def count_operations(work: Callable[[], object], folder: Path, note: Path) -> None:
@@ -117,7 +118,9 @@ def main() -> None:
     print(f"an undisturbed run: {seconds:.1f} s, {operations} file operations", flush=True)
 
     outcome: Counter[str] = Counter()
-    for number in range(asked.kills):
+    for number in count():
+        if outcome["killed"] == asked.kills:
+            break
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(base, to, symlinks=True)
         if number % 2:
@@ -138,7 +141,7 @@ def main() -> None:
         outcome["faults"] += bool(wrong)
         for fault in wrong:
             print(f"kill {number} of seed {asked.seed}: {fault}", flush=True)
-        if number % EVERY == EVERY - 1:
+        if number % EVERY == EVERY - 1 or outcome["killed"] == asked.kills:
             print(f"{number + 1} runs: " + ", ".join(f"{name} {n}" for name, n in outcome.items()), flush=True)
     sys.exit(bool(outcome["faults"]))
 
