@@ -1,11 +1,12 @@
 """Two hundred scheduled runs in a row, in one process: do memory, files and open handles stay as they are?
 
 After `leadscore run --out OUT`: `.venv/bin/python -m benchmarks.soak --out OUT --params PARAMS --work FOLDER`. The runs
-stand at the last so many days, one after another; each list replaces the one before.
+stand at the last so many days, one after another; each takes in an export that differs by an event from the last.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,13 @@ def left_in(folder: Path) -> dict[str, int]:
     return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
 
 
+def exports(raw: Path, folder: Path) -> list[Path]:
+    """The user's files, and the same without one event."""
+    shutil.copytree(raw, folder)
+    pd.read_parquet(raw / "events.parquet").iloc[1:].to_parquet(folder / "events.parquet", index=False)
+    return [raw, folder]
+
+
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--runs", type=int, default=200)
@@ -36,11 +44,11 @@ def main() -> None:
     params, layout = opened(asked)
     params = params.model_copy(update={"job": params.job.model_copy(update={"keep_days": 5})})
     days = pd.date_range(end=last_day(layout), periods=asked.runs, freq="D")
-    seen = []
+    seen, data, to = [], exports(layout.raw, asked.work / "export"), asked.work / "to"
     for number, day in enumerate(days, 1):
-        with hold(asked.work):
-            run_day(params, layout, request(layout, asked.work, layout.raw), day)
-        seen.append(held_by_this_process() | left_in(asked.work))
+        with hold(to):
+            run_day(params, layout, request(layout, to, data[number % 2]), day)
+        seen.append(held_by_this_process() | left_in(to))
         if number % EVERY == 0:
             print(f"{number:4d}: " + ", ".join(f"{name} {n:,}" for name, n in seen[-1].items()), flush=True)
     half = seen[len(seen) // 2 :]
