@@ -161,6 +161,14 @@ def test_the_same_command_is_called_alike_everywhere() -> None:
     assert all(len(ways) == 1 for ways in said.values()), said
 
 
+def test_every_call_says_the_day_it_is_for() -> None:
+    """So that a run that comes late, or once more, is a run for its own day."""
+    days = {(place.split(" ")[0], words[0]): " ".join(words) for place, words in calls()}
+    for (place, name), said in days.items():
+        wanted = "2026-11-02" if place == "airflow" else "today"  # Airflow's own {{ ds }}
+        assert re.search(rf"--as-of[= ]{wanted}( |$)", said), (place, name)
+
+
 # systemd
 
 

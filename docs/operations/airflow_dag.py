@@ -44,7 +44,7 @@ with DAG(
     )
     retrain = BashOperator(
         task_id="retrain",
-        bash_command=f"{LEADSCORE} retrain --to lists {READS}",
+        bash_command=f"{LEADSCORE} retrain --to lists --as-of {{{{ ds }}}} {READS}",
         trigger_rule="all_done",  # an alert is a reason to retrain, and the schedule another
         skip_on_exit_code=8,  # refused: the champion stays
     )
