@@ -4,8 +4,7 @@
 `--last` make it larger or shorter. One world is drawn and cut off at each Monday, as an export of that day would be.
 Each week `score --to`, `monitor` and `retrain` run as a scheduler would run them, by their command lines, in one
 process. Afterwards three ways to serve are judged against the known truth on every list: the first model for ever, the
-loop, and an oracle of the same recipe that serves every challenger at once, without a gate, one every four weeks at
-least.
+loop, and an oracle of the same recipe that is trained anew every week and serves at once, without a gate.
 """
 
 from __future__ import annotations
@@ -33,7 +32,9 @@ from pipelines.build_features import build_features
 from pipelines.bundle import load_bundle
 from pipelines.cli import app
 from pipelines.evaluate import finite
+from pipelines.feed import take_in
 from pipelines.ingest import ingest
+from pipelines.job import feed_layout
 from pipelines.named_model import find_bundle
 from pipelines.params import Params, load
 from pipelines.simulate import SHEETS, Simulated, simulate
@@ -42,8 +43,9 @@ from pipelines.store import Contract
 from pipelines.train import train
 
 WEEK = pd.Timedelta(days=7)
+MONTH = 4  # lists
 NOTICED = 28  # days within which a change must be noticed
-ORACLE_WEEKS = 4
+RESAMPLES = 2000  # behind what is said of a promotion afterwards
 SHOCKS = """
   - {kind: feed, day: "2025-06-02", days: 10, size: 0}
   - {kind: channel, day: "2025-07-28", days: null, size: 0.4}
@@ -81,14 +83,18 @@ search: {{trials: 0}}
 backtest: {{cuts: 0}}
 scorecard: {{max_lines: 5, l2: [20.0]}}
 grades: {{sample_rows: 2000}}
-capacity: {{per_period: 25}}
+capacity: {{per_period: {places}}}
 evaluate: {{resamples: 30, segments: [lead_source]}}
 explain: {{sample_rows: 200, top_features: 3}}
 report: {{top_leads: 5}}
-promotion: {{tolerance: 0.1, min_positive: 30, calibration_error: 1.0, tier_changes: 0.6, segment_tolerance: 0.3}}
-retrain: {{every_days: 28, on_alert: true, rest_days: 21}}
+retrain: {{every_days: 28, on_alert: true, rest_days: 14}}
 track: {{uri: "sqlite:///{work}/mlflow.db", artifacts: "{work}/mlartifacts"}}
 """
+
+
+def overlay_of(leads: int, shocks: str, work: Path) -> str:
+    """Return the parameters of a world of so many leads; places on the list grow with it."""
+    return OVERLAY.format(leads=leads, shocks=shocks, work=work, places=leads // 180)
 
 
 @dataclass(frozen=True)
@@ -168,17 +174,18 @@ def run_week(place: Place, world: Simulated, day: pd.Timestamp) -> dict[str, Any
     }
 
 
-def keep_models(place: Place, number: int, row: dict[str, Any]) -> None:
-    """Keep the bundle that serves after this week, and the newest challenger that an oracle would serve."""
+def keep_models(place: Place, row: dict[str, Any]) -> None:
+    """Keep the bundle that serves after this week, and the one that the oracle trains on what is known by now."""
     kept = place.work / "kept"
     serving = find_bundle(place.champion, place.params, place.work / "fetched")
     row["champion"] = keep(serving, kept, place)
     made = sorted((place.lists / "retrain" / "runs").glob("*/artifacts/model/manifest.json"))
     if row["answer"] in ("promoted", "refused"):
         row["oracle"] = keep(made[-1].parent, kept, place)
-    elif number % ORACLE_WEEKS == 0:
-        layout, params = Layout.folder(place.work / "oracle"), place.params
-        ingest(params.source, params.ingest, params.project, place.data, layout)
+    else:
+        params, own = place.params, place.work / "oracle"
+        take_in(params, place.data, feed_layout(place.lists))  # as the commands have, where nothing kept them from it
+        layout = Layout(feed_layout(place.lists).data, own / "artifacts", own)
         build_features(params, layout)
         train(params, layout)
         row["oracle"] = keep(layout.bundle, kept, place)
@@ -264,8 +271,6 @@ def judge(rows: list[dict[str, Any]], place: Place, world: Simulated) -> dict[st
         model = load_bundle(place.work / "kept" / model_id, params.project.threads)
         return predictions(model, contract, days, truth)
 
-    for last, row in pairwise(rows):
-        row.setdefault("oracle", last["oracle"])
     days = [pd.Timestamp(row["day"]) for row in rows[1:]]
     ways = {
         "first model for ever": said(rows[0]["champion"], days),
@@ -302,18 +307,24 @@ def expected_loss(rows: pd.DataFrame) -> float:
 
 
 def promotions(rows: Sequence[dict[str, Any]], said: Any, params: Params) -> list[dict[str, Any]]:
-    """Compare each promoted model with the one before it on the next four lists, by what came, with an interval."""
+    """Compare each promoted model with the one before it on the lists of the next month, by what came, with intervals.
+
+    Beside the interval of `evaluate.confidence` stands one that is free of error for all promotions together
+    (Bonferroni).
+    """
     found = []
-    for before, row in pairwise(rows):
-        if row["champion"] == before["champion"]:
-            continue
+    switched = [(before, row) for before, row in pairwise(rows[:-MONTH]) if row["champion"] != before["champion"]]
+    for before, row in switched:
         start = pd.Timestamp(row["day"])
-        lists = [pd.Timestamp(one["day"]) for one in rows if start < pd.Timestamp(one["day"]) <= start + 4 * WEEK]
-        if lists:
-            new, old = said(row["champion"], lists), said(before["champion"], lists)
-            gap = compare(new, new["said"].to_numpy(), old["said"].to_numpy(), params.evaluate, params.project.seed)
-            truly = expected_loss(old) - expected_loss(new)
-            found.append({"day": row["day"], "rows": len(new), "truly_better_by": truly} | gap)
+        lists = [pd.Timestamp(one["day"]) for one in rows if start < pd.Timestamp(one["day"]) <= start + MONTH * WEEK]
+        new, old = said(row["champion"], lists), said(before["champion"], lists)
+        judged = {"day": row["day"], "rows": len(new), "truly_better_by": expected_loss(old) - expected_loss(new)}
+        for name, doubt in (("", 1.0), ("_all", float(len(switched)))):
+            confidence = 1 - (1 - params.evaluate.confidence) / doubt
+            asked = params.evaluate.model_copy(update={"resamples": RESAMPLES, "confidence": confidence})
+            gap = compare(new, new["said"].to_numpy(), old["said"].to_numpy(), asked, params.project.seed)
+            judged |= {key.replace("log_loss_gap", f"gap{name}"): value for key, value in gap.items()}
+        found.append(judged)
     return found
 
 
@@ -328,7 +339,7 @@ def run(place: Place, world: Simulated, days: pd.DatetimeIndex) -> list[dict[str
         row = run_week(place, world, day)
         if number == 0:
             row["answer"] = "promoted"
-        keep_models(place, number, row)
+        keep_models(place, row)
         rows.append(row)
         write_json(rows, place.work / "weeks.json")
         print(f"{row['day']} score {row['score']} monitor {row['monitor']} {row['alerts']} retrain {row['retrain']} "
@@ -353,7 +364,7 @@ def main() -> None:
     work = asked.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     overlay = work / "params.yaml"
-    overlay.write_text(OVERLAY.format(leads=asked.leads, shocks=SHOCKS, work=work), encoding="utf-8")
+    overlay.write_text(overlay_of(asked.leads, SHOCKS, work), encoding="utf-8")
     place = Place(work, overlay, load(overlay))
     world = simulate(place.params.simulate, place.params.project.seed, place.params.snapshots)
     rows = read_rows(work) if asked.judge else run(place, world, pd.date_range(asked.first, asked.last, freq=WEEK))
@@ -364,6 +375,10 @@ def main() -> None:
         "last": asked.last,
         "noticed": noticed(rows, place),
         "before_any_change": false_alarms(rows, place),
+    }
+    tree |= {
+        "seconds": sum(row["seconds"] for row in rows),
+        "bytes": {"first": rows[0]["bytes"], "last": rows[-1]["bytes"]},
     }
     tree |= judge(rows, place, world)
     tree |= {"cpu_seconds": resource.getrusage(resource.RUSAGE_SELF).ru_utime, "rows": rows}

@@ -91,53 +91,57 @@ def _error(found: Figures, name: str, confidence: float) -> float:
     return (found[f"{name}_high"] - found[f"{name}_low"]) / (2 * float(norm.ppf((1 + confidence) / 2)))
 
 
-def early_row(reference: pd.DataFrame, current: pd.DataFrame, days: float, looks_taken: int) -> Row:
-    """Compare the conversions of a young list with its promise, and that with the same days after reference lists.
+def early_row(reference: pd.DataFrame, current: pd.DataFrame, watched: float, days: int, looks_taken: int) -> Row:
+    """Compare the conversions of the newest lists with their promise, and that with the same of the reference's lists.
 
-    How fast conversions come within the horizon, and whether the model promises a little too much, is in both alike
-    and falls out. The rows of one lead tell its conversion once: they count as so many as there are converted leads.
+    Each list answers for the days until the next one alone, so that a lead's conversion is counted once, on one side,
+    and counts are independent, however many lists a lead stands on. How fast conversions come within the horizon, and
+    whether the model promises a little too much, is in both sides alike and falls out.
 
     Parameters
     ----------
     reference, current
-        lead_id, snapshot_at, converted_at, probability; `current` is one list.
+        lead_id, snapshot_at, converted_at, probability; all rows of some lists, none of them in both.
+    watched
+        Days after each list in which its conversions are counted; at most those from one list to the next.
     days
-        From each list on; the same on both sides.
+        How many days the lists of `current` are of; told in the row.
     looks_taken
         How many such questions share one check.
 
     Returns
     -------
     dict
-        days, n, promised (within the whole horizon), came so far, expected so far, ratio (came to expected), chance
-        (p-value, conditional on all conversions; Przyborowski and Wilenski 1940, Biometrika 31, 313-323).
+        days, n (rows), promised (within the whole horizon), came, expected, ratio (came to expected; missing where
+        nothing is known of the reference), chance (p-value, conditional on all conversions; Przyborowski and Wilenski
+        1940, Biometrika 31, 313-323).
     """
-    came = [rows[within(rows["snapshot_at"], rows["converted_at"], days)] for rows in (reference, current)]
+    came = [int(within(rows["snapshot_at"], rows["converted_at"], watched).sum()) for rows in (reference, current)]
     promised = [float(rows["probability"].sum()) for rows in (reference, current)]
-    converters = came[0]["lead_id"].nunique()
-    found = {"days": days, "n": len(current), "promised": promised[1], "came": len(came[1])}
-    if not converters or not promised[1]:
+    found = {"days": days, "n": len(current), "promised": promised[1], "came": came[1]}
+    if not came[0] or not promised[1]:
         return found | {"expected": float("nan"), "ratio": float("nan"), "chance": 1.0}
-    expected = promised[1] * len(came[0]) / promised[0]
-    weight = promised[0] * converters / len(came[0])  # the promise behind so many independent conversions
-    chance = binomtest(len(came[1]), len(came[1]) + converters, promised[1] / (promised[1] + weight)).pvalue
-    return found | {"expected": expected, "ratio": len(came[1]) / expected, "chance": min(1.0, chance * looks_taken)}
+    expected = promised[1] * came[0] / promised[0]
+    chance = binomtest(came[1], sum(came), promised[1] / sum(promised)).pvalue
+    return found | {"expected": expected, "ratio": came[1] / expected, "chance": min(1.0, chance * looks_taken)}
 
 
 def early(found: Sequence[Row], params: MonitorParams) -> Check:
-    """Check that young lists convert as fast as lists of the reference did; `found` as from `early_row`."""
+    """Check that the newest lists convert as fast as lists of the reference did; `found` as from `early_row`."""
     title = "Young lists convert as lists did"
-    told = [row for row in found if np.isfinite(row["ratio"]) and row["expected"] >= params.min_positive]
+    told = [
+        row for row in found if np.isfinite(row["ratio"]) and max(row["came"], row["expected"]) >= params.min_positive
+    ]
     if not told:
-        return Check(
-            "MN10", title, "not applicable", "no young list is expected to have enough conversions yet", {}, True
-        )
+        few = f"fewer than {params.min_positive:,} conversions came, or were expected, after the newest lists"
+        return Check("MN10", title, "not applicable", few, {}, True)
     low, high = 1 / params.rate_change, params.rate_change
     bad = [row for row in told if not low <= row["ratio"] <= high and row["chance"] <= params.each]
     said = "; ".join(
-        f"after {row['days']:.0f} days {row['came']:,} came of {row['expected']:.0f} expected" for row in bad or told
+        f"after the lists of {row['days']} days {row['came']:,} came of {row['expected']:.0f} expected"
+        for row in bad or told
     )
-    numbers = {f"ratio {row['days']:.0f}d": row["ratio"] for row in told}
+    numbers = {f"ratio {row['days']}d": row["ratio"] for row in told}
     return Check("MN10", title, "alert" if bad else "quiet", said, numbers, True)
 
 

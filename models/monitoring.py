@@ -220,7 +220,13 @@ def levels(rows: Sequence[Row], params: MonitorParams) -> Check:
 
 
 def scores(reference: pd.DataFrame, current: pd.DataFrame, params: MonitorParams) -> Check:
-    """Check that scores lie where they did; rows have lead_id and score."""
+    """Check that scores lie where they did.
+
+    Parameters
+    ----------
+    reference, current
+        lead_id and score; of `current` by the reference's calendar, as the season moves scores by itself.
+    """
     before, now = (rows["score"].to_numpy("float64") for rows in (reference, current))
     leads = [independent_leads(rows["lead_id"]) for rows in (reference, current)]
     found = shift(before, now, leads[0], leads[1], codes=None)
@@ -229,8 +235,8 @@ def scores(reference: pd.DataFrame, current: pd.DataFrame, params: MonitorParams
         f"{found['ks']:.2f}"
     )
     figures = {"psi": found["psi"], "ks": found["ks"], "mean": now.mean(), "reference mean": before.mean()}
-    return answer("MN06", "Scores are spread as they were", _moved(found, params) and found["chance"] <= params.each,
-                  detail, figures)  # fmt: skip
+    alert = _moved(found, params) and found["chance"] <= params.each
+    return answer("MN06", "Scores are spread as they were, whatever the season", alert, detail, figures)
 
 
 def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: MonitorParams) -> Check:
@@ -242,9 +248,10 @@ def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: Mon
     Parameters
     ----------
     reference, current
-        lead_id, snapshot_at, score, tier, and overridden: whether a trigger or exclusion decides on the tier.
+        lead_id, snapshot_at, score, tier, and overridden: whether a trigger or exclusion decides on the tier; the
+        scores of `current` are by the reference's calendar, as in `scores`.
     """
-    title = "As many leads as before reach the best tier's cut-off"
+    title = "As many leads as before reach the best tier's cut-off, whatever the season"
     listed = reference[(reference["tier"] == best) & ~reference["overridden"]]
     if listed.empty:
         return nothing("MN07", title, f"no lead of the reference is {best} by its score")

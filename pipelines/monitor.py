@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from scipy.special import expit
@@ -26,6 +27,7 @@ from models.generosity import Lists
 from models.kpis import Row
 from models.monitored_outcomes import Judging
 from models.monitoring import (
+    CALENDAR,
     Check,
     fresh,
     inputs,
@@ -38,6 +40,7 @@ from models.monitoring import (
     volume,
     volume_rows,
 )
+from models.points import score
 from models.scorer import Scorer
 from models.split import sample_leads
 from pipelines.artifacts import Layout
@@ -72,8 +75,11 @@ class Calendar:
     matured
         The newest lists whose outcome is known, and that the model has not learned from; of a young model they may be
         in the reference too.
-    early
-        Younger lists, and for how many days each has been watched.
+    young
+        For each of `monitor.early_days`: the lists of so many last days whose conversions are known.
+    watched
+        For how many days after each list they are counted: until the next list, or fewer where no more are known of the
+        newest one.
     until
         What happened later is not known.
     """
@@ -81,7 +87,8 @@ class Calendar:
     reference: pd.DatetimeIndex
     newest: pd.Timestamp
     matured: pd.DatetimeIndex
-    early: dict[pd.Timestamp, float]
+    young: dict[int, pd.DatetimeIndex]
+    watched: float
     until: pd.Timestamp
 
     @classmethod
@@ -95,17 +102,17 @@ class Calendar:
             raise _nothing(f"no lead before {as_of:%Y-%m-%d}", "leads to look at", "Choose a later --as-of.")
         until, newest = min(as_of, contract.data_until.ceil("D")), moments[-1]
         unseen, monitor = moments[moments >= pd.Timestamp(learned)], params.monitor
-        early = _early(unseen, until, snapshots, monitor.early_days)
-        youngest = min([newest - (monitor.arrival_days - 1) * DAY, *early])
+        young, watched = _young(unseen, until, snapshots, monitor.early_days)
+        youngest = min([newest - (monitor.arrival_days - 1) * DAY, *(lists[0] for lists in young.values())])
         reference = unseen[unseen < youngest][: monitor.reference_lists]
         wait = (snapshots.horizon_days + snapshots.outcome_lag_days) * DAY
         matured = unseen[unseen + wait <= until][-monitor.matured_lists :]
-        return cls(reference, newest, matured, early, until)
+        return cls(reference, newest, matured, young, watched, until)
 
     @property
     def moments(self) -> pd.DatetimeIndex:
         """Every list that is looked at."""
-        every = {*self.reference, self.newest, *self.matured, *self.early}
+        every = {*self.reference, self.newest, *self.matured}.union(*self.young.values())
         return pd.DatetimeIndex(sorted(every)).as_unit("us")
 
 
@@ -113,17 +120,16 @@ def _nothing(found: str, expected: str, fix: str) -> DataError:
     return DataError("leads", "created_at", found=found, expected=expected, fix=fix)
 
 
-def _early(
+def _young(
     unseen: pd.DatetimeIndex, until: pd.Timestamp, snapshots: SnapshotParams, ages: Sequence[int]
-) -> dict[pd.Timestamp, float]:
-    found = {}
-    for age in ages:
-        old = unseen[unseen <= until - age * DAY]
-        if len(old):
-            watched = (until - old[-1]) / DAY - snapshots.outcome_lag_days
-            if 0 < watched < snapshots.horizon_days:
-                found[old[-1]] = watched
-    return found
+) -> tuple[dict[int, pd.DatetimeIndex], float]:
+    """Choose the lists whose conversions are known, for half of the days until the next list at least."""
+    known, every = until - snapshots.outcome_lag_days * DAY, float(snapshots.every_days)
+    lists = unseen[unseen <= known - every / 2 * DAY]
+    if lists.empty:
+        return {}, every
+    watched = min(every, (known - lists[-1]) / DAY)
+    return {age: lists[lists > lists[-1] - age * DAY] for age in ages}, watched
 
 
 @dataclass(frozen=True)
@@ -179,6 +185,22 @@ class Book:
     @cached_property
     def newest(self) -> pd.DataFrame:
         return self.of(self.calendar.newest)
+
+    @cached_property
+    def newest_any_season(self) -> pd.DataFrame:
+        """The newest list as it would score had its leads come at the times of the year of the reference's.
+
+        A model that reads when a lead was created moves its scores with the season, though the leads are as they were.
+        So the newest leads borrow these features, all of one lead together, from leads of the reference drawn by lot.
+        """
+        names = [entry.name for entry in self.scorer.catalogue if entry.measure == CALENDAR]
+        if not {*names}.intersection(self.scorer.features_read):
+            return self.newest
+        lot = np.random.default_rng(self.params.project.seed).integers(len(self.reference), size=len(self.newest))
+        lent = self.reference[names].take(lot).set_axis(self.newest.index)
+        rows = self.newest.assign(**{name: lent[name] for name in names})
+        points = self.scorer.card.points.points(self.scorer.log_odds(rows))
+        return rows.assign(score=score(points))
 
     @cached_property
     def arrivals(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -265,7 +287,7 @@ def _ask(book: Book) -> tuple[list[Check], dict[str, Any]]:
     by_tier = {"reference": book.looks(reference), "matured": book.looks(matured)}
     later = matured[matured["snapshot_at"] > calendar.reference[-1]]
     now = outcomes.performance(later, book.judging)
-    young = [_early_row(book, moment, days) for moment, days in calendar.early.items()]
+    young = [_early_row(book, lists, age) for age, lists in calendar.young.items()]
     told_by_scores = {"newest": outcomes.estimate(newest, book.judging),
                       "reference": outcomes.estimate(reference, book.judging)}  # fmt: skip
     checks = [
@@ -273,8 +295,8 @@ def _ask(book: Book) -> tuple[list[Check], dict[str, Any]]:
         does,
         comes,
         levels(values, params),
-        scores(reference, newest, params),
-        tiers(reference, newest, book.scorer.card.tiers.names[0], params),
+        scores(reference, book.newest_any_season, params),
+        tiers(reference, book.newest_any_season, book.scorer.card.tiers.names[0], params),
         outcomes.promises(by_tier["matured"], params),
         outcomes.lift(measured, now, book.judging),
         outcomes.early(young, params),
@@ -293,10 +315,10 @@ def _ask(book: Book) -> tuple[list[Check], dict[str, Any]]:
     }
 
 
-def _early_row(book: Book, moment: pd.Timestamp, days: float) -> Row:
-    watched = book.calendar.reference[book.calendar.reference + days * DAY <= book.calendar.until]
-    row = outcomes.early_row(book.of(watched), book.of(moment), days, len(book.calendar.early))
-    return row | {"list": moment.date().isoformat()}
+def _early_row(book: Book, lists: pd.DatetimeIndex, days: int) -> Row:
+    calendar = book.calendar
+    row = outcomes.early_row(book.reference, book.of(lists), calendar.watched, days, len(calendar.young))
+    return row | {"lists": len(lists), "since": lists[0].date().isoformat()}
 
 
 def _weekly(book: Book) -> pd.DataFrame:

@@ -211,33 +211,61 @@ def test_lift_must_fall_far_and_surely(now: float, reach: float, outcome: str) -
     assert outcomes.lift(figures(4.0), figures(now), JUDGING).outcome == outcome
 
 
-def test_copies_of_reference_rows_make_an_early_word_no_surer(reference: pd.DataFrame) -> None:
-    now = newest(rate=0.7)
-    once = outcomes.early_row(reference, now, 14, 1)
-    copied = outcomes.early_row(pd.concat([reference] * 5, ignore_index=True), now, 14, 1)
-    assert copied["chance"] == pytest.approx(once["chance"])
-    assert 1e-3 < once["chance"] < 0.5
-    first = reference.drop_duplicates("lead_id")
-    assert outcomes.early_row(first, now, 14, 1)["chance"] == pytest.approx(once["chance"], rel=0.5)
+def weeks(rng: np.random.Generator, first: int, lists: int, rate: float = 1.0, n: int = 600) -> pd.DataFrame:
+    """Lists of leads that stay for eight weeks or until they convert, each week with a sixth of their probability."""
+    lead = np.arange(n * (lists + 7))
+    joins = first - 7 + lead // n
+    probability = expit(rng.normal(-3, 1, len(lead)))
+    wins = rng.geometric(np.minimum(probability / 6 * rate, 1)).clip(max=10**4) - 1
+    parts = []
+    for week in range(first, first + lists):
+        here = (joins <= week) & (week < joins + 8) & (joins + wins >= week)
+        at = MONDAY + week * WEEK
+        won = joins[here] + wins[here]
+        rows = pd.DataFrame({"lead_id": lead[here].astype("str"), "probability": probability[here]})
+        parts.append(rows.assign(snapshot_at=at, converted_at=MONDAY + pd.Series(won) * WEEK + 3 * DAY))
+    return pd.concat(parts, ignore_index=True)
 
 
-@pytest.mark.parametrize(("rate", "outcome"), [(1.0, "quiet"), (0.3, "alert"), (2.5, "alert")])
-def test_young_lists_are_early_and_say_so(reference: pd.DataFrame, rate: float, outcome: str) -> None:
-    row = outcomes.early_row(reference, newest(rate=rate), 14, 2)
+@pytest.mark.parametrize(("rate", "outcome"), [(1.0, "quiet"), (0.4, "alert"), (2.0, "alert")])
+def test_young_lists_are_early_and_say_so(rate: float, outcome: str) -> None:
+    rng = np.random.default_rng(4)
+    row = outcomes.early_row(weeks(rng, 0, 8), weeks(rng, 20, 4, rate), 5, 28, 2)
     found = outcomes.early([row], MONITOR)
     assert (found.outcome, found.early) == (outcome, True)
     assert "early" in told([found])[0] or outcome == "quiet"
+    assert row["ratio"] == pytest.approx(rate, rel=0.25)
 
 
-def test_a_model_that_promises_too_much_is_no_early_alert(reference: pd.DataFrame) -> None:
-    """Twice the promise on both sides falls out; so does a window in which half have converted."""
-    twice = [rows.assign(probability=rows["probability"] * 2) for rows in (reference, newest())]
-    one, other = outcomes.early_row(reference, newest(), 14, 1), outcomes.early_row(twice[0], twice[1], 14, 1)
+def test_a_conversion_counts_once_whichever_lists_its_lead_is_on() -> None:
+    rng = np.random.default_rng(4)
+    before, now = weeks(rng, 0, 8), weeks(rng, 20, 4)
+    row = outcomes.early_row(before, now, 7, 28, 1)
+    last = now.groupby("lead_id")[["snapshot_at", "converted_at"]].max()
+    assert row["came"] == (last["converted_at"] < last["snapshot_at"] + WEEK).sum() > 100
+    assert outcomes.early_row(before, now, 2, 28, 1)["came"] == 0
+    assert outcomes.early([outcomes.early_row(before, now, 2, 28, 1)], MONITOR).outcome == "not applicable"
+
+
+def test_the_word_of_more_weeks_is_surer_and_of_two_looks_less_so() -> None:
+    rng = np.random.default_rng(4)
+    before, now = weeks(rng, 0, 8), weeks(rng, 20, 4, 1.5)
+    one, four = (outcomes.early_row(before, now[now["snapshot_at"] >= MONDAY + at * WEEK], 5, 7, 1) for at in (23, 20))
+    assert four["chance"] < one["chance"]
+    assert outcomes.early_row(before, now, 5, 28, 2)["chance"] == pytest.approx(2 * four["chance"])
+
+
+def test_a_model_that_promises_too_much_is_no_early_alert() -> None:
+    """Twice the promise on both sides falls out; a word of few conversions is not given."""
+    rng = np.random.default_rng(4)
+    sides = weeks(rng, 0, 8), weeks(rng, 20, 4, 1.5)
+    twice = [rows.assign(probability=rows["probability"] * 2) for rows in sides]
+    one, other = (outcomes.early_row(before, now, 5, 28, 1) for before, now in (sides, twice))
     assert one["ratio"] == pytest.approx(other["ratio"])
     assert one["chance"] == pytest.approx(other["chance"])
-    none = outcomes.early_row(reference, newest(), 9, 1)
-    assert none["came"] == 0
-    assert outcomes.early([none], MONITOR).outcome == "not applicable"
+    few = one | {"came": MONITOR.min_positive - 1, "expected": 2.0}
+    assert outcomes.early([few], MONITOR).outcome == "not applicable"
+    assert outcomes.early([few | {"came": MONITOR.min_positive}], MONITOR).outcome != "not applicable"
 
 
 def test_an_estimate_is_right_where_probabilities_are_and_never_alerts(reference: pd.DataFrame) -> None:
@@ -274,7 +302,7 @@ def test_false_alarms_of_all_checks_together_are_as_few_as_the_params_say() -> N
     def draw(rng: np.random.Generator) -> list[Check]:
         before, now = listed(rng, n=250), listed(rng, n=300, lists=4).drop_duplicates("lead_id")
         sides = [rows.assign(**dict(zip(names, features(rows, rng), strict=True))) for rows in (before, now)]
-        early = outcomes.early_row(before, now, 14, 1)
+        early = outcomes.early_row(weeks(rng, 0, 6, n=150), weeks(rng, 20, 2, n=150), 5, 14, 1)
         looks = outcomes.tier_looks(Lists(now, LADDER, PARAMS.points), judging)
         return [
             volume(volume_rows(weekly(rng), params), params),
