@@ -84,7 +84,7 @@ backtest: {{cuts: 0}}
 scorecard: {{max_lines: 5, l2: [20.0]}}
 grades: {{sample_rows: 2000}}
 capacity: {{per_period: {places}}}
-evaluate: {{resamples: 30, segments: [lead_source]}}
+evaluate: {{resamples: 200, segments: [lead_source]}}
 explain: {{sample_rows: 200, top_features: 3}}
 report: {{top_leads: 5}}
 retrain: {{every_days: 28, on_alert: true, rest_days: 14}}

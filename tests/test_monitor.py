@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 from small_job import job
@@ -15,12 +16,14 @@ from test_cli import leadscore
 from tiny import tiny_copy, tiny_params
 
 from features.errors import AlertError, DataError
+from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.ingest import ingest
-from pipelines.monitor import raise_alerts, watch
+from pipelines.monitor import Book, Calendar, raise_alerts, watch
 from pipelines.monitor_page import checks_table, write_monitor_page
 from pipelines.params import Params, with_as_of
+from pipelines.store import Contract
 from pipelines.track import track_monitoring
 
 pytestmark = [
@@ -118,6 +121,57 @@ def test_what_came_later_changes_nothing(world: tuple[Params, Layout], tmp_path:
     )
     for name in ("volumes", "levels", "features", "estimate", "early", "tiers"):
         assert later[name] == then[name], name
+
+
+def test_each_of_the_newest_lists_answers_for_its_own_days(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    """On a Monday the newest list has nothing to tell yet; two days later the one of Monday still tells too little."""
+    params, layout = world
+    for later, last in ((0, 7), (2, 7), (4, 7), (6, 0), (7, 0)):
+        day = DAY - pd.Timedelta(days=21 - later)
+        lists = Calendar.of(load_bundle(layout.bundle, 1), Contract.open(layout, params.project), day, params).young
+        newest = DAY - pd.Timedelta(days=21 + last)
+        assert {age: (len(one), one[-1]) for age, one in lists.items()} == {14: (2, newest), 28: (4, newest)}
+    tree = watched(params, layout, tmp_path)
+    told = [(row["days"], row["lists"], row["since"]) for row in tree["early"]]
+    assert told == [(14, 2, "2026-06-15"), (28, 4, "2026-06-01")]
+    assert tree["reference"]["last"] < "2026-06-01"
+
+
+class Seasonal(Scorer):
+    """Finds leads that were created in June worth more."""
+
+    worth: ClassVar[float] = 2.0
+
+    @property
+    def features_read(self) -> list[str]:  # type: ignore[override]  # computed once there
+        return [*super().features_read, "created_month"]
+
+    def log_odds(self, matrix: pd.DataFrame) -> np.ndarray:
+        return super().log_odds(matrix) + self.worth * (matrix["created_month"] == 6).to_numpy()
+
+
+class Level(Seasonal):
+    """Finds all months alike."""
+
+    worth = 0.0
+
+
+def test_the_season_moves_no_score(world: tuple[Params, Layout]) -> None:
+    """June comes after the reference; what it adds to a score is in none of those that are compared."""
+    params, layout = world
+    plain = load_bundle(layout.bundle, 1)
+    books = []
+    for kind in (Seasonal, Level):
+        contract, scorer = Contract.open(layout, params.project), kind(plain.card, plain.models, plain.scorecard)
+        calendar = Calendar.of(scorer, contract, DAY, params)
+        books.append(Book.read(contract, scorer, calendar, params))
+    seasonal, level = books
+    assert seasonal.newest["score"].mean() > level.newest["score"].mean() + 5
+    pd.testing.assert_series_equal(seasonal.newest_any_season["score"], level.newest_any_season["score"])
+    lent = seasonal.newest_any_season
+    assert set(lent["created_month"]) <= set(seasonal.reference["created_month"])
+    own = [name for name in lent if not name.startswith("created_") and name != "score"]
+    pd.testing.assert_frame_equal(lent[own], seasonal.newest[own])
 
 
 def test_a_young_model_and_tables_without_dates_are_told_apart(world: tuple[Params, Layout], tmp_path: Path) -> None:
