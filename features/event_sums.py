@@ -177,9 +177,16 @@ class Seen:
 
     def least(self, values: np.ndarray) -> np.ndarray:
         """Return the least value, as `count`; missing where there is none."""
-        found = np.full(len(self.kinds) * self.n, np.inf)
-        np.minimum.at(found, self.cell, values)
-        return self._table(np.where(found < np.inf, found, np.nan))
+        return self._best(np.minimum, values, np.inf)
+
+    def largest(self, values: np.ndarray) -> np.ndarray:
+        """Return the largest value, as `count`; missing where there is none."""
+        return self._best(np.maximum, values, -np.inf)
+
+    def _best(self, better: np.ufunc, values: np.ndarray, worst: float) -> np.ndarray:
+        found = np.full(len(self.kinds) * self.n, worst)
+        better.at(found, self.cell, values)
+        return self._table(np.where(found == worst, np.nan, found))
 
     def _table(self, cells: np.ndarray) -> np.ndarray:
         return cells.reshape(len(self.kinds), self.n)
@@ -203,7 +210,7 @@ def _tables(
         weight = np.exp2(recent.columns["age"] / (-half_life * MICROSECONDS_A_DAY))
         yield ("decayed", half_life), recent.add(np.rint(weight * DECAY_UNIT))
     yield ("last_age", None), seen.least(age.astype("float64"))
-    yield ("first_age", None), -seen.least(-age.astype("float64"))
+    yield ("first_age", None), seen.largest(age.astype("float64"))
     if "any_outbound" in vocabulary.event_groups:
         yield ("unanswered", None), seen.only(seen.columns["unanswered"]).count()
     if vocabulary.valued_types:
@@ -215,9 +222,9 @@ def _of_values(seen: Seen, windows: Sequence[int]) -> Iterator[tuple[tuple[str, 
         millionths = np.rint(recent.columns["value"] * VALUE_UNIT)
         upper = np.floor(millionths / HALF)
         yield ("value_sum", days), recent.add(upper) * HALF + recent.add(millionths - upper * HALF)
-    yield ("value_max", None), -seen.least(-seen.columns["value"])
+    yield ("value_max", None), seen.largest(seen.columns["value"])
     last = seen.only(seen.columns["is_last_value"], "value")
-    yield ("value_last", None), -last.least(-last.columns["value"])
+    yield ("value_last", None), last.largest(last.columns["value"])
 
 
 def _in_scope(kinds: np.ndarray, scope: str, vocabulary: Vocabulary) -> np.ndarray:

@@ -290,7 +290,7 @@ def ranked_rows(parts: Sequence[Path], listed: Listed, project: Project, work: P
     day = None if pd.isna(listed.as_of) else listed.as_of.to_pydatetime()
     config: dict[str, Any] = {
         "threads": project.threads,
-        "memory_limit": project.duckdb_memory,
+        "memory_limit": f"{project.memory_gb / 4}GB",  # the list and the tables of leads are in memory, too
         "temp_directory": str(work / "spill"),
     }
     with duckdb.connect(config=NO_EXTENSIONS | config) as connection:
