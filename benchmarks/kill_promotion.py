@@ -5,9 +5,10 @@ After `leadscore run --out OUT`:
 
     .venv/bin/python -m benchmarks.kill_promotion --out OUT --params PARAMS --work FOLDER
 
-PARAMS must let the run's model pass its gate, and two that differ from it by a hair. Half of the kills come after a
-random time; the others at a random one of the command's own SQL statements and commits, where mistakes would show. A
-killed process is a fork of this one, ended by SIGKILL. At the end two promotions are started at once.
+PARAMS must let the run's model pass its gate, and two that say the same of every lead for a little more capacity.
+Half of the kills come after a random time; the others at a random one of the command's own SQL statements and commits,
+where mistakes would show. A killed process is a fork of this one, ended by SIGKILL. At the end two promotions are
+started at once.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ from sqlalchemy.engine import Engine
 from benchmarks.kill import ended, forked, must
 from benchmarks.scheduled import arguments, opened
 from features.errors import BusyError, ModelError
-from models.calibration import Sigmoid
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle, save_bundle
@@ -77,9 +77,7 @@ class Stage:
         """Save three models and promote the first two."""
         scorer = load_bundle(self.layout.bundle, 1)
         for number, bundle in enumerate(self.bundles):
-            old = scorer.card.sigmoid
-            sigmoid = Sigmoid(intercept=old.intercept + number / 1000, slope=old.slope)
-            card = scorer.card.model_copy(update={"sigmoid": sigmoid})
+            card = scorer.card.model_copy(update={"capacity": scorer.card.capacity + number})  # the same log-loss
             save_bundle(Scorer(card, scorer.models, scorer.scorecard), bundle)
         for number in (0, 1):
             self.command("promote", number)

@@ -168,16 +168,8 @@ def judge(cohort: Cohort, gate: Gate) -> list[GateCheck]:
         return [enough]
     return [
         enough,
-        _not_worse("PG04", "Log-loss is not worse than the champion's", "the champion", cohort.champion, cohort, gate),
-        _not_worse(
-            "PG05",
-            "No ratchet of small losses since the champion of record",
-            "the champion of record",
-            cohort.yardstick,
-            cohort,
-            gate,
-            nothing=NO_CHAMPION if cohort.champion is None else "the champion is itself the champion of record",
-        ),
+        _not_worse(cohort, gate),
+        _no_ratchet(cohort, gate),
         _baselines(cohort, gate),
         _lift(cohort, gate),
         _calibration(cohort, gate),
@@ -202,23 +194,36 @@ def _enough(cohort: Cohort, params: GateParams) -> GateCheck:
     return _check("PG03", "There are later rows to judge on", good, detail, {"n": float(len(rows)), "won": float(won)})
 
 
-def _not_worse(
-    code: str, title: str, name: str, rival: np.ndarray | None, cohort: Cohort, gate: Gate, nothing: str = NO_CHAMPION
-) -> GateCheck:
-    """Compare log-loss pairwise: not even the upper end of the gap's interval may lie above the tolerance."""
-    if rival is None:
-        return GateCheck(code, title, "not applicable", nothing)
-    gap = _gap(cohort.rows, cohort.challenger, rival, gate)
-    good = gap["gap_high"] <= gate.params.tolerance * gap["rival"]
-    return _check(code, title, good, f"{_words(gap, name)}, tolerated {_tolerated(gap, gate)}", gap)
+def _not_worse(cohort: Cohort, gate: Gate) -> GateCheck:
+    """Compare log-loss pairwise: not above the champion's, and at the upper end of the gap's interval only so far.
+
+    In doubt the champion keeps its place: a challenger that came out worse, by however little, brings nothing for the
+    change, and on many rows a loss well within the tolerance is a sure one.
+    """
+    title = "Log-loss is not worse than the champion's"
+    if cohort.champion is None:
+        return GateCheck("PG04", title, "not applicable", NO_CHAMPION)
+    gap = _gap(cohort.rows, cohort.challenger, cohort.champion, gate)
+    good = gap["gap"] <= 0 and _within(gap, gate)
+    return _check("PG04", title, good, f"{_words(gap, 'the champion')}, tolerated 0 and {_tolerated(gap, gate)}", gap)
+
+
+def _no_ratchet(cohort: Cohort, gate: Gate) -> GateCheck:
+    title = "No ratchet of small losses since the champion of record"
+    if cohort.yardstick is None:
+        own = "the champion is itself the champion of record"
+        return GateCheck("PG05", title, "not applicable", NO_CHAMPION if cohort.champion is None else own)
+    gap = _gap(cohort.rows, cohort.challenger, cohort.yardstick, gate)
+    detail = f"{_words(gap, 'the champion of record')}, tolerated {_tolerated(gap, gate)}"
+    return _check("PG05", title, _within(gap, gate), detail, gap)
 
 
 def _baselines(cohort: Cohort, gate: Gate) -> GateCheck:
-    """Compare with each baseline as with the champion; the one that the challenger may lose most to is told."""
+    """Compare with each baseline as with the champion of record; the one that it may lose most to is told."""
     gaps = {name: _gap(cohort.rows, cohort.challenger, rival, gate) for name, rival in cohort.baselines.items()}
     worst = max(gaps, key=lambda name: gaps[name]["gap_high"] / gaps[name]["rival"])
     gap = gaps[worst]
-    good = gap["gap_high"] <= gate.params.tolerance * gap["rival"]
+    good = _within(gap, gate)
     detail = f"of {len(gaps)} the nearest: {_words(gap, NAMES.get(worst, worst))}, tolerated {_tolerated(gap, gate)}"
     return _check("PG06", "Log-loss is not worse than a baseline's", good, detail, gap)
 
@@ -293,6 +298,11 @@ def _gap(rows: pd.DataFrame, challenger: np.ndarray, rival: np.ndarray, gate: Ga
         "gap_high": -found["log_loss_gap_low"],
         "rival": float(row_losses(rows["label"].to_numpy("float64"), rival).mean()),
     }
+
+
+def _within(gap: Figures, gate: Gate) -> bool:
+    """Whether not even the upper end of the gap's interval lies above the tolerance."""
+    return gap["gap_high"] <= gate.params.tolerance * gap["rival"]
 
 
 def _rank(cohort: Cohort, probability: np.ndarray, gate: Gate) -> Ranked:

@@ -89,12 +89,25 @@ def test_a_worse_challenger_is_refused_for_its_log_loss_and_lift() -> None:
     assert {"PG04", "PG07"} <= failed(cohort(said(1.5), said(0.3)))
 
 
-def test_a_challenger_that_may_be_too_much_worse_is_refused_though_it_is_not_surely() -> None:
-    check = next(one for one in judge(cohort(said(0.6), said(0.5)), GATE) if one.code == "PG04")
-    between = (check.figures["gap"] + check.figures["gap_high"]) / 2 / check.figures["rival"]
-    assert check.figures["gap"] < between * check.figures["rival"] < check.figures["gap_high"]
-    strict = replace(GATE, params=LIMITS.model_copy(update={"tolerance": between}))
-    assert "PG04" in failed(cohort(said(0.6), said(0.5)), strict)
+def test_a_challenger_that_is_a_hair_worse_is_refused_and_the_champion_stays() -> None:
+    found = gap_of(cohort(said(0.52), said(0.5)))
+    assert 0 < found["gap"] < found["gap_high"] < LIMITS.tolerance * found["rival"]
+    assert failed(cohort(said(0.52), said(0.5))) == {"PG04"}
+    assert failed(cohort(said(0.5), said(0.52))) == set()
+
+
+def test_a_challenger_that_may_be_too_much_worse_is_refused_though_it_came_out_better() -> None:
+    alike = [said(0.5), expit(-1.5 + (TRUTH + 1.5 + 0.5 * np.roll(NOISE, 1)) / 1.25)]
+    better = min(cohort(*alike), cohort(*alike[::-1]), key=lambda one: gap_of(one)["gap"])
+    found = gap_of(better)
+    assert found["gap"] < 0 < found["gap_high"]
+    assert "PG04" not in failed(better)
+    strict = LIMITS.model_copy(update={"tolerance": found["gap_high"] / found["rival"] / 2})
+    assert "PG04" in failed(better, replace(GATE, params=strict))
+
+
+def gap_of(given: Cohort) -> dict[str, float]:
+    return next(one.figures for one in judge(given, GATE) if one.code == "PG04")
 
 
 def test_a_miscalibrated_challenger_is_refused_though_it_ranks_alike() -> None:
@@ -126,7 +139,8 @@ def test_a_ratchet_of_small_losses_is_refused() -> None:
     steps = [said(noise) for noise in (0.3, 0.45, 0.6, 0.75, 0.9)]
     reached = 0
     for before, after in pairwise(steps):
-        assert "PG04" not in failed(cohort(after, before)), "each step alone is small"
+        alone = gap_of(cohort(after, before))
+        assert alone["gap_high"] < LIMITS.tolerance * alone["rival"], "each step alone is small"
         reached += "PG05" in failed(cohort(after, before, steps[0]))
     assert reached
     assert "PG05" in failed(cohort(steps[-1], steps[-2], steps[0]))

@@ -65,10 +65,10 @@ def later() -> pd.Timestamp:
 
 
 def variant(layout: Layout, folder: Path, shift: float, name: str) -> Path:
-    """A challenger whose level is moved."""
+    """A challenger with one call more a list, whose level is moved."""
     scorer = load_bundle(layout.bundle, 1)
     sigmoid = Sigmoid(intercept=scorer.card.sigmoid.intercept + shift, slope=scorer.card.sigmoid.slope)
-    card = scorer.card.model_copy(update={"sigmoid": sigmoid})
+    card = scorer.card.model_copy(update={"sigmoid": sigmoid, "capacity": scorer.card.capacity + 1})
     save_bundle(Scorer(card, scorer.models, scorer.scorecard), folder / name)
     return folder / name
 
@@ -134,7 +134,7 @@ def test_each_fault_is_refused_for_its_own_reason(
     changes: dict[str, dict[str, object]] = {
         "worse": {"sigmoid": Sigmoid(intercept=-3.0, slope=0.05)},
         "leaky": {"base_rate": 0.1},
-        "tier-flipping": {"linear_share": 0.9},
+        "tier-flipping": {"capacity": 2},  # the same log-loss
     }
     scorer = load_bundle(layout.bundle, 1)
     card = scorer.card.model_copy(update=changes[fault])
@@ -188,7 +188,7 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
     params, layout = world
     registry = Registry.open(params)
     old = champion(params, tmp_path)
-    bundle = variant(layout, tmp_path, 0.001, "second")
+    bundle = variant(layout, tmp_path, 0.0, "second")
     new = load_bundle(bundle, 1).model_id
 
     def killed(place: int, command: str) -> None:
