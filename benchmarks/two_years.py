@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import time
 from collections.abc import Sequence
@@ -381,7 +380,7 @@ def main() -> None:
         "bytes": {"first": rows[0]["bytes"], "last": rows[-1]["bytes"]},
     }
     tree |= judge(rows, place, world)
-    tree |= {"cpu_seconds": resource.getrusage(resource.RUSAGE_SELF).ru_utime, "rows": rows}
+    tree["rows"] = rows
     write_json(finite(tree), asked.to)
 
 
