@@ -70,7 +70,7 @@ def look(seed: int, drawn: int, params: Params) -> dict[str, bool]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, default=200)
+    parser.add_argument("--worlds", type=int, default=60)
     parser.add_argument("--to", type=Path, default=Path(__file__).with_suffix(".json"))
     asked = parser.parse_args()
     params, found = load(None), {}
