@@ -36,15 +36,14 @@ VALUE_UNIT = 1_000_000  # values are added in millionths
 DECAY_UNIT = 1 << 20
 MOST_HALF_LIVES = 21  # after which an event's weight is less than half a unit
 HALF = float(1 << 32)  # a float64 adds two million such numbers to the last digit; larger ones are added in two halves
-BITS = {
+PIECE_EVENTS = 300_000  # added up at once; whatever it is, the bits are the same
+BITS = {  # of a group of events: the bit of their kind, and whether it is set
     "any_inbound": (INBOUND, True),
     "any_outbound": (INBOUND, False),
     "any_online": (ONLINE, True),
     "any_offline": (ONLINE, False),
 }
 OPENINGS = {"opens_day": OPENS_DAY, "opens_day_of_direction": OPENS_DAY_OF_DIRECTION}
-
-PIECE_EVENTS = 300_000
 
 Tables = dict[tuple[str, int | None], np.ndarray]
 

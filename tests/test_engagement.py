@@ -14,6 +14,7 @@ from conftest import DAY, FEATURES, HOUR, MONDAY, TICK, VOCABULARY, Row, World, 
 from hypothesis import given, settings
 from pandas_reference import reference_matrix
 
+from features import event_sums
 from features.contract import MOST_VALUE, TABLES, faults
 from features.engagement import count_events, event_features
 from features.event_sums import DECAY_UNIT, VALUE_UNIT, add_up, visible_events
@@ -64,6 +65,21 @@ def test_equal_to_the_reference_on_a_crowd(clock: pd.Timedelta) -> None:
     world = crowd(TIMES, 120, 900, clock)
     params = FEATURES.model_copy(update={"windows_days": [1, 7, 30, 90], "half_lives_days": [7, 30]})
     assert_equal_to_reference(moments(world.pairs), world.events, params)
+
+
+def test_neither_pieces_nor_the_order_of_events_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = crowd(TIMES, 60, 900, 13 * HOUR)
+    snapshots = moments(world.pairs)
+    rows = ibis.memtable(pa.Table.from_pandas(snapshots.assign(row=range(len(snapshots)))))
+    found = visible_events(rows, ibis.memtable(table("events", world.events)), VOCABULARY).to_pyarrow()
+    expected = add_up(found, snapshots["snapshot_at"], FEATURES, VOCABULARY)
+    for seed, size in enumerate((1, 7, 10_000)):
+        monkeypatch.setattr(event_sums, "PIECE_EVENTS", size)
+        shuffled = found.take(np.random.default_rng(seed).permutation(len(found)))
+        again = add_up(shuffled, snapshots["snapshot_at"], FEATURES, VOCABULARY)
+        assert {name: values.tobytes() for name, values in again.items()} == {
+            name: values.tobytes() for name, values in expected.items()
+        }
 
 
 @pytest.mark.parametrize(
