@@ -31,6 +31,7 @@ from pipelines.train import train
 
 LEARNED = pd.Timestamp("2025-04-07")  # the model learns from what was known on this day
 FIRST, LAST = pd.Timestamp("2025-06-02"), pd.Timestamp("2026-06-29")
+LAST_DAY = "2026-08-15"  # of each world
 RESAMPLES = 4000  # of worlds
 
 
@@ -86,7 +87,7 @@ def main() -> None:
     work = asked.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     overlay = work / "params.yaml"
-    overlay.write_text(overlay_of(asked.leads, "[]", work), encoding="utf-8")
+    overlay.write_text(overlay_of(asked.leads, LAST_DAY, "[]", work), encoding="utf-8")
     params = load(overlay)
     days = pd.date_range(FIRST, LAST, freq=f"{7 * asked.weeks}D")
     looks: list[dict[str, Any]] = []

@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -39,6 +40,8 @@ def forked(work: Callable[[], object]) -> int:
     try:
         work()
         code = 0
+    except Exception:  # a fork that ends by os._exit says nothing of its own
+        traceback.print_exc()
     finally:
         os._exit(code)
 

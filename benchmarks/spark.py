@@ -86,8 +86,7 @@ def measured(engine: str, source: Layout, work: Path) -> Figures:
         lap()
         listed = list_leads(parts, scorer, snapshots, contract, None, params)
         lap()
-        with ranked_rows(parts, listed, params.project, work / engine) as rows:
-            write_rows(rows, layout.scores.path, layout.scores_csv.path)
+        write_rows(ranked_rows(parts, listed), layout.scores.path, layout.scores_csv.path)
         lap()
         events = contract.profile["tables"]["events"]["kept"]
     laps = {"clock": np.diff(clock).round(1).tolist(), "cpu": np.diff(cpu).round(1).tolist()}

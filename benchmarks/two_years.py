@@ -13,7 +13,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -41,16 +41,20 @@ from pipelines.sinks import write_json, write_parquet
 from pipelines.store import Contract
 from pipelines.train import train
 
+Said = Callable[[str, Sequence[pd.Timestamp]], pd.DataFrame]  # a model's id and the days of lists to `predictions`
 WEEK = pd.Timedelta(days=7)
 MONTH = 4  # lists
 NOTICED = 28  # days within which a change must be noticed
 RESAMPLES = 2000  # behind what is said of a promotion afterwards
+FIRST_DAY = "2024-07-01"  # of the world
+LAST_DAY = "2027-05-15"  # when what comes of the last list is known
+PLACES = 4.3  # on the list, for each lead a day
 SHOCKS = """
-  - {kind: feed, day: "2025-06-02", days: 10, size: 0}
-  - {kind: channel, day: "2025-07-28", days: null, size: 0.4}
-  - {kind: tracker, day: "2025-10-06", days: 21, size: 1.0}
-  - {kind: price, day: "2025-12-15", days: null, size: 1.0}
-  - {kind: sales, day: "2026-03-16", days: null, size: 0.9}
+  - {kind: feed, day: "2025-07-07", days: 10, size: 0}
+  - {kind: channel, day: "2025-10-06", days: null, size: 0.4}
+  - {kind: tracker, day: "2026-01-19", days: 21, size: 1.0}
+  - {kind: price, day: "2026-05-04", days: null, size: 1.0}
+  - {kind: sales, day: "2026-10-05", days: null, size: 0.9}
 """
 TELLS = {  # the checks that may count as having noticed a change
     "feed": ("MN01", "MN02"),
@@ -63,11 +67,11 @@ OVERLAY = """
 project: {{threads: 1, memory_gb: 2}}
 simulate:
   leads: {leads}
-  first_day: "2024-07-01"
-  last_day: "2026-08-15"
+  first_day: "{first_day}"
+  last_day: "{last_day}"
   drift: 0.0
   shocks: {shocks}
-snapshots: {{max_age_days: 120}}
+snapshots: {{max_age_days: 120, max_rows: 80000}}
 features: {{windows_days: [7, 30], half_lives_days: [7]}}
 split: {{test_share: 0.1}}
 readiness: {{min_rows: 200, min_positive: 50, min_negative: 50}}
@@ -91,9 +95,10 @@ track: {{uri: "sqlite:///{work}/mlflow.db", artifacts: "{work}/mlartifacts"}}
 """
 
 
-def overlay_of(leads: int, shocks: str, work: Path) -> str:
-    """Return the parameters of a world of so many leads; places on the list grow with it."""
-    return OVERLAY.format(leads=leads, shocks=shocks, work=work, places=leads // 180)
+def overlay_of(leads: int, last_day: str, shocks: str, work: Path) -> str:
+    """Return the parameters of a world of so many leads; places on the list grow with the leads of a day."""
+    places = int(leads * PLACES / (pd.Timestamp(last_day) - pd.Timestamp(FIRST_DAY)).days)
+    return OVERLAY.format(leads=leads, first_day=FIRST_DAY, last_day=last_day, shocks=shocks, work=work, places=places)
 
 
 @dataclass(frozen=True)
@@ -254,8 +259,8 @@ def serving(rows: Sequence[dict[str, Any]], key: str) -> dict[str, list[pd.Times
     return lists
 
 
-def judge(rows: list[dict[str, Any]], place: Place, world: Simulated) -> dict[str, Any]:
-    """Compare the first model for ever, the loop and the oracle, list by list, by log-loss under the known truth."""
+def sayings(place: Place, world: Simulated) -> Said:
+    """Return what asks a kept model about lists of a world that has come to its end; see `predictions`."""
     export(world, pd.Timestamp(place.params.simulate.last_day) + pd.Timedelta(days=1), place.data)
     layout, params = Layout.folder(place.work / "judged"), place.params
     ingest(params.source, params.ingest, params.project, place.data, layout)
@@ -270,13 +275,19 @@ def judge(rows: list[dict[str, Any]], place: Place, world: Simulated) -> dict[st
         model = load_bundle(place.work / "kept" / model_id, params.project.threads)
         return predictions(model, contract, days, truth)
 
+    return said
+
+
+def judge(rows: list[dict[str, Any]], place: Place, world: Simulated) -> dict[str, Any]:
+    """Compare the first model for ever, the loop and the oracle, list by list, by log-loss under the known truth."""
+    said = sayings(place, world)
     days = [pd.Timestamp(row["day"]) for row in rows[1:]]
     ways = {
         "first model for ever": said(rows[0]["champion"], days),
         "loop": pd.concat([said(one, lists) for one, lists in serving(rows, "champion").items()]),
         "oracle": pd.concat([said(one, lists) for one, lists in serving(rows, "oracle").items()]),
     }
-    return {"losses": losses(ways, place), "promotions": promotions(rows, said, params)}
+    return {"losses": losses(ways, place), "promotions": promotions(rows, said, place)}
 
 
 def losses(ways: dict[str, pd.DataFrame], place: Place) -> dict[str, Any]:
@@ -305,26 +316,46 @@ def expected_loss(rows: pd.DataFrame) -> float:
     return float((loss[0] - loss[1]).mean())
 
 
-def promotions(rows: Sequence[dict[str, Any]], said: Any, params: Params) -> list[dict[str, Any]]:
-    """Compare each promoted model with the one before it on the lists of the next month, by what came, with intervals.
+def promotions(rows: Sequence[dict[str, Any]], said: Said, place: Place) -> list[dict[str, Any]]:
+    """Compare each promoted model with the one before it on the lists of the next month.
 
-    Beside the interval of `evaluate.confidence` stands one that is free of error for all promotions together
-    (Bonferroni).
+    Where a change was planted before the outcomes of that month were known, nobody could know of it: the two models are
+    compared once more in the same world without it, `unchanged`.
     """
     found = []
     switched = [(before, row) for before, row in pairwise(rows[:-MONTH]) if row["champion"] != before["champion"]]
     for before, row in switched:
-        start = pd.Timestamp(row["day"])
-        lists = [pd.Timestamp(one["day"]) for one in rows if start < pd.Timestamp(one["day"]) <= start + MONTH * WEEK]
-        new, old = said(row["champion"], lists), said(before["champion"], lists)
-        judged = {"day": row["day"], "rows": len(new), "truly_better_by": expected_loss(old) - expected_loss(new)}
-        for name, doubt in (("", 1.0), ("_all", float(len(switched)))):
-            confidence = 1 - (1 - params.evaluate.confidence) / doubt
-            asked = params.evaluate.model_copy(update={"resamples": RESAMPLES, "confidence": confidence})
-            gap = compare(new, new["said"].to_numpy(), old["said"].to_numpy(), asked, params.project.seed)
-            judged |= {key.replace("log_loss_gap", f"gap{name}"): value for key, value in gap.items()}
+        start, end = pd.Timestamp(row["day"]), pd.Timestamp(row["day"]) + MONTH * WEEK
+        lists = [pd.Timestamp(one["day"]) for one in rows if start < pd.Timestamp(one["day"]) <= end]
+        models = row["champion"], before["champion"]
+        judged = {"day": row["day"]} | month_after(models, lists, said, place.params, len(switched))
+        known = end + pd.Timedelta(days=place.params.snapshots.horizon_days)
+        shocks = place.params.simulate.shocks
+        if any(start < pd.Timestamp(shock.day) <= known for shock in shocks):
+            before_it = [shock for shock in shocks if pd.Timestamp(shock.day) <= start]
+            calm = place.params.simulate.model_copy(update={"shocks": before_it})
+            world = simulate(calm, place.params.project.seed, place.params.snapshots)
+            judged["unchanged"] = month_after(models, lists, sayings(place, world), place.params, len(switched))
         found.append(judged)
     return found
+
+
+def month_after(
+    models: tuple[str, str], lists: Sequence[pd.Timestamp], said: Said, params: Params, among: int
+) -> dict[str, Any]:
+    """Compare a model with the one before it on some lists, by what came, with intervals.
+
+    Beside the interval of `evaluate.confidence` stands one that is free of error for all promotions together
+    (Bonferroni); `among` is how many there are.
+    """
+    new, old = (said(model, lists) for model in models)
+    judged = {"rows": len(new), "truly_better_by": expected_loss(old) - expected_loss(new)}
+    for name, doubt in (("", 1.0), ("_all", float(among))):
+        confidence = 1 - (1 - params.evaluate.confidence) / doubt
+        asked = params.evaluate.model_copy(update={"resamples": RESAMPLES, "confidence": confidence})
+        gap = compare(new, new["said"].to_numpy(), old["said"].to_numpy(), asked, params.project.seed)
+        judged |= {key.replace("log_loss_gap", f"gap{name}"): value for key, value in gap.items()}
+    return judged
 
 
 def run(place: Place, world: Simulated, days: pd.DatetimeIndex) -> list[dict[str, Any]]:
@@ -354,16 +385,16 @@ def read_rows(work: Path) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="an empty folder to work in")
-    parser.add_argument("--leads", type=int, default=4000)
+    parser.add_argument("--leads", type=int, default=20000)
     parser.add_argument("--first", default="2025-04-07", help="the Monday of the first model")
-    parser.add_argument("--last", default="2026-06-29")
+    parser.add_argument("--last", default="2027-03-29")
     parser.add_argument("--judge", action="store_true", help="judge the weeks that lie in the work folder again")
     parser.add_argument("--to", type=Path, default=Path(__file__).with_suffix(".json"))
     asked = parser.parse_args()
     work = asked.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     overlay = work / "params.yaml"
-    overlay.write_text(overlay_of(asked.leads, SHOCKS, work), encoding="utf-8")
+    overlay.write_text(overlay_of(asked.leads, LAST_DAY, SHOCKS, work), encoding="utf-8")
     place = Place(work, overlay, load(overlay))
     world = simulate(place.params.simulate, place.params.project.seed, place.params.snapshots)
     rows = read_rows(work) if asked.judge else run(place, world, pd.date_range(asked.first, asked.last, freq=WEEK))

@@ -11,9 +11,11 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from features.event_sums import seen_within, visible_events
+from features.fit import attributes_as_of
 from features.matrix import MatrixSpec, numbered
-from features.rule_matrix import ask_sums, sums_of
-from features.rule_spec import AttributeRule, AttributeTest, PatternRule, RulesParams, refuse_repeats
+from features.rule_entries import attribute_facts, holds
+from features.rule_spec import AttributeTest, refuse_repeats
 from features.spec import Spec
 
 
@@ -52,19 +54,20 @@ def conditions_held(
     Parameters
     ----------
     snapshots, leads, history, events, spec
-        As `matrix.feature_matrix` takes them; what the hand-written rules see is seen here, by the same query.
+        As `matrix.feature_matrix` takes them.
 
     Returns
     -------
     DataFrame
         One row a snapshot in the order of `snapshots`, one column of true and false a condition.
     """
-    asked = ask_conditions(numbered(snapshots), events, conditions)
-    return conditions_of(snapshots, leads, history, None if asked is None else asked.to_pyarrow(), spec, conditions)
+    asked = ask_conditions(numbered(snapshots), events, spec, conditions)
+    frame = attributes_as_of(snapshots, leads, history, spec.attributes)
+    return conditions_of(frame, None if asked is None else asked.to_pyarrow(), spec, conditions)
 
 
 def ask_conditions(
-    moments: ir.Table, events: ir.Table, conditions: Mapping[str, AttributeTest | EventSeen]
+    moments: ir.Table, events: ir.Table, spec: MatrixSpec, conditions: Mapping[str, AttributeTest | EventSeen]
 ) -> ir.Table | None:
     """Return what the conditions ask of the event log, as one expression; None where none speaks of events.
 
@@ -73,36 +76,33 @@ def ask_conditions(
     moments
         lead_id, snapshot_at, row; see `matrix.numbered`.
     """
-    return ask_sums(moments, events, _as_rules(list(conditions.values())))
+    types = sorted({name for one in conditions.values() if isinstance(one, EventSeen) for name in one.types})
+    return visible_events(moments, events.filter(events.event_type.isin(types)), spec.vocabulary) if types else None
 
 
 def conditions_of(
-    snapshots: pd.DataFrame,
-    leads: pd.DataFrame,
-    history: pd.DataFrame,
-    of_events: pa.Table | None,
+    frame: pd.DataFrame,
+    found: pa.Table | None,
     spec: MatrixSpec,
     conditions: Mapping[str, AttributeTest | EventSeen],
 ) -> pd.DataFrame:
-    """Say which conditions each lead met from the answer to `ask_conditions`; the rest as in `conditions_held`."""
-    held = np.zeros((len(snapshots), len(conditions)), dtype=bool)
-    if conditions and len(snapshots):
-        met = sums_of(snapshots, leads, history, of_events, spec, _as_rules(list(conditions.values())))
-        held[met["row"].to_numpy(), met["rule"].astype("int64").to_numpy()] = True
-    return pd.DataFrame(held, columns=list(conditions))
+    """Say which conditions each lead met; the rest as in `conditions_held`.
 
-
-def _as_rules(conditions: list[AttributeTest | EventSeen]) -> RulesParams:
-    """Ask as rules of one point each, called by their place: an event seen once is a pattern of one event."""
-    numbered = {str(place): one for place, one in enumerate(conditions)}
-    tests = [
-        AttributeRule(**one.model_dump(), name=name, points=1)
-        for name, one in numbered.items()
-        if isinstance(one, AttributeTest)
-    ]
-    seen = [
-        PatternRule(name=name, types=one.types, answers=[], times=1, days=one.days, points=1)
-        for name, one in numbered.items()
-        if isinstance(one, EventSeen)
-    ]
-    return RulesParams(start=0, attributes=tests, events=[], patterns=seen, thresholds=[])
+    Parameters
+    ----------
+    frame
+        The result of `fit.attributes_as_of`.
+    found
+        The answer to `ask_conditions`, or to `matrix.ask_matrix`, which holds more.
+    """
+    of_events = {name: one for name, one in conditions.items() if isinstance(one, EventSeen)}
+    tests = {name: one for name, one in conditions.items() if isinstance(one, AttributeTest)}
+    held: dict[str, np.ndarray] = {}
+    if found is not None:
+        asked = [(one.types, one.days) for one in of_events.values()]
+        held |= zip(of_events, seen_within(found, len(frame), asked).T, strict=True)
+    if tests:
+        names = {one.attribute for one in tests.values()}
+        facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary, names)
+        held |= {name: holds(one, facts[one.attribute]) for name, one in tests.items()}
+    return pd.DataFrame(held, columns=list(conditions), index=range(len(frame)), dtype="bool")

@@ -109,8 +109,19 @@ def event_features(params: FeatureParams, vocabulary: Vocabulary) -> list[EventF
 
 
 def known_events(events: ir.Table, at: ir.Value) -> ir.Table:
-    """Keep the events that count at a moment: event_at < at and known_at <= at; without marks, which do not."""
-    return unmarked(events).filter((events.event_at < at) & (events.known_at <= at))
+    """Keep the events that count at a moment; without marks, which do not."""
+    return unmarked(events).filter(counts_at(events, at))
+
+
+def pair_known(snapshots: ir.Table, events: ir.Table) -> ir.Table:
+    """Pair each snapshot (lead_id, snapshot_at, row) with those events of its lead that count then."""
+    moments = snapshots.select("row", "snapshot_at", moment_lead="lead_id")
+    return moments.join(events, [moments.moment_lead == events.lead_id, counts_at(events, moments.snapshot_at)])
+
+
+def counts_at(events: ir.Table, at: ir.Value) -> ir.BooleanValue:
+    """Say whether an event counts at a moment: it happened before, and was known by then."""
+    return (events.event_at < at) & (events.known_at <= at)
 
 
 def count_events(events: ir.Table, before: ir.Value) -> ir.Table:

@@ -8,7 +8,7 @@ which events come, and so the number of threads, never changes a bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.engagement import EventFeature, event_features
+from features.engagement import EventFeature, event_features, pair_known
 from features.event_marks import (
     INBOUND,
     MICROSECONDS_A_DAY,
@@ -36,14 +36,23 @@ VALUE_UNIT = 1_000_000  # values are added in millionths
 DECAY_UNIT = 1 << 20
 MOST_HALF_LIVES = 21  # after which an event's weight is less than half a unit
 HALF = float(1 << 32)  # a float64 adds two million such numbers to the last digit; larger ones are added in two halves
-PIECE_EVENTS = 300_000  # added up at once; whatever it is, the bits are the same
+PIECE_EVENTS = 300_000  # added up at once, about; whatever it is, the bits are the same
+SAMPLES = 300  # of each piece, that say where to cut
 BITS = {  # of a group of events: the bit of their kind, and whether it is set
     "any_inbound": (INBOUND, True),
     "any_outbound": (INBOUND, False),
     "any_online": (ONLINE, True),
     "any_offline": (ONLINE, False),
 }
-OPENINGS = {"opens_day": OPENS_DAY, "opens_day_of_direction": OPENS_DAY_OF_DIRECTION}
+ASKED = 4  # what an event's kind is multiplied with, to say below it what held at the snapshot:
+UNANSWERED = 2  # the lead had not acted since
+LAST_VALUE = 1  # no later value of its lead and type was known
+FLAGS = {
+    "opens_day": ASKED * OPENS_DAY,
+    "opens_day_of_direction": ASKED * OPENS_DAY_OF_DIRECTION,
+    "unanswered": UNANSWERED,
+    "is_last_value": LAST_VALUE,
+}
 
 Tables = dict[tuple[str, int | None], np.ndarray]
 
@@ -56,40 +65,30 @@ def visible_events(snapshots: ir.Table, events: ir.Table, vocabulary: Vocabulary
     snapshots
         lead_id, snapshot_at and `row`, the snapshot's number from 0.
     events
-        The contract's events with their marks; see `event_marks.with_marks`. An event counts when
-        event_at < snapshot_at and known_at <= snapshot_at.
+        The contract's events with their marks, see `event_marks.with_marks`. Which count says `engagement.counts_at`.
     vocabulary
         Says whether anything is asked of values and of answers.
 
     Returns
     -------
     Table
-        One row a pair, in no order: row; kind, see `event_marks.MARKS`; age, in microseconds before the snapshot; and
-        where they are asked of, unanswered, value, and whether the value is the last of its lead and type.
+        One row a pair, in no order: row; kind, that of `event_marks.MARKS` and below it the bits UNANSWERED and
+        LAST_VALUE, where they are asked of; age, in microseconds before the snapshot; and value, where it is asked of.
     """
-    moments = snapshots.select("row", "snapshot_at", moment_lead="lead_id")
-    told = with_marks(events)
-    seen = moments.join(
-        told,
-        [
-            moments.moment_lead == told.lead_id,
-            told.event_at < moments.snapshot_at,
-            told.known_at <= moments.snapshot_at,
-        ],
-    )
-    columns = {"age": seen.snapshot_at.delta(seen.event_at, unit="microsecond")}
+    seen = pair_known(snapshots, with_marks(events))
+    columns = {"kind": seen.kind * ASKED, "age": seen.snapshot_at.delta(seen.event_at, unit="microsecond")}
     if "any_outbound" in vocabulary.event_groups:
-        columns["unanswered"] = seen.answered_at.isnull() | (seen.answered_at > seen.snapshot_at)
+        columns["kind"] += (seen.answered_at <= seen.snapshot_at).ifelse(0, UNANSWERED)
     if vocabulary.valued_types:
+        columns["kind"] += (seen.surpassed_at <= seen.snapshot_at).ifelse(0, LAST_VALUE)
         columns["value"] = seen.value
-        columns["is_last_value"] = seen.surpassed_at.isnull() | (seen.surpassed_at > seen.snapshot_at)
-    return seen.select("row", "kind", **columns)
+    return seen.select("row", **columns)
 
 
 def add_up(
     found: pa.Table, snapshot_at: pd.Series, params: FeatureParams, vocabulary: Vocabulary
-) -> dict[str, np.ndarray]:
-    """Make the event features of what was visible.
+) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    """Make the event features of what was visible, of some snapshots at a time.
 
     Parameters
     ----------
@@ -98,31 +97,69 @@ def add_up(
     snapshot_at
         Of each snapshot, by `row`.
 
-    Returns
-    -------
-    dict
-        Each of `event_features(params, vocabulary)` by name, one number a snapshot, by `row`.
+    Yields
+    ------
+    tuple
+        A range of `row`, and each of `event_features(params, vocabulary)` by name, one number a snapshot of the range.
+        The ranges follow each other from 0 to the end.
     """
     since_midnight = snapshot_at.to_numpy("datetime64[us]").astype("int64") % MICROSECONDS_A_DAY
     features = event_features(params, vocabulary)
-    pieces = []
     for rows, seen in _pieces(found, len(snapshot_at)):
         tables = dict(_tables(seen, since_midnight[rows], params, vocabulary))
         scopes = {one.scope: _in_scope(seen.kinds, one.scope, vocabulary) for one in features}
-        pieces.append([_column(one, tables, scopes[one.scope], params) for one in features])
-    return {one.name: np.concatenate(parts) for one, *parts in zip(features, *pieces, strict=True)}
+        yield rows, {one.name: _column(one, tables, scopes[one.scope], params) for one in features}
+
+
+def seen_within(found: pa.Table, n: int, asked: Sequence[tuple[Collection[str], int | None]]) -> np.ndarray:
+    """Say which snapshots saw an event of some types within so many days, or ever (None).
+
+    Parameters
+    ----------
+    found
+        The result of `visible_events`, of all events or of those types.
+    n
+        How many snapshots there are.
+    asked
+        Types and days of each question.
+
+    Returns
+    -------
+    ndarray
+        Shape (n, questions), true and false.
+    """
+    held = np.zeros((n, len(asked)), dtype=bool)
+    codes = [[type_code(name) for name in types] for types, _ in asked]
+    for batch in found.to_batches():
+        told, age, row = batch["kind"].dictionary_encode(), batch["age"].to_numpy(), batch["row"].to_numpy()
+        types, number = told.dictionary.to_numpy() // (ASKED * TYPE), told.indices.to_numpy()
+        for place, (_, days) in enumerate(asked):
+            hit = np.flatnonzero(np.isin(types, codes[place]).take(number))
+            recent = hit if days is None else hit[age[hit] <= days * MICROSECONDS_A_DAY]
+            held[row[recent], place] = True
+    return held
 
 
 def _pieces(found: pa.Table, n: int) -> Iterator[tuple[slice, Seen]]:
     """Cut the events, by snapshot, into pieces that the processor's cache holds; yield whose they are, and them."""
-    row = found["row"].to_numpy()
-    if (np.diff(row) < 0).any():
-        order = np.argsort(row, kind="stable")
-        found, row = found.take(order), row[order]
-    ends = [*np.unique(row[PIECE_EVENTS::PIECE_EVENTS]).tolist(), n]
-    for begin, end in pairwise(dict.fromkeys([0, *ends]) if n else [0, 0]):
-        first, last = np.searchsorted(row, [begin, end])
-        yield slice(begin, end), Seen.of(found.slice(first, last - first), begin, end - begin)
+    runs = [_by_row(batch) for batch in found.to_batches()]
+    stride = max(1, PIECE_EVENTS // SAMPLES)
+    step = PIECE_EVENTS // stride
+    sampled = np.sort(np.concatenate([np.empty(0, "int64"), *(row[::stride] for row, _ in runs)]))
+    edges = dict.fromkeys([0, *sampled[step::step].tolist(), n])
+    for begin, end in pairwise(edges if n else [0, 0]):
+        ends = [np.searchsorted(row, [begin, end]) for row, _ in runs]
+        parts = [batch.slice(first, last - first) for (first, last), (_, batch) in zip(ends, runs, strict=True)]
+        yield slice(begin, end), Seen.of(pa.Table.from_batches(parts, found.schema), begin, end - begin)
+
+
+def _by_row(batch: pa.RecordBatch) -> tuple[np.ndarray, pa.RecordBatch]:
+    """Order a batch by snapshot; return the snapshots beside it. A log that is clustered by lead gives it so."""
+    row = batch["row"].to_numpy()
+    if (row[1:] >= row[:-1]).all():
+        return row, batch
+    order = np.argsort(row, kind="stable")
+    return row[order], batch.take(order)
 
 
 @dataclass(frozen=True)
@@ -149,8 +186,8 @@ class Seen:
         number, each = told.indices.to_numpy(), told.dictionary.to_numpy()
         columns = {name: found[name].to_numpy() for name in found.schema.names if name != "kind"}
         columns["row"] = columns["row"] - first
-        columns |= {name: (each & bit > 0).take(number) for name, bit in OPENINGS.items()}
-        kinds, place = np.unique(each & ~(OPENS_DAY | OPENS_DAY_OF_DIRECTION), return_inverse=True)
+        columns |= {name: (each & bit > 0).take(number) for name, bit in FLAGS.items()}
+        kinds, place = np.unique(each // ASKED & ~(OPENS_DAY | OPENS_DAY_OF_DIRECTION), return_inverse=True)
         return cls(kinds, n, (place * n).take(number) + columns["row"], columns)
 
     def only(self, which: np.ndarray, *names: str) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import ibis
 import ibis.expr.types as ir
 import numpy as np
@@ -66,7 +68,8 @@ def feature_matrix(
         Where two columns of the matrix would have one name.
     """
     asked = ask_matrix(numbered(snapshots), events, spec)
-    return matrix_of(snapshots, leads, history, None if asked is None else asked.to_pyarrow(), spec)
+    frame = attributes_as_of(snapshots, leads, history, spec.attributes)
+    return matrix_of(frame, None if asked is None else asked.to_pyarrow(), spec)
 
 
 def numbered(snapshots: pd.DataFrame) -> ir.Table:
@@ -89,17 +92,23 @@ def ask_matrix(moments: ir.Table, events: ir.Table, spec: MatrixSpec) -> ir.Tabl
     return visible_events(moments, events, spec.vocabulary)
 
 
-def matrix_of(
-    snapshots: pd.DataFrame, leads: pd.DataFrame, history: pd.DataFrame, found: pa.Table | None, spec: MatrixSpec
-) -> pd.DataFrame:
-    """Compute every feature of every snapshot from the answer to `ask_matrix`; the rest as in `feature_matrix`."""
+def matrix_of(frame: pd.DataFrame, found: pa.Table | None, spec: MatrixSpec) -> pd.DataFrame:
+    """Compute every feature of every snapshot; the rest as in `feature_matrix`.
+
+    Parameters
+    ----------
+    frame
+        The result of `fit.attributes_as_of`.
+    found
+        The answer to `ask_matrix`.
+    """
     names = [entry.name for entry in spec.catalogue]
-    frame = attributes_as_of(snapshots, leads, history, spec.attributes)
     fit = fit_matrix(frame, spec.attributes, spec.params, spec.vocabulary)
-    values: dict[str, np.ndarray] = {str(name): fit[name].to_numpy() for name in fit}
-    if found is not None:
-        values |= add_up(found, snapshots["snapshot_at"], spec.params, spec.vocabulary)
-    matrix = np.empty((len(names), len(snapshots)), "float32")  # one block, so that columns can be added to the frame
-    for row, name in zip(matrix, names, strict=True):
-        row[:] = values[name]
+    pieces = [(slice(None), {str(name): fit[name].to_numpy() for name in fit})]
+    events = () if found is None else add_up(found, frame["snapshot_at"], spec.params, spec.vocabulary)
+    matrix = np.empty((len(names), len(frame)), "float32")  # one block, so that columns can be added to the frame
+    place = {name: row for row, name in enumerate(names)}
+    for rows, values in chain(pieces, events):
+        for name, column in values.items():
+            matrix[place[name], rows] = column
     return pd.DataFrame(matrix.T, columns=names, copy=False)

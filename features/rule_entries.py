@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from features.engagement import pair_known
 from features.event_marks import MICROSECONDS_A_DAY
 from features.fit import attribute_features, fit_matrix
-from features.rule_spec import AttributeRule, Decay, RulesParams
+from features.rule_spec import AttributeTest, Decay, RulesParams
 from features.spec import AttributeSpec, FeatureParams
 from features.vocabulary import Vocabulary
 
@@ -81,7 +82,7 @@ def askable(attributes: Mapping[str, AttributeSpec], params: FeatureParams, *, d
 
 def attribute_entries(facts: pd.DataFrame, rules: RulesParams) -> pd.DataFrame:
     """Return the entries of the rules on attributes, as each stood at the snapshot; they have no time of their own."""
-    parts = [pd.DataFrame({"row": np.flatnonzero(_holds(rule, facts[rule.attribute]))}).assign(
+    parts = [pd.DataFrame({"row": np.flatnonzero(holds(rule, facts[rule.attribute]))}).assign(
         rule=rule.name, milli=rule.points * MILLI) for rule in rules.attributes]  # fmt: skip
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"row": [], "rule": [], "milli": []})
     nowhen = pd.Series(pd.NaT, index=found.index, dtype="datetime64[us]")
@@ -89,16 +90,17 @@ def attribute_entries(facts: pd.DataFrame, rules: RulesParams) -> pd.DataFrame:
     return found[found["milli"] != 0].astype({"row": "int64", "rule": "str", "milli": "int64"})
 
 
-def _holds(rule: AttributeRule, values: pd.Series) -> np.ndarray:
-    match rule.test:
+def holds(test: AttributeTest, values: pd.Series) -> np.ndarray:
+    """Say for which values a test holds, shape (n,); of a missing value only that it is missing."""
+    match test.test:
         case "missing":
             return values.isna().to_numpy()
         case "is":
-            return values.isin(rule.value if isinstance(rule.value, list) else []).to_numpy()
+            return values.isin(test.value if isinstance(test.value, list) else []).to_numpy()
         case "at_least":
-            return (values >= rule.value).to_numpy()
+            return (values >= test.value).to_numpy()
         case "below":
-            return (values < rule.value).to_numpy()
+            return (values < test.value).to_numpy()
 
 
 def event_entries(snapshots: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table:
@@ -109,9 +111,9 @@ def event_entries(snapshots: ir.Table, events: ir.Table, rules: RulesParams) -> 
     snapshots
         lead_id, snapshot_at and `row`, the snapshot's number from 0.
     events
-        lead_id, event_at, known_at, event_type. An event counts when event_at < snapshot_at and known_at <=
-        snapshot_at. Of a rule with a cap the latest events of each period count, because they are worth most: so one
-        event more can only add to what a rule gives or takes.
+        lead_id, event_at, known_at, event_type. Which count says `engagement.counts_at`. Of a rule with a cap the
+        latest events of each period count, because they are worth most: so one event more can only add to what a rule
+        gives or takes.
 
     Returns
     -------
@@ -146,16 +148,8 @@ def _rule_rows(rules: RulesParams) -> pa.Table:
 def _visible(snapshots: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table:
     """Pair each snapshot with the events known then and the rules that speak of them."""
     asked = ibis.memtable(_rule_rows(rules))
-    moments = snapshots.select("row", "snapshot_at", moment_lead="lead_id")
     spoken = events.select("lead_id", "event_at", "known_at", "event_type").join(asked, events.event_type == asked.type)
-    pairs = moments.join(
-        spoken,
-        [
-            moments.moment_lead == spoken.lead_id,
-            spoken.event_at < moments.snapshot_at,
-            spoken.known_at <= moments.snapshot_at,
-        ],
-    )
+    pairs = pair_known(snapshots, spoken)
     return pairs.mutate(age=pairs.snapshot_at.delta(pairs.event_at, unit="microsecond").cast("float64"))
 
 

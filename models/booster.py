@@ -104,9 +104,13 @@ class Boosters:
 
         Source: Lundberg et al. 2020, Nature Machine Intelligence 2, 56-67.
         """
+        return self.explained(features)[1]
+
+    def explained(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `log_odds` and `contributions` do, bit by bit; from tables it is one look-up."""
         if self.explaining is None:
-            return self._slow_contributions(features)
-        return self.explaining.contributions(features, self.threads)
+            return self.log_odds(features), self._slow_contributions(features)
+        return self.explaining.explained(features, self.threads)
 
     @cached_property
     def tables(self) -> TreeTables | None:

@@ -61,8 +61,9 @@ def promised_wins(
         For each of CAPACITIES: capacity (leads), leads (as many as the list has for it), cut_off (the score of the
         last one called), wins (sum of probabilities), wins_low and wins_high (see `wins_interval`).
     """
-    ordered = scored.loc[place[np.isfinite(place)].sort_values().index]
-    return [_promise(ordered.head(places), places, confidence) for places in _capacities(capacity)]
+    capacities = _capacities(capacity)
+    ordered = scored.loc[place[np.isfinite(place)].nsmallest(max(capacities)).index]
+    return [_promise(ordered.head(places), places, confidence) for places in capacities]
 
 
 def _promise(called: pd.DataFrame, capacity: int, confidence: float) -> dict[str, Any]:

@@ -273,9 +273,8 @@ def _duration(days: float) -> str:
         return "less than an hour"
     if days < 1:
         return amount(round(days * 24), "hours")
-    return amount(
-        round(10 * days) / 10 if days < 10 else round(days), "days"
-    )  # to a digit, round() is ten times slower
+    tenths = round(10 * days) / 10  # round() to a digit is ten times slower
+    return amount(tenths if days < 10 else round(days), "days")
 
 
 @lru_cache(maxsize=10_000)  # durations of many leads are the same once they are rounded

@@ -19,7 +19,7 @@ from features.errors import ModelError
 from features.matrix import MatrixSpec
 from features.spec import SnapshotParams
 from models.booster import Boosters
-from models.calibration import Sigmoid
+from models.calibration import Sigmoid, blend
 from models.forward import Models
 from models.grades import GradeCuts, grade
 from models.linear import Linear
@@ -144,18 +144,20 @@ class Scorer:
 
     def contributions(self, matrix: pd.DataFrame) -> tuple[float, np.ndarray]:
         """Return the base points and the points of each feature, shape (n, k); base + row sum = points of the lead."""
-        values, models, share = self._inputs(matrix), self.models, self.card.linear_share
-        raw, linear = (
-            models.boosters.contributions(models.statistics.apply(values)),
-            models.linear.contributions(values),
-        )
+        return self._explained(self._inputs(matrix))[1:]
+
+    def _explained(self, values: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+        """Return the boosters' log-odds, shape (n,), and what `contributions` does, of what the learners see."""
+        models, share = self.models, self.card.linear_share
+        log_odds, raw = models.boosters.explained(models.statistics.apply(values))
+        linear = models.linear.contributions(values)
         raw *= 1 - share  # in place, as they are large
         linear *= share
         raw += linear
         sigmoid, points = self.card.sigmoid, self.card.points
         base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
         raw *= points.factor * sigmoid.slope
-        return float(base[0]), raw[:, :-1]
+        return log_odds, float(base[0]), raw[:, :-1]
 
     def interactions(self, matrix: pd.DataFrame, among: Sequence[int]) -> np.ndarray | None:
         """Return the points that each pair of features adds together, shape (pairs, n); None where trees are too deep.
@@ -187,15 +189,16 @@ class Scorer:
         -------
         DataFrame
             lead_id, probability, raw_score (log-odds), points (before the clip), score, base_points, the sums of
-            `point_groups` (base_points + fit + engagement = points), grade, reasons (JSON) and reasons_text; best
-            first, ties broken by lead_id. No figure of a lead depends on another lead.
+            `point_groups` (base_points + fit + engagement = points), grade, reasons (JSON) and reasons_text; in the
+            matrix' order, indexed from 0. No figure of a lead depends on another lead.
         """
-        log_odds = self.log_odds(matrix)
-        base, parts = self.contributions(matrix)
+        values = self._inputs(matrix)
+        trees, base, parts = self._explained(values)
+        log_odds = self.card.sigmoid.log_odds(blend(trees, self.models.linear.log_odds(values), self.card.linear_share))
         groups = point_groups(parts, parts_of(self.catalogue))
         points = self.card.points.points(log_odds)
-        why = top_reasons(parts, self._inputs(matrix), self.catalogue, reasons)
-        scored = pd.DataFrame(
+        why = top_reasons(parts, values, self.catalogue, reasons)
+        return pd.DataFrame(
             {
                 "lead_id": matrix["lead_id"].to_numpy(),
                 "probability": expit(log_odds),
@@ -209,7 +212,6 @@ class Scorer:
                 "reasons_text": why.in_words(),
             }
         )
-        return scored.sort_values(["probability", "lead_id"], ascending=[False, True], ignore_index=True)
 
     def values(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the features in the saved order, because LightGBM accepts any order without a word."""

@@ -74,11 +74,10 @@ def sample_leads(rows: pd.DataFrame, max_rows: int, seed: int, purpose: str) -> 
 def draw(key: pd.Series[str], seed: int, purpose: str) -> pd.Series[float]:
     """Draw a number in [0, 1) for each key: the same for the same key, seed and purpose, whatever else is there."""
     prefix = f"{purpose}:{seed}:".encode()
-    number = {
-        value: int.from_bytes(hashlib.sha256(prefix + str(value).encode()).digest()[:8], "big") / 2**64
-        for value in key.unique()
-    }
-    return key.map(number).astype("float64")
+    place, distinct = pd.factorize(key, use_na_sentinel=False)
+    first = b"".join(hashlib.sha256(prefix + str(value).encode()).digest()[:8] for value in distinct.tolist())
+    number = np.frombuffer(first, ">u8").astype("float64") / 2.0**64
+    return pd.Series(number[place], index=key.index)
 
 
 def _by_rank(rank: np.ndarray, index: pd.Index, params: SplitParams) -> pd.Series[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from models.capacity import promised_wins
 from models.exploration import Explored, Quota, explore
 from models.overrides import EXCLUDED, Facts
 from models.points import PointsParams
-from models.tier_policy import assign, names_before, overridden, tier_reasons, working_place
+from models.tier_policy import assign, id_order, names_before, overridden, tier_reasons, working_place
 from models.tiers import TierParams
 
 
@@ -165,6 +166,11 @@ def describe(
             "propensity": explored.propensity,
         }
     )
+
+
+def best_first(scored: pd.DataFrame) -> np.ndarray:
+    """Return the places of the rows by probability, the highest first, ties broken by lead_id; shape (n,)."""
+    return np.lexsort((id_order(scored["lead_id"]), -scored["probability"].to_numpy("float64")))
 
 
 def list_figures(

@@ -110,18 +110,20 @@ def tier_reasons(
     rank = {name: place for place, name in enumerate([*names, EXCLUDED])}
     near = f": within {params.margin:g} points of the cut-off"
     moved = tiers != unmoved
-    kept = moved & ((tiers == before) | (tiers.map(rank) < unmoved.map(rank)))
-    reason = pd.Series("", index=scored.index, dtype="str").mask(moved, "not yet " + unmoved + near)
-    reason = reason.mask(kept, "kept " + tiers + near)
+    reason = np.full(len(scored), "", dtype=object)  # of most leads it stays so
+    now, other = tiers[moved], unmoved[moved]
+    kept = (now == before[moved]) | (now.map(rank) < other.map(rank))
+    reason[moved] = np.where(kept, "kept " + now, "not yet " + other) + near
     if facts is not None:
         trigger = strongest(params.triggers, facts.held, names)
         exclusion = strongest(params.exclusions, facts.held, [EXCLUDED, *reversed(names)])
         in_force = tiers == _named([one.tier for one in params.triggers], trigger)
-        by_name = pd.Series(_named([one.name for one in params.triggers], trigger), scored.index, dtype="str")
-        reason = reason.mask(in_force, "trigger: " + by_name)
-        by_name = pd.Series(_named([one.name for one in params.exclusions], exclusion), scored.index, dtype="str")
-        reason = reason.mask(by_name != "", "excluded: " + by_name)
-    return reason.mask(tiers != earned, "drawn by lot to learn: else " + earned)
+        reason[in_force] = "trigger: " + _named([one.name for one in params.triggers], trigger[in_force])
+        sent = exclusion >= 0
+        reason[sent] = "excluded: " + _named([one.name for one in params.exclusions], exclusion[sent])
+    drawn = tiers != earned
+    reason[drawn] = "drawn by lot to learn: else " + earned[drawn]
+    return pd.Series(reason, index=scored.index, dtype="str")
 
 
 def overridden(
@@ -174,7 +176,7 @@ def working_place(
     triggered = (least == rank) & (least < last)
     if drawn is not None:
         triggered |= drawn.to_numpy(dtype=bool)
-    order = np.lexsort((_id_order(scored), -scored["probability"].to_numpy("float64"), ~triggered, rank))
+    order = np.lexsort((id_order(scored["lead_id"]), -scored["probability"].to_numpy("float64"), ~triggered, rank))
     place = np.empty(len(order))
     place[order] = np.arange(len(order))
     return pd.Series(place, index=scored.index).mask(tiers == EXCLUDED, np.inf)
@@ -189,12 +191,13 @@ def _fill(
     """
     place = np.full(len(scored), len(params.ladder) - 1)
     waiting = least != NEW
-    lead, chance = _id_order(scored), scored["probability"].to_numpy("float64")
+    chance = scored["probability"].to_numpy("float64")
+    by_chance = np.lexsort((id_order(scored["lead_id"]), -chance))
     ruler = scored["points"].to_numpy("float64") if (before != NEW).any() else chance
     for tier, free in enumerate(places):
         triggered = waiting & (least == tier)
         credit = params.margin * ((before != NEW) & (before <= tier))
-        order = np.lexsort((lead, -chance, -(ruler + credit)))
+        order = by_chance[np.argsort(-(ruler + credit)[by_chance], kind="stable")]
         ranked = order[(waiting & ~triggered)[order]]
         taken = triggered.copy()
         taken[ranked[: max(free - int(triggered.sum()), 0)]] = True
@@ -202,9 +205,11 @@ def _fill(
     return place
 
 
-def _id_order(scored: pd.DataFrame) -> np.ndarray:
+def id_order(lead_id: pd.Series[str]) -> np.ndarray:
     """Return the place of each lead_id in their order, by which ties are broken; shape (n,)."""
-    return pd.factorize(scored["lead_id"], sort=True)[0]
+    if lead_id.is_monotonic_increasing and not (lead_id == lead_id.shift()).any():
+        return np.arange(len(lead_id))  # as shards have them; sorting a million ids takes a second
+    return pd.factorize(lead_id, sort=True)[0]
 
 
 def _value_ratio(

@@ -172,11 +172,20 @@ class TreeTables:
 
     def contributions(self, features: np.ndarray, threads: int) -> np.ndarray:
         """Return path-dependent SHAP values, shape (n, k + 1), of features (n, k); the last column is the base."""
+        return self.explained(features, threads)[1]
+
+    def explained(self, features: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `log_odds` and `contributions` do, bit by bit, from one look-up."""
         n, k = features.shape
         found = np.zeros((k + 1, n))  # feature by feature, as it is filled and as it is read
         found[k] = self.base
-        self._by_block(lambda rows: self._explain(features[rows], found[:k, rows]), n, threads)
-        return found.T
+        log_odds = np.empty(n)
+
+        def fill(rows: slice) -> None:
+            log_odds[rows] = self._log_odds(features[rows], found[:k, rows])
+
+        self._by_block(fill, n, threads)
+        return log_odds, found.T
 
     def _by_block(self, fill: Callable[[slice], None], n: int, threads: int) -> None:
         """Fill blocks of rows on several threads; numpy lets go of its lock while it looks up and adds."""
@@ -186,22 +195,20 @@ class TreeTables:
     def _coded(self, features: np.ndarray) -> dict[int, np.ndarray]:
         return {feature: coding.of(features[:, feature]) for feature, coding in self.codes.items()}
 
-    def _log_odds(self, features: np.ndarray) -> np.ndarray:
+    def _log_odds(self, features: np.ndarray, parts: np.ndarray | None = None) -> np.ndarray:
+        """Return the mean log-odds of a few rows (n, k); their contributions are added to zeros of shape (k, n)."""
         codes, total = self._coded(features), np.zeros((len(self.constant), len(features)))
         for table in self.tables:
-            total[table.model] += table.reached.take(table.state(codes))
+            state = table.state(codes)
+            total[table.model] += table.reached.take(state)
+            if parts is not None:
+                for feature, values in zip(table.features, table.values, strict=True):
+                    parts[feature] += values.take(state)
+        if parts is not None:
+            for feature in self.codes:
+                parts[feature] /= len(self.constant)
         by_model = [row + constant if constant else row for row, constant in zip(total, self.constant, strict=True)]
         return np.asarray(reduce(np.add, by_model) / len(by_model))
-
-    def _explain(self, features: np.ndarray, total: np.ndarray) -> None:
-        """Add the contributions of a few rows (n, k) to zeros of shape (k, n)."""
-        codes = self._coded(features)
-        for table in self.tables:
-            state = table.state(codes)
-            for feature, values in zip(table.features, table.values, strict=True):
-                total[feature] += values.take(state)
-        for feature in self.codes:
-            total[feature] /= len(self.constant)
 
     def corner_cases(self, n: int, k: int) -> np.ndarray:
         """Draw rows (n, k) whose values lie on the trees' thresholds, just above them, in all categories, or miss."""

@@ -33,7 +33,7 @@ from pipelines.manifest import identity, name_of, rows_in
 from pipelines.named_model import find_bundle
 from pipelines.params import Params, reasons_asked, with_as_of
 from pipelines.published import INPUTS, MANIFEST, SCORES, SHEET, Published
-from pipelines.shards import Earlier, read_inputs, score_shards
+from pipelines.shards import Earlier, count_new_values, read_inputs, score_shards
 from pipelines.sinks import file_digest, no_room, write_json, write_parquet
 from pipelines.store import Contract, Opener
 
@@ -216,7 +216,7 @@ def _score_day(params: Params, ready: Ready, clock: Clock) -> list[str]:
         shutil.rmtree(draft.work)
         counts = _counts(draft.manifest, ready.scorer)
         return [f"would publish {draft.name}: {counts}", _changes(published, draft.listed.leads)]
-    _publish(draft, params, published)
+    _publish(draft, published)
     return [_stand(ready, draft.name)]
 
 
@@ -253,7 +253,7 @@ def _draft(params: Params, ready: Ready, made_of: dict[str, Any], clock: Clock) 
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
     before = ready.published.run(made_of["previous"]) / SCORES if made_of["previous"] else None
     listed = score.list_leads(parts, scorer, snapshots, contract, before, params)
-    unseen = score.count_new_values(contract, snapshots, scorer)
+    unseen = count_new_values(parts)
     summary = score.summarise(listed) | {"who": who, "unseen": unseen}
     found = drift(listed.leads, unseen, _scores(ready.published, made_of["previous"]), params.job)
     hindsight = _hindsight(scorer, made_of["as_of"])
@@ -263,11 +263,10 @@ def _draft(params: Params, ready: Ready, made_of: dict[str, Any], clock: Clock) 
     return Draft(name, work, parts, listed, made_of | summary | more, timings)
 
 
-def _publish(draft: Draft, params: Params, published: Published) -> None:
+def _publish(draft: Draft, published: Published) -> None:
     """Write a list whole, bring it to the disk, and clear what it was made of."""
     with published.new(draft.name) as staged:
-        with score.ranked_rows(draft.parts, draft.listed, params.project, draft.work) as rows:
-            score.write_rows(rows, staged / SCORES, staged / SHEET)
+        score.write_rows(score.ranked_rows(draft.parts, draft.listed), staged / SCORES, staged / SHEET)
         write_parquet(read_inputs(draft.parts), staged / INPUTS)
         outputs = {file: file_digest(staged / file) for file in (SCORES, SHEET, INPUTS)}
         write_json(draft.manifest | {"outputs": outputs}, staged / MANIFEST)

@@ -9,31 +9,28 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.errors import DataError, ParamsError
-from features.fit import attributes_as_of, count_unseen
 from features.snapshots import at_risk, one_per_lead
 from features.spec import SnapshotParams
 from models.overrides import EXCLUDED
 from models.scorer import Scorer
-from models.tier_lists import list_figures, tier_columns
+from models.tier_lists import best_first, list_figures, tier_columns
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
-from pipelines.params import Params, Project
-from pipelines.shards import score_shards
-from pipelines.sinks import ROW_GROUP, write_csv, write_json, write_parquet
-from pipelines.sources import NO_EXTENSIONS
+from pipelines.params import Params
+from pipelines.shards import FIGURES, count_new_values, read_facts, read_part, score_shards
+from pipelines.sinks import ROW_GROUP, csv_sheet, write_json, write_parquet
 from pipelines.store import Contract, Opener, read_matrix
-from pipelines.tiering import facts_of, lot_of, tiers_in_place
+from pipelines.tiering import lot_of, tiers_in_place, warn_of_types
 
 log = logging.getLogger("leadscore")
 SCORES = pa.schema(
@@ -105,6 +102,8 @@ class Listed:
     ----------
     leads
         LIGHT and TIER; best first, ties broken by lead_id.
+    order
+        Of each of them, the row in the scored shards, one behind the other.
     figures
         What the tiers hold and what capacity buys; see `tier_lists.list_figures`.
     as_of
@@ -112,6 +111,7 @@ class Listed:
     """
 
     leads: pd.DataFrame
+    order: np.ndarray
     figures: dict[str, Any]
     as_of: pd.Timestamp
     model_id: str
@@ -140,9 +140,8 @@ def score_leads(params: Params, layout: Layout, opened: Opener = Contract.open) 
         snapshots, who = open_leads(contract, scorer.card.snapshots, params, layout)
         parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
         listed = list_leads(parts, scorer, snapshots, contract, layout.scores.path, params)
-        unseen = count_new_values(contract, snapshots, scorer)
-        with ranked_rows(parts, listed, params.project, Path(work)) as rows:
-            write_scores(rows, summarise(listed) | {"who": who, "unseen": unseen}, layout)
+        unseen = count_new_values(parts)
+        write_scores(ranked_rows(parts, listed), summarise(listed) | {"who": who, "unseen": unseen}, layout)
 
 
 def write_scores(rows: pa.RecordBatchReader, summary: dict[str, Any], layout: Layout) -> None:
@@ -154,10 +153,14 @@ def write_scores(rows: pa.RecordBatchReader, summary: dict[str, Any], layout: La
 
 def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path) -> None:
     """Write a list as Parquet and, without the JSON of the reasons, as CSV; `rows` as SCORES, best first."""
-    write_parquet(rows, scores)
-    columns = [name for name in SCORES.names if name != "reasons"]
-    with pq.ParquetFile(scores) as written:
-        write_csv((batch.to_pandas() for batch in written.iter_batches(ROW_GROUP, columns=columns)), sheet)
+    with csv_sheet(sheet) as add:
+
+        def both() -> Iterator[pa.RecordBatch]:
+            for batch in rows:
+                add(batch.drop_columns(["reasons"]).to_pandas())
+                yield batch
+
+        write_parquet(pa.RecordBatchReader.from_batches(SCORES, both()), scores)
 
 
 def _log_list(summary: dict[str, Any]) -> None:
@@ -259,54 +262,53 @@ def list_leads(
     params
         Of them only `exploration` and its seed, and the confidence of the interval of what capacity buys.
     """
-    light = pa.concat_tables(pq.read_table(part, columns=LIGHT) for part in parts).to_pandas()
-    ranked = light.sort_values(["probability", "lead_id"], ascending=[False, True], ignore_index=True)
+    light = pa.concat_tables(read_part(part, LIGHT) for part in parts).to_pandas()
     card, as_of = scorer.card, snapshots["snapshot_at"].max()
-    facts = facts_of(ranked[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, card.matrix, card.tiers)
+    warn_of_types(contract, card.tiers)
+    facts = read_facts(parts, card.tiers)
     previous = None if in_place is None else tiers_in_place(in_place, as_of, scorer.model_id)
     quota = lot_of(as_of, card, params)
     tiers = tier_columns(
-        ranked, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous, quota=quota
+        light, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous, quota=quota
     )
-    leads = ranked.assign(**tiers)
+    leads = light.assign(**tiers)
     figures = list_figures(leads, card.tiers, card.capacity, facts, params.evaluate.confidence)
-    return Listed(leads, figures, as_of, scorer.model_id, contract.profile["fingerprint"])
+    order = best_first(leads)
+    ranked = leads.iloc[order].reset_index(drop=True)
+    return Listed(ranked, order, figures, as_of, scorer.model_id, contract.profile["fingerprint"])
 
 
-@contextmanager
-def ranked_rows(parts: Sequence[Path], listed: Listed, project: Project, work: Path) -> Iterator[pa.RecordBatchReader]:
+def ranked_rows(parts: Sequence[Path], listed: Listed) -> pa.RecordBatchReader:
     """Stream the scored rows in the order of the list, as SCORES.
 
-    Parameters
-    ----------
-    parts
-        What `score_shards` wrote.
-    work
-        A folder to spill into, what `project.memory_gb` does not hold.
+    `parts` is what `score_shards` wrote: it is looked into where it lies, so that the list is never held whole.
     """
-    beside = listed.leads[["lead_id", *TIER]].assign(place=range(len(listed.leads)))
-    added = {"as_of": "$as_of::TIMESTAMP", "model_id": "$model_id", "data_fingerprint": "$fingerprint"}
-    columns = ", ".join(f"{added.get(name, name)} AS {name}" for name in COLUMNS)
+    ends = np.cumsum([len(read_part(part, ["lead_id"])) for part in parts])
     day = None if pd.isna(listed.as_of) else listed.as_of.to_pydatetime()
-    config: dict[str, Any] = {
-        "threads": project.threads,
-        "memory_limit": f"{project.memory_gb / 4}GB",  # the list and the tables of leads are in memory, too
-        "temp_directory": str(work / "spill"),
-    }
-    with duckdb.connect(config=NO_EXTENSIONS | config) as connection:
-        connection.register("listed", pa.Table.from_pandas(beside, preserve_index=False))
-        bound = {"as_of": day, "model_id": listed.model_id, "fingerprint": listed.fingerprint}
-        statement = f"SELECT {columns} FROM read_parquet($parts) JOIN listed USING (lead_id) ORDER BY place"
-        rows = connection.sql(statement, params=bound | {"parts": [str(part) for part in parts]})
-        batches = rows.to_arrow_reader(ROW_GROUP)
-        yield pa.RecordBatchReader.from_batches(SCORES, (batch.cast(SCORES) for batch in batches))
+    same = {"as_of": day, "model_id": listed.model_id, "data_fingerprint": listed.fingerprint}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(listed.order), ROW_GROUP):
+            rows = slice(start, start + ROW_GROUP)
+            taken = rows_of(parts, ends, listed.order[rows])
+            tiers = pa.Table.from_pandas(listed.leads[TIER].iloc[rows], preserve_index=False)
+            found = {name: one[name] for one in (taken, tiers) for name in one.column_names}
+            found |= {name: pa.array([value] * len(taken)) for name, value in same.items()}
+            yield from pa.table({name: found[name] for name in COLUMNS}).cast(SCORES).combine_chunks().to_batches()
+
+    return pa.RecordBatchReader.from_batches(SCORES, batches())
 
 
-def count_new_values(contract: Contract, snapshots: pd.DataFrame, scorer: Scorer) -> dict[str, int]:
-    """Count, for each category attribute, the leads whose value is no level of its own in the model."""
-    spec = scorer.card.matrix
-    frame = attributes_as_of(snapshots, contract.leads, contract.history, spec.attributes)
-    return count_unseen(frame, spec.attributes, spec.vocabulary)
+def rows_of(parts: Sequence[Path], ends: np.ndarray, rows: np.ndarray) -> pa.Table:
+    """Take FIGURES of some rows, in their order, counted over parts that end at `ends`; part by part, as taking across
+    all of them would first put them together in memory."""
+    order = np.argsort(rows)
+    cuts = np.searchsorted(rows[order], [0, *ends])
+    found = [
+        read_part(part, FIGURES).take(pa.array(rows[order[cuts[n] : cuts[n + 1]]] - (ends[n - 1] if n else 0)))
+        for n, part in enumerate(parts)
+    ]
+    return pa.concat_tables(found).combine_chunks().take(pa.array(np.argsort(order)))
 
 
 def summarise(listed: Listed) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -23,7 +22,7 @@ from pipelines.evaluate import finite
 from pipelines.params import Params
 from pipelines.promote import check_fits
 from pipelines.score import list_leads, open_leads
-from pipelines.shards import score_shards
+from pipelines.shards import read_part, score_shards
 from pipelines.sinks import write_csv, write_json
 from pipelines.store import Contract
 
@@ -79,7 +78,7 @@ def _scored(scorer: Scorer, snapshots: pd.DataFrame, contract: Contract, params:
     with tempfile.TemporaryDirectory() as work:
         parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
         listed = list_leads(parts, scorer, snapshots, contract, None, params)
-        why = pa.concat_tables(pq.read_table(part, columns=["lead_id", "reasons_text"]) for part in parts).to_pandas()
+        why = pa.concat_tables(read_part(part, ["lead_id", "reasons_text"]) for part in parts).to_pandas()
     shown = listed.leads[["lead_id", "score", "points", "tier"]].merge(why, "left", "lead_id")
     return shown.assign(as_of=listed.as_of)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.fit import attributes_as_of, count_unseen
 from features.matrix import ask_matrix, matrix_of
+from models.overrides import Facts
 from models.scorer import Scorer
-from pipelines.sinks import file_digest, write_json, write_parquet
+from models.tiers import TierParams
+from pipelines.sinks import file_digest, write_arrow, write_json
 from pipelines.store import Contract, LeadShard
+from pipelines.tiering import ask_facts, fact_columns, facts_from, facts_in
 
 INPUTS = pa.schema({"lead_id": pa.string(), "inputs": pa.string()})
 SHARD = pa.schema(
@@ -42,6 +47,7 @@ SHARD = pa.schema(
         "inputs": pa.string(),  # digest of all feature values that the model reads
     }
 )
+DIGESTED = 4096  # leads at once, which the processor's cache holds
 FIGURES = [name for name in SHARD.names if name != "inputs"]
 
 
@@ -73,7 +79,7 @@ class Earlier:
 
     def count(self, parts: Iterable[Path]) -> int:
         """Count the leads of scored shards whose rows stood again."""
-        now = [pq.read_table(part, columns=INPUTS.names).to_pandas() for part in parts]
+        now = [read_part(part, INPUTS.names).to_pandas() for part in parts]
         return sum(int(self.holds(one["lead_id"], one["inputs"]).sum()) for one in now)
 
     def rows(self, lead_id: pd.Series[str]) -> pd.DataFrame:
@@ -90,7 +96,7 @@ def score_shards(
     work: Path,
     earlier: Earlier | None = None,
 ) -> Iterator[Path]:
-    """Score the snapshots a shard at a time and yield each shard's file, by lead_id, as SHARD.
+    """Score the snapshots a shard at a time and yield each shard's file, by lead_id: SHARD, and what tiers ask.
 
     Parameters
     ----------
@@ -110,7 +116,10 @@ def score_shards(
 
 @dataclass(frozen=True)
 class Scoring:
-    """The step that scores a shard into a file, see `score_shards`; its result is one row, `file`."""
+    """The step that scores a shard into a file, see `score_shards`; its result is one row, `file`.
+
+    What triggers and exclusions ask of the events is answered on the way, so that the log is read once.
+    """
 
     scorer: Scorer
     reasons: int
@@ -118,7 +127,9 @@ class Scoring:
     earlier: Earlier | None
 
     def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        return ask_matrix(moments, events, self.scorer.card.matrix)
+        card = self.scorer.card
+        whole = ask_matrix(moments, events, card.matrix)
+        return ask_facts(moments, events, card.matrix, card.tiers) if whole is None else whole
 
     def kept(self, shard: LeadShard) -> pd.DataFrame | None:
         file = self._file(shard)
@@ -126,24 +137,51 @@ class Scoring:
 
     def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
         file = self._file(shard)
-        features = matrix_of(shard.rows, shard.leads, shard.history, found, self.scorer.card.matrix)
+        card = self.scorer.card
+        frame = attributes_as_of(shard.rows, shard.leads, shard.history, card.matrix.attributes)
+        features = matrix_of(frame, found, card.matrix)
         rows = _score(pd.concat([shard.rows, features], axis=1), self.scorer, self.reasons, self.earlier)
-        write_parquet(pa.Table.from_pandas(rows, SHARD, preserve_index=False).replace_schema_metadata(), file)
-        write_json({"leads": _leads_digest(shard), "sha256": file_digest(file)}, _proof(file))
+        facts = facts_in(frame, found, card.matrix, card.tiers)
+        unseen = count_unseen(frame, card.matrix.attributes, card.matrix.vocabulary)
+        schema = pa.schema([*SHARD, *fact_columns(card.tiers)])
+        table = pa.Table.from_pandas(pd.concat([rows, facts], axis=1), schema, preserve_index=False)
+        write_arrow(table.replace_schema_metadata(), file)
+        proof = {"leads": _leads_digest(shard), "sha256": file_digest(file), "unseen": unseen}
+        write_json(proof, _proof(file))
         return _named(file)
 
     def _file(self, shard: LeadShard) -> Path:
-        return self.work / f"shard-{shard.number:05d}.parquet"
+        return self.work / f"shard-{shard.number:05d}.arrow"
 
 
 def _named(file: Path) -> pd.DataFrame:
     return pd.DataFrame({"file": [str(file)]})
 
 
+def read_part(part: Path, columns: list[str]) -> pa.Table:
+    """Look into some columns of a scored shard where it lies: only what is touched comes into memory."""
+    with pa.memory_map(str(part)) as file, pa.ipc.open_file(file) as reader:
+        return reader.read_all().select(columns)
+
+
 def read_inputs(parts: Sequence[Path]) -> pa.RecordBatchReader:
     """Stream the digest of each lead's inputs, as INPUTS, by lead_id."""
-    batches = (batch for part in parts for batch in pq.read_table(part, columns=INPUTS.names).to_batches())
+    batches = (batch for part in parts for batch in read_part(part, INPUTS.names).to_batches())
     return pa.RecordBatchReader.from_batches(INPUTS, (batch.cast(INPUTS) for batch in batches))
+
+
+def read_facts(parts: Sequence[Path], tiers: TierParams) -> Facts:
+    """Read what tiers ask about the leads of scored shards, in their order, indexed from 0."""
+    names = [field.name for field in fact_columns(tiers)]
+    return facts_from(pa.concat_tables(read_part(part, names) for part in parts).to_pandas(), tiers)
+
+
+def count_new_values(parts: Sequence[Path]) -> dict[str, int]:
+    """Count, for each category attribute, the leads whose value is no level of its own in the model."""
+    counts = Counter[str]()
+    for part in parts:
+        counts.update(json.loads(_proof(part).read_text(encoding="utf-8"))["unseen"])
+    return dict(sorted(counts.items()))
 
 
 def _score(matrix: pd.DataFrame, scorer: Scorer, reasons: int, earlier: Earlier | None) -> pd.DataFrame:
@@ -152,22 +190,28 @@ def _score(matrix: pd.DataFrame, scorer: Scorer, reasons: int, earlier: Earlier 
     parts = [] if same.all() else [scorer.score(matrix[~same].reset_index(drop=True), reasons)]
     if earlier is not None and same.any():
         parts.append(earlier.rows(matrix.loc[same, "lead_id"]))
-    rows = pd.concat(parts, ignore_index=True).set_index("lead_id").loc[matrix["lead_id"]].reset_index()
+    rows = parts[0]
+    if len(parts) > 1 or same.any():
+        rows = pd.concat(parts).set_index("lead_id").loc[matrix["lead_id"]].reset_index()
     return rows.assign(inputs=inputs.to_numpy())
 
 
 def _inputs(matrix: pd.DataFrame, scorer: Scorer) -> pd.Series[str]:
     """Digest the features that the model reads, lead by lead, bit by bit."""
-    values = np.ascontiguousarray(matrix[scorer.features_read].to_numpy("float32"))
-    return pd.Series([hashlib.blake2b(row, digest_size=16).hexdigest() for row in values.view("uint8")], dtype="str")
+    digests: list[str] = []
+    for start in range(0, len(matrix), DIGESTED):
+        piece = matrix.iloc[start : start + DIGESTED][scorer.features_read].to_numpy("float32")
+        rows = np.ascontiguousarray(piece).view("uint8")
+        digests += [hashlib.blake2b(row, digest_size=16).hexdigest() for row in rows]
+    return pd.Series(digests, dtype="str")
 
 
 def _finished(file: Path, shard: LeadShard) -> bool:
     """Whether a file holds this shard and is as it was written."""
     try:
         proof = json.loads(_proof(file).read_text(encoding="utf-8"))
-        return proof == {"leads": _leads_digest(shard), "sha256": file_digest(file)}
-    except (OSError, ValueError):
+        return (proof["leads"], proof["sha256"]) == (_leads_digest(shard), file_digest(file))
+    except (OSError, ValueError, LookupError, TypeError):
         return False
 
 
@@ -176,4 +220,4 @@ def _proof(file: Path) -> Path:
 
 
 def _leads_digest(shard: LeadShard) -> str:
-    return hashlib.sha256("\n".join(shard.rows["lead_id"]).encode()).hexdigest()
+    return hashlib.sha256("\n".join(shard.rows["lead_id"].tolist()).encode()).hexdigest()

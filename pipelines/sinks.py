@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,12 @@ def write_parquet(rows: pd.DataFrame | pa.Table | pa.RecordBatchReader, path: Pa
     return written
 
 
+def write_arrow(rows: pa.Table, path: Path) -> None:
+    """Write a table as it lies in memory, in one piece, so that another step can look into the file."""
+    with staged_file(path) as staged, pa.ipc.new_file(str(staged), rows.schema) as writer:
+        writer.write_table(rows.combine_chunks())
+
+
 def row_groups(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
     """Cut a stream into tables of `ROW_GROUP` rows, the last one shorter; no rows give no table."""
     held: list[pa.RecordBatch] = []
@@ -91,24 +97,33 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} does not go into JSON")
 
 
-def write_csv(rows: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> None:
-    """Write a CSV that a spreadsheet opens without running anything in it: UTF-8, no index, lines end in a line feed.
+def write_csv(rows: pd.DataFrame, path: Path) -> None:
+    """Write a frame as a CSV, see `csv_sheet`; its index is not written."""
+    with csv_sheet(path) as add:
+        add(rows)
+
+
+@contextmanager
+def csv_sheet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """Open a CSV that a spreadsheet opens without running anything in it: UTF-8, lines end in a line feed.
 
     A text or a column name that begins with a formula sign gets a leading apostrophe, unless it is a plain number. All
     text is quoted: a lone carriage return inside a value would otherwise begin a new row.
 
-    Parameters
-    ----------
-    rows
-        A frame, or frames of the same columns, which are never held at once.
+    Yields
+    ------
+    callable
+        Adds a frame to the file, the first one with the names of the columns, which are the same in all.
     """
-    frames = [rows] if isinstance(rows, pd.DataFrame) else rows
     with staged_file(path) as staged, staged.open("wb") as file:
-        for number, frame in enumerate(frames):
+
+        def add(frame: pd.DataFrame) -> None:
             names = [str(neutral(str(name))) for name in frame]
             cells = pa.Table.from_arrays([_cells(column) for _, column in frame.items()], names)
-            options = csv.WriteOptions(include_header=not number, quoting_style="needed")  # which all text does
+            options = csv.WriteOptions(include_header=not file.tell(), quoting_style="needed")  # which all text does
             csv.write_csv(cells, file, options)
+
+        yield add
 
 
 def _cells(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
@@ -196,9 +211,10 @@ def _sweep(path: Path) -> None:
     if aside.exists() and not path.exists():
         aside.rename(path)
     _remove(aside)
-    for left in path.parent.glob(f".{path.name}.*.staged"):
+    for left in path.parent.glob(".*.*.staged"):  # a pattern with the name in it would be remembered for each name
         owner = left.name.split(".")[-2]
-        if owner == str(os.getpid()) or not _is_running(owner):
+        mine = left.name.startswith(f".{path.name}.")
+        if mine and (owner == str(os.getpid()) or not _is_running(owner)):
             _remove(left)
 
 

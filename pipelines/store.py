@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Protocol
 
 import ibis
@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from features.errors import DataError
 from features.event_marks import MARKS_VERSION
+from features.fit import attributes_as_of
 from features.matrix import MatrixSpec, ask_matrix, matrix_of, numbered
 from features.rule_matrix import ask_sums, sums_of
 from features.rule_spec import RulesParams
@@ -118,13 +119,15 @@ class Contract:
 
     def shards(self, snapshots: pd.DataFrame) -> Iterator[Shard]:
         """Yield the snapshots with the tables of their leads, a range of leads at a time."""
-        ordered = pd.Index(np.sort(snapshots["lead_id"].unique()))
-        size = self._shard_leads(len(snapshots), len(ordered))
-        tables = zip(*(_cut(frame, ordered, size) for frame in (snapshots, self.leads, self.history)), strict=True)
-        for number, (rows, leads, history) in enumerate(tables):
-            first, last = str(ordered[number * size]), str(ordered[min((number + 1) * size, len(ordered)) - 1])
-            events = self.events.filter(self.events.lead_id.between(first, last))
-            yield Shard(number, rows.reset_index(drop=True), leads, history, events)
+        leads = pd.Series(snapshots["lead_id"].unique())
+        leads = leads if leads.is_monotonic_increasing else leads.sort_values(ignore_index=True)
+        size = self._shard_leads(len(snapshots), len(leads))
+        firsts = [str(leads.iloc[start]) for start in range(0, len(leads), size)]
+        lasts = [str(leads.iloc[min(start + size, len(leads)) - 1]) for start in range(0, len(leads), size)]
+        tables = (_cut(frame, firsts, lasts) for frame in (snapshots, self.leads, self.history))
+        for number, (rows, attributes, history) in enumerate(zip(*tables, strict=True)):
+            events = self.events.filter(self.events.lead_id.between(firsts[number], lasts[number]))
+            yield Shard(number, rows.reset_index(drop=True), attributes, history, events)
 
     def count_shards(self, snapshots: pd.DataFrame) -> int:
         """Say how many shards these snapshots make."""
@@ -138,13 +141,17 @@ class Contract:
         return max(1, min(SHARD_LEADS, int(SHARD_EVENTS / max(events, 1))))
 
 
-def _cut(frame: pd.DataFrame, ordered: pd.Index, size: int) -> Iterator[pd.DataFrame]:
-    """Yield the rows of each shard of the leads `ordered`, in the frame's order; one pass, however many shards."""
-    shard = ordered.get_indexer(pd.Index(frame["lead_id"])) // size  # of leads that are not asked for: -1
-    by_shard = np.argsort(shard, kind="stable")
-    ends = np.searchsorted(shard[by_shard], range(math.ceil(len(ordered) / size) + 1))
-    for start, end in pairwise(ends):
-        yield frame.iloc[by_shard[start:end]]
+def _cut(frame: pd.DataFrame, firsts: Sequence[str], lasts: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each range of leads, from its first lead to its last, in the frame's order."""
+    lead = frame["lead_id"]
+    by_lead = np.arange(len(lead)) if lead.is_monotonic_increasing else lead.argsort(kind="stable").to_numpy()
+
+    def lead_at(place: int) -> str:
+        return str(lead.iloc[place])
+
+    for first, last in zip(firsts, lasts, strict=True):
+        start, end = bisect_left(by_lead, first, key=lead_at), bisect_right(by_lead, last, key=lead_at)
+        yield frame.iloc[np.sort(by_lead[start:end])]
 
 
 Opener = Callable[[Layout, Project], Contract]  # the engine: Contract.open computes with DuckDB in this process
@@ -163,7 +170,8 @@ class _Features:
         return None
 
     def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
-        features = matrix_of(shard.rows, shard.leads, shard.history, found, self.spec)
+        frame = attributes_as_of(shard.rows, shard.leads, shard.history, self.spec.attributes)
+        features = matrix_of(frame, found, self.spec)
         return pd.concat([shard.rows, features], axis=1)
 
 

@@ -44,35 +44,57 @@ def facts_of(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: Ti
     Facts
         With the index of `rows`.
     """
-    _warn_of_types(contract, tiers)
+    warn_of_types(contract, tiers)
     numbered = rows[["lead_id", "snapshot_at"]].assign(row=np.arange(len(rows)))
-    found = pd.concat(contract.each(numbered, _Asking(spec, tiers))) if len(rows) else pd.DataFrame()
-    found = found.reindex(columns=["row", *_places(tiers), DEAL_VALUE]).sort_values("row").set_axis(rows.index)
-    names = [one.name for one in tiers.triggers + tiers.exclusions]
-    return Facts(found[_places(tiers)].astype(bool).set_axis(names, axis=1), found[DEAL_VALUE].astype("float64"))
+    nothing = pd.DataFrame(columns=["row", *(field.name for field in fact_columns(tiers))])
+    found = pd.concat(contract.each(numbered, _Asking(spec, tiers))) if len(rows) else nothing
+    return facts_from(found.sort_values("row").set_axis(rows.index), tiers)
 
 
 @dataclass(frozen=True)
 class _Asking:
-    """The step that asks about a shard's leads: row, whether each condition holds by its place, and the deal value."""
+    """The step that asks about a shard's leads: row, and what `facts_in` returns."""
 
     spec: MatrixSpec
     tiers: TierParams
 
     def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        return ask_conditions(moments, events, _conditions(self.tiers))
+        return ask_facts(moments, events, self.spec, self.tiers)
 
     def kept(self, shard: LeadShard) -> None:
         return None
 
     def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
-        tables = shard.rows, shard.leads, shard.history
-        held = conditions_of(*tables, found, self.spec, _conditions(self.tiers))
-        attribute, deal_value = self.tiers.value.attribute, pd.Series(np.nan, index=held.index)
-        if attribute is not None:
-            frame = attributes_as_of(*tables, self.spec.attributes)
-            deal_value = frame[attribute].astype("float64").reset_index(drop=True)
-        return held.set_axis(_places(self.tiers), axis=1).assign(row=shard.rows["row"], **{DEAL_VALUE: deal_value})
+        frame = attributes_as_of(shard.rows, shard.leads, shard.history, self.spec.attributes)
+        return facts_in(frame, found, self.spec, self.tiers).assign(row=shard.rows["row"])
+
+
+def ask_facts(moments: ir.Table, events: ir.Table, spec: MatrixSpec, tiers: TierParams) -> ir.Table | None:
+    """Return what triggers and exclusions ask of the event log, as `conditions.ask_conditions`."""
+    return ask_conditions(moments, events, spec, _conditions(tiers))
+
+
+def facts_in(frame: pd.DataFrame, found: pa.Table | None, spec: MatrixSpec, tiers: TierParams) -> pd.DataFrame:
+    """Say of each row of `attributes_as_of` whether each condition holds, by its place, and its deal value.
+
+    `found` is the answer to `ask_facts`, or to `matrix.ask_matrix`, which holds more.
+    """
+    held = conditions_of(frame, found, spec, _conditions(tiers))
+    attribute, deal_value = tiers.value.attribute, pd.Series(np.nan, index=held.index)
+    if attribute is not None:
+        deal_value = frame[attribute].astype("float64")
+    return held.set_axis(_places(tiers), axis=1).assign(**{DEAL_VALUE: deal_value.to_numpy()})
+
+
+def facts_from(found: pd.DataFrame, tiers: TierParams) -> Facts:
+    """Name what `facts_in` returned, by its index."""
+    names = [one.name for one in tiers.triggers + tiers.exclusions]
+    return Facts(found[_places(tiers)].astype("bool").set_axis(names, axis=1), found[DEAL_VALUE].astype("float64"))
+
+
+def fact_columns(tiers: TierParams) -> list[pa.Field]:
+    """Return the columns that `facts_in` returns."""
+    return [pa.field(place, pa.bool_()) for place in _places(tiers)] + [pa.field(DEAL_VALUE, pa.float64())]
 
 
 def _conditions(tiers: TierParams) -> dict[str, Condition]:
@@ -81,10 +103,10 @@ def _conditions(tiers: TierParams) -> dict[str, Condition]:
 
 def _places(tiers: TierParams) -> list[str]:
     """Stand in for the names of triggers and exclusions, which may be any text, in a table with other columns."""
-    return [str(place) for place in range(len(tiers.triggers) + len(tiers.exclusions))]
+    return [f"condition_{place}" for place in range(len(tiers.triggers) + len(tiers.exclusions))]
 
 
-def _warn_of_types(contract: Contract, tiers: TierParams) -> None:
+def warn_of_types(contract: Contract, tiers: TierParams) -> None:
     """Say which event types of triggers and exclusions no event has: misspelt, or not come yet."""
     asked = {
         name for one in tiers.triggers + tiers.exclusions if isinstance(one.when, EventSeen) for name in one.when.types

@@ -35,7 +35,18 @@ def computed(
 ) -> pd.DataFrame:
     rows = pa.Table.from_pandas(snapshots.assign(row=range(len(snapshots))))
     found = visible_events(ibis.memtable(rows), ibis.memtable(table("events", events)), vocabulary)
-    return pd.DataFrame(add_up(found.to_pyarrow(), snapshots["snapshot_at"], params, vocabulary))
+    return added(found.to_pyarrow(), snapshots, params, vocabulary)
+
+
+def added(found: pa.Table, snapshots: pd.DataFrame, params: FeatureParams, vocabulary: Vocabulary) -> pd.DataFrame:
+    """Put the pieces of `add_up` together; each must begin where the one before it ended."""
+    pieces, end = [], 0
+    for rows, values in add_up(found, snapshots["snapshot_at"], params, vocabulary):
+        assert rows.start == end
+        pieces.append(pd.DataFrame(values))
+        end = rows.stop
+    assert end == len(snapshots) == sum(map(len, pieces))
+    return pd.concat(pieces, ignore_index=True)
 
 
 def of_a(*events: Row, at: pd.Timestamp = MONDAY, params: FeatureParams = FEATURES) -> pd.Series[float]:
@@ -72,14 +83,11 @@ def test_neither_pieces_nor_the_order_of_events_change_a_bit(monkeypatch: pytest
     snapshots = moments(world.pairs)
     rows = ibis.memtable(pa.Table.from_pandas(snapshots.assign(row=range(len(snapshots)))))
     found = visible_events(rows, ibis.memtable(table("events", world.events)), VOCABULARY).to_pyarrow()
-    expected = add_up(found, snapshots["snapshot_at"], FEATURES, VOCABULARY)
+    expected = added(found, snapshots, FEATURES, VOCABULARY)
     for seed, size in enumerate((1, 7, 10_000)):
         monkeypatch.setattr(event_sums, "PIECE_EVENTS", size)
         shuffled = found.take(np.random.default_rng(seed).permutation(len(found)))
-        again = add_up(shuffled, snapshots["snapshot_at"], FEATURES, VOCABULARY)
-        assert {name: values.tobytes() for name, values in again.items()} == {
-            name: values.tobytes() for name, values in expected.items()
-        }
+        pd.testing.assert_frame_equal(added(shuffled, snapshots, FEATURES, VOCABULARY), expected, check_exact=True)
 
 
 @pytest.mark.parametrize(

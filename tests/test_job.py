@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from conftest import DAY, MONDAY, crowd
 from small_job import TODAY, Job, digests, export, job, small_shards, still
@@ -18,6 +21,20 @@ from pipelines.job import backfill
 from pipelines.params import reasons_asked, with_as_of
 from pipelines.published import Published
 from pipelines.score import score_leads
+
+HOLDERS = {
+    "features",
+    "models",
+    "pipelines",
+    "_duckdb",
+    "ibis",
+    "lightgbm",
+    "pandas",
+    "pyarrow",
+    "re",
+    "rich",
+    "sqlglot",
+}
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +164,7 @@ def test_dry_run_changes_nothing_and_says_what_would(ready: Job, tmp_path: Path)
     before = digests(here.to)
     lines = here.asked(dry_run=True).run(TODAY + 3 * DAY)
     assert digests(here.to) == before
-    assert not list((here.to / ".work").rglob("*.parquet"))
+    assert not list((here.to / ".work").rglob("shard-*"))
     here.run(TODAY + 3 * DAY)
     old, new = (
         pd.read_parquet(path / "scores.parquet").set_index("lead_id") for path in sorted((here.to / "runs").iterdir())
@@ -165,7 +182,7 @@ def test_days_beyond_those_kept_go(ready: Job, tmp_path: Path) -> None:
     here.asked(reasons="none").run(TODAY + 2 * DAY)
     names = sorted(path.name[:10] for path in Published(here.to).runs.iterdir())
     assert names == ["2024-03-05", "2024-03-06", "2024-03-06"]
-    assert not list((here.to / ".work").rglob("*.parquet"))
+    assert not list((here.to / ".work").rglob("shard-*"))
 
 
 # What stops it
@@ -344,3 +361,27 @@ def test_reasons_are_understood(text: str, n: int) -> None:
 def test_other_words_are_a_usage_error(text: str) -> None:
     with pytest.raises(ParamsError, match="top-5"):
         reasons_asked(text)
+
+
+def held_in_memory() -> Counter[str]:
+    """Objects alive, by their kind: those of this program and of what it computes with."""
+    gc.collect()
+    kinds = [type(one) for one in gc.get_objects()]
+    homes = [str(kind.__module__) for kind in kinds]
+    named = zip(homes, kinds, strict=True)
+    return Counter(f"{home}.{kind.__name__}" for home, kind in named if home.split(".")[0] in HOLDERS)
+
+
+def test_a_run_leaves_nothing_of_itself_in_memory(ready: Job, tmp_path: Path) -> None:
+    data = export(tmp_path / "data", crowd((MONDAY,)))
+
+    def run(number: int) -> None:
+        assert "published" in elsewhere(ready, tmp_path / f"{number}").asked(data=data).run(TODAY + number * DAY)[0]
+
+    for number in (0, 1):
+        run(number)
+    before, arrow = held_in_memory(), pa.total_allocated_bytes()
+    for number in (2, 3, 4):
+        run(number)
+    assert held_in_memory() - before == Counter()
+    assert pa.total_allocated_bytes() <= arrow

@@ -141,7 +141,7 @@ def test_finished_shards_are_taken_up(
     monkeypatch.setattr(Scorer, "score", score)
     with pytest.raises(KeyboardInterrupt):
         here.run()
-    shards = sorted((here.to / ".work").rglob("shard-*.parquet"))
+    shards = sorted((here.to / ".work").rglob("shard-*.arrow"))
     assert len(shards) == 2
     shards[0].write_bytes(shards[0].read_bytes()[:-9])  # damaged: done again
     first = scored.pop(0)

@@ -160,6 +160,30 @@ def test_a_shard_holds_no_more_events_than_memory_is_meant_for(monkeypatch: pyte
     assert contract.count_shards(snapshots) == 25
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_shards_hold_what_is_asked_for_whatever_the_order_of_the_tables(seed: int) -> None:
+    """Each its range of leads, with all their rows, in the order of the tables."""
+    draw = np.random.default_rng(seed)
+    ids = [f"L{number:02d}" for number in range(30)]
+    leads, history = (pd.DataFrame({"lead_id": draw.permutation(ids)}).assign(place=range(30)) for _ in range(2))
+    snapshots = pd.DataFrame({"lead_id": draw.choice(ids, 40)}).assign(snapshot_at=MONDAY, place=range(40))
+    profile = {"tables": {"leads": {"kept": 30}, "events": {"kept": 0}}}
+    contract = Contract(leads, frame("outcomes", []), history, ibis.memtable(table("events", [])), profile)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "SHARD_LEADS", 7)
+        shards = list(contract.shards(snapshots))
+    asked = sorted(snapshots["lead_id"].unique())
+    assert [sorted(shard.rows["lead_id"].unique()) for shard in shards] == [
+        asked[start : start + 7] for start in range(0, len(asked), 7)
+    ]
+    for shard in shards:
+        mine = shard.rows["lead_id"]
+        pd.testing.assert_frame_equal(shard.rows, snapshots[snapshots["lead_id"].isin(mine)].reset_index(drop=True))
+        for told, whole in ((shard.leads, leads), (shard.history, history)):
+            assert set(mine) <= set(told["lead_id"])
+            pd.testing.assert_frame_equal(told, whole[whole["lead_id"].between(mine.min(), mine.max())])
+
+
 # What it is
 
 

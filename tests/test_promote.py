@@ -233,9 +233,10 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
 def test_sigkill_of_rollback_leaves_one_whole_champion_and_a_rerun_completes(
     world: tuple[Params, Layout], tmp_path: Path
 ) -> None:
-    """As benchmarks.kill_promotion does with promote too, a hundred times; here on the registry of the tests before."""
+    """As benchmarks.kill_promotion does with promote too, a hundred times."""
     params, layout = world
     live = Path(params.track.artifacts).parent
+    promote(params, layout, variant(layout, tmp_path, 0.0, "second"), later())
     shutil.copytree(live, tmp_path / "base", ignore=shutil.ignore_patterns("out", "got"))
     program = f"""
 import sys

@@ -122,7 +122,7 @@ def test_shards_of_a_killed_run_are_taken_up_and_the_rest_is_done(
     monkeypatch.setattr("pipelines.score.list_leads", _killed)
     with pytest.raises(KeyboardInterrupt):
         here.run()
-    (first, second) = sorted((tmp_path / "to" / ".work" / "shards").glob("*/*.parquet"))
+    (first, second) = sorted((tmp_path / "to" / ".work" / "shards").glob("*/shard-*.arrow"))
     second.unlink()
     made = first.stat().st_mtime_ns
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,15 @@ import pytest
 from conftest import DAY, MONDAY
 from tier_world import SCALE, facts, ladder, override, with_points
 
-from models.tier_lists import assign_lists, list_figures, previous_tiers, share_changed, tier_columns, working_places
+from models.tier_lists import (
+    assign_lists,
+    best_first,
+    list_figures,
+    previous_tiers,
+    share_changed,
+    tier_columns,
+    working_places,
+)
 from models.tier_policy import assign, working_place
 
 PARAMS = ladder(1.0, 2.0, "rest", margin=5)
@@ -105,3 +113,10 @@ def test_a_tier_too_small_for_its_triggers_is_told() -> None:
     gone = facts(rows, asked=[False] * 4, gone=[False] * 3 + [True])
     listed = listed.assign(tier=assign(rows, params, 2, facts=gone))
     assert list_figures(listed, params, 2, gone, 0.9)["tiers"] == {"tier 0": 2, "tier 1": 1, "excluded": 1}
+
+
+def test_the_best_come_first_ties_broken_by_lead_however_they_come() -> None:
+    leads = pd.DataFrame({"lead_id": list("dbcae"), "probability": [0.5, 0.5, 0.9, 0.5, 0.1]})
+    for seed in range(5):
+        mixed = leads.sample(frac=1, random_state=seed)
+        assert mixed["lead_id"].iloc[best_first(mixed)].tolist() == list("cabde")
