@@ -259,11 +259,14 @@ def serving(rows: Sequence[dict[str, Any]], key: str) -> dict[str, list[pd.Times
     return lists
 
 
-def sayings(place: Place, world: Simulated) -> Said:
-    """Return what asks a kept model about lists of a world that has come to its end; see `predictions`."""
-    export(world, pd.Timestamp(place.params.simulate.last_day) + pd.Timedelta(days=1), place.data)
-    layout, params = Layout.folder(place.work / "judged"), place.params
-    ingest(params.source, params.ingest, params.project, place.data, layout)
+def sayings(place: Place, world: Simulated, name: str) -> Said:
+    """Return what asks a kept model about lists of a world that has come to its end; see `predictions`.
+
+    Its files are read at every question: each world, by its `name`, has a folder of its own.
+    """
+    layout, params = Layout.folder(place.work / "judged" / name), place.params
+    export(world, pd.Timestamp(params.simulate.last_day) + pd.Timedelta(days=1), layout.raw)
+    ingest(params.source, params.ingest, params.project, layout.raw, layout)
     contract = Contract.open(layout, params.project)
     won = contract.outcomes[["lead_id", "converted_at"]]
     truth = world.oracle.rename(columns={"probability": "truth"}).merge(won, "left", "lead_id")
@@ -280,7 +283,7 @@ def sayings(place: Place, world: Simulated) -> Said:
 
 def judge(rows: list[dict[str, Any]], place: Place, world: Simulated) -> dict[str, Any]:
     """Compare the first model for ever, the loop and the oracle, list by list, by log-loss under the known truth."""
-    said = sayings(place, world)
+    said = sayings(place, world, "as it came")
     days = [pd.Timestamp(row["day"]) for row in rows[1:]]
     ways = {
         "first model for ever": said(rows[0]["champion"], days),
@@ -335,7 +338,8 @@ def promotions(rows: Sequence[dict[str, Any]], said: Said, place: Place) -> list
             before_it = [shock for shock in shocks if pd.Timestamp(shock.day) <= start]
             calm = place.params.simulate.model_copy(update={"shocks": before_it})
             world = simulate(calm, place.params.project.seed, place.params.snapshots)
-            judged["unchanged"] = month_after(models, lists, sayings(place, world), place.params, len(switched))
+            without = sayings(place, world, f"unchanged from {row['day']}")
+            judged["unchanged"] = month_after(models, lists, without, place.params, len(switched))
         found.append(judged)
     return found
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import PARAMS
 from sklearn.metrics import log_loss, roc_auc_score
+from tiny import tiny_copy, tiny_params
 
 from benchmarks.figures import draws, summary
 from benchmarks.regret_bound import fit, probability, records
 from benchmarks.tasks import month_split, split_of
+from benchmarks.two_years import Place, keep, sayings
 from pipelines.prospects import COUNTRIES, SOURCES, names
 from pipelines.simulate import simulate
 
@@ -78,3 +82,20 @@ def test_the_bound_s_learner_finds_the_weights_that_made_the_outcomes() -> None:
     offset, truth = rng.normal(-2, 1, 20_000), np.array([0.3, 1.0, -0.7])
     label = (rng.random(20_000) < probability(offset + columns @ truth)).astype("float64")
     np.testing.assert_allclose(fit(columns, offset, label, 0.1), truth, atol=0.1)
+
+
+def test_a_world_is_judged_as_it_came_after_another_was_looked_at(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    made = tiny_copy(tmp_path_factory, tmp_path / "made")
+    params = tiny_params(tmp_path)
+    place = Place(tmp_path, tmp_path / "tiny.yaml", params)
+    model_id = keep(made.bundle, tmp_path / "kept", place)
+    worlds = [simulate(params.simulate, seed, params.snapshots) for seed in (1, 2)]
+    days = sorted(worlds[0].oracle["snapshot_at"].unique())[-3:-1]
+    said = sayings(place, worlds[0], "one")
+    before = said(model_id, days)
+    other = sayings(place, worlds[1], "another")(model_id, days)
+    pd.testing.assert_frame_equal(said(model_id, days), before)
+    assert len(before) > 50
+    assert other["said"].mean() != before["said"].mean()
