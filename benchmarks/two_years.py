@@ -1,10 +1,11 @@
 """Two imagined years with planted changes, run week by week through the real commands: who notices, and what is lost?
 
 `.venv/bin/python -m benchmarks.two_years --work FOLDER` writes benchmarks/two_years.json; `--leads`, `--first` and
-`--last` make it larger or shorter. One world is drawn and cut off at each Monday, as an export of that day would be.
-Each week `score --to`, `monitor` and `retrain` run as a scheduler would run them, by their command lines, in one
-process. Afterwards three ways to serve are judged against the known truth on every list: the first model for ever, the
-loop, and an oracle of the same recipe that is trained anew every week and serves at once, without a gate.
+`--last` make it larger or shorter, `--world` draws another world. It is drawn once and cut off at each Monday, as an
+export of that day would be. Each week `score --to`, `monitor` and `retrain` run as a scheduler would run them, by their
+command lines, in one process. Afterwards three ways to serve are judged against the known truth on every list: the
+first model for ever, the loop, and an oracle of the same recipe that is trained anew every week and serves at once,
+without a gate.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from pipelines.simulate import SHEETS, Simulated, simulate
 from pipelines.sinks import write_json, write_parquet
 from pipelines.store import Contract
 from pipelines.train import train
+from pipelines.world import Shock
 
 Said = Callable[[str, Sequence[pd.Timestamp]], pd.DataFrame]  # a model's id and the days of lists to `predictions`
 WEEK = pd.Timedelta(days=7)
@@ -108,6 +110,12 @@ class Place:
     work: Path
     overlay: Path
     params: Params
+    number: int  # of the world; each has a seed of its own
+
+    def world(self, shocks: Sequence[Shock]) -> Simulated:
+        """Draw the world as it is with these changes alone."""
+        asked = self.params.simulate.model_copy(update={"shocks": list(shocks)})
+        return simulate(asked, self.params.project.seed + self.number, self.params.snapshots)
 
     @property
     def data(self) -> Path:
@@ -335,10 +343,8 @@ def promotions(rows: Sequence[dict[str, Any]], said: Said, place: Place) -> list
         known = end + pd.Timedelta(days=place.params.snapshots.horizon_days)
         shocks = place.params.simulate.shocks
         if any(start < pd.Timestamp(shock.day) <= known for shock in shocks):
-            before_it = [shock for shock in shocks if pd.Timestamp(shock.day) <= start]
-            calm = place.params.simulate.model_copy(update={"shocks": before_it})
-            world = simulate(calm, place.params.project.seed, place.params.snapshots)
-            without = sayings(place, world, f"unchanged from {row['day']}")
+            calm = place.world([shock for shock in shocks if pd.Timestamp(shock.day) <= start])
+            without = sayings(place, calm, f"unchanged from {row['day']}")
             judged["unchanged"] = month_after(models, lists, without, place.params, len(switched))
         found.append(judged)
     return found
@@ -390,6 +396,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="an empty folder to work in")
     parser.add_argument("--leads", type=int, default=20000)
+    parser.add_argument("--world", type=int, default=0, help="its number: the world with another seed")
     parser.add_argument("--first", default="2025-04-07", help="the Monday of the first model")
     parser.add_argument("--last", default="2027-03-29")
     parser.add_argument("--judge", action="store_true", help="judge the weeks that lie in the work folder again")
@@ -399,10 +406,11 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     overlay = work / "params.yaml"
     overlay.write_text(overlay_of(asked.leads, LAST_DAY, SHOCKS, work), encoding="utf-8")
-    place = Place(work, overlay, load(overlay))
-    world = simulate(place.params.simulate, place.params.project.seed, place.params.snapshots)
+    place = Place(work, overlay, load(overlay), asked.world)
+    world = place.world(place.params.simulate.shocks)
     rows = read_rows(work) if asked.judge else run(place, world, pd.date_range(asked.first, asked.last, freq=WEEK))
     tree = {
+        "world": asked.world,
         "leads": asked.leads,
         "weeks": len(rows),
         "first": asked.first,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,9 +90,9 @@ def test_a_world_is_judged_as_it_came_after_another_was_looked_at(
 ) -> None:
     made = tiny_copy(tmp_path_factory, tmp_path / "made")
     params = tiny_params(tmp_path)
-    place = Place(tmp_path, tmp_path / "tiny.yaml", params)
+    place = Place(tmp_path, tmp_path / "tiny.yaml", params, 0)
     model_id = keep(made.bundle, tmp_path / "kept", place)
-    worlds = [simulate(params.simulate, seed, params.snapshots) for seed in (1, 2)]
+    worlds = [replace(place, number=number).world([]) for number in (0, 1)]
     days = sorted(worlds[0].oracle["snapshot_at"].unique())[-3:-1]
     said = sayings(place, worlds[0], "one")
     before = said(model_id, days)
