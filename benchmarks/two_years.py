@@ -342,8 +342,8 @@ def promotions(rows: Sequence[dict[str, Any]], said: Said, place: Place) -> list
         judged = {"day": row["day"]} | month_after(models, lists, said, place.params, len(switched))
         known = end + pd.Timedelta(days=place.params.snapshots.horizon_days)
         shocks = place.params.simulate.shocks
-        if any(start < pd.Timestamp(shock.day) <= known for shock in shocks):
-            calm = place.world([shock for shock in shocks if pd.Timestamp(shock.day) <= start])
+        if any(start <= pd.Timestamp(shock.day) <= known for shock in shocks):  # a list is of its day's first moment
+            calm = place.world([shock for shock in shocks if pd.Timestamp(shock.day) < start])
             without = sayings(place, calm, f"unchanged from {row['day']}")
             judged["unchanged"] = month_after(models, lists, without, place.params, len(switched))
         found.append(judged)
