@@ -15,6 +15,8 @@ from pipelines.artifacts import Layout
 from pipelines.store import read_profile
 
 ROOT = Path(__file__).resolve().parent.parent
+FLOORS = ("features", "models", "pipelines")
+SOURCES = {".py", ".j2", ".css", ".js"}
 LIBRARIES = ["duckdb", "ibis-framework", "lightgbm", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy"]
 
 
@@ -65,10 +67,23 @@ def name_of(identity: Mapping[str, Any]) -> str:
 def versions() -> dict[str, str]:
     """The program, by a digest of its own source too, Python and the libraries that compute."""
     libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
-    rooms = [path for room in ("features", "models", "pipelines") for path in sorted((ROOT / room).glob("*.py"))]
-    source = hashlib.sha256(b"".join(path.read_bytes() for path in rooms)).hexdigest()[:16]
-    program = f"{importlib.metadata.version('leadscore')}+{source}"
+    program = f"{importlib.metadata.version('leadscore')}+{source_digest(ROOT)}"
     return {"leadscore": program, "python": platform.python_version()} | libraries
+
+
+def source_digest(root: Path) -> str:
+    """Return 16 hex digits that change with any file of the program below `root`, by its path and its bytes."""
+    digest = hashlib.sha256()
+    for path in source_files(root):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def source_files(root: Path) -> list[Path]:
+    """Return the program's modules and page templates, however deep they lie, in the order of their paths."""
+    found = [path for floor in FLOORS for path in (root / floor).rglob("*") if path.suffix in SOURCES]
+    return sorted(path for path in found if path.is_file())
 
 
 def rows_in(layout: Layout) -> dict[str, dict[str, int]]:
