@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from features.snapshots import DAY
+from features.cohort.snapshots import DAY
 from models.feedback import contact_weights, feedback_figures
 from models.kpis import interval
 from models.metrics import Ranked, figures

@@ -35,7 +35,7 @@ from sqlalchemy.engine import Engine
 
 from benchmarks.kill import ended, forked, must
 from benchmarks.scheduled import arguments, opened
-from features.errors import BusyError, ModelError
+from features.schema.errors import BusyError, ModelError
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle, save_bundle

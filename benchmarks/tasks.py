@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from features.catalogue import Catalogue
-from features.matrix import MatrixSpec
+from features.matrix.catalogue import Catalogue
+from features.matrix.matrix import MatrixSpec
 from models.split import SplitParams, sample_leads, split_by_position, split_by_time
 from pipelines.artifacts import Layout
 from pipelines.build_features import labelled, learn_spec

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.errors import LeadScoreError
-from features.snapshots import at_risk
+from features.cohort.snapshots import at_risk
+from features.schema.errors import LeadScoreError
 from models.metrics import compare, row_losses
 from models.scorer import Scorer
 from pipelines.artifacts import Layout

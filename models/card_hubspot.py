@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from features.catalogue import Catalogue, Entry
+from features.matrix.catalogue import Catalogue, Entry
 from models.card_search import Condition
 from models.card_table import describe, ordered
 from models.scorecard import Line, Scorecard

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.catalogue import Catalogue, Entry
+from features.matrix.catalogue import Catalogue, Entry
 from models.card_search import Condition
 from models.reasons import MONTHS, unit_of
 from models.scorecard import Line, Scorecard

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.catalogue import Catalogue, Entry
+from features.matrix.catalogue import Catalogue, Entry
 from models.rates import rate_interval
 
 NOT_KNOWN = "not known"

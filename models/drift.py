@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2_contingency, ks_2samp, kstwobign
 
-from features.catalogue import Entry
+from features.matrix.catalogue import Entry
 from models.stability import population_shift
 
 Row = dict[str, Any]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from features.catalogue import Catalogue, Entry
+from features.matrix.catalogue import Catalogue, Entry
 
 BINS = 12  # groups of about equal size along a numeric feature
 CLEAR = 0.3  # a rank correlation below this is no direction

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from features.spec import SnapshotParams
+from features.schema.declarations import SnapshotParams
 from models.capacity import places_at
 from models.overrides import Facts
 from models.points import PointsParams

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from features.catalogue import Catalogue
+from features.matrix.catalogue import Catalogue
 from models.booster import Boosters, Sample, Shape, TrainParams, grow, side_by_side, train_boosters
 from models.calibration import blend, losses_within, recency
 from models.card_search import ScorecardParams

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.catalogue import Catalogue, Entry
+from features.matrix.catalogue import Catalogue, Entry
 from models.scorer import Scorer
 
 GROUPS = 4  # groups of values along each side of a pair; more leave too few rows in a cell

@@ -11,10 +11,10 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import binomtest
 
-from features.catalogue import scope_label
-from features.hypothetical import NextEvent
-from features.spec import AttributeSpec
-from features.vocabulary import Vocabulary
+from features.matrix.catalogue import scope_label
+from features.matrix.counterfactual import NextEvent
+from features.schema.declarations import AttributeSpec
+from features.schema.vocabulary import Vocabulary
 from models.points import add_columns, score
 from models.reasons import LEAST_POINTS, amount, columns_by_theme, top_reasons
 from models.scorer import Scorer

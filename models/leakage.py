@@ -10,8 +10,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import norm
 
-from features.catalogue import Entry
-from features.matrix import MatrixSpec
+from features.matrix.catalogue import Entry
+from features.matrix.matrix import MatrixSpec
 from models.leakage_power import Power, level_of, power
 from models.split import draw
 

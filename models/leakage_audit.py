@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from features.matrix import MatrixSpec
+from features.matrix.matrix import MatrixSpec
 from models.leakage import AuditParams, Check, judge_rows
 from models.leakage_fields import (
     filled_after_outcome,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from features.catalogue import Catalogue, level_counts
-from features.errors import NotReadyError
+from features.matrix.catalogue import Catalogue, level_counts
+from features.schema.errors import NotReadyError
 from models.booster import Sample, TrainParams
 from models.calibration import Sigmoid, fit_level, recency
 from models.card_search import ScorecardParams

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import norm, t
 
-from features.catalogue import Entry
+from features.matrix.catalogue import Entry
 from models.drift import Sample, feature_drift, independent_leads, shift
 from models.kpis import Row
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from features.conditions import Condition
+from features.rules.conditions import Condition
 
 EXCLUDED = "excluded"  # outside of the ladder: not to be called
 

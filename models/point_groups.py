@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.catalogue import Catalogue
+from features.matrix.catalogue import Catalogue
 from models.points import add_columns
 
 POINT_GROUPS = ("fit", "engagement", "online", "offline", "other_engagement", "negative")

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.catalogue import Catalogue, Entry
-from features.fit import DOMAIN_KINDS
+from features.attributes.definitions import DOMAIN_KINDS
+from features.matrix.catalogue import Catalogue, Entry
 from models.points import add_columns
 
 _to_json = json.JSONEncoder(ensure_ascii=False).encode  # one encoder for all: json.dumps makes one a call

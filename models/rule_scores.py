@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pandas as pd
 
-from features.matrix import MatrixSpec
-from features.rule_spec import RulesParams
+from features.matrix.matrix import MatrixSpec
+from features.rules.declarations import RulesParams
 from models.exploration import Explored
 from models.grades import grade
 from models.overrides import Facts

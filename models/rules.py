@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from features.rule_entries import MILLI
-from features.rule_spec import START, EventRule, PatternRule, RulesParams
+from features.rules.declarations import START, EventRule, PatternRule, RulesParams
+from features.rules.point_log import MILLI
 
 DAY = pd.Timedelta(days=1)
 

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from features.catalogue import Catalogue
-from features.errors import ModelError
+from features.matrix.catalogue import Catalogue
+from features.schema.errors import ModelError
 from models.booster import Sample
 from models.card_search import Condition, Found, ScorecardParams, base_log_odds, search
 

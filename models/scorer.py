@@ -14,10 +14,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.special import expit
 
-from features.catalogue import Catalogue
-from features.errors import ModelError
-from features.matrix import MatrixSpec
-from features.spec import SnapshotParams
+from features.matrix.catalogue import Catalogue
+from features.matrix.matrix import MatrixSpec
+from features.schema.declarations import SnapshotParams
+from features.schema.errors import ModelError
 from models.booster import Boosters
 from models.calibration import Sigmoid, blend
 from models.forward import Models

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from features.catalogue import Catalogue
+from features.matrix.catalogue import Catalogue
 from models.metrics import EvaluateParams
 
 REST = "other"

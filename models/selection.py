@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from features.catalogue import Catalogue
+from features.matrix.catalogue import Catalogue
 from models.booster import TrainParams
 from models.calibration import blend, fit_level, fit_slope, losses, recency
 from models.card_search import ScorecardParams

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pandas as pd
 from scipy.special import expit
 
-from features.catalogue import Catalogue
-from features.spec import AttributeSpec
+from features.matrix.catalogue import Catalogue
+from features.schema.declarations import AttributeSpec
 from models.figures import value_text
 from models.lead_story import Step, bars
 from models.metrics import Figures

@@ -11,8 +11,8 @@ import optuna
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from features.errors import DataError
-from features.matrix import MatrixSpec
+from features.matrix.matrix import MatrixSpec
+from features.schema.errors import DataError
 from models.learning import Learned, check_ready, learn, learn_with, moved
 from models.metrics import Figures, Ranked, evaluate
 from models.scorer import Scorer

@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from features.contract import Fault, identifier
-from features.errors import ParamsError
+from features.schema.contract import Fault, identifier
+from features.schema.errors import ParamsError
 from pipelines.mapping import Entry
 from pipelines.params import Ingest, Project, Source
 from pipelines.postgres import Snapshots, open_snapshots

@@ -10,15 +10,15 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from features.catalogue import to_frame
-from features.engagement import count_events
-from features.errors import DataError
-from features.fit import attributes_as_of, check_history
-from features.labels import label_dated, label_undated
-from features.matrix import MatrixSpec
-from features.rule_spec import RulesParams, unseen_types
-from features.snapshots import at_risk, grid, one_per_lead
-from features.vocabulary import Vocabulary
+from features.attributes.as_of import attributes_as_of, check_history
+from features.cohort.labels import label_dated, label_undated
+from features.cohort.snapshots import at_risk, grid, one_per_lead
+from features.events.definitions import count_events
+from features.matrix.catalogue import to_frame
+from features.matrix.matrix import MatrixSpec
+from features.rules.declarations import RulesParams, unseen_types
+from features.schema.errors import DataError
+from features.schema.vocabulary import Vocabulary
 from models.split import PARTS, sample_leads, split_by_hash, split_by_position, split_by_time
 from pipelines.artifacts import Layout
 from pipelines.params import Params

@@ -7,7 +7,7 @@ import json
 import logging
 from pathlib import Path
 
-from features.errors import ModelError
+from features.schema.errors import ModelError
 from models.points import PointsParams, scale_change
 from models.scorer import Scorer
 from pipelines.sinks import staged_folder

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 from scipy.special import expit
 
-from features.errors import ModelError, ParamsError
-from features.knowledge import attributes_then, counterfactuals, edits, new_events
-from features.matrix import feature_matrix
+from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
+from features.matrix.matrix import feature_matrix
+from features.schema.errors import ModelError, ParamsError
 from models.change import Change, Step, explain_change, flows, table, theme_totals, totals
 from models.points import score
 from models.scorer import Scorer

@@ -7,9 +7,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from features.catalogue import scope_label
-from features.errors import ParamsError
-from features.knowledge import new_events
+from features.matrix.catalogue import scope_label
+from features.matrix.counterfactual import new_events
+from features.schema.errors import ParamsError
 from models.change import PARTS, Change, table
 from models.points import score
 from pipelines.artifacts import Layout

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from features.errors import DeliveryError, LeadScoreError, ParamsError
+from features.schema.errors import DeliveryError, LeadScoreError, ParamsError
 from pipelines.cli_loop import loop_app
 from pipelines.cli_options import (
     AsOfOption,

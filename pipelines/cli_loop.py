@@ -67,7 +67,7 @@ def monitor(
 
 def _taken_in(params: Params, layout: Layout, data: Path | None, to: Path | None) -> Layout:
     """Return where the contract tables lie: those of a run, or of the scheduled run, brought up to the user's files."""
-    from features.errors import ParamsError
+    from features.schema.errors import ParamsError
     from pipelines.feed import check_contract, take_in
     from pipelines.job import feed_layout
 

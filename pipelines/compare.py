@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from features.errors import DataError
+from features.schema.errors import DataError
 from models.comparison import Run, side_by_side
 from pipelines.artifacts import Layout
 from pipelines.evaluate import finite

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
-from features.errors import DeliveryError, ParamsError
+from features.schema.errors import DeliveryError, ParamsError
 from pipelines.postgres import from_environment
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.contract import TABLES, identifier
-from features.event_marks import MARKS, MARKS_VERSION
-from features.spec import AttributeSpec
+from features.events.event_log import MARKS, MARKS_VERSION
+from features.schema.contract import TABLES, identifier
+from features.schema.declarations import AttributeSpec
 
 TOP_LEVELS = 20
 LEVEL_ROWS = 5  # a value that fewer rows carry is not shown: it may name a person

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import requests
 
-from features.errors import DeliveryError, ParamsError
+from features.schema.errors import DeliveryError, ParamsError
 from pipelines.crm import (
     Answer,
     Cell,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.errors import ModelError
+from features.schema.errors import ModelError
 from models.category_rates import category_rates
 from models.explanation import by_group, dependence, importance
 from models.interactions import interactions

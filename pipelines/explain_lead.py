@@ -10,12 +10,12 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
-from features.engagement import event_features
-from features.errors import DataError, ModelError
-from features.fit import attributes_as_of
-from features.hypothetical import EVENTS, next_events, with_one_more
-from features.matrix import feature_matrix
-from features.spec import SnapshotParams
+from features.attributes.as_of import attributes_as_of
+from features.events.definitions import event_features
+from features.matrix.counterfactual import EVENTS, next_events, with_one_more
+from features.matrix.matrix import feature_matrix
+from features.schema.declarations import SnapshotParams
+from features.schema.errors import DataError, ModelError
 from models.lead_story import (
     Move,
     Row,

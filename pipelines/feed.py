@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from features.errors import DataError
+from features.schema.errors import DataError
 from pipelines.artifacts import Layout
 from pipelines.data_profile import fingerprint
 from pipelines.ingest import ingest

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.catalogue import Catalogue
+from features.matrix.catalogue import Catalogue
 from models.calibration import Sigmoid
 from models.feedback import Weights, contact_weights, feedback_figures
 from models.folds import in_time

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.errors import FeedError
+from features.schema.errors import FeedError
 from models.stability import population_stability
 from pipelines.params import Job
 from pipelines.store import Contract

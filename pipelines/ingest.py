@@ -19,7 +19,8 @@ import duckdb
 import pyarrow as pa
 from rich.console import Console
 
-from features.contract import (
+from features.events.event_log import MARKS, in_whole_leads, mark_events
+from features.schema.contract import (
     QUARANTINE,
     SQL_TYPES,
     TABLES,
@@ -39,8 +40,7 @@ from features.contract import (
     typed,
     unless_missing,
 )
-from features.errors import DataError, ParamsError
-from features.event_marks import MARKS, in_whole_leads, mark_events
+from features.schema.errors import DataError, ParamsError
 from pipelines.artifacts import Layout
 from pipelines.bench import TYPED_ROW, Bench, open_bench
 from pipelines.data_profile import Tally, profile

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import track
 
-from features.errors import DataError, DeliveryError
-from features.snapshots import grid
+from features.cohort.snapshots import grid
+from features.schema.errors import DataError, DeliveryError
 from models.overrides import EXCLUDED
 from models.scorer import Scorer
 from pipelines import score

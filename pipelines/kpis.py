@@ -14,7 +14,7 @@ import pyarrow as pa
 from rich.box import SIMPLE
 from rich.table import Table
 
-from features.errors import DataError, ModelError, ParamsError
+from features.schema.errors import DataError, ModelError, ParamsError
 from models.capacity import sampled_capacity
 from models.generosity import Lists, looks, volumes
 from models.kpi_verdict import lines, sent

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from features.errors import BusyError, DeliveryError
+from features.schema.errors import BusyError, DeliveryError
 
 NAME = ".lock"
 

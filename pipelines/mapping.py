@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from features.contract import TABLES, Field, attribute_fields
-from features.errors import ParamsError
+from features.schema.contract import TABLES, Field, attribute_fields
+from features.schema.errors import ParamsError
 from pipelines.params import Source, TableSource
 from pipelines.postgres import from_environment
 

@@ -16,11 +16,11 @@ import pandas as pd
 import pyarrow as pa
 from scipy.special import expit
 
-from features.errors import AlertError, DataError
-from features.fit import attributes_as_of
-from features.labels import label_dated
-from features.snapshots import DAY, at_risk, grid
-from features.spec import SnapshotParams
+from features.attributes.as_of import attributes_as_of
+from features.cohort.labels import label_dated
+from features.cohort.snapshots import DAY, at_risk, grid
+from features.schema.declarations import SnapshotParams
+from features.schema.errors import AlertError, DataError
 from models import monitored_outcomes as outcomes
 from models.capacity import sampled_capacity
 from models.generosity import Lists

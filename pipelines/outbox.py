@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.errors import DeliveryError, ParamsError
+from features.schema.errors import DeliveryError, ParamsError
 from pipelines.crm import Cell, Message
 
 FORMAT = 1

@@ -14,10 +14,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
-from features.errors import ParamsError
-from features.rule_entries import askable
-from features.rule_spec import AttributeTest, RulesParams, check_attributes, check_test
-from features.spec import AttributeSpec, FeatureParams, SnapshotParams
+from features.rules.declarations import AttributeTest, RulesParams, check_attributes, check_test
+from features.rules.point_log import askable
+from features.schema.declarations import AttributeSpec, FeatureParams, SnapshotParams
+from features.schema.errors import ParamsError
 from models.booster import TrainParams
 from models.card_search import ScorecardParams
 from models.exploration import ExplorationParams

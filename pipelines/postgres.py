@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from features.errors import DataError, ParamsError
+from features.schema.errors import DataError, ParamsError
 from pipelines.sources import BATCH, BLOCK_BYTES, Raw, nearest
 
 if TYPE_CHECKING:

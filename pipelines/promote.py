@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from features.errors import DataError, ModelError, RefusedError
+from features.schema.errors import DataError, ModelError, RefusedError
 from models.capacity import sampled_capacity
 from models.gate import Cohort, Gate, GateCheck, artifacts, judge, no_leak, surely_better, unseen
 from models.scorer import Scorer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from features.errors import DataError
+from features.schema.errors import DataError
 from pipelines.sinks import staged_file
 
 log = logging.getLogger("leadscore")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.errors import NotReadyError
+from features.schema.errors import NotReadyError
 from models import tables
 from models.rule_scores import rules_id
 from pipelines.artifacts import Layout

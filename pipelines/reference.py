@@ -14,9 +14,9 @@ from typing import Any
 import typer
 from ruamel.yaml import YAML
 
-from features.catalogue import Catalogue, catalogue
-from features.spec import AttributeSpec
-from features.vocabulary import GROUPS, Vocabulary
+from features.matrix.catalogue import Catalogue, catalogue
+from features.schema.declarations import AttributeSpec
+from features.schema.vocabulary import GROUPS, Vocabulary
 from pipelines.artifacts import Artifact, Layout
 from pipelines.params import DEFAULT, EventDefaults, Params, TableSource, load
 from pipelines.score import MEANING, SCORES

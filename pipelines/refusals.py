@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from features.contract import CellKind, Field
-from features.errors import DataError
+from features.schema.contract import CellKind, Field
+from features.schema.errors import DataError
 from pipelines.bench import Bench
 from pipelines.mapping import Entry
 

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from features.errors import ModelError
+from features.schema.errors import ModelError
 from models.scorer import Scorer
 from pipelines.params import Params
 

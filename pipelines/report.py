@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from features.errors import DataError, ModelError
+from features.schema.errors import DataError, ModelError
 from models import card_table, figures, tables
 from models.scorecard import Scorecard
 from models.scorer import Card

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.errors import DataError, RefusedError
+from features.schema.errors import DataError, RefusedError
 from pipelines.artifacts import Layout
 from pipelines.feed import digests
 from pipelines.manifest import versions

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from features.errors import DataError
+from features.schema.errors import DataError
 from models.leakage_names import words
 from pipelines.sniffing import Sample
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import ParamsError
-from features.rule_matrix import rule_log, rule_sums
-from features.rule_spec import START, RulesParams
+from features.rules.declarations import START, RulesParams
+from features.rules.point_log import rule_log, rule_sums
+from features.schema.errors import ParamsError
 from models.overrides import EXCLUDED
 from models.rule_scores import BELOW, rule_parts, rule_tiers, rules_id, score_by_rules
 from models.rules import contributions, points

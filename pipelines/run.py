@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from features.errors import NotReadyError
+from features.schema.errors import NotReadyError
 from pipelines.artifacts import Layout
 from pipelines.audit import audit_leakage
 from pipelines.backtest import backtest

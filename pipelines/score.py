@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import DataError, ParamsError
-from features.snapshots import at_risk, one_per_lead
-from features.spec import SnapshotParams
+from features.cohort.snapshots import at_risk, one_per_lead
+from features.schema.declarations import SnapshotParams
+from features.schema.errors import DataError, ParamsError
 from models.overrides import EXCLUDED
 from models.scorer import Scorer
 from models.tier_lists import best_first, list_figures, tier_columns

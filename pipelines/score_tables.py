@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.contract import identifier
-from features.errors import DataError, DeliveryError
+from features.schema.contract import identifier
+from features.schema.errors import DataError, DeliveryError
 from pipelines.postgres import connect, driver, why
 from pipelines.sources import NO_EXTENSIONS
 

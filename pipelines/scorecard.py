@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from features.errors import DataError, ModelError
+from features.schema.errors import DataError, ModelError
 from models.card_hubspot import hubspot_draft
 from models.card_table import against_model, meaning, table, to_markdown
 from models.scorer import Scorer

@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from features.errors import ModelError
+from features.schema.errors import ModelError
 from models.comparison import scores_side_by_side
 from models.scorer import Scorer
 from pipelines.artifacts import Layout

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.fit import attributes_as_of, count_unseen
-from features.matrix import ask_matrix, matrix_of
+from features.attributes.as_of import attributes_as_of
+from features.attributes.definitions import count_unseen
+from features.matrix.matrix import ask_matrix, matrix_of
 from models.overrides import Facts
 from models.scorer import Scorer
 from models.tiers import TierParams

@@ -18,8 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.errors import ParamsError
-from features.spec import SnapshotParams
+from features.schema.declarations import SnapshotParams
+from features.schema.errors import ParamsError
 from pipelines import funnel, prospects, sales
 from pipelines.funnel import LABELS, LONG_VISIT, STAGES, VISITS, Ends, Events
 from pipelines.oracle import Grid, snapshots, true_probability

@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from features.contract import Field, as_text, cell_name, typed
-from features.errors import DataError
+from features.schema.contract import Field, as_text, cell_name, typed
+from features.schema.errors import DataError
 from pipelines.params import TableSource
 from pipelines.sources import NO_EXTENSIONS, SEPARATORS, first_bad_byte, open_bytes, open_table
 

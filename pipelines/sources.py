@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from features.contract import CellKind
-from features.errors import DataError, ParamsError
+from features.schema.contract import CellKind
+from features.schema.errors import DataError, ParamsError
 
 if TYPE_CHECKING:
     from pipelines.params import TableSource

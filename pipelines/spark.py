@@ -27,7 +27,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.errors import ParamsError
+from features.schema.errors import ParamsError
 from pipelines.artifacts import Layout
 from pipelines.lock import hold
 from pipelines.params import Project, SparkParams

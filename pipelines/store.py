@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import DataError
-from features.event_marks import MARKS_VERSION
-from features.fit import attributes_as_of
-from features.matrix import MatrixSpec, ask_matrix, matrix_of, numbered
-from features.rule_matrix import ask_sums, sums_of
-from features.rule_spec import RulesParams
+from features.attributes.as_of import attributes_as_of
+from features.events.event_log import MARKS_VERSION
+from features.matrix.matrix import MatrixSpec, ask_matrix, matrix_of, numbered
+from features.rules.declarations import RulesParams
+from features.rules.point_log import ask_sums, sums_of
+from features.schema.errors import DataError
 from models.rules import points
 from pipelines.artifacts import Layout
 from pipelines.params import Project

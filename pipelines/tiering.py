@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
-from features.conditions import Condition, EventSeen, ask_conditions, conditions_of
-from features.errors import DataError
-from features.fit import attributes_as_of
-from features.matrix import MatrixSpec
+from features.attributes.as_of import attributes_as_of
+from features.matrix.matrix import MatrixSpec
+from features.rules.conditions import Condition, EventSeen, ask_conditions, conditions_of
+from features.schema.errors import DataError
 from models.exploration import Quota, period_of
 from models.overrides import Facts
 from models.scorer import Card

@@ -12,8 +12,8 @@ import pandas as pd
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from features.catalogue import Catalogue
-from features.matrix import MatrixSpec
+from features.matrix.catalogue import Catalogue
+from features.matrix.matrix import MatrixSpec
 from models.forward import Models
 from models.grades import GradeCuts
 from models.learning import Learned, calibrate, check_ready, history_of, learn

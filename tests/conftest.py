@@ -18,10 +18,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from postgres_server import Server, running
 
-from features.contract import TABLES, arrow_schema, attribute_fields
-from features.matrix import MatrixSpec
-from features.spec import AttributeSpec
-from features.vocabulary import GROUPS, Vocabulary
+from features.matrix.matrix import MatrixSpec
+from features.schema.contract import TABLES, arrow_schema, attribute_fields
+from features.schema.declarations import AttributeSpec
+from features.schema.vocabulary import GROUPS, Vocabulary
 from pipelines.params import load
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=20)

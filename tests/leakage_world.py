@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from conftest import FEATURES, PARAMS, attribute
 
-from features.matrix import MatrixSpec
-from features.vocabulary import Vocabulary
+from features.matrix.matrix import MatrixSpec
+from features.schema.vocabulary import Vocabulary
 from models.leakage import Rows, judge_rows
 
 AUDIT = PARAMS.audit

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from features.engagement import EventFeature, event_features
-from features.spec import FeatureParams
-from features.vocabulary import Vocabulary
+from features.events.definitions import EventFeature, event_features
+from features.schema.declarations import FeatureParams
+from features.schema.vocabulary import Vocabulary
 
 Events = list[dict[str, Any]]
 DAY = pd.Timedelta(days=1)

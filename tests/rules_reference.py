@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.rule_spec import Decay, EventRule, PatternRule, RulesParams
+from features.rules.declarations import Decay, EventRule, PatternRule, RulesParams
 
 Events = list[dict[str, Any]]
 DAY = pd.Timedelta(days=1)

@@ -10,7 +10,7 @@ import pandas as pd
 from conftest import DAY, MONDAY, PARAMS, SPEC
 from scipy.special import expit
 
-from features.catalogue import Catalogue, Entry
+from features.matrix.catalogue import Catalogue, Entry
 from models.booster import Sample, TrainParams
 from models.calibration import Sigmoid
 from models.folds import Order

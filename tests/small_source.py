@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import yaml
 
-from features.contract import TABLES
+from features.schema.contract import TABLES
 from pipelines.artifacts import Layout
 from pipelines.ingest import ingest
 from pipelines.params import load

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from leakage_world import AUDIT, labels, signal, world
 
-from features.errors import DataError
+from features.schema.errors import DataError
 from models.leakage_audit import audit
 from pipelines.artifacts import Layout
 from pipelines.audit import audit_leakage

@@ -14,8 +14,8 @@ from conftest import ATTRIBUTES, DAY, HOUR, MONDAY, SPEC, VOCABULARY, Row, World
 from hypothesis import given, settings
 from small_model import SETTINGS, card, matrix, scorecard, scorer
 
-from features.knowledge import attributes_then, counterfactuals, edits, new_events
-from features.matrix import feature_matrix
+from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
+from features.matrix.matrix import feature_matrix
 from models.change import PARTS, Change, Step, explain_change, flows, table, theme_totals, totals
 from models.forward import Models
 from models.learning import history_of

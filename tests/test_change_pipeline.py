@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 from test_cli import OVERLAY, leadscore, write_tables
 
-from features.errors import ModelError, ParamsError
+from features.schema.errors import ModelError, ParamsError
 from models.change import PARTS
 from pipelines import store
 from pipelines.artifacts import Layout

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.errors import (
+from features.schema.errors import (
     BusyError,
     DataError,
     DeliveryError,

@@ -10,8 +10,8 @@ from conftest import DAY, MONDAY, SPEC, TICK, Row, World, worlds
 from hypothesis import given, settings
 from pydantic import TypeAdapter, ValidationError
 
-from features.conditions import Condition, conditions_held
-from features.rule_spec import AttributeTest
+from features.rules.conditions import Condition, conditions_held
+from features.rules.declarations import AttributeTest
 
 READ: TypeAdapter[Any] = TypeAdapter(Condition)
 

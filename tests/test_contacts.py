@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from small_source import mapping, reasons, run
 
-from features.contract import TABLES
-from features.errors import DataError, ParamsError
+from features.schema.contract import TABLES
+from features.schema.errors import DataError, ParamsError
 from pipelines.params import load
 
 HEADER = "lead,called,heard,list,tier,score,lot,chance\n"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.contract import TABLES, CellKind, Field, before, cell_name, faults, has_time_of_day, schema, typed
+from features.schema.contract import TABLES, CellKind, Field, before, cell_name, faults, has_time_of_day, schema, typed
 
 TIME, NUMBER = Field("t", "time"), Field("n", "number")
 

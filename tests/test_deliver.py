@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_delivery import KINDS, VARIABLES, Kind, Scores, held, many, params_for, put, run, section
 
-from features.errors import DeliveryError
+from features.schema.errors import DeliveryError
 from pipelines import deliver
 from pipelines.crm import Answer, Message, retry_after
 from pipelines.outbox import Outbox

@@ -13,7 +13,7 @@ import yaml
 from crm_server import TOKEN, CrmServer, serving
 from small_delivery import KINDS, books, held, many, params_for, put, run, section
 
-from features.errors import DataError, DeliveryError, ParamsError
+from features.schema.errors import DataError, DeliveryError, ParamsError
 from pipelines import cli, deliver
 from pipelines.crm import base_url
 from pipelines.outbox import message_key, open_outbox

@@ -14,12 +14,12 @@ from conftest import DAY, FEATURES, HOUR, MONDAY, TICK, VOCABULARY, Row, World, 
 from hypothesis import given, settings
 from pandas_reference import reference_matrix
 
-from features import event_sums
-from features.contract import MOST_VALUE, TABLES, faults
-from features.engagement import count_events, event_features
-from features.event_sums import DECAY_UNIT, VALUE_UNIT, add_up, visible_events
-from features.spec import FeatureParams
-from features.vocabulary import Vocabulary
+from features.events import aggregation as event_sums
+from features.events.aggregation import DECAY_UNIT, VALUE_UNIT, add_up, visible_events
+from features.events.definitions import count_events, event_features
+from features.schema.contract import MOST_VALUE, TABLES, faults
+from features.schema.declarations import FeatureParams
+from features.schema.vocabulary import Vocabulary
 
 TIMES = (MONDAY, MONDAY + 7 * DAY, MONDAY + 30 * DAY)
 

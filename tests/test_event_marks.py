@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_source import run
 
-from features.errors import DataError
-from features.event_marks import (
+from features.events.event_log import (
     INBOUND,
     MARKS,
     ONLINE,
@@ -28,6 +27,7 @@ from features.event_marks import (
     mark_events,
     type_code,
 )
+from features.schema.errors import DataError
 from pipelines import ingest as ingest_stage
 from pipelines import sinks
 from pipelines.store import Contract

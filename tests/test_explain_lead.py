@@ -17,9 +17,9 @@ from rich.console import Console
 from test_cli import OVERLAY, leadscore, write_tables
 from test_report import Page
 
-from features.errors import DataError, ModelError
-from features.event_marks import CONTRACT, mark_events
-from features.hypothetical import EVENTS, JUST_NOW
+from features.events.event_log import CONTRACT, mark_events
+from features.matrix.counterfactual import EVENTS, JUST_NOW
+from features.schema.errors import DataError, ModelError
 from models.lead_story import bars
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle

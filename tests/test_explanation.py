@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_model import ENTRIES, NAMES, matrix, scorer
 
-from features.catalogue import Entry
+from features.matrix.catalogue import Entry
 from models.explanation import BINS, by_group, dependence, importance
 
 PLACE = {name: place for place, name in enumerate(NAMES)}

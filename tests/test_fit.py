@@ -25,10 +25,11 @@ from conftest import (  # fmt: skip
 )
 from hypothesis import given
 
-from features.errors import DataError
-from features.fit import attribute_features, attributes_as_of, check_history, count_unseen, domain_kind, fit_matrix
-from features.spec import AttributeSpec, FeatureParams, TitleLevel
-from features.vocabulary import Vocabulary
+from features.attributes.as_of import attributes_as_of, check_history
+from features.attributes.definitions import attribute_features, count_unseen, domain_kind, fit_matrix
+from features.schema.declarations import AttributeSpec, FeatureParams, TitleLevel
+from features.schema.errors import DataError
+from features.schema.vocabulary import Vocabulary
 
 TIMES = (MONDAY, MONDAY + 7 * DAY)
 HISTORIC = [name for name, spec in ATTRIBUTES.items() if spec.known == "history"]

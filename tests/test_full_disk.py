@@ -18,7 +18,7 @@ from small_job import TODAY, digests, export, job
 from test_cli import leadscore
 from test_job_faults import no_file_above
 
-from features.errors import DeliveryError
+from features.schema.errors import DeliveryError
 from pipelines import deliver
 from pipelines.params import ScoreTables
 from pipelines.score_tables import read_list, to_duckdb

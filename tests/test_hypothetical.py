@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from conftest import DAY, MONDAY, SPEC, VOCABULARY, crowd, frame, table
 
-from features.hypothetical import JUST_NOW, NextEvent, next_events, with_one_more
-from features.matrix import feature_matrix
+from features.matrix.counterfactual import JUST_NOW, NextEvent, next_events, with_one_more
+from features.matrix.matrix import feature_matrix
 
 MORE = [
     NextEvent("visit", "inbound", "online", 2.5),

@@ -28,7 +28,7 @@ from small_source import (
     table,
 )
 
-from features.errors import DataError, ParamsError
+from features.schema.errors import DataError, ParamsError
 from pipelines.artifacts import Layout
 from pipelines.ingest import ingest
 from pipelines.params import load

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from features.errors import DataError
+from features.schema.errors import DataError
 from models.leakage_names import words
 from pipelines.artifacts import Layout
 from pipelines.column_facts import describe, late_dates, leaks, power

@@ -15,7 +15,7 @@ from conftest import DAY, MONDAY, crowd
 from small_job import TODAY, Job, digests, export, job, small_shards, still
 from small_model import scorer
 
-from features.errors import DataError, FeedError, ModelError, ParamsError
+from features.schema.errors import DataError, FeedError, ModelError, ParamsError
 from models.scorer import Scorer
 from pipelines.job import backfill
 from pipelines.params import reasons_asked, with_as_of

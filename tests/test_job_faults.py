@@ -19,7 +19,7 @@ import pytest
 from conftest import DAY, MONDAY, crowd
 from small_job import TODAY, Job, digests, job, small_shards
 
-from features.errors import BusyError, DeliveryError
+from features.schema.errors import BusyError, DeliveryError
 from models.scorer import Scorer
 from pipelines import cli
 from pipelines.gates import feed_at

@@ -14,8 +14,8 @@ from small_source import EXAMPLES
 from test_cli import OVERLAY, leadscore
 from test_rules_pipeline import NO_RULES, RULES, prepared
 
-from features.errors import DataError, ParamsError
-from features.event_marks import CONTRACT
+from features.events.event_log import CONTRACT
+from features.schema.errors import DataError, ParamsError
 from pipelines.artifacts import Layout
 from pipelines.build_features import build_features
 from pipelines.ingest import ingest

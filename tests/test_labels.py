@@ -9,7 +9,7 @@ from conftest import DAY, MONDAY, PARAMS, TICK, frame, moments
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.labels import label_dated, label_undated
+from features.cohort.labels import label_dated, label_undated
 
 MONTH = PARAMS.snapshots.model_copy(update={"horizon_days": 30, "outcome_lag_days": 2})
 MATURE = MONDAY + 32 * DAY

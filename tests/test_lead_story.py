@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import logit
 from small_model import ENTRIES, matrix, scorer
 
-from features.hypothetical import NextEvent
+from features.matrix.counterfactual import NextEvent
 from models.lead_story import (
     attributes_known,
     moves,

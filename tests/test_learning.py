@@ -13,7 +13,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss
 from small_model import CARD, ENTRIES, NAMES, SELECTION, TRAIN, WEEKS, history, matrix, no_search
 
-from features.errors import DataError
+from features.schema.errors import DataError
 from models.booster import TrainParams
 from models.calibration import blend, fit_level, fit_slope, recency
 from models.folds import Order, forward_folds, in_time

@@ -35,12 +35,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas_reference import reference_matrix
 
-from features.engagement import count_events
-from features.errors import ParamsError
-from features.event_sums import DECAY_UNIT
-from features.matrix import MatrixSpec, feature_matrix
-from features.snapshots import at_risk
-from features.vocabulary import Vocabulary
+from features.cohort.snapshots import at_risk
+from features.events.aggregation import DECAY_UNIT
+from features.events.definitions import count_events
+from features.matrix.matrix import MatrixSpec, feature_matrix
+from features.schema.errors import ParamsError
+from features.schema.vocabulary import Vocabulary
 from pipelines import store
 from pipelines.artifacts import Layout
 from pipelines.ingest import ingest

@@ -15,7 +15,7 @@ from small_job import job
 from test_cli import leadscore
 from tiny import tiny_copy, tiny_params
 
-from features.errors import AlertError, DataError
+from features.schema.errors import AlertError, DataError
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle

@@ -20,7 +20,7 @@ from small_job import Job, export, job, small_shards
 from test_cli import leadscore
 from test_deliver import CrashError, crash_at
 
-from features.errors import DataError, DeliveryError
+from features.schema.errors import DataError, DeliveryError
 from models.scorer import Scorer
 from pipelines import deliver
 from pipelines.ingest import ingest

@@ -17,7 +17,7 @@ import pytest
 import typer
 import yaml
 
-from features import errors
+from features.schema import errors
 from pipelines.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from features.errors import ParamsError
+from features.schema.errors import ParamsError
 from pipelines.params import DEFAULT, Params, load, with_as_of
 
 SOURCE = """

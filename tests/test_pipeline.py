@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from tiny import tiny_copy, tiny_params, tiny_run
 
-from features.errors import DataError
+from features.schema.errors import DataError
 from models.card_table import table
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import logit
 from small_model import ENTRIES, SETTINGS, card, history, matrix, scorecard, scorer
 
-from features.rule_spec import RulesParams
+from features.rules.declarations import RulesParams
 from models.forward import Models
 from models.point_groups import POINT_GROUPS, Part, parts_of, point_groups
 from models.points import PointsParams, scale_change

@@ -15,7 +15,7 @@ from postgres_server import GROUP, VARIABLE, Server
 from psycopg import sql
 from small_source import COLUMNS, EVENTS, LEADS, WON, contract_bytes, mapping, reasons, run, table
 
-from features.errors import DataError, ParamsError
+from features.schema.errors import DataError, ParamsError
 from pipelines import postgres
 from pipelines.params import TableSource, load
 from pipelines.postgres import Snapshots, open_postgres, open_snapshots

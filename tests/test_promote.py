@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from tiny import tiny_copy, tiny_params
 
-from features.errors import BusyError, ModelError, RefusedError
+from features.schema.errors import BusyError, ModelError, RefusedError
 from models.calibration import Sigmoid
 from models.scorer import Scorer
 from pipelines.artifacts import Layout

@@ -11,7 +11,7 @@ import pytest
 from test_cli import OVERLAY, leadscore, write_tables
 from test_rules_pipeline import RULES
 
-from features.errors import DataError, NotReadyError
+from features.schema.errors import DataError, NotReadyError
 from pipelines.artifacts import Layout
 from pipelines.params import load
 from pipelines.run import run_all

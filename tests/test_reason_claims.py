@@ -15,9 +15,9 @@ from conftest import DAY, HOUR, MONDAY, SPEC, TICK, World, crowd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.catalogue import catalogue
-from features.matrix import feature_matrix
-from features.vocabulary import GROUPS, Vocabulary
+from features.matrix.catalogue import catalogue
+from features.matrix.matrix import feature_matrix
+from features.schema.vocabulary import GROUPS, Vocabulary
 from models.card_search import Condition
 from models.card_table import describe
 from models.reasons import phrase, top_reasons

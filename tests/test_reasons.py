@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_model import ENTRIES, matrix, scorer
 
-from features.catalogue import Entry, catalogue
-from features.engagement import Measure
-from features.fit import AttributeFeature
+from features.attributes.definitions import AttributeFeature
+from features.events.definitions import Measure
+from features.matrix.catalogue import Entry, catalogue
 from models.reasons import LEAST_POINTS, columns_by_theme, phrase, top_reasons
 
 BY_NAME = {entry.name: entry for entry in ENTRIES}

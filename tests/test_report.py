@@ -17,7 +17,7 @@ import pytest
 from browser import CHROMIUM, browser
 from tiny import tiny_copy, tiny_params
 
-from features.errors import DataError, ModelError
+from features.schema.errors import DataError, ModelError
 from models import tables
 from pipelines.artifacts import Layout
 from pipelines.params import Params, load

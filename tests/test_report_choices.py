@@ -11,7 +11,7 @@ import pytest
 from test_report import Page, undated_run
 from tiny import tiny_copy, tiny_params
 
-from features.errors import DataError
+from features.schema.errors import DataError
 from models import figures, tables
 from models.selection import Candidate, Decision
 from models.tables import QUESTIONS, Measure

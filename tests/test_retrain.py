@@ -13,7 +13,7 @@ import pytest
 from test_promote import LENIENT, KilledError, champion, variant
 from tiny import tiny_copy, tiny_params
 
-from features.errors import BusyError, RefusedError
+from features.schema.errors import BusyError, RefusedError
 from pipelines import retrain as door
 from pipelines.artifacts import Layout
 from pipelines.lock import hold

@@ -32,10 +32,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from rules_reference import reference_points
 
-from features.errors import ParamsError
-from features.fit import attributes_as_of
-from features.rule_entries import attribute_entries, attribute_facts, event_entries, event_points
-from features.rule_spec import START, RulesParams, check_attributes, unseen_types
+from features.attributes.as_of import attributes_as_of
+from features.rules.declarations import START, RulesParams, check_attributes, unseen_types
+from features.rules.point_log import attribute_entries, attribute_facts, event_entries, event_points
+from features.schema.errors import ParamsError
 from models.rules import contributions, explain, points
 
 TIMES = (MONDAY, MONDAY + 7 * DAY, MONDAY + 30 * DAY)

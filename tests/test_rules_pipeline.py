@@ -15,8 +15,8 @@ from small_source import EXAMPLES
 from test_cli import OVERLAY, leadscore, write_tables
 from tier_world import before, facts, ladder, override
 
-from features.errors import ParamsError
-from features.rule_spec import RulesParams
+from features.rules.declarations import RulesParams
+from features.schema.errors import ParamsError
 from models.overrides import Override
 from models.point_groups import Part
 from models.rule_scores import BELOW, rule_tiers, score_by_rules

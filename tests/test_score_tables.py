@@ -19,7 +19,7 @@ import pytest
 from postgres_server import GROUP, VARIABLE, Server
 from psycopg.sql import SQL, Identifier
 
-from features.errors import DataError, DeliveryError, ParamsError
+from features.schema.errors import DataError, DeliveryError, ParamsError
 from pipelines import score_tables
 from pipelines.params import ScoreTables
 from pipelines.score_tables import ScoreList, read_list, to_duckdb, to_postgres

@@ -19,8 +19,8 @@ from sklearn.metrics import roc_auc_score
 from small_model import ENTRIES, history, matrix
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-from features.catalogue import Catalogue, Entry
-from features.errors import ModelError
+from features.matrix.catalogue import Catalogue, Entry
+from features.schema.errors import ModelError
 from models.booster import Sample
 from models.card_hubspot import hubspot_draft
 from models.card_search import Condition, ScorecardParams

@@ -11,7 +11,7 @@ import pytest
 from scipy.special import expit, logit
 from small_model import ENTRIES, NAMES, SETTINGS, card, history, matrix, scorecard, scorer
 
-from features.errors import ModelError
+from features.schema.errors import ModelError
 from models.forward import Models
 from models.points import score
 from models.scorer import Scorer

@@ -15,7 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
-from features.errors import ParamsError
+from features.schema.errors import ParamsError
 from models.booster import TrainParams
 from models.search import SearchParams, search
 from pipelines.params import load

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from small_model import CARD, ENTRIES, SELECTION, TRAIN, matrix, no_search
 
-from features.catalogue import Catalogue, Entry
+from features.matrix.catalogue import Catalogue, Entry
 from models.booster import TrainParams
 from models.folds import FoldParams
 from models.forward import Models

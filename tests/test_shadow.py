@@ -12,7 +12,7 @@ from small_job import TODAY, Job, digests, job
 from small_model import scorer
 from test_cli import leadscore
 
-from features.errors import ModelError
+from features.schema.errors import ModelError
 from models.calibration import Sigmoid
 from models.scorer import Scorer
 from pipelines.bundle import save_bundle

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from features.errors import ParamsError
-from features.snapshots import at_risk, grid
+from features.cohort.snapshots import at_risk, grid
+from features.schema.errors import ParamsError
 from pipelines import simulate as door
 from pipelines.params import load
 from pipelines.prospects import FREE_DOMAINS

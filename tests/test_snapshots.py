@@ -10,8 +10,8 @@ from conftest import DAY, HOUR, MONDAY, PARAMS, TICK, frame
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.snapshots import at_risk, grid, one_per_lead
-from features.spec import SnapshotParams
+from features.cohort.snapshots import at_risk, grid, one_per_lead
+from features.schema.declarations import SnapshotParams
 
 WEEKLY = PARAMS.snapshots.model_copy(update={"anchor": dt.date(2024, 1, 1)})
 times = st.builds(

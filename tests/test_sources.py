@@ -20,9 +20,9 @@ from small_source import (
     table,
 )
 
-from features.contract import TABLES
-from features.errors import DataError, ParamsError
-from features.event_marks import MARKS
+from features.events.event_log import MARKS
+from features.schema.contract import TABLES
+from features.schema.errors import DataError, ParamsError
 from pipelines import sources
 
 # Files that cannot be read

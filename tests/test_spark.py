@@ -18,7 +18,7 @@ from small_job import TODAY, Job, digests, export, job, small_shards
 from test_cli import leadscore
 from test_rules import EVERY_KIND
 
-from features.errors import BusyError, ParamsError
+from features.schema.errors import BusyError, ParamsError
 from models.tiers import TierParams
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle

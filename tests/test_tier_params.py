@@ -8,7 +8,7 @@ import pytest
 import yaml
 from small_source import EXAMPLES, mapping
 
-from features.errors import ParamsError
+from features.schema.errors import ParamsError
 from models.tiers import TierParams
 from pipelines.params import load
 

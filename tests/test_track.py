@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from tiny import tiny_copy, tiny_params
 
-from features.errors import ModelError
+from features.schema.errors import ModelError
 from models.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle

@@ -10,9 +10,9 @@ from conftest import ATTRIBUTES, FEATURES, attribute
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.errors import DataError
-from features.spec import FeatureParams
-from features.vocabulary import Vocabulary
+from features.schema.declarations import FeatureParams
+from features.schema.errors import DataError
+from features.schema.vocabulary import Vocabulary
 
 COUNTS = ["event_type", "direction", "channel", "n", "n_valued"]
 LOW = FEATURES.model_copy(

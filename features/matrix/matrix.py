@@ -11,12 +11,13 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from features.catalogue import Catalogue, catalogue
-from features.engagement import event_features
-from features.event_sums import add_up, visible_events
-from features.fit import attributes_as_of, fit_matrix
-from features.spec import AttributeSpec, FeatureParams
-from features.vocabulary import Vocabulary
+from features.attributes.as_of import attributes_as_of
+from features.attributes.definitions import fit_matrix
+from features.events.aggregation import add_up, visible_events
+from features.events.definitions import event_features
+from features.matrix.catalogue import Catalogue, catalogue
+from features.schema.declarations import AttributeSpec, FeatureParams
+from features.schema.vocabulary import Vocabulary
 
 
 class MatrixSpec(BaseModel):

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from features.event_sums import seen_within, visible_events
-from features.fit import attributes_as_of
-from features.matrix import MatrixSpec, numbered
-from features.rule_entries import attribute_facts, holds
-from features.rule_spec import AttributeTest, refuse_repeats
-from features.spec import Spec
+from features.attributes.as_of import attributes_as_of
+from features.events.aggregation import seen_within, visible_events
+from features.matrix.matrix import MatrixSpec, numbered
+from features.rules.declarations import AttributeTest, refuse_repeats
+from features.rules.point_log import attribute_facts, holds
+from features.schema.declarations import Spec
 
 
 class EventSeen(Spec):

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.contract import TABLES
+from features.schema.contract import TABLES
 
 MARKS_VERSION = 2  # raised when a mark is worked out in another way; logs with other marks are refused
 MARKS = pa.schema(

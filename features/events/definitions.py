@@ -8,9 +8,9 @@ from typing import Literal
 import ibis.expr.types as ir
 from ibis import _
 
-from features.event_marks import unmarked
-from features.spec import FeatureParams
-from features.vocabulary import ANY, OTHER, Vocabulary
+from features.events.event_log import unmarked
+from features.schema.declarations import FeatureParams
+from features.schema.vocabulary import ANY, OTHER, Vocabulary
 
 Measure = Literal[
     "count",

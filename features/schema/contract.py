@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from features.spec import AttributeSpec
+from features.schema.declarations import AttributeSpec
 
 if TYPE_CHECKING:
     from pandera.pandas import Column, DataFrameSchema

@@ -9,8 +9,8 @@ from typing import Literal, Self
 import pandas as pd
 from pydantic import Field, model_validator
 
-from features.errors import ParamsError
-from features.spec import AttributeSpec, Spec
+from features.schema.declarations import AttributeSpec, Spec
+from features.schema.errors import ParamsError
 
 START = "start"  # how the log calls what every lead has before any rule
 

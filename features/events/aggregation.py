@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.engagement import EventFeature, event_features, pair_known
-from features.event_marks import (
+from features.events.definitions import EventFeature, event_features, pair_known
+from features.events.event_log import (
     INBOUND,
     MICROSECONDS_A_DAY,
     ONLINE,
@@ -29,8 +29,8 @@ from features.event_marks import (
     type_code,
     with_marks,
 )
-from features.spec import FeatureParams
-from features.vocabulary import ANY, GROUPS, OTHER, Vocabulary
+from features.schema.declarations import FeatureParams
+from features.schema.vocabulary import ANY, GROUPS, OTHER, Vocabulary
 
 VALUE_UNIT = 1_000_000  # values are added in millionths
 DECAY_UNIT = 1 << 20

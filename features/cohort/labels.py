@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from features.spec import SnapshotParams
+from features.schema.declarations import SnapshotParams
 
 
 def label_dated(

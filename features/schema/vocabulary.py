@@ -8,8 +8,8 @@ from typing import Literal, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from features.errors import DataError
-from features.spec import AttributeSpec, FeatureParams
+from features.schema.declarations import AttributeSpec, FeatureParams
+from features.schema.errors import DataError
 
 OTHER = "other"
 Channel = Literal["online", "offline", "none"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from features.spec import SnapshotParams
+from features.schema.declarations import SnapshotParams
 
 DAY = pd.Timedelta(days=1)
 

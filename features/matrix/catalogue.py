@@ -9,11 +9,11 @@ from typing import Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from features.engagement import EventFeature, event_features
-from features.errors import ParamsError
-from features.fit import AttributeFeature, attribute_features
-from features.spec import AttributeSpec, FeatureParams
-from features.vocabulary import ANY, OTHER, Channel, Vocabulary
+from features.attributes.definitions import AttributeFeature, attribute_features
+from features.events.definitions import EventFeature, event_features
+from features.schema.declarations import AttributeSpec, FeatureParams
+from features.schema.errors import ParamsError
+from features.schema.vocabulary import ANY, OTHER, Channel, Vocabulary
 
 
 class Entry(BaseModel):

@@ -1,0 +1,192 @@
+"""What might happen next: copies of one lead, each with one more event, for the same feature code as every lead."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow as pa
+from ibis import _
+
+from features.attributes.as_of import attributes_as_of
+from features.events.definitions import known_events
+from features.events.event_log import with_marks
+from features.matrix.matrix import MatrixSpec, feature_matrix
+from features.schema.contract import TABLES, arrow_schema
+from features.schema.declarations import AttributeSpec
+from features.schema.vocabulary import Vocabulary
+
+JUST_NOW = pd.Timedelta(hours=1)  # before the moment to stand at, so that the event counts there
+EVENTS = arrow_schema("events", TABLES["events"])
+
+
+@dataclass(frozen=True)
+class NextEvent:
+    """An event that might happen to any lead.
+
+    Attributes
+    ----------
+    direction, channel
+        Those that most events of the type have.
+    value
+        The median of such events that carry one; None where none does.
+    """
+
+    event_type: str
+    direction: str
+    channel: str
+    value: float | None
+
+
+def next_events(events: ir.Table, before: ir.Value, vocabulary: Vocabulary) -> list[NextEvent]:
+    """List one event of each type that has features of its own, as such events mostly were until a moment.
+
+    Parameters
+    ----------
+    events
+        The contract's events, of all leads.
+    before
+        A moment: later events, and those learned of later, are not looked at.
+
+    Returns
+    -------
+    list of NextEvent
+        In the vocabulary's order; a type without an event by then is left out.
+    """
+    known = events.filter((events.event_at < before) & (events.known_at <= before))
+    known = known.filter(known.event_type.isin(vocabulary.event_types))
+    groups = known.group_by("event_type", "direction", "channel").aggregate(n=_.count(), value=_.value.median())
+    ranked = groups.to_pyarrow().to_pandas().sort_values(["n", "direction", "channel"], ascending=[False, True, True])
+    usual = {str(row["event_type"]): row for row in ranked.drop_duplicates("event_type").to_dict("records")}
+    return [_next_event(name, usual[name]) for name in vocabulary.event_types if name in usual]
+
+
+def _next_event(event_type: str, usual: dict[Hashable, Any]) -> NextEvent:
+    value = None if pd.isna(usual["value"]) else float(usual["value"])
+    return NextEvent(event_type, str(usual["direction"]), str(usual["channel"]), value)
+
+
+def with_one_more(
+    lead: pd.DataFrame, history: pd.DataFrame, events: pa.Table, at: pd.Timestamp, more: Sequence[NextEvent]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, ir.Table]:
+    """Copy a lead once for each event that might happen, and add that event an hour before the moment.
+
+    Parameters
+    ----------
+    lead, history, events
+        The contract's rows of this lead alone.
+    at
+        The moment to stand at.
+
+    Returns
+    -------
+    tuple
+        snapshots, leads, history and events as `feature_matrix` takes them; one snapshot a copy, in the order of
+        `more`. The copies are called "0", "1" and so on.
+    """
+    ids = [str(place) for place in range(len(more))]
+    when = (at - JUST_NOW).to_pydatetime()
+    added = [
+        {"lead_id": name, "event_at": when, "known_at": when, "event_type": event.event_type}
+        | {"direction": event.direction, "channel": event.channel, "value": event.value}
+        for name, event in zip(ids, more, strict=True)
+    ]
+    copies = [_renamed(events, name) for name in ids]
+    snapshots = pd.DataFrame({"lead_id": pd.Series(ids, dtype="str"), "snapshot_at": at})
+    return (
+        snapshots.astype({"snapshot_at": "datetime64[us]"}),
+        pd.concat([lead.assign(lead_id=name) for name in ids], ignore_index=True),
+        pd.concat([history.assign(lead_id=name) for name in ids], ignore_index=True),
+        ibis.memtable(pa.concat_tables([*copies, pa.Table.from_pylist(added, schema=EVENTS)])),
+    )
+
+
+def _renamed(events: pa.Table, name: str) -> pa.Table:
+    ids = pa.repeat(pa.scalar(name, pa.string()), len(events))
+    return events.set_column(events.schema.get_field_index("lead_id"), "lead_id", ids).select(EVENTS.names).cast(EVENTS)
+
+
+def counterfactuals(
+    lead_ids: pd.Series[str],
+    leads: pd.DataFrame,
+    history: pd.DataFrame,
+    events: ir.Table,
+    spec: MatrixSpec,
+    since: pd.Timestamp,
+    until: pd.Timestamp,
+) -> dict[str, pd.DataFrame]:
+    """Compute the features at `until` from what was known at `since`, and then with what became known between.
+
+    Parameters
+    ----------
+    lead_ids
+        The leads to look at, created before `since`; one row each.
+    leads, history, events, spec
+        As `matrix.feature_matrix` takes them.
+
+    Returns
+    -------
+    dict
+        Three matrices, one row a lead in the order of `lead_ids`, each with one thing more: `time_passing` (attributes
+        and events as known at `since`), `edited_attributes` (attributes as known at `until`), `new_events` (events too:
+        this is the matrix at `until`).
+    """
+    later = _moments(lead_ids, until)
+    then = attributes_then(lead_ids, leads, history, spec.attributes, since)
+    old_events = with_marks(known_events(events, ibis.literal(since.to_pydatetime())))
+    return {
+        "time_passing": feature_matrix(later, then, history.head(0), old_events, spec),
+        "edited_attributes": feature_matrix(later, leads, history, old_events, spec),
+        "new_events": feature_matrix(later, leads, history, events, spec),
+    }
+
+
+def attributes_then(
+    lead_ids: pd.Series[str],
+    leads: pd.DataFrame,
+    history: pd.DataFrame,
+    attributes: Mapping[str, AttributeSpec],
+    at: pd.Timestamp,
+) -> pd.DataFrame:
+    """Return the table of leads as it stood at a moment: the columns of `leads`, one row for each of `lead_ids`."""
+    return attributes_as_of(_moments(lead_ids, at), leads, history, attributes).drop(columns="snapshot_at")
+
+
+def edits(then: pd.DataFrame, now: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> pd.DataFrame:
+    """List the attributes whose value differs between two states of the same leads.
+
+    Parameters
+    ----------
+    then, now
+        Two results of `attributes_then` for the same leads in the same order.
+
+    Returns
+    -------
+    DataFrame
+        lead_id, attribute, then, now (as they are in the tables, missing where not known); by attribute, then in the
+        order of the leads. What was edited there and back is no edit.
+    """
+    changed = []
+    for name, spec in attributes.items():
+        if spec.known == "history" and name in now:
+            differs = (then[name] != now[name]) & ~(then[name].isna() & now[name].isna())
+            both = {"then": then.loc[differs, name].astype(object), "now": now.loc[differs, name].astype(object)}
+            changed.append(pd.DataFrame({"lead_id": then.loc[differs, "lead_id"], "attribute": name} | both))
+    empty = pd.DataFrame(columns=["lead_id", "attribute", "then", "now"])
+    return pd.concat(changed, ignore_index=True) if changed else empty
+
+
+def new_events(events: ir.Table, since: pd.Timestamp, until: pd.Timestamp) -> ir.Table:
+    """Keep the events that count at `until` and did not yet at `since`: they came, or became known, between."""
+    first = ibis.literal(since.to_pydatetime())
+    old = (events.event_at < first) & (events.known_at <= first)
+    return known_events(events.filter(~old), ibis.literal(until.to_pydatetime()))
+
+
+def _moments(lead_ids: pd.Series[str], at: pd.Timestamp) -> pd.DataFrame:
+    times = pd.Series(at, index=lead_ids.index, dtype="datetime64[us]")
+    return pd.DataFrame({"lead_id": lead_ids, "snapshot_at": times}).reset_index(drop=True)
