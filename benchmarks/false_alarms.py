@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.two_years import export, overlay_of
-from models.kpis import interval
+from models.kpis.tier_kpis import interval
 from pipelines.artifacts import Layout
 from pipelines.build_features import build_features
 from pipelines.bundle import load_bundle

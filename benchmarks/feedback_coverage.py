@@ -3,7 +3,7 @@
 `.venv/bin/python -m benchmarks.feedback_coverage` draws weekly lists of new leads. Sales calls the best of each list by
 score, and a few of the rest that are drawn by lot; a call multiplies a lead's odds to convert. The truth is what would
 come if every lead were called. Figures of the lists as they were worked, and of contacts weighted by their chance, are
-those of `models.feedback`. Writes benchmarks/feedback_coverage.json.
+those of `models.tiers.contact_weights`. Writes benchmarks/feedback_coverage.json.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import pandas as pd
 from scipy.special import expit
 
 from features.cohort.snapshots import DAY
-from models.feedback import contact_weights, feedback_figures
-from models.kpis import interval
-from models.metrics import Ranked, figures
+from models.evaluation.metrics import Ranked, figures
+from models.kpis.tier_kpis import interval
+from models.tiers.contact_weights import contact_weights, feedback_figures
 from pipelines.params import Params, load
 from pipelines.sinks import write_json
 

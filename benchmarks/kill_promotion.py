@@ -36,7 +36,7 @@ from sqlalchemy.engine import Engine
 from benchmarks.kill import ended, forked, must
 from benchmarks.scheduled import arguments, opened
 from features.schema.errors import BusyError, ModelError
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle, save_bundle
 from pipelines.params import Params

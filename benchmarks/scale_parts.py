@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from models.reasons import top_reasons
-from models.scorer import Scorer
+from models.scoring.reasons import top_reasons
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.ingest import ingest

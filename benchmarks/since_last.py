@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.scheduled import arguments, digests, last_day, opened, request, run_day
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle, save_bundle
 from pipelines.lock import hold

@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 
 from features.matrix.catalogue import Catalogue
 from features.matrix.matrix import MatrixSpec
-from models.split import SplitParams, sample_leads, split_by_position, split_by_time
+from models.splitting.holdout import SplitParams, sample_leads, split_by_position, split_by_time
 from pipelines.artifacts import Layout
 from pipelines.build_features import labelled, learn_spec
 from pipelines.ingest import ingest

@@ -25,8 +25,8 @@ import pandas as pd
 
 from features.cohort.snapshots import at_risk
 from features.schema.errors import LeadScoreError
-from models.metrics import compare, row_losses
-from models.scorer import Scorer
+from models.evaluation.metrics import compare, row_losses
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.build_features import build_features
 from pipelines.bundle import load_bundle

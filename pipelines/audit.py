@@ -10,8 +10,8 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from models.leakage import Check
-from models.leakage_audit import audit
+from models.leakage.audit import audit
+from models.leakage.rows import Check
 from pipelines.artifacts import Layout
 from pipelines.params import Params
 from pipelines.sinks import write_json

@@ -13,12 +13,12 @@ from sklearn.metrics import roc_auc_score
 
 from features.matrix.matrix import MatrixSpec
 from features.schema.errors import DataError
-from models.learning import Learned, check_ready, learn, learn_with, moved
-from models.metrics import Figures, Ranked, evaluate
-from models.scorer import Scorer
-from models.search import search
-from models.split import sample_leads, split_at_random
-from models.walk import Cut, cuts
+from models.evaluation.metrics import Figures, Ranked, evaluate
+from models.scoring.scorer import Scorer
+from models.splitting.holdout import sample_leads, split_at_random
+from models.splitting.walk_forward import Cut, cuts
+from models.training.hyperparameter_search import search
+from models.training.training import Learned, check_ready, learn, learn_with, moved
 from pipelines.artifacts import Layout
 from pipelines.build_features import labelled, learn_spec
 from pipelines.evaluate import baselines, finite

@@ -19,7 +19,7 @@ from features.matrix.matrix import MatrixSpec
 from features.rules.declarations import RulesParams, unseen_types
 from features.schema.errors import DataError
 from features.schema.vocabulary import Vocabulary
-from models.split import PARTS, sample_leads, split_by_hash, split_by_position, split_by_time
+from models.splitting.holdout import PARTS, sample_leads, split_by_hash, split_by_position, split_by_time
 from pipelines.artifacts import Layout
 from pipelines.params import Params
 from pipelines.sinks import write_csv, write_json, write_parquet

@@ -8,8 +8,8 @@ import logging
 from pathlib import Path
 
 from features.schema.errors import ModelError
-from models.points import PointsParams, scale_change
-from models.scorer import Scorer
+from models.points.scale import PointsParams, scale_change
+from models.scoring.scorer import Scorer
 from pipelines.sinks import staged_folder
 
 log = logging.getLogger("leadscore")

@@ -14,10 +14,10 @@ from scipy.special import expit
 from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
 from features.matrix.matrix import feature_matrix
 from features.schema.errors import ModelError, ParamsError
-from models.change import Change, Step, explain_change, flows, table, theme_totals, totals
-from models.points import score
-from models.scorer import Scorer
-from models.tier_lists import tier_columns
+from models.explanation.score_change import Change, Step, explain_change, table, theme_totals, totals
+from models.points.scale import score
+from models.scoring.scorer import Scorer
+from models.tiers.score_lists import flows, tier_columns
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params, with_as_of

@@ -10,8 +10,8 @@ from rich.text import Text
 from features.matrix.catalogue import scope_label
 from features.matrix.counterfactual import new_events
 from features.schema.errors import ParamsError
-from models.change import PARTS, Change, table
-from models.points import score
+from models.explanation.score_change import PARTS, Change, table
+from models.points.scale import score
 from pipelines.artifacts import Layout
 from pipelines.change import Ask, End, edits_between, ends, explained, union
 from pipelines.params import Params

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from models.leakage_names import named_leaky, words
-from models.leakage_power import BINS, level_of
-from models.leakage_power import power as of_levels
+from models.leakage.predictive_power import BINS, level_of
+from models.leakage.predictive_power import power as of_levels
+from models.leakage.suspicious_names import named_leaky, words
 
 Look = Literal["empty", "constant", "time", "id", "number", "domain", "title", "text", "category"]
 

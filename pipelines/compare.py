@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from features.schema.errors import DataError
-from models.comparison import Run, side_by_side
+from models.promotion.run_comparison import Run, side_by_side
 from pipelines.artifacts import Layout
 from pipelines.evaluate import finite
 from pipelines.params import Params

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from models.capacity import sampled_capacity
-from models.grades import grade, grade_matrix
-from models.metrics import Figures, Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
-from models.scorer import Scorer
-from models.segments import segment_levels
-from models.split import sample_leads, split_at_random
-from models.verdict import verdict
+from models.evaluation.metrics import Figures, Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
+from models.evaluation.segments import segment_levels
+from models.evaluation.verdict import verdict
+from models.points.grades import grade, grade_matrix
+from models.scoring.scorer import Scorer
+from models.splitting.holdout import sample_leads, split_at_random
+from models.tiers.capacity import sampled_capacity
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.feedback import measure_feedback

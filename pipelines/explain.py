@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from features.schema.errors import ModelError
-from models.category_rates import category_rates
-from models.explanation import by_group, dependence, importance
-from models.interactions import interactions
-from models.scorer import Scorer
-from models.split import draw
+from models.explanation.category_rates import category_rates
+from models.explanation.importance import by_group, dependence, importance
+from models.explanation.interactions import interactions
+from models.scoring.scorer import Scorer
+from models.splitting.holdout import draw
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params

@@ -16,7 +16,7 @@ from features.matrix.counterfactual import EVENTS, next_events, with_one_more
 from features.matrix.matrix import feature_matrix
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import DataError, ModelError
-from models.lead_story import (
+from models.explanation.lead_explanation import (
     Move,
     Row,
     Similar,
@@ -29,7 +29,7 @@ from models.lead_story import (
     theme_points,
     timeline,
 )
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.explain import sample_later

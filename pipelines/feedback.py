@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from features.matrix.catalogue import Catalogue
-from models.calibration import Sigmoid
-from models.feedback import Weights, contact_weights, feedback_figures
-from models.folds import in_time
-from models.learning import Learned, calibrate, history_of
+from models.learners.calibration import Sigmoid
+from models.splitting.forward_folds import in_time
+from models.tiers.contact_weights import Weights, contact_weights, feedback_figures
+from models.training.training import Learned, calibrate, history_of
 from pipelines.artifacts import Layout
 from pipelines.params import Params
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from features.schema.errors import FeedError
-from models.stability import population_stability
+from models.monitoring.drift import population_stability
 from pipelines.params import Job
 from pipelines.store import Contract
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from models.leakage_names import words
+from models.leakage.suspicious_names import words
 from pipelines.column_facts import MOSTLY, Facts, describe, late_dates, leaks
 from pipelines.mapping import RESERVED
 from pipelines.roles import Label, find_created, find_event_columns, find_join, find_label, find_lead_id

@@ -22,8 +22,8 @@ from rich.progress import track
 
 from features.cohort.snapshots import grid
 from features.schema.errors import DataError, DeliveryError
-from models.overrides import EXCLUDED
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
+from models.tiers.overrides import EXCLUDED
 from pipelines import score
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle

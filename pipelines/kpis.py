@@ -15,19 +15,19 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from features.schema.errors import DataError, ModelError, ParamsError
-from models.capacity import sampled_capacity
-from models.generosity import Lists, looks, volumes
-from models.kpi_verdict import lines, sent
-from models.kpis import Row, as_listed, first_lists, known, of_leads, tier_figures, winners, within
-from models.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
-from models.overrides import EXCLUDED
-from models.points import score, score_of
-from models.rule_scores import rule_tiers, rules_id
-from models.scorer import Card
-from models.segments import segment_levels
-from models.tier_lists import one_after_another
-from models.tiers import TierParams
-from models.velocity import cycle_days, cycles_by, sales_cycle, time_to_conversion
+from models.evaluation.segments import segment_levels
+from models.kpis.calibration_check import Lists, looks, volumes
+from models.kpis.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
+from models.kpis.summary import lines, sent
+from models.kpis.tier_kpis import Row, as_listed, first_lists, known, of_leads, tier_figures, winners, within
+from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, time_to_conversion
+from models.points.scale import score, score_of
+from models.scoring.rule_scorer import rule_tiers, rules_id
+from models.scoring.scorer import Card
+from models.tiers.capacity import sampled_capacity
+from models.tiers.declarations import TierParams
+from models.tiers.overrides import EXCLUDED
+from models.tiers.score_lists import one_after_another
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.evaluate import finite

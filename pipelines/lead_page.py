@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.lead_story import Move, Row, Similar, Step, bars
+from models.explanation.lead_explanation import Move, Row, Similar, Step, bars
 from pipelines.explain_lead import Story
 from pipelines.report import page, percent, points
 from pipelines.sinks import staged_file

@@ -21,12 +21,10 @@ from features.cohort.labels import label_dated
 from features.cohort.snapshots import DAY, at_risk, grid
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import AlertError, DataError
-from models import monitored_outcomes as outcomes
-from models.capacity import sampled_capacity
-from models.generosity import Lists
-from models.kpis import Row
-from models.monitored_outcomes import Judging
-from models.monitoring import (
+from models.kpis.calibration_check import Lists
+from models.kpis.tier_kpis import Row
+from models.monitoring import outcome_checks as outcomes
+from models.monitoring.input_checks import (
     CALENDAR,
     Check,
     fresh,
@@ -40,9 +38,11 @@ from models.monitoring import (
     volume,
     volume_rows,
 )
-from models.points import score
-from models.scorer import Scorer
-from models.split import sample_leads
+from models.monitoring.outcome_checks import Judging
+from models.points.scale import score
+from models.scoring.scorer import Scorer
+from models.splitting.holdout import sample_leads
+from models.tiers.capacity import sampled_capacity
 from pipelines.artifacts import Layout
 from pipelines.evaluate import finite
 from pipelines.gates import feed_at

@@ -18,22 +18,22 @@ from features.rules.declarations import AttributeTest, RulesParams, check_attrib
 from features.rules.point_log import askable
 from features.schema.declarations import AttributeSpec, FeatureParams, SnapshotParams
 from features.schema.errors import ParamsError
-from models.booster import TrainParams
-from models.card_search import ScorecardParams
-from models.exploration import ExplorationParams
-from models.gate import GateParams
-from models.grades import GradeParams
-from models.kpis import KpiParams
-from models.leakage import AuditParams
-from models.metrics import EvaluateParams
-from models.monitoring import MonitorParams
-from models.overrides import EXCLUDED
-from models.points import PointsParams
-from models.search import SearchParams
-from models.selection import SelectionParams
-from models.split import SplitParams
-from models.tiers import TierParams
-from models.walk import BacktestParams
+from models.evaluation.metrics import EvaluateParams
+from models.kpis.tier_kpis import KpiParams
+from models.leakage.rows import AuditParams
+from models.learners.gradient_boosting import TrainParams
+from models.monitoring.input_checks import MonitorParams
+from models.points.grades import GradeParams
+from models.points.scale import PointsParams
+from models.promotion.gate import GateParams
+from models.scorecard.fitting import ScorecardParams
+from models.splitting.holdout import SplitParams
+from models.splitting.walk_forward import BacktestParams
+from models.tiers.declarations import TierParams
+from models.tiers.exploration import ExplorationParams
+from models.tiers.overrides import EXCLUDED
+from models.training.hyperparameter_search import SearchParams
+from models.training.selection import SelectionParams
 from pipelines.world import Simulate
 
 DEFAULT = Path(__file__).resolve().parent.parent / "params.yaml"

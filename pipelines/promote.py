@@ -24,10 +24,10 @@ import pandas as pd
 from scipy.special import expit
 
 from features.schema.errors import DataError, ModelError, RefusedError
-from models.capacity import sampled_capacity
-from models.gate import Cohort, Gate, GateCheck, artifacts, judge, no_leak, surely_better, unseen
-from models.scorer import Scorer
-from models.segments import segment_levels
+from models.evaluation.segments import segment_levels
+from models.promotion.gate import Cohort, Gate, GateCheck, artifacts, judge, no_leak, surely_better, unseen
+from models.scoring.scorer import Scorer
+from models.tiers.capacity import sampled_capacity
 from pipelines.artifacts import Layout
 from pipelines.bundle import MANIFEST, load_bundle
 from pipelines.evaluate import baselines

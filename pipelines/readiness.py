@@ -13,12 +13,12 @@ from typing import Any
 import pandas as pd
 
 from features.schema.errors import NotReadyError
-from models import tables
-from models.rule_scores import rules_id
+from models.scoring.rule_scorer import rules_id
 from pipelines.artifacts import Layout
 from pipelines.kpis import measure_kpis_by_rules
 from pipelines.params import Params
 from pipelines.report import page, write_page
+from pipelines.reporting import tables
 from pipelines.rules import score_leads_by_rules, tier_names
 from pipelines.sinks import write_json
 from pipelines.store import read_profile

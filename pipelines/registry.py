@@ -19,7 +19,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 from features.schema.errors import ModelError
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,12 +17,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from features.schema.errors import DataError, ModelError
-from models import card_table, figures, tables
-from models.scorecard import Scorecard
-from models.scorer import Card
+from models.evaluation.measures import measures
+from models.scorecard.scorecard import Scorecard
+from models.scoring.scorer import Card
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params
+from pipelines.reporting import charts as figures
+from pipelines.reporting import scorecard_table as card_table
+from pipelines.reporting import tables
 from pipelines.sinks import staged_file
 
 log = logging.getLogger("leadscore")
@@ -180,7 +183,7 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "judged": judged,
         "drawn": drawn,
         "best": next(entry for entry in judged if entry.name == run.metrics["verdict"]["best_baseline"]),
-        "measures": tables.measures(run.metrics),
+        "measures": measures(run.metrics),
         "grades": tables.grade_rows(run.metrics),
         "criteria": card_table.table(run.scorecard, run.card.matrix.catalogue).to_dict("records"),
         "card_says": [card_table.meaning(run.scorecard), *card_table.against_model(run.metrics)],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from features.schema.errors import DataError
-from models.leakage_names import words
+from models.leakage.suspicious_names import words
 from pipelines.sniffing import Sample
 
 YES, NO = ("1", "yes", "y", "true", "t", "won", "converted"), ("0", "no", "n", "false", "f", "lost", "open")

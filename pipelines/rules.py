@@ -11,10 +11,10 @@ import pyarrow as pa
 from features.rules.declarations import START, RulesParams
 from features.rules.point_log import rule_log, rule_sums
 from features.schema.errors import ParamsError
-from models.overrides import EXCLUDED
-from models.rule_scores import BELOW, rule_parts, rule_tiers, rules_id, score_by_rules
-from models.rules import contributions, points
-from models.rules import explain as explain_log
+from models.scoring.rule_points import contributions, points
+from models.scoring.rule_points import explain as explain_log
+from models.scoring.rule_scorer import BELOW, rule_parts, rule_tiers, rules_id, score_by_rules
+from models.tiers.overrides import EXCLUDED
 from pipelines.artifacts import Layout
 from pipelines.params import Params
 from pipelines.score import COLUMNS, SCORES, one_lead, open_leads, write_scores

@@ -21,9 +21,9 @@ import pyarrow as pa
 from features.cohort.snapshots import at_risk, one_per_lead
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import DataError, ParamsError
-from models.overrides import EXCLUDED
-from models.scorer import Scorer
-from models.tier_lists import best_first, list_figures, tier_columns
+from models.scoring.scorer import Scorer
+from models.tiers.overrides import EXCLUDED
+from models.tiers.score_lists import best_first, list_figures, tier_columns
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params

@@ -8,12 +8,12 @@ from typing import Any
 from rich.table import Table
 
 from features.schema.errors import DataError, ModelError
-from models.card_hubspot import hubspot_draft
-from models.card_table import against_model, meaning, table, to_markdown
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params
+from pipelines.reporting.scorecard_hubspot import hubspot_draft
+from pipelines.reporting.scorecard_table import against_model, meaning, table, to_markdown
 from pipelines.sinks import staged_file, write_csv, write_json
 
 

@@ -9,7 +9,7 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines.bundle import load_bundle
 
 REASONS = 5

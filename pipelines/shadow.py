@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from features.schema.errors import ModelError
-from models.comparison import scores_side_by_side
-from models.scorer import Scorer
+from models.promotion.run_comparison import scores_side_by_side
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.evaluate import finite
 from pipelines.params import Params

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from features.attributes.as_of import attributes_as_of
 from features.attributes.definitions import count_unseen
 from features.matrix.matrix import ask_matrix, matrix_of
-from models.overrides import Facts
-from models.scorer import Scorer
-from models.tiers import TierParams
+from models.scoring.scorer import Scorer
+from models.tiers.declarations import TierParams
+from models.tiers.overrides import Facts
 from pipelines.sinks import file_digest, write_arrow, write_json
 from pipelines.store import Contract, LeadShard
 from pipelines.tiering import ask_facts, fact_columns, facts_from, facts_in

@@ -21,7 +21,7 @@ from features.matrix.matrix import MatrixSpec, ask_matrix, matrix_of, numbered
 from features.rules.declarations import RulesParams
 from features.rules.point_log import ask_sums, sums_of
 from features.schema.errors import DataError
-from models.rules import points
+from models.scoring.rule_points import points
 from pipelines.artifacts import Layout
 from pipelines.params import Project
 

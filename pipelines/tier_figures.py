@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from models.capacity import realised_wins, sampled_capacity
-from models.guarantee import certify
-from models.overrides import Facts
-from models.points import score
-from models.scorer import Card
-from models.tier_lists import assign_lists, share_changed, working_places
+from models.points.scale import score
+from models.scoring.scorer import Card
+from models.tiers.capacity import realised_wins, sampled_capacity
+from models.tiers.certification import certify
+from models.tiers.overrides import Facts
+from models.tiers.score_lists import assign_lists, share_changed, working_places
 from pipelines.params import Params
 from pipelines.store import Contract
 from pipelines.tiering import facts_of

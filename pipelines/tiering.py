@@ -17,11 +17,11 @@ from features.attributes.as_of import attributes_as_of
 from features.matrix.matrix import MatrixSpec
 from features.rules.conditions import Condition, EventSeen, ask_conditions, conditions_of
 from features.schema.errors import DataError
-from models.exploration import Quota, period_of
-from models.overrides import Facts
-from models.scorer import Card
-from models.tier_lists import previous_tiers
-from models.tiers import TierParams
+from models.scoring.scorer import Card
+from models.tiers.declarations import TierParams
+from models.tiers.exploration import Quota, period_of
+from models.tiers.overrides import Facts
+from models.tiers.score_lists import previous_tiers
 from pipelines.params import Params
 from pipelines.store import Contract, LeadShard
 

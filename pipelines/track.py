@@ -15,7 +15,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Metric
 
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import Params

@@ -14,13 +14,13 @@ from optuna.storages.journal import JournalFileBackend
 
 from features.matrix.catalogue import Catalogue
 from features.matrix.matrix import MatrixSpec
-from models.forward import Models
-from models.grades import GradeCuts
-from models.learning import Learned, calibrate, check_ready, history_of, learn
-from models.rules import RuleCurve, fit_curve
-from models.scorer import FORMAT, Card, Scorer
-from models.search import search
-from models.split import sample_leads, split_at_random
+from models.learners.ensemble import Models
+from models.points.grades import GradeCuts
+from models.scoring.rule_points import RuleCurve, fit_curve
+from models.scoring.scorer import FORMAT, Card, Scorer
+from models.splitting.holdout import sample_leads, split_at_random
+from models.training.hyperparameter_search import search
+from models.training.training import Learned, calibrate, check_ready, history_of, learn
 from pipelines.artifacts import Layout
 from pipelines.bundle import save_bundle, warn_of_scale
 from pipelines.feedback import level_if_called

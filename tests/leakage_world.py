@@ -11,7 +11,7 @@ from conftest import FEATURES, PARAMS, attribute
 
 from features.matrix.matrix import MatrixSpec
 from features.schema.vocabulary import Vocabulary
-from models.leakage import Rows, judge_rows
+from models.leakage.rows import Rows, judge_rows
 
 AUDIT = PARAMS.audit
 DAY_ONE = np.datetime64("2025-01-01", "us")

@@ -11,15 +11,15 @@ from conftest import DAY, MONDAY, PARAMS, SPEC
 from scipy.special import expit
 
 from features.matrix.catalogue import Catalogue, Entry
-from models.booster import Sample, TrainParams
-from models.calibration import Sigmoid
-from models.folds import Order
-from models.forward import History, Models, Settings
-from models.grades import GradeCuts
-from models.learning import history_of
-from models.scorecard import Scorecard
-from models.scorer import FORMAT, Card, Scorer
-from models.split import SplitParams, split_by_time
+from models.learners.calibration import Sigmoid
+from models.learners.ensemble import History, Models, Settings
+from models.learners.gradient_boosting import Sample, TrainParams
+from models.points.grades import GradeCuts
+from models.scorecard.scorecard import Scorecard
+from models.scoring.scorer import FORMAT, Card, Scorer
+from models.splitting.forward_folds import Order
+from models.splitting.holdout import SplitParams, split_by_time
+from models.training.training import history_of
 
 ENTRIES: Catalogue = SPEC.catalogue
 NAMES = [entry.name for entry in ENTRIES]

@@ -16,7 +16,7 @@ import yaml
 from leakage_world import AUDIT, labels, signal, world
 
 from features.schema.errors import DataError
-from models.leakage_audit import audit
+from models.leakage.audit import audit
 from pipelines.artifacts import Layout
 from pipelines.audit import audit_leakage
 from pipelines.build_features import build_features

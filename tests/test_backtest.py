@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from tiny import tiny_copy, tiny_params
 
-from models.walk import BacktestParams, cuts
+from models.splitting.walk_forward import BacktestParams, cuts
 from pipelines.artifacts import Layout
 from pipelines.backtest import backtest
 from pipelines.params import Params

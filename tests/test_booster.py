@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_model import ENTRIES, LEVELS, TRAIN, everything
 
-from models.booster import Boosters, Sample, Shape, TrainParams, grow, train_boosters
+from models.learners.gradient_boosting import Boosters, Sample, Shape, TrainParams, grow, train_boosters
 
 EVERYTHING = everything()
 FIT, LATER = (Sample(EVERYTHING.features[part], EVERYTHING.label[part]) for part in (slice(400), slice(400, None)))

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
-from models.calibration import (
+from models.learners.calibration import (
     LEAST_SLOPE,
     Sigmoid,
     blend,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from tier_world import leads
 
-from models.capacity import places_at, promised_wins, realised_wins, wins_distribution, wins_interval
+from models.tiers.capacity import places_at, promised_wins, realised_wins, wins_distribution, wins_interval
 
 
 @given(st.integers(0, 60), st.floats(0, 1))

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from conftest import SPEC
 
-from models.category_rates import NOT_KNOWN, category_rates
-from models.rates import rate_interval
+from models.evaluation.intervals import rate_interval
+from models.explanation.category_rates import NOT_KNOWN, category_rates
 
 ENTRIES = [entry for entry in SPEC.catalogue if entry.levels is not None]
 SECTOR = next(entry for entry in ENTRIES if entry.name == "sector")

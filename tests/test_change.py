@@ -16,10 +16,11 @@ from small_model import SETTINGS, card, matrix, scorecard, scorer
 
 from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
 from features.matrix.matrix import feature_matrix
-from models.change import PARTS, Change, Step, explain_change, flows, table, theme_totals, totals
-from models.forward import Models
-from models.learning import history_of
-from models.scorer import Scorer
+from models.explanation.score_change import PARTS, Change, Step, explain_change, table, theme_totals, totals
+from models.learners.ensemble import Models
+from models.scoring.scorer import Scorer
+from models.tiers.score_lists import flows
+from models.training.training import history_of
 
 SINCE, UNTIL = MONDAY, MONDAY + 7 * DAY
 CROWD = crowd((SINCE, UNTIL))

@@ -16,7 +16,7 @@ from rich.console import Console
 from test_cli import OVERLAY, leadscore, write_tables
 
 from features.schema.errors import ModelError, ParamsError
-from models.change import PARTS
+from models.explanation.score_change import PARTS
 from pipelines import store
 from pipelines.artifacts import Layout
 from pipelines.build_features import build_features

@@ -17,8 +17,8 @@ import pytest
 from conftest import MONDAY, PARAMS
 from test_cli import OVERLAY, leadscore, write_tables
 
-from models.comparison import Run, side_by_side
-from models.metrics import Ranked, evaluate
+from models.evaluation.metrics import Ranked, evaluate
+from models.promotion.run_comparison import Run, side_by_side
 
 CHOICE = PARAMS.evaluate.model_copy(update={"resamples": 40})
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, ks_2samp
 from small_model import ENTRIES, matrix
 
-from models.drift import Sample, feature_drift, holm, independent_leads, shift
-from models.stability import population_shift
+from models.monitoring.drift import Sample, feature_drift, holm, independent_leads, population_shift, shift
 
 RNG = np.random.default_rng(8)
 

@@ -20,7 +20,7 @@ from test_report import Page
 from features.events.event_log import CONTRACT, mark_events
 from features.matrix.counterfactual import EVENTS, JUST_NOW
 from features.schema.errors import DataError, ModelError
-from models.lead_story import bars
+from models.explanation.lead_explanation import bars
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.explain_lead import Story, explain_lead

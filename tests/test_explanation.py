@@ -7,7 +7,7 @@ import pytest
 from small_model import ENTRIES, NAMES, matrix, scorer
 
 from features.matrix.catalogue import Entry
-from models.explanation import BINS, by_group, dependence, importance
+from models.explanation.importance import BINS, by_group, dependence, importance
 
 PLACE = {name: place for place, name in enumerate(NAMES)}
 NUMBER, CATEGORY = ENTRIES[PLACE["size"]], ENTRIES[PLACE["sector"]]

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tier_world import SCALE, before, chances, facts, ladder, leads, override, policies, with_points
 
-from models.exploration import Quota, period_of
-from models.overrides import EXCLUDED
-from models.tier_lists import list_figures, previous_tiers, tier_columns
-from models.tiers import TierParams
+from models.tiers.declarations import TierParams
+from models.tiers.exploration import Quota, period_of
+from models.tiers.overrides import EXCLUDED
+from models.tiers.score_lists import list_figures, previous_tiers, tier_columns
 
 RNG = np.random.default_rng(4)
 MANY = with_points((20 + 60 * RNG.random(300)).tolist())

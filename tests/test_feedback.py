@@ -10,8 +10,8 @@ import pytest
 from conftest import DAY, HOUR, MONDAY, PARAMS
 from feedback_world import NO_LOSS, FedBack, fed_back
 
-from models.feedback import NEVER_CALLED, Weights, contact_weights, feedback_figures
-from models.metrics import Figures, Ranked, evaluate, figures
+from models.evaluation.metrics import Figures, Ranked, evaluate, figures
+from models.tiers.contact_weights import NEVER_CALLED, Weights, contact_weights, feedback_figures
 from pipelines import funnel
 from pipelines.simulate import simulate
 from pipelines.world import Feedback

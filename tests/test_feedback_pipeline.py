@@ -12,7 +12,7 @@ from conftest import HOUR, PARAMS
 from scipy.special import expit
 from small_model import CARD, ENTRIES, SETTINGS, matrix
 
-from models.learning import Learned, history_of, learn_with
+from models.training.training import Learned, history_of, learn_with
 from pipelines.artifacts import Layout
 from pipelines.feedback import level_if_called, measure_feedback
 from pipelines.params import Params

@@ -9,7 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from models import figures, tables
+from pipelines.reporting import charts as figures
+from pipelines.reporting import tables
 
 
 def rows_of(values: list[str | float | None]) -> list[dict[str, Any]]:

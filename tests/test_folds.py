@@ -11,7 +11,7 @@ from conftest import DAY, MONDAY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.folds import Fold, FoldParams, Order, days, forward_folds, in_time, when
+from models.splitting.forward_folds import Fold, FoldParams, Order, days, forward_folds, in_time, when
 
 ORDERS: list[Order] = ["dates", "rows", "none"]
 

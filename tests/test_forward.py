@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from small_model import CARD, ENTRIES, LEVELS, NAMES, SELECTION, SETTINGS, TRAIN, history, matrix
 
-from models.booster import train_boosters
-from models.calibration import blend, losses_within, recency
-from models.folds import Order, forward_folds, in_time
-from models.forward import PATIENCE, Forward, History, Models, Settings
-from models.linear import Linear
-from models.scorecard import Scorecard
-from models.target_statistics import TargetStatistics
-from models.transfer import without
+from models.learners.calibration import blend, losses_within, recency
+from models.learners.ensemble import History, Models, Settings
+from models.learners.feature_shift import without
+from models.learners.gradient_boosting import train_boosters
+from models.learners.logistic_regression import Linear
+from models.learners.target_encoding import TargetStatistics
+from models.scorecard.scorecard import Scorecard
+from models.splitting.forward_folds import Order, forward_folds, in_time
+from models.training.fold_runs import PATIENCE, Forward
 
 ENCODED = replace(SETTINGS, statistics=True)
 SECTOR = NAMES.index("sector")

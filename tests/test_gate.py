@@ -12,7 +12,17 @@ import small_model
 from conftest import MONDAY, PARAMS
 from scipy.special import expit, logit
 
-from models.gate import Cohort, Gate, GateParams, artifacts, columns_read, judge, no_leak, surely_better, unseen
+from models.promotion.gate import (
+    Cohort,
+    Gate,
+    GateParams,
+    artifacts,
+    columns_read,
+    judge,
+    no_leak,
+    surely_better,
+    unseen,
+)
 
 EVALUATE = PARAMS.evaluate.model_copy(update={"resamples": 60})
 LIMITS = GateParams(

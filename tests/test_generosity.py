@@ -12,13 +12,13 @@ from conftest import MONDAY, PARAMS
 from scipy.special import expit, logit
 from test_kpis import TIERS, WEEK, with_params
 
-from models.generosity import ALL, Lists, judge, looks, points_off, volumes
-from models.kpi_verdict import AS_WORKED, lines
-from models.kpis import Row, as_listed, interval
-from models.points import score_of
-from models.tier_lists import one_after_another
-from models.tier_policy import assign
-from models.tiers import TierParams
+from models.kpis.calibration_check import ALL, Lists, judge, looks, points_off, volumes
+from models.kpis.summary import AS_WORKED, lines
+from models.kpis.tier_kpis import Row, as_listed, interval
+from models.points.scale import score_of
+from models.tiers.assignment import assign
+from models.tiers.declarations import TierParams
+from models.tiers.score_lists import one_after_another
 
 STRICT = with_params(tolerance=0.0)
 CAPACITY, CONFIDENCE = 40, 0.9

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from scipy.stats import binomtest
 from small_model import card, matrix, scorer
 
-from models.grades import GradeCuts, GradeParams, GradeSteps, grade, grade_matrix
-from models.rates import rate_interval
+from models.evaluation.intervals import rate_interval
+from models.points.grades import GradeCuts, GradeParams, GradeSteps, grade, grade_matrix
 from pipelines.train import graded
 
 SHARES = (0.1, 0.25, 0.35)

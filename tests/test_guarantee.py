@@ -15,9 +15,9 @@ from scipy.special import expit, logit
 from scipy.stats import binom
 from tier_world import SCALE, ladder
 
-from models.guarantee import Certificate, certify, entries, least_rate
-from models.tier_lists import assign_lists, working_places
-from models.tiers import TierParams
+from models.tiers.certification import Certificate, certify, entries, least_rate
+from models.tiers.declarations import TierParams
+from models.tiers.score_lists import assign_lists, working_places
 
 RATE, CONFIDENCE, WEEKS, HORIZON = 0.2, 0.9, 6, 12
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from features.schema.errors import DataError
-from models.leakage_names import words
+from models.leakage.suspicious_names import words
 from pipelines.artifacts import Layout
 from pipelines.column_facts import describe, late_dates, leaks, power
 from pipelines.ingest import ingest

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from small_model import ENTRIES, NAMES, matrix, scorer
 
-from models.interactions import GROUPS, interactions
-from models.tree_tables import interactions as of_trees
+from models.explanation.interactions import GROUPS, interactions
+from models.learners.tree_shap import interactions as of_trees
 
 SPLIT = {"decision_type": "<=", "default_left": True, "missing_type": "None", "threshold": 0.0}
 

@@ -16,7 +16,7 @@ from small_job import TODAY, Job, digests, export, job, small_shards, still
 from small_model import scorer
 
 from features.schema.errors import DataError, FeedError, ModelError, ParamsError
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines.job import backfill
 from pipelines.params import reasons_asked, with_as_of
 from pipelines.published import Published

@@ -20,7 +20,7 @@ from conftest import DAY, MONDAY, crowd
 from small_job import TODAY, Job, digests, job, small_shards
 
 from features.schema.errors import BusyError, DeliveryError
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines import cli
 from pipelines.gates import feed_at
 from pipelines.ingest import ingest

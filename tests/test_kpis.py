@@ -13,9 +13,19 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import binomtest
 
-from models.kpis import KpiParams, as_listed, first_lists, interval, known, period_of, tier_figures, winners, within
-from models.tier_lists import one_after_another
-from models.tier_policy import assign
+from models.kpis.tier_kpis import (
+    KpiParams,
+    as_listed,
+    first_lists,
+    interval,
+    known,
+    period_of,
+    tier_figures,
+    winners,
+    within,
+)
+from models.tiers.assignment import assign
+from models.tiers.score_lists import one_after_another
 
 LADDER = ["hot", "warm", "cold"]
 TIERS = PARAMS.tiers.model_copy(

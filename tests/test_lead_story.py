@@ -12,7 +12,7 @@ from scipy.special import logit
 from small_model import ENTRIES, matrix, scorer
 
 from features.matrix.counterfactual import NextEvent
-from models.lead_story import (
+from models.explanation.lead_explanation import (
     attributes_known,
     moves,
     similar_in_reasons,

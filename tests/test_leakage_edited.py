@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from leakage_world import AUDIT
 
-from models.leakage import Check
-from models.leakage_times import edited_after_outcome
+from models.leakage.rows import Check
+from models.leakage.timing_checks import edited_after_outcome
 
 START, WON = pd.Timestamp("2025-01-01"), pd.Timestamp("2025-02-01")
 BEFORE, AT, AFTER = pd.Timestamp("2025-01-15"), WON, pd.Timestamp("2025-03-01")

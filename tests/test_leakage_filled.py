@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from leakage_world import AUDIT, emptied, labels, world
 
-from models.leakage_fields import filled_after_outcome
+from models.leakage.field_checks import filled_after_outcome
 
 LABEL = labels(2000)
 DRAW = np.random.default_rng(9).random(len(LABEL))

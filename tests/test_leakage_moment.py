@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from leakage_world import AUDIT
 
-from models.leakage_times import at_the_moment
+from models.leakage.timing_checks import at_the_moment
 
 
 def counted(**types: tuple[int, int]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from leakage_world import AUDIT, labels, signal, world
 
-from models.leakage_fields import named_after_outcome
+from models.leakage.field_checks import named_after_outcome
 
 LABEL = labels(2000)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from leakage_world import AUDIT, emptied, labels, signal, world
 
-from models.leakage_fields import filled_in_one_step
+from models.leakage.field_checks import filled_in_one_step
 
 LABEL = labels(2000)
 WORKED = np.random.default_rng(6).random(len(LABEL)) < 0.5  # whatever the outcome

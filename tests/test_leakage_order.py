@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from leakage_world import AUDIT, labels
 
-from models.leakage import Check
-from models.leakage_times import tells_by_order
+from models.leakage.rows import Check
+from models.leakage.timing_checks import tells_by_order
 
 LABEL = labels(2000)
 SHUFFLED = np.random.default_rng(3).permutation(2000)

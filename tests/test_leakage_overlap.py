@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from models.leakage_times import overlaps
+from models.leakage.timing_checks import overlaps
 
 MONDAY, WEEK = pd.Timestamp("2025-03-03"), pd.Timedelta(weeks=1)
 

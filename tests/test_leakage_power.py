@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from leakage_world import AUDIT, emptied, labels, signal, world
 
-from models.leakage_fields import stands_out
+from models.leakage.field_checks import stands_out
 
 LABEL = labels(3000)
 HONEST = {f"visits_{i}": signal(LABEL, 0.1 * i, seed=i) for i in range(6)}

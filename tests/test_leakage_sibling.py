@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from leakage_world import AUDIT, labels, signal, world
 
-from models.leakage_fields import mirrors_label
+from models.leakage.field_checks import mirrors_label
 
 LABEL = labels(2000, share=0.1)
 

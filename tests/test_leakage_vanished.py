@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from leakage_world import AUDIT, labels, signal, world
 
-from models.leakage import Check, judge_rows
-from models.leakage_fields import vanishes
+from models.leakage.field_checks import vanishes
+from models.leakage.rows import Check, judge_rows
 
 LABEL = labels(4000)
 LATER = np.arange(4000) >= 2800

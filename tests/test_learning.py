@@ -14,13 +14,14 @@ from sklearn.metrics import log_loss
 from small_model import CARD, ENTRIES, NAMES, SELECTION, TRAIN, WEEKS, history, matrix, no_search
 
 from features.schema.errors import DataError
-from models.booster import TrainParams
-from models.calibration import blend, fit_level, fit_slope, recency
-from models.folds import Order, forward_folds, in_time
-from models.forward import Forward, Settings
-from models.learning import Learned, check_ready, history_of, learn, learn_with, moved
-from models.scorecard import Scorecard
-from models.selection import SelectionParams
+from models.learners.calibration import blend, fit_level, fit_slope, recency
+from models.learners.ensemble import Settings
+from models.learners.gradient_boosting import TrainParams
+from models.scorecard.scorecard import Scorecard
+from models.splitting.forward_folds import Order, forward_folds, in_time
+from models.training.fold_runs import Forward
+from models.training.selection import SelectionParams
+from models.training.training import Learned, check_ready, history_of, learn, learn_with, moved
 
 ORDERS: list[Order] = ["dates", "rows", "none"]
 

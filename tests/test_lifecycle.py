@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_kpis import with_params
 
-from models.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
+from models.kpis.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
 
 KPIS = PARAMS.kpis
 UNTIL = MONDAY + 200 * DAY

@@ -15,9 +15,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from small_model import LEVELS, everything
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-import models.linear
-from models.booster import Sample
-from models.linear import CLIP, Linear
+import models.learners.logistic_regression
+from models.learners.gradient_boosting import Sample
+from models.learners.logistic_regression import CLIP, Linear
 
 EVERYTHING = everything()
 
@@ -138,7 +138,7 @@ def test_a_fit_that_reaches_the_limit_of_iterations_does_not_warn(monkeypatch: p
     def hurried(**settings: Any) -> LogisticRegression:
         return LogisticRegression(**settings | {"max_iter": 1})
 
-    monkeypatch.setattr(models.linear, "LogisticRegression", hurried)
+    monkeypatch.setattr(models.learners.logistic_regression, "LogisticRegression", hurried)
     with np.errstate(all="raise"):
         assert np.isfinite(trained().log_odds(EVERYTHING.features)).all()  # warnings are errors in tests
 

@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from models.metrics import (
+from models.evaluation.metrics import (
     EvaluateParams,
     Ranked,
     calibration_curve,

@@ -16,7 +16,7 @@ from test_cli import leadscore
 from tiny import tiny_copy, tiny_params
 
 from features.schema.errors import AlertError, DataError
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.ingest import ingest

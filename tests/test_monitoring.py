@@ -11,10 +11,9 @@ from conftest import DAY, MONDAY, PARAMS
 from scipy.special import expit
 from small_model import ENTRIES, matrix
 
-from models import monitored_outcomes as outcomes
-from models.generosity import Lists
-from models.monitored_outcomes import Judging
-from models.monitoring import (
+from models.kpis.calibration_check import Lists
+from models.monitoring import outcome_checks as outcomes
+from models.monitoring.input_checks import (
     Check,
     MonitorParams,
     fresh,
@@ -27,6 +26,7 @@ from models.monitoring import (
     volume,
     volume_rows,
 )
+from models.monitoring.outcome_checks import Judging
 
 MONITOR: MonitorParams = PARAMS.monitor
 EVALUATE = PARAMS.evaluate.model_copy(update={"resamples": 30})

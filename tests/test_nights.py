@@ -21,7 +21,7 @@ from test_cli import leadscore
 from test_deliver import CrashError, crash_at
 
 from features.schema.errors import DataError, DeliveryError
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines import deliver
 from pipelines.ingest import ingest
 from pipelines.params import load

@@ -13,10 +13,10 @@ import pytest
 from tiny import tiny_copy, tiny_params, tiny_run
 
 from features.schema.errors import DataError
-from models.card_table import table
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import load
+from pipelines.reporting.scorecard_table import table
 from pipelines.score import score_leads
 from pipelines.scorecard import show_scorecard
 from pipelines.sinks import write_parquet

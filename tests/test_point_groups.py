@@ -14,11 +14,11 @@ from scipy.special import logit
 from small_model import ENTRIES, SETTINGS, card, history, matrix, scorecard, scorer
 
 from features.rules.declarations import RulesParams
-from models.forward import Models
-from models.point_groups import POINT_GROUPS, Part, parts_of, point_groups
-from models.points import PointsParams, scale_change
-from models.rule_scores import rule_parts
-from models.scorer import Scorer
+from models.learners.ensemble import Models
+from models.points.groups import POINT_GROUPS, Part, parts_of, point_groups
+from models.points.scale import PointsParams, scale_change
+from models.scoring.rule_scorer import rule_parts
+from models.scoring.scorer import Scorer
 
 parts = st.lists(
     st.builds(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_model import matrix, scorer
 
-from models.points import PointsParams, add_columns, score
+from models.points.scale import PointsParams, add_columns, score
 
 scales = st.builds(
     PointsParams,

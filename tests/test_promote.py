@@ -17,8 +17,8 @@ import pytest
 from tiny import tiny_copy, tiny_params
 
 from features.schema.errors import BusyError, ModelError, RefusedError
-from models.calibration import Sigmoid
-from models.scorer import Scorer
+from models.learners.calibration import Sigmoid
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle, save_bundle
 from pipelines.lock import hold

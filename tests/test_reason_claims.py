@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from features.matrix.catalogue import catalogue
 from features.matrix.matrix import feature_matrix
 from features.schema.vocabulary import GROUPS, Vocabulary
-from models.card_search import Condition
-from models.card_table import describe
-from models.reasons import phrase, top_reasons
+from models.scorecard.fitting import Condition
+from models.scoring.reasons import phrase, top_reasons
 from pipelines.params import load
+from pipelines.reporting.scorecard_table import describe
 
 EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.yaml"))
 ENTRIES = SPEC.catalogue

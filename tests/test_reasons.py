@@ -18,7 +18,7 @@ from small_model import ENTRIES, matrix, scorer
 from features.attributes.definitions import AttributeFeature
 from features.events.definitions import Measure
 from features.matrix.catalogue import Entry, catalogue
-from models.reasons import LEAST_POINTS, columns_by_theme, phrase, top_reasons
+from models.scoring.reasons import LEAST_POINTS, columns_by_theme, phrase, top_reasons
 
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 NUMBERS = [entry for entry in ENTRIES if entry.levels is None]

@@ -18,10 +18,10 @@ from browser import CHROMIUM, browser
 from tiny import tiny_copy, tiny_params
 
 from features.schema.errors import DataError, ModelError
-from models import tables
 from pipelines.artifacts import Layout
 from pipelines.params import Params, load
 from pipelines.report import percent, points, write_report
+from pipelines.reporting import tables
 from pipelines.run import stages
 
 pytestmark = pytest.mark.xdist_group("report")

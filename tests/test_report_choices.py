@@ -12,12 +12,14 @@ from test_report import Page, undated_run
 from tiny import tiny_copy, tiny_params
 
 from features.schema.errors import DataError
-from models import figures, tables
-from models.selection import Candidate, Decision
-from models.tables import QUESTIONS, Measure
+from models.evaluation.measures import Measure
+from models.training.selection import Candidate, Decision
 from pipelines.artifacts import Layout
 from pipelines.params import Params
 from pipelines.report import Run, number, percent, render, write_report
+from pipelines.reporting import charts as figures
+from pipelines.reporting import tables
+from pipelines.reporting.tables import QUESTIONS
 
 pytestmark = pytest.mark.xdist_group("report")
 

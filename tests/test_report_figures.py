@@ -18,7 +18,7 @@ import pytest
 from scipy.special import expit
 from tiny import tiny_copy, tiny_params
 
-from models.points import PointsParams
+from models.points.scale import PointsParams
 from pipelines import report
 from pipelines.artifacts import Layout
 from pipelines.change import Ask, explain_changes

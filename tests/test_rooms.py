@@ -69,7 +69,7 @@ def test_no_room_trespasses(path: Path) -> None:
 @pytest.mark.parametrize(
     ("room", "source"),
     [
-        ("features", "from models.split import draw"),
+        ("features", "from models.splitting.holdout import draw"),
         ("features", "def f():\n    import pipelines.store"),
         ("models", "from pipelines import store"),
         ("models", "import mlflow"),

@@ -36,7 +36,7 @@ from features.attributes.as_of import attributes_as_of
 from features.rules.declarations import START, RulesParams, check_attributes, unseen_types
 from features.rules.point_log import attribute_entries, attribute_facts, event_entries, event_points
 from features.schema.errors import ParamsError
-from models.rules import contributions, explain, points
+from models.scoring.rule_points import contributions, explain, points
 
 TIMES = (MONDAY, MONDAY + 7 * DAY, MONDAY + 30 * DAY)
 SOON = settings(max_examples=12)

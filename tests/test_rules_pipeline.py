@@ -17,10 +17,10 @@ from tier_world import before, facts, ladder, override
 
 from features.rules.declarations import RulesParams
 from features.schema.errors import ParamsError
-from models.overrides import Override
-from models.point_groups import Part
-from models.rule_scores import BELOW, rule_tiers, score_by_rules
-from models.rules import RuleCurve, fit_curve
+from models.points.groups import Part
+from models.scoring.rule_points import RuleCurve, fit_curve
+from models.scoring.rule_scorer import BELOW, rule_tiers, score_by_rules
+from models.tiers.overrides import Override
 from pipelines.artifacts import Layout
 from pipelines.build_features import build_features
 from pipelines.ingest import ingest

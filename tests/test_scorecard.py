@@ -21,11 +21,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from features.matrix.catalogue import Catalogue, Entry
 from features.schema.errors import ModelError
-from models.booster import Sample
-from models.card_hubspot import hubspot_draft
-from models.card_search import Condition, ScorecardParams
-from models.card_table import against_model, describe, meaning, table, to_markdown
-from models.scorecard import Line, Scorecard
+from models.learners.gradient_boosting import Sample
+from models.scorecard.fitting import Condition, ScorecardParams
+from models.scorecard.scorecard import Line, Scorecard
+from pipelines.reporting.scorecard_hubspot import hubspot_draft
+from pipelines.reporting.scorecard_table import against_model, describe, meaning, table, to_markdown
 from pipelines.sinks import write_csv
 
 CARD = ScorecardParams(

@@ -12,10 +12,10 @@ from scipy.special import expit, logit
 from small_model import ENTRIES, NAMES, SETTINGS, card, history, matrix, scorecard, scorer
 
 from features.schema.errors import ModelError
-from models.forward import Models
-from models.points import score
-from models.scorer import Scorer
-from models.tier_lists import best_first
+from models.learners.ensemble import Models
+from models.points.scale import score
+from models.scoring.scorer import Scorer
+from models.tiers.score_lists import best_first
 
 COLUMNS = ["lead_id", "probability", "raw_score", "points", "score", "base_points", "fit", "engagement",
            "online", "offline", "other_engagement", "negative", "grade", "reasons", "reasons_text"]  # fmt: skip

@@ -16,8 +16,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
 from features.schema.errors import ParamsError
-from models.booster import TrainParams
-from models.search import SearchParams, search
+from models.learners.gradient_boosting import TrainParams
+from models.training.hyperparameter_search import SearchParams, search
 from pipelines.params import load
 from pipelines.train import _drop_torn_line
 

@@ -14,11 +14,11 @@ from scipy.special import expit, logit
 from small_model import CARD, ENTRIES, SELECTION, TRAIN, matrix, no_search
 
 from features.matrix.catalogue import Catalogue, Entry
-from models.booster import TrainParams
-from models.folds import FoldParams
-from models.forward import Models
-from models.learning import Learned, history_of, learn
-from models.selection import Decision, SelectionParams, decide
+from models.learners.ensemble import Models
+from models.learners.gradient_boosting import TrainParams
+from models.splitting.forward_folds import FoldParams
+from models.training.selection import Decision, SelectionParams, decide
+from models.training.training import Learned, history_of, learn
 
 N = 3000
 FEW = SELECTION.model_copy(

@@ -13,8 +13,8 @@ from small_model import scorer
 from test_cli import leadscore
 
 from features.schema.errors import ModelError
-from models.calibration import Sigmoid
-from models.scorer import Scorer
+from models.learners.calibration import Sigmoid
+from models.scoring.scorer import Scorer
 from pipelines.bundle import save_bundle
 from pipelines.params import with_as_of
 from pipelines.shadow import shadow

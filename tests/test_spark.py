@@ -19,7 +19,7 @@ from test_cli import leadscore
 from test_rules import EVERY_KIND
 
 from features.schema.errors import BusyError, ParamsError
-from models.tiers import TierParams
+from models.tiers.declarations import TierParams
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.gates import feed_at

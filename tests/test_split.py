@@ -11,7 +11,7 @@ from conftest import DAY, MONDAY, TICK, moments
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.split import (
+from models.splitting.holdout import (
     PARTS,
     SplitParams,
     draw,

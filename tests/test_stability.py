@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.stability import population_stability
+from models.monitoring.drift import population_stability
 
 RNG = np.random.default_rng(3)
 SCORES = RNG.integers(0, 101, 1000)

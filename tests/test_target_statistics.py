@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logit
 
-from models.booster import Sample
-from models.target_statistics import TargetStatistics, encode_in_time_order, encode_out_of_fold
+from models.learners.gradient_boosting import Sample
+from models.learners.target_encoding import TargetStatistics, encode_in_time_order, encode_out_of_fold
 
 LEVELS = {1: 3}  # the second of three features is a category
 Timed = tuple[Sample, np.ndarray, np.ndarray]

@@ -10,7 +10,8 @@ import pytest
 from conftest import DAY, MONDAY
 from tier_world import SCALE, facts, ladder, override, with_points
 
-from models.tier_lists import (
+from models.tiers.assignment import assign, working_place
+from models.tiers.score_lists import (
     assign_lists,
     best_first,
     list_figures,
@@ -19,7 +20,6 @@ from models.tier_lists import (
     tier_columns,
     working_places,
 )
-from models.tier_policy import assign, working_place
 
 PARAMS = ladder(1.0, 2.0, "rest", margin=5)
 

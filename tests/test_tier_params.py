@@ -9,7 +9,7 @@ import yaml
 from small_source import EXAMPLES, mapping
 
 from features.schema.errors import ParamsError
-from models.tiers import TierParams
+from models.tiers.declarations import TierParams
 from pipelines.params import load
 
 OWN_SOURCE = {"source": mapping()}

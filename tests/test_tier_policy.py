@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tier_world import SCALE, before, chances, facts, ladder, leads, override, policies, with_points
 
-from models.overrides import EXCLUDED
-from models.tier_lists import tier_columns
-from models.tier_policy import assign, working_place
-from models.tiers import TierParams
+from models.tiers.assignment import assign, working_place
+from models.tiers.declarations import TierParams
+from models.tiers.overrides import EXCLUDED
+from models.tiers.score_lists import tier_columns
 
 flags = st.lists(st.booleans(), min_size=25, max_size=25)
 ranks = st.lists(st.sampled_from([None, 0, 1, 2]), min_size=25, max_size=25)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tier_world import ladder, leads, override
 
-from models.tier_policy import assign
-from models.tiers import TierParams
+from models.tiers.assignment import assign
+from models.tiers.declarations import TierParams
 
 
 def sizes(n: int, params: TierParams, capacity: int) -> list[int]:

@@ -14,7 +14,7 @@ import pytest
 from tiny import tiny_copy, tiny_params
 
 from features.schema.errors import ModelError
-from models.scorer import Scorer
+from models.scoring.scorer import Scorer
 from pipelines.artifacts import Layout
 from pipelines.bundle import load_bundle
 from pipelines.params import load

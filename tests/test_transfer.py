@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import ks_2samp
 from small_model import NAMES, SETTINGS, everything, history, scorer
 
-from models.booster import Sample
-from models.forward import Models
-from models.transfer import candidates, drift, drifts, without
+from models.learners.ensemble import Models
+from models.learners.feature_shift import candidates, drift, drifts, without
+from models.learners.gradient_boosting import Sample
 
 
 def test_drift_of_a_number_is_the_kolmogorov_smirnov_distance() -> None:

@@ -12,9 +12,10 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from models import booster, tree_tables
-from models.booster import Boosters
-from models.tree_tables import TreeTables
+from models.learners import gradient_boosting as booster
+from models.learners import tree_shap as tree_tables
+from models.learners.gradient_boosting import Boosters
+from models.learners.tree_shap import TreeTables
 
 K = 7
 KINDS = ["numbers", "gaps", "categories", "deep"]

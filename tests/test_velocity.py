@@ -9,7 +9,7 @@ from conftest import DAY, MONDAY, PARAMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.velocity import cycle_days, cycles_by, sales_cycle, survival, time_to_conversion
+from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, survival, time_to_conversion
 
 UNTIL = MONDAY + 400 * DAY
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.verdict import verdict
+from models.evaluation.verdict import verdict
 
 
 def figures(**values: float) -> dict[str, float]:

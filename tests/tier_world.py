@@ -10,9 +10,9 @@ import pandas as pd
 from conftest import PARAMS
 from hypothesis import strategies as st
 
-from models.overrides import Facts
-from models.points import score
-from models.tiers import TierParams
+from models.points.scale import score
+from models.tiers.declarations import TierParams
+from models.tiers.overrides import Facts
 
 SCALE = PARAMS.points
 SEEN: dict[str, Any] = {"types": ["demo_request"], "days": 7}

@@ -1,0 +1,292 @@
+"""One lead's score told in full: its points from the base to the score, what would move it, and leads like it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+from scipy.stats import binomtest
+
+from features.matrix.catalogue import scope_label
+from features.matrix.counterfactual import NextEvent
+from features.schema.declarations import AttributeSpec
+from features.schema.vocabulary import Vocabulary
+from models.points.scale import add_columns, score
+from models.scoring.reasons import LEAST_POINTS, amount, columns_by_theme, top_reasons
+from models.scoring.scorer import Scorer
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One bar of the waterfall: what a theme adds, and the sum of points before and after it."""
+
+    text: str
+    group: str
+    start: float
+    end: float
+
+    @property
+    def points(self) -> float:
+        return self.end - self.start
+
+    @property
+    def shown(self) -> float:
+        """The points to one decimal: the difference of rounded sums, so that what is shown adds up too."""
+        return round(round(self.end, 1) - round(self.start, 1), 1)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the model says of one lead at one moment.
+
+    Attributes
+    ----------
+    points
+        Before they are rounded, and kept between 0 and 100, to be the score.
+    """
+
+    probability: float
+    points: float
+    score: int
+    fit: float
+    engagement: float
+    steps: list[Step]
+
+
+@dataclass(frozen=True)
+class Move:
+    """What the model would say after one more event: never a promise of what the event would cause.
+
+    Attributes
+    ----------
+    points
+        The change of points, before they are kept between 0 and 100.
+    """
+
+    label: str
+    by: str
+    points: float
+    score: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Similar:
+    """Later snapshots of other leads near this one, one a lead, and how many of them converted.
+
+    Attributes
+    ----------
+    promised
+        The mean probability that the model gave them.
+    low, high
+        Interval of `rate`.
+    """
+
+    how: str
+    n: int
+    converted: int
+    rate: float
+    low: float
+    high: float
+    promised: float
+    lowest: float
+    highest: float
+    first: pd.Timestamp
+    last: pd.Timestamp
+
+
+def standing(scorer: Scorer, row: pd.DataFrame) -> Standing:
+    """Say what the model thinks of the one row, and the points of each theme from the base to the sum."""
+    scored = scorer.score(row, 0).iloc[0]
+    return Standing(
+        probability=float(scored["probability"]),
+        points=float(scored["points"]),
+        score=int(scored["score"]),
+        fit=float(scored["fit"]),
+        engagement=float(scored["engagement"]),
+        steps=waterfall(scorer, row),
+    )
+
+
+def waterfall(scorer: Scorer, row: pd.DataFrame) -> list[Step]:
+    """Walk from nothing over the base points to the lead's points, strongest theme first.
+
+    Returns
+    -------
+    list of Step
+        Each starts where the one before it ends; themes that round to no point are one last step together.
+    """
+    base, points = scorer.contributions(row)
+    entries = scorer.catalogue
+    reasons = top_reasons(points, scorer.values(row), entries, len(entries))[0]
+    steps = [Step("base points, the same for every lead", "base", 0.0, base)]
+    for reason in reasons:
+        text = reason.text.split(" ", 1)[1]
+        steps.append(Step(text, reason.group, steps[-1].end, steps[-1].end + reason.points))
+    small = len(columns_by_theme(entries)) - len(reasons)
+    total = base + float(add_columns(points, range(len(entries)))[0])
+    if small:
+        word = "themes" if small > 1 else "theme"
+        rest = f"{small} {word} of less than {LEAST_POINTS:g} points each, together"
+        steps.append(Step(rest, "rest", steps[-1].end, total))
+    return steps
+
+
+def bars(steps: list[Step]) -> list[Row]:
+    """Lay each step out on one axis: left and width of its bar, in percent of the axis."""
+    ends = [0.0, *(step.end for step in steps)]
+    low, high = min(ends), max(ends)
+    reach = (high - low) or 1.0
+    return [
+        {
+            "step": step,
+            "left": round(100 * (min(step.start, step.end) - low) / reach, 2),
+            "width": round(100 * abs(step.points) / reach, 2),
+            "side": "base" if step.group == "base" else "up" if step.points >= 0 else "down",
+        }
+        for step in steps
+    ]
+
+
+def moves(
+    scorer: Scorer, matrix: pd.DataFrame, more: Sequence[NextEvent], now: Standing, labels: Mapping[str, str]
+) -> list[Move]:
+    """Say what the model would say after each event, most points gained first.
+
+    Parameters
+    ----------
+    matrix
+        The features of the lead with each event added; one row an event, in the order of `more`.
+    """
+    log_odds = scorer.log_odds(matrix)
+    points = scorer.card.points.points(log_odds)
+    found = [
+        Move(
+            label=scope_label(event.event_type, labels),
+            by="the lead" if event.direction == "inbound" else "sales",
+            points=float(points[place] - now.points),
+            score=int(score(points[place : place + 1])[0]),
+            probability=float(expit(log_odds[place])),
+        )
+        for place, event in enumerate(more)
+    ]
+    return sorted(found, key=lambda move: (-move.points, move.label))
+
+
+def similar_in_score(rows: pd.DataFrame, probability: float, k: int, confidence: float) -> Similar | None:
+    """Find the leads whose score was nearest, by the log-odds.
+
+    Parameters
+    ----------
+    rows
+        lead_id, snapshot_at, label and probability of later snapshots of other leads.
+    """
+    distance = np.abs(logit(rows["probability"].to_numpy("float64")) - logit(probability))
+    return _nearest(rows, distance, "by score", k, confidence)
+
+
+def similar_in_reasons(
+    rows: pd.DataFrame, themes: np.ndarray, lead: np.ndarray, k: int, confidence: float
+) -> Similar | None:
+    """Find the leads that have their score for nearly the same reasons, by the points of each theme.
+
+    Parameters
+    ----------
+    rows
+        lead_id, snapshot_at, label and probability of later snapshots of other leads.
+    themes, lead
+        Points of each theme, of the rows, shape (n, k), and of the lead, shape (1, k).
+    """
+    distance = np.sqrt(((themes - lead) ** 2).sum(axis=1))
+    return _nearest(rows, distance, "by reasons", k, confidence)
+
+
+def theme_points(scorer: Scorer, matrix: pd.DataFrame) -> np.ndarray:
+    """Sum the contributions of each row by theme, shape (n, themes)."""
+    _, points = scorer.contributions(matrix)
+    columns = columns_by_theme(scorer.catalogue).values()
+    return np.column_stack([add_columns(points, places) for places in columns])
+
+
+def _nearest(rows: pd.DataFrame, distance: np.ndarray, how: str, k: int, confidence: float) -> Similar | None:
+    """Take the nearest snapshot of each lead, then the k nearest leads; the interval is Wilson's (1927)."""
+    if rows.empty:
+        return None
+    order = rows.assign(distance=distance).sort_values(["distance", "lead_id", "snapshot_at"])
+    near = order.drop_duplicates("lead_id").head(k)
+    converted = int(near["label"].sum())
+    interval = binomtest(converted, len(near)).proportion_ci(confidence, method="wilson")
+    return Similar(
+        how=how,
+        n=len(near),
+        converted=converted,
+        rate=converted / len(near),
+        low=float(interval.low),
+        high=float(interval.high),
+        promised=float(near["probability"].mean()),
+        lowest=float(near["probability"].min()),
+        highest=float(near["probability"].max()),
+        first=near["snapshot_at"].min(),
+        last=near["snapshot_at"].max(),
+    )
+
+
+def attributes_known(frame: pd.DataFrame, attributes: Mapping[str, AttributeSpec], vocabulary: Vocabulary) -> list[Row]:
+    """List each attribute that may be used: label, its value at the moment as text, and how it is read.
+
+    Parameters
+    ----------
+    frame
+        One row of `attributes_as_of`.
+    """
+    return [
+        {"label": spec.label or spec.column, "group": spec.group, **_value(name, spec, frame[name].iloc[0], vocabulary)}
+        for name, spec in attributes.items()
+        if spec.known != "outcome"
+    ]
+
+
+def _value(name: str, spec: AttributeSpec, value: Any, vocabulary: Vocabulary) -> Row:
+    if pd.isna(value):
+        return {"value": "not known", "note": ""}
+    if spec.kind == "number":
+        return {"value": amount(value, spec.unit), "note": ""}
+    rare = spec.kind == "category" and str(value) not in vocabulary.levels.get(name, [])
+    return {"value": str(value), "note": "rare or new, counts as other" if rare else ""}
+
+
+def timeline(events: pd.DataFrame, at: pd.Timestamp, vocabulary: Vocabulary, labels: Mapping[str, str]) -> list[Row]:
+    """List the events that count at the moment, newest first, in words.
+
+    Parameters
+    ----------
+    events
+        The contract's events of this lead.
+
+    Returns
+    -------
+    list of dict
+        event_at, days (before the moment), label, by (the lead or sales), channel, value (or None), late (days between
+        the event and our learning of it) and note.
+    """
+    known = events[(events["event_at"] < at) & (events["known_at"] <= at)]
+    ordered = known.sort_values(["event_at", "event_type", "direction", "channel"], ascending=False, kind="stable")
+    return [
+        {
+            "event_at": event["event_at"],
+            "days": (at - event["event_at"]) / pd.Timedelta(days=1),
+            "label": scope_label(event["event_type"], labels),
+            "by": "the lead" if event["direction"] == "inbound" else "sales",
+            "channel": event["channel"],
+            "value": None if pd.isna(event["value"]) else float(event["value"]),
+            "late": (event["known_at"] - event["event_at"]) / pd.Timedelta(days=1),
+            "note": "" if event["event_type"] in vocabulary.event_types else "a type too rare to count on its own",
+        }
+        for event in ordered.to_dict("records")
+    ]

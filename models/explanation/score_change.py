@@ -1,0 +1,324 @@
+"""Why a score changed: points from time passing, edited attributes, new events and a new model, which add up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.points.scale import add_columns
+from models.scoring.reasons import LEAST_POINTS, columns_by_theme
+from models.scoring.scorer import Scorer
+
+PARTS = ("time_passing", "edited_attributes", "new_events", "new_model")
+WORDS = {"time_passing": "time passing", "new_model": "the new model"}
+BASE = ""  # the theme of the base points, which only another model changes; no theme is called so
+NAMED = 2  # themes that a sentence names for each part
+
+
+@dataclass(frozen=True)
+class Step:
+    """The same leads as one model scores them in one state of knowledge.
+
+    Attributes
+    ----------
+    part
+        What is new since the step before, one of `PARTS`; empty for the first step.
+    matrix
+        lead_id and the scorer's features; the same leads in the same order in every step.
+    """
+
+    part: str
+    scorer: Scorer
+    matrix: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Change:
+    """What moved the points of some leads between two steps; rows are the leads of the steps, indexed from 0.
+
+    Attributes
+    ----------
+    start, end
+        Points before the clip at the first and at the last step, shape (n,).
+    parts
+        Points from each of `PARTS`: start + their sum = end, to rounding.
+    themes
+        Of each part that has a step: points by theme, which sum to the part, to rounding.
+    moved
+        As `themes`: whether a feature of the theme has another value than before; always so for a new model. The points
+        of the other themes come from features acting together.
+    labels
+        Theme to its words.
+    """
+
+    lead_id: pd.Series[str]
+    start: np.ndarray
+    end: np.ndarray
+    parts: pd.DataFrame
+    themes: dict[str, pd.DataFrame]
+    moved: dict[str, pd.DataFrame]
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """A step's points, in all and by theme, and the values they come from."""
+
+    scorer: Scorer
+    values: np.ndarray
+    points: np.ndarray
+    themes: pd.DataFrame
+
+
+def explain_change(steps: Sequence[Step]) -> Change:
+    """Walk from step to step and give each its part of the difference.
+
+    Parameters
+    ----------
+    steps
+        In the order of `PARTS`; a part that has no step has no points. What two things do only together goes to the
+        later one. Time is first because nothing new can be seen before it passes. Events come after edits, so that one
+        event more changes no part but that of the events; the model is last, so that the other parts are what the old
+        model would have shown by itself.
+
+    Returns
+    -------
+    Change
+        Of the leads of the first step.
+    """
+    n = len(steps[0].matrix)
+    parts = pd.DataFrame(0.0, index=range(n), columns=list(PARTS))
+    themes: dict[str, pd.DataFrame] = {}
+    moved: dict[str, pd.DataFrame] = {}
+    standings = _standings(steps)
+    for step, (before, after) in zip(steps[1:], pairwise(standings), strict=True):
+        parts[step.part] = after.points - before.points
+        themes[step.part] = _theme_differences(before, after)
+        moved[step.part] = _moved(before, after, themes[step.part])
+    return Change(
+        lead_id=steps[0].matrix["lead_id"].reset_index(drop=True),
+        start=standings[0].points,
+        end=standings[-1].points,
+        parts=parts,
+        themes=themes,
+        moved=moved,
+        labels=_labels(steps),
+    )
+
+
+def table(change: Change, counts: pd.DataFrame, reasons: int) -> pd.DataFrame:
+    """Return one row a lead.
+
+    Parameters
+    ----------
+    counts
+        n_edited_attributes and n_new_events of each lead of the change, in its order.
+    reasons
+        At most so many a lead in `reasons`.
+
+    Returns
+    -------
+    DataFrame
+        lead_id, points_from, points_to, difference, the four parts, the counts, text (the difference in words, the
+        parts that are worth a point named strongest first) and reasons (JSON: part, theme, label, points).
+    """
+    rows = pd.DataFrame(
+        {
+            "lead_id": change.lead_id.to_numpy(),
+            "points_from": change.start,
+            "points_to": change.end,
+            "difference": change.end - change.start,
+        }
+    )
+    rows = pd.concat([rows, change.parts, counts.reset_index(drop=True)], axis=1)
+    rows = rows.assign(text=_sentences(rows, change), reasons=_reasons(change, reasons))
+    return rows.astype({"lead_id": "str", "text": "str", "reasons": "str"})  # of no rows, pandas cannot tell
+
+
+def theme_totals(change: Change) -> pd.DataFrame:
+    """Sum the points of all leads: part, theme, label, points and absolute (of |points|); one row a part and theme."""
+    sums = [
+        pd.DataFrame(
+            {
+                "part": part,
+                "theme": list(themes),
+                "label": [change.labels[str(theme)] for theme in themes],
+                "points": themes.sum().to_numpy(),
+                "absolute": themes.abs().sum().to_numpy(),
+            }
+        )
+        for part, themes in change.themes.items()
+    ]
+    return pd.concat(sums, ignore_index=True)
+
+
+def totals(rows: pd.DataFrame, themes: pd.DataFrame) -> dict[str, Any]:
+    """Sum up the change of a whole list.
+
+    Parameters
+    ----------
+    rows
+        The result of `table`, for all leads on both lists.
+    themes
+        The results of `theme_totals`, for the same leads.
+
+    Returns
+    -------
+    dict
+        n; `difference` and, under `parts`, each part: sum, mean, mean_absolute, and how many leads it moves up and
+        down by more than half a point; `themes`: of each part, label, mean and mean_absolute, strongest first. The
+        means of the parts add up to the mean difference.
+    """
+    n = max(len(rows), 1)
+    ranked = themes.groupby(["part", "theme", "label"], as_index=False)[["points", "absolute"]].sum()
+    ranked = ranked[ranked["absolute"] > 0].sort_values(["absolute", "theme"], ascending=[False, True])
+    return {
+        "n": len(rows),
+        "difference": _moves(rows["difference"]),
+        "parts": {part: _moves(rows[part]) for part in PARTS},
+        "themes": {
+            part: [
+                {"theme": theme, "label": label, "mean": points / n, "mean_absolute": absolute / n}
+                for _, theme, label, points, absolute in ranked[ranked["part"] == part].to_numpy().tolist()
+            ]
+            for part in PARTS
+        },
+    }
+
+
+def _standings(steps: Sequence[Step]) -> list[_Standing]:
+    standings: list[_Standing] = []
+    for step in steps:
+        before = standings[-1] if standings and standings[-1].scorer is step.scorer else None
+        standings.append(_standing(step, before))
+    return standings
+
+
+def _standing(step: Step, before: _Standing | None) -> _Standing:
+    """Score the step, where the model is that of the step before only the leads that look different to it.
+
+    Explaining takes most of the time, and few leads are edited between two dates.
+    """
+    scorer, values = step.scorer, step.scorer.values(step.matrix)
+    asked = np.arange(len(values)) if before is None else np.flatnonzero(_differ(before.values, values).any(axis=1))
+    matrix = step.matrix.iloc[asked]
+    base, parts = scorer.contributions(matrix)
+    places = columns_by_theme(scorer.catalogue)
+    found = pd.DataFrame({theme: add_columns(parts, columns) for theme, columns in places.items()})
+    found = found.assign(**{BASE: base})
+    points = scorer.card.points.points(scorer.log_odds(matrix))
+    if before is None:
+        return _Standing(scorer, values, points, found)
+    all_points, themes = before.points.copy(), before.themes.copy()
+    all_points[asked] = points
+    themes.iloc[asked] = found.to_numpy()
+    return _Standing(scorer, values, all_points, themes)
+
+
+def _theme_differences(before: _Standing, after: _Standing) -> pd.DataFrame:
+    """Subtract theme by theme; a theme that one of two models does not have gives no points there."""
+    names = [str(name) for name in dict.fromkeys([*before.themes, *after.themes])]
+    return after.themes.reindex(columns=names, fill_value=0.0) - before.themes.reindex(columns=names, fill_value=0.0)
+
+
+def _moved(before: _Standing, after: _Standing, themes: pd.DataFrame) -> pd.DataFrame:
+    if before.scorer is not after.scorer:
+        return pd.DataFrame(True, index=themes.index, columns=themes.columns)
+    differ = _differ(before.values, after.values)
+    places = columns_by_theme(after.scorer.catalogue)
+    return pd.DataFrame({theme: differ[:, places.get(str(theme), [])].any(axis=1) for theme in themes})
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return (one != other) & ~(np.isnan(one) & np.isnan(other))
+
+
+def _labels(steps: Sequence[Step]) -> dict[str, str]:
+    labels = {BASE: "base points"}
+    for step in steps:
+        labels |= {entry.theme: entry.theme_label for entry in step.scorer.catalogue}
+    return labels
+
+
+def _sentences(rows: pd.DataFrame, change: Change) -> list[str]:
+    named = {part: _named(change, part) for part in PARTS if part in change.themes}
+    return [
+        _sentence(row, {part: themes[place] for part, themes in named.items()})
+        for place, row in enumerate(rows.to_dict("records"))
+    ]
+
+
+def _named(change: Change, part: str) -> list[str]:
+    """For each lead: the strongest themes of a part that are worth a point, with their points, among those that moved.
+
+    The base of another model is no theme that could be told apart from the model itself.
+    """
+    themes = change.themes[part].drop(columns=BASE)
+    points = themes.where(change.moved[part].drop(columns=BASE), 0.0).to_numpy("float64")
+    words = [change.labels[str(theme)] for theme in themes]
+    order = np.argsort(-np.abs(points), axis=1, kind="stable")[:, :NAMED]
+    return [
+        ", ".join(f"{words[place]} {lead[place]:+.0f}" for place in places if abs(lead[place]) > LEAST_POINTS)
+        for lead, places in zip(points, order, strict=True)
+    ]
+
+
+def _sentence(row: dict[Any, Any], named: dict[str, str]) -> str:
+    """Begin with a word: a cell that begins with a sign is a formula to a spreadsheet."""
+    worth = [part for part in sorted(PARTS, key=lambda part: -abs(row[part])) if abs(row[part]) > LEAST_POINTS]
+    said = [f"{row[part]:+.0f} from {_cause(part, row)}" + _in_brackets(named[part]) for part in worth]
+    way = "up" if row["difference"] > 0 else "down"
+    by = f"{way} {_points(row['difference'])}" if abs(row["difference"]) > LEAST_POINTS else "no change of a point"
+    return f"{by}: {', '.join(said)}" if said else by
+
+
+def _points(difference: float) -> str:
+    by = f"{abs(difference):.0f}"
+    return f"{by} point{'' if by == '1' else 's'}"
+
+
+def _cause(part: str, row: dict[Any, Any]) -> str:
+    if part in WORDS:
+        return WORDS[part]
+    n = row[f"n_{part}"]
+    words = part.replace("_", " ")
+    return f"{n} {words.removesuffix('s') if n == 1 else words}"
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def _reasons(change: Change, n: int) -> list[str]:
+    names = [(part, str(theme)) for part, themes in change.themes.items() for theme in themes]
+    points = np.column_stack([themes.to_numpy("float64") for themes in change.themes.values()])
+    order = np.argsort(-np.abs(points), axis=1, kind="stable")[:, :n]
+    return [
+        json.dumps(
+            [
+                {"part": part, "theme": theme, "label": change.labels[theme], "points": round(float(lead[place]), 4)}
+                for place in places
+                for part, theme in [names[place]]
+                if abs(lead[place]) > LEAST_POINTS
+            ],
+            ensure_ascii=False,
+        )
+        for lead, places in zip(points, order, strict=True)
+    ]
+
+
+def _moves(points: pd.Series[float]) -> dict[str, float | int]:
+    n = max(len(points), 1)
+    return {
+        "sum": float(points.sum()),
+        "mean": float(points.sum() / n),
+        "mean_absolute": float(points.abs().sum() / n),
+        "up": int((points > LEAST_POINTS).sum()),
+        "down": int((points < -LEAST_POINTS).sum()),
+    }

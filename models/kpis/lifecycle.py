@@ -1,0 +1,160 @@
+"""Lifecycle stages: who was accepted, who fell back, how long a stage takes, and how fast qualified leads grow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from models.kpis.tier_kpis import PERIODS, KpiParams, Row, interval, known, of_leads, within
+from models.kpis.velocity import in_days, survival
+
+DAY = pd.Timedelta(days=1)
+
+
+def ordered(stages: pd.DataFrame, params: KpiParams, until: pd.Timestamp) -> pd.DataFrame:
+    """Return the entries known by the end of the data into stages that have a place in the order.
+
+    Returns
+    -------
+    DataFrame
+        lead_id, stage, entered_at, place (0: the first stage) and before: the place the lead came from, missing for its
+        first entry. By lead and time.
+    """
+    places = {name: place for place, name in enumerate(params.stages)}
+    kept = stages.loc[
+        stages["stage"].isin(places) & (stages["entered_at"] <= until), ["lead_id", "stage", "entered_at"]
+    ]
+    kept = kept.assign(place=kept["stage"].map(places).astype("float64"))
+    kept = kept.sort_values(["lead_id", "entered_at", "place"], ignore_index=True)
+    return kept.assign(before=kept.groupby("lead_id")["place"].shift())
+
+
+def stage_facts(
+    firsts: pd.DataFrame,
+    entries: pd.DataFrame,
+    mapped: Mapping[str, str],
+    horizon_days: float,
+    until: pd.Timestamp,
+    params: KpiParams,
+) -> pd.DataFrame:
+    """Say of each listed lead whether its tier's stage was reached, and whether the lead fell back.
+
+    Parameters
+    ----------
+    firsts
+        lead_id, snapshot_at, tier.
+    entries
+        As from `ordered`.
+    mapped
+        The lifecycle stage of each tier.
+
+    Returns
+    -------
+    DataFrame
+        By the index of `firsts`. accepted: the lead entered the stage that its tier maps to, or a later one, within the
+        horizon of the list; missing where it stood there already, where the stage is not in the order, or while the
+        horizon runs. fell_back: it entered an earlier stage than the one it stood in; missing for a lead that had no
+        stage, and while the horizon runs.
+    """
+    rows = firsts[["lead_id", "snapshot_at"]].assign(key=np.arange(len(firsts)))
+    places = {name: float(place) for place, name in enumerate(params.stages)}
+    target = firsts["tier"].map(mapped).map(places).to_numpy("float64")
+    met = rows.merge(entries, "inner", "lead_id")
+    earlier = met[met["entered_at"] < met["snapshot_at"]].drop_duplicates("key", keep="last").set_index("key")["place"]
+    standing = earlier.reindex(rows["key"]).to_numpy("float64")
+    later = met[within(met["snapshot_at"], met["entered_at"], horizon_days)]
+    reached = later.groupby("key")["place"].max().reindex(rows["key"]).to_numpy("float64")
+    back = (later["place"] < later["before"]).groupby(later["key"]).any()
+    fell = back.reindex(rows["key"], fill_value=False).to_numpy("bool")
+    accepted = known(reached >= target, firsts["snapshot_at"], horizon_days, until)
+    fell_back = known(fell, firsts["snapshot_at"], horizon_days, until)
+    seen = ~np.isnan(standing) | ~np.isnan(reached)
+    return pd.DataFrame(
+        {
+            "accepted": accepted.where(~(standing >= target) & ~np.isnan(target)),
+            "fell_back": fell_back.where(seen),
+        },
+        index=firsts.index,
+    )
+
+
+def times_in_stage(
+    entries: pd.DataFrame, outcomes: pd.DataFrame, params: KpiParams, until: pd.Timestamp, confidence: float
+) -> list[Row]:
+    """Estimate how long leads stay in each stage, in days, from entering it to leaving it by any way.
+
+    The next stage, up or down, ends a stay, and so do conversion and loss; a stay that goes on at the end of the data
+    is censored there.
+
+    Returns
+    -------
+    list
+        One a stage of the order that anybody entered: stage, first and last (day entered), and the figures of
+        `survival` at a quarter, half and three quarters of the stays.
+    """
+    following = entries.groupby("lead_id")["entered_at"].shift(-1)
+    closes = outcomes.set_index("lead_id")
+    ends = pd.DataFrame({name: of_leads(entries["lead_id"], closes[name]) for name in ("converted_at", "lost_at")})
+    ends = ends.where(ends.gt(entries["entered_at"], axis=0))  # a close at the entry itself ends an earlier stay
+    left_at = ends.assign(following=following).min(axis=1)
+    left = left_at <= until
+    days = in_days(entries["entered_at"], left_at.where(left, until))
+    stays = entries.assign(days=days, left=left)
+    return [
+        {"stage": name} | _span(one["entered_at"]) | survival(one["days"], one["left"], (0.25, 0.5, 0.75), confidence)
+        for name in params.stages
+        if len(one := stays[stays["stage"] == name])
+    ]
+
+
+def qualified_growth(
+    entries: pd.DataFrame, params: KpiParams, since: pd.Timestamp, until: pd.Timestamp, confidence: float
+) -> list[Row]:
+    """Compute the lead velocity rate: by how much the number of newly qualified leads grows from period to period.
+
+    Parameters
+    ----------
+    since, until
+        First and last moment of the data; only periods that lie wholly between them count.
+
+    Returns
+    -------
+    list
+        One a period: period, qualified (leads that entered the qualified stage, or a later one, for the first time) and
+        growth with its interval: qualified / that of the period before - 1. Both counts taken for Poisson, the share of
+        the later one in their sum is binomial (Przyborowski and Wilenski 1940, Biometrika 31, 313-323).
+    """
+    first = entries[entries["place"] >= params.stages.index(params.qualified_stage)].groupby("lead_id")["entered_at"]
+    unit = PERIODS[params.period]
+    every = pd.period_range(since.to_period(unit), until.to_period(unit), freq=unit)
+    whole = every[(every.start_time >= since.floor("D")) & (every.end_time < until.floor("D") + DAY)]
+    counts = first.min().dt.to_period(unit).value_counts().reindex(whole, fill_value=0)
+    names = whole.start_time.strftime("%Y-%m-%d") if params.period == "week" else whole.astype("str")
+    before = [None, *counts.tolist()][: len(counts)]
+    return [
+        {"period": str(name), "qualified": int(n)} | _growth(int(n), earlier, confidence)
+        for name, n, earlier in zip(names, counts.tolist(), before, strict=True)
+    ]
+
+
+def _growth(n: int, before: int | None, confidence: float) -> Row:
+    nothing = float("nan")
+    if not before:
+        return {"growth": nothing, "growth_low": nothing, "growth_high": nothing}
+    low, high = interval(n, n + before, confidence)
+    return {"growth": n / before - 1, "growth_low": low / (1 - low) - 1, "growth_high": high / (1 - high) - 1}
+
+
+def _span(at: pd.Series[pd.Timestamp]) -> Row:
+    return {"first": at.min().date().isoformat(), "last": at.max().date().isoformat()}
+
+
+def stages_misfit(found: Sequence[str], params: KpiParams) -> str:
+    """Return why nothing can be said of stages, or "" where something can."""
+    if not found:
+        return "the data hold no lifecycle stages"
+    if not set(found) & set(params.stages):
+        return f"kpis.stages names none of the stages in the data ({', '.join(sorted(found)[:8])})"
+    return ""

@@ -1,0 +1,104 @@
+"""The figures by tier in words: which tiers are too generous, what would put them right, what became of their leads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.kpis.tier_kpis import Row
+
+NAMED = 5  # segments that a sentence names
+AS_WORKED = (
+    "Rates are of leads as sales worked them: how much of a tier's rate is owed to being called, they do not say."
+)
+TENTHS_BELOW = 20  # leads a list from which tenths say nothing more
+
+
+def lines(found: Sequence[Row], volumes: Sequence[Row], best: Row, horizon: str, confidence: float) -> list[str]:
+    """Say which promises were kept and which were not.
+
+    Parameters
+    ----------
+    found, volumes
+        As from `looks` and `volumes`.
+    best
+        The figures of the best tier over all lists, with its `name`.
+    horizon
+        Such as "within 30 days".
+    confidence
+        With which all looks together are free of a false alarm.
+    """
+    return [
+        *_broken(found),
+        _kept(found),
+        *(_mended(one) for one in found if one["group"] == "tier" and one["mend"] is not None),
+        *_filled(volumes),
+        *sent(best, horizon),
+        f"{len(found)} looks were taken; a model that keeps every promise is called too generous anywhere in at most "
+        f"{(1 - confidence) / 2:.0%} of such reports.",
+        AS_WORKED,
+    ]
+
+
+def sent(best: Row, horizon: str) -> list[str]:
+    """Say what became of the leads of the best tier, which are sent to sales, where anything is known of it."""
+    said = [
+        f"{_rate(best, name)} {words}"
+        for name, words in (("fell_back", "fell back a stage"), ("lost", "were lost"))
+        if best[f"{name}_n"]
+    ]
+    return [f"Of {best['leads']:,} leads listed as {best['name']}, {' and '.join(said)} {horizon}."] if said else []
+
+
+def _broken(found: Sequence[Row]) -> list[str]:
+    words = [_of_answer(answer, found) for answer in ("too generous", "too strict")]
+    return [word for word in words if word] or ["Nothing is surely too generous or too strict."]
+
+
+def _of_answer(answer: str, found: Sequence[Row]) -> str:
+    """Name the tiers with their figures, and of the segments the first few."""
+    tiers = [_promise(one) for one in found if one["answer"] == answer and one["group"] == "tier"]
+    segments = [f"{one['group']} {one['name']}" for one in found if one["answer"] == answer and one["group"] != "tier"]
+    more = [f"and {len(segments) - NAMED} more segments"] if len(segments) > NAMED else []
+    named = "; ".join([*tiers, *(["by segment " + ", ".join([*segments[:NAMED], *more])] if segments else [])])
+    return f"{answer.capitalize()}: {named}." if named else ""
+
+
+def _promise(one: Row) -> str:
+    return f"{one['name']} (promised {one['promised']:.1%}, came {_rate(one, 'came')}, {one['leads']:,} leads)"
+
+
+def _kept(found: Sequence[Row]) -> str:
+    fits = [one for one in found if one["answer"] == "fits"]
+    tiers = [one["name"] for one in fits if one["group"] == "tier"]
+    few = sum(one["answer"] == "too few to say" for one in found)
+    named = f" ({', '.join(tiers)}{' and segments' if len(fits) > len(tiers) else ''})" if tiers else ""
+    return f"Of {len(found)} looks {len(fits)} fit{named}, and in {few} the leads are too few to say."
+
+
+def _mended(one: Row) -> str:
+    mend = one["mend"]
+    return (
+        f"{mend['tier'].capitalize()} would have kept its promise of {mend['promised']:.1%} from a score of "
+        f"{mend['right']} on, rather than {mend['cutoff']:.0f}: {_count(mend['per_list'])} leads a list, who came to "
+        f"{_rate(mend, 'came')}."
+    )
+
+
+def _filled(volumes: Sequence[Row]) -> list[str]:
+    """Put the length of each list beside its places."""
+    lists = [
+        f"{one['tier']} {_count(one['mean'])} for {_count(one['places'])} places ({one['answer']}"
+        + (")" if one["answer"] == "fills the places" else f"; from a score of {one['filling']} on they would fill)")
+        for one in volumes
+    ]
+    return [f"Leads a list: {', '.join(lists)}."] if lists else []
+
+
+def _count(leads: float) -> str:
+    return f"{leads:,.0f}" if leads >= TENTHS_BELOW else f"{leads:,.1f}"
+
+
+def _rate(figures: Row, name: str) -> str:
+    if not figures[f"{name}_n"]:
+        return "nothing, as there are none"
+    return f"{figures[name]:.1%} ({figures[f'{name}_low']:.1%} to {figures[f'{name}_high']:.1%})"

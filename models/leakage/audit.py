@@ -1,0 +1,65 @@
+"""The leakage audit: every check on what a run has built, those that fire first."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from features.matrix.matrix import MatrixSpec
+from models.leakage.field_checks import (
+    filled_after_outcome,
+    filled_in_one_step,
+    mirrors_label,
+    named_after_outcome,
+    stands_out,
+    vanishes,
+)
+from models.leakage.rows import AuditParams, Check, judge_rows
+from models.leakage.timing_checks import at_the_moment, edited_after_outcome, overlaps, tells_by_order
+
+
+def audit(
+    matrix: pd.DataFrame,
+    spec: MatrixSpec,
+    leads: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    history: pd.DataFrame,
+    moments: pd.DataFrame | None,
+    order: str,
+    seed: int,
+    params: AuditParams,
+) -> list[Check]:
+    """Put every question to the data.
+
+    Parameters
+    ----------
+    matrix
+        One row a matured snapshot: lead_id, snapshot_at, known_at, part, label and the catalogue's features.
+    leads, outcomes, history
+        The contract's tables.
+    moments
+        Event types at the outcome, as `at_the_moment` takes them.
+    order
+        `source.order`: dates, rows or none.
+    seed
+        Draws one snapshot of each lead.
+
+    Returns
+    -------
+    list of Check
+        One for each check, by code, those that fire first.
+    """
+    rows = judge_rows(matrix, spec, order, seed, params)
+    edited = {name: one.column for name, one in spec.attributes.items() if one.known == "history"}
+    checks = [
+        stands_out(rows, params),
+        mirrors_label(rows, params),
+        named_after_outcome(rows, params),
+        filled_after_outcome(rows, params),
+        filled_in_one_step(rows, params),
+        edited_after_outcome(history, outcomes, edited, params),
+        at_the_moment(moments, params),
+        overlaps(matrix, order),
+        tells_by_order(leads, matrix.groupby("lead_id")["label"].max(), order, params),
+        vanishes(matrix, rows, order, seed, params),
+    ]
+    return sorted(checks, key=lambda check: (check.answer != "fires", check.code))

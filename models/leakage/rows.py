@@ -1,0 +1,234 @@
+"""Leakage: what a check of the audit says, and the rows on which it judges columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.stats import norm
+
+from features.matrix.catalogue import Entry
+from features.matrix.matrix import MatrixSpec
+from models.leakage.predictive_power import Power, level_of, power
+from models.splitting.holdout import draw
+
+Answer = Literal["fires", "does not fire", "not applicable"]
+EVENT_THEME = "event:"
+
+
+class AuditParams(BaseModel):
+    """From where a finding is large enough to be told, and how sure it has to be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_each: int = Field(ge=2)
+    confidence: float = Field(gt=0.5, lt=1)
+    periods: int = Field(ge=1)
+    strong_auc: float = Field(gt=0.5, lt=1)
+    stands_out: float = Field(ge=0, lt=0.5)
+    named_auc: float = Field(ge=0.5, lt=1)
+    sibling_share: float = Field(gt=0, lt=1)
+    fill_gap: float = Field(gt=0, lt=1)
+    fill_ratio: float = Field(ge=1)
+    block_share: float = Field(gt=0, lt=0.5)
+    late_share: float = Field(gt=0, le=1)
+    moment_share: float = Field(gt=0, le=1)
+    order_auc: float = Field(ge=0.5, lt=1)
+    held_auc: float = Field(gt=0.5, lt=1)
+    vanished_share: float = Field(ge=0, lt=1)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question of the audit and its answer.
+
+    Attributes
+    ----------
+    columns
+        The user's columns, or event types, that the finding names, each with its figures; empty unless it fires.
+    detail
+        What was looked at, with the number of rows, or why the question cannot be put.
+    what_to_do
+        What a person can do about it; empty unless it fires.
+    """
+
+    code: str
+    title: str
+    answer: Answer
+    columns: dict[str, str]
+    detail: str
+    what_to_do: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """Code and title of a check; makes its answers."""
+
+    code: str
+    title: str
+
+    def answer(self, found: dict[str, str], detail: str, what_to_do: str) -> Check:
+        """Fire where columns were found."""
+        if found:
+            return Check(self.code, self.title, "fires", found, detail, what_to_do)
+        return Check(self.code, self.title, "does not fire", {}, detail, "")
+
+    def not_applicable(self, why: str) -> Check:
+        """Say why the question cannot be put to these data."""
+        return Check(self.code, self.title, "not applicable", {}, why, "")
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity: two may be made of one column
+class Subject:
+    """A column of the user's, or an event type, and the features that are made of it.
+
+    Attributes
+    ----------
+    known
+        When it is known: as declared for an attribute, "dated" for an event type.
+    """
+
+    column: str
+    name: str
+    known: str
+    features: tuple[Entry, ...]
+
+    @property
+    def is_undated(self) -> bool:
+        """Whether nothing says when its values were written."""
+        return self.known in ("creation", "export")
+
+
+def subjects_of(spec: MatrixSpec) -> list[Subject]:
+    """List what the user's files give to the model: attributes by their column, then event types.
+
+    Features of time alone (age, calendar), of several columns or of groups of events belong to no column.
+    """
+    themes: dict[str, list[Entry]] = {}
+    for entry in spec.catalogue:
+        themes.setdefault(entry.theme, []).append(entry)
+    attributes = [
+        Subject(attribute.column, name, attribute.known, tuple(themes[name]))
+        for name, attribute in spec.attributes.items()
+        if name in themes
+    ]
+    types = [*spec.vocabulary.event_types, *(["other"] if spec.vocabulary.has_other else [])]
+    events = [
+        Subject(kind, kind, "dated", tuple(themes[EVENT_THEME + kind]))
+        for kind in types
+        if EVENT_THEME + kind in themes
+    ]
+    return attributes + events
+
+
+def one_row_a_lead(matrix: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Draw one snapshot of each lead, so that rows do not depend on each other; ordered by lead."""
+    key = matrix["lead_id"] + "@" + matrix["snapshot_at"].astype("str").fillna("no date")
+    order = draw(key, seed, "audit").sort_values(kind="stable").index
+    return matrix.loc[order].drop_duplicates("lead_id").sort_values("lead_id", ignore_index=True)
+
+
+def periods_of(moment: pd.Series, n: int) -> np.ndarray:
+    """Cut rows into `n` stretches of time of equal size, ties together; all 0 where no moment is known.
+
+    Parameters
+    ----------
+    moment
+        Time stamps, or the position that stands in for time.
+    """
+    if moment.isna().all():
+        return np.zeros(len(moment), dtype=np.int64)
+    rank = moment.rank(method="min", na_option="bottom").to_numpy("float64") - 1
+    return np.unique((rank * n / len(moment)).astype(np.int64), return_inverse=True)[1]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One row a lead with its label, the stretch of time it is from, and how well each feature tells the label there.
+
+    Attributes
+    ----------
+    frame
+        Features by name, and `label`.
+    period
+        From `periods_of`, shape (n,).
+    powers
+        By feature; empty where there is too little to judge.
+    critical
+        How many standard errors an estimate must clear, so that with `confidence` none of all features clears it by
+        chance (Bonferroni).
+    """
+
+    frame: pd.DataFrame
+    period: np.ndarray
+    subjects: list[Subject]
+    powers: dict[str, Power]
+    critical: float
+    too_few: str
+
+    @property
+    def label(self) -> np.ndarray:
+        return self.frame["label"].to_numpy("float64")
+
+    @property
+    def size(self) -> str:
+        return f"{len(self.frame):,} leads, {int(self.label.sum()):,} converted"
+
+    def best(self, subject: Subject) -> Power:
+        """The power of the subject's strongest feature."""
+        return max((self.powers[entry.name] for entry in subject.features), key=lambda one: one.auc)
+
+    def low_auc(self, subject: Subject) -> float:
+        """The AUC that the subject surely has."""
+        found = self.best(subject)
+        return found.auc - self.critical * found.error
+
+
+def judge_rows(matrix: pd.DataFrame, spec: MatrixSpec, order: str, seed: int, params: AuditParams) -> Rows:
+    """Measure every feature on one matured row a lead, training and test alike: an audit may look at all that is known.
+
+    Parameters
+    ----------
+    matrix
+        lead_id, snapshot_at, label, the catalogue's features, and `position` where there are no dates.
+    order
+        `source.order`: dates, rows or none; says what time is.
+    """
+    frame = one_row_a_lead(matrix, seed)
+    moment = frame["snapshot_at"] if order == "dates" else frame["position"]
+    period = periods_of(moment if order != "none" else moment.where(moment.isna()), params.periods)
+    subjects = subjects_of(spec)
+    features = {entry.name: entry for subject in subjects for entry in subject.features}
+    label = frame["label"].to_numpy("float64")
+    too_few = too_few_to_judge(label, params)
+    levels = {} if too_few else {name: levels_of(frame, entry) for name, entry in features.items()}
+    powers = {name: power(level, label, period) for name, level in levels.items()}
+    return Rows(frame, period, subjects, powers, critical_value(params.confidence, len(features)), too_few)
+
+
+def levels_of(frame: pd.DataFrame, entry: Entry) -> np.ndarray:
+    """A feature's values as levels, shape (n,)."""
+    return level_of(frame[entry.name].to_numpy("float64"), is_category=entry.levels is not None)
+
+
+def too_few_to_judge(label: np.ndarray, params: AuditParams) -> str:
+    """Say what there is too little of, or nothing."""
+    positive = int(label.sum())
+    if min(positive, len(label) - positive) >= params.min_each:
+        return ""
+    return (
+        f"{positive:,} leads that converted and {len(label) - positive:,} that did not; needs {params.min_each} of each"
+    )
+
+
+def critical_value(confidence: float, n: int) -> float:
+    """Standard errors that `n` estimates of nothing all stay within, with this confidence."""
+    return float(norm.ppf(1 - (1 - confidence) / max(n, 1)))
+
+
+def training_rows(matrix: pd.DataFrame) -> pd.DataFrame:
+    """The rows that were known on the first day of the test."""
+    return matrix[matrix["part"] == "train"]

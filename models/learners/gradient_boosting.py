@@ -1,0 +1,285 @@
+"""Seeded gradient-boosted trees whose log-odds are averaged.
+
+Each booster runs on one core and the boosters side by side: LightGBM's own threads wait by spinning, which on a busy
+machine made two of them nine times slower than one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from typing import Self, TypeVar
+
+import lightgbm as lgb
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.learners.tree_shap import MOST_ASKED, Tree, TreeTables, interactions, most_asked
+
+CORNER_CASES, LARGEST_GAP = 100, 1e-5  # rows on which tables are held to LightGBM, and log-odds they may differ by
+MANY_ROWS = 20_000  # make up for the time it takes to make tables
+USABLE_ROWS = 20  # of a feature while settings are compared: whatever is tried draws from the same features
+ROUNDS_AT_LEAST, ROUNDS_SHARE = 20, 0.2  # growing looks up every so many rounds, or this share of those grown
+
+
+class TrainParams(BaseModel):
+    """How the boosters are trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    boosters: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    max_rounds: int = Field(ge=1)
+    num_leaves: int = Field(ge=2)
+    max_depth: int = Field(ge=1)
+    min_child_samples: int = Field(ge=1)
+    feature_fraction: float = Field(gt=0, le=1)
+    bagging_fraction: float = Field(gt=0, le=1)
+    lambda_l2: float = Field(ge=0)
+    cat_smooth: float = Field(gt=0)
+    max_bin: int = Field(ge=2)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows to learn from.
+
+    Attributes
+    ----------
+    features
+        Shape (n, k), NaN for missing.
+    label
+        0 or 1, shape (n,).
+    weight
+        How much each row counts, shape (n,); None: all alike.
+    """
+
+    features: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What boosters are told of the features.
+
+    Attributes
+    ----------
+    categorical
+        Places of the features whose numbers are codes.
+    monotone
+        For each feature 1 where the log-odds may never fall with its value, -1 where they may never rise, 0 where the
+        data decide, shape (k,).
+    """
+
+    categorical: tuple[int, ...]
+    monotone: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Boosters:
+    """A mean of LightGBM models on the log-odds scale.
+
+    Attributes
+    ----------
+    models
+        Trained on the same rows with different seeds.
+    threads
+        How many models run side by side; the result does not depend on it.
+    """
+
+    models: tuple[lgb.Booster, ...]
+    threads: int
+
+    def log_odds(self, features: np.ndarray) -> np.ndarray:
+        """Return the mean log-odds, shape (n,); of many rows by tables, which give the same bits in half the time."""
+        if len(features) >= MANY_ROWS and self.tables is not None:
+            return self.tables.log_odds(features, self.threads)
+        return self._mean(lambda model: _predict(model, features))
+
+    def contributions(self, features: np.ndarray) -> np.ndarray:
+        """Return path-dependent TreeSHAP values, shape (n, k + 1); the last column is the base. Rows sum to `log_odds`.
+
+        Source: Lundberg et al. 2020, Nature Machine Intelligence 2, 56-67.
+        """
+        return self.explained(features)[1]
+
+    def explained(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `log_odds` and `contributions` do, bit by bit; from tables it is one look-up."""
+        if self.explaining is None:
+            return self.log_odds(features), self._slow_contributions(features)
+        return self.explaining.explained(features, self.threads)
+
+    @cached_property
+    def tables(self) -> TreeTables | None:
+        """What predicts faster than LightGBM, which does so where this is None.
+
+        That is where the two do not agree, or trees are so deep that tables would not fit into memory.
+        """
+        trees = self._trees()
+        if max((most_asked(tree) for model in trees for tree in model), default=0) > MOST_ASKED:
+            return None
+        tables = TreeTables.of(trees)
+        rows = self._corner_cases(tables)
+        same = np.array_equal(tables.log_odds(rows, 1), self._mean(lambda model: _predict(model, rows)))
+        gap = abs(tables.base - self._slow_contributions(rows[:1])[0, -1])  # every leaf has its share in the base
+        return tables if same and gap <= LARGEST_GAP else None
+
+    @cached_property
+    def explaining(self) -> TreeTables | None:
+        """The same, where LightGBM's contributions agree, too."""
+        if self.tables is None:
+            return None
+        rows = self._corner_cases(self.tables)
+        gap = np.abs(self.tables.contributions(rows, 1) - self._slow_contributions(rows)).max()
+        return self.tables if gap <= LARGEST_GAP else None
+
+    def _corner_cases(self, tables: TreeTables) -> np.ndarray:
+        return tables.corner_cases(CORNER_CASES, self.models[0].num_feature())
+
+    def interactions(self, features: np.ndarray, among: Sequence[int]) -> np.ndarray | None:
+        """Return what each pair of features adds together, shape (pairs, n); see `tree_tables.interactions`.
+
+        None where the trees are too deep to be read from tables.
+        """
+        return None if self.explaining is None else interactions(self._trees(), features, among)
+
+    def _trees(self) -> list[list[Tree]]:
+        return [[tree["tree_structure"] for tree in model.dump_model()["tree_info"]] for model in self.models]
+
+    def _slow_contributions(self, features: np.ndarray) -> np.ndarray:
+        return self._mean(lambda model: _predict(model, features, contributions=True))
+
+    @property
+    def splits(self) -> np.ndarray:
+        """How many splits look at each feature, shape (k,)."""
+        return np.sum([model.feature_importance("split") for model in self.models], axis=0)
+
+    def _mean(self, predict: Callable[[lgb.Booster], np.ndarray]) -> np.ndarray:
+        """Add model after model: numpy's mean adds a single row in another order than many, with other last bits."""
+        total: np.ndarray = reduce(np.add, side_by_side(predict, self.models, self.threads))
+        return total / len(self.models)
+
+    def to_text(self) -> list[str]:
+        return [model.model_to_string(num_iteration=-1) for model in self.models]
+
+    @classmethod
+    def from_text(cls, texts: Sequence[str], threads: int) -> Self:
+        """Rebuild from `to_text`. The texts must be whole: LightGBM does not survive every damage."""
+        return cls(tuple(lgb.Booster(model_str=text) for text in texts), threads)
+
+
+def grow(
+    cuts: Sequence[tuple[Sample, np.ndarray]], shape: Shape, params: TrainParams, seed: int, threads: int
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Grow boosters on several samples side by side, a few rounds at a time, until the caller has seen enough.
+
+    Parameters
+    ----------
+    cuts
+        Each a sample to learn from and the features (m, k) of rows to predict.
+
+    Yields
+    ------
+    int, list of ndarray
+        Rounds so far, and for each cut the mean log-odds of its rows, shape (m,).
+    """
+    tasks = [(cut, number) for cut in range(len(cuts)) for number in range(params.boosters)]
+    binned = side_by_side(lambda cut: _binned(cut[0], shape, params, seed, USABLE_ROWS), cuts, threads)
+    growing = side_by_side(
+        lambda task: lgb.Booster(_settings(shape, params, seed, task[1]), binned[task[0]]), tasks, threads
+    )
+    raw = [np.zeros(len(later)) for _, later in cuts]
+    rounds = 0
+    while rounds < params.max_rounds:
+        step = min(max(ROUNDS_AT_LEAST, int(rounds * ROUNDS_SHARE)), params.max_rounds - rounds)
+
+        def add(place: int, more: int = step) -> np.ndarray:
+            model, later = growing[place], cuts[tasks[place][0]][1]
+            begin = model.current_iteration()  # fewer than the rounds so far where some found nothing to split
+            for _ in range(more):
+                model.update()
+            return np.asarray(model.predict(later, begin, more, raw_score=True, num_threads=1))
+
+        rounds += step
+        added = side_by_side(add, range(len(tasks)), threads)
+        for cut in range(len(cuts)):
+            raw[cut] = raw[cut] + reduce(np.add, added[cut * params.boosters : (cut + 1) * params.boosters])
+        yield rounds, [total / params.boosters for total in raw]
+
+
+def train_boosters(sample: Sample, rounds: int, shape: Shape, params: TrainParams, seed: int, threads: int) -> Boosters:
+    """Train each seed on all rows for a fixed number of rounds."""
+    least = params.min_child_samples
+    (binned,) = side_by_side(lambda rows: _binned(rows, shape, params, seed, least), [sample], threads)
+
+    def train(number: int) -> lgb.Booster:
+        return lgb.train(_settings(shape, params, seed, number), binned, max(rounds, 1))
+
+    return Boosters(tuple(side_by_side(train, range(params.boosters), threads)), threads)
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
+    """Apply a function to each item, `threads` of them at once; results in the items' order."""
+    with ThreadPoolExecutor(threads, initializer=_be_quiet) as pool:
+        return list(pool.map(work, items))
+
+
+def _be_quiet() -> None:
+    """Silence LightGBM in this thread: its verbosity is each thread's own, set by what was last configured there."""
+    lgb.Dataset(np.zeros((2, 1)), params={"verbose": -1, "num_threads": 1}).construct()
+
+
+def _predict(model: lgb.Booster, features: np.ndarray, contributions: bool = False) -> np.ndarray:
+    if contributions and not len(features):  # LightGBM divides by the number of rows
+        return np.empty((0, features.shape[1] + 1))
+    return np.asarray(model.predict(features, raw_score=True, pred_contrib=contributions, num_threads=1))
+
+
+def _binned(sample: Sample, shape: Shape, params: TrainParams, seed: int, least: int) -> lgb.Dataset:
+    """Sort the values into bins once, which took a fifth of the time of training; the boosters only read them.
+
+    A feature that cannot be split into two parts of `least` rows is not there for the boosters to draw.
+    """
+    return lgb.Dataset(
+        sample.features,
+        sample.label,
+        weight=sample.weight,
+        categorical_feature=list(shape.categorical),
+        params={
+            "max_bin": params.max_bin,
+            "min_child_samples": least,
+            "data_random_seed": seed,
+            "num_threads": 1,
+            "verbose": -1,
+        },
+    ).construct()
+
+
+def _settings(shape: Shape, params: TrainParams, seed: int, number: int) -> dict[str, object]:
+    return {
+        **({"monotone_constraints": list(shape.monotone)} if any(shape.monotone) else {}),
+        "objective": "binary",
+        "learning_rate": params.learning_rate,
+        "num_leaves": params.num_leaves,
+        "max_depth": params.max_depth,
+        "min_child_samples": params.min_child_samples,
+        "feature_fraction": params.feature_fraction,
+        "bagging_fraction": params.bagging_fraction,
+        "bagging_freq": 1,
+        "lambda_l2": params.lambda_l2,
+        "cat_smooth": params.cat_smooth,
+        "max_bin": params.max_bin,
+        "seed": seed + number,
+        "data_random_seed": seed,
+        "num_threads": 1,
+        "deterministic": True,
+        "force_col_wise": True,
+        "verbose": -1,
+    }

@@ -1,0 +1,218 @@
+"""Logistic regression on the feature matrix, as plain numbers: a rival of the boosters that is saved as JSON."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial, reduce
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from models.learners.gradient_boosting import Sample
+
+BLOCK_ROWS = 8192  # worked on at once, so that a block's numbers stay in the processor's cache
+SMALL = 256  # whole numbers below it are looked up
+CLIP = 5.0  # standard deviations; an extreme count in a later period must not decide alone
+
+
+@dataclass(frozen=True)
+class Design:
+    """How features become columns: a number, its logarithm and a missing flag; a category one column a level.
+
+    Counts, ages and amounts often act by their ratios: the second visit says more than the twentieth.
+
+    Attributes
+    ----------
+    mean, scale
+        In training, of each feature (first row) and of its logarithm (second), shape (2, k); scale is 1 where a feature
+        is constant.
+    levels
+        Number of levels of each categorical feature, by its place.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    levels: dict[int, int]
+
+    @classmethod
+    def learn(cls, features: np.ndarray, levels: dict[int, int]) -> Self:
+        known = np.isfinite(features)
+        n = np.maximum(known.sum(axis=0), 1)
+        forms = [np.where(known, form, 0) for form in (features, _logarithm(features))]
+        mean = np.array([form.sum(axis=0, dtype="float64") / n for form in forms])
+        squares = [np.where(known, (form - m) ** 2, 0) for form, m in zip(forms, mean, strict=True)]
+        spread = np.sqrt([square.sum(axis=0, dtype="float64") / n for square in squares])
+        return cls(mean, np.where(spread > 0, spread, 1.0), levels)
+
+    def columns(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the design matrix (n, c), and which feature each column belongs to (c,)."""
+        parts = [self.of_feature(features[:, place], place) for place in range(features.shape[1])]
+        owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        return np.column_stack([column for part in parts for column in part]), owner
+
+    def of_feature(self, values: np.ndarray, place: int) -> list[np.ndarray]:
+        """Return the columns that one feature's values (n,) become, each of shape (n,)."""
+        value = values.astype("float64")
+        missing = np.isnan(value)
+        if place in self.levels:
+            return [column.astype("float32") for column in (*(value == n for n in range(self.levels[place])), missing)]
+        columns = [missing.astype("float32")]
+        for form, mean, scale in zip(
+            (_logarithm(value), value), self.mean[::-1, place], self.scale[::-1, place], strict=True
+        ):
+            standard = np.clip((form - mean) / scale, -CLIP, CLIP)
+            columns.insert(0, np.where(missing, 0.0, standard).astype("float32"))
+        return columns
+
+
+def _logarithm(values: np.ndarray) -> np.ndarray:
+    """Shrink large values of either sign; values near 0 stay as they are."""
+    return np.sign(values) * np.log1p(np.abs(values))
+
+
+def _blocks(features: np.ndarray) -> Iterator[tuple[slice, int, np.ndarray]]:
+    """Yield each feature of some rows after the other: the rows, the feature's place, its values."""
+    for start in range(0, len(features), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        for place, values in enumerate(np.ascontiguousarray(features[rows].T)):
+            yield rows, place, values
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a feature's value gives, as some addends: looked up for small whole numbers, worked out for others.
+
+    Most features are counts and codes, so that most values are looked up.
+    """
+
+    addends: Callable[[np.ndarray], list[np.ndarray]]
+
+    @cached_property
+    def small(self) -> list[np.ndarray]:
+        """The addends of the whole numbers below `SMALL`, and of missing behind them."""
+        return self.addends(np.append(np.arange(SMALL, dtype="float64"), np.nan))
+
+    def of(self, values: np.ndarray) -> list[np.ndarray]:
+        """Return the addends of values (n,), each of shape (n,)."""
+        with np.errstate(invalid="ignore"):
+            whole = values.astype("uint8")
+        other = whole != values
+        if not other.any():
+            return [addend[whole] for addend in self.small]
+        if np.array_equal(other, np.isnan(values)):
+            place = np.where(other, SMALL, whole.astype("intp"))
+            return [addend[place] for addend in self.small]
+        return self.addends(values)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A logistic regression whose log-odds are a sum over features.
+
+    Attributes
+    ----------
+    weight
+        Of each design column, shape (c,).
+    center
+        Mean of each design column in training, shape (c,): what a contribution is measured from.
+    """
+
+    design: Design
+    weight: np.ndarray
+    center: np.ndarray
+    intercept: float
+
+    @classmethod
+    def train(cls, sample: Sample, levels: dict[int, int], c: float) -> Self:
+        """Fit with an L2 penalty of inverse strength `c`."""
+        return next(cls.path(sample, levels, [c]))
+
+    @classmethod
+    def path(cls, sample: Sample, levels: dict[int, int], penalties: Iterable[float]) -> Iterator[Self]:
+        """Fit with one inverse strength after the other, each from where the one before ended.
+
+        On one thread, because more of them add in another order, and the order decides the last bits. A fit that
+        reaches the limit of iterations is a little more shrunk than `c` says, which is no reason to warn: the penalty
+        is chosen by the loss of the fit as it is.
+        """
+        design = Design.learn(sample.features, levels)
+        matrix, _ = design.columns(sample.features)
+        center = matrix.mean(axis=0, dtype="float64")
+        model = LogisticRegression(max_iter=1000, tol=0.0001, warm_start=True)
+        for c in penalties:
+            with threadpool_limits(1), warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.set_params(C=c).fit(matrix, sample.label, sample.weight)
+            yield cls(design, model.coef_[0].astype("float64"), center, float(model.intercept_[0]))
+
+    def log_odds(self, features: np.ndarray) -> np.ndarray:
+        """Return the log-odds, shape (n,); a row's bits depend on no other row, as they would in a matrix product."""
+        total = np.full(len(features), self.intercept)
+        for rows, place, values in _blocks(features):
+            for addend in self._weighted[place].of(values):
+                total[rows] += addend
+        return total
+
+    def contributions(self, features: np.ndarray) -> np.ndarray:
+        """Return each feature's part of the log-odds, shape (n, k + 1); the last column is the base, of a mean lead."""
+        parts = np.zeros((len(features), features.shape[1] + 1), order="F")
+        for rows, place, values in _blocks(features):
+            parts[rows, place] = self._centered[place].of(values)[0]
+        parts[:, -1] = self.intercept + self.weight @ self.center
+        return parts
+
+    @cached_property
+    def _weighted(self) -> list[Curve]:
+        """Of each feature, its columns times their weights; the columns of a category are all 0 but one."""
+
+        def addends(values: np.ndarray, place: int, weight: np.ndarray) -> list[np.ndarray]:
+            columns = self.design.of_feature(values, place)
+            found = [one * column for one, column in zip(weight, columns, strict=True) if one]
+            return [reduce(np.add, found)] if place in self.design.levels and found else found
+
+        return [Curve(partial(addends, place=place, weight=self.weight[mine])) for place, mine in self._columns]
+
+    @cached_property
+    def _centered(self) -> list[Curve]:
+        """Of each feature, the sum of its columns, less their means, times their weights."""
+
+        def addends(values: np.ndarray, place: int, mine: slice) -> list[np.ndarray]:
+            columns = zip(self.weight[mine], self.design.of_feature(values, place), self.center[mine], strict=True)
+            return [reduce(np.add, (weight * (column - center) for weight, column, center in columns))]
+
+        return [Curve(partial(addends, place=place, mine=mine)) for place, mine in self._columns]
+
+    @property
+    def _columns(self) -> Iterator[tuple[int, slice]]:
+        """Each feature and where its columns are."""
+        ends = np.cumsum([self.design.levels.get(place, 2) + 1 for place in range(self.design.mean.shape[1])])
+        for place, (begin, end) in enumerate(pairwise([0, *ends.tolist()])):
+            yield place, slice(begin, end)
+
+    @property
+    def weighs(self) -> np.ndarray:
+        """How many columns of each feature have a weight, shape (k,)."""
+        _, owner = self.design.columns(np.zeros((0, self.design.mean.shape[1]), dtype="float32"))
+        return np.bincount(owner, self.weight != 0, minlength=self.design.mean.shape[1])
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "mean": self.design.mean.tolist(),
+            "scale": self.design.scale.tolist(),
+            "levels": {str(index): n for index, n in self.design.levels.items()},
+            "weight": self.weight.tolist(),
+            "center": self.center.tolist(),
+            "intercept": self.intercept,
+        }
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Self:
+        levels = {int(index): int(n) for index, n in tree["levels"].items()}
+        design = Design(np.asarray(tree["mean"]), np.asarray(tree["scale"]), levels)
+        return cls(design, np.asarray(tree["weight"]), np.asarray(tree["center"]), float(tree["intercept"]))

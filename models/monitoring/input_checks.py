@@ -1,0 +1,284 @@
+"""What a monitor asks of inputs, scores and tiers: has anything moved that the model was not made for?
+
+Each check has its share of `monitor.false_alarms`, and shares it among what it looks at. So on leads that come from one
+unchanging world, and that do not depend on each other, at most that share of days has an alert, whatever the checks
+have in common (Bonferroni, and Holm within a check).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.stats import norm, t
+
+from features.matrix.catalogue import Entry
+from models.kpis.tier_kpis import Row
+from models.monitoring.drift import Sample, feature_drift, independent_leads, shift
+
+Outcome = Literal["alert", "quiet", "not applicable"]
+TESTED = 9  # checks that share the false alarms; freshness is a fact, and the estimate never alerts
+NAMED = 5  # features, types or values that a sentence names
+LEAST_ROWS = 5  # a value that fewer leads have is not named: it may name a person
+CALENDAR = "calendar"  # measures that tell the time of the year move by themselves
+
+
+class MonitorParams(BaseModel):
+    """What is compared with what, and how much must have moved before anybody is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference_lists: int = Field(ge=4)
+    arrival_days: int = Field(ge=1)
+    matured_lists: int = Field(ge=1)
+    early_days: list[Annotated[int, Field(ge=1)]]
+    false_alarms: float = Field(gt=0, lt=1)
+    psi: float = Field(gt=0)
+    ks: float = Field(gt=0, lt=1)
+    volume_change: float = Field(gt=1)
+    min_events: int = Field(ge=1)
+    level_share: float = Field(gt=0, lt=1)
+    tier_change: float = Field(gt=1)
+    rate_change: float = Field(gt=1)
+    lift_loss: float = Field(gt=0, lt=1)
+    min_positive: int = Field(ge=1)
+    max_rows: int = Field(ge=1000)
+
+    @property
+    def each(self) -> float:
+        """The chance of a false alarm that one check may have."""
+        return self.false_alarms / TESTED
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question of the monitor and its answer.
+
+    Attributes
+    ----------
+    detail
+        What was seen, in words with figures.
+    early
+        Whether it rests on outcomes that have not matured.
+    """
+
+    code: str
+    title: str
+    outcome: Outcome
+    detail: str
+    figures: dict[str, float] = field(default_factory=dict)
+    early: bool = False
+
+
+def answer(code: str, title: str, alert: bool, detail: str, figures: Mapping[str, float] | None = None) -> Check:
+    """Make a check out of what was seen; figures that do not exist are left out."""
+    known = {name: float(value) for name, value in (figures or {}).items() if np.isfinite(value)}
+    return Check(code, title, "alert" if alert else "quiet", detail, known)
+
+
+def nothing(code: str, title: str, why: str) -> Check:
+    """Make a check that cannot be asked."""
+    return Check(code, title, "not applicable", why)
+
+
+def fresh(newest: pd.Timestamp | None, as_of: pd.Timestamp, max_silence_days: int) -> Check:
+    """Check that the feed has not stopped."""
+    title = "The feed is fresh"
+    if newest is None:
+        return answer("MN01", title, True, "no record at all is known")
+    days = (as_of - newest) / pd.Timedelta(days=1)
+    detail = f"the newest record is of {newest:%Y-%m-%d %H:%M}, {days:.1f} days back, of {max_silence_days} allowed"
+    return answer("MN01", title, days > max_silence_days, detail, {"days": days})
+
+
+def volume_rows(weekly: pd.DataFrame, params: MonitorParams) -> list[Row]:
+    """Compare how much came in before the newest list with what came before each list of the reference.
+
+    Parameters
+    ----------
+    weekly
+        One row a list in the order of time, the newest last; one column a kind of record, and `leads`, the length of
+        the list. Kinds are counted by lead on the list, because a longer list has more events.
+
+    Returns
+    -------
+    list
+        One a kind: name, n (newest), expected (mean rate of the reference times the leads of the newest list), ratio,
+        chance: the p-value of the newest rate against a normal distribution whose mean and spread the reference lists
+        tell (prediction interval of Student's t), times the number of kinds. Kinds of which fewer than `min_events`
+        came and were expected are left out.
+    """
+    kinds = [name for name in weekly.columns if name != "leads"]
+    rates = weekly[kinds].div(weekly["leads"], axis=0)
+    before, now, leads = rates.iloc[:-1], rates.iloc[-1], float(weekly["leads"].iloc[-1])
+    mean, spread = before.mean(), before.std()
+    told = [name for name in kinds if max(weekly[name].iloc[-1], mean[name] * leads) >= params.min_events]
+    return [
+        {
+            "name": name,
+            "n": int(weekly[name].iloc[-1]),
+            "expected": float(mean[name] * leads),
+            "ratio": float(now[name] / mean[name]) if mean[name] else float("inf"),
+            "chance": min(
+                1.0, len(told) * _chance(now[name] - mean[name], spread[name], mean[name] / leads, len(before))
+            ),
+        }
+        for name in told
+    ]
+
+
+def _chance(gap: float, spread: float, poisson: float, n: int) -> float:
+    """Return the two-sided p-value of a new value; a spread below that of independent events is not believed."""
+    width = np.sqrt(max(spread**2, poisson) * (1 + 1 / n))
+    return float(2 * t.sf(abs(gap) / width, n - 1)) if width > 0 else float(gap == 0)
+
+
+def volume(rows: Sequence[Row], params: MonitorParams) -> Check:
+    """Check that no kind of record has dried up or multiplied; `rows` as from `volume_rows`."""
+    title = "As much comes in as is usual"
+    if not rows:
+        return nothing("MN02", title, f"no kind of record comes {params.min_events:,} times before a list")
+    low, high = 1 / params.volume_change, params.volume_change
+    bad = [row for row in rows if not low <= row["ratio"] <= high and row["chance"] <= params.each]
+    said = [f"{row['name']} {row['n']:,} for {row['expected']:,.0f}" for row in bad]
+    detail = _some(said) or f"each of {len(rows)} kinds of records within {low:.2f} to {high:.2f} times the usual"
+    return answer("MN02", title, bool(bad), detail, {f"ratio {row['name']}": row["ratio"] for row in rows})
+
+
+def inputs(
+    code: str,
+    title: str,
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    entries: Sequence[Entry],
+    params: MonitorParams,
+) -> tuple[Check, list[Row]]:
+    """Check the features that the model reads; see `drift.feature_drift` for the rows beside the answer.
+
+    Parameters
+    ----------
+    reference, current
+        lead_id and the features.
+    entries
+        Features to look at; those of the calendar are left out.
+    """
+    read = [entry for entry in entries if entry.measure != CALENDAR]
+    rows = feature_drift(Sample.of(reference), Sample.of(current), read)
+    if not rows:
+        return nothing(code, title, "the model reads no such feature, or there is no lead to look at"), []
+    rows = [row | {"alert": _moved(row, params) and row["adjusted"] <= params.each} for row in rows]
+    bad = [row for row in rows if row["alert"]]
+    said = [f"{row['label']} (PSI {row['psi']:.2f})" for row in bad]
+    detail = _some(said) or f"none of {len(rows)} features has surely moved; largest PSI {rows[0]['psi']:.2f}"
+    return answer(code, title, bool(bad), detail, {"psi": rows[0]["psi"], "moved": float(len(bad))}), rows
+
+
+def _moved(row: Row, params: MonitorParams) -> bool:
+    return row["psi"] >= params.psi or (row["ks"] is not None and row["ks"] >= params.ks)
+
+
+def level_rows(before: Mapping[str, pd.Series[str]], now: Mapping[str, pd.Series[str]]) -> list[Row]:
+    """List the values of categories that are new among the leads that came in, and those that have vanished.
+
+    Parameters
+    ----------
+    before, now
+        By attribute: the value of each lead that came in, missing where it is not known; `before` holds every lead
+        from before.
+
+    Returns
+    -------
+    list
+        attribute, value, share (of the leads that came in; of a vanished value, of those before), and what: "new" or
+        "vanished", with chance: that of so many leads as came in none has a value as frequent as it was, or that of so
+        many as were there before none had it; times the number of values.
+    """
+    found = []
+    for name in now:
+        sides = {"new": (now[name], before[name]), "vanished": (before[name], now[name])}
+        for what, (here, there) in sides.items():
+            counts, gone = here.value_counts(), set(there.dropna())
+            for value in sorted(str(one) for one in counts.index if one not in gone and counts[one] >= LEAST_ROWS):
+                share = float(counts[value] / len(here))
+                chance = min(1.0, float((1 - share) ** len(there)) * len(counts) * len(now))
+                found.append({"what": what, "attribute": name, "value": value, "share": share, "chance": chance})
+    return sorted(found, key=lambda row: (-row["share"], row["attribute"], row["value"]))
+
+
+def levels(rows: Sequence[Row], params: MonitorParams) -> Check:
+    """Check that no frequent value is new or has vanished; `rows` as from `level_rows`."""
+    bad = [row for row in rows if row["share"] >= params.level_share and row["chance"] <= params.each]
+    said = [f"{row['what']}: {row['attribute']} {row['value']} ({row['share']:.1%})" for row in bad]
+    largest = max((row["share"] for row in rows if row["what"] == "new"), default=0.0)
+    detail = _some(said) or f"no value that {params.level_share:.0%} of leads have is new or has vanished"
+    figures = {"largest new share": largest}
+    return answer("MN05", "Values of categories are those that are known", bool(bad), detail, figures)
+
+
+def scores(reference: pd.DataFrame, current: pd.DataFrame, params: MonitorParams) -> Check:
+    """Check that scores lie where they did.
+
+    Parameters
+    ----------
+    reference, current
+        lead_id and score; of `current` by the reference's calendar, as the season moves scores by itself.
+    """
+    before, now = (rows["score"].to_numpy("float64") for rows in (reference, current))
+    leads = [independent_leads(rows["lead_id"]) for rows in (reference, current)]
+    found = shift(before, now, leads[0], leads[1], codes=None)
+    detail = (
+        f"mean score {now.mean():.1f}, it was {before.mean():.1f}; PSI {found['psi']:.2f}, Kolmogorov-Smirnov distance "
+        f"{found['ks']:.2f}"
+    )
+    figures = {"psi": found["psi"], "ks": found["ks"], "mean": now.mean(), "reference mean": before.mean()}
+    alert = _moved(found, params) and found["chance"] <= params.each
+    return answer("MN06", "Scores are spread as they were, whatever the season", alert, detail, figures)
+
+
+def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: MonitorParams) -> Check:
+    """Check that as many leads as before lie above what was the cut-off of the best tier.
+
+    A tier that capacity fills is as long whatever happens, so that its length tells nothing; what reaches its usual
+    cut-off does.
+
+    Parameters
+    ----------
+    reference, current
+        lead_id, snapshot_at, score, tier, and overridden: whether a trigger or exclusion decides on the tier; the
+        scores of `current` are by the reference's calendar, as in `scores`.
+    """
+    title = "As many leads as before reach the best tier's cut-off, whatever the season"
+    listed = reference[(reference["tier"] == best) & ~reference["overridden"]]
+    if listed.empty:
+        return nothing("MN07", title, f"no lead of the reference is {best} by its score")
+    cutoff = float(listed.groupby("snapshot_at")["score"].min().median())
+    was, now = (float((rows["score"] >= cutoff).mean()) for rows in (reference, current))
+    leads = [independent_leads(rows["lead_id"]) for rows in (reference, current)]
+    pooled = (was * leads[0] + now * leads[1]) / sum(leads)
+    width = np.sqrt(pooled * (1 - pooled) * (1 / leads[0] + 1 / leads[1]))
+    chance = 2 * float(norm.sf(abs(now - was) / width)) if width > 0 else 1.0
+    ratio = now / was
+    moved = not 1 / params.tier_change <= ratio <= params.tier_change
+    detail = (
+        f"{now:.1%} of the leads have a score of {cutoff:.0f} or more, the usual cut-off of {best}; it was {was:.1%}"
+    )
+    figures = {"share": now, "reference share": was, "cutoff": cutoff}
+    return answer("MN07", title, moved and chance <= params.each, detail, figures)
+
+
+def _some(said: Sequence[str]) -> str:
+    more = [f"and {len(said) - NAMED} more"] if len(said) > NAMED else []
+    return ", ".join([*said[:NAMED], *more])
+
+
+def told(checks: Sequence[Check]) -> list[str]:
+    """Say what the checks found, in lines for people: alerts first."""
+    alerts = [check for check in checks if check.outcome == "alert"]
+    asked = [check for check in checks if check.outcome != "not applicable"]
+    early = {True: " (early: not matured)", False: ""}
+    lines = [f"{check.code} {check.title}: no. {check.detail}{early[check.early]}" for check in alerts]
+    return lines or [f"No alert: {len(asked)} of {len(checks)} checks were asked, and all are quiet."]

@@ -1,0 +1,153 @@
+"""The learned scorecard: an additive card of a few lines with whole points, that a marketer can type into a CRM."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
+
+from features.matrix.catalogue import Catalogue
+from features.schema.errors import ModelError
+from models.learners.gradient_boosting import Sample
+from models.scorecard.fitting import Condition, Found, ScorecardParams, base_log_odds, search
+
+
+@dataclass(frozen=True)
+class Line:
+    """One criterion of the card.
+
+    Attributes
+    ----------
+    points
+        What a lead earns that fulfils it; lines add up.
+    n, rate
+        Training rows that fulfil it, and the share of them that converted.
+    """
+
+    condition: Condition
+    points: int
+    n: int
+    rate: float
+
+    @property
+    def feature(self) -> int:
+        return self.condition.feature
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """Lines whose points add up, and what the sum means in log-odds.
+
+    Attributes
+    ----------
+    k, rows
+        Features of the matrix, and rows of the training.
+    base, slope
+        Log-odds of a lead without points, and of each point; `slope` is positive where there are lines.
+
+    Raises
+    ------
+    ModelError
+        Where a point more would mean fewer conversions.
+    """
+
+    lines: list[Line]
+    k: int
+    rows: int
+    base: float
+    slope: float
+
+    def __post_init__(self) -> None:
+        if self.lines and not self.slope > 0:
+            raise ModelError(
+                f"a scorecard on which more points mean fewer conversions (slope {self.slope}); train again"
+            )
+
+    @classmethod
+    def train(cls, sample: Sample, entries: Catalogue, params: ScorecardParams, l2: float) -> Self:
+        """Learn the lines and round their weights to whole points.
+
+        Nothing is drawn, and everything runs on one thread, so the same rows give the same bytes. The strongest line
+        gets `max_points`; lines that round to no point are left out. What a point is worth is fitted after rounding.
+
+        Parameters
+        ----------
+        sample
+            Features in the catalogue's order.
+        l2
+            Penalty on the weights, one of `params.l2`.
+
+        Raises
+        ------
+        ModelError
+            Where more points do not mean more conversions among the rows it learned from.
+        """
+        with threadpool_limits(1):
+            card = cls._rounded(search(sample, entries, params, l2), sample, params.max_points, l2)
+        card.check_orientation(sample)
+        return card
+
+    @classmethod
+    def _rounded(cls, found: Found, sample: Sample, max_points: int, l2: float) -> Self:
+        n, k = sample.features.shape
+        strongest = np.abs(found.weights).max(initial=0.0)
+        if strongest == 0:
+            return cls([], k, n, base_log_odds(sample.label.sum(), n), 0.0)
+        points = np.rint(found.weights * (max_points / strongest)).astype(int)
+        total = found.patterns.holds @ points
+        base, weight = found.patterns.fit((total * (strongest / max_points))[:, None], [0], l2)
+        lines = [_line(one, int(worth), sample) for one, worth in zip(found.conditions, points, strict=True) if worth]
+        return cls(lines, k, n, base, float(weight[0] * strongest / max_points))
+
+    def points(self, features: np.ndarray) -> np.ndarray:
+        """Return the whole points of each row, shape (n,), int64."""
+        total = np.zeros(len(features), dtype="int64")
+        for line in self.lines:
+            total += line.points * line.condition.holds(features)
+        return total
+
+    def check_orientation(self, sample: Sample) -> None:
+        """Raise ModelError where more points do not mean more conversions among these rows."""
+        if not self.lines or len(set(sample.label.tolist())) < 2:
+            return
+        auc = roc_auc_score(sample.label, self.points(sample.features))
+        if not auc > 0.5:
+            raise ModelError(
+                f"a scorecard whose points rank the rows it learned from no better than chance (AUC {auc:.3f}); raise "
+                "scorecard.min_gain or scorecard.min_rows and train again"
+            )
+
+    def log_odds(self, features: np.ndarray) -> np.ndarray:
+        """Return the log-odds, shape (n,)."""
+        return self.base + self.slope * self.points(features)
+
+    def contributions(self, features: np.ndarray) -> np.ndarray:
+        """Return each feature's part of the log-odds, shape (n, k + 1); the last column is the base, of a mean lead."""
+        parts = np.zeros((len(features), self.k + 1))
+        parts[:, -1] = self.base
+        for line in self.lines:
+            worth, usual = self.slope * line.points, line.n / self.rows
+            parts[:, line.feature] += worth * (line.condition.holds(features) - usual)
+            parts[:, -1] += worth * usual
+        return parts
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Self:
+        lines = [_line_from_json(line) for line in tree["lines"]]
+        return cls(lines, int(tree["k"]), int(tree["rows"]), float(tree["base"]), float(tree["slope"]))
+
+
+def _line(condition: Condition, points: int, sample: Sample) -> Line:
+    fulfilled = condition.holds(sample.features)
+    return Line(condition, points, int(fulfilled.sum()), float(sample.label[fulfilled].mean()))
+
+
+def _line_from_json(tree: dict[str, Any]) -> Line:
+    condition = tree["condition"] | {"levels": tuple(tree["condition"]["levels"])}
+    return Line(Condition(**condition), int(tree["points"]), int(tree["n"]), float(tree["rate"]))

@@ -1,0 +1,298 @@
+"""Why a lead has its score: contributions in points, summed by theme, as sentences."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from features.attributes.definitions import DOMAIN_KINDS
+from features.matrix.catalogue import Catalogue, Entry
+from models.points.scale import add_columns
+
+_to_json = json.JSONEncoder(ensure_ascii=False).encode  # one encoder for all: json.dumps makes one a call
+LEAST_POINTS = 0.5  # a reason that rounds to no point says nothing
+RECENT, OFTEN = 0.5, 3.0  # decayed counts: one event a half-life back; three events now, or more of them further back
+SOON = 1.0  # days; shorter gaps would promise a precision that events by the day do not have
+SAME_PACE = 0.05  # events a week; less is the rounding of equal paces
+OF_ATTRIBUTES = ("level", "value", "age", "calendar", "missing")  # measures told by their label, others by their theme
+DOMAIN_WORDS = {"company": "a company's own", "free": "a free provider's", "academic": "a school's"}
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+          "December"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What one theme adds to a lead's score.
+
+    Attributes
+    ----------
+    points
+        The sum over the theme's features.
+    feature, value
+        The feature of the theme that pulls most in the direction of the sum, and its value.
+    text
+        The sentence, points first.
+    """
+
+    theme: str
+    group: str
+    points: float
+    feature: str
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """The reasons of many leads, strongest first; indexed by lead, or written for all leads at once.
+
+    Attributes
+    ----------
+    ends
+        How many reasons the leads up to each one have, shape (n_leads,).
+    place, value, points
+        Of each reason, the place and the value of the feature it speaks of, and the points of its theme, shape (m,).
+    """
+
+    entries: Catalogue
+    ends: list[int]
+    place: np.ndarray
+    value: np.ndarray
+    points: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, lead: int) -> list[Reason]:
+        piece = self._pieces[lead]
+        mine = zip(self.place[piece], self.value[piece].tolist(), self.points[piece].tolist(), strict=True)
+        spoken = ((self.entries[place], value, points) for place, value, points in mine)
+        return [
+            Reason(entry.theme, entry.group, points, entry.name, value, f"{points:+.0f} {phrase(entry, value)}")
+            for entry, value, points in spoken
+        ]
+
+    @cached_property
+    def _pieces(self) -> list[slice]:
+        return [slice(begin, end) for begin, end in pairwise([0, *self.ends])]
+
+    @cached_property
+    def _said(self) -> tuple[list[Phrase], list[int]]:
+        """What is said of each value of each feature, once, and which of it belongs to each reason."""
+        said: list[Phrase] = []
+        which = np.empty(len(self.value), dtype="intp")
+        for place in np.unique(self.place):
+            mine = np.flatnonzero(self.place == place)
+            distinct, number = np.unique(self.value[mine], return_inverse=True)
+            which[mine] = number + len(said)
+            said += _phrases(self.entries[place], distinct)
+        return said, which.tolist()
+
+    @cached_property
+    def _signed(self) -> list[str]:
+        return [f"{whole:+d}" for whole in np.rint(self.points).astype("int64").tolist()]
+
+    def in_words(self) -> list[str]:
+        """Return what each lead's reasons say in one line, points last: a cell that begins with a sign is a formula."""
+        said, which = self._said
+        texts = [f"{said[number].text} ({signed})" for signed, number in zip(self._signed, which, strict=True)]
+        return ["; ".join(texts[piece]) for piece in self._pieces]
+
+    def in_json(self) -> list[str]:
+        """Return each lead's reasons as a JSON list; points to 4 decimals, values to 6, null where not known."""
+        said, which = self._said
+        rounded = np.round(self.points, 4).tolist()
+        objects = [
+            f"{before}{points!r}{between}{signed} {escaped}"
+            for points, signed, (_, before, between, escaped) in zip(
+                rounded, self._signed, map(said.__getitem__, which), strict=True
+            )
+        ]
+        return [f"[{', '.join(objects[piece])}]" for piece in self._pieces]
+
+
+class Phrase(NamedTuple):
+    """What is said of one value, and the JSON before its points, between them and the text, and from the text on."""
+
+    text: str
+    before: str
+    between: str
+    escaped: str
+
+
+def _phrases(entry: Entry, values: np.ndarray) -> list[Phrase]:
+    """Say each value; most of them read like another, so that what is said is worked out once for each text."""
+    theme, group, name = map(_to_json, (entry.theme, entry.group, entry.name))
+    before, between = f'{{"theme": {theme}, "group": {group}, "points": ', f', "feature": {name}, "value": '
+    endings: dict[str, str] = {}
+    found = []
+    for value, rounded in zip(values.tolist(), np.round(values, 6).tolist(), strict=True):
+        text = phrase(entry, value)
+        if text not in endings:
+            endings[text] = f"{_to_json(text)[1:]}}}"
+        known = repr(rounded) if math.isfinite(value) else "null" if math.isnan(value) else _to_json(value)
+        found.append(Phrase(text, before, f'{between}{known}, "text": "', endings[text]))
+    return found
+
+
+def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n: int) -> Reasons:
+    """Find the strongest reasons of each lead, by absolute points.
+
+    Parameters
+    ----------
+    points
+        Points of each feature, shape (n_leads, k).
+    features
+        The matrix, shape (n_leads, k).
+    n
+        At most so many a lead; those that round to no point are left out.
+    """
+    columns = list(columns_by_theme(entries).values())
+    sums = np.column_stack([add_columns(points, places) for places in columns])
+    order = np.argsort(-np.abs(sums), axis=1, kind="stable")[:, :n]
+    totals = np.take_along_axis(sums, order, axis=1)
+    lead, rank = np.nonzero(np.abs(totals) > LEAST_POINTS)
+    total, theme = totals[lead, rank], order[lead, rank]
+    strongest = np.empty(len(lead), dtype="intp")
+    for number, places in enumerate(columns):
+        mine = np.flatnonzero(theme == number)
+        pulls = points[lead[mine][:, None], places] * np.sign(total[mine])[:, None]
+        strongest[mine] = np.asarray(places)[pulls.argmax(axis=1)]
+    ends = np.cumsum(np.bincount(lead, minlength=len(points)))
+    return Reasons(entries, ends.tolist(), strongest, features[lead, strongest].astype("float64"), total)
+
+
+def columns_by_theme(entries: Catalogue) -> dict[str, list[int]]:
+    """Return the places of each theme's features, themes in the catalogue's order."""
+    columns: dict[str, list[int]] = {}
+    for place, entry in enumerate(entries):
+        columns.setdefault(entry.theme, []).append(place)
+    return columns
+
+
+def phrase(entry: Entry, value: float) -> str:
+    """Say in words what the feature is for this lead; missing is said as not known or never, zero as none."""
+    about = entry.label if entry.measure in OF_ATTRIBUTES else entry.theme_label
+    return f"{about}: {_absent(entry.measure) if math.isnan(value) else _present(entry, value)}"
+
+
+def _absent(measure: str) -> str:
+    words = {"recency": "never", "mean_gap": "once at most", "value_last": "value not known"}
+    return (words | {"value_max": "value not known"}).get(measure, "not known")
+
+
+def _present(entry: Entry, value: float) -> str:
+    if entry.levels is not None:
+        return _level(entry.levels, value)
+    match entry.measure:
+        case "value":
+            return amount(value, entry.unit)
+        case "frequency":
+            return f"shared by {_number(100 * value)}% of leads" if value else "not seen before"
+        case "age":
+            return _duration(value)
+        case "calendar":
+            return MONTHS[int(value) - 1] if entry.unit == "month" else f"{value:.0f}:00 to {value:.0f}:59"
+        case "missing":
+            return _number(value) if value else "none"
+        case "count" | "active_days" | "value_sum":
+            return _in_window(entry, value)
+        case "value_last":
+            return f"{amount(value, entry.unit)} the last time"
+        case "value_max":
+            return f"up to {amount(value, entry.unit)}"
+        case "decayed":
+            return _lately(entry, value)
+        case measure:
+            return _pace(measure, value)
+
+
+def _level(levels: Sequence[str], code: float) -> str:
+    """Name the level; a code that training did not know counts as missing in the trees too."""
+    if not 0 <= code < len(levels):
+        return "not known"
+    name = levels[int(code)]
+    return DOMAIN_WORDS[name] if levels == DOMAIN_KINDS else name.replace("_", " ")
+
+
+def _in_window(entry: Entry, value: float) -> str:
+    """Say a count, the active days or a sum, and in which window."""
+    days = _days(entry)
+    window = {"ever": "so far", "1": "in the last day"}.get(days, f"in the last {days} days")
+    if entry.measure == "value_sum":
+        nothing = not value and entry.unit == "value"
+        return f"no value {window}" if nothing else f"{amount(value, entry.unit)} in total {window}"
+    if not value:
+        return f"none {window}"
+    if entry.measure == "count":
+        return f"{_times(value)} {window}"
+    on = {"ever": f"on {amount(value, 'days')} so far", "1": window}
+    return on.get(days, f"on {_number(value)} of the last {days} days")
+
+
+def _lately(entry: Entry, value: float) -> str:
+    """Say a decayed count; below what one event at the half-life gives, there was none since then."""
+    if value >= RECENT:
+        return "a lot lately" if value >= OFTEN else "some lately"
+    return f"none in the last {_days(entry)} days" + (", some before" if value else "")
+
+
+def _days(entry: Entry) -> str:
+    """Return the window or half-life that the feature's name ends with, such as 7d, or ever."""
+    return entry.name.rsplit("__", 1)[-1].removesuffix("d")
+
+
+def _pace(measure: str, value: float) -> str:
+    match measure:
+        case "recency":
+            return f"last one {_duration(value)} ago"
+        case "mean_gap":
+            return f"{'less than a day' if value < SOON else _duration(value)} apart on average"
+        case "trend":
+            return "picking up" if value > SAME_PACE else "slowing down" if value < -SAME_PACE else "no change in pace"
+        case "unanswered":
+            last = "the last one" if value == 1 else f"the last {_number(value)} in a row"
+            return f"{last} unanswered" if value else "none unanswered"
+        case _:
+            raise ValueError(f"no words for the measure {measure!r}")
+
+
+def _times(value: float) -> str:
+    return {1.0: "once", 2.0: "twice"}.get(value, f"{_number(value)} times")
+
+
+def _duration(days: float) -> str:
+    if days < 1 / 24:
+        return "less than an hour"
+    if days < 1:
+        return amount(round(days * 24), "hours")
+    tenths = round(10 * days) / 10  # round() to a digit is ten times slower
+    return amount(tenths if days < 10 else round(days), "days")
+
+
+@lru_cache(maxsize=10_000)  # durations of many leads are the same once they are rounded
+def amount(value: float, unit: str) -> str:
+    """Write a number with its unit, in the singular where it is one."""
+    number = _number(value)
+    if unit in ("", "value"):  # value: of events whose unit `source.event_units` does not name
+        return f"{unit} {number}".lstrip()
+    return f"{number} {unit_of(number, unit)}"
+
+
+def unit_of(number: str, unit: str) -> str:
+    """Return the unit as it stands behind a number: 1 day, 2 days, 1 access."""
+    return unit.removesuffix("s") if number == "1" and unit.endswith("s") and not unit.endswith("ss") else unit
+
+
+def _number(value: float) -> str:
+    """Write whole and large numbers without decimals, others with three digits and never as a power of ten."""
+    if float(value).is_integer() or abs(value) >= 100:
+        return f"{value + 0.0:,.0f}"
+    return np.format_float_positional(value, precision=3, fractional=False, trim="-")

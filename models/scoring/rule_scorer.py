@@ -1,0 +1,156 @@
+"""Leads ranked by the hand-written rules alone: the fallback where there is too little to learn from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+
+from features.matrix.matrix import MatrixSpec
+from features.rules.declarations import RulesParams
+from models.points.grades import grade
+from models.points.groups import Part, point_groups
+from models.points.scale import add_columns, score
+from models.scoring.reasons import LEAST_POINTS
+from models.tiers.assignment import by_cut_offs, overridden, places_before
+from models.tiers.declarations import TierParams
+from models.tiers.exploration import Explored
+from models.tiers.overrides import Facts
+from models.tiers.score_lists import describe, tier_columns
+
+BELOW = "none"  # the tier of a lead that reaches no threshold
+
+
+def rules_id(rules: RulesParams) -> str:
+    """Return a short digest of the rules, which stands where scores name their model."""
+    return "rules-" + hashlib.sha256(rules.model_dump_json().encode()).hexdigest()[:16]
+
+
+def rule_parts(rules: RulesParams, spec: MatrixSpec) -> dict[str, Part]:
+    """Return what the points of each rule are of, in the order of `rules.names`; every rule is a theme of its own."""
+    groups: dict[str, str] = {entry.name: entry.group for entry in spec.catalogue}
+    groups |= {name: one.group for name, one in spec.attributes.items()}
+    of_attributes = {rule.name: groups[rule.attribute] for rule in rules.attributes}
+    channels = {rule.name: _channel(rule.types, spec) for rule in rules.events}
+    channels |= {rule.name: _channel(rule.types, spec) for rule in rules.patterns}
+    return {name: Part(of_attributes.get(name, "engagement"), channels.get(name, "none"), name) for name in rules.names}
+
+
+def _channel(types: list[str], spec: MatrixSpec) -> str:
+    """Return the channel that all event types of a rule have, or none."""
+    found = {spec.vocabulary.channels.get(one, "none") for one in types}
+    return found.pop() if len(found) == 1 else "none"
+
+
+def score_by_rules(
+    lead_id: pd.Series[str],
+    parts: np.ndarray,
+    rule_parts: dict[str, Part],
+    reasons: int,
+) -> pd.DataFrame:
+    """Score every lead by its points.
+
+    Parameters
+    ----------
+    lead_id
+        One a lead, shape (n,).
+    parts
+        Points of each rule, and of the start, shape (n, rules + 1); see `rules.contributions`.
+    rule_parts
+        What each rule is of, in the order of `rules.names`.
+    reasons
+        At most so many a lead.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `Scorer.score`, best first, ties broken by lead_id. Points need no probability to rank, so
+        `probability` and `raw_score` are missing; base_points + fit + engagement = points. `grade` is empty, because
+        its cut-offs belong to a model. No figure of a lead depends on another lead.
+    """
+    groups = point_groups(parts, list(rule_parts.values()))
+    points = add_columns(parts, range(parts.shape[1]))
+    why = [_reasons(lead, rule_parts, reasons) for lead in parts]
+    scored = pd.DataFrame(
+        {
+            "lead_id": lead_id.to_numpy(),
+            "probability": np.full(len(parts), np.nan),
+            "raw_score": np.full(len(parts), np.nan),
+            "points": points,
+            "score": score(points),
+            "base_points": parts[:, -1],
+            **groups,
+            "grade": grade(groups["fit"], groups["engagement"], None),
+            "reasons": [json.dumps(lead, ensure_ascii=False) for lead in why],
+            "reasons_text": ["; ".join(f"{one['theme']} ({one['points']:+.0f})" for one in lead) for lead in why],
+        }
+    )
+    return scored.sort_values(["points", "lead_id"], ascending=[False, True], ignore_index=True)
+
+
+def rule_tiers(
+    scored: pd.DataFrame,
+    rules: RulesParams,
+    params: TierParams,
+    capacity: int,
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+) -> pd.DataFrame:
+    """Return the columns of `tier_lists.tier_columns` for a list that the rules have scored.
+
+    The thresholds of the rules are the cut-offs, and who reaches none is in tier BELOW. Without thresholds the policy
+    holds with points in the place of probabilities; what a call brings needs a probability, so capacity rules then.
+    """
+    if not rules.thresholds:
+        by_rank = params.model_copy(update={"policy": "capacity"}) if params.policy == "value" else params
+        return tier_columns(
+            scored.assign(probability=scored["points"]),
+            by_rank,
+            capacity,
+            scale=None,
+            facts=facts,
+            previous=previous,
+            quota=None,
+        )
+    names = [*(one.name for one in rules.thresholds), BELOW]
+    tiers = _by_thresholds(scored, rules, params, names, facts, previous)
+    unmoved = _by_thresholds(scored, rules, params, names, facts, None)
+    return describe(scored, tiers, unmoved, params, names, facts, previous, Explored.nobody(tiers, names[0]))
+
+
+def _by_thresholds(
+    scored: pd.DataFrame,
+    rules: RulesParams,
+    params: TierParams,
+    names: list[str],
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+) -> pd.Series[str]:
+    least, sent = overridden(scored.index, params, names, facts)
+    before = places_before(scored["lead_id"], previous, names)
+    cut_offs = [one.at_least for one in rules.thresholds]
+    place = by_cut_offs(scored["points"].to_numpy("float64"), cut_offs, before, params.margin)
+    reached = np.array(names)[np.minimum(place, least)]
+    return pd.Series(np.where(sent == "", reached, sent), index=scored.index, dtype="str")
+
+
+def _reasons(parts: np.ndarray, rule_parts: dict[str, Part], most: int) -> list[dict[str, str | float | None]]:
+    """Return the strongest rules of one lead, by absolute points, as the model's reasons are written."""
+    named = list(
+        zip(rule_parts.items(), parts.tolist(), strict=False)
+    )  # the last of the parts is the start, of everybody
+    strongest = sorted(named, key=lambda one: -abs(one[1]))[:most]
+    return [
+        {
+            "theme": rule,
+            "group": part.group,
+            "points": round(points, 4),
+            "feature": rule,
+            "value": None,
+            "text": f"{points:+.0f} {rule}",
+        }
+        for (rule, part), points in strongest
+        if abs(points) > LEAST_POINTS
+    ]

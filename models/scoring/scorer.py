@@ -1,0 +1,264 @@
+"""All that scoring needs in one bundle: features, trees, sigmoid, points and tiers. Saved as text and JSON only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.special import expit
+
+from features.matrix.catalogue import Catalogue
+from features.matrix.matrix import MatrixSpec
+from features.schema.declarations import SnapshotParams
+from features.schema.errors import ModelError
+from models.learners.calibration import Sigmoid, blend
+from models.learners.ensemble import Models
+from models.learners.gradient_boosting import Boosters
+from models.learners.logistic_regression import Linear
+from models.learners.target_encoding import TargetStatistics
+from models.points.grades import GradeCuts, grade
+from models.points.groups import parts_of, point_groups
+from models.points.scale import PointsParams, score
+from models.scorecard.scorecard import Scorecard
+from models.scoring.reasons import top_reasons
+from models.scoring.rule_points import RuleCurve
+from models.tiers.declarations import TierParams
+
+FORMAT = 4
+
+
+class Card(BaseModel):
+    """The part of a bundle that is plain numbers and words.
+
+    Attributes
+    ----------
+    matrix
+        Declarations and vocabulary that make the feature matrix.
+    snapshots
+        Horizon and population the model was trained for; None for tables without dates.
+    base_rate
+        Of the training period.
+    trained_until
+        The last moment whose outcomes the model knows; None for tables without dates.
+    fingerprint
+        Of the data it was trained on.
+    left_out
+        Features that do not transfer from the earlier to the later part of training; they are read as not known.
+    linear_share
+        How much of the log-odds comes from the logistic regression, 0 to 1; the boosters give the rest.
+    sigmoid, uncorrected
+        The calibration, and the same with the level of the whole training period in place of recent outcomes.
+    rules
+        Makes a probability of the points of the hand-written rules, which are a baseline; None without rules.
+    points
+        The scale of the score; a model keeps the one it was trained with.
+    grades
+        The cut-offs of the grades, learned on the training period; None in a model that is only tested.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    matrix: MatrixSpec
+    snapshots: SnapshotParams | None
+    left_out: list[str]
+    linear_share: float
+    sigmoid: Sigmoid
+    uncorrected: Sigmoid
+    rules: RuleCurve | None
+    points: PointsParams
+    grades: GradeCuts | None
+    tiers: TierParams
+    capacity: int
+    base_rate: float
+    trained_until: str | None
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Turns feature rows into probabilities, points, scores, tiers and reasons."""
+
+    card: Card
+    models: Models
+    scorecard: Scorecard
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as the bundle does to the disk."""
+        return Scorer.from_files, (self.to_files(), self.models.boosters.threads)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return self.card.matrix.catalogue
+
+    @cached_property
+    def feature_names(self) -> list[str]:
+        return [entry.name for entry in self.catalogue]
+
+    @cached_property
+    def features_read(self) -> list[str]:
+        """The features that can move a figure of a lead: trees split on them, or the logistic regression weighs them.
+
+        Rows that agree in them have the same figures and the same reasons. In the catalogue's order.
+        """
+        share, models = self.card.linear_share, self.models
+        read = models.boosters.splits * (share < 1) + models.linear.weighs * (share > 0)
+        return [
+            name for name, one in zip(self.feature_names, read, strict=True) if one and name not in self.card.left_out
+        ]
+
+    @cached_property
+    def model_id(self) -> str:
+        """A short digest of the bundle's contents: equal for equal models."""
+        return hashlib.sha256("".join(self.to_files().values()).encode()).hexdigest()[:16]
+
+    def log_odds(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return calibrated log-odds, shape (n,)."""
+        return self.card.sigmoid.log_odds(self._raw(matrix))
+
+    def uncorrected(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the probability at the level of the whole training period, shape (n,)."""
+        return expit(self.card.uncorrected.log_odds(self._raw(matrix)))
+
+    def logistic(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the probability by the logistic regression alone, neither blended nor calibrated, shape (n,)."""
+        return expit(self.models.linear.log_odds(self._inputs(matrix)))
+
+    def by_scorecard(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the probability by the scorecard's points, shape (n,)."""
+        return expit(self.scorecard.log_odds(self._inputs(matrix)))
+
+    def _raw(self, matrix: pd.DataFrame) -> np.ndarray:
+        return self.models.blended(self._inputs(matrix), self.card.linear_share)
+
+    def probability(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the probability to convert within the horizon, shape (n,)."""
+        return expit(self.log_odds(matrix))
+
+    def contributions(self, matrix: pd.DataFrame) -> tuple[float, np.ndarray]:
+        """Return the base points and the points of each feature, shape (n, k); base + row sum = points of the lead."""
+        return self._explained(self._inputs(matrix))[1:]
+
+    def _explained(self, values: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+        """Return the boosters' log-odds, shape (n,), and what `contributions` does, of what the learners see."""
+        models, share = self.models, self.card.linear_share
+        log_odds, raw = models.boosters.explained(models.statistics.apply(values))
+        linear = models.linear.contributions(values)
+        raw *= 1 - share  # in place, as they are large
+        linear *= share
+        raw += linear
+        sigmoid, points = self.card.sigmoid, self.card.points
+        base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
+        raw *= points.factor * sigmoid.slope
+        return log_odds, float(base[0]), raw[:, :-1]
+
+    def interactions(self, matrix: pd.DataFrame, among: Sequence[int]) -> np.ndarray | None:
+        """Return the points that each pair of features adds together, shape (pairs, n); None where trees are too deep.
+
+        Parameters
+        ----------
+        among
+            Places of the features in the catalogue; pairs come in the order of `itertools.combinations(among, 2)`.
+        """
+        models, card = self.models, self.card
+        found = models.boosters.interactions(models.statistics.apply(self._inputs(matrix)), among)
+        return None if found is None else card.points.factor * card.sigmoid.slope * (1 - card.linear_share) * found
+
+    def point_groups(self, matrix: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Return the points of each lead by group, each of shape (n,); see `point_groups`."""
+        return point_groups(self.contributions(matrix)[1], parts_of(self.catalogue))
+
+    def score(self, matrix: pd.DataFrame, reasons: int) -> pd.DataFrame:
+        """Score every row.
+
+        Parameters
+        ----------
+        matrix
+            lead_id and the feature columns; one row a lead.
+        reasons
+            At most so many reasons a lead.
+
+        Returns
+        -------
+        DataFrame
+            lead_id, probability, raw_score (log-odds), points (before the clip), score, base_points, the sums of
+            `point_groups` (base_points + fit + engagement = points), grade, reasons (JSON) and reasons_text; in the
+            matrix' order, indexed from 0. No figure of a lead depends on another lead.
+        """
+        values = self._inputs(matrix)
+        trees, base, parts = self._explained(values)
+        log_odds = self.card.sigmoid.log_odds(blend(trees, self.models.linear.log_odds(values), self.card.linear_share))
+        groups = point_groups(parts, parts_of(self.catalogue))
+        points = self.card.points.points(log_odds)
+        why = top_reasons(parts, values, self.catalogue, reasons)
+        return pd.DataFrame(
+            {
+                "lead_id": matrix["lead_id"].to_numpy(),
+                "probability": expit(log_odds),
+                "raw_score": log_odds,
+                "points": points,
+                "score": score(points),
+                "base_points": np.full(len(matrix), base),
+                **groups,
+                "grade": grade(groups["fit"], groups["engagement"], self.card.grades),
+                "reasons": why.in_json(),
+                "reasons_text": why.in_words(),
+            }
+        )
+
+    def values(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the features in the saved order, because LightGBM accepts any order without a word."""
+        missing = [name for name in self.feature_names if name not in matrix]
+        if missing:
+            raise ModelError(
+                f"the matrix lacks {len(missing)} of the model's {len(self.feature_names)} features, first "
+                f"{missing[0]!r}; build it with the features of this model's bundle"
+            )
+        return matrix[self.feature_names].to_numpy("float32")
+
+    def _inputs(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return what the learners see: the features, those that do not transfer as not known."""
+        values = self.values(matrix).copy(order="K")
+        values[:, [self.feature_names.index(name) for name in self.card.left_out]] = np.nan
+        return values
+
+    def to_files(self) -> dict[str, str]:
+        """Return file name to text: one text file a booster, and JSON for the rest."""
+        files = {f"booster_{number}.txt": text for number, text in enumerate(self.models.boosters.to_text())}
+        trees = {
+            "card.json": self.card.model_dump(mode="json"),
+            "linear.json": self.models.linear.to_json(),
+            "scorecard.json": self.scorecard.to_json(),
+            "statistics.json": self.models.statistics.to_json(),
+        }
+        return files | {name: json.dumps(tree, indent=1, sort_keys=True) + "\n" for name, tree in trees.items()}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, str], threads: int) -> Self:
+        """Rebuild from `to_files`; raises ModelError where a file is missing or of another format."""
+        for name in ("card.json", "linear.json", "scorecard.json", "statistics.json", "booster_0.txt"):
+            if name not in files:
+                raise ModelError(f"the bundle has no {name}; train again or point to the folder of a trained model")
+        tree: dict[str, Any] = json.loads(files["card.json"])
+        if tree.get("format") != FORMAT:
+            raise ModelError(f"the bundle has format {tree.get('format')}, this version reads {FORMAT}; train again")
+        try:
+            card = Card.model_validate(tree)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise ModelError(
+                f"the bundle's card.json does not fit ({fault['loc']}: {fault['msg']}); train again"
+            ) from None
+        names = sorted((name for name in files if name.startswith("booster_")), key=lambda name: (len(name), name))
+        boosters = Boosters.from_text([files[name] for name in names], threads)
+        parsed = {name: json.loads(files[name]) for name in ("linear.json", "scorecard.json", "statistics.json")}
+        statistics = TargetStatistics.from_json(parsed["statistics.json"])
+        models = Models(boosters, statistics, Linear.from_json(parsed["linear.json"]))
+        return cls(card, models, Scorecard.from_json(parsed["scorecard.json"]))

@@ -1,0 +1,119 @@
+"""Forward-chained folds inside the training period: learn from the earlier rows, be judged on the next ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.splitting.holdout import draw
+
+Order = Literal["dates", "rows", "none"]
+
+
+class FoldParams(BaseModel):
+    """How the training period is cut into folds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int = Field(ge=2)
+    unordered: int = Field(ge=2)
+    first_share: float = Field(gt=0, lt=1)
+    period_rows: int = Field(ge=1)
+    max_rows: int = Field(ge=100)
+    final_rows: int = Field(ge=100)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One cut of the training rows.
+
+    Attributes
+    ----------
+    earlier, later
+        Places of the rows to learn from and of the rows to be judged on, shapes (n,) and (m,).
+    period
+        Code of each later row's period, shape (m,). Sales compares the leads of one period, so a model is judged by
+        how it ranks within each; the level of a period is another question.
+    """
+
+    earlier: np.ndarray
+    later: np.ndarray
+    period: np.ndarray
+
+
+def in_time(rows: pd.DataFrame, order: Order) -> pd.DataFrame:
+    """Return the rows in the order of time, and of lead_id within a moment."""
+    return rows.iloc[np.lexsort([rows["lead_id"].to_numpy("str"), when(rows, order)])].reset_index(drop=True)
+
+
+def when(rows: pd.DataFrame, order: Order) -> np.ndarray:
+    """Return where each row stands in time, shape (n,): in days, in rows, or 0 where there is no order."""
+    if order == "dates":
+        return days(rows["snapshot_at"])
+    if order == "rows":
+        return rows["position"].to_numpy("float64")
+    return np.zeros(len(rows))
+
+
+def forward_folds(rows: pd.DataFrame, order: Order, params: FoldParams, seed: int) -> list[Fold]:
+    """Cut rows so that each fold is judged on about as many conversions as any other.
+
+    Parameters
+    ----------
+    rows
+        lead_id, label, and by `order` snapshot_at and known_at, or position; sorted by time.
+
+    Returns
+    -------
+    list of Fold
+        With time, each fold learns from the rows whose label was known when its later rows begin. Without any order,
+        each fold is judged on a hash of the leads and learns from all others. Folds that lack an outcome on either
+        side are left out.
+    """
+    if order == "none":
+        bucket = (draw(rows["lead_id"], seed, "folds") * params.unordered).astype("int64").to_numpy()
+        cuts = [(np.flatnonzero(bucket != k), np.flatnonzero(bucket == k)) for k in range(params.unordered)]
+    else:
+        cuts = _by_time(rows, when(rows, order), order, params)
+    label = rows["label"].to_numpy("float64")
+    return [
+        Fold(earlier, later, _periods(rows.iloc[later], order, params))
+        for earlier, later in cuts
+        if _has_both(label[earlier]) and _has_both(label[later])
+    ]
+
+
+def _by_time(
+    rows: pd.DataFrame, at: np.ndarray, order: Order, params: FoldParams
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Cut at moments, never within one, where equal shares of the conversions have been seen."""
+    moment, place = np.unique(at, return_inverse=True)
+    seen = np.cumsum(np.bincount(place, rows["label"].to_numpy("float64")))
+    shares = params.first_share + (1 - params.first_share) * np.arange(params.count) / params.count
+    starts = np.unique(np.minimum(np.searchsorted(seen, shares * seen[-1]) + 1, len(moment) - 1))
+    known = days(rows["known_at"]) if order == "dates" else at
+    cuts = []
+    for start, stop in zip(starts, [*starts[1:], len(moment)], strict=True):
+        inside = (place >= start) & (place < stop)
+        before = (known <= moment[start]) if order == "dates" else (place < start)
+        cuts.append((np.flatnonzero(before), np.flatnonzero(inside)))
+    return cuts
+
+
+def _periods(later: pd.DataFrame, order: Order, params: FoldParams) -> np.ndarray:
+    if order == "dates":
+        return np.unique(later["snapshot_at"], return_inverse=True)[1]
+    return np.arange(len(later)) // params.period_rows if order == "rows" else np.zeros(len(later), "int64")
+
+
+def _has_both(label: np.ndarray) -> bool:
+    return bool(len(label)) and bool(0 < label.mean() < 1)
+
+
+def days(at: pd.Series[pd.Timestamp]) -> np.ndarray:
+    """Return moments as days since 1970, shape (n,)."""
+    return at.to_numpy("datetime64[us]").astype("int64") / 86_400e6

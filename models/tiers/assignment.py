@@ -1,0 +1,248 @@
+"""From scores to tiers: by capacity, fixed scores or value, with triggers, exclusions and a margin against flapping.
+
+`margin` is in points of the score. By fixed scores and by value a lead of the previous list leaves its tier only when
+it is past the cut-off by the margin. By capacity the leads of a tier rank with so many points more when its places are
+given again, so that it is as large as without, and a lead takes the place of another only when it is better by more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from models.points.scale import PointsParams
+from models.tiers.declarations import TierParams, Value
+from models.tiers.overrides import EXCLUDED, Facts, strongest
+
+NEW = -1  # the place of a lead that was in no tier of the previous list
+
+
+def assign(
+    scored: pd.DataFrame,
+    params: TierParams,
+    capacity: int,
+    *,
+    scale: PointsParams | None = None,
+    facts: Facts | None = None,
+    previous: pd.Series[str] | None = None,
+    held: int = 0,
+    drawn: pd.Series[bool] | None = None,
+) -> pd.Series[str]:
+    """Put every lead into a tier.
+
+    Parameters
+    ----------
+    scored
+        lead_id, probability, score, and with `previous` points; one row a lead of one scoring date.
+    capacity
+        Leads that sales can work until the next list.
+    scale
+        Of the points; only the value policy needs it, and only with `previous`.
+    facts
+        What triggers and exclusions ask, and deal values, with the index of `scored`; None: none holds, none is known.
+    previous
+        Tier by lead_id in the previous list; None: there is none.
+    held
+        Places of the best tier that stay empty under capacity, for leads to be drawn.
+    drawn
+        Whether the lot puts a lead into the best tier (see `exploration`), where under capacity it takes a place.
+
+    Returns
+    -------
+    Series
+        Tier names by the frame's index. capacity: the best leads fill each tier in turn, ties broken by lead_id.
+        score: a lead is in the first tier whose min_score it reaches. value: in the first whose min_value_ratio it
+        reaches, which is probability times deal value over the cost of a call. A trigger gives at least its tier, and
+        under capacity takes a place of it first; an exclusion goes before a trigger and takes no place.
+    """
+    names = params.names
+    least, sent = overridden(scored.index, params, names, facts)
+    if drawn is not None:
+        least = np.where(drawn, 0, least)
+    before = places_before(scored["lead_id"], previous if params.margin else None, names)
+    match params.policy:
+        case "capacity":
+            places = params.places(capacity)
+            places[:1] = [n - held for n in places[:1]]
+            place = _fill(scored, params, places, np.where(sent == "", least, NEW), before)
+        case "score":
+            cut_offs = [tier.min_score for tier in params.ladder[:-1]]
+            # A score ends at 100 and cannot show that it is past a cut-off by the margin; points go on.
+            ruler = np.rint(scored["points"]) if (before != NEW).any() else scored["score"]
+            place = np.minimum(by_cut_offs(ruler.to_numpy("float64"), cut_offs, before, params.margin), least)
+        case "value":
+            ratio = _value_ratio(scored, params, facts, before, scale)
+            limits = np.array([tier.min_value_ratio for tier in params.ladder[:-1]])
+            place = np.minimum(_first_reached(ratio >= limits), least)
+    return pd.Series(np.where(sent == "", np.array(names)[place], sent), index=scored.index, dtype="str")
+
+
+def tier_reasons(
+    scored: pd.DataFrame,
+    tiers: pd.Series[str],
+    unmoved: pd.Series[str],
+    params: TierParams,
+    names: Sequence[str],
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+    earned: pd.Series[str],
+) -> pd.Series[str]:
+    """Say why a lead is not simply in the tier of its score.
+
+    Parameters
+    ----------
+    tiers, unmoved
+        Of the leads, and as they would be without a previous list.
+    names
+        All tiers, best first.
+    earned
+        The tiers that leads would have had nobody been drawn by lot.
+
+    Returns
+    -------
+    Series
+        "excluded: NAME", "drawn by lot to learn: else TIER", "trigger: NAME", "kept TIER: within M points of the
+        cut-off", "not yet TIER: within M points of the cut-off", or "" by the frame's index.
+    """
+    before = names_before(scored["lead_id"], previous)
+    rank = {name: place for place, name in enumerate([*names, EXCLUDED])}
+    near = f": within {params.margin:g} points of the cut-off"
+    moved = tiers != unmoved
+    reason = np.full(len(scored), "", dtype=object)  # of most leads it stays so
+    now, other = tiers[moved], unmoved[moved]
+    kept = (now == before[moved]) | (now.map(rank) < other.map(rank))
+    reason[moved] = np.where(kept, "kept " + now, "not yet " + other) + near
+    if facts is not None:
+        trigger = strongest(params.triggers, facts.held, names)
+        exclusion = strongest(params.exclusions, facts.held, [EXCLUDED, *reversed(names)])
+        in_force = tiers == _named([one.tier for one in params.triggers], trigger)
+        reason[in_force] = "trigger: " + _named([one.name for one in params.triggers], trigger[in_force])
+        sent = exclusion >= 0
+        reason[sent] = "excluded: " + _named([one.name for one in params.exclusions], exclusion[sent])
+    drawn = tiers != earned
+    reason[drawn] = "drawn by lot to learn: else " + earned[drawn]
+    return pd.Series(reason, index=scored.index, dtype="str")
+
+
+def overridden(
+    index: pd.Index, params: TierParams, names: Sequence[str], facts: Facts | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the place that triggers give at the least (the last where none holds), and the tier an exclusion sends to.
+
+    Both have shape (n,); "" where no exclusion holds.
+    """
+    if facts is None:
+        return np.full(len(index), len(names) - 1), np.full(len(index), "", dtype=object)
+    trigger = strongest(params.triggers, facts.held, names)
+    places = np.array([names.index(one.tier) for one in params.triggers] + [len(names) - 1])
+    exclusion = strongest(params.exclusions, facts.held, [EXCLUDED, *reversed(names)])
+    return places[trigger], _named([one.tier for one in params.exclusions], exclusion)
+
+
+def names_before(lead_id: pd.Series[str], previous: pd.Series[str] | None) -> pd.Series[str]:
+    """Return each lead's tier in the previous list, "" where it was not on it."""
+    if previous is None:
+        return pd.Series("", index=lead_id.index, dtype="str")
+    return previous.reindex(pd.Index(lead_id)).fillna("").set_axis(lead_id.index).astype("str")
+
+
+def places_before(lead_id: pd.Series[str], previous: pd.Series[str] | None, names: Sequence[str]) -> np.ndarray:
+    """Return each lead's place in the ladder of the previous list, NEW where it had none; shape (n,)."""
+    place = pd.Index(names).get_indexer(pd.Index(names_before(lead_id, previous)))
+    return np.where(place < 0, NEW, place).astype("int64")
+
+
+def by_cut_offs(ruler: np.ndarray, cut_offs: Sequence[float], before: np.ndarray, margin: float) -> np.ndarray:
+    """Return the place of the first cut-off that each lead reaches, one more than all where none; shape (n,)."""
+    return _first_reached(ruler[:, None] + _shifts(before, len(cut_offs), margin) >= np.array(cut_offs))
+
+
+def working_place(
+    scored: pd.DataFrame,
+    tiers: pd.Series[str],
+    params: TierParams,
+    facts: Facts | None,
+    drawn: pd.Series[bool] | None = None,
+) -> pd.Series[float]:
+    """Return each lead's place, from 0, when one list is worked from the top; infinity for the excluded.
+
+    Best tier first, in a tier those whom a trigger or the lot put there, then by probability, ties broken by lead_id.
+    """
+    least, _ = overridden(scored.index, params, params.names, facts)
+    last = len(params.names) - 1
+    rank = tiers.map({name: place for place, name in enumerate(params.names)}).fillna(last + 1).to_numpy("int64")
+    triggered = (least == rank) & (least < last)
+    if drawn is not None:
+        triggered |= drawn.to_numpy(dtype=bool)
+    order = np.lexsort((id_order(scored["lead_id"]), -scored["probability"].to_numpy("float64"), ~triggered, rank))
+    place = np.empty(len(order))
+    place[order] = np.arange(len(order))
+    return pd.Series(place, index=scored.index).mask(tiers == EXCLUDED, np.inf)
+
+
+def _fill(
+    scored: pd.DataFrame, params: TierParams, places: Sequence[int], least: np.ndarray, before: np.ndarray
+) -> np.ndarray:
+    """Fill each tier in turn: first with its triggered and drawn leads, all of them, then with the best.
+
+    `places` are those of each tier but the last. A lead with NEW as its least place takes none.
+    """
+    place = np.full(len(scored), len(params.ladder) - 1)
+    waiting = least != NEW
+    chance = scored["probability"].to_numpy("float64")
+    by_chance = np.lexsort((id_order(scored["lead_id"]), -chance))
+    ruler = scored["points"].to_numpy("float64") if (before != NEW).any() else chance
+    for tier, free in enumerate(places):
+        triggered = waiting & (least == tier)
+        credit = params.margin * ((before != NEW) & (before <= tier))
+        order = by_chance[np.argsort(-(ruler + credit)[by_chance], kind="stable")]
+        ranked = order[(waiting & ~triggered)[order]]
+        taken = triggered.copy()
+        taken[ranked[: max(free - int(triggered.sum()), 0)]] = True
+        place[taken], waiting = tier, waiting & ~taken
+    return place
+
+
+def id_order(lead_id: pd.Series[str]) -> np.ndarray:
+    """Return the place of each lead_id in their order, by which ties are broken; shape (n,)."""
+    if lead_id.is_monotonic_increasing and not (lead_id == lead_id.shift()).any():
+        return np.arange(len(lead_id))  # as shards have them; sorting a million ids takes a second
+    return pd.factorize(lead_id, sort=True)[0]
+
+
+def _value_ratio(
+    scored: pd.DataFrame, params: TierParams, facts: Facts | None, before: np.ndarray, scale: PointsParams | None
+) -> np.ndarray:
+    """Return what a call brings on average over what it costs, at each boundary; shape (n, tiers - 1)."""
+    chance = scored["probability"].to_numpy("float64")[:, None]
+    if (before != NEW).any():
+        if scale is None:
+            raise ValueError("a margin under the value policy needs the scale of the points")
+        odds_times = 2.0 ** (_shifts(before, len(params.ladder) - 1, params.margin) / scale.double_odds)
+        chance = chance * odds_times / (1 - chance + chance * odds_times)
+    return chance * _deal_value(len(scored), params.value, facts)[:, None] / params.value.call_cost
+
+
+def _deal_value(n: int, value: Value, facts: Facts | None) -> np.ndarray:
+    if facts is None:
+        return np.full(n, value.deal_value)
+    return facts.deal_value.fillna(value.deal_value).to_numpy("float64")
+
+
+def _shifts(before: np.ndarray, boundaries: int, margin: float) -> np.ndarray:
+    """Return the points that count more, or less, at each boundary for a lead that was above, or below; (n, b)."""
+    above = before[:, None] <= np.arange(boundaries)
+    return np.where(before[:, None] == NEW, 0.0, np.where(above, margin, -margin))
+
+
+def _first_reached(reached: np.ndarray) -> np.ndarray:
+    """Return the first column that is true, or one more than there are: the last tier takes whoever reaches none."""
+    last = np.ones((len(reached), 1), dtype=bool)
+    return np.hstack([reached, last]).argmax(axis=1)
+
+
+def _named(names: Sequence[str], place: np.ndarray) -> np.ndarray:
+    """Look up names by place, "" at -1."""
+    return np.array([*names, ""], dtype=object)[place]

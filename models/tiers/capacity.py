@@ -1,0 +1,132 @@
+"""What capacity buys: the cut-off that fills it, the wins it promises, and the wins it brought on held-out lists."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.evaluation.metrics import EvaluateParams
+
+CAPACITIES = (0.9, 1.0, 1.1)  # as it is, and a tenth less or more
+
+
+def places_at(capacity: int, times: float) -> int:
+    """Return a capacity that is so many times as large, in whole leads."""
+    return math.floor(round(capacity * times, 6) + 0.5)
+
+
+def sampled_capacity(capacity: int, sampled: float) -> int:
+    """Return what of a capacity falls to a sample of the leads; `sampled` is the sample's share of them."""
+    return max(1, round(capacity * sampled))
+
+
+def wins_distribution(probability: np.ndarray) -> np.ndarray:
+    """Return the chance of 0, 1, ... n wins among n independent leads, shape (n + 1,).
+
+    Source: the Poisson-binomial distribution by convolution of its parts, exact; Hong 2013, Computational Statistics
+    & Data Analysis 59.
+    """
+    parts = [np.array([1 - chance, chance]) for chance in probability] or [np.ones(1)]
+    while len(parts) > 1:
+        pairs = [np.convolve(one, other) for one, other in zip(parts[::2], parts[1::2], strict=False)]
+        parts = pairs + parts[len(pairs) * 2 :]
+    return parts[0]
+
+
+def wins_interval(probability: np.ndarray, confidence: float) -> tuple[int, int]:
+    """Return the central interval of the number of wins, where the probabilities are right and leads independent."""
+    cumulated = np.cumsum(wins_distribution(probability))
+    low, high = np.searchsorted(cumulated, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return int(low), int(min(high, len(probability)))
+
+
+def promised_wins(
+    scored: pd.DataFrame, place: pd.Series[float], capacity: int, confidence: float
+) -> list[dict[str, Any]]:
+    """Say what capacity, and a tenth less or more, buys on one list.
+
+    Parameters
+    ----------
+    scored
+        probability, score; one row a lead.
+    place
+        See `tier_policy.working_place`.
+
+    Returns
+    -------
+    list
+        For each of CAPACITIES: capacity (leads), leads (as many as the list has for it), cut_off (the score of the
+        last one called), wins (sum of probabilities), wins_low and wins_high (see `wins_interval`).
+    """
+    capacities = _capacities(capacity)
+    ordered = scored.loc[place[np.isfinite(place)].nsmallest(max(capacities)).index]
+    return [_promise(ordered.head(places), places, confidence) for places in capacities]
+
+
+def _promise(called: pd.DataFrame, capacity: int, confidence: float) -> dict[str, Any]:
+    chance = called["probability"].to_numpy("float64")
+    low, high = wins_interval(chance, confidence)
+    return {
+        "capacity": capacity,
+        "leads": len(called),
+        "cut_off": int(called["score"].iloc[-1]) if len(called) else None,
+        "wins": float(chance.sum()),
+        "wins_low": low,
+        "wins_high": high,
+    }
+
+
+def realised_wins(
+    rows: pd.DataFrame, place: pd.Series[float], capacity: int, params: EvaluateParams, seed: int
+) -> list[dict[str, Any]]:
+    """Say what capacity, and a tenth less or more, bought a list on held-out lists.
+
+    Parameters
+    ----------
+    rows
+        lead_id, snapshot_at, label; a win is a lead that converts within the horizon of its list, on every such list.
+    place
+        Within the row's list; see `tier_policy.working_place`.
+
+    Returns
+    -------
+    list
+        For each of CAPACITIES: capacity, lists, leads and wins (both a list, on average), rate, and the wins' and the
+        rate's `_low` and `_high` over resampled leads, the lists and who is called kept as they are.
+    """
+    lists = max(rows["snapshot_at"].nunique(), 1)
+    lead, leads = pd.factorize(rows["lead_id"])
+    rng = np.random.default_rng(seed)
+    weights = [
+        np.bincount(rng.integers(0, len(leads), len(leads)), minlength=len(leads)) for _ in range(params.resamples)
+    ]
+    found = []
+    for places in _capacities(capacity):
+        called = (place < places).to_numpy()
+        wins = np.bincount(lead[called], rows["label"].to_numpy("float64")[called], minlength=len(leads))
+        calls = np.bincount(lead[called], minlength=len(leads))
+        drawn = np.array([(weight @ wins, weight @ calls) for weight in weights]).T
+        rates = np.divide(drawn[0], drawn[1], out=np.zeros(len(weights)), where=drawn[1] > 0)
+        edges = [(1 - params.confidence) / 2, (1 + params.confidence) / 2]
+        (wins_low, wins_high), (rate_low, rate_high) = np.quantile(drawn[0] / lists, edges), np.quantile(rates, edges)
+        found.append(
+            {
+                "capacity": places,
+                "lists": lists,
+                "leads": float(calls.sum() / lists),
+                "wins": float(wins.sum() / lists),
+                "wins_low": float(wins_low),
+                "wins_high": float(wins_high),
+                "rate": float(wins.sum() / max(calls.sum(), 1)),
+                "rate_low": float(rate_low),
+                "rate_high": float(rate_high),
+            }
+        )
+    return found
+
+
+def _capacities(capacity: int) -> list[int]:
+    return [places_at(capacity, times) for times in CAPACITIES]

@@ -1,0 +1,181 @@
+"""Whether a tier's conversion rate can be certified on held-out lists: exact tests in a fixed order.
+
+What is certified: of the leads that a list of the test period shows in the tier (or in its best part), each taken once,
+on the first list that shows it there, so many convert within the horizon. Leads are independent of each other, the
+rows of one lead are not, which is why each counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import beta
+
+from models.tiers.capacity import wins_distribution
+from models.tiers.declarations import Certify, Tier
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A tier, or its best part, tested.
+
+    Attributes
+    ----------
+    share
+        Of the tier's leads on each list, the best first; 1 is the tier as it stands.
+    places
+        Leads a list, on average.
+    leads, wins
+        That entered, each counted once, and of them converted.
+    least_rate
+        The lower bound of the conversion rate.
+    passed
+        Whether that is the rate asked for, or more.
+    """
+
+    share: float
+    places: int
+    leads: int
+    wins: int
+    least_rate: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What can be said of one tier, in figures and as a sentence.
+
+    Attributes
+    ----------
+    rate, confidence
+        As asked for.
+    certified
+        Whether the tier as it stands passed.
+    tests
+        In the order they were made; the last one passed only if the tier is certified. None were made where a better
+        tier is not certified, or no lead entered this one.
+    """
+
+    tier: str
+    rate: float
+    confidence: float
+    certified: bool
+    tests: list[Tested]
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def least_rate(wins: int, leads: int, confidence: float) -> float:
+    """Return the rate that is surely reached, with the given confidence; 0 without a win.
+
+    Source: Clopper and Pearson 1934, Biometrika 26, the one-sided bound. It also holds for the mean rate of leads that
+    differ: Hoeffding 1956, Annals of Mathematical Statistics 27.
+    """
+    return float(beta.ppf(1 - confidence, wins, leads - wins + 1)) if wins else 0.0
+
+
+def certify(
+    rows: pd.DataFrame,
+    tiers: pd.Series[str],
+    place: pd.Series[float],
+    ladder: Sequence[Tier],
+    *,
+    sampled: float,
+    horizon_days: int | None,
+) -> list[Certificate]:
+    """Test the tiers that ask for a certificate, the best first, and inside each its cut-offs from the top down.
+
+    The tests end at the first that fails, so that with the chance of `confidence` no statement is false, however many
+    tests there are (fixed-sequence testing: Maurer, Hothorn and Lehmacher 1995). Inside a tier they begin at the
+    first cut-off that would pass if the probabilities were right, which looks at no outcome.
+
+    Parameters
+    ----------
+    rows
+        lead_id, snapshot_at, label, probability of held-out lists.
+    tiers, place
+        Of the rows, by the very policy that scores; see `tier_lists.assign_lists` and `tier_policy.working_place`.
+    sampled
+        Share of all leads that the rows stand for; `places` are told for all of them.
+    horizon_days
+        Within which a lead converts; None without dates.
+
+    Returns
+    -------
+    list
+        One certificate for each tier whose `certify` is given, best first.
+    """
+    first, last = rows["snapshot_at"].min(), rows["snapshot_at"].max()
+    when = "" if pd.isna(first) else f" on lists of {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    within = "" if horizon_days is None else f" within {horizon_days} days"
+    certificates: list[Certificate] = []
+    better = ""
+    for tier in ladder:
+        if (asked := tier.certify) is not None:
+            tests = [] if better else _tests(rows, tiers == tier.name, place, asked, sampled)
+            certified = bool(tests) and tests[-1].passed
+            sentence = _sentence(tier.name, asked, tests, better, when, within)
+            certificates.append(Certificate(tier.name, asked.rate, asked.confidence, certified, tests, sentence))
+            better = "" if certified else tier.name
+    return certificates
+
+
+def entries(rows: pd.DataFrame, inside: pd.Series[bool]) -> pd.DataFrame:
+    """Return each lead's first row inside, the row of the first list that shows it there."""
+    return rows[inside].sort_values(["snapshot_at", "lead_id"]).drop_duplicates("lead_id")
+
+
+def _tests(
+    rows: pd.DataFrame, inside: pd.Series[bool], place: pd.Series[float], asked: Certify, sampled: float
+) -> list[Tested]:
+    """Test cut-offs from the top down until one fails; the last is the tier as it stands."""
+    of_list = rows["snapshot_at"].fillna(pd.Timestamp(0))
+    size = inside.groupby(of_list).transform("sum")
+    rank = place.where(inside).groupby(of_list).rank(method="first")
+    shares = np.arange(1, asked.steps + 1) / asked.steps
+    parts = {float(share): inside & (rank <= np.ceil(np.round(size * share, 6))) for share in shares}
+    begin = next((share for share, part in parts.items() if _would_pass(entries(rows, part), asked)), 1.0)
+    tested: list[Tested] = []
+    for share in [share for share in parts if share >= begin and inside.any()]:
+        entered, places = entries(rows, parts[share]), parts[share].sum() / of_list.nunique() / sampled
+        wins = int(entered["label"].sum())
+        least = least_rate(wins, len(entered), asked.confidence)
+        tested.append(Tested(share, round(places), len(entered), wins, least, least >= asked.rate))
+        if not tested[-1].passed:
+            break
+    return tested
+
+
+def _would_pass(entered: pd.DataFrame, asked: Certify) -> bool:
+    """Whether the test would pass, with the chance of `confidence`, if the probabilities were right."""
+    wins, n = np.arange(1, len(entered) + 1), len(entered)
+    passing = wins[beta.ppf(1 - asked.confidence, wins, n - wins + 1) >= asked.rate]
+    chance = wins_distribution(entered["probability"].to_numpy("float64"))
+    return bool(len(passing) and chance[passing[0] :].sum() >= asked.confidence)
+
+
+def _sentence(name: str, asked: Certify, tests: list[Tested], better: str, when: str, within: str) -> str:
+    """Put the tests of one tier into words; `better` is a better tier that is not certified, if there is one."""
+    if better:
+        return f"No guarantee for {name}: not tested, because {better} comes first and is not certified."
+    if not tests:
+        return f"No guarantee for {name}: no lead of the test entered it."
+    last = tests[-1]
+    surely = f"{asked.confidence:.0%} confidence"
+    if last.passed:
+        counted = f"{last.wins:,} of {last.leads:,} leads{when}"
+        return f"{name} converts at {asked.rate:.1%} or more{within}, {surely} ({counted})."
+    who = "its" if last.share == 1 else f"its best {last.places:,} a list, in all"
+    shown = f"of {who} {last.leads:,} leads {last.wins:,} converted{within}{when}"
+    passed = [
+        f" The best {one.places:,} a list do convert at {asked.rate:.1%} or more ({one.wins:,} of {one.leads:,} leads)."
+        for one in tests[:-1]
+    ]
+    failed = f"which shows {last.least_rate:.1%} or more, not {asked.rate:.1%}, {surely}"
+    return f"No guarantee for {name}: {shown}, {failed}." + "".join(passed[-1:])

@@ -1,0 +1,116 @@
+"""Calls that are drawn to learn: a few places of the best tier go to leads drawn by lot from all that are not in it.
+
+Whom sales calls follows the score, and so does the history that the next model learns from: of leads that nobody calls
+it only ever shows what they do uncalled. The lot calls some of them, with a chance that is known and written down, so
+that figures can be weighted by it (see `feedback`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from features.schema.declarations import SnapshotParams
+from models.points.scale import PointsParams
+from models.splitting.holdout import draw
+from models.tiers.assignment import assign, overridden
+from models.tiers.capacity import places_at
+from models.tiers.declarations import TierParams
+from models.tiers.overrides import Facts
+
+
+class ExplorationParams(BaseModel):
+    """How many leads are drawn, and how far weights by their chance may go."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    share: float = Field(ge=0, le=0.5)
+    max_weight: float = Field(ge=1)
+    correct_level: bool
+    min_effective: int = Field(ge=1)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """The lot of one list: the share of the best tier's places, the seed, and the period that the draw stands for."""
+
+    share: float
+    seed: int
+    period: str
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What the lot did to a list, by the index of its leads.
+
+    Attributes
+    ----------
+    earned
+        The tier that a lead has, or would have had it not been drawn.
+    drawn
+        Whether the lot put it into the best tier.
+    propensity
+        The chance with which it came into the best tier: 1 for leads that earned it, the same for all that the lot
+        could draw, and 0 for leads that an exclusion keeps out.
+    """
+
+    earned: pd.Series[str]
+    drawn: pd.Series[bool]
+    propensity: pd.Series[float]
+
+    @classmethod
+    def nobody(cls, tiers: pd.Series[str], best: str) -> Explored:
+        """Return what a list without a lot says."""
+        return cls(tiers, pd.Series(False, index=tiers.index), (tiers == best).astype("float64"))
+
+
+def period_of(as_of: pd.Timestamp, population: SnapshotParams | None) -> str:
+    """Name the period of the snapshot grid that a day is in, so that who is drawn stays so from one list to the next.
+
+    `population` is None for tables without dates, whose lists stand for one period all together.
+    """
+    if population is None or pd.isna(as_of):
+        return ""
+    return str((as_of - pd.Timestamp(population.anchor)).days // population.every_days)
+
+
+def explore(
+    scored: pd.DataFrame,
+    params: TierParams,
+    capacity: int,
+    quota: Quota,
+    *,
+    scale: PointsParams | None,
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+) -> Explored:
+    """Draw leads of lower tiers into the best tier; the other arguments are those of `tier_policy.assign`.
+
+    Under capacity so many places of the best tier are held for the lot as `quota.share` says, in whole leads, after
+    triggered leads have taken theirs; under the other policies as many leads as that share of the tier are added to it.
+    The lot is even, and a lead's number depends on its id, the seed and the period alone.
+    """
+    _, sent = overridden(scored.index, params, params.names, facts)
+    held = _held(scored, params, capacity, quota.share, facts)
+    earned = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous, held=held)
+    in_best = earned == params.names[0]
+    wanted = held if params.policy == "capacity" else places_at(int(in_best.sum()), quota.share)
+    possible = ~in_best & (sent == "")
+    n = min(wanted, int(possible.sum()))
+    number = draw(scored["lead_id"], quota.seed, f"explore:{quota.period}").where(possible)
+    drawn = number.rank(method="first") <= n
+    chance = np.select([in_best, possible], [1.0, n / max(int(possible.sum()), 1)], 0.0)
+    return Explored(earned, drawn, pd.Series(chance, index=scored.index))
+
+
+def _held(scored: pd.DataFrame, params: TierParams, capacity: int, share: float, facts: Facts | None) -> int:
+    """Return the places of the best tier that the lot gets, 0 where tiers have no places."""
+    if params.policy != "capacity" or len(params.ladder) == 1:
+        return 0
+    places = params.places(capacity)[0]
+    least, sent = overridden(scored.index, params, params.names, facts)
+    triggered = int(((least == 0) & (sent == "")).sum())
+    return max(min(places_at(places, share), places - triggered), 0)

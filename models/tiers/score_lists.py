@@ -1,0 +1,224 @@
+"""Lists of leads that follow one another: which one came before, and tiers from list to list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.points.scale import PointsParams
+from models.tiers.assignment import assign, id_order, names_before, overridden, tier_reasons, working_place
+from models.tiers.capacity import promised_wins
+from models.tiers.declarations import TierParams
+from models.tiers.exploration import Explored, Quota, explore
+from models.tiers.overrides import EXCLUDED, Facts
+
+
+def previous_tiers(in_place: pd.DataFrame | None, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
+    """Return the tiers to compare a new list with.
+
+    Parameters
+    ----------
+    in_place
+        The list that the new one replaces: lead_id, as_of, model_id, earned_tier, previous_tier; None: there is none.
+    as_of, model_id
+        Of the new list.
+
+    Returns
+    -------
+    Series
+        Tier by lead_id. Of a list of an earlier day, or of the same day by another model, its tiers as leads earned
+        them: who was drawn by lot keeps nothing of it. The same day by
+        the same model is a list made again: it is compared with what that one was compared with, so that making it
+        twice gives the same. None where nothing came before, or the list in place is of a later day.
+    """
+    if in_place is None or in_place.empty:
+        return None
+    day = in_place["as_of"].iloc[0]
+    same_day = (pd.isna(day) and pd.isna(as_of)) or day == as_of
+    again = same_day and in_place["model_id"].iloc[0] == model_id
+    if not same_day and not day < as_of:
+        return None
+    tiers = in_place.set_index("lead_id")["previous_tier" if again else "earned_tier"]
+    return tiers[tiers != ""]
+
+
+def assign_lists(
+    rows: pd.DataFrame, params: TierParams, capacity: int, *, scale: PointsParams, facts: Facts | None
+) -> pd.Series[str]:
+    """Put the leads of every list into tiers, each list compared with the one before it, the first with none.
+
+    Parameters
+    ----------
+    rows
+        snapshot_at (one list each; missing: one list in all), and what `assign` needs.
+    facts
+        With the index of `rows`.
+
+    Returns
+    -------
+    Series
+        Tier names by the frame's index.
+    """
+
+    def give(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
+        known = None if facts is None else facts.of(one.index)
+        return assign(one, params, capacity, scale=scale, facts=known, previous=previous)
+
+    return one_after_another(rows, give)
+
+
+def one_after_another(
+    rows: pd.DataFrame, give: Callable[[pd.DataFrame, pd.Series[str] | None], pd.Series[str]]
+) -> pd.Series[str]:
+    """Give tiers to every list in the order of time; see `assign_lists`.
+
+    Parameters
+    ----------
+    give
+        Gives the tiers of one list by its index, told the tiers by lead_id of the list before it.
+    """
+    previous, found = None, [pd.Series([], dtype="str")]
+    for _, one in rows.groupby("snapshot_at", dropna=False):
+        tiers = give(one, previous)
+        previous = tiers.set_axis(pd.Index(one["lead_id"]))
+        found.append(tiers)
+    return pd.concat(found).reindex(rows.index)
+
+
+def share_changed(rows: pd.DataFrame, tiers: pd.Series[str]) -> float:
+    """Return the share of leads that stand on two lists in a row and are in another tier on the second; NaN if none."""
+    ordered = rows[["lead_id", "snapshot_at"]].assign(tier=tiers).sort_values(["lead_id", "snapshot_at"])
+    lists = ordered["snapshot_at"].rank(method="dense")
+    follows = ordered["lead_id"].eq(ordered["lead_id"].shift()) & lists.eq(lists.shift() + 1)
+    return float((ordered["tier"] != ordered["tier"].shift())[follows].mean())
+
+
+def working_places(
+    rows: pd.DataFrame, tiers: pd.Series[str], params: TierParams, facts: Facts | None
+) -> pd.Series[float]:
+    """Return `tier_policy.working_place` of every list; snapshot_at missing: one list in all."""
+    found = [
+        working_place(one, tiers.loc[one.index], params, None if facts is None else facts.of(one.index))
+        for _, one in rows.groupby("snapshot_at", dropna=False)
+    ]
+    return pd.concat(found).reindex(rows.index)
+
+
+def tier_columns(
+    scored: pd.DataFrame,
+    params: TierParams,
+    capacity: int,
+    *,
+    scale: PointsParams | None,
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+    quota: Quota | None,
+) -> pd.DataFrame:
+    """Return what a list says about tiers, by the index of `scored`; the arguments are those of `assign`.
+
+    Parameters
+    ----------
+    quota
+        Who is drawn into the best tier; None: nobody.
+
+    Returns
+    -------
+    DataFrame
+        tier; stage, its lifecycle stage, "" outside of the ladder; tier_reason, see `tier_policy.tier_reasons`;
+        previous_tier, the tier that it was compared with, "" where there was none; earned_tier, explored (yes or no)
+        and propensity, see `exploration.Explored`.
+    """
+    if quota is None:
+        tiers = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous)
+        explored = Explored.nobody(tiers, params.names[0])
+    else:
+        explored = explore(scored, params, capacity, quota, scale=scale, facts=facts, previous=previous)
+        drawn = explored.drawn
+        tiers = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous, drawn=drawn)
+    unmoved = assign(scored, params, capacity, facts=facts, drawn=explored.drawn)
+    return describe(scored, tiers, unmoved, params, params.names, facts, previous, explored)
+
+
+def describe(
+    scored: pd.DataFrame,
+    tiers: pd.Series[str],
+    unmoved: pd.Series[str],
+    params: TierParams,
+    names: Sequence[str],
+    facts: Facts | None,
+    previous: pd.Series[str] | None,
+    explored: Explored,
+) -> pd.DataFrame:
+    """Put tiers beside their stage, reason, previous tier and what the lot did; see `tier_columns`."""
+    earned = explored.earned.mask(~explored.drawn, tiers)  # others move up into places that drawn leads leave
+    stages = {tier.name: tier.stage for tier in params.ladder}
+    return pd.DataFrame(
+        {
+            "tier": tiers,
+            "stage": tiers.map(stages).fillna("").astype("str"),
+            "tier_reason": tier_reasons(scored, tiers, unmoved, params, names, facts, previous, earned),
+            "previous_tier": names_before(scored["lead_id"], previous),
+            "earned_tier": earned,
+            "explored": explored.drawn.map({True: "yes", False: "no"}).astype("str"),
+            "propensity": explored.propensity,
+        }
+    )
+
+
+def best_first(scored: pd.DataFrame) -> np.ndarray:
+    """Return the places of the rows by probability, the highest first, ties broken by lead_id; shape (n,)."""
+    return np.lexsort((id_order(scored["lead_id"]), -scored["probability"].to_numpy("float64")))
+
+
+def list_figures(
+    scored: pd.DataFrame, params: TierParams, capacity: int, facts: Facts | None, confidence: float
+) -> dict[str, Any]:
+    """Say what a list's tiers hold and what capacity buys.
+
+    Parameters
+    ----------
+    scored
+        lead_id, probability, score, tier, explored.
+    confidence
+        Of the intervals of wins.
+
+    Returns
+    -------
+    dict
+        tiers (leads in each, the excluded only where there are any), overfull (under capacity, tiers with more
+        triggered leads than places: places, triggered), explored (leads drawn by lot), capacity (see
+        `capacity.promised_wins`).
+    """
+    names = params.names + [EXCLUDED] * bool((scored["tier"] == EXCLUDED).any())
+    least, _ = overridden(scored.index, params, params.names, facts)
+    places = dict(zip(params.names, params.places(capacity) if params.policy == "capacity" else [], strict=False))
+    triggered = {
+        name: int(((scored["tier"] == name) & (least == place)).sum()) for place, name in enumerate(params.names)
+    }
+    drawn = scored["explored"] == "yes"
+    working = working_place(scored, scored["tier"], params, facts, drawn)
+    return {
+        "tiers": {name: int((scored["tier"] == name).sum()) for name in names},
+        "overfull": {
+            name: {"places": n, "triggered": triggered[name]} for name, n in places.items() if triggered[name] > n
+        },
+        "explored": int(drawn.sum()),
+        "capacity": promised_wins(scored, working, capacity, confidence),
+    }
+
+
+def flows(tier_from: pd.Series[str], tier_to: pd.Series[str]) -> list[dict[str, Any]]:
+    """Count the leads by their tiers on both lists; a lead that is on one list only has no tier on the other.
+
+    Returns
+    -------
+    list of dict
+        tier_from, tier_to (None: not on that list) and n; most leads first.
+    """
+    pairs = pd.DataFrame({"tier_from": tier_from.to_numpy(), "tier_to": tier_to.to_numpy()}).fillna("")
+    counts = pairs.value_counts().rename("n").reset_index()
+    counts = counts.sort_values(["n", "tier_from", "tier_to"], ascending=[False, True, True])
+    return [{"tier_from": was or None, "tier_to": now or None, "n": n} for was, now, n in counts.to_numpy().tolist()]

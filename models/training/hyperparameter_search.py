@@ -1,0 +1,84 @@
+"""The search for the boosters' settings: seeded, and resumed where it was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import create_trial
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.learners.gradient_boosting import TrainParams
+
+Watch = Callable[[str], None]
+Whole = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]  # searched on a logarithmic scale
+
+
+class SearchParams(BaseModel):
+    """How long to search, and between which bounds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trials: int = Field(ge=0)
+    num_leaves: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]]
+    max_depth: tuple[Whole, Whole]
+    min_child_samples: tuple[Whole, Whole]
+    feature_fraction: tuple[Share, Share]
+    bagging_fraction: tuple[Share, Share]
+    lambda_l2: tuple[Positive, Positive]
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """The settings that are searched, by name."""
+        return {name: value for name, value in self if name != "trials"}
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        return {name: _distribution(low, high) for name, (low, high) in self.bounds.items()}
+
+
+def _distribution(low: float, high: float) -> BaseDistribution:
+    if isinstance(low, int) and isinstance(high, int):
+        return IntDistribution(low, high, log=True)
+    return FloatDistribution(low, high, log=True)
+
+
+def search(
+    loss: Callable[[TrainParams], float],
+    start: TrainParams,
+    params: SearchParams,
+    study: optuna.Study,
+    seed: int,
+    watch: Watch,
+) -> TrainParams:
+    """Return the settings that lost least; `start` is tried first.
+
+    Trials that the study holds are not made again. Only finished trials are kept, and each is drawn from a seed of its
+    own, so that a search that was stopped and resumed ends where an undisturbed one does.
+
+    Parameters
+    ----------
+    loss
+        What settings lose on the forward folds.
+    study
+        Where trials are kept.
+    """
+    while len(study.trials) < params.trials:
+        chosen = _draw(start, params, study, seed + len(study.trials))
+        value = loss(start.model_copy(update=chosen))
+        study.add_trial(create_trial(params=chosen, distributions=params.distributions, value=value))
+        watch(f"trial {len(study.trials)} of {params.trials} loses {value:.6f}, the best {study.best_value:.6f}")
+    return start.model_copy(update=study.best_params) if params.trials else start
+
+
+def _draw(start: TrainParams, params: SearchParams, study: optuna.Study, seed: int) -> dict[str, float]:
+    """Draw the next settings, in a study that nobody keeps: a trial that is killed leaves no trace."""
+    if not study.trials:
+        return {name: getattr(start, name) for name in params.bounds}
+    drafts = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    drafts.add_trials(study.trials)
+    return dict(drafts.ask(params.distributions).params)

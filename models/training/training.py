@@ -1,0 +1,204 @@
+"""From labelled snapshots to a scorer and its rivals. Sees the training part only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from features.matrix.catalogue import Catalogue, level_counts
+from features.schema.errors import NotReadyError
+from models.learners.calibration import Sigmoid, fit_level, recency
+from models.learners.ensemble import History, Models, Settings
+from models.learners.feature_shift import without
+from models.learners.gradient_boosting import Sample, TrainParams
+from models.scorecard.fitting import ScorecardParams
+from models.scorecard.scorecard import Scorecard
+from models.splitting.forward_folds import FoldParams, Order, days, forward_folds, in_time, when
+from models.splitting.holdout import draw, sample_leads
+from models.training.fold_runs import Forward
+from models.training.selection import Decision, Search, SelectionParams, select, select_scorecard
+
+Watch = Callable[[str], None]
+WAYS = {"up": 1, "down": -1, "none": 0}
+BUCKETS = 5  # of leads, for target statistics where nothing orders the rows
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What training yields.
+
+    Attributes
+    ----------
+    models, scorecard
+        Trained on all of the training part.
+    settings, scorecard_l2, decisions
+        What the forward folds chose, and why.
+    sigmoid
+        Slope from the forward folds, level from recent outcomes.
+    uncorrected
+        The same with the level of the whole training part, to show what the correction does.
+    """
+
+    models: Models
+    scorecard: Scorecard
+    settings: Settings
+    scorecard_l2: float
+    decisions: list[Decision]
+    sigmoid: Sigmoid
+    uncorrected: Sigmoid
+
+
+def history_of(rows: pd.DataFrame, entries: Catalogue, order: Order, seed: int) -> History:
+    """Bring labelled snapshots into the order of time and take what learners need.
+
+    Parameters
+    ----------
+    rows
+        lead_id, label, features, and by `order` snapshot_at and known_at, or position.
+    """
+    rows = in_time(rows, order)
+    features = np.ascontiguousarray(rows[[entry.name for entry in entries]].to_numpy("float32"))
+    at = when(rows, order)
+    return History(
+        sample=Sample(features, rows["label"].to_numpy("float64")),
+        at=at,
+        known=days(rows["known_at"]) if order == "dates" else at,
+        lead=pd.factorize(rows["lead_id"])[0],
+        bucket=(draw(rows["lead_id"], seed, "statistics") * BUCKETS).astype("int64").to_numpy(),
+        levels=level_counts(entries),
+        directions=tuple(WAYS[entry.direction] for entry in entries),
+        ordered=order != "none",
+    )
+
+
+def learn(
+    matrix: pd.DataFrame,
+    entries: Catalogue,
+    order: Order,
+    selection: SelectionParams,
+    start: TrainParams,
+    scorecard: ScorecardParams,
+    search: Search,
+    seed: int,
+    threads: int,
+    watch: Watch,
+) -> Learned:
+    """Choose on forward folds inside the training part, then train on all of it.
+
+    Parameters
+    ----------
+    matrix
+        lead_id, part, label and features, and what `order` needs; only rows of the training part are read.
+    start, search
+        How boosters are trained, and what looks for better.
+
+    Raises
+    ------
+    DataError
+        Where no fold holds both outcomes on either side.
+    """
+    training = matrix[matrix["part"] == "train"]
+    most, most_at_last = selection.folds.max_rows, selection.folds.final_rows
+    forward = _forward(training, entries, order, selection.folds, most, seed, threads)
+    final = (
+        forward
+        if len(training) <= most
+        else _forward(training, entries, order, selection.folds, most_at_last, seed, threads)
+    )
+    settings, decisions = select(forward, final, selection, start, search, watch)
+    l2, decision = select_scorecard(forward, entries, scorecard, settings)
+    learned = learn_with(training, entries, order, settings, scorecard, l2, seed, threads)
+    watch(
+        f"{start.boosters} boosters of {settings.rounds} rounds and {settings.linear_share:.0%} logistic, "
+        f"{len(training):,} rows"
+    )
+    return replace(learned, decisions=[*decisions, decision])
+
+
+def learn_with(
+    training: pd.DataFrame,
+    entries: Catalogue,
+    order: Order,
+    settings: Settings,
+    scorecard: ScorecardParams,
+    l2: float,
+    seed: int,
+    threads: int,
+) -> Learned:
+    """Train on all rows given, with settings that are already chosen; the level follows these rows."""
+    history = history_of(training, entries, order, seed)
+    models = Models.train(history, settings, seed, threads)
+    card = Scorecard.train(without(history.sample, settings.left_out), entries, scorecard, l2)
+    sigmoid, uncorrected = (calibrate(models, history, settings, memory) for memory in (settings.level_half_life, 0.0))
+    return Learned(models, card, settings, l2, [], sigmoid, uncorrected)
+
+
+def calibrate(
+    models: Models, history: History, settings: Settings, memory: float, counts: np.ndarray | float = 1.0
+) -> Sigmoid:
+    """Return the sigmoid with the chosen slope and the level of a history that fades with this half-life.
+
+    `counts` says how often each row counts, shape (n,).
+    """
+    log_odds, weight = models.log_odds(history.sample.features, settings), recency(history.at, memory) * counts
+    return Sigmoid(intercept=fit_level(log_odds, history.sample.label, weight), slope=settings.slope)
+
+
+def moved(settings: Settings, before: Catalogue, after: Catalogue) -> Settings:
+    """Return the settings for another catalogue: features are left out by name, wherever they stand."""
+    names = {before[place].name for place in settings.left_out}
+    return replace(settings, left_out=frozenset(place for place, entry in enumerate(after) if entry.name in names))
+
+
+def _forward(
+    training: pd.DataFrame, entries: Catalogue, order: Order, params: FoldParams, most: int, seed: int, threads: int
+) -> Forward:
+    rows = sample_leads(training, most, seed, "selection")
+    folds = forward_folds(in_time(rows, order), order, params, seed)
+    if not folds:
+        raise NotReadyError(
+            "training snapshots",
+            "label",
+            found="no later part with both outcomes after an earlier part with both",
+            expected="conversions spread over time",
+            fix="Not usable yet: collect a longer history or shorten snapshots.horizon_days.",
+        )
+    return Forward.of(history_of(rows, entries, order, seed), folds, seed, threads)
+
+
+def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_negative: int, min_periods: int) -> None:
+    """Refuse to learn from too little.
+
+    Raises
+    ------
+    NotReadyError
+        With the verdict: which minimum is missed, and what to do.
+    """
+    training = matrix[matrix["part"] == "train"]
+    positive = int(training["label"].sum())
+    found = {"rows": len(training), "converted": positive, "not converted": len(training) - positive}
+    needed = {"rows": min_rows, "converted": min_positive, "not converted": min_negative}
+    if matrix["snapshot_at"].notna().any():
+        found["periods"], needed["periods"] = training["snapshot_at"].nunique(), min_periods
+    short = [f"{found[name]} {name} (needs {needed[name]})" for name in needed if found[name] < needed[name]]
+    if not short:
+        labels = {part: matrix.loc[matrix["part"] == part, "label"] for part in ("train", "test")}
+        short = [f"{_only(label)} in part {part!r}" for part, label in labels.items() if label.nunique() < 2]
+    if short:
+        raise NotReadyError(
+            "training snapshots",
+            "label",
+            found="; ".join(short),
+            expected="enough of both outcomes to learn from",
+            fix="Not usable yet: collect a longer history, shorten snapshots.horizon_days, or lower `readiness` if you "
+            "know what you do.",
+        )
+
+
+def _only(label: pd.Series[float]) -> str:
+    if label.empty:
+        return "no rows"
+    return "only rows that converted" if label.all() else "only rows that did not convert"

@@ -1,0 +1,139 @@
+"""The scorecard as people and a CRM read it: a table in plain English, Markdown, and what it costs to use it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from features.matrix.catalogue import Catalogue, Entry
+from models.scorecard.fitting import Condition
+from models.scorecard.scorecard import Line, Scorecard
+from models.scoring.reasons import MONTHS, unit_of
+
+CONDITION_WORDS = {"at_least": "at least", "below": "less than", "level": "is one of", "missing": "is not known"}
+WINDOWED = ("count", "active_days", "value_sum")  # measures whose feature's name ends with a window
+
+
+def table(card: Scorecard, entries: Catalogue) -> pd.DataFrame:
+    """Return the card, one row a line, most points first.
+
+    Returns
+    -------
+    DataFrame
+        group, criterion (plain English), points, then what a CRM asks for: feature (its name in the catalogue),
+        condition (at least, less than, is one of, is not known) and value (a number, or levels joined by a bar), and
+        rows (training rows that fulfil it) and conversion_rate (theirs).
+    """
+    rows = [_row(line, entries[line.feature]) for line in ordered(card)]
+    columns = ["group", "criterion", "points", "feature", "condition", "value", "rows", "conversion_rate"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _row(line: Line, entry: Entry) -> dict[str, Any]:
+    condition = line.condition
+    levels = " | ".join((entry.levels or [])[level] for level in condition.levels)
+    bound = f"{condition.threshold:.10g}" if condition.kind in ("at_least", "below") else ""
+    return {
+        "group": entry.group,
+        "criterion": describe(condition, entry),
+        "points": line.points,
+        "feature": entry.name,
+        "condition": CONDITION_WORDS[condition.kind],
+        "value": levels or bound,
+        "rows": line.n,
+        "conversion_rate": line.rate,
+    }
+
+
+def to_markdown(card: Scorecard, entries: Catalogue, beside: list[str]) -> str:
+    """Return the table as Markdown, in a sentence what its points mean, and what is said beside it."""
+    rows = [f"| {_cell(line, entries)} | {line.points:+d} | {line.n:,} | {line.rate:.1%} |" for line in ordered(card)]
+    head = ["| criterion | points | rows | conversion rate |", "|---|---:|---:|---:|"]
+    return "\n".join([*head, *rows, "", meaning(card), *(f"\n{line}" for line in beside)]) + "\n"
+
+
+def against_model(metrics: Mapping[str, Any]) -> list[str]:
+    """Say how much worse than the model the card ranked the later rows.
+
+    Parameters
+    ----------
+    metrics
+        The tree of metrics.json.
+    """
+    model, card = metrics["test"], metrics["baselines"]["scorecard"]
+    if card["capacity_lift_gap"] is None or card["auc_gap"] is None:
+        return ["On the later rows nobody converted, so what the card loses against the model is not known."]
+    rows = "rows" if metrics["snapshots"]["order"] == "dates" else "leads"
+    lifts = [one["precision_at_k"] / one["base_rate"] for one in (card, model)]
+    lines = [
+        f"On the {model['n']:,.0f} {rows} of the test, {model['n_positive']:,.0f} converted, the card has an AUC of "
+        f"{card['auc']:.3f} and the model {model['auc']:.3f}: {_lost(card, 'auc_gap', 3)}.",
+        f"The best {metrics['capacity']:,} convert at {lifts[0]:.2f} times the average by the card and {lifts[1]:.2f} "
+        f"times by the model: {_lost(card, 'capacity_lift_gap', 2)}. Ranges are {metrics['confidence']:.0%} intervals "
+        "of the difference, over leads.",
+    ]
+    chance = "More points did not surely mean more conversions there: the card's ranking may be chance."
+    return lines if card["auc_low"] > 0.5 else [*lines, chance]
+
+
+def _lost(card: Mapping[str, float], name: str, digits: int) -> str:
+    gap, low, high = (round(card[f"{name}{end}"], digits) + 0.0 for end in ("", "_low", "_high"))  # never -0
+    return f"{abs(gap):.{digits}f} {'lost' if gap >= 0 else 'gained'} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def _cell(line: Line, entries: Catalogue) -> str:
+    """A bar in a level's name would end the cell."""
+    return describe(line.condition, entries[line.feature]).replace("|", "/")
+
+
+def meaning(card: Scorecard) -> str:
+    """Say what the points of a card mean."""
+    start = f"A lead without points converts at {1 / (1 + math.exp(-card.base)):.1%}"
+    if not card.lines:
+        return f"{start}; no criterion is known to change that."
+    return f"Every line that holds counts. {start}; {math.log(2) / card.slope:.0f} points more double the odds."
+
+
+def describe(condition: Condition, entry: Entry) -> str:
+    """Say a condition in plain English, as a marketer would type it."""
+    if condition.kind == "level":
+        levels = [(entry.levels or [])[level].replace("_", " ") for level in condition.levels]
+        return f"{entry.label} is {levels[0] if len(levels) == 1 else ', '.join(levels[:-1]) + ' or ' + levels[-1]}"
+    if condition.kind == "missing":
+        never = {"recency": f"{entry.theme_label}, never", "mean_gap": f"{entry.theme_label}, once at most"}
+        return never.get(entry.measure, f"{entry.label} is not known")
+    if entry.measure == "recency":
+        return f"{entry.theme_label}, last one {_bound(condition, 'days')} ago"
+    if entry.measure in WINDOWED:
+        unit = {"count": "", "active_days": "days"}.get(entry.measure, entry.unit.removeprefix("value"))
+        total = " in total" if entry.measure == "value_sum" else ""
+        return f"{entry.theme_label}, {_bound(condition, unit)}{total} {_window(entry)}"
+    if entry.measure == "calendar":
+        return f"{entry.label}: {_since(condition, entry.unit)}"
+    return f"{entry.label}: {_bound(condition, '' if entry.unit in ('value', 'events') else entry.unit)}"
+
+
+def _bound(condition: Condition, unit: str) -> str:
+    number = f"{condition.threshold:,.10g}"
+    if condition.kind == "at_least":
+        return f"{number} or more {unit}".rstrip()
+    return f"less than {number} {unit_of(number, unit)}".rstrip()
+
+
+def _since(condition: Condition, unit: str) -> str:
+    number = round(condition.threshold)
+    moment = MONTHS[number - 1] if unit == "month" else f"{number}:00"
+    return f"from {moment} on" if condition.kind == "at_least" else f"before {moment}"
+
+
+def _window(entry: Entry) -> str:
+    window = entry.name.rsplit("__", 1)[-1].removesuffix("d")
+    return {"ever": "so far", "1": "in the last day"}.get(window, f"in the last {window} days")
+
+
+def ordered(card: Scorecard) -> list[Line]:
+    """Return the lines, most points first."""
+    return sorted(card.lines, key=lambda line: (-line.points, line.feature))

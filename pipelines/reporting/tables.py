@@ -1,0 +1,290 @@
+"""The tables of a run's report: what the other stages wrote, as rows a reader can follow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+import pandas as pd
+from scipy.special import expit
+
+from features.matrix.catalogue import Catalogue
+from features.schema.declarations import AttributeSpec
+from models.evaluation.measures import Measure, Tree
+from models.evaluation.metrics import Figures
+from models.evaluation.verdict import NAMES
+from models.explanation.lead_explanation import Step, bars
+from models.points.scale import PointsParams
+from models.tiers.declarations import TierParams
+from pipelines.reporting.charts import value_text
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Something that was judged on the later period: the model or a baseline."""
+
+    name: str
+    label: str
+    figures: Figures
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it puts leads in an order at all; one probability for everybody does not."""
+        return self.figures["auc_high"] > self.figures["auc_low"]
+
+
+PART_WORDS = {
+    "train": "All that was known on the first day of the test; forward folds inside it choose among candidate models.",
+    "embargo": "Outcomes not yet known on the first day of the test; used for nothing.",
+    "test": "The later period, looked at once; every figure of this page comes from it.",
+}
+PART_WORDS_UNDATED = {
+    "rows": {
+        "train": "The first rows; forward folds inside them choose among candidate models.",
+        "test": "The last rows, looked at once; every figure of this page comes from them.",
+    },
+    "none": {
+        "train": "Leads drawn by a hash of their id; folds inside them choose among candidate models.",
+        "test": "The rest of the leads, looked at once; every figure of this page comes from them.",
+    },
+}
+
+QUESTIONS = {
+    "features that drift": "Which features are left out because their values move from fold to fold?",
+    "weight of recent rows": "Do recent rows weigh more in learning?",
+    "categories in the boosters": "Do the trees see a category as a code, or as how its rows converted before?",
+    "declared directions": "Are the trees held to the directions that the catalogue declares?",
+    "settings of the boosters": "Which settings grow the trees?",
+    "blend": "How much of the log-odds is logistic regression, and how much trees?",
+    "memory of the level": "How fast does the level of the probabilities forget older outcomes?",
+    "scorecard": "How strongly are the points of the scorecard drawn towards each other?",
+}
+
+
+def judged(metrics: Tree) -> list[Judged]:
+    """List the model and the baselines, best by log-loss first among the baselines."""
+    rivals = sorted(metrics["baselines"].items(), key=lambda item: float(item[1]["log_loss"]))
+    baselines = [Judged(name, _capital(NAMES.get(name, name)), figures) for name, figures in rivals]
+    return [Judged("model", "Model", metrics["test"]), *baselines]
+
+
+def best_in(periods: list[Row], names: list[str], measure: Measure) -> int:
+    """Count the periods of a backtest in which the model's figure is better than that of every other of `names`."""
+    sign = 1.0 if measure.better == "higher" else -1.0
+    asked = {"model", *names}  # where its figure has no interval, as with an AUC of 1, the model is not among the names
+    values = [{name: sign * period["figures"][name][measure.name] for name in asked} for period in periods]
+    return sum(all(of["model"] > of[name] for name in asked - {"model"}) for of in values)
+
+
+def decisions(selection: Tree) -> list[Row]:
+    """List what was asked of the folds: the question and its words, what was chosen, its figures, every candidate."""
+    return [
+        {
+            **decision,
+            "words": QUESTIONS.get(decision["question"], ""),
+            "found": next(one for one in decision["candidates"] if one["name"] == decision["chosen"]),
+        }
+        for decision in selection["decisions"]
+    ]
+
+
+def segments(metrics: Tree, attributes: Mapping[str, AttributeSpec]) -> list[Row]:
+    """List each segment attribute's label and its levels, largest first."""
+    return [
+        {
+            "label": _label(name, attributes),
+            "levels": [
+                {"level": level, "figures": figures}
+                for level, figures in sorted(levels.items(), key=lambda item: (-item[1]["n"], item[0]))
+            ],
+        }
+        for name, levels in metrics["segments"].items()
+    ]
+
+
+def tiers(summary: Tree, metrics: Tree, policy: TierParams) -> list[Row]:
+    """Describe each tier, best first: n, lowest score, expected conversions (sum of probabilities), and certificate."""
+    certificates = {one["tier"]: one for one in metrics["tiers"]["certificates"]}
+    return [
+        {
+            "name": tier.name,
+            "stage": tier.stage,
+            "share_of_capacity": tier.share_of_capacity,
+            "min_score": tier.min_score,
+            "min_value_ratio": tier.min_value_ratio,
+            "certificate": certificates.get(tier.name),
+            "n": summary["tiers"].get(tier.name, 0),
+            "lowest_score": summary["lowest_score"].get(tier.name),
+            "expected": summary["expected_conversions"].get(tier.name, 0.0),
+        }
+        for tier in policy.ladder
+    ]
+
+
+def leads(scores: pd.DataFrame, n: int) -> list[Row]:
+    """Return the first `n` scored leads: reasons as points and text apart, and `bars` from the base to the points."""
+    columns = ["lead_id", "score", "probability", "tier", "tier_reason", "grade", "fit", "engagement", "points"]
+    rows = scores.head(n).to_dict("records")
+    parted = [(row, _reasons(row["reasons"])) for row in rows]
+    return [
+        {name: row[name] for name in columns} | {"reasons": reasons, "bars": bars(_walk(row, reasons))}
+        for row, reasons in parted
+    ]
+
+
+def _walk(row: Mapping[Any, Any], reasons: list[Row]) -> list[Step]:
+    """Walk from the base over the listed reasons to the points; what they leave out is one last step."""
+    ends = list(accumulate([reason["points"] for reason in reasons], initial=row["base_points"]))
+    starts = zip(reasons, pairwise(ends), strict=True)
+    steps = [Step(reason["text"], reason["group"], start, end) for reason, (start, end) in starts]
+    base = Step("base points, the same for every lead", "base", 0.0, row["base_points"])
+    return [base, *steps, Step("all other themes, together", "rest", ends[-1], row["points"])]
+
+
+def came_and_went(explanation: Tree, unseen: Tree) -> list[Row]:
+    """List the categories whose values changed since training: values gone since, and leads with rare or new ones."""
+    categories = explanation["categories"]
+    return [
+        {"label": one["label"], "vanished": one["vanished"], "unseen": unseen.get(one["name"], 0)}
+        for one in categories
+        if one["vanished"] or unseen.get(one["name"], 0)
+    ]
+
+
+def interactions(explanation: Tree) -> list[Row]:
+    """List the pairs that act together, each cell with how strongly it is shaded, -1 to 1."""
+    pairs = explanation["interactions"] or []
+    listed = []
+    for pair in pairs:
+        most = max(abs(cell["points"] or 0.0) for row in pair["cells"] for cell in row)
+        shaded = [
+            [cell | {"shade": (cell["points"] or 0.0) / most if most else 0.0} for cell in row] for row in pair["cells"]
+        ]
+        listed.append({**pair, "cells": shaded})
+    return listed
+
+
+def grade_rows(metrics: Tree) -> list[Row]:
+    """Lay out the grades as rows of fit, each with its four cells and how strongly each is shaded, 0 to 1."""
+    cells = metrics["grades"]["cells"]
+    most = max((cell["rate"] or 0.0 for cell in cells), default=0.0)
+    shaded = [cell | {"shade": (cell["rate"] or 0.0) / most if most else 0.0} for cell in cells]
+    letters = dict.fromkeys(cell["grade"][0] for cell in cells)
+    return [{"fit": letter, "cells": [cell for cell in shaded if cell["grade"][0] == letter]} for letter in letters]
+
+
+def movers(explanation: Tree, n: int) -> dict[str, list[Row]]:
+    """Rank what moves the scores: `features` and `themes` (at most `n` each) and `groups`.
+
+    Returns
+    -------
+    dict
+        Lists of rows with label, group, mean_points, direction (features only), `share` of the sum over all such rows,
+        and `width`, the share of the strongest.
+    """
+    group_of = {feature["theme_label"]: feature["group"] for feature in explanation["features"]}
+    features = explanation["features"]
+    themes = [{"label": row["name"], "group": group_of[row["name"]], **row} for row in explanation["themes"]]
+    groups = [{"label": row["name"], "group": row["name"], **row} for row in explanation["groups"]]
+    ranked = {"features": features, "themes": themes, "groups": groups}
+    return {name: _with_widths(rows)[:n] for name, rows in ranked.items()}
+
+
+def dependences(explanation: Tree, entries: Catalogue) -> list[Row]:
+    """List each explained feature, strongest first: name, label, group, rows, `absent` and a sentence on its ends."""
+    known = {entry.name: entry for entry in entries}
+    listed = []
+    for feature in explanation["features"]:
+        rows = explanation["dependence"].get(feature["name"])
+        if rows:
+            entry = known[feature["name"]]
+            absent = "none" if entry.empty == "missing" else "not known"
+            about = {"name": entry.name, "label": entry.label, "unit": entry.unit, "group": entry.group}
+            listed.append(about | {"rows": rows, "absent": absent, "sentence": _ends(rows, absent)})
+    return listed
+
+
+def parts(counts: Tree) -> list[Row]:
+    """Describe each part of the split that has rows, in words, with its dates and base rate."""
+    words = PART_WORDS if counts["order"] == "dates" else PART_WORDS_UNDATED[counts["order"]]
+    return [{"name": name, "words": words.get(name, ""), **counts["parts"][name]} for name in _filled(counts)]
+
+
+def attributes_read(profile: Tree, attributes: Mapping[str, AttributeSpec]) -> list[Row]:
+    """Describe each declared attribute: label, kind, when known, missing share, distinct values; unused ones last."""
+    columns = profile["tables"]["leads"]["columns"]
+    ordered = sorted(attributes.items(), key=lambda item: item[1].known == "outcome")
+    return [
+        {
+            "label": _label(name, attributes),
+            "kind": spec.kind,
+            "known": spec.known,
+            "why": spec.why,
+            "missing_share": columns[name]["missing_share"],
+            "distinct": columns[name]["distinct"],
+        }
+        for name, spec in ordered
+        if name in columns
+    ]
+
+
+def every_tenth(curve: pd.DataFrame, who: list[str], column: str) -> list[Row]:
+    """Thin a gain or lift curve for a table: the share called, and the figure of each of `who`."""
+    tenths = curve[(curve["share_called"] * 100).round() % 10 == 0]
+    by_share = {share: rows.set_index("who")[column] for share, rows in tenths.groupby("share_called")}
+    return [{"share": share, "figures": [float(figures[name]) for name in who]} for share, figures in by_share.items()]
+
+
+def ladder(scale: PointsParams) -> list[Row]:
+    """Return the probability at every tenth score."""
+    return [
+        {"score": score, "probability": float(expit((score - scale.offset) / scale.factor))}
+        for score in range(0, 101, 10)
+    ]
+
+
+def overlap(one: Tree, other: Tree, name: str) -> bool:
+    """Whether the intervals of a figure overlap, so that the difference may be chance."""
+    return bool(one[f"{name}_low"] <= other[f"{name}_high"] and other[f"{name}_low"] <= one[f"{name}_high"])
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _label(name: str, attributes: Mapping[str, AttributeSpec]) -> str:
+    return attributes[name].label or attributes[name].column.replace("_", " ")
+
+
+def _reasons(text: str) -> list[Row]:
+    return [
+        {"points": reason["points"], "text": str(reason["text"]).split(" ", 1)[1], "group": reason["group"]}
+        for reason in json.loads(text)
+    ]
+
+
+def _with_widths(rows: list[Row]) -> list[Row]:
+    total = sum(row["mean_points"] for row in rows)
+    most = max((row["mean_points"] for row in rows), default=0.0)
+    return [
+        row
+        | {"share": row["mean_points"] / total if total else 0.0, "width": row["mean_points"] / most if most else 0.0}
+        for row in rows
+    ]
+
+
+def _ends(rows: list[Row], absent: str) -> str:
+    low, high = (pick(rows, key=lambda row: float(row["points"])) for pick in (min, max))
+    return (
+        f"lowest at {value_text(low['value'], absent)} ({low['points']:+.1f} points, {low['rate']:.1%} converted), "
+        f"highest at {value_text(high['value'], absent)} ({high['points']:+.1f} points, {high['rate']:.1%} converted)"
+    )
+
+
+def _filled(counts: Tree) -> list[str]:
+    return [name for name in PART_WORDS if counts["parts"][name]["rows"]]
