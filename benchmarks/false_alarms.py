@@ -19,15 +19,15 @@ import pandas as pd
 
 from benchmarks.two_years import export, overlay_of
 from models.kpis.tier_kpis import interval
-from pipelines.artifacts import Layout
-from pipelines.build_features import build_features
-from pipelines.bundle import load_bundle
-from pipelines.ingest import ingest
-from pipelines.monitor import watch
-from pipelines.params import Params, load, with_as_of
-from pipelines.simulate import simulate
-from pipelines.sinks import write_json
-from pipelines.train import train
+from pipelines.config.params import Params, load, with_as_of
+from pipelines.scheduled.monitor import watch
+from pipelines.simulation.export import simulate
+from pipelines.stages.build_features import build_features
+from pipelines.stages.ingest import ingest
+from pipelines.stages.train import train
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.files import write_json
+from pipelines.storage.layout import Layout
 
 LEARNED = pd.Timestamp("2025-04-07")  # the model learns from what was known on this day
 FIRST, LAST = pd.Timestamp("2025-06-02"), pd.Timestamp("2026-06-29")

@@ -20,8 +20,8 @@ from features.cohort.snapshots import DAY
 from models.evaluation.metrics import Ranked, figures
 from models.kpis.tier_kpis import interval
 from models.tiers.contact_weights import contact_weights, feedback_figures
-from pipelines.params import Params, load
-from pipelines.sinks import write_json
+from pipelines.config.params import Params, load
+from pipelines.storage.files import write_json
 
 MONDAY = pd.Timestamp("2026-01-05")
 LISTS, OPEN, CALLED = 13, 1000, 200  # of a quarter; leads on a list, and calls

@@ -24,8 +24,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.scheduled import arguments, digests, last_day, opened, request, run_day
-from pipelines.lock import hold
-from pipelines.published import Published
+from pipelines.scheduled.published import Published
+from pipelines.storage.lock import hold
 
 EVERY = 10  # kills between two lines
 OPERATIONS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "shutil.rmtree", "fcntl.flock"}

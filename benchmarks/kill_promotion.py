@@ -37,11 +37,11 @@ from benchmarks.kill import ended, forked, must
 from benchmarks.scheduled import arguments, opened
 from features.schema.errors import BusyError, ModelError
 from models.scoring.scorer import Scorer
-from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle, save_bundle
-from pipelines.params import Params
-from pipelines.promote import promote, roll_back
-from pipelines.registry import CHAMPION, Registry, download_bundle
+from pipelines.config.params import Params
+from pipelines.registry.promote import promote, roll_back
+from pipelines.registry.registry import CHAMPION, Registry, download_bundle
+from pipelines.storage.bundle import load_bundle, save_bundle
+from pipelines.storage.layout import Layout
 
 Seen = dict[str, Any]  # the model behind each alias, and how many decisions are unfinished
 EVERY = 10  # kills between two lines

@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.tasks import PARAMS, cut_layout, features_of
-from pipelines.artifacts import Layout
-from pipelines.params import Params
-from pipelines.sinks import write_json, write_parquet
-from pipelines.store import Contract, read_matrix
-from pipelines.train import train
+from pipelines.config.params import Params
+from pipelines.stages.train import train
+from pipelines.storage.contract_store import Contract, read_matrix
+from pipelines.storage.files import write_json, write_parquet
+from pipelines.storage.layout import Layout
 
 
 def ours(params: Params, cut: Path, layout: Layout) -> pd.DataFrame:

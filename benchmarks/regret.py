@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.artifacts import Layout
+from pipelines.storage.layout import Layout
 
 RESAMPLES, CONFIDENCE, SEED = 1_000, 0.9, 1
 LEAST = 1e-9

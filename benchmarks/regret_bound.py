@@ -17,11 +17,11 @@ import pandas as pd
 from scipy.optimize import minimize
 
 from benchmarks.regret import KEY, losses
-from pipelines import funnel, prospects
-from pipelines.artifacts import Layout
-from pipelines.params import Params, load
-from pipelines.prospects import LARGE
-from pipelines.simulate import draw_leads
+from pipelines.config.params import Params, load
+from pipelines.simulation import funnel, prospects
+from pipelines.simulation.export import draw_leads
+from pipelines.simulation.prospects import LARGE
+from pipelines.storage.layout import Layout
 
 SHRINKAGE = (1.0, 3.0, 10.0, 30.0, 100.0)
 SIZES = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)  # edges, natural log of employees

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale_data import write_log
-from pipelines.artifacts import Layout
-from pipelines.build_features import build_features
-from pipelines.bundle import load_bundle, save_bundle
-from pipelines.ingest import ingest
-from pipelines.params import Params, load
-from pipelines.simulate import chunks, write
-from pipelines.sinks import write_json
-from pipelines.train import train
+from pipelines.config.params import Params, load
+from pipelines.simulation.export import chunks
+from pipelines.stages.build_features import build_features
+from pipelines.stages.ingest import ingest
+from pipelines.stages.simulate import write
+from pipelines.stages.train import train
+from pipelines.storage.bundle import load_bundle, save_bundle
+from pipelines.storage.files import write_json
+from pipelines.storage.layout import Layout
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (100_000, 1_000_000)

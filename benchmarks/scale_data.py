@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.params import load
-from pipelines.simulate import Simulated, chunks, write
+from pipelines.config.params import load
+from pipelines.simulation.export import Simulated, chunks
+from pipelines.stages.simulate import write
 
 DRAWN, KEPT = 9, 5  # the simulator's leads have 28 events on average
 

@@ -22,13 +22,14 @@ import pyarrow as pa
 
 from models.scoring.reasons import top_reasons
 from models.scoring.scorer import Scorer
-from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle
-from pipelines.ingest import ingest
-from pipelines.params import Params, load
-from pipelines.score import open_leads, score_leads
-from pipelines.sinks import write_parquet
-from pipelines.store import Contract
+from pipelines.config.params import Params, load
+from pipelines.scoring.population import open_leads
+from pipelines.stages.ingest import ingest
+from pipelines.stages.score import score_leads
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.files import write_parquet
+from pipelines.storage.layout import Layout
 
 EXPLAINED_ROWS = 20_000  # by pred_contrib, which would take hours for all
 JOINED = """FROM read_parquet($events) JOIN snapshots USING (lead_id)

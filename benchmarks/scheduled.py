@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines import store
-from pipelines.artifacts import Layout
-from pipelines.job import Request, run_job
-from pipelines.params import Params, load, with_as_of
+from pipelines.config.params import Params, load, with_as_of
+from pipelines.scheduled.job import Request, run_job
+from pipelines.storage import contract_store as store
+from pipelines.storage.layout import Layout
 
 SHARD_LEADS = 200  # few, so that a run has a middle
 

@@ -16,10 +16,10 @@ import pandas as pd
 
 from benchmarks.scheduled import arguments, digests, last_day, opened, request, run_day
 from models.scoring.scorer import Scorer
-from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle, save_bundle
-from pipelines.lock import hold
-from pipelines.params import Params
+from pipelines.config.params import Params
+from pipelines.storage.bundle import load_bundle, save_bundle
+from pipelines.storage.layout import Layout
+from pipelines.storage.lock import hold
 
 MOVING = ("age", "recency", "decayed", "trend")  # measures that change while nothing happens
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.scheduled import arguments, last_day, opened, request, run_day
-from pipelines.lock import hold
+from pipelines.storage.lock import hold
 
 EVERY = 20  # runs between two lines
 

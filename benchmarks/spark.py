@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle
-from pipelines.params import load
-from pipelines.score import list_leads, open_leads, ranked_rows, write_rows
-from pipelines.shards import score_shards
-from pipelines.sinks import file_digest, write_parquet
-from pipelines.spark import SparkContract
-from pipelines.store import Contract, Opener
+from pipelines.config.params import load
+from pipelines.scoring.population import open_leads
+from pipelines.scoring.score_list import list_leads, ranked_rows, write_rows
+from pipelines.scoring.shards import score_shards
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract, Opener
+from pipelines.storage.files import file_digest, write_parquet
+from pipelines.storage.layout import Layout
+from pipelines.storage.spark_store import SparkContract
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINES = ("duckdb", "spark")

@@ -23,12 +23,12 @@ from sklearn.model_selection import train_test_split
 from features.matrix.catalogue import Catalogue
 from features.matrix.matrix import MatrixSpec
 from models.splitting.holdout import SplitParams, sample_leads, split_by_position, split_by_time
-from pipelines.artifacts import Layout
-from pipelines.build_features import labelled, learn_spec
-from pipelines.ingest import ingest
-from pipelines.params import Params, load
-from pipelines.sinks import write_json, write_parquet
-from pipelines.store import Contract
+from pipelines.config.params import Params, load
+from pipelines.stages.build_features import labelled, learn_spec
+from pipelines.stages.ingest import ingest
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.files import write_json, write_parquet
+from pipelines.storage.layout import Layout
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -27,21 +27,20 @@ from features.cohort.snapshots import at_risk
 from features.schema.errors import LeadScoreError
 from models.evaluation.metrics import compare, row_losses
 from models.scoring.scorer import Scorer
-from pipelines.artifacts import Layout
-from pipelines.build_features import build_features
-from pipelines.bundle import load_bundle
-from pipelines.cli import app
-from pipelines.evaluate import finite
-from pipelines.feed import take_in
-from pipelines.ingest import ingest
-from pipelines.job import feed_layout
-from pipelines.named_model import find_bundle
-from pipelines.params import Params, load
-from pipelines.simulate import SHEETS, Simulated, simulate
-from pipelines.sinks import write_json, write_parquet
-from pipelines.store import Contract
-from pipelines.train import train
-from pipelines.world import Shock
+from pipelines.cli.app import app
+from pipelines.config.params import Params, load
+from pipelines.config.simulation import Shock
+from pipelines.registry.named_model import find_bundle
+from pipelines.scheduled.input_files import take_in
+from pipelines.scheduled.job import feed_layout
+from pipelines.simulation.export import SHEETS, Simulated, simulate
+from pipelines.stages.build_features import build_features
+from pipelines.stages.ingest import ingest
+from pipelines.stages.train import train
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.files import finite, write_json, write_parquet
+from pipelines.storage.layout import Layout
 
 Said = Callable[[str, Sequence[pd.Timestamp]], pd.DataFrame]  # a model's id and the days of lists to `predictions`
 WEEK = pd.Timedelta(days=7)

@@ -22,7 +22,7 @@ from features.matrix.matrix import MatrixSpec
 from features.schema.contract import TABLES, arrow_schema, attribute_fields
 from features.schema.declarations import AttributeSpec
 from features.schema.vocabulary import GROUPS, Vocabulary
-from pipelines.params import load
+from pipelines.config.params import load
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=20)
 settings.load_profile("repeatable")

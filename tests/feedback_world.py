@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from pipelines import funnel, prospects, sales
-from pipelines.oracle import Grid, snapshots
-from pipelines.world import Feedback
+from pipelines.config.simulation import Feedback
+from pipelines.simulation import funnel, prospects
+from pipelines.simulation import sales_feedback as sales
+from pipelines.simulation.oracle import Grid, snapshots
 
 FIRST = dt.date(2024, 1, 1)  # a Monday
 GRID = Grid(first=0, every=7, youngest=1, oldest=90, horizon=28)

@@ -11,9 +11,9 @@ import pandas as pd
 from conftest import PARAMS
 from crm_server import SLOW_S, CrmServer
 
-from pipelines import deliver
-from pipelines.params import Delivery, Params
-from pipelines.sinks import write_parquet
+from pipelines.config.params import Delivery, Params
+from pipelines.delivery import deliver
+from pipelines.storage.files import write_parquet
 
 Kind = Literal["hubspot", "salesforce"]
 KINDS: tuple[Kind, ...] = ("hubspot", "salesforce")

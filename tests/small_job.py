@@ -14,12 +14,12 @@ import pytest
 from conftest import DAY, MONDAY, World, crowd, table
 from small_model import scorer
 
-from pipelines import store
-from pipelines.artifacts import Layout
-from pipelines.bundle import save_bundle
-from pipelines.ingest import ingest
-from pipelines.job import Request, run_job
-from pipelines.params import Params, load, with_as_of
+from pipelines.config.params import Params, load, with_as_of
+from pipelines.scheduled.job import Request, run_job
+from pipelines.stages.ingest import ingest
+from pipelines.storage import contract_store as store
+from pipelines.storage.bundle import save_bundle
+from pipelines.storage.layout import Layout
 
 OVERLAY = """
 project: {threads: 2, memory_gb: 1}

@@ -9,9 +9,9 @@ import duckdb
 import yaml
 
 from features.schema.contract import TABLES
-from pipelines.artifacts import Layout
-from pipelines.ingest import ingest
-from pipelines.params import load
+from pipelines.config.params import load
+from pipelines.stages.ingest import ingest
+from pipelines.storage.layout import Layout
 
 LEADS = "id,created,country,size\na,2024-01-01,NA,10\nb,2024-01-02,DE,\nc,2024-01-03,,250.5\n"
 EVENTS = (

@@ -17,12 +17,13 @@ from leakage_world import AUDIT, labels, signal, world
 
 from features.schema.errors import DataError
 from models.leakage.audit import audit
-from pipelines.artifacts import Layout
-from pipelines.audit import audit_leakage
-from pipelines.build_features import build_features
-from pipelines.ingest import ingest
-from pipelines.params import Params, load
-from pipelines.simulate import chunks, write
+from pipelines.config.params import Params, load
+from pipelines.simulation.export import chunks
+from pipelines.stages.audit import audit_leakage
+from pipelines.stages.build_features import build_features
+from pipelines.stages.ingest import ingest
+from pipelines.stages.simulate import write
+from pipelines.storage.layout import Layout
 
 pytestmark = pytest.mark.xdist_group("audit")
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,9 +14,9 @@ from sklearn.metrics import roc_auc_score
 from tiny import tiny_copy, tiny_params
 
 from models.splitting.walk_forward import BacktestParams, cuts
-from pipelines.artifacts import Layout
-from pipelines.backtest import backtest
-from pipelines.params import Params
+from pipelines.config.params import Params
+from pipelines.stages.backtest import backtest
+from pipelines.storage.layout import Layout
 
 DAY = pd.Timedelta(days=1)
 

@@ -16,8 +16,8 @@ from benchmarks.figures import draws, summary
 from benchmarks.regret_bound import fit, probability, records
 from benchmarks.tasks import month_split, split_of
 from benchmarks.two_years import Place, keep, sayings
-from pipelines.prospects import COUNTRIES, SOURCES, names
-from pipelines.simulate import simulate
+from pipelines.simulation.export import simulate
+from pipelines.simulation.prospects import COUNTRIES, SOURCES, names
 
 DAY = pd.Timedelta(days=1)
 

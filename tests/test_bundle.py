@@ -13,7 +13,7 @@ import pytest
 from small_model import matrix, scorer
 
 from features.schema.errors import ModelError
-from pipelines.bundle import MANIFEST, load_bundle, save_bundle, warn_of_scale
+from pipelines.storage.bundle import MANIFEST, load_bundle, save_bundle, warn_of_scale
 
 FILES = ["booster_0.txt", "booster_1.txt", "card.json", "linear.json", "scorecard.json", "statistics.json"]
 

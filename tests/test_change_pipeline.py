@@ -17,16 +17,17 @@ from test_cli import OVERLAY, leadscore, write_tables
 
 from features.schema.errors import ModelError, ParamsError
 from models.explanation.score_change import PARTS
-from pipelines import store
-from pipelines.artifacts import Layout
-from pipelines.build_features import build_features
-from pipelines.change import Ask, explain_changes
-from pipelines.change_lead import explain_lead_change
-from pipelines.ingest import ingest
-from pipelines.params import Params, load, with_as_of
-from pipelines.score import score_leads
-from pipelines.simulate import chunks, write
-from pipelines.train import train
+from pipelines.analysis.lead_change import explain_lead_change
+from pipelines.analysis.score_change import Ask, explain_changes
+from pipelines.config.params import Params, load, with_as_of
+from pipelines.simulation.export import chunks
+from pipelines.stages.build_features import build_features
+from pipelines.stages.ingest import ingest
+from pipelines.stages.score import score_leads
+from pipelines.stages.simulate import write
+from pipelines.stages.train import train
+from pipelines.storage import contract_store as store
+from pipelines.storage.layout import Layout
 
 SMALL = """
 simulate: {leads: 800, first_day: 2025-10-01, last_day: 2026-06-30}

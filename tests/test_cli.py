@@ -19,7 +19,7 @@ from features.schema.errors import (
     ParamsError,
     RefusedError,
 )
-from pipelines import cli
+from pipelines.cli import app as cli
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,7 +11,7 @@ from small_source import mapping, reasons, run
 
 from features.schema.contract import TABLES
 from features.schema.errors import DataError, ParamsError
-from pipelines.params import load
+from pipelines.config.params import load
 
 HEADER = "lead,called,heard,list,tier,score,lot,chance\n"
 COLUMNS = {

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from small_delivery import KINDS, VARIABLES, Kind, Scores, held, many, params_for, put, run, section
 
 from features.schema.errors import DeliveryError
-from pipelines import deliver
-from pipelines.crm import Answer, Message, retry_after
-from pipelines.outbox import Outbox
+from pipelines.delivery import deliver
+from pipelines.delivery.crm import Answer, Message, retry_after
+from pipelines.delivery.outbox import Outbox
 
 pytestmark = pytest.mark.usefixtures("tokens")
 

@@ -14,10 +14,11 @@ from crm_server import TOKEN, CrmServer, serving
 from small_delivery import KINDS, books, held, many, params_for, put, run, section
 
 from features.schema.errors import DataError, DeliveryError, ParamsError
-from pipelines import cli, deliver
-from pipelines.crm import base_url
-from pipelines.outbox import message_key, open_outbox
-from pipelines.sinks import write_parquet
+from pipelines.cli import app as cli
+from pipelines.delivery import deliver
+from pipelines.delivery.crm import base_url
+from pipelines.delivery.outbox import message_key, open_outbox
+from pipelines.storage.files import write_parquet
 
 pytestmark = pytest.mark.usefixtures("tokens")
 

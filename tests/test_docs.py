@@ -15,9 +15,9 @@ import typer
 from openml_stand_in import bank, serve
 from test_cli import leadscore
 
-from pipelines import cli
-from pipelines.params import load
-from pipelines.reference import Note, notes_of, pages, params_page
+from pipelines.cli import app as cli
+from pipelines.cli.reference import Note, notes_of, pages, params_page
+from pipelines.config.params import load
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -180,8 +180,8 @@ def test_the_tutorial_works_word_for_word(
     """On a tenth of the rows, and with learning cut short."""
     rows = bank()
     serve(monkeypatch, rows)
-    monkeypatch.setattr("pipelines.public_data.BANK_ROWS", len(rows))
-    monkeypatch.setattr("pipelines.public_data.BANK_YES", 528)
+    monkeypatch.setattr("pipelines.inspection.public_data.BANK_ROWS", len(rows))
+    monkeypatch.setattr("pipelines.inspection.public_data.BANK_YES", 528)
     monkeypatch.chdir(tmp_path)
     tutorial = ROOT / "docs" / "tutorial.md"
     (mapping,) = blocks(tutorial, "yaml")

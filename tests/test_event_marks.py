@@ -28,9 +28,9 @@ from features.events.event_log import (
     type_code,
 )
 from features.schema.errors import DataError
-from pipelines import ingest as ingest_stage
-from pipelines import sinks
-from pipelines.store import Contract
+from pipelines.stages import ingest as ingest_stage
+from pipelines.storage import files as sinks
+from pipelines.storage.contract_store import Contract
 
 LOG = crowd((MONDAY, MONDAY + 7 * DAY), 30, 600).events
 

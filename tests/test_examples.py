@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.artifacts import Layout
-from pipelines.params import Params, load
-from pipelines.run import stages
+from pipelines.config.params import Params, load
+from pipelines.stages.run_all import stages
+from pipelines.storage.layout import Layout
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"

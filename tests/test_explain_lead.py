@@ -21,14 +21,14 @@ from features.events.event_log import CONTRACT, mark_events
 from features.matrix.counterfactual import EVENTS, JUST_NOW
 from features.schema.errors import DataError, ModelError
 from models.explanation.lead_explanation import bars
-from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle
-from pipelines.explain_lead import Story, explain_lead
-from pipelines.lead_page import lead_page, show
-from pipelines.params import Params, load, with_as_of
-from pipelines.run import stages
-from pipelines.score import one_lead
-from pipelines.store import Contract
+from pipelines.analysis.explain_lead import Story, explain_lead
+from pipelines.analysis.lead_page import lead_page, show
+from pipelines.config.params import Params, load, with_as_of
+from pipelines.scoring.population import one_lead
+from pipelines.stages.run_all import stages
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.layout import Layout
 
 pytestmark = pytest.mark.xdist_group("explain_lead")
 STAGES = ["ingest", "build_features", "audit", "train", "evaluate", "score"]

@@ -12,9 +12,9 @@ from feedback_world import NO_LOSS, FedBack, fed_back
 
 from models.evaluation.metrics import Figures, Ranked, evaluate, figures
 from models.tiers.contact_weights import NEVER_CALLED, Weights, contact_weights, feedback_figures
-from pipelines import funnel
-from pipelines.simulate import simulate
-from pipelines.world import Feedback
+from pipelines.config.simulation import Feedback
+from pipelines.simulation import funnel
+from pipelines.simulation.export import simulate
 
 EVALUATE = PARAMS.evaluate.model_copy(update={"resamples": 40})
 EXPLORATION = PARAMS.exploration

@@ -13,9 +13,9 @@ from scipy.special import expit
 from small_model import CARD, ENTRIES, SETTINGS, matrix
 
 from models.training.training import Learned, history_of, learn_with
-from pipelines.artifacts import Layout
-from pipelines.feedback import level_if_called, measure_feedback
-from pipelines.params import Params
+from pipelines.config.params import Params
+from pipelines.scoring.contact_log import level_if_called, measure_feedback
+from pipelines.storage.layout import Layout
 
 
 def asked(**changed: object) -> Params:

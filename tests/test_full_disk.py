@@ -19,9 +19,9 @@ from test_cli import leadscore
 from test_job_faults import no_file_above
 
 from features.schema.errors import DeliveryError
-from pipelines import deliver
-from pipelines.params import ScoreTables
-from pipelines.score_tables import read_list, to_duckdb
+from pipelines.config.params import ScoreTables
+from pipelines.delivery import deliver
+from pipelines.delivery.databases import read_list, to_duckdb
 
 MEGABYTES = 24
 

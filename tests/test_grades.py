@@ -16,7 +16,7 @@ from small_model import card, matrix, scorer
 
 from models.evaluation.intervals import rate_interval
 from models.points.grades import GradeCuts, GradeParams, GradeSteps, grade, grade_matrix
-from pipelines.train import graded
+from pipelines.stages.train import graded
 
 SHARES = (0.1, 0.25, 0.35)
 CHOICE = GradeParams(

@@ -29,9 +29,9 @@ from small_source import (
 )
 
 from features.schema.errors import DataError, ParamsError
-from pipelines.artifacts import Layout
-from pipelines.ingest import ingest
-from pipelines.params import load
+from pipelines.config.params import load
+from pipelines.stages.ingest import ingest
+from pipelines.storage.layout import Layout
 
 
 def test_three_files_become_the_contract(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from features.schema.errors import DataError
 from models.leakage.suspicious_names import words
-from pipelines.artifacts import Layout
-from pipelines.column_facts import describe, late_dates, leaks, power
-from pipelines.ingest import ingest
-from pipelines.inspection import Inspection, inspect
-from pipelines.params import Params, load
-from pipelines.sniffing import sniff
+from pipelines.config.params import Params, load
+from pipelines.inspection.column_facts import describe, late_dates, leaks, power
+from pipelines.inspection.file_format import sniff
+from pipelines.inspection.proposal import Inspection, inspect
+from pipelines.stages.ingest import ingest
+from pipelines.storage.layout import Layout
 
 REAL = Path(__file__).parent.parent.parent / "shared" / "data"
 

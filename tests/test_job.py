@@ -17,10 +17,10 @@ from small_model import scorer
 
 from features.schema.errors import DataError, FeedError, ModelError, ParamsError
 from models.scoring.scorer import Scorer
-from pipelines.job import backfill
-from pipelines.params import reasons_asked, with_as_of
-from pipelines.published import Published
-from pipelines.score import score_leads
+from pipelines.config.params import reasons_asked, with_as_of
+from pipelines.scheduled.job import backfill
+from pipelines.scheduled.published import Published
+from pipelines.stages.score import score_leads
 
 HOLDERS = {
     "features",

@@ -21,17 +21,17 @@ from small_job import TODAY, Job, digests, job, small_shards
 
 from features.schema.errors import BusyError, DeliveryError
 from models.scoring.scorer import Scorer
-from pipelines import cli
-from pipelines.gates import feed_at
-from pipelines.ingest import ingest
-from pipelines.lock import hold
-from pipelines.params import load
-from pipelines.published import Published
-from pipelines.store import Contract
+from pipelines.cli import app as cli
+from pipelines.config.params import load
+from pipelines.scheduled.feed_checks import feed_at
+from pipelines.scheduled.published import Published
+from pipelines.stages.ingest import ingest
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.lock import hold
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "shutil.rmtree"}
-COMMAND = "from pipelines.cli import main; main()"
+COMMAND = "from pipelines.cli.app import main; main()"
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ from test_rules_pipeline import NO_RULES, RULES, prepared
 
 from features.events.event_log import CONTRACT
 from features.schema.errors import DataError, ParamsError
-from pipelines.artifacts import Layout
-from pipelines.build_features import build_features
-from pipelines.ingest import ingest
-from pipelines.kpis import measure_kpis, measure_kpis_by_rules, tier_table
-from pipelines.params import Params, load
+from pipelines.config.params import Params, load
+from pipelines.stages.build_features import build_features
+from pipelines.stages.ingest import ingest
+from pipelines.stages.kpis import measure_kpis, measure_kpis_by_rules, tier_table
+from pipelines.storage.layout import Layout
 
 OLIST = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "olist_funnel"
 TEXT = OVERLAY + RULES + "capacity: {per_period: 8}\n"

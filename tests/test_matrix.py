@@ -41,11 +41,11 @@ from features.events.definitions import count_events
 from features.matrix.matrix import MatrixSpec, feature_matrix
 from features.schema.errors import ParamsError
 from features.schema.vocabulary import Vocabulary
-from pipelines import store
-from pipelines.artifacts import Layout
-from pipelines.ingest import ingest
-from pipelines.params import Project, load
-from pipelines.store import Contract
+from pipelines.config.params import Project, load
+from pipelines.stages.ingest import ingest
+from pipelines.storage import contract_store as store
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.layout import Layout
 
 CALENDAR = ["created_weekday", "created_month", "created_hour"]
 TIMES = (MONDAY, MONDAY + 7 * DAY)

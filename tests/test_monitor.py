@@ -17,14 +17,14 @@ from tiny import tiny_copy, tiny_params
 
 from features.schema.errors import AlertError, DataError
 from models.scoring.scorer import Scorer
-from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle
-from pipelines.ingest import ingest
-from pipelines.monitor import Book, Calendar, raise_alerts, watch
-from pipelines.monitor_page import checks_table, write_monitor_page
-from pipelines.params import Params, with_as_of
-from pipelines.store import Contract
-from pipelines.track import track_monitoring
+from pipelines.config.params import Params, with_as_of
+from pipelines.reporting.monitor_page import checks_table, write_monitor_page
+from pipelines.scheduled.monitor import Book, Calendar, raise_alerts, watch
+from pipelines.stages.ingest import ingest
+from pipelines.stages.track import track_monitoring
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.layout import Layout
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),

@@ -22,10 +22,10 @@ from test_deliver import CrashError, crash_at
 
 from features.schema.errors import DataError, DeliveryError
 from models.scoring.scorer import Scorer
-from pipelines import deliver
-from pipelines.ingest import ingest
-from pipelines.params import load
-from pipelines.published import Published
+from pipelines.config.params import load
+from pipelines.delivery import deliver
+from pipelines.scheduled.published import Published
+from pipelines.stages.ingest import ingest
 
 FIRST = pd.Timestamp("2024-03-08")  # clocks in New York change in the night before 10 March
 ZONE = "America/New_York"
@@ -201,8 +201,8 @@ def test_today_is_the_day_in_utc_whatever_the_clocks_on_the_wall_do(tmp_path: Pa
         asked.append(params.score.as_of)  # type: ignore[attr-defined]
         return []
 
-    monkeypatch.setattr("pipelines.cli_options.dt.datetime", Clock)
-    monkeypatch.setattr("pipelines.job.run_job", run_job)
+    monkeypatch.setattr("pipelines.cli.options.dt.datetime", Clock)
+    monkeypatch.setattr("pipelines.scheduled.job.run_job", run_job)
     words = ("score", "--to", here.to, "--as-of", "today", "--params", here.overlay)
     assert leadscore(monkeypatch, *words, "--out", here.overlay.parent / "out") == 0
     assert asked == [dt.date(2024, 3, 10)]

@@ -18,7 +18,7 @@ import typer
 import yaml
 
 from features.schema import errors
-from pipelines.cli import app
+from pipelines.cli.app import app
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "docs" / "operations"

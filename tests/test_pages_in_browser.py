@@ -11,8 +11,8 @@ import pytest
 from browser import AXE, CHROMIUM, Browser, browser
 from tiny import tiny_copy, tiny_params
 
-from pipelines.explain_lead import explain_lead
-from pipelines.lead_page import write_lead_page
+from pipelines.analysis.explain_lead import explain_lead
+from pipelines.analysis.lead_page import write_lead_page
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),

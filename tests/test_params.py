@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from features.schema.errors import ParamsError
-from pipelines.params import DEFAULT, Params, load, with_as_of
+from pipelines.config.params import DEFAULT, Params, load, with_as_of
 
 SOURCE = """
 source:

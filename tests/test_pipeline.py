@@ -13,14 +13,14 @@ import pytest
 from tiny import tiny_copy, tiny_params, tiny_run
 
 from features.schema.errors import DataError
-from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle
-from pipelines.params import load
+from pipelines.config.params import load
+from pipelines.reporting.scorecard import show_scorecard
 from pipelines.reporting.scorecard_table import table
-from pipelines.score import score_leads
-from pipelines.scorecard import show_scorecard
-from pipelines.sinks import write_parquet
-from pipelines.store import read_matrix
+from pipelines.stages.score import score_leads
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import read_matrix
+from pipelines.storage.files import write_parquet
+from pipelines.storage.layout import Layout
 
 pytestmark = pytest.mark.xdist_group("tiny")
 
@@ -288,8 +288,8 @@ def test_the_model_beats_every_baseline_on_the_later_period(layout: Layout) -> N
 
 def test_scoring_a_test_snapshot_gives_its_training_features(layout: Layout) -> None:
     """The same call makes both: features of a lead do not depend on which stage asks."""
-    from pipelines.params import load
-    from pipelines.store import Contract
+    from pipelines.config.params import load
+    from pipelines.storage.contract_store import Contract
 
     matrix, spec = read_matrix(layout)
     some = matrix[matrix["part"] == "test"].groupby("snapshot_at").head(3).reset_index(drop=True)

@@ -16,9 +16,9 @@ from psycopg import sql
 from small_source import COLUMNS, EVENTS, LEADS, WON, contract_bytes, mapping, reasons, run, table
 
 from features.schema.errors import DataError, ParamsError
-from pipelines import postgres
-from pipelines.params import TableSource, load
-from pipelines.postgres import Snapshots, open_postgres, open_snapshots
+from pipelines.config.params import TableSource, load
+from pipelines.ingestion import postgres_source as postgres
+from pipelines.ingestion.postgres_source import Snapshots, open_postgres, open_snapshots
 
 pytestmark = GROUP
 TABLES = """

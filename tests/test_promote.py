@@ -19,12 +19,12 @@ from tiny import tiny_copy, tiny_params
 from features.schema.errors import BusyError, ModelError, RefusedError
 from models.learners.calibration import Sigmoid
 from models.scoring.scorer import Scorer
-from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle, save_bundle
-from pipelines.lock import hold
-from pipelines.params import Params
-from pipelines.promote import promote, roll_back
-from pipelines.registry import CHAMPION, PREVIOUS, YARDSTICK, Registry, download_bundle
+from pipelines.config.params import Params
+from pipelines.registry.promote import promote, roll_back
+from pipelines.registry.registry import CHAMPION, PREVIOUS, YARDSTICK, Registry, download_bundle
+from pipelines.storage.bundle import load_bundle, save_bundle
+from pipelines.storage.layout import Layout
+from pipelines.storage.lock import hold
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),

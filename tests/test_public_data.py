@@ -11,10 +11,10 @@ from openml_stand_in import Spoil, bank, fail, serve
 from small_source import EXAMPLES
 from test_cli import leadscore
 
-from pipelines import public_data
-from pipelines.artifacts import Layout
-from pipelines.ingest import ingest
-from pipelines.params import load
+from pipelines.config.params import load
+from pipelines.inspection import public_data
+from pipelines.stages.ingest import ingest
+from pipelines.storage.layout import Layout
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """A tenth of the file, taken for the whole."""
     assert (public_data.BANK_ROWS, public_data.BANK_YES) == (45_211, 5_289)  # as published
     rows = bank()
-    monkeypatch.setattr("pipelines.public_data.BANK_ROWS", len(rows))
-    monkeypatch.setattr("pipelines.public_data.BANK_YES", 528)
+    monkeypatch.setattr("pipelines.inspection.public_data.BANK_ROWS", len(rows))
+    monkeypatch.setattr("pipelines.inspection.public_data.BANK_YES", 528)
     return rows
 
 

@@ -12,10 +12,10 @@ from test_cli import OVERLAY, leadscore, write_tables
 from test_rules_pipeline import RULES
 
 from features.schema.errors import DataError, NotReadyError
-from pipelines.artifacts import Layout
-from pipelines.params import load
-from pipelines.run import run_all
-from pipelines.train import train
+from pipelines.config.params import load
+from pipelines.stages.run_all import run_all
+from pipelines.stages.train import train
+from pipelines.storage.layout import Layout
 
 STRICT = re.sub(r"readiness: .*", "readiness: {min_rows: 100, min_positive: 5000}", OVERLAY)
 

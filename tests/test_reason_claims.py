@@ -20,7 +20,7 @@ from features.matrix.matrix import feature_matrix
 from features.schema.vocabulary import GROUPS, Vocabulary
 from models.scorecard.fitting import Condition
 from models.scoring.reasons import phrase, top_reasons
-from pipelines.params import load
+from pipelines.config.params import load
 from pipelines.reporting.scorecard_table import describe
 
 EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.yaml"))

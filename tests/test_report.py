@@ -18,11 +18,12 @@ from browser import CHROMIUM, browser
 from tiny import tiny_copy, tiny_params
 
 from features.schema.errors import DataError, ModelError
-from pipelines.artifacts import Layout
-from pipelines.params import Params, load
-from pipelines.report import percent, points, write_report
+from pipelines.config.params import Params, load
 from pipelines.reporting import tables
-from pipelines.run import stages
+from pipelines.reporting.page import percent, points
+from pipelines.stages.report import write_report
+from pipelines.stages.run_all import stages
+from pipelines.storage.layout import Layout
 
 pytestmark = pytest.mark.xdist_group("report")
 VOID = {"meta", "link", "input", "br", "img", "hr"}

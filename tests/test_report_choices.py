@@ -14,12 +14,13 @@ from tiny import tiny_copy, tiny_params
 from features.schema.errors import DataError
 from models.evaluation.measures import Measure
 from models.training.selection import Candidate, Decision
-from pipelines.artifacts import Layout
-from pipelines.params import Params
-from pipelines.report import Run, number, percent, render, write_report
+from pipelines.config.params import Params
 from pipelines.reporting import charts as figures
 from pipelines.reporting import tables
+from pipelines.reporting.page import number, percent
 from pipelines.reporting.tables import QUESTIONS
+from pipelines.stages.report import Run, render, write_report
+from pipelines.storage.layout import Layout
 
 pytestmark = pytest.mark.xdist_group("report")
 

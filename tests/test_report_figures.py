@@ -19,11 +19,11 @@ from scipy.special import expit
 from tiny import tiny_copy, tiny_params
 
 from models.points.scale import PointsParams
-from pipelines import report
-from pipelines.artifacts import Layout
-from pipelines.change import Ask, explain_changes
-from pipelines.params import Params
-from pipelines.report import Run, render
+from pipelines.analysis.score_change import Ask, explain_changes
+from pipelines.config.params import Params
+from pipelines.stages import report
+from pipelines.stages.report import Run, render
+from pipelines.storage.layout import Layout
 
 pytestmark = pytest.mark.xdist_group("tiny")
 NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?%?")

@@ -14,13 +14,13 @@ from test_promote import LENIENT, KilledError, champion, variant
 from tiny import tiny_copy, tiny_params
 
 from features.schema.errors import BusyError, RefusedError
-from pipelines import retrain as door
-from pipelines.artifacts import Layout
-from pipelines.lock import hold
-from pipelines.params import Params
-from pipelines.promote import promote
-from pipelines.registry import CHALLENGER, Registry
-from pipelines.retrain import Ask, due, retrain
+from pipelines.config.params import Params
+from pipelines.registry.promote import promote
+from pipelines.registry.registry import CHALLENGER, Registry
+from pipelines.scheduled import retrain as door
+from pipelines.scheduled.retrain import Ask, due, retrain
+from pipelines.storage.layout import Layout
+from pipelines.storage.lock import hold
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),

@@ -70,7 +70,7 @@ def test_no_room_trespasses(path: Path) -> None:
     ("room", "source"),
     [
         ("features", "from models.splitting.holdout import draw"),
-        ("features", "def f():\n    import pipelines.store"),
+        ("features", "def f():\n    import pipelines.storage.contract_store"),
         ("models", "from pipelines import store"),
         ("models", "import mlflow"),
         ("models", "from pathlib import Path"),

@@ -21,14 +21,14 @@ from models.points.groups import Part
 from models.scoring.rule_points import RuleCurve, fit_curve
 from models.scoring.rule_scorer import BELOW, rule_tiers, score_by_rules
 from models.tiers.overrides import Override
-from pipelines.artifacts import Layout
-from pipelines.build_features import build_features
-from pipelines.ingest import ingest
-from pipelines.params import Params, load
-from pipelines.rules import explain_lead, score_leads_by_rules
-from pipelines.score import COLUMNS
-from pipelines.store import Contract, read_matrix, read_spec
-from pipelines.train import _rule_curve
+from pipelines.config.params import Params, load
+from pipelines.scoring.rule_scoring import explain_lead, score_leads_by_rules
+from pipelines.scoring.score_list import COLUMNS
+from pipelines.stages.build_features import build_features
+from pipelines.stages.ingest import ingest
+from pipelines.stages.train import _rule_curve
+from pipelines.storage.contract_store import Contract, read_matrix, read_spec
+from pipelines.storage.layout import Layout
 
 RULES = """
 rules:

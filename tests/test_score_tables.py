@@ -20,10 +20,10 @@ from postgres_server import GROUP, VARIABLE, Server
 from psycopg.sql import SQL, Identifier
 
 from features.schema.errors import DataError, DeliveryError, ParamsError
-from pipelines import score_tables
-from pipelines.params import ScoreTables
-from pipelines.score_tables import ScoreList, read_list, to_duckdb, to_postgres
-from pipelines.sinks import write_parquet
+from pipelines.config.params import ScoreTables
+from pipelines.delivery import databases as score_tables
+from pipelines.delivery.databases import ScoreList, read_list, to_duckdb, to_postgres
+from pipelines.storage.files import write_parquet
 
 pytestmark = GROUP
 AWKWARD = ["plain", "", None, "two\nlines", "\\.", 'a "quote"', "tab\there", "=1+1", "Ünïcode 💶", "\\N", "%s {0}"]

@@ -26,7 +26,7 @@ from models.scorecard.fitting import Condition, ScorecardParams
 from models.scorecard.scorecard import Line, Scorecard
 from pipelines.reporting.scorecard_hubspot import hubspot_draft
 from pipelines.reporting.scorecard_table import against_model, describe, meaning, table, to_markdown
-from pipelines.sinks import write_csv
+from pipelines.storage.files import write_csv
 
 CARD = ScorecardParams(
     max_lines=12, max_points=30, bins=16, max_levels=3, min_rows=20, min_gain=2.0, l2=[1.0, 50.0], left_out=["decayed"]

@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial
 from features.schema.errors import ParamsError
 from models.learners.gradient_boosting import TrainParams
 from models.training.hyperparameter_search import SearchParams, search
-from pipelines.params import load
-from pipelines.train import _drop_torn_line
+from pipelines.config.params import load
+from pipelines.stages.train import _drop_torn_line
 
 START = PARAMS.train
 TRIALS = 14  # beyond the first ten, which the sampler draws at random

@@ -15,9 +15,9 @@ from test_cli import leadscore
 from features.schema.errors import ModelError
 from models.learners.calibration import Sigmoid
 from models.scoring.scorer import Scorer
-from pipelines.bundle import save_bundle
-from pipelines.params import with_as_of
-from pipelines.shadow import shadow
+from pipelines.analysis.shadow import shadow
+from pipelines.config.params import with_as_of
+from pipelines.storage.bundle import save_bundle
 
 DAY = f"{TODAY:%Y-%m-%d}"
 

@@ -15,11 +15,12 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from features.cohort.snapshots import at_risk, grid
 from features.schema.errors import ParamsError
-from pipelines import simulate as door
-from pipelines.params import load
-from pipelines.prospects import FREE_DOMAINS
-from pipelines.simulate import Simulated, chunks, simulate, write
-from pipelines.world import Simulate
+from pipelines.config.params import load
+from pipelines.config.simulation import Simulate
+from pipelines.simulation import export as door
+from pipelines.simulation.export import Simulated, chunks, simulate
+from pipelines.simulation.prospects import FREE_DOMAINS
+from pipelines.stages.simulate import write
 
 pytestmark = pytest.mark.xdist_group("simulate")
 

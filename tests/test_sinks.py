@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.sinks import (
+from pipelines.storage.files import (
     FORMULA_STARTS,
     PLAIN_NUMBER,
     ROW_GROUP,

@@ -23,7 +23,7 @@ from small_source import (
 from features.events.event_log import MARKS
 from features.schema.contract import TABLES
 from features.schema.errors import DataError, ParamsError
-from pipelines import sources
+from pipelines.ingestion import file_sources as sources
 
 # Files that cannot be read
 

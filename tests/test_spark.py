@@ -20,13 +20,13 @@ from test_rules import EVERY_KIND
 
 from features.schema.errors import BusyError, ParamsError
 from models.tiers.declarations import TierParams
-from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle
-from pipelines.gates import feed_at
-from pipelines.ingest import ingest
-from pipelines.params import SparkParams
-from pipelines.spark import SparkContract, start
-from pipelines.store import Contract
+from pipelines.config.params import SparkParams
+from pipelines.scheduled.feed_checks import feed_at
+from pipelines.stages.ingest import ingest
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.layout import Layout
+from pipelines.storage.spark_store import SparkContract, start
 
 LACKING = [
     what
@@ -119,7 +119,7 @@ def test_shards_of_a_killed_run_are_taken_up_and_the_rest_is_done(
 ) -> None:
     small_shards(monkeypatch)
     here = ready.asked(to=tmp_path / "to")
-    monkeypatch.setattr("pipelines.score.list_leads", _killed)
+    monkeypatch.setattr("pipelines.scoring.score_list.list_leads", _killed)
     with pytest.raises(KeyboardInterrupt):
         here.run()
     (first, second) = sorted((tmp_path / "to" / ".work" / "shards").glob("*/shard-*.arrow"))

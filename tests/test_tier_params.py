@@ -10,7 +10,7 @@ from small_source import EXAMPLES, mapping
 
 from features.schema.errors import ParamsError
 from models.tiers.declarations import TierParams
-from pipelines.params import load
+from pipelines.config.params import load
 
 OWN_SOURCE = {"source": mapping()}
 

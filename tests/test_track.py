@@ -15,12 +15,12 @@ from tiny import tiny_copy, tiny_params
 
 from features.schema.errors import ModelError
 from models.scoring.scorer import Scorer
-from pipelines.artifacts import Layout
-from pipelines.bundle import load_bundle
-from pipelines.params import load
-from pipelines.registry import download_bundle
-from pipelines.store import read_matrix
-from pipelines.track import track
+from pipelines.config.params import load
+from pipelines.registry.registry import download_bundle
+from pipelines.stages.track import track
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import read_matrix
+from pipelines.storage.layout import Layout
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.manifest import FLOORS, ROOT, source_digest, source_files
+from pipelines.storage.versions import FLOORS, ROOT, source_digest, source_files
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pipelines.artifacts import Layout
-from pipelines.params import Params, load
-from pipelines.run import stages
-from pipelines.simulate import chunks, write
+from pipelines.config.params import Params, load
+from pipelines.simulation.export import chunks
+from pipelines.stages.run_all import stages
+from pipelines.stages.simulate import write
+from pipelines.storage.layout import Layout
 
 OVERLAY = """
 simulate: {leads: 1500, first_day: 2025-07-01, last_day: 2026-06-30}

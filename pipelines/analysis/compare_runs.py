@@ -1,0 +1,167 @@
+"""Two runs side by side, in the terminal, as JSON and as one page."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from features.schema.errors import DataError
+from models.promotion.run_comparison import Run, side_by_side
+from pipelines.config.params import Params
+from pipelines.reporting.page import figure_text, page, points
+from pipelines.storage.files import finite, staged_file, write_json
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+SHOWN = 15  # themes in the terminal and on the page; compare.json has all
+WORDS = {"paired": "The same rows", "scores": "The lists of leads", "precision_at_k": "Conversions at capacity"}
+
+
+def compare_runs(run_a: Path, run_b: Path, params: Params) -> tuple[dict[str, Any], RenderableType]:
+    """Compare two folders.
+
+    Returns
+    -------
+    dict, renderable
+        The tree of compare.json, and the same for `rich` to print.
+
+    Raises
+    ------
+    DataError
+        Where a folder holds no whole run with a model.
+    """
+    tree: dict[str, Any] = finite(side_by_side(_read(run_a), _read(run_b), params.evaluate, params.project.seed))
+    return tree, _shown(tree)
+
+
+def write_comparison(tree: dict[str, Any], params: Params, out: Path) -> None:
+    """Write compare.json and compare.html, one file that asks nothing of the network."""
+    contents = {**tree, "shown": SHOWN, "words": WORDS, "charts": {}}
+    text = page("compare.html.j2", contents, params.project.name)
+    write_json(tree, out / "compare.json")
+    with staged_file(out / "compare.html") as staged:
+        staged.write_text(text, encoding="utf-8", newline="\n")
+    log.info("compare: %s", out / "compare.html")
+
+
+def _read(folder: Path) -> Run:
+    layout = Layout.folder(folder)
+    if not layout.metrics.path.is_file():
+        layout = Layout.workspace(folder)
+    return Run(
+        name=folder.resolve().name,
+        metrics=_json(layout.metrics.path, folder),
+        selection=_json(layout.selection.path, folder),
+        explanation=_json(layout.explanation.path, folder),
+        card=_json(layout.bundle / "card.json", folder),
+        predictions=pd.read_parquet(_existing(layout.predictions.path, folder)),
+        scores=pd.read_parquet(_existing(layout.scores.path, folder)),
+    )
+
+
+def _json(path: Path, folder: Path) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(_existing(path, folder).read_text(encoding="utf-8"))
+    return tree
+
+
+def _existing(path: Path, folder: Path) -> Path:
+    if not path.is_file():
+        raise DataError(
+            path.name,
+            "",
+            found=f"no such file in {folder}",
+            expected="the folder of a whole `leadscore run` that trained a model",
+            fix="Point to another folder, or run it again.",
+        )
+    return path
+
+
+def _shown(tree: dict[str, Any]) -> RenderableType:
+    parts: list[RenderableType] = [_runs(tree["runs"]), _figures(tree)]
+    parts += [Text(line) for line in (_paired_line(tree["paired"]), _scores_line(tree["scores"])) if line]
+    parts += [Text(f"{WORDS[one['what']]} were not compared: {one['why']}.") for one in tree["refused"]]
+    if tree["settings"]:
+        parts.append(_table("setting that differs", [[one["key"], one["a"], one["b"]] for one in tree["settings"]]))
+    parts += [Text(line) for line in _feature_lines(tree["features"])]
+    importance = tree["importance"]["themes"][:SHOWN]
+    rows = [[one["label"], *(_mean_points(one[side]) for side in "ab")] for one in importance]
+    return Group(*parts, _table("mean points, up or down", rows))
+
+
+def _runs(runs: dict[str, Any]) -> Table:
+    rows = [
+        ["run", *(runs[side]["name"] for side in "ab")],
+        ["model", *(runs[side]["model_id"] for side in "ab")],
+        ["data", *(runs[side]["fingerprint"][:16] for side in "ab")],
+        ["horizon, days", *(str(runs[side]["horizon_days"] or "none") for side in "ab")],
+        ["trained until", *(str(runs[side]["trained_until"] or "no dates")[:10] for side in "ab")],
+        ["test rows / leads", *(f"{runs[side]['n']:,.0f} / {runs[side]['n_leads']:,.0f}" for side in "ab")],
+        ["test period", *(_period(runs[side]["period"]) for side in "ab")],
+    ]
+    return _table("", rows)
+
+
+def _period(period: dict[str, str | None]) -> str:
+    return f"{period['first']} to {period['last']}" if period["first"] else "no dates"
+
+
+def _figures(tree: dict[str, Any]) -> Table:
+    rows = [[one["label"], *(_estimate(one[side], one["form"]) for side in "ab")] for one in tree["figures"]]
+    return _table("on its own test rows", rows)
+
+
+def _estimate(figure: dict[str, float | None], form: str) -> str:
+    value, low, high = (figure_text(figure[name], form) for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def _table(title: str, rows: list[list[str | None]]) -> Table:
+    """Text as it is: what comes from data is never markup."""
+    shown = Table(title, "A", "B", box=None, pad_edge=False)
+    for row in rows:
+        shown.add_row(*(Text("–" if cell is None else cell) for cell in row))
+    return shown
+
+
+def _paired_line(paired: dict[str, Any] | None) -> str:
+    if paired is None:
+        return ""
+    gaps = ", ".join(
+        f"{words} {paired[name]:+.4f} ({paired[f'{name}_low']:+.4f} to {paired[f'{name}_high']:+.4f})"
+        for name, words in (("log_loss_gap", "log-loss of A less that of B"), ("auc_gap", "AUC of B less that of A"))
+    )
+    n = f"{paired['n']:,} rows of {paired['n_leads']:,} leads, {paired['n_positive']:,} converted"
+    return f"On the rows that tested both ({n}): {gaps}; above 0, B is better. So {paired['verdict']}."
+
+
+def _scores_line(scores: dict[str, Any] | None) -> str:
+    if scores is None:
+        return ""
+    alike = scores["rank_correlation"]
+    return (
+        f"{scores['n']:,} leads on both lists: {scores['tier_changed']:,} change tier, "
+        f"{points(scores['mean_difference'], 1)} points on average, {scores['mean_absolute_difference']:.1f} either "
+        f"way, rank correlation {'not defined' if alike is None else f'{alike:.3f}'}; {scores['only_a']:,} only on the "
+        f"list of A, {scores['only_b']:,} only on that of B."
+    )
+
+
+def _feature_lines(features: dict[str, Any]) -> list[str]:
+    said = [f"{features['both']:,} features in both."]
+    for side in "ab":
+        for name, words in ((f"only_{side}", "only in"), (f"left_out_{side}", "left out by")):
+            if features[name]:
+                more = f" and {len(features[name]) - SHOWN} more" if len(features[name]) > SHOWN else ""
+                said.append(f"{words} {side.upper()}: {', '.join(features[name][:SHOWN])}{more}")
+    return said
+
+
+def _mean_points(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"

@@ -1,0 +1,221 @@
+"""One lead explained: what is known of it, its points, what would move it most, and how leads like it fared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+
+from features.attributes.as_of import attributes_as_of
+from features.events.definitions import event_features
+from features.matrix.counterfactual import EVENTS, next_events, with_one_more
+from features.matrix.matrix import feature_matrix
+from features.schema.declarations import SnapshotParams
+from features.schema.errors import DataError, ModelError
+from models.explanation.lead_explanation import (
+    Move,
+    Row,
+    Similar,
+    Standing,
+    attributes_known,
+    moves,
+    similar_in_reasons,
+    similar_in_score,
+    standing,
+    theme_points,
+    timeline,
+)
+from models.scoring.scorer import Scorer
+from pipelines.config.params import Params
+from pipelines.scoring.population import one_lead, sample_later
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract, read_matrix
+from pipelines.storage.layout import Layout
+
+DAY = pd.Timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that is told of one lead at one moment.
+
+    Attributes
+    ----------
+    at
+        The moment; NaT for tables without dates.
+    order
+        `source.order`: dates, rows or none.
+    cautions
+        What a reader must know before believing the figures.
+    listed
+        The lead on the last published list: tier, stage, tier_reason, grade, score, rank, n, as_of and `same` (as this
+        moment and model); None where it is not on it.
+    left_out
+        Labels of the attributes that are never used, because they are written with the outcome.
+    events
+        The newest events that count at the moment; `n_events` says how many there are, None where the data has none.
+    not_counted
+        Events of this lead that are later than the moment, or were learned of later.
+    moves
+        None where the data has no events.
+    """
+
+    lead_id: str
+    at: pd.Timestamp
+    order: str
+    cautions: list[str]
+    standing: Standing
+    listed: Row | None
+    attributes: list[Row]
+    left_out: list[str]
+    events: list[Row]
+    n_events: int | None
+    not_counted: int
+    moves: list[Move] | None
+    similar: list[Similar]
+    horizon_days: int | None
+    confidence: float
+    model_id: str
+    fingerprint: str
+
+
+def explain_lead(lead_id: str, params: Params, layout: Layout) -> Story:
+    """Tell one lead's story at the scoring day, whether it is open or not. Writes nothing.
+
+    Raises
+    ------
+    ParamsError
+        Where no lead has this id, or it was not there yet on that day.
+    DataError, ModelError
+        Where a stage that it reads from has not run, or its figures come from another model.
+    """
+    contract = Contract.open(layout, params.project)
+    scorer = load_bundle(layout.bundle, params.project.threads)
+    moment = one_lead(lead_id, contract, params, layout)
+    metrics = _metrics(scorer, layout)
+    at, spec = moment["snapshot_at"].iloc[0], scorer.card.matrix
+    row = pd.concat(contract.matrix(moment, spec), ignore_index=True)
+    now = standing(scorer, row)
+    events = contract.events.filter(contract.events.lead_id == lead_id).to_pyarrow().select(EVENTS.names).cast(EVENTS)
+    has_events = bool(event_features(spec.params, spec.vocabulary))
+    counted = timeline(events.to_pandas(), at, spec.vocabulary, spec.event_labels)
+    frame = attributes_as_of(moment, contract.leads, contract.history, spec.attributes)
+    return Story(
+        lead_id=lead_id,
+        at=at,
+        order=params.source.order,
+        cautions=_cautions(lead_id, at, scorer, contract, metrics, layout),
+        standing=now,
+        listed=_listed(lead_id, at, scorer, layout),
+        attributes=attributes_known(frame, spec.attributes, spec.vocabulary),
+        left_out=[one.label or one.column for one in spec.attributes.values() if one.known == "outcome"],
+        events=counted[: params.explain.timeline],
+        n_events=len(counted) if has_events else None,
+        not_counted=len(events) - len(counted),
+        moves=_moves(lead_id, at, scorer, contract, events, now) if has_events else None,
+        similar=_similar(lead_id, row, now, scorer, params, layout),
+        horizon_days=scorer.card.snapshots.horizon_days if scorer.card.snapshots else None,
+        confidence=params.evaluate.confidence,
+        model_id=scorer.model_id,
+        fingerprint=contract.profile["fingerprint"],
+    )
+
+
+def _metrics(scorer: Scorer, layout: Layout) -> dict[str, Any]:
+    path = layout.metrics.path
+    if not path.is_file() or not layout.predictions.path.is_file():
+        raise DataError(path.name, "", found="no file", expected="what evaluate writes", fix="Run evaluate first.")
+    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if metrics["model_id"] != scorer.model_id:
+        raise ModelError(
+            f"metrics.json comes from model {metrics['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
+            "evaluate again"
+        )
+    return metrics
+
+
+def _cautions(
+    lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, metrics: dict[str, Any], layout: Layout
+) -> list[str]:
+    found = [] if metrics["verdict"]["usable"] else ["By the verdict of this run the model is not usable."]
+    if scorer.card.snapshots is None:
+        matrix, _ = read_matrix(layout)
+        learned = matrix.loc[(matrix["lead_id"] == lead_id) & (matrix["part"] == "train")]
+        hindsight = "The model learned from this lead's own outcome, so its figures flatter here."
+        return found if learned.empty else [*found, hindsight]
+    known_until = scorer.card.trained_until
+    if known_until is not None and pd.Timestamp(known_until) > at:
+        found.append(f"The model knows outcomes up to {pd.Timestamp(known_until):%Y-%m-%d}: it looks back on this day.")
+    return found + _not_open(lead_id, at, contract, scorer.card.snapshots)
+
+
+def _not_open(lead_id: str, at: pd.Timestamp, contract: Contract, population: SnapshotParams) -> list[str]:
+    """Say why the model was not made for this lead on this day, if so."""
+    outcome = contract.outcomes[contract.outcomes["lead_id"] == lead_id]
+    found = [
+        f"It {word} on {when:%Y-%m-%d}, before this day, so there is nothing left to predict."
+        for column, word in (("converted_at", "converted"), ("lost_at", "was lost"))
+        for when in outcome[column].dropna()
+        if when < at
+    ]
+    age = (at - contract.leads.loc[contract.leads["lead_id"] == lead_id, "created_at"].iloc[0]) / DAY
+    low, high = population.min_age_days, population.max_age_days
+    if not low <= age <= high:
+        found.append(f"It is {age:,.0f} days old; the model was made for leads of {low} to {high} days.")
+    return found
+
+
+def _listed(lead_id: str, at: pd.Timestamp, scorer: Scorer, layout: Layout) -> Row | None:
+    if not layout.scores.path.is_file():
+        return None
+    scores = pd.read_parquet(layout.scores.path)
+    found = scores[scores["lead_id"] == lead_id]
+    if found.empty:
+        return None
+    lead = found.iloc[0]
+    same_day = bool(pd.isna(lead["as_of"]) and pd.isna(at)) or bool(lead["as_of"] == at)
+    return {
+        "tier": lead["tier"],
+        "stage": lead["stage"],
+        "tier_reason": lead["tier_reason"],
+        "grade": lead["grade"],
+        "score": int(lead["score"]),
+        "rank": int(found.index[0]) + 1,
+        "n": len(scores),
+        "as_of": lead["as_of"],
+        "same": same_day and lead["model_id"] == scorer.model_id,
+    }
+
+
+def _moves(
+    lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, events: pa.Table, now: Standing
+) -> list[Move]:
+    spec = scorer.card.matrix
+    more = next_events(contract.events, ibis.literal(at.to_pydatetime()), spec.vocabulary)
+    if not more:
+        return []
+    lead = contract.leads[contract.leads["lead_id"] == lead_id]
+    history = contract.history[contract.history["lead_id"] == lead_id]
+    matrix = feature_matrix(*with_one_more(lead, history, events, at, more), spec)
+    return moves(scorer, matrix, more, now, spec.event_labels)
+
+
+def _similar(
+    lead_id: str, row: pd.DataFrame, now: Standing, scorer: Scorer, params: Params, layout: Layout
+) -> list[Similar]:
+    """Hold the lead beside other leads of the later period, which the model did not learn from."""
+    k, confidence = params.explain.similar_leads, params.evaluate.confidence
+    predictions = pd.read_parquet(layout.predictions.path).rename(columns={"model": "probability"})
+    matrix, _ = read_matrix(layout)
+    sample = sample_later(matrix[matrix["lead_id"] != lead_id], params)
+    rows = sample[["lead_id", "snapshot_at", "label"]].assign(probability=scorer.probability(sample))
+    others = predictions[predictions["lead_id"] != lead_id]
+    found = [
+        similar_in_score(others, now.probability, k, confidence),
+        similar_in_reasons(rows, theme_points(scorer, sample), theme_points(scorer, row), k, confidence),
+    ]
+    return [one for one in found if one is not None]

@@ -1,0 +1,194 @@
+"""One lead's story for people: as tables in the terminal, and as a page of its own."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from models.explanation.lead_explanation import Move, Row, Similar, Step, bars
+from pipelines.analysis.explain_lead import Story
+from pipelines.reporting.page import page, percent, points
+from pipelines.storage.files import staged_file
+
+log = logging.getLogger("leadscore")
+BAR = 24  # characters of the waterfall's bars in the terminal
+NOT_CAUSAL = (
+    "What the model would say if one more such event had come an hour before. Not an effect: leads who do so by "
+    "themselves differ from leads who are made to."
+)
+NOBODY = "The test period holds no other lead."
+NO_MOVES = "This data has no events, and what a lead is does not change by what anybody does: nothing to try out."
+
+
+def show(story: Story, console: Console) -> None:
+    """Print the story; what came from the data is printed as plain text, without control characters."""
+    now = story.standing
+    console.print(Text(_plain(f"Lead {story.lead_id}{when(story)}"), style="bold"))
+    console.print(Text(f"Score {now.score}, probability {percent(now.probability)}{within(story)}. {listing(story)}"))
+    for caution in story.cautions:
+        console.print(Text(f"Note: {caution}", style="yellow"))
+    _print(console, "Points", _waterfall_table(now.steps))
+    console.print(Text(sum_line(story)))
+    _print(console, "What would move it", _moves_table(story.moves) if story.moves else NO_MOVES)
+    if story.moves:
+        console.print(Text(NOT_CAUSAL))
+    _print(console, "Leads like it", "\n".join(likeness(one, story) for one in story.similar) or NOBODY)
+    _print(console, "Known of it", _attributes_table(story.attributes))
+    if story.left_out:
+        console.print(Text(f"Never used, as written with the outcome: {_plain(', '.join(story.left_out))}."))
+    _print(console, "Events, newest first", _events_table(story.events) if story.events else timeline_line(story))
+    if story.events:
+        console.print(Text(timeline_line(story)))
+
+
+def write_lead_page(story: Story, path: Path, project: str) -> None:
+    """Write the story as one self-contained HTML page."""
+    text = lead_page(story, project)
+    with staged_file(path) as staged:
+        staged.write_text(text, encoding="utf-8", newline="\n")
+    log.info("explain: %s, %.0f kB; it holds personal data", path, len(text.encode()) / 1e3)
+
+
+def lead_page(story: Story, project: str) -> str:
+    """Fill the page: equal stories give equal bytes."""
+    contents = {
+        "story": story,
+        "now": story.standing,
+        "bars": bars(story.standing.steps),
+        "when": when(story),
+        "within": within(story),
+        "listing": listing(story),
+        "sum_line": sum_line(story),
+        "timeline_line": timeline_line(story),
+        "not_causal": NOT_CAUSAL,
+        "no_moves": NO_MOVES,
+        "nobody": NOBODY,
+        "likeness": {one.how: likeness(one, story) for one in story.similar},
+        "metrics": {"model_id": story.model_id, "snapshots": {"order": story.order}},
+        "profile": {"fingerprint": story.fingerprint},
+        "charts": {},
+    }
+    return page("lead.html.j2", contents, project)
+
+
+def when(story: Story) -> str:
+    """Say the moment in words; tables without dates have none."""
+    return "" if pd.isna(story.at) else f" at the start of {story.at:%Y-%m-%d}"
+
+
+def within(story: Story) -> str:
+    """Say the horizon in words; tables without dates have none."""
+    return "" if story.horizon_days is None else f" within {story.horizon_days} days"
+
+
+def listing(story: Story) -> str:
+    """Say where the lead stands on the published list."""
+    one = story.listed
+    if one is None:
+        return "It is not on the last scored list, so it has no tier."
+    why = f" ({one['tier_reason']})" if one["tier_reason"] else ""
+    grade = f", grade {one['grade']}" if one["grade"] else ""
+    place = f"{one['tier']}{why}{grade}, number {one['rank']:,} of {one['n']:,}"
+    if one["same"]:
+        return f"On the scored list: {place}."
+    as_of: pd.Timestamp = one["as_of"]
+    day = "" if pd.isna(as_of) else f" of {as_of:%Y-%m-%d}"
+    return f"The last scored list{day} is of another day or another model: there {place}, with score {one['score']}."
+
+
+def sum_line(story: Story) -> str:
+    """Write the sum of the shown points, which is the score."""
+    now = story.standing
+    shown = round(sum(step.shown for step in now.steps), 1)
+    exact = f" (exactly {now.points:.4f})" if 0 <= shown <= 100 and round(shown) != now.score else ""
+    clipped = "" if 0 <= shown <= 100 else ", kept between 0 and 100"
+    parts = f"fit {points(now.fit, 1)} and engagement {points(now.engagement, 1)}"
+    return f"Sum {shown:.1f}{exact}{clipped}: score {now.score}. Of it {parts}."
+
+
+def timeline_line(story: Story) -> str:
+    """Say how many events there are, how many are shown, and how many do not count."""
+    if story.n_events is None:
+        return "This data has no events."
+    shown = "" if len(story.events) == story.n_events else f"; the newest {len(story.events):,} are shown"
+    later = f" {story.not_counted:,} more are later than that or were learned of later, and do not count."
+    word = "event counts" if story.n_events == 1 else "events count"
+    return f"{story.n_events:,} {word}{when(story)}{shown}." + (later if story.not_counted else "")
+
+
+def likeness(one: Similar, story: Story) -> str:
+    """Say how other leads fared, with n, period, interval and how alike they are."""
+    what = "nearest in score" if one.how == "by score" else "whose points come from nearly the same themes"
+    period = "" if pd.isna(one.first) else f" ({one.first:%Y-%m-%d} to {one.last:%Y-%m-%d})"
+    return (
+        f"Of the {one.n:,} other leads of the test period{period} {what}, {one.converted:,} converted{within(story)}: "
+        f"{percent(one.rate)} ({percent(one.low)} to {percent(one.high)}, {story.confidence:.0%} interval). The model "
+        f"had promised them {percent(one.promised)} on average, from {percent(one.lowest)} to {percent(one.highest)}."
+    )
+
+
+def _waterfall_table(steps: list[Step]) -> Table:
+    table = _table("Why", "Group", ">Points", ">Sum", "From 0 to the score")
+    for bar in bars(steps):
+        step = bar["step"]
+        before = math.floor(bar["left"] / 100 * BAR)
+        length = max(1, round(bar["width"] / 100 * BAR))
+        mark = "-" if bar["side"] == "down" else "+" if bar["side"] == "up" else "="
+        drawn = " " * min(before, BAR - 1) + mark * length
+        group = "" if step.group in ("base", "rest") else step.group
+        table.add_row(_text(step.text), group, points(step.shown, 1), f"{step.end:.1f}", drawn[: BAR + 1])
+    return table
+
+
+def _moves_table(moves: list[Move]) -> Table:
+    table = _table("One more", "By", ">Points", ">Score", ">Probability")
+    for move in moves:
+        table.add_row(_text(move.label), move.by, points(move.points, 1), str(move.score), percent(move.probability))
+    return table
+
+
+def _attributes_table(attributes: list[Row]) -> Table:
+    table = _table("Attribute", "Value", "")
+    for one in attributes:
+        table.add_row(_text(one["label"]), _text(one["value"]), one["note"])
+    return table
+
+
+def _events_table(events: list[Row]) -> Table:
+    table = _table("When", ">Days before", "What", "By", "Channel", ">Value", "")
+    for one in events:
+        late = f"known {one['late']:.1f} days later" if one["late"] >= 1 else ""
+        value = "" if one["value"] is None else f"{one['value']:,.6g}"
+        note = "; ".join(part for part in (late, one["note"]) if part)
+        at = f"{one['event_at']:%Y-%m-%d %H:%M}"
+        table.add_row(at, f"{one['days']:.1f}", _text(one["label"]), one["by"], one["channel"], value, note)
+    return table
+
+
+def _table(*columns: str) -> Table:
+    """Begin a table; a column whose name begins with > is aligned to the right."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in columns:
+        table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left")
+    return table
+
+
+def _print(console: Console, title: str, body: Table | str) -> None:
+    console.print()
+    console.print(Text(title, style="bold"))
+    console.print(Text(body) if isinstance(body, str) else body)
+
+
+def _text(value: str) -> Text:
+    return Text(_plain(value))
+
+
+def _plain(value: str) -> str:
+    """Leave out what a terminal would obey rather than show."""
+    return "".join(character if character.isprintable() else " " for character in value)

@@ -1,0 +1,279 @@
+"""Why scores changed between two dates, two models, or both: every lead on both lists, and one lead in full."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.special import expit
+
+from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
+from features.matrix.matrix import feature_matrix
+from features.schema.errors import ModelError, ParamsError
+from models.explanation.score_change import Change, Step, explain_change, table, theme_totals, totals
+from models.points.scale import score
+from models.scoring.scorer import Scorer
+from models.tiers.score_lists import flows, tier_columns
+from pipelines.config.params import Params, with_as_of
+from pipelines.scoring.population import open_leads
+from pipelines.scoring.tier_inputs import facts_of, lot_of
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract, Shard
+from pipelines.storage.files import write_csv, write_json, write_parquet
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+COLUMNS = ["lead_id", "score_from", "score_to", "tier_from", "tier_to", "difference", "time_passing",
+           "edited_attributes", "new_events", "new_model", "text", "reasons", "n_edited_attributes", "n_new_events",
+           "points_from", "points_to", "probability_from", "probability_to"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What to compare: two days, and two folders of models; None: the scoring day, and the project's own model."""
+
+    since: str | None = None
+    until: str | None = None
+    model_from: Path | None = None
+    model_to: Path | None = None
+
+
+@dataclass(frozen=True)
+class End:
+    """One of the two lists: the model that scores it, its moment (NaT without dates), and its leads."""
+
+    scorer: Scorer
+    leads: pd.DataFrame
+
+    @property
+    def at(self) -> pd.Timestamp:
+        return self.leads["snapshot_at"].max()
+
+    def moments(self, lead_ids: pd.Series[str]) -> pd.DataFrame:
+        """Return lead_id and snapshot_at."""
+        at = pd.Series(self.at, index=lead_ids.index, dtype="datetime64[us]")
+        return pd.DataFrame({"lead_id": lead_ids, "snapshot_at": at}).reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a shard gives: the leads of either list, and why the points of those on both changed."""
+
+    listed_from: pd.DataFrame
+    listed_to: pd.DataFrame
+    change: Change
+    counts: pd.DataFrame
+
+
+def explain_changes(ask: Ask, params: Params, layout: Layout) -> pd.DataFrame:
+    """Write change.parquet, change.csv and change.json.
+
+    Returns
+    -------
+    DataFrame
+        One row a lead on both lists, the largest difference first.
+
+    Raises
+    ------
+    ParamsError
+        Where there is nothing to compare, or the days cannot be meant.
+    ModelError
+        Where a model does not fit the data.
+    """
+    contract = Contract.open(layout, params.project)
+    old, new = ends(ask, contract, params, layout)
+    listed: dict[str, list[pd.DataFrame]] = {"from": [], "to": []}
+    rows, themes = [], []
+    for one in explained(contract, old, new, union(old, new)):
+        listed["from"].append(one.listed_from)
+        listed["to"].append(one.listed_to)
+        rows.append(table(one.change, one.counts, params.score.reasons))
+        themes.append(theme_totals(one.change))
+    lists = _join(*(_tiered(listed[side], end, contract, params) for side, end in (("from", old), ("to", new))))
+    found = pd.concat(rows, ignore_index=True).merge(lists, "left", "lead_id", validate="one_to_one")
+    found = (
+        found.sort_values("lead_id")
+        .sort_values("difference", key=lambda points: -points.abs(), kind="stable", ignore_index=True)[COLUMNS]
+        .astype({"score_from": "int64", "score_to": "int64"})
+    )
+    tree = _summary(found, lists, pd.concat(themes, ignore_index=True), contract, old, new)
+    write_parquet(found, layout.change.path)
+    write_csv(found.drop(columns="reasons"), layout.change_csv.path)
+    write_json(tree, layout.change_summary.path)
+    for line in summary_lines(tree):
+        log.info("change: %s", line)
+    return found
+
+
+def summary_lines(tree: dict[str, Any]) -> list[str]:
+    """Say change.json in a few sentences."""
+    parts = ", ".join(f"{name.replace('_', ' ')} {part['mean']:+.2f}" for name, part in tree["parts"].items())
+    entered, left = tree["entered"], tree["left"]
+    return [
+        f"{tree['n']:,} leads on both lists, {tree['difference']['mean']:+.2f} points on average: {parts}",
+        f"{tree['difference']['up']:,} up and {tree['difference']['down']:,} down by more than half a point; "
+        f"{tree['tier_changed']:,} change tier; {entered:,} came onto the list, {left['n']:,} left it "
+        f"({left['converted']:,} converted, {left['lost']:,} lost)",
+        *tree["notes"],
+    ]
+
+
+def ends(ask: Ask, contract: Contract, params: Params, layout: Layout) -> tuple[End, End]:
+    """Load both models and list both days' leads."""
+    folders = [folder or layout.bundle for folder in (ask.model_from, ask.model_to)]
+    old, new = (load_bundle(folder, params.project.threads) for folder in folders)
+    for folder, scorer in zip(folders, (old, new), strict=True):
+        _check_fits(folder, scorer, contract)
+    new = old if new.model_id == old.model_id else new  # one object: what both give alike is asked once
+    dated = "created_at" in contract.leads
+    if not dated and (ask.since or ask.until):
+        raise ParamsError("these tables have no dates, so only the model can change: leave out --from and --to")
+    if new is old and (ask.since is None or not dated):
+        raise ParamsError(
+            "there is nothing to compare: the model is the same"
+            + (", and --from is not given; name the earlier day with --from, or" if dated else ";")
+            + " give another model's folder with --model-from"
+        )
+    last = params if ask.until is None else with_as_of(params, ask.until)
+    to = End(new, open_leads(contract, new.card.snapshots, last, layout)[0])
+    first = last if ask.since is None else with_as_of(params, ask.since)
+    start = End(old, open_leads(contract, old.card.snapshots, first, layout)[0])
+    if dated and start.at > to.at:
+        raise ParamsError(f"--from is {start.at:%Y-%m-%d} and --to is {to.at:%Y-%m-%d}; the earlier day comes first")
+    return start, to
+
+
+def _check_fits(folder: Path, scorer: Scorer, contract: Contract) -> None:
+    read = [name for name, spec in scorer.card.matrix.attributes.items() if spec.known != "outcome"]
+    lacking = [name for name in read if name not in contract.leads]
+    dated = "created_at" in contract.leads
+    if lacking:
+        raise ModelError(f"the model in {folder} reads attribute {lacking[0]!r}, which the tables do not have")
+    if (scorer.card.snapshots is not None) != dated:
+        raise ModelError(
+            f"the model in {folder} is for tables {'without' if dated else 'with'} dates, and these are tables "
+            f"{'with' if dated else 'without'}"
+        )
+
+
+def union(old: End, new: End) -> pd.DataFrame:
+    """Return lead_id, on_from and on_to of every lead on either list."""
+    both = old.leads[["lead_id"]].merge(new.leads[["lead_id"]], "outer", "lead_id", indicator="side")
+    side = both["side"].astype("str")
+    return both[["lead_id"]].assign(on_from=side != "right_only", on_to=side != "left_only")
+
+
+def explained(contract: Contract, old: End, new: End, leads: pd.DataFrame) -> Iterator[Explained]:
+    """Score both lists and every state between, a shard of leads at a time."""
+    for shard in contract.shards(leads):
+        rows = shard.rows
+        both = rows.loc[rows["on_from"] & rows["on_to"], "lead_id"].reset_index(drop=True)
+        first, last = (
+            _matrix(shard, rows.loc[rows[on], "lead_id"], end) for on, end in (("on_from", old), ("on_to", new))
+        )
+        steps = [Step("", old.scorer, _of(first, both))]
+        if pd.notna(old.at) and old.at < new.at:
+            between = counterfactuals(
+                both, shard.leads, shard.history, shard.events, old.scorer.card.matrix, old.at, new.at
+            )
+            steps += [Step(part, old.scorer, matrix.assign(lead_id=both)) for part, matrix in between.items()]
+        steps.append(Step("new_model", new.scorer, _of(last, both)))
+        yield Explained(_listed(first, old), _listed(last, new), explain_change(steps), _counts(shard, both, old, new))
+
+
+def _matrix(shard: Shard, lead_ids: pd.Series[str], end: End) -> pd.DataFrame:
+    moments = end.moments(lead_ids)
+    features = feature_matrix(moments, shard.leads, shard.history, shard.events, end.scorer.card.matrix)
+    return pd.concat([moments[["lead_id"]], features], axis=1)
+
+
+def _of(matrix: pd.DataFrame, lead_ids: pd.Series[str]) -> pd.DataFrame:
+    return lead_ids.to_frame().merge(matrix, "left", "lead_id", validate="one_to_one")
+
+
+def _listed(matrix: pd.DataFrame, end: End) -> pd.DataFrame:
+    log_odds = end.scorer.log_odds(matrix)
+    points = end.scorer.card.points.points(log_odds)
+    return pd.DataFrame({"lead_id": matrix["lead_id"], "probability": expit(log_odds), "score": score(points)})
+
+
+def _counts(shard: Shard, both: pd.Series[str], old: End, new: End) -> pd.DataFrame:
+    """Count what became known between the lists: edited attributes that the old model reads, and events."""
+    if not (pd.notna(old.at) and old.at < new.at):
+        return pd.DataFrame({"n_edited_attributes": 0, "n_new_events": 0}, index=range(len(both)))
+    edited = edits_between(shard, both, old, new)["lead_id"].value_counts()
+    came = new_events(shard.events, old.at, new.at).group_by("lead_id").aggregate(n=lambda events: events.count())
+    events = came.to_pyarrow().to_pandas().set_index("lead_id")["n"]
+    counts = {"n_edited_attributes": both.map(edited), "n_new_events": both.map(events)}
+    return pd.DataFrame(counts).fillna(0).astype("int64")
+
+
+def edits_between(shard: Shard, lead_ids: pd.Series[str], old: End, new: End) -> pd.DataFrame:
+    attributes = old.scorer.card.matrix.attributes
+    then, now = (attributes_then(lead_ids, shard.leads, shard.history, attributes, end.at) for end in (old, new))
+    return edits(then, now, attributes)
+
+
+def _tiered(parts: list[pd.DataFrame], end: End, contract: Contract, params: Params) -> pd.DataFrame:
+    """Give each list's tiers as if no list had come before it, the lot's leads in the tier it drew them into."""
+    listed, card = pd.concat(parts, ignore_index=True), end.scorer.card
+    facts, quota = (
+        facts_of(end.moments(listed["lead_id"]), contract, card.matrix, card.tiers),
+        lot_of(end.at, card, params),
+    )
+    found = tier_columns(listed, card.tiers, card.capacity, scale=card.points, facts=facts, previous=None, quota=quota)
+    return listed.assign(tier=found["tier"])
+
+
+def _join(first: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:
+    return first.merge(last, "outer", "lead_id", suffixes=("_from", "_to"), validate="one_to_one")
+
+
+def _summary(
+    found: pd.DataFrame, lists: pd.DataFrame, themes: pd.DataFrame, contract: Contract, old: End, new: End
+) -> dict[str, Any]:
+    return totals(found, themes) | {
+        "from": None if pd.isna(old.at) else old.at.date().isoformat(),
+        "to": None if pd.isna(new.at) else new.at.date().isoformat(),
+        "model_from": old.scorer.model_id,
+        "model_to": new.scorer.model_id,
+        "data_fingerprint": contract.profile["fingerprint"],
+        "tier_changed": int((found["tier_from"] != found["tier_to"]).sum()),
+        "tiers": flows(lists["tier_from"], lists["tier_to"]),
+        "entered": int(lists["tier_from"].isna().sum()),
+        "left": _left(lists.loc[lists["tier_to"].isna(), "lead_id"], contract, new),
+        "notes": _notes(old, new),
+    }
+
+
+def _left(gone: pd.Series[str], contract: Contract, new: End) -> dict[str, int]:
+    """Count why leads are no longer on the list; `other`: too old, or not of the new model's population."""
+    outcomes = contract.outcomes[contract.outcomes["lead_id"].isin(gone)]
+    converted = int((outcomes["converted_at"] < new.at).sum())
+    lost = int(((outcomes["lost_at"] < new.at) & ~(outcomes["converted_at"] < new.at)).sum())
+    return {"n": len(gone), "converted": converted, "lost": lost, "other": len(gone) - converted - lost}
+
+
+def _notes(old: End, new: End) -> list[str]:
+    """Say what a reader must know of the parts."""
+    before, after = old.scorer.card, new.scorer.card
+    notes = []
+    if before.snapshots is None or after.snapshots is None:
+        notes.append("the tables have no dates, so all of the difference comes from the model")
+    elif before.snapshots.horizon_days != after.snapshots.horizon_days:
+        notes.append(
+            f"the models answer different questions: conversion within {before.snapshots.horizon_days} and within "
+            f"{after.snapshots.horizon_days} days"
+        )
+    if before.points != after.points:
+        notes.append("the models' scales differ (`points` in the params), which is part of the new model's points")
+    if before.tiers.margin or after.tiers.margin:
+        notes.append(
+            "tiers are given here as if no list came before: on a published list, leads within `tiers.margin` of a "
+            "cut-off may stand in another"
+        )
+    return notes

@@ -1,0 +1,106 @@
+"""Two models on the leads of one day, side by side; nothing is published, and nothing is delivered."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from features.schema.errors import ModelError
+from models.promotion.run_comparison import scores_side_by_side
+from models.scoring.scorer import Scorer
+from pipelines.config.params import Params
+from pipelines.scoring.population import open_leads
+from pipelines.scoring.score_list import list_leads
+from pipelines.scoring.shards import read_part, score_shards
+from pipelines.storage.bundle import check_fits
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.files import finite, write_csv, write_json
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+SIDES = ("champion", "challenger")
+MOVERS = 20  # leads shown whose scores differ most; shadow.csv has all
+
+
+def shadow(params: Params, layout: Layout, champion: Scorer, challenger: Scorer, folder: Path) -> dict[str, Any]:
+    """Score the leads that are open at `score.as_of` with both models; write shadow.json and shadow.csv.
+
+    Returns
+    -------
+    dict
+        The tree of shadow.json: model_ids, n, rank_correlation, tier_changed, tiers (flows from tier to tier),
+        mean_difference in points, top (places, overlap: the share of the champion's best leads that are among the
+        challenger's), movers (leads whose scores differ most, with the reasons of both).
+
+    Raises
+    ------
+    ModelError
+        Where a model does not fit the data, or both are one model.
+    """
+    if champion.model_id == challenger.model_id:
+        raise ModelError(f"champion and challenger are one model, {champion.model_id}; train a challenger first")
+    with closing(Contract.open(layout, params.project)) as contract:
+        snapshots, who = open_leads(contract, champion.card.snapshots, params, layout)
+        lists = []
+        for scorer in (champion, challenger):
+            check_fits(scorer, contract)
+            lists.append(_scored(scorer, snapshots, contract, params))
+    places = min(champion.card.capacity, len(lists[0]))
+    both = lists[0].merge(lists[1], on="lead_id", suffixes=("_champion", "_challenger"))
+    both = both.assign(moved=both["score_challenger"] - both["score_champion"])
+    ordered = both.reindex(both["moved"].abs().sort_values(ascending=False, kind="stable").index).reset_index(drop=True)
+    tree: dict[str, Any] = finite(
+        scores_side_by_side(lists[0], lists[1])
+        | {
+            "who": who,
+            "model_ids": {side: one.model_id for side, one in zip(SIDES, (champion, challenger), strict=True)},
+        }
+        | {"top": {"places": places, "overlap": _overlap(lists[0], lists[1], places)}}
+        | {"movers": ordered.head(MOVERS).drop(columns=["as_of_champion", "as_of_challenger"]).to_dict("records")}
+    )
+    write_json(tree, folder / "shadow.json")
+    write_csv(ordered, folder / "shadow.csv")
+    log.info("shadow: %s", _line(tree))
+    return tree
+
+
+def _scored(scorer: Scorer, snapshots: pd.DataFrame, contract: Contract, params: Params) -> pd.DataFrame:
+    """Return a model's list, best first, with its reasons; made in a folder that goes again."""
+    with tempfile.TemporaryDirectory() as work:
+        parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
+        listed = list_leads(parts, scorer, snapshots, contract, None, params)
+        why = pa.concat_tables(read_part(part, ["lead_id", "reasons_text"]) for part in parts).to_pandas()
+    shown = listed.leads[["lead_id", "score", "points", "tier"]].merge(why, "left", "lead_id")
+    return shown.assign(as_of=listed.as_of)
+
+
+def _overlap(champion: pd.DataFrame, challenger: pd.DataFrame, places: int) -> float:
+    best = [set(one["lead_id"].head(places)) for one in (champion, challenger)]
+    return len(best[0] & best[1]) / places
+
+
+def shown(tree: dict[str, Any]) -> RenderableType:
+    """Lay out the disagreement for a terminal; what comes from data is never markup."""
+    table = Table("lead", "score", "tier", "why by the challenger", box=None, pad_edge=False)
+    for one in tree["movers"]:
+        moved = [f"{one[f'{name}_champion']} > {one[f'{name}_challenger']}" for name in ("score", "tier")]
+        table.add_row(*(Text(str(cell)) for cell in (one["lead_id"], *moved, one["reasons_text_challenger"])))
+    return Group(Text(_line(tree)), table)
+
+
+def _line(tree: dict[str, Any]) -> str:
+    alike, top = tree["rank_correlation"], tree["top"]
+    return (
+        f"{tree['n']:,} {tree['who']}: rank correlation {'not defined' if alike is None else f'{alike:.3f}'}, "
+        f"{tree['tier_changed']:,} in another tier, {top['overlap']:.0%} of the best {top['places']:,} the same, "
+        f"{tree['mean_difference']:+.1f} points on average, {tree['mean_absolute_difference']:.1f} either way"
+    )

@@ -1,0 +1,4 @@
+"""params.yaml and secrets, typed.
+
+Nothing that reads data; every other room of pipelines/ may import this one.
+"""

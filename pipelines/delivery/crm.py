@@ -1,0 +1,284 @@
+"""CRMs behind their published HTTP APIs: what a batch of leads looks like there, and what the answer says of each lead.
+
+HubSpot: https://developers.hubspot.com/docs/api-reference/legacy/crm/objects/contacts/batch/upsert-contacts
+Salesforce: https://developer.salesforce.com/docs/platform/api-rest/guide/resources-composite-sobjects-collections-upsert
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from features.schema.errors import DeliveryError, ParamsError
+from pipelines.config.secrets import from_environment
+
+if TYPE_CHECKING:
+    from pipelines.config.params import Crm, HubSpot, Salesforce
+
+Cell = str | int | float | bool | None
+LOOPBACK_NAME = "localhost"
+PASSING = {  # what a CRM says of a single lead that may go well the next time
+    "RATE_LIMITS", "INTERNAL_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT", "LOCKED",
+    "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT", "UNKNOWN_EXCEPTION",
+}  # fmt: skip
+LONGEST_REASON = 200
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one lead's record is to hold.
+
+    Attributes
+    ----------
+    key
+        The same for the same system, lead and content, however often it is sent.
+    attempts
+        Failed attempts so far.
+    """
+
+    lead_id: str
+    key: str
+    fields: dict[str, Cell]
+    attempts: int = 0
+
+
+class Verdict(Enum):
+    """What became of a lead: taken, to be sent again, or refused for good."""
+
+    taken = 1
+    again = 2
+    refused = 3
+
+
+class Fault(Enum):
+    """Why a whole request failed."""
+
+    none = 0
+    busy = 1  # the CRM asks to wait; says nothing of the leads
+    silent = 2  # no answer: the request may have been carried out or not
+    failed = 3  # the CRM broke down over it
+    refused = 4  # the CRM does not take it
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one request: of each lead, or one fault of the whole, and how long the CRM asks to wait."""
+
+    fault: Fault
+    reason: str = ""
+    wait_s: float = 0.0
+    leads: dict[str, tuple[Verdict, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """An HTTP request without its token."""
+
+    method: str
+    url: str
+    body: dict[str, Any]
+
+
+class System(Protocol):
+    """A CRM's way of writing a batch and of answering."""
+
+    @property
+    def params(self) -> Crm:
+        """Its section of `delivery`."""
+
+    def request(self, batch: Sequence[Message]) -> Request:
+        """The request that makes the records of these leads what they are to be."""
+
+    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[Verdict, str]]:
+        """What a JSON answer says of each lead; raises LookupError, TypeError or ValueError where it says nothing."""
+
+
+@dataclass(frozen=True)
+class HubSpotObjects:
+    """Batch upsert by a unique property, answered with 200, or with 207 where some leads were refused."""
+
+    params: HubSpot
+
+    def request(self, batch: Sequence[Message]) -> Request:
+        path = f"/crm/v3/objects/{quote(self.params.object, safe='')}/batch/upsert"
+        return Request("POST", base_url(self.params.base_url) + path, {"inputs": [self._input(one) for one in batch]})
+
+    def _input(self, message: Message) -> dict[str, Any]:
+        """HubSpot gives `objectWriteTraceId` back, with what it says of the lead."""
+        properties = {name: _hubspot_text(value) for name, value in message.fields.items()}
+        return {
+            "id": message.lead_id,
+            "idProperty": self.params.id_field,
+            "objectWriteTraceId": message.key,
+            "properties": {self.params.id_field: message.lead_id} | properties,
+        }
+
+    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[Verdict, str]]:
+        results, errors = tree["results"], tree.get("errors") or []
+        taken = {result.get("objectWriteTraceId") for result in results}
+        taken |= {(result.get("properties") or {}).get(self.params.id_field) for result in results}
+        faults: dict[str, tuple[Verdict, str]] = {}
+        for error in errors:
+            context = error.get("context") or {}
+            told = _verdict(str(error.get("category", "")), str(error.get("message", "")))
+            named = [*context.get("objectWriteTraceId", []), *context.get("ids", []), error.get("id")]
+            faults |= {name: told for name in named if name}
+        whole = not errors and len(results) == len(batch)  # the ids are optional in an answer, their number is not
+        unsaid = (Verdict.again, "the answer says nothing of this lead")
+        return {
+            one.lead_id: faults.get(one.key)
+            or faults.get(one.lead_id)
+            or ((Verdict.taken, "") if whole or {one.key, one.lead_id} & taken else unsaid)
+            for one in batch
+        }
+
+
+def _hubspot_text(value: Cell) -> str:
+    """HubSpot takes every property as text; an empty one clears it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class SalesforceRecords:
+    """sObject collections, upsert by an external id; the answer has one result for each record, in the same order."""
+
+    params: Salesforce
+
+    def request(self, batch: Sequence[Message]) -> Request:
+        place = f"{quote(self.params.object, safe='')}/{quote(self.params.id_field, safe='')}"
+        path = f"/services/data/{self.params.version}/composite/sobjects/{place}"
+        kind: dict[str, Any] = {"attributes": {"type": self.params.object}}
+        records = [kind | {self.params.id_field: one.lead_id} | one.fields for one in batch]
+        return Request("PATCH", base_url(self.params.base_url) + path, {"allOrNone": False, "records": records})
+
+    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[Verdict, str]]:
+        results = {one.lead_id: result for one, result in zip(batch, tree, strict=True)}
+        return {lead: self._one(result) for lead, result in results.items()}
+
+    def _one(self, result: Any) -> tuple[Verdict, str]:
+        if result["success"]:
+            return Verdict.taken, ""
+        error = (result.get("errors") or [{}])[0]
+        return _verdict(str(error.get("statusCode", "")), str(error.get("message", "")))
+
+
+def _verdict(code: str, message: str) -> tuple[Verdict, str]:
+    return (Verdict.again if code in PASSING else Verdict.refused), f"{code}: {message}"
+
+
+def base_url(url: str) -> str:
+    """Return the URL without a slash at its end; raises ParamsError unless it is HTTPS or on this machine."""
+    parts = urlsplit(url)
+    safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+    if not parts.hostname or not safe or parts.username is not None or parts.query or parts.fragment:
+        raise ParamsError("delivery: base_url of a CRM is to be https://host, without user, password and parameters")
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == LOOPBACK_NAME or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+# Sending
+
+
+class Bearer(requests.auth.AuthBase):
+    """The token goes into the request and nowhere else; with it requests asks no ~/.netrc."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def hide(self, text: str) -> str:
+        """The text without the token."""
+        return text.replace(self._token, "***")
+
+
+def bearer(params: Crm, name: str) -> Bearer:
+    """Read a CRM's token; raises ParamsError where it is not set or cannot be one, without repeating it."""
+    token = from_environment(params.token, f"delivery.{name}.token")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ParamsError(f"delivery.{name}.token: {params.token} holds characters that no token has")
+    return Bearer(token)
+
+
+def send(system: System, batch: Sequence[Message], session: requests.Session, auth: Bearer, timeout_s: float) -> Answer:
+    """Send one batch and say what came of it.
+
+    Raises
+    ------
+    DeliveryError
+        Where the CRM refuses the token, or has no such place: no lead is at fault then.
+    """
+    request = system.request(batch)
+    try:
+        reply = session.request(
+            request.method, request.url, json=request.body, auth=auth, timeout=timeout_s, allow_redirects=False
+        )
+    except requests.Timeout:
+        return Answer(Fault.silent, "no answer in time")
+    except requests.RequestException as error:  # its text repeats addresses, and is of no use to the reader
+        return Answer(Fault.silent, f"no answer ({type(error).__name__})")
+    return _read(system, batch, reply, auth)
+
+
+def _read(system: System, batch: Sequence[Message], reply: requests.Response, auth: Bearer) -> Answer:
+    status, wait_s = reply.status_code, retry_after(reply.headers)
+    if status == 429:
+        return Answer(Fault.busy, "HTTP 429", wait_s)
+    if status == 408:
+        return Answer(Fault.silent, "HTTP 408", wait_s)
+    if status >= 500:
+        return Answer(Fault.failed, f"HTTP {status}", wait_s)
+    if status in (400, 409, 413, 422):
+        return Answer(Fault.refused, auth.hide(f"HTTP {status}: {_told(reply)}")[:LONGEST_REASON])
+    if status not in (200, 201, 207):
+        raise DeliveryError(
+            f"{urlsplit(reply.url).hostname} answers HTTP {status}; check the token, its rights and limits, base_url "
+            "and object; what was not taken waits for the next run"
+        )
+    try:
+        leads = system.verdicts(batch, reply.json())
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return Answer(Fault.failed, f"HTTP {status} with an answer that cannot be read", wait_s)
+    hidden = {lead: (verdict, auth.hide(reason)[:LONGEST_REASON]) for lead, (verdict, reason) in leads.items()}
+    return Answer(Fault.none, "", wait_s, hidden)
+
+
+def _told(reply: requests.Response) -> str:
+    """What a refusal says: HubSpot answers with one object, Salesforce with a list."""
+    try:
+        tree = reply.json()
+        first = tree[0] if isinstance(tree, list) else tree
+        return f"{first.get('errorCode') or first.get('category')}: {first.get('message')}"
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return "no reason given"
+
+
+def retry_after(headers: Any) -> float:
+    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3), a date being seen from the answer's own Date."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        until, now = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("Date", ""))
+        return max((until - now).total_seconds(), 0.0)
+    except (TypeError, ValueError):
+        return 0.0

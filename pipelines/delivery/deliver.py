@@ -1,0 +1,259 @@
+"""Command deliver: finished scores go to a database, whole, or to a CRM, where they changed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import requests
+
+from features.schema.errors import DeliveryError, ParamsError
+from pipelines.config.params import Delivery, Params
+from pipelines.delivery.crm import (
+    Answer,
+    Cell,
+    Fault,
+    HubSpotObjects,
+    Message,
+    SalesforceRecords,
+    System,
+    Verdict,
+    base_url,
+    bearer,
+    send,
+)
+from pipelines.delivery.databases import ScoreList, read_list, to_duckdb, to_postgres
+from pipelines.delivery.outbox import DeadLetter, Outbox, open_outbox, outbox_path
+
+log = logging.getLogger("leadscore")
+
+
+DATABASES = ("postgres", "duckdb")
+
+
+def deliver(params: Params, folder: Path, to: str, sleep: Callable[[float], None]) -> None:
+    """Hand the scores of a folder on.
+
+    Parameters
+    ----------
+    params
+        `delivery` says where and how; `project.seed` draws the random part of waits.
+    folder
+        Where scores.parquet lies.
+    to
+        The system: postgres, duckdb, hubspot or salesforce.
+    sleep
+        Waits so many seconds.
+
+    Raises
+    ------
+    DataError
+        Where the scores are not there or not what score writes.
+    ParamsError
+        Where `delivery` cannot be meant, or a newer list was delivered before.
+    DeliveryError
+        Where the system did not take everything; what it did not take waits for the next run.
+    """
+    scores = read_list(folder)
+    if to == "postgres":
+        changed = to_postgres(scores, params.delivery.postgres)
+        log.info("deliver: postgres: %s leads of %s, %s rows changed", f"{scores.rows:,}", scores.day, f"{changed:,}")
+    elif to == "duckdb":
+        to_duckdb(scores, params.delivery.duckdb)
+        log.info("deliver: duckdb: %s leads of %s", f"{scores.rows:,}", scores.day)
+    else:
+        _to_crm(params, scores, to, sleep)
+
+
+def preview(params: Params, folder: Path, to: str) -> Iterator[str]:
+    """Yield what would be sent, one line of JSON a request, or what would be written; sends and writes nothing."""
+    scores = read_list(folder)
+    if to in DATABASES:
+        tables = params.delivery.postgres if to == "postgres" else params.delivery.duckdb
+        yield f"{scores.rows} rows of {scores.day} to {tables.schema_name}.{tables.history} ({to})"
+        return
+    system = _system(params.delivery, to)
+    with _books(params.delivery, system, to, copy=True) as outbox:
+        outbox.put(scores.day, _wanted(scores, system.params.fields), system.params.gone)
+        log.info("deliver: %s: %s leads, %s to send", to, f"{scores.rows:,}", f"{outbox.waiting():,}")
+        for page in outbox.pages(system.params.batch):
+            request = system.request(page)
+            line = {"method": request.method, "url": request.url, "body": request.body}
+            yield json.dumps(line, ensure_ascii=False)
+
+
+def dead_letters(params: Params, to: str) -> list[DeadLetter]:
+    """Return the leads that a CRM did not take and that are set aside."""
+    with _books(params.delivery, _system(params.delivery, to), to, copy=True) as outbox:
+        return outbox.dead_letters()
+
+
+def requeue(params: Params, to: str) -> int:
+    """Let the next run send the leads again that are set aside; returns how many."""
+    with _books(params.delivery, _system(params.delivery, to), to) as outbox:
+        return outbox.requeue()
+
+
+def _system(params: Delivery, to: str) -> System:
+    if to == "hubspot":
+        return HubSpotObjects(params.hubspot)
+    if to == "salesforce":
+        return SalesforceRecords(params.salesforce)
+    raise ParamsError(f"--to {to}: a database has no outbox; only CRMs do")
+
+
+def _books(params: Delivery, system: System, to: str, *, copy: bool = False) -> AbstractContextManager[Outbox]:
+    crm = system.params
+    target = f"{base_url(crm.base_url)}/{crm.object}/{crm.id_field}"
+    return open_outbox(outbox_path(Path(params.state), to, target), target, copy=copy)
+
+
+# What a record is to hold
+
+
+def _wanted(scores: ScoreList, fields: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Cell]]]:
+    """Each lead and the CRM's fields with their values."""
+    missing = sorted(set(fields.values()) - set(scores.schema.names))
+    if missing:
+        raise ParamsError(f"delivery: the scores have no column {missing[0]!r}; they have {scores.schema.names}")
+    for batch in scores.batches(sorted({"lead_id", *fields.values()})):
+        for row in batch.to_pylist():
+            yield row["lead_id"], {name: _cell(row[column]) for name, column in fields.items()}
+
+
+def _cell(value: Any) -> Cell:
+    """A value as JSON can hold it; a day without a time of day is a date."""
+    if isinstance(value, pd.Timestamp) or hasattr(value, "isoformat"):
+        moment = pd.Timestamp(value)
+        return moment.date().isoformat() if moment == moment.normalize() else moment.isoformat() + "Z"
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+# Sending
+
+
+def _to_crm(params: Params, scores: ScoreList, to: str, sleep: Callable[[float], None]) -> None:
+    system = _system(params.delivery, to)
+    auth = bearer(system.params, to)
+    with _books(params.delivery, system, to) as outbox, requests.Session() as session:
+        listed = outbox.put(scores.day, _wanted(scores, system.params.fields), system.params.gone)
+        waiting = outbox.waiting()
+
+        def one(batch: Sequence[Message]) -> Answer:
+            return send(system, batch, session, auth, params.delivery.timeout_s)
+
+        rng = np.random.default_rng(params.project.seed)
+        pace = Pace(params.delivery, rng, sleep)
+        dead = empty(outbox, system.params.batch, one, pace)
+        taken = waiting - dead
+        log.info("deliver: %s: %s leads, %s changed and taken, %s not", to, f"{listed:,}", f"{taken:,}", f"{dead:,}")
+        if dead:
+            raise DeliveryError(
+                f"{to} did not take {dead:,} leads; `leadscore deliver --to {to} --dead-letters` lists them"
+            )
+        if old := len(outbox.dead_letters()):
+            log.warning("deliver: %s: %s leads are still set aside from earlier runs", to, f"{old:,}")
+
+
+@dataclass
+class Pace:
+    """How long to wait before a request, and when to give up.
+
+    Attributes
+    ----------
+    in_a_row
+        Requests that failed since one was answered with a lead taken.
+    asked_s
+        Seconds that the CRM asked to wait in its last answer.
+    """
+
+    params: Delivery
+    rng: np.random.Generator
+    sleep: Callable[[float], None]
+    in_a_row: int = 0
+    asked_s: float = 0.0
+
+    def wait(self, failures: int) -> None:
+        """Wait as the CRM asks, and at least a doubling, half random time after failures.
+
+        Exponential backoff with jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+        """
+        longest = self.params.longest_wait_s
+        if self.asked_s > longest:
+            raise DeliveryError(f"the CRM asks to wait {self.asked_s:,.0f} s, more than longest_wait_s; the rest waits")
+        turns = max(failures, self.in_a_row)
+        doubled = min(self.params.first_wait_s * 2.0 ** (turns - 1), longest) if turns else 0.0
+        seconds = max(doubled * float(self.rng.uniform(0.5, 1.0)), self.asked_s)
+        if seconds:
+            self.sleep(seconds)
+
+    def note(self, answer: Answer, size: int, any_taken: bool) -> None:
+        """Take note of an answer; raises DeliveryError where too many requests in a row have failed.
+
+        A refusal of one lead alone speaks of that lead, and does not count.
+        """
+        self.asked_s = answer.wait_s
+        if not (answer.fault is Fault.refused and size == 1):
+            self.in_a_row = 0 if any_taken else self.in_a_row + 1
+        if self.in_a_row >= self.params.attempts:
+            why = answer.reason or next((reason for _, reason in answer.leads.values()), "")
+            raise DeliveryError(f"{self.in_a_row} requests in a row failed, the last with {why!r}; the rest waits")
+
+
+def empty(outbox: Outbox, most: int, send_one: Callable[[Sequence[Message]], Answer], pace: Pace) -> int:
+    """Send what waits until nothing does.
+
+    Parameters
+    ----------
+    outbox
+        Where it waits.
+    most
+        Leads a request at most.
+    send_one
+        Sends a batch and says what came of it.
+    pace
+        Waits, and gives up after too many failures in a row; what waits then waits on.
+
+    Returns
+    -------
+    int
+        Leads that were set aside.
+    """
+    attempts, dead = pace.params.attempts, 0
+    while batch := outbox.batch(most, attempts):
+        pace.wait(batch[0].attempts)
+        outbox.sending(batch)
+        answer = send_one(batch)
+        told = [(one, *_judged(one, answer, len(batch), attempts)) for one in batch]
+        taken = [one for one, verdict, _ in told if verdict is Verdict.taken]
+        failed = [(one, reason) for one, verdict, reason in told if verdict is Verdict.again]
+        refused = [(one, reason) for one, verdict, reason in told if verdict is Verdict.refused]
+        if answer.fault is not Fault.busy:
+            outbox.settle(taken, failed, refused)
+        dead += len(refused)
+        pace.note(answer, len(batch), bool(taken))
+    return dead
+
+
+def _judged(one: Message, answer: Answer, size: int, attempts: int) -> tuple[Verdict, str]:
+    """What becomes of a lead: it is set aside when refused for good, or when its last attempt failed.
+
+    No answer, or one that asks to wait, is never held against a lead.
+    """
+    if answer.fault is Fault.none:
+        verdict, reason = answer.leads[one.lead_id]
+    else:
+        alone = answer.fault is Fault.refused and size == 1
+        verdict, reason = Verdict.refused if alone else Verdict.again, answer.reason
+    last = one.attempts + 1 >= attempts and answer.fault in (Fault.none, Fault.failed)
+    return (Verdict.refused if verdict is Verdict.again and last else verdict), reason

@@ -1,0 +1,231 @@
+"""What each CRM is known to hold, and what is still to be sent: a small SQLite file that survives any crash.
+
+A lead's record counts as unknown from before a request until its answer is written down. A crash in between sends the
+same content again under the same key, which changes nothing there: an upsert of what the record already holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.schema.errors import DeliveryError, ParamsError
+from pipelines.delivery.crm import Cell, Message
+
+FORMAT = 1
+FIXES = {  # by what SQLite says
+    "locked": "wait until the other delivery to it has ended",
+    "malformed": "restore it, or remove it to send all anew",
+    "not a database": "restore it, or remove it to send all anew",
+    "disk": "make room where it lies, and run it again; what was in doubt is sent once more under its old key",
+}
+TABLES = """
+    CREATE TABLE IF NOT EXISTS target (name TEXT NOT NULL, as_of TEXT NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS held (
+        lead_id TEXT PRIMARY KEY,
+        key TEXT  -- of what the record holds; NULL: not known, as something was sent and not answered
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS outbox (
+        lead_id TEXT PRIMARY KEY, key TEXT NOT NULL, fields TEXT NOT NULL, attempts INTEGER NOT NULL,
+        dead INTEGER NOT NULL, reason TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS turn ON outbox (dead, attempts, lead_id);
+"""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A lead whose record could not be brought up to date, and why."""
+
+    lead_id: str
+    attempts: int
+    reason: str
+
+
+def message_key(target: str, lead_id: str, fields: Mapping[str, Cell]) -> str:
+    """Return a key that is the same for the same system, lead and content: SHA-256 of their JSON, 32 hex digits."""
+    return hashlib.sha256(_json([target, lead_id, dict(fields)]).encode()).hexdigest()[:32]
+
+
+def _json(tree: object) -> str:
+    return json.dumps(tree, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def outbox_path(folder: Path, name: str, target: str) -> Path:
+    """Return the file of one system: another address is another system, which holds nothing yet."""
+    return folder / f"{name}-{hashlib.sha256(target.encode()).hexdigest()[:12]}.sqlite"
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """The books of one system; every method is one transaction."""
+
+    connection: sqlite3.Connection
+    target: str
+
+    def put(self, as_of: str, wanted: Iterable[tuple[str, Mapping[str, Cell]]], gone: Mapping[str, Cell]) -> int:
+        """Compare a whole list with what is held, and keep what differs for sending.
+
+        Content that waits or was set aside is replaced by newer content; attempts are counted anew in each run.
+
+        Parameters
+        ----------
+        as_of
+            The list's day, or "" where there are no dates.
+        wanted
+            Every lead on the list and what its record is to hold.
+        gone
+            What the record of a lead is to hold that was sent before and is not on this list; empty: what it has.
+
+        Returns
+        -------
+        int
+            Leads on the list.
+
+        Raises
+        ------
+        ParamsError
+            Where a newer list has been put before: a CRM shows one score, and it shall not go back.
+        """
+        with self.connection as books:
+            books.execute("BEGIN IMMEDIATE")
+            self._refuse_older(as_of)
+            books.execute("CREATE TEMP TABLE wanted (lead_id TEXT PRIMARY KEY, key TEXT, fields TEXT) WITHOUT ROWID")
+            rows = ((lead, message_key(self.target, lead, fields), _json(dict(fields))) for lead, fields in wanted)
+            books.executemany("INSERT INTO wanted VALUES (?, ?, ?)", rows)
+            (listed,) = books.execute("SELECT count(*) FROM wanted").fetchone()
+            if gone:
+                books.create_function("gone_key", 1, lambda lead: message_key(self.target, lead, gone))
+                left = "INSERT OR IGNORE INTO wanted SELECT lead_id, gone_key(lead_id), ? FROM held"
+                books.execute(left, [_json(dict(gone))])
+            books.execute("""
+                DELETE FROM outbox WHERE lead_id IN (SELECT lead_id FROM wanted JOIN held USING (lead_id, key))
+                OR lead_id NOT IN (SELECT lead_id FROM wanted UNION ALL SELECT lead_id FROM held)""")
+            books.execute("UPDATE outbox SET attempts = 0 WHERE dead = 0")
+            books.execute("""
+                INSERT INTO outbox SELECT lead_id, wanted.key, fields, 0, 0, ''
+                FROM wanted LEFT JOIN held USING (lead_id) WHERE held.key IS NOT wanted.key
+                ON CONFLICT DO UPDATE SET key = excluded.key, fields = excluded.fields, attempts = 0, dead = 0,
+                    reason = '' WHERE outbox.key <> excluded.key""")
+            books.execute("DELETE FROM target")
+            books.execute("INSERT INTO target VALUES (?, ?)", [self.target, as_of])
+            books.execute("DROP TABLE wanted")
+        return int(listed)
+
+    def _refuse_older(self, as_of: str) -> None:
+        before = self.connection.execute("SELECT as_of FROM target").fetchone()
+        if before and as_of < before[0]:
+            raise ParamsError(f"the scores are of {as_of}, but those of {before[0]} were delivered to {self.target}")
+
+    def waiting(self) -> int:
+        """How many leads are still to be sent."""
+        return int(self.connection.execute("SELECT count(*) FROM outbox WHERE dead = 0").fetchone()[0])
+
+    def pages(self, size: int) -> Iterator[list[Message]]:
+        """Everything that waits, in batches, for looking at."""
+        rows = self.connection.execute("SELECT lead_id, key, fields, attempts FROM outbox WHERE dead = 0 ORDER BY 1")
+        while page := rows.fetchmany(size):
+            yield [_message(*row) for row in page]
+
+    def batch(self, most: int, attempts: int) -> list[Message]:
+        """The leads whose turn it is: fewest failures first.
+
+        After each failure a batch is half as large, and the last attempt is alone, so that one bad lead does not hold
+        up or take down the others.
+        """
+        (failures,) = self.connection.execute("SELECT min(attempts) FROM outbox WHERE dead = 0").fetchone()
+        if failures is None:
+            return []
+        size = 1 if failures >= attempts - 1 else max(1, most >> failures)
+        rows = self.connection.execute(
+            """SELECT lead_id, key, fields, attempts FROM outbox WHERE dead = 0 AND attempts = ?
+               ORDER BY lead_id LIMIT ?""",
+            [failures, size],
+        )
+        return [_message(*row) for row in rows]
+
+    def sending(self, batch: Sequence[Message]) -> None:
+        """Write down, before they are sent, that what these records hold is no longer known."""
+        with self.connection as books:
+            books.execute("BEGIN IMMEDIATE")
+            unknown = "INSERT INTO held VALUES (?, NULL) ON CONFLICT DO UPDATE SET key = NULL"
+            books.executemany(unknown, [(one.lead_id,) for one in batch])
+
+    def settle(
+        self,
+        taken: Sequence[Message],
+        failed: Sequence[tuple[Message, str]],
+        dead: Sequence[tuple[Message, str]],
+    ) -> None:
+        """Write down what came of a request: taken, to be tried again, or set aside."""
+        with self.connection as books:
+            books.execute("BEGIN IMMEDIATE")
+            books.executemany("UPDATE held SET key = ? WHERE lead_id = ?", [(one.key, one.lead_id) for one in taken])
+            books.executemany("DELETE FROM outbox WHERE lead_id = ?", [(one.lead_id,) for one in taken])
+            again = "UPDATE outbox SET attempts = attempts + 1, dead = ?, reason = ? WHERE lead_id = ?"
+            books.executemany(again, [(0, reason, one.lead_id) for one, reason in failed])
+            books.executemany(again, [(1, reason, one.lead_id) for one, reason in dead])
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Leads set aside, by lead_id."""
+        rows = self.connection.execute("SELECT lead_id, attempts, reason FROM outbox WHERE dead = 1 ORDER BY lead_id")
+        return [DeadLetter(*row) for row in rows]
+
+    def requeue(self) -> int:
+        """Let the leads set aside wait for sending again; returns how many."""
+        with self.connection as books:
+            return books.execute("UPDATE outbox SET dead = 0, attempts = 0 WHERE dead = 1").rowcount
+
+
+def _message(lead_id: str, key: str, fields: str, attempts: int) -> Message:
+    return Message(lead_id, key, json.loads(fields), attempts)
+
+
+@contextmanager
+def open_outbox(path: Path, target: str, *, copy: bool = False) -> Iterator[Outbox]:
+    """Open the books of one system, alone; a second delivery to it is refused meanwhile.
+
+    Parameters
+    ----------
+    path
+        The file; it is made where it is missing.
+    target
+        The system, as `message_key` takes it.
+    copy
+        Open a copy in memory, to look at what would happen; the file stays as it is.
+
+    Raises
+    ------
+    DeliveryError
+        Where another delivery holds the file, it is damaged, or there is no room to write it.
+    """
+    try:
+        with _connected(path, copy) as connection:
+            yield Outbox(connection, target)
+    except sqlite3.Error as error:
+        fix = next((fix for sign, fix in FIXES.items() if sign in str(error)), "run it again")
+        raise DeliveryError(f"{path}: {error}; {fix}") from None
+
+
+@contextmanager
+def _connected(path: Path, copy: bool) -> Iterator[sqlite3.Connection]:
+    if not copy:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(":memory:" if copy else path, isolation_level=None, timeout=1.0)) as connection:
+        if copy and path.is_file():
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as books:
+                books.backup(connection)
+        if not copy:
+            for setting in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+                connection.execute(f"PRAGMA {setting}")
+        connection.executescript(TABLES)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, FORMAT):
+            raise DeliveryError(f"{path} was written by another version of leadscore (format {version}, not {FORMAT})")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        yield connection

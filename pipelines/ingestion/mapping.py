@@ -1,0 +1,143 @@
+"""How the user's tables and columns map to the contract, and whether the mapping can be meant at all."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from features.schema.contract import TABLES, Field, attribute_fields
+from features.schema.errors import ParamsError
+from pipelines.config.params import Source, TableSource
+from pipelines.config.secrets import from_environment
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+RESERVED = {"lead_id", "position", "created_at", "valid_from"}
+
+
+@dataclass
+class Entry:
+    """One source table of one contract table, and what was read of it.
+
+    Attributes
+    ----------
+    mapped
+        The contract columns that it has, each with the user's column, or "" where there is none (a constant).
+    read, filtered
+        Data rows taken, and rows that `where` left out.
+    """
+
+    table: str
+    index: int
+    source: TableSource
+    mapped: dict[str, str] = field(default_factory=dict)
+    read: int = 0
+    filtered: int = 0
+
+    @property
+    def key(self) -> str:
+        """Where it stands in params.yaml."""
+        return f"source.{self.table}" + ("" if self.table in ("leads", "outcomes") else f"[{self.index}]")
+
+    @property
+    def label(self) -> str:
+        """How errors call it."""
+        return f"{self.key} ({self.source.table if self.source.format == 'postgres' else self.source.path})"
+
+    @property
+    def given(self) -> list[str]:
+        """The contract columns that the mapping names."""
+        return [*self.source.columns, *self.source.constants]
+
+
+def entries_of(source: Source, table: str) -> list[Entry]:
+    """The source tables behind one contract table, in the order of params.yaml."""
+    given = getattr(source, table)
+    return [Entry(table, index, one) for index, one in enumerate(given if isinstance(given, list) else [given])]
+
+
+def fields_of(source: Source, table: str) -> tuple[Field, ...]:
+    """The contract's own columns of a table, then the attributes that belong to it."""
+    own = tuple(column for column in TABLES[table] if column.name != "created_at" or source.order == "dates")
+    if table == "leads":
+        return own + attribute_fields(source.attributes)
+    if table == "attribute_history":
+        return own + attribute_fields(
+            {name: spec for name, spec in source.attributes.items() if spec.known == "history"}
+        )
+    return own
+
+
+def check_mapping(source: Source) -> None:
+    """Refuse a mapping that cannot be meant, before any file is read.
+
+    Raises
+    ------
+    ParamsError
+        Naming the key, what was found, and what is possible.
+    """
+    entries = [entry for table in TABLES for entry in entries_of(source, table)]
+    for entry in entries:
+        _check_database(entry, source)
+        _check_columns(entry, source)
+    _check_attribute_names(source)
+    _check_lead_ids(source, entries)
+    both = {value.lower() for value in source.yes_values} & {value.lower() for value in source.no_values}
+    if both:
+        raise ParamsError(f"source.yes_values and source.no_values share {sorted(both)}; a spelling means one of them")
+
+
+def _check_database(entry: Entry, source: Source) -> None:
+    """A path to a database is the name of a variable, never the secret itself; a table there has no order of rows."""
+    if entry.source.format != "postgres":
+        return
+    if entry.source.path:
+        from_environment(entry.source.path, f"{entry.key}.path")
+    if source.order == "rows":
+        raise ParamsError(f"{entry.key}: a table of a database has no order of rows; use order: dates or none")
+
+
+def _check_columns(entry: Entry, source: Source) -> None:
+    known = [column.name for column in TABLES[entry.table]]
+    unknown = [name for name in entry.given if name not in known]
+    if unknown:
+        raise ParamsError(f"{entry.key}.columns: no column of {entry.table} is called {unknown[0]!r}; use {known}")
+    twice = sorted(set(entry.source.columns) & set(entry.source.constants))
+    if twice:
+        raise ParamsError(f"{entry.key}: {twice[0]!r} is in columns and in constants; it can come from one of them")
+    required = [column.name for column in fields_of(source, entry.table) if column.required]
+    missing = [name for name in required if name not in entry.given and name != "lead_id"]
+    if missing:
+        raise ParamsError(f"{entry.key}.columns does not map {missing[0]!r}; map it to a column, or set a constant")
+    if len({"explored", "propensity"} & set(entry.given)) == 1:
+        raise ParamsError(
+            f"{entry.key}.columns maps one of explored and propensity; a chance weighs nothing unless the log says who "
+            "was drawn, so map both, as they stand in the scores, or neither"
+        )
+    if entry.table == "outcomes" and not {"converted_at", "converted"} & set(entry.given):
+        raise ParamsError("source.outcomes.columns maps neither converted_at nor converted; one of them is the label")
+    if entry.table == "outcomes" and source.order == "dates" and "converted_at" not in entry.given:
+        raise ParamsError(
+            "order is dates, but source.outcomes.columns does not map converted_at: a yes/no does not say when; "
+            "map the date, or use order: rows or none"
+        )
+
+
+def _check_attribute_names(source: Source) -> None:
+    taken = set(RESERVED)
+    for name in source.attributes:
+        if not NAME.fullmatch(name):
+            raise ParamsError(f"source.attributes: {name!r} is no name; use letters, digits and _, a letter first")
+        if name.lower() in taken:
+            raise ParamsError(f"source.attributes: {name!r} is taken (case does not tell names apart); rename it")
+        taken.add(name.lower())
+
+
+def _check_lead_ids(source: Source, entries: list[Entry]) -> None:
+    """A table without an id names its rows by their number; leads and outcomes must then be one and the same table."""
+    without = [entry for entry in entries if "lead_id" not in entry.given]
+    places = {(entry.source.path, entry.source.table) for entry in entries}
+    if without and (len(without) < len(entries) or len(places) > 1 or source.order == "dates"):
+        raise ParamsError(
+            f"{without[0].key}.columns does not map lead_id; the row number can stand in for it only where leads and "
+            "outcomes are the same table, neither maps lead_id, and order is rows or none"
+        )

@@ -1,0 +1,106 @@
+"""The DuckDB connection of one ingest: typed rows on disk, their faults by number, and small questions about them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from features.schema.contract import Fault, identifier
+from features.schema.errors import ParamsError
+from pipelines.config.params import Ingest, Project, Source
+from pipelines.ingestion.mapping import Entry
+from pipelines.ingestion.postgres_source import Snapshots, open_snapshots
+from pipelines.storage.duckdb import NO_EXTENSIONS
+
+TYPED_ROW = '"source#" SMALLINT, "row#" BIGINT, "fault#" SMALLINT, "hash#" UBIGINT, "content#" VARCHAR'
+
+
+@dataclass
+class Bench:
+    """Where rows are typed and judged before any is written.
+
+    Each contract table has a table of the same name with `#`: its columns and, of each row, the source and row it
+    came from, the number of its first fault or NULL, a hash of the source row, and its text where that is needed.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    source: Source
+    data: Path
+    max_share: float
+    databases: Snapshots
+    entries: list[Entry] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    def code(self, fault: Fault) -> int:
+        """The number by which typed rows name a fault from now on."""
+        self.faults.append(fault)
+        return len(self.faults) - 1
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows of a small result."""
+        return self.connection.execute(sql, list(values)).fetchall()
+
+    def count(self, sql: str, *values: object) -> int:
+        """The one number of a result."""
+        return int(self.rows(sql, *values)[0][0])
+
+    def fault_counts(self, entry: Entry) -> list[tuple[int, int]]:
+        """Numbers of the faults in one source and how many rows have each, the most frequent first."""
+        counts = f"""SELECT "fault#", count(*) FROM "{entry.table}#" WHERE "fault#" IS NOT NULL AND "source#" = ?
+                     GROUP BY ALL ORDER BY 2 DESC, 1"""
+        return [(int(code), int(count)) for code, count in self.rows(counts, entry.index)]
+
+    def fitting(self, entry: Entry, code: int) -> int:
+        """How many rows of one source hold a value in the column of a fault, and not that fault."""
+        name = identifier(self.faults[code].column)
+        fits = (
+            f"""SELECT count({name}) FROM "{entry.table}#" WHERE "source#" = ? AND "fault#" IS DISTINCT FROM {code}"""
+        )
+        return self.count(fits, entry.index)
+
+    def spellings(self, entry: Entry, column: str) -> list[str]:
+        """The first ten values of one of the user's columns."""
+        values = f'SELECT DISTINCT "content#" ->> ? FROM "{entry.table}#" WHERE "source#" = ? ORDER BY 1 LIMIT 10'
+        return [str(value) for (value,) in self.rows(values, _pointer(column), entry.index)]
+
+    def example(self, entry: Entry, code: int) -> str:
+        """The first cell with a fault and, where the table's first rows have one, a cell that fits."""
+        column = self.faults[code].column
+        if not entry.mapped[column]:
+            return repr(entry.source.constants.get(column, ""))
+        cell = f"""SELECT "row#", "content#" ->> ? FROM "{entry.table}#"
+                   WHERE "source#" = ? AND "content#" IS NOT NULL AND"""
+        values = _pointer(entry.mapped[column]), entry.index
+        bad = self.rows(f'{cell} "fault#" = {code} ORDER BY 1 LIMIT 1', *values)[0]
+        good = self.rows(f"{cell} {identifier(column)} IS NOT NULL ORDER BY 1 LIMIT 1", *values)
+        fits = f" (while {good[0][1]!r} in row {good[0][0]} fits)" if good else ""
+        return f"{bad[1]!r} in row {bad[0]}{fits}"
+
+
+def _pointer(column: str) -> str:
+    """A column of a row's JSON text, as a JSON pointer (RFC 6901)."""
+    return "/" + column.replace("~", "~0").replace("/", "~1")
+
+
+@contextmanager
+def open_bench(folder: Path, source: Source, limits: Ingest, project: Project, data: Path) -> Iterator[Bench]:
+    """DuckDB on disk inside a folder, with no extension from outside, removed at the end."""
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        config: dict[str, Any] = NO_EXTENSIONS | {
+            "threads": project.threads,
+            "memory_limit": project.duckdb_memory,
+            "temp_directory": str(Path(work) / "spill"),
+            "preserve_insertion_order": "false",
+        }
+        with duckdb.connect(Path(work) / "ingest.duckdb", config=config) as connection, open_snapshots() as databases:
+            bench = Bench(connection, source, data, limits.max_quarantine_share, databases)
+            if not bench.count("SELECT count(*) FROM pg_timezone_names() WHERE name = ?", source.timezone):
+                raise ParamsError(f"source.timezone: no zone is called {source.timezone!r}; write UTC or Europe/Berlin")
+            connection.execute(f"SET TimeZone = '{source.timezone}'")  # a name from DuckDB's own list
+            yield bench

@@ -1,0 +1,273 @@
+"""Look at files nobody has described yet: propose a `source` mapping, with the reason for every line, and warn.
+
+Nothing is assumed: what may mean "not known", and whatever looks as if it gave the outcome away, is left for a person
+to confirm in the text, which params.yaml takes as an overlay.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from models.leakage.suspicious_names import words
+from pipelines.ingestion.mapping import RESERVED
+from pipelines.inspection.column_facts import MOSTLY, Facts, describe, late_dates, leaks
+from pipelines.inspection.column_roles import (
+    Label,
+    find_created,
+    find_event_columns,
+    find_join,
+    find_label,
+    find_lead_id,
+)
+from pipelines.inspection.file_format import SAMPLE_ROWS, Sample, sniff
+
+NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
+UNPRINTED = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML folds or refuses them
+FEW_RUNS = 0.05  # share of the runs that shuffled rows would have, below which rows are in some order
+
+
+@dataclass
+class Inspection:
+    """What was found.
+
+    Attributes
+    ----------
+    mapping
+        YAML with a `source` section and the reasons as comments; saved to a file, `--params` takes it.
+    warnings
+        What a person should know before trusting it.
+    """
+
+    mapping: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspection:
+    """Look at a file of leads, and at events and outcomes where there are any.
+
+    Parameters
+    ----------
+    leads, events, outcomes
+        CSV (gz too), Parquet, or DuckDB files with one table. Without outcomes, a column of leads is the outcome.
+
+    Raises
+    ------
+    DataError
+        Where a file cannot be read, or no column can be the outcome or a lead's id.
+    """
+    lead_sample, event_sample = sniff(leads), sniff(events) if events else None
+    outcome_sample = sniff(outcomes) if outcomes else None
+    found = Inspection()
+    others = [sample for sample in (event_sample, outcome_sample) if sample]
+    lead_id, id_why = find_lead_id(lead_sample, others)
+    label = find_label(lead_sample, outcome_sample, lead_id)
+    created, created_why = find_created(lead_sample, label)
+    dated = bool(created) and label.dated
+    roles = {"lead_id": lead_id} | ({"created_at": created} if dated else {})
+    lines = [
+        f"# Proposed from the first rows of {', '.join(sample.path.name for sample in (lead_sample, *others))}.",
+        "# Read every line and its reason, correct it, save it, and run with --params FILE --data FOLDER; paths are",
+        f"# relative to the folder of {leads.name}.",
+        "source:",
+        *_order(found, lead_sample, label, created, dated),
+        "  timezone: UTC  # of times without an offset; nothing in a file says which, so set your own",
+        "  leads:",
+        *_table(lead_sample, lead_sample, roles, [why for why in (id_why, created_why if dated else "") if why]),
+        *_attributes(found, lead_sample, label, lead_id, created, dated),
+        *_events(found, lead_sample, event_sample, lead_id, dated),
+        *_outcomes(found, lead_sample, label, lead_id),
+        "  stages: []",
+        "  attribute_history: []  # edits of what the CRM overwrites, where it keeps them",
+    ]
+    for sample in (lead_sample, *others):
+        _warn_of_sample(found, sample)
+    found.mapping = "".join(" ".join(line.splitlines()) + "\n" for line in lines)  # a comment ends where its line does
+    return found
+
+
+def _order(found: Inspection, leads: Sample, label: Label, created: str, dated: bool) -> list[str]:
+    if dated:
+        return ["  order: dates  # leads and outcomes carry dates"]
+    if created:
+        found.warnings.append(
+            f"{leads.path.name}: {created!r} looks like the date of creation, but the outcome {label.column!r} has no "
+            "date, so nothing says what was known when; order is none"
+        )
+    runs = _runs(leads.frame)
+    if runs:
+        found.warnings.append(f"{leads.path.name}: {runs}; if the rows are in the order of time, set order: rows")
+    return [f"  order: none  # no dates to go by{'; rows, where their order is time: ' + runs if runs else ''}"]
+
+
+def _runs(frame: pd.DataFrame) -> str:
+    """Say which column comes in far fewer runs than shuffled rows would give."""
+    for name, cells in frame.items():
+        shares = cells.value_counts(normalize=True, dropna=False)
+        expected = len(cells) * (1 - float((shares**2).sum()))
+        runs = int((cells.fillna("") != cells.fillna("").shift()).sum())
+        if 3 <= len(shares) <= 100 and runs < FEW_RUNS * expected:
+            return f"the rows come in only {runs:,} runs of {str(name)!r}"
+    return ""
+
+
+def _table(
+    leads: Sample, sample: Sample, columns: dict[str, str], reasons: Iterable[str], constants: str = ""
+) -> list[str]:
+    """The lines of one table below its key, four spaces in."""
+    source, path = sample.source, Path(os.path.relpath(sample.path, leads.path.parent)).as_posix()
+    mapped = {name: column for name, column in columns.items() if column}
+    formats = [sample.times[column][0] for column in mapped.values() if column in sample.times]
+    lines = [f"path: {_quoted(path)}"]
+    if source.format != "csv":
+        lines += [f"format: {source.format}", *([f"table: {_quoted(source.table)}"] if source.table else [])]
+    if source.separator != ",":
+        lines.append(f"separator: {_quoted(source.separator)}  # cuts every row into the same number of fields")
+    if source.encoding != "utf-8":
+        lines.append(f"encoding: {source.encoding}  # the file holds bytes that are no utf-8")
+    if formats and formats[0] != "iso":
+        swapped = next((sample.swapped_day(column) for column in mapped.values() if column in sample.times), "")
+        doubt = f"; {swapped} fits as well: no day is above 12" if swapped else ""
+        lines.append(f"time_format: {_quoted(formats[0])}  # all values fit{doubt}")
+    said = "; ".join(reason for reason in reasons if reason)
+    pairs = ", ".join(f"{name}: {_quoted(column)}" for name, column in mapped.items())
+    lines.append(f"columns: {{{pairs}}}" + (f"  # {said}" if said else ""))
+    return ["    " + line for line in [*lines, *([constants] if constants else [])]]
+
+
+def _quoted(text: str) -> str:
+    """Text as a YAML scalar in double quotes, on one line."""
+    return UNPRINTED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+# Attributes
+
+
+def _attributes(found: Inspection, leads: Sample, label: Label, lead_id: str, created: str, dated: bool) -> list[str]:
+    taken = {lead_id, created, label.of_leads, label.lost if label.of_leads else ""}
+    facts = [describe(str(name), leads.frame[name], name in leads.times) for name in leads.frame if name not in taken]
+    read = [one for one in facts if one.look not in NOT_READ and one.missing_share <= MOSTLY]
+    suspects = leaks(leads.frame, [one.name for one in read], label.converted(leads.frame, lead_id))
+    _warn_of_dates(found, leads, label.converted_at(leads.frame, lead_id), facts)
+    for name, reasons in suspects.items():
+        found.warnings.append(f"{leads.path.name}: {name!r} looks leaky: {'; '.join(reasons)}")
+    known = "creation" if dated else "export"
+    lines = [
+        "  attributes:"
+        + ("" if read else " {}")
+        + (f"  # known: {known} unless it looks leaky; check when each is written" if read else "")
+    ]
+    names = _names(read)
+    for one in read:
+        lines += _attribute(one, names[one.name], suspects.get(one.name, []), known)
+    return lines + [f"    # not read: {one.name} ({_not_read(one)})" for one in facts if one not in read]
+
+
+def _not_read(one: Facts) -> str:
+    return f"{NOT_READ[one.look]}: {one.why}" if one.look in NOT_READ else f"{one.missing_share:.0%} empty"
+
+
+def _attribute(one: Facts, name: str, suspicion: list[str], known: str) -> list[str]:
+    parts = [f"column: {_quoted(one.name)}"]
+    if one.look != "category":
+        parts.append(f"kind: {one.look}")
+    parts += [f"known: {'outcome' if suspicion else known}", f"label: {_quoted(' '.join(words(one.name)) or name)}"]
+    if suspicion:
+        parts.append(f"why: {_quoted('; '.join(suspicion))}")
+    empty = f", {one.missing_share:.0%} empty" if one.filled < one.rows else ""
+    lines = [f"    {_key(name)}: {{{', '.join(parts)}}}  # {one.why}{empty}"]
+    for spelling, count in one.placeholders.items():
+        also = " (NA is Namibia too)" if spelling == "NA" else ""
+        where = f"{spelling!r} stands in {count:,} rows{also}"
+        lines.append(f"    #   {where}; where it means not known: missing: [{_quoted(spelling)}]")
+    return lines
+
+
+def _names(facts: Iterable[Facts]) -> dict[str, str]:
+    """A name for each column: its words, made different where they are not."""
+    taken, names = set(RESERVED), {}
+    for one in facts:
+        stem = re.sub(r"^[^a-z]+", "", "_".join(words(one.name))) or "column"
+        name = next(name for name in (stem, *(f"{stem}_{number}" for number in range(2, 10_000))) if name not in taken)
+        taken.add(name)
+        names[one.name] = name
+    return names
+
+
+def _key(name: str) -> str:
+    """A name as a YAML key; `no` and `y` are truth values unless quoted."""
+    return name if yaml.safe_load(name) == name else _quoted(name)
+
+
+def _warn_of_dates(
+    found: Inspection, leads: Sample, converted_at: pd.Series[pd.Timestamp] | None, facts: Iterable[Facts]
+) -> None:
+    """Dates of leads that lie after the lead's own conversion were written after it."""
+    for one in facts:
+        if one.look == "time" and converted_at is not None:
+            for reason in late_dates(leads.moments(one.name), converted_at):
+                found.warnings.append(f"{leads.path.name}: {one.name!r} looks leaky: {reason}")
+
+
+# Events and outcomes
+
+
+def _events(found: Inspection, leads: Sample, events: Sample | None, lead_id: str, dated: bool) -> list[str]:
+    if events is None or not dated:
+        if events is not None:
+            found.warnings.append(f"{events.path.name}: events are of no use without dates of leads and outcomes")
+        return ["  events: []", "  event_labels: {}"]
+    join, why = find_join(events, leads, lead_id)
+    roles = find_event_columns(events, join)
+    constants = ""
+    if "event_type" not in roles:
+        kind = "_".join(words(events.path.name.split(".")[0]))
+        constants = f"constants: {{event_type: {_quoted(kind)}}}  # no column says what happened; named after the file"
+    flags = [str(name) for name in events.frame if set(events.frame[name].dropna()) == {"0", "1"}]
+    lines = _table(leads, events, {"lead_id": join} | roles, [why], constants)
+    if flags:
+        lines.append(f"    # {', '.join(flags)} hold 0 and 1; for one event type each, repeat the table with")
+        lines.append(f'    # where: {{{_quoted(flags[0])}: ["1"]}} and constants: {{event_type: {_quoted(flags[0])}}}')
+    listed = ["    - " + lines[0].strip(), *("  " + line for line in lines[1:])]
+    return ["  events:", *listed, "  event_labels: {}  # event type: what reports call it"]
+
+
+def _outcomes(found: Inspection, leads: Sample, label: Label, lead_id: str) -> list[str]:
+    columns = {"lead_id": label.lead_id, "converted_at" if label.dated else "converted": label.column}
+    columns |= {"lost_at": label.lost} if label.lost else {}
+    lines = ["  outcomes:", *_table(leads, label.sample, columns, [label.why])]
+    if not label.of_leads:
+        rest = [str(name) for name in label.sample.frame if name not in columns.values()]
+        lines += [f"    # not read, known only with the outcome: {', '.join(rest)}"] if rest else []
+    if label.yes and label.yes.lower() not in ("1", "yes", "y", "true", "t", "won", "converted"):
+        found.warnings.append(
+            f"{label.sample.path.name}: {label.column!r} is read as converted where it says {label.yes!r}"
+        )
+    return [
+        *lines,
+        f"  yes_values: [{_quoted(label.yes) if label.yes else ''}]",
+        f"  no_values: [{_quoted(label.no) if label.no else ''}]",
+    ]
+
+
+def _warn_of_sample(found: Inspection, sample: Sample) -> None:
+    name = sample.path.name
+    if sample.cut:
+        found.warnings.append(f"{name}: only the first {SAMPLE_ROWS:,} rows were looked at")
+    if sample.source.encoding != "utf-8":
+        found.warnings.append(f"{name}: read as {sample.source.encoding}; check that names with accents look right")
+    for column, formats in sample.times.items():
+        if swapped := sample.swapped_day(column):
+            found.warnings.append(
+                f"{name}: {column!r} fits {formats[0]} and {swapped}: no day is above 12; check which"
+            )
+    used = {formats[0] for formats in sample.times.values()}
+    if len(used) > 1:
+        found.warnings.append(f"{name}: its dates have the formats {', '.join(sorted(used))}; a table is read with one")

@@ -1,0 +1,322 @@
+"""Promote a challenger that passes the gate, or roll the champion back; every decision is a record in the registry.
+
+MLflow sets one alias at a time. A decision is therefore recorded first, in one transaction, with the aliases it sets in
+their order; then they are set; then it is marked as finished. Each alias points to a whole version before and after
+every one of these calls, and the next promote or rollback completes what a killed one left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
+
+import mlflow
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from features.schema.errors import DataError, ModelError, RefusedError
+from models.evaluation.segments import segment_levels
+from models.promotion.gate import Cohort, Gate, GateCheck, artifacts, judge, no_leak, surely_better, unseen
+from models.scoring.baselines import baselines
+from models.scoring.scorer import Scorer
+from models.tiers.capacity import sampled_capacity
+from pipelines.config.params import Params
+from pipelines.registry.registry import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    YARDSTICK,
+    Aliases,
+    Registry,
+    Unfinished,
+    download_bundle,
+    open_experiment,
+)
+from pipelines.scoring.tier_backtest import put_into_tiers
+from pipelines.storage.bundle import MANIFEST, check_fits, load_bundle
+from pipelines.storage.contract_store import Contract, read_matrix
+from pipelines.storage.layout import Layout
+from pipelines.storage.lock import hold
+
+log = logging.getLogger("leadscore")
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of the registry, and its scorer."""
+
+    version: str
+    scorer: Scorer
+
+
+def _alone(decide: Callable[Concatenate[Params, P], list[str]]) -> Callable[Concatenate[Params, P], list[str]]:
+    """Let one decision be made at a time on a machine; a second one ends at once with BusyError."""
+
+    @wraps(decide)
+    def decide_alone(params: Params, /, *rest: P.args, **named: P.kwargs) -> list[str]:
+        with hold(Path(params.track.artifacts)):
+            return decide(params, *rest, **named)
+
+    return decide_alone
+
+
+@_alone
+def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> list[str]:
+    """Judge the model of a bundle against the champion and the baselines, and promote it where it passes.
+
+    Parameters
+    ----------
+    layout
+        A run whose test period is later than what both models learned from, with its audit.json.
+    at
+        When the decision is made; goes into its record.
+
+    Returns
+    -------
+    list of str
+        What was decided and why, for people.
+
+    Raises
+    ------
+    RefusedError
+        Where a check fails; the aliases stay as they are, and the refusal is recorded.
+    DataError, ModelError
+        Where there is nothing to judge, or the champion cannot score these data.
+    """
+    registry = Registry.open(params)
+    done = _complete(registry, at)
+    challenger, checks = _whole(bundle, params)
+    if challenger is None:
+        return _refuse(registry, _record(params, at, "", checks), at)
+    aliases = registry.aliases()
+    with tempfile.TemporaryDirectory() as work:
+        champion, yardstick = (
+            _registered(name, aliases, registry, params, Path(work)) for name in (CHAMPION, YARDSTICK)
+        )
+        if champion is not None and champion.scorer.model_id == challenger.model_id:
+            return [*done, f"{challenger.model_id} is the champion already, version {champion.version}"]
+        if yardstick is not None and champion is not None and yardstick.version == champion.version:
+            yardstick = None
+        gate = Gate(params.promotion, params.evaluate, params.project.seed)
+        cohort = _cohort(challenger, champion, yardstick, params, layout)
+        checks = [*checks, no_leak(_audit(layout), challenger, params.promotion), *judge(cohort, gate)]
+        record = _record(params, at, challenger.model_id, checks) | _rivals(champion, yardstick) | _seen(cohort.rows)
+        if any(check.outcome == "failed" for check in checks):
+            return _refuse(registry, record, at)
+        version = _version(registry, challenger, bundle, params, Path(work))
+    targets: Aliases = [(PREVIOUS, champion.version)] if champion is not None else []
+    targets += [(CHAMPION, version)]
+    if surely_better(cohort, gate):
+        targets += [(YARDSTICK, version)]
+    if aliases.get(CHALLENGER) == version:
+        targets += [(CHALLENGER, None)]
+    record |= {"answer": "promoted", "version": version}
+    _switch(registry, registry.record(record, targets, at), at)
+    return [*done, *_lines(checks), f"promoted: {challenger.model_id} is the champion, version {version}"]
+
+
+@_alone
+def roll_back(params: Params, at: pd.Timestamp) -> list[str]:
+    """Let champion and previous change places, so that a second rollback takes back the first.
+
+    Raises
+    ------
+    ModelError
+        Where there is no previous champion, or it is not whole; nothing is changed then.
+    """
+    registry = Registry.open(params)
+    pending = registry.unfinished()
+    done = _complete(registry, at)
+    if any(one.action == "rollback" for one in pending):
+        return done
+    aliases = registry.aliases()
+    if CHAMPION not in aliases or PREVIOUS not in aliases:
+        raise ModelError(
+            f"{registry.name} has no previous champion to go back to; promote a second model first, or set the alias "
+            f"{CHAMPION} of a version in MLflow"
+        )
+    champion, previous = aliases[CHAMPION], aliases[PREVIOUS]
+    with tempfile.TemporaryDirectory() as work:
+        restored = _fetch(previous, registry, params, Path(work) / PREVIOUS)
+    targets: Aliases = [(CHAMPION, previous), (PREVIOUS, champion)]
+    if aliases.get(YARDSTICK) == champion:
+        targets += [(YARDSTICK, previous)]
+    record = {
+        "action": "rollback",
+        "answer": "rolled back",
+        "at": at.isoformat(),
+        "model_id": restored.model_id,
+        "version": previous,
+        "champion": {"version": champion},
+    }
+    _switch(registry, registry.record(record, targets, at), at)
+    return [*done, f"rolled back: {restored.model_id} is the champion again, version {previous}; it was {champion}"]
+
+
+def _complete(registry: Registry, at: pd.Timestamp) -> list[str]:
+    """Set the aliases of decisions that a killed command left unfinished."""
+    pending = registry.unfinished()
+    for one in pending:
+        _switch(registry, one, at)
+    return [f"completed an interrupted {one.action}" for one in pending if one.aliases]
+
+
+def _switch(registry: Registry, decision: Unfinished, at: pd.Timestamp) -> None:
+    """Set aliases in the order of the decision; doing it again changes nothing."""
+    aliases = registry.aliases()
+    for alias, version in decision.aliases:
+        if aliases.get(alias) != version:
+            registry.point(alias, version)
+    registry.finish(decision, at)
+
+
+def _whole(bundle: Path, params: Params) -> tuple[Scorer | None, list[GateCheck]]:
+    """Load the challenger; what keeps it from loading fails the check of its artifacts."""
+    if not bundle.is_dir():
+        raise ModelError(f"no model in {bundle}; run train, or name a bundle's folder with --model")
+    try:
+        scorer = load_bundle(bundle, params.project.threads)
+        named = {*json.loads((bundle / MANIFEST).read_text(encoding="utf-8")), MANIFEST}
+    except ModelError as error:
+        return None, [artifacts(str(error)[:500])]
+    others = sorted(path.name for path in bundle.iterdir() if path.name not in named)
+    if others:
+        return None, [artifacts(f"{bundle} holds {others[0]}, which is not in its manifest")]
+    return scorer, [artifacts("")]
+
+
+def _registered(
+    alias: str, aliases: Mapping[str, str], registry: Registry, params: Params, work: Path
+) -> Registered | None:
+    if alias not in aliases:
+        return None
+    return Registered(aliases[alias], _fetch(aliases[alias], registry, params, work / alias))
+
+
+def _fetch(version: str, registry: Registry, params: Params, folder: Path) -> Scorer:
+    """Download a version and load it, which proves that it is whole."""
+    return load_bundle(download_bundle(f"models:/{registry.name}/{version}", params, folder), params.project.threads)
+
+
+def _version(registry: Registry, challenger: Scorer, bundle: Path, params: Params, work: Path) -> str:
+    """Return the challenger's version, which is registered where track has not, and make sure that it is whole."""
+    version = registry.version_of(challenger.model_id)
+    if version is None:
+        open_experiment(params)
+        with mlflow.start_run(run_name=challenger.model_id):
+            version = registry.register(challenger, bundle)
+    if _fetch(version, registry, params, work / CHALLENGER).model_id != challenger.model_id:
+        raise ModelError(f"version {version} of {registry.name} is not the model of its tag; run track again")
+    return version
+
+
+def _cohort(
+    challenger: Scorer, champion: Registered | None, yardstick: Registered | None, params: Params, layout: Layout
+) -> Cohort:
+    """Score the matured rows that are later than what every model learned from, each with its own features."""
+    matrix, spec = read_matrix(layout)
+    counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
+    sampled = counts["sampled"] / counts["matured"]
+    rivals = [one.scorer for one in (champion, yardstick) if one is not None]
+    with closing(Contract.open(layout, params.project)) as contract:
+        for scorer in (challenger, *rivals):
+            check_fits(scorer, contract)
+        test = matrix[matrix["part"] == "test"]
+        rows = unseen(test, [one.card for one in (challenger, *rivals)], contract.profile["fingerprint"])
+        if rows.empty:
+            return _nobody(rows)
+        own = _features(rows, challenger, contract)
+        log_odds = challenger.log_odds(own)
+        old = None if champion is None else champion.scorer.log_odds(_features(rows, champion.scorer, contract))
+        record = (
+            None if yardstick is None else yardstick.scorer.probability(_features(rows, yardstick.scorer, contract))
+        )
+
+        def tiers(said: np.ndarray, scorer: Scorer) -> pd.Series[str]:
+            return put_into_tiers(rows, said, scorer.card, contract, sampled)[2]
+
+        return Cohort(
+            rows=rows[["lead_id", "snapshot_at", "label"]],
+            challenger=expit(log_odds),
+            champion=None if old is None else expit(old),
+            yardstick=record,
+            baselines=baselines(own, challenger),
+            tiers=tiers(log_odds, challenger),
+            champion_tiers=None if old is None or champion is None else tiers(old, champion.scorer),
+            segments=segment_levels(rows, spec.catalogue, params.evaluate),
+            capacity=sampled_capacity(params.capacity.per_period, sampled),
+        )
+
+
+def _features(rows: pd.DataFrame, scorer: Scorer, contract: Contract) -> pd.DataFrame:
+    """Compute a model's own features of the rows, in their order, with what the hand-written rules give beside them."""
+    beside = rows[[name for name in ("lead_id", "snapshot_at", "rule_points") if name in rows]]
+    numbered = beside.assign(row=np.arange(len(rows)))
+    parts = contract.matrix(numbered, scorer.card.matrix)
+    return pd.concat(parts, ignore_index=True).sort_values("row", ignore_index=True)
+
+
+def _nobody(rows: pd.DataFrame) -> Cohort:
+    """Return the cohort of no rows, which the gate refuses to judge on."""
+    none = pd.Series([], dtype="str")
+    return Cohort(rows[["lead_id", "snapshot_at", "label"]], np.zeros(0), None, None, {}, none, None, pd.DataFrame(), 1)
+
+
+def _audit(layout: Layout) -> list[dict[str, Any]]:
+    if not layout.audit.path.is_file():
+        raise DataError("audit", "", found="no audit.json", expected="what audit writes", fix="Run audit first.")
+    checks: list[dict[str, Any]] = json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"]
+    return checks
+
+
+def _record(params: Params, at: pd.Timestamp, model_id: str, checks: list[GateCheck]) -> dict[str, Any]:
+    text = json.dumps(params.model_dump(mode="json"), sort_keys=True)
+    return {
+        "action": "promote",
+        "at": at.isoformat(),
+        "model_id": model_id,
+        "params_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "checks": [_rounded(asdict(check)) for check in checks],
+    }
+
+
+def _rounded(check: dict[str, Any]) -> dict[str, Any]:
+    """Keep six digits of each figure: a record is a tag of MLflow, whose length is limited."""
+    return check | {"figures": {name: float(f"{value:.6g}") for name, value in check["figures"].items()}}
+
+
+def _rivals(champion: Registered | None, yardstick: Registered | None) -> dict[str, Any]:
+    named = {CHAMPION: champion, YARDSTICK: yardstick}
+    return {
+        name: None if one is None else {"version": one.version, "model_id": one.scorer.model_id}
+        for name, one in named.items()
+    }
+
+
+def _seen(rows: pd.DataFrame) -> dict[str, Any]:
+    """Say on what rows a decision stands; without dates it has no period."""
+    first, last = rows["snapshot_at"].min(), rows["snapshot_at"].max()
+    period = {"first": None, "last": None} if pd.isna(first) else {"first": str(first.date()), "last": str(last.date())}
+    counts = {"n": len(rows), "n_leads": int(rows["lead_id"].nunique()), "n_positive": int(rows["label"].sum())}
+    return {"rows": counts | period}
+
+
+def _refuse(registry: Registry, record: dict[str, Any], at: pd.Timestamp) -> list[str]:
+    registry.finish(registry.record(record | {"answer": "refused"}, [], at), at)
+    failed = [check for check in record["checks"] if check["outcome"] == "failed"]
+    why = "; ".join(f"{check['code']} {check['title']}: {check['detail']}" for check in failed)
+    raise RefusedError(f"refused, the champion stays: {why}")
+
+
+def _lines(checks: list[GateCheck]) -> list[str]:
+    return [f"{check.code} {check.outcome}: {check.title} ({check.detail})" for check in checks]

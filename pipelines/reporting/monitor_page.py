@@ -1,0 +1,43 @@
+"""The monitor's findings for people: a table in the terminal, and a page of its own."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.reporting.page import page
+from pipelines.storage.files import staged_file
+
+log = logging.getLogger("leadscore")
+SHOWN = 20  # features and values on the page; monitor.json has all
+STYLES = {"alert": "bold red", "quiet": "green", "not applicable": "dim"}
+
+
+def checks_table(tree: dict[str, Any]) -> Table:
+    """Lay out every check for a terminal; what comes from data is never markup."""
+    table = Table("", "check", "answer", "what was seen", box=SIMPLE, title=f"{tree['list']}, model {tree['model_id']}")
+    for check in tree["checks"]:
+        said = check["outcome"] + (" (early)" if check["early"] else "")
+        seen = "".join(character if character.isprintable() else " " for character in check["detail"])
+        table.add_row(check["code"], check["title"], Text(said, STYLES[check["outcome"]]), Text(seen))
+    return table
+
+
+def write_monitor_page(tree: dict[str, Any], folder: Path, project: str) -> None:
+    """Write monitor.html, one file that asks nothing of the network; equal findings give equal bytes."""
+    contents = {
+        "tree": tree,
+        "shown": SHOWN,
+        "metrics": {"model_id": tree["model_id"], "snapshots": {"order": "dates"}},
+        "profile": {"fingerprint": tree["data_fingerprint"]},
+        "charts": {},
+    }
+    text = page("monitor.html.j2", contents, project)
+    with staged_file(folder / "monitor.html") as staged:
+        staged.write_text(text, encoding="utf-8", newline="\n")
+    log.info("monitor: %s", folder / "monitor.html")

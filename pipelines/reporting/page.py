@@ -1,0 +1,78 @@
+"""Pages of one file, from templates: how they are written and how they write figures."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from pipelines.storage.files import staged_file
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+NOT_DEFINED = "–"  # a figure that does not exist, such as the AUC of a segment without conversions
+
+
+def write_page(text: str, layout: Layout) -> Path:
+    """Write report.html in whole."""
+    with staged_file(layout.report.path) as staged:
+        staged.write_text(text, encoding="utf-8", newline="\n")
+    log.info("report: %s, %.1f MB", layout.report.path, len(text.encode()) / 1e6)
+    return layout.report.path
+
+
+def page(template: str, contents: dict[str, Any], project: str) -> str:
+    """Fill a template; style and scripts come with it, so that the page opens offline."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
+    environment.filters |= {"percent": percent, "number": number, "points": points, "figure": figure_text}
+    plotly = [get_plotlyjs()] if contents["charts"] else []
+    scripts = [(TEMPLATES / "report.js").read_text(encoding="utf-8"), *plotly]
+    return environment.get_template(template).render(
+        contents,
+        project=project,
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        scripts=scripts,
+        script_hashes=[_content_hash(text) for text in scripts],
+    )
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Write a share as 6.1%."""
+    return NOT_DEFINED if value is None or math.isnan(value) else f"{value:.{digits}%}"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Write a number with thousands marked."""
+    return NOT_DEFINED if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def points(value: float, digits: int = 0) -> str:
+    """Write points with their sign, a true minus, and no sign at nought."""
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text[1:] if not text.strip("+−0.") else text
+
+
+def figure_text(value: float | None, form: str) -> str:
+    """Write a figure of merit: a share, a number of times, or a number of three digits."""
+    if form == "share":
+        return percent(value)
+    return number(value, 2 if form == "times" else 3)
+
+
+def _content_hash(script: str) -> str:
+    """The hash by which the page's content security policy knows its own scripts; no other script runs."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

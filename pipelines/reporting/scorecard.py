@@ -1,0 +1,61 @@
+"""The learned scorecard on paper: a CSV to type into a CRM, Markdown, a draft for HubSpot, and a table to print."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.table import Table
+
+from features.schema.errors import DataError, ModelError
+from models.scoring.scorer import Scorer
+from pipelines.config.params import Params
+from pipelines.reporting.scorecard_hubspot import hubspot_draft
+from pipelines.reporting.scorecard_table import against_model, meaning, table, to_markdown
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.files import staged_file, write_csv, write_json
+from pipelines.storage.layout import Layout
+
+
+def write_scorecard(scorer: Scorer, metrics: dict[str, Any], name: str, layout: Layout) -> None:
+    """Write scorecard.csv, scorecard.md and scorecard_hubspot.json.
+
+    Parameters
+    ----------
+    metrics
+        The tree of metrics.json, for what the card loses against the model.
+    name
+        Of the project; the score in HubSpot is called after it.
+    """
+    card, entries = scorer.scorecard, scorer.catalogue
+    write_csv(table(card, entries), layout.scorecard_csv.path)
+    with staged_file(layout.scorecard_md.path) as staged:
+        staged.write_text(to_markdown(card, entries, against_model(metrics)), encoding="utf-8", newline="\n")
+    write_json(hubspot_draft(card, entries, f"{name} scorecard"), layout.scorecard_hubspot.path)
+
+
+def show_scorecard(params: Params, layout: Layout) -> tuple[Table, list[str]]:
+    """Return the card as a table for the terminal, and what its points mean and cost.
+
+    Raises
+    ------
+    DataError
+        Where evaluate has not run.
+    ModelError
+        Where the figures come from another model.
+    """
+    scorer = load_bundle(layout.bundle, params.project.threads)
+    if not layout.metrics.path.is_file():
+        raise DataError("metrics.json", "", found="no file", expected="what evaluate writes", fix="Run evaluate first.")
+    metrics = json.loads(layout.metrics.path.read_text(encoding="utf-8"))
+    if metrics["model_id"] != scorer.model_id:
+        raise ModelError(
+            f"metrics.json comes from model {metrics['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
+            "evaluate again"
+        )
+    shown = Table("criterion", title="Learned scorecard", title_justify="left")
+    for column in ("points", "rows", "converted"):
+        shown.add_column(column, justify="right")
+    for row in table(scorer.scorecard, scorer.catalogue).itertuples():
+        shown.add_row(str(row.criterion), f"{row.points:+d}", f"{row.rows:,}", f"{row.conversion_rate:.1%}")
+    return shown, [meaning(scorer.scorecard), *against_model(metrics)]

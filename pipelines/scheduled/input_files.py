@@ -1,0 +1,88 @@
+"""The user's files of a scheduled run: read once into the run's own folder, and again only when they have changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from features.schema.errors import DataError
+from pipelines.config.params import Params, Source
+from pipelines.ingestion.profile import fingerprint
+from pipelines.stages.ingest import ingest
+from pipelines.storage.contract_store import read_profile
+from pipelines.storage.files import file_digest, write_json
+from pipelines.storage.layout import Layout
+from pipelines.storage.versions import versions
+
+
+def take_in(params: Params, data: Path, layout: Layout) -> dict[str, str]:
+    """Bring the contract tables of a layout up to the user's files.
+
+    Returns
+    -------
+    dict
+        The digest of each file by its path in `source`.
+
+    Raises
+    ------
+    DataError
+        Where a file changed while it was read, or as `ingest` does.
+    """
+    files = digests(params.source, data)
+    asked = params.model_dump(mode="json", include={"source", "ingest"})
+    proof: dict[str, Any] = {"files": files, "versions": versions()} | asked
+    written = layout.contract.parent / "taken_in.json"
+    if _read(written) != proof or not _is_whole(layout):
+        written.unlink(missing_ok=True)
+        ingest(params.source, params.ingest, params.project, data, layout)
+        changed = [path for path, digest in digests(params.source, data).items() if files.get(path) != digest]
+        if changed:
+            raise DataError(
+                changed[0],
+                "",
+                found="a file that changed while it was read",
+                expected="files that are whole before the run begins",
+                fix="Export beside their place and rename; then run again.",
+            )
+        write_json(proof, written)
+    return files
+
+
+def check_contract(layout: Layout) -> None:
+    """Refuse contract tables that are not what `ingest` wrote: cut off, or replaced in part.
+
+    Raises
+    ------
+    DataError
+    """
+    if not _is_whole(layout):
+        raise DataError(
+            "contract",
+            "",
+            found=f"tables in {layout.contract} that are missing or not as they were written",
+            expected="what ingest writes",
+            fix="Run ingest again, or give --data.",
+        )
+
+
+def digests(source: Source, data: Path) -> dict[str, str]:
+    """The digest of each of the user's files; those that are missing are left for `ingest` to name."""
+    of_lists = [*source.events, *source.stages, *source.attribute_history, *source.contacts]
+    tables = [source.leads, source.outcomes, *of_lists]
+    paths = sorted({table.path for table in tables})
+    return {path: file_digest(data / path) for path in paths if (data / path).is_file()}
+
+
+def _is_whole(layout: Layout) -> bool:
+    try:
+        return bool(read_profile(layout)["fingerprint"] == fingerprint(layout.contract))
+    except (OSError, ValueError, KeyError, DataError):
+        return False
+
+
+def _read(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,353 @@
+"""The scheduled run: one day's list, scored, checked and published whole, or the last one stays in force.
+
+What a list is depends on its day, the model, the data, the previous list and this program alone, and its name says so.
+A run that finds its list published has nothing to do; one that was killed takes up the shards that are finished.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import track
+
+from features.cohort.snapshots import grid
+from features.schema.errors import DataError, DeliveryError
+from models.scoring.scorer import Scorer
+from models.tiers.overrides import EXCLUDED
+from pipelines.config.params import Params, reasons_asked, with_as_of
+from pipelines.registry.named_model import find_bundle
+from pipelines.scheduled.feed_checks import drift, feed_at, refuse_bad_feed
+from pipelines.scheduled.input_files import check_contract, take_in
+from pipelines.scheduled.manifest import identity, name_of, rows_in
+from pipelines.scheduled.published import INPUTS, MANIFEST, SCORES, SHEET, Published
+from pipelines.scoring.population import open_leads, scoring_day
+from pipelines.scoring.score_list import Listed, list_leads, ranked_rows, summarise, write_rows
+from pipelines.scoring.shards import Earlier, count_new_values, read_inputs, score_shards
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract, Opener
+from pipelines.storage.files import file_digest, no_room, write_json, write_parquet
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a scheduled run.
+
+    Attributes
+    ----------
+    model
+        A bundle's folder, or a model in MLflow's registry, such as models:/lead-scoring@champion.
+    to
+        The folder of lists.
+    data
+        The folder of the user's files; None: the contract tables as they are.
+    reasons
+        top-N, all or none.
+    since_last
+        Score only leads whose inputs differ from the list in force; the bytes are the same.
+    dry_run
+        Do everything but publish.
+    prune
+        Whether days beyond `job.keep_days` go.
+    opened
+        Opens the contract tables, on the engine that computes.
+    """
+
+    model: str
+    to: Path
+    data: Path | None
+    reasons: str
+    since_last: bool
+    dry_run: bool
+    prune: bool = True
+    opened: Opener = Contract.open
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What every day of a request shares; `stamp` tells the contract tables that were checked."""
+
+    request: Request
+    published: Published
+    layout: Layout
+    stamp: tuple[int, int]
+    contract: Contract
+    scorer: Scorer
+    reasons: int
+    files: dict[str, str]
+
+
+def run_job(params: Params, layout: Layout, request: Request, clock: Clock) -> list[str]:
+    """Publish the list of `score.as_of`. The caller holds the lock on the folder.
+
+    Parameters
+    ----------
+    layout
+        Where the contract tables lie, unless the request names the user's files.
+    clock
+        Seconds from any start; goes into timings.json and nowhere else.
+
+    Returns
+    -------
+    list
+        What was done, or would be, in lines for people.
+
+    Raises
+    ------
+    DataError, ModelError, FeedError, DeliveryError
+        In each case the list in force stays in force.
+    """
+    with _prepared(params, layout, request) as ready:
+        return _score_day(params, ready, clock)
+
+
+def backfill(
+    params: Params, layout: Layout, request: Request, first: str, last: str, every_days: int | None, clock: Clock
+) -> list[str]:
+    """Publish a list for each day of the grid in [first, last], oldest first; see `run_job`.
+
+    Parameters
+    ----------
+    every_days
+        From one list to the next, through `snapshots.anchor`; None: as the model's snapshots.
+    """
+    begin, end = (pd.Timestamp(with_as_of(params, day).score.as_of).as_unit("us") for day in (first, last))
+    lines = []
+    with _prepared(params, layout, replace(request, prune=False)) as ready:
+        snapshots = ready.scorer.card.snapshots
+        if snapshots is None:
+            raise DataError(
+                "leads",
+                "created_at",
+                found="tables without dates",
+                expected="dates, as each list of a backfill stands at a day",
+                fix="Run without --backfill.",
+            )
+        step = snapshots.every_days if every_days is None else every_days
+        for day in grid(begin, end, snapshots.model_copy(update={"every_days": step})):
+            lines += _score_day(with_as_of(params, f"{day:%Y-%m-%d}"), ready, clock)
+    return lines or [f"no day of the grid lies between {first} and {last}"]
+
+
+def feed_layout(to: Path) -> Layout:
+    """Where the user's files are read into, below a folder of lists."""
+    return Layout.folder(Published(to).work / "feed")
+
+
+@contextmanager
+def _prepared(params: Params, layout: Layout, request: Request) -> Iterator[Ready]:
+    published, reasons = Published(request.to), reasons_asked(request.reasons)
+    with _delivering(request.to):
+        scorer = load_bundle(find_bundle(request.model, params, published.work / "model"), params.project.threads)
+        files: dict[str, str] = {}
+        if request.data is not None:
+            layout = feed_layout(request.to)
+            files = take_in(params, request.data, layout)
+        stamp = _stamp(layout)
+        check_contract(layout)
+        with closing(request.opened(layout, params.project)) as contract:
+            yield Ready(request, published, layout, stamp, contract, scorer, reasons, files)
+
+
+@contextmanager
+def _delivering(folder: Path) -> Iterator[None]:
+    """Say of a disk that fails or is full what it means for the list."""
+    try:
+        yield
+    except (OSError, duckdb.Error) as error:
+        if not (isinstance(error, OSError | duckdb.IOException) or no_room(error)):
+            raise
+        reason = str(error).splitlines()[0]
+        raise DeliveryError(f"cannot write to {folder}: {reason}; the last list stays in force") from error
+
+
+@contextmanager
+def _steady(ready: Ready) -> Iterator[None]:
+    """Refuse contract tables that were replaced while they were read."""
+    try:
+        yield
+    finally:
+        if _stamp(ready.layout) != ready.stamp:
+            raise DataError(
+                "contract",
+                "",
+                found=f"tables in {ready.layout.contract} that were replaced while they were read",
+                expected="the same tables from the first lead to the last",
+                fix="Run again once ingest has ended.",
+            )
+
+
+def _stamp(layout: Layout) -> tuple[int, int]:
+    """Tell one writing of the contract tables from another."""
+    status = layout.profile.path.stat() if layout.profile.path.is_file() else None
+    return (status.st_ino, status.st_mtime_ns) if status else (0, 0)
+
+
+def _score_day(params: Params, ready: Ready, clock: Clock) -> list[str]:
+    """Publish one day's list, or find it published."""
+    request, published, dated = ready.request, ready.published, ready.scorer.card.snapshots is not None
+    as_of = scoring_day(params, ready.contract) if dated else None
+    day = f"{as_of:%Y-%m-%d}" if as_of is not None else None
+    if request.prune and not request.dry_run:
+        published.prune(params.job.keep_days, day)
+    previous = published.before(day)
+    last = previous if dated else published.in_force()
+    feed = feed_at(ready.contract, as_of)
+    refuse_bad_feed(feed, published.manifest(last).get("feed", {}) if last else {}, as_of, params.job)
+    lot = {"share": params.exploration.share, "seed": params.project.seed}
+    made_of = identity(ready.layout, day, ready.scorer.model_id, request.reasons, previous, ready.files, lot)
+    if published.is_whole(name_of(made_of)):
+        return [_stand(ready, name_of(made_of))]
+    draft = _draft(params, ready, made_of, clock)
+    draft.manifest["feed"] = feed
+    if request.dry_run:
+        shutil.rmtree(draft.work)
+        counts = _counts(draft.manifest, ready.scorer)
+        return [f"would publish {draft.name}: {counts}", _changes(published, draft.listed.leads)]
+    _publish(draft, published)
+    return [_stand(ready, draft.name)]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A list that is scored and not yet published.
+
+    Attributes
+    ----------
+    work
+        The folder of its shards.
+    timings
+        Seconds, and how many leads were not scored anew; in no other file.
+    """
+
+    name: str
+    work: Path
+    parts: list[Path]
+    listed: Listed
+    manifest: dict[str, Any]
+    timings: dict[str, float]
+
+
+def _draft(params: Params, ready: Ready, made_of: dict[str, Any], clock: Clock) -> Draft:
+    """Score what is not scored yet, rank it, and say what it is."""
+    started, contract, scorer, name = clock(), ready.contract, ready.scorer, name_of(made_of)
+    work = _work(ready.published, name)
+    earlier = _earlier(ready.published, made_of) if ready.request.since_last else None
+    with _steady(ready):
+        snapshots, who = open_leads(contract, scorer.card.snapshots, params, ready.layout)
+        shards = score_shards(contract, scorer, snapshots, ready.reasons, work, earlier)
+        parts = list(_shown(shards, contract.count_shards(snapshots), f"score {name}"))
+        rows = rows_in(ready.layout)
+    timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
+    before = ready.published.run(made_of["previous"]) / SCORES if made_of["previous"] else None
+    listed = list_leads(parts, scorer, snapshots, contract, before, params)
+    unseen = count_new_values(parts)
+    summary = summarise(listed) | {"who": who, "unseen": unseen}
+    found = drift(listed.leads, unseen, _scores(ready.published, made_of["previous"]), params.job)
+    hindsight = _hindsight(scorer, made_of["as_of"])
+    for flag in [*found["flags"], *([hindsight] if hindsight else [])]:
+        log.warning("score: %s", flag)
+    more = {"drift": found, "hindsight": hindsight, "rows": rows}
+    return Draft(name, work, parts, listed, made_of | summary | more, timings)
+
+
+def _publish(draft: Draft, published: Published) -> None:
+    """Write a list whole, bring it to the disk, and clear what it was made of."""
+    with published.new(draft.name) as staged:
+        write_rows(ranked_rows(draft.parts, draft.listed), staged / SCORES, staged / SHEET)
+        write_parquet(read_inputs(draft.parts), staged / INPUTS)
+        outputs = {file: file_digest(staged / file) for file in (SCORES, SHEET, INPUTS)}
+        write_json(draft.manifest | {"outputs": outputs}, staged / MANIFEST)
+        write_json(draft.timings, staged / "timings.json")
+    shutil.rmtree(draft.work)
+
+
+def _stand(ready: Ready, name: str) -> str:
+    """Put a list that is published in force, and say so."""
+    published = ready.published
+    what = f"{name}: {_counts(published.manifest(name), ready.scorer)}"
+    if ready.request.dry_run:
+        return f"already published {what}"
+    if published.put_in_force(name):
+        return f"published {what}"
+    return f"published {what}; a list of a later day stays in force"
+
+
+def _counts(manifest: dict[str, Any], scorer: Scorer) -> str:
+    """Count the leads of each tier, best first, which neither a file's order nor a lowest score tells."""
+    best_first = [*scorer.card.tiers.names, EXCLUDED]
+    tiers = ", ".join(f"{name} {manifest['tiers'][name]:,}" for name in best_first if name in manifest["tiers"])
+    return f"{manifest['n']:,} {manifest['who']} ({tiers})"
+
+
+def _work(published: Published, name: str) -> Path:
+    """The folder of a list's shards; those of other lists, which nobody will end, go."""
+    shards = published.work / "shards"
+    for other in shards.glob("*"):
+        if other.name != name:
+            shutil.rmtree(other)
+    (shards / name).mkdir(parents=True, exist_ok=True)
+    return shards / name
+
+
+def _earlier(published: Published, made_of: dict[str, Any]) -> Earlier | None:
+    """The list in force, where the same model and program made it with the same reasons."""
+    name = published.in_force()
+    if name is None or not published.is_whole(name):
+        return None
+    held = published.manifest(name)
+    if any(held[key] != made_of[key] for key in ("model_id", "reasons", "versions")):
+        return None
+    return Earlier.open(published.run(name) / SCORES, published.run(name) / INPUTS)
+
+
+def _scores(published: Published, name: str | None) -> pd.Series[int] | None:
+    if name is None:
+        return None
+    return pq.read_table(published.run(name) / SCORES, columns=["score"]).to_pandas()["score"]
+
+
+def _hindsight(scorer: Scorer, day: str | None) -> str | None:
+    until = scorer.card.trained_until
+    if day is None or until is None or until[: len(day)] <= day:
+        return None
+    return (
+        f"the model learned from outcomes up to {until}, after this day: the list says nothing of how good it would be"
+    )
+
+
+def _changes(published: Published, leads: pd.DataFrame) -> str:
+    """Say what a list would change against the one in force."""
+    held = published.in_force()
+    if held is None:
+        return "there is no list in force yet"
+    old = pq.read_table(published.run(held) / SCORES, columns=["lead_id", "tier", "score"]).to_pandas()
+    both = old.merge(leads[["lead_id", "tier", "score"]], on="lead_id", suffixes=("_old", ""))
+    tier, points = ((both[f"{name}_old"] != both[name]).sum() for name in ("tier", "score"))
+    new, gone = len(leads) - len(both), len(old) - len(both)
+    return f"against {held}: {new:,} leads new, {gone:,} gone, {tier:,} in another tier, {points:,} with another score"
+
+
+def _shown(parts: Iterable[Path], total: int, label: str) -> Iterator[Path]:
+    """Show how far it is: a bar where a person watches, else a line for each shard where there are several."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(parts, label, total=total, console=console, transient=True)
+        return
+    for number, part in enumerate(parts, 1):
+        if total > 1:
+            log.info("%s: shard %d of %d", label, number, total)
+        yield part

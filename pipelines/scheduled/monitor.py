@@ -1,0 +1,390 @@
+"""The monitor: is the world still the one that the model was made for? Reads, tells, and changes nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import ibis
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from scipy.special import expit
+
+from features.attributes.as_of import attributes_as_of
+from features.cohort.labels import label_dated
+from features.cohort.snapshots import DAY, at_risk, grid
+from features.schema.declarations import SnapshotParams
+from features.schema.errors import AlertError, DataError
+from models.kpis.calibration_check import Lists
+from models.kpis.tier_kpis import Row
+from models.monitoring import outcome_checks as outcomes
+from models.monitoring.input_checks import (
+    CALENDAR,
+    Check,
+    fresh,
+    inputs,
+    level_rows,
+    levels,
+    nothing,
+    scores,
+    tiers,
+    told,
+    volume,
+    volume_rows,
+)
+from models.monitoring.outcome_checks import Judging
+from models.points.scale import score
+from models.scoring.scorer import Scorer
+from models.splitting.holdout import sample_leads
+from models.tiers.capacity import sampled_capacity
+from pipelines.config.params import Params
+from pipelines.scheduled.feed_checks import feed_at
+from pipelines.scoring.population import scoring_day
+from pipelines.scoring.tier_backtest import put_into_tiers
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.files import finite, write_json
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+LEAST_LISTS = 4  # of the reference: fewer tell nothing of how lists differ by themselves
+NEW_LEADS = "new leads"
+EMPTY: dict[str, Any] = {
+    "features": [], "levels": [], "volumes": [], "tiers": {"reference": [], "matured": []},
+    "performance": {"reference": None, "matured": None}, "estimate": None, "early": [], "rows": {}, "assumption": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Which lists are looked at: moments of the model's grid, each oldest first.
+
+    Attributes
+    ----------
+    reference
+        The first lists that the model has not learned from, and that are older than the young lists and than the leads
+        that come in now.
+    newest
+        The list that is looked at.
+    matured
+        The newest lists whose outcome is known, and that the model has not learned from; of a young model they may be
+        in the reference too.
+    young
+        For each of `monitor.early_days`: the lists of so many last days whose conversions are known.
+    watched
+        For how many days after each list they are counted: until the next list, or fewer where no more are known of the
+        newest one.
+    until
+        What happened later is not known.
+    """
+
+    reference: pd.DatetimeIndex
+    newest: pd.Timestamp
+    matured: pd.DatetimeIndex
+    young: dict[int, pd.DatetimeIndex]
+    watched: float
+    until: pd.Timestamp
+
+    @classmethod
+    def of(cls, scorer: Scorer, contract: Contract, as_of: pd.Timestamp, params: Params) -> Calendar:
+        """Lay the lists out; raises DataError without dates, and where no list lies before `as_of`."""
+        snapshots, learned = scorer.card.snapshots, scorer.card.trained_until
+        if snapshots is None or learned is None:
+            raise _nothing("tables without dates", "dates, as drift needs time", "Evaluate a new export instead.")
+        moments = grid(contract.leads["created_at"].min(), as_of, snapshots)
+        if moments.empty:
+            raise _nothing(f"no lead before {as_of:%Y-%m-%d}", "leads to look at", "Choose a later --as-of.")
+        until, newest = min(as_of, contract.data_until.ceil("D")), moments[-1]
+        unseen, monitor = moments[moments >= pd.Timestamp(learned)], params.monitor
+        young, watched = _young(unseen, until, snapshots, monitor.early_days)
+        youngest = min([newest - (monitor.arrival_days - 1) * DAY, *(lists[0] for lists in young.values())])
+        reference = unseen[unseen < youngest][: monitor.reference_lists]
+        wait = (snapshots.horizon_days + snapshots.outcome_lag_days) * DAY
+        matured = unseen[unseen + wait <= until][-monitor.matured_lists :]
+        return cls(reference, newest, matured, young, watched, until)
+
+    @property
+    def moments(self) -> pd.DatetimeIndex:
+        """Every list that is looked at."""
+        every = {*self.reference, self.newest, *self.matured}.union(*self.young.values())
+        return pd.DatetimeIndex(sorted(every)).as_unit("us")
+
+
+def _nothing(found: str, expected: str, fix: str) -> DataError:
+    return DataError("leads", "created_at", found=found, expected=expected, fix=fix)
+
+
+def _young(
+    unseen: pd.DatetimeIndex, until: pd.Timestamp, snapshots: SnapshotParams, ages: Sequence[int]
+) -> tuple[dict[int, pd.DatetimeIndex], float]:
+    """Choose the lists whose conversions are known, for half of the days until the next list at least."""
+    known, every = until - snapshots.outcome_lag_days * DAY, float(snapshots.every_days)
+    lists = unseen[unseen <= known - every / 2 * DAY]
+    if lists.empty:
+        return {}, every
+    watched = min(every, (known - lists[-1]) / DAY)
+    return {age: lists[lists > lists[-1] - age * DAY] for age in ages}, watched
+
+
+@dataclass(frozen=True)
+class Book:
+    """The rows of every list that is looked at, scored by the model, with what is known of them by now.
+
+    Attributes
+    ----------
+    rows
+        lead_id, snapshot_at, created_at, converted_at (missing while not known), label (missing while immature), the
+        features, probability, score, tier and overridden.
+    sampled
+        Share of the leads that the rows are.
+    """
+
+    rows: pd.DataFrame
+    contract: Contract
+    scorer: Scorer
+    calendar: Calendar
+    params: Params
+    sampled: float
+
+    @classmethod
+    def read(cls, contract: Contract, scorer: Scorer, calendar: Calendar, params: Params) -> Book:
+        """Score the leads of every list, or of a seeded share of them."""
+        population = scorer.card.snapshots
+        assert population is not None  # noqa: S101  # Calendar.of has refused tables without dates
+        every = at_risk(contract.leads, contract.outcomes, calendar.moments, population)
+        rows = sample_leads(every, params.monitor.max_rows, params.project.seed, "monitor")
+        labelled = label_dated(rows, contract.outcomes, calendar.until, population)
+        won = contract.outcomes[["lead_id", "converted_at"]]
+        known = labelled.merge(contract.leads[["lead_id", "created_at"]], "left", "lead_id").merge(
+            won, "left", "lead_id"
+        )
+        known = known.assign(converted_at=known["converted_at"].where(known["converted_at"] < calendar.until))
+        matrix = pd.concat(contract.matrix(known, scorer.card.matrix), ignore_index=True)
+        log_odds, sampled = scorer.log_odds(matrix), len(rows) / len(every)
+        listed, facts, given = put_into_tiers(matrix, log_odds, scorer.card, contract, sampled)
+        said = {"probability": expit(log_odds), "score": listed["score"], "tier": given}
+        beside = pd.DataFrame(said | {"overridden": facts.held.any(axis=1)}, index=matrix.index)
+        scored = pd.concat([matrix, beside], axis=1)
+        return cls(scored, contract, scorer, calendar, params, sampled)
+
+    def of(self, moments: pd.DatetimeIndex | pd.Timestamp) -> pd.DataFrame:
+        """The rows of some lists."""
+        wanted = [moments] if isinstance(moments, pd.Timestamp) else moments
+        return self.rows[self.rows["snapshot_at"].isin(wanted)].reset_index(drop=True)
+
+    @cached_property
+    def reference(self) -> pd.DataFrame:
+        return self.of(self.calendar.reference)
+
+    @cached_property
+    def newest(self) -> pd.DataFrame:
+        return self.of(self.calendar.newest)
+
+    @cached_property
+    def newest_any_season(self) -> pd.DataFrame:
+        """The newest list as it would score had its leads come at the times of the year of the reference's.
+
+        A model that reads when a lead was created moves its scores with the season, though the leads are as they were.
+        So the newest leads borrow these features, all of one lead together, from leads of the reference drawn by lot.
+        """
+        names = [entry.name for entry in self.scorer.catalogue if entry.measure == CALENDAR]
+        if not {*names}.intersection(self.scorer.features_read):
+            return self.newest
+        lot = np.random.default_rng(self.params.project.seed).integers(len(self.reference), size=len(self.newest))
+        lent = self.reference[names].take(lot).set_axis(self.newest.index)
+        rows = self.newest.assign(**{name: lent[name] for name in names})
+        points = self.scorer.card.points.points(self.scorer.log_odds(rows))
+        return rows.assign(score=score(points))
+
+    @cached_property
+    def arrivals(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Leads that were new on lists of the reference, each once, and those that are new now."""
+        apart, last = self.params.monitor.arrival_days * DAY, self.calendar.newest
+        chosen: list[pd.Timestamp] = []
+        for moment in self.calendar.reference[::-1]:
+            if moment + apart <= last:
+                chosen, last = [*chosen, moment], moment
+        return self._new(self.of(pd.DatetimeIndex(chosen))), self._new(self.newest)
+
+    def _new(self, rows: pd.DataFrame) -> pd.DataFrame:
+        born = self.params.monitor.arrival_days * DAY
+        return rows[rows["created_at"] >= rows["snapshot_at"] - born].reset_index(drop=True)
+
+    @cached_property
+    def judging(self) -> Judging:
+        params = self.params
+        capacity = sampled_capacity(self.scorer.card.capacity, self.sampled)
+        return Judging(params.monitor, params.kpis, params.evaluate, capacity, params.project.seed)
+
+    def looks(self, rows: pd.DataFrame) -> list[Row]:
+        """Promise and outcome by tier; none where no list has matured."""
+        if rows["label"].notna().sum() == 0:
+            return []
+        return outcomes.tier_looks(Lists(rows, self.scorer.card.tiers, self.scorer.card.points), self.judging)
+
+
+def watch(params: Params, layout: Layout, scorer: Scorer, folder: Path) -> dict[str, Any]:
+    """Ask every check about the newest list at `score.as_of`, and write monitor.json into a folder.
+
+    Parameters
+    ----------
+    layout
+        Where the contract tables lie.
+
+    Returns
+    -------
+    dict
+        The tree of monitor.json.
+
+    Raises
+    ------
+    DataError
+        Where the tables carry no dates, or there is nothing to look at.
+    """
+    with closing(Contract.open(layout, params.project)) as contract:
+        as_of = scoring_day(params, contract)
+        calendar = Calendar.of(scorer, contract, as_of, params)
+        newest = feed_at(contract, as_of)["newest"]
+        first = fresh(None if newest is None else pd.Timestamp(newest), as_of, params.job.max_silence_days)
+        checks, found = [_no_reference(calendar)], EMPTY
+        if len(calendar.reference) >= LEAST_LISTS:
+            book = Book.read(contract, scorer, calendar, params)
+            empty = book.newest.empty or book.reference.empty
+            checks, found = ([_no_leads(book)], EMPTY) if empty else _ask(book)
+        fingerprint = contract.profile["fingerprint"]
+    tree = _told(as_of, scorer, calendar, [first, *checks]) | {"data_fingerprint": fingerprint} | found
+    written: dict[str, Any] = finite(tree)
+    write_json(written, folder / "monitor.json")
+    for line in written["lines"]:
+        log.log(logging.WARNING if written["alerts"] else logging.INFO, "monitor: %s", line)
+    return written
+
+
+def raise_alerts(tree: dict[str, Any]) -> None:
+    """Tell the scheduler by an error of its own where anything has moved."""
+    if tree["alerts"]:
+        raise AlertError("; ".join(tree["lines"]))
+
+
+def _ask(book: Book) -> tuple[list[Check], dict[str, Any]]:
+    """Put every question but the first."""
+    params, calendar, reference, newest = book.params.monitor, book.calendar, book.reference, book.newest
+    read = set(book.scorer.features_read)
+    entries = [entry for entry in book.scorer.catalogue if entry.name in read]
+    kinds = volume_rows(_weekly(book), params)
+    does, doing = inputs("MN03", "What open leads do is as it was", reference, newest,
+                         [entry for entry in entries if entry.group == "engagement"], params)  # fmt: skip
+    comes, coming = inputs("MN04", "Who comes in is as it was", *book.arrivals,
+                           [entry for entry in entries if entry.group == "fit"], params)  # fmt: skip
+    values = level_rows(*_values(book))
+    matured, measured = book.of(calendar.matured), outcomes.performance(reference, book.judging)
+    by_tier = {"reference": book.looks(reference), "matured": book.looks(matured)}
+    later = matured[matured["snapshot_at"] > calendar.reference[-1]]
+    now = outcomes.performance(later, book.judging)
+    young = [_early_row(book, lists, age) for age, lists in calendar.young.items()]
+    told_by_scores = {"newest": outcomes.estimate(newest, book.judging),
+                      "reference": outcomes.estimate(reference, book.judging)}  # fmt: skip
+    checks = [
+        volume(kinds, params),
+        does,
+        comes,
+        levels(values, params),
+        scores(reference, book.newest_any_season, params),
+        tiers(reference, book.newest_any_season, book.scorer.card.tiers.names[0], params),
+        outcomes.promises(by_tier["matured"], params),
+        outcomes.lift(measured, now, book.judging),
+        outcomes.early(young, params),
+        outcomes.estimated(told_by_scores["newest"], told_by_scores["reference"], measured),
+    ]
+    return checks, {
+        "features": [*doing, *coming],
+        "levels": [row for row in values if row["share"] >= params.level_share],
+        "volumes": kinds,
+        "tiers": by_tier,
+        "performance": {"reference": measured, "matured": now},
+        "estimate": told_by_scores,
+        "assumption": outcomes.ASSUMPTION,
+        "early": young,
+        "rows": {"reference": len(reference), "newest": len(newest), "matured": len(matured), "sampled": book.sampled},
+    }
+
+
+def _early_row(book: Book, lists: pd.DatetimeIndex, days: int) -> Row:
+    calendar = book.calendar
+    row = outcomes.early_row(book.reference, book.of(lists), calendar.watched, days, len(calendar.young))
+    return row | {"lists": len(lists), "since": lists[0].date().isoformat()}
+
+
+def _weekly(book: Book) -> pd.DataFrame:
+    """Count what came in the days before each list of the reference and the newest one, among the leads on it.
+
+    Returns
+    -------
+    DataFrame
+        One row a list, the newest last: one column an event type, by its label, `new leads`, and `leads`.
+    """
+    moments = [*book.calendar.reference, book.calendar.newest]
+    rows = book.rows.loc[book.rows["snapshot_at"].isin(moments), ["lead_id", "snapshot_at", "created_at"]]
+    every = book.scorer.card.snapshots.every_days * DAY if book.scorer.card.snapshots else DAY
+    asked = rows[["lead_id", "snapshot_at"]].assign(since=rows["snapshot_at"] - every)
+    events, lists = book.contract.events, ibis.memtable(pa.Table.from_pandas(asked, preserve_index=False))
+    both = events.inner_join(lists, "lead_id")
+    inside = both.filter(
+        both.event_at >= both.since, both.event_at < both.snapshot_at, both.known_at <= both.snapshot_at
+    )
+    counts = inside.group_by("snapshot_at", "event_type").agg(n=inside.count()).to_pyarrow().to_pandas()
+    labels = book.scorer.card.matrix.event_labels
+    named = counts.assign(kind=[labels.get(name, name) for name in counts["event_type"]])
+    wide = named.pivot_table(index="snapshot_at", columns="kind", values="n", aggfunc="sum", fill_value=0)
+    new = rows["created_at"] >= rows["snapshot_at"] - every
+    of_list = rows.assign(new=new).groupby("snapshot_at")
+    return wide.reindex(moments, fill_value=0).assign(**{NEW_LEADS: of_list["new"].sum(), "leads": of_list.size()})
+
+
+def _values(book: Book) -> tuple[dict[str, pd.Series[str]], dict[str, pd.Series[str]]]:
+    """Return, by category, its value for the leads of the reference period and for those that come in now."""
+    spec, contract = book.scorer.card.matrix, book.contract
+    names = [name for name, one in spec.attributes.items() if one.kind == "category" and one.known != "outcome"]
+    now = attributes_as_of(
+        book.arrivals[1][["lead_id", "snapshot_at"]], contract.leads, contract.history, spec.attributes
+    )
+    born, days = contract.leads["created_at"], book.params.monitor.arrival_days * DAY
+    inside = (born >= book.calendar.reference[0] - days) & (born < book.calendar.newest - days)
+    asked = contract.leads.loc[inside, ["lead_id"]].assign(snapshot_at=book.calendar.newest)
+    before = attributes_as_of(asked, contract.leads, contract.history, spec.attributes)
+    return ({name: frame[name] for name in names} for frame in (before, now))  # type: ignore[return-value]
+
+
+def _no_reference(calendar: Calendar) -> Check:
+    n = len(calendar.reference)
+    why = f"{n} lists are later than what the model learned from and older than new leads; {LEAST_LISTS} are needed"
+    return nothing("MN02", "There is a reference to compare with", why)
+
+
+def _no_leads(book: Book) -> Check:
+    which = f"the list of {book.calendar.newest:%Y-%m-%d}" if book.newest.empty else "the lists of the reference"
+    return nothing("MN02", "There are leads to look at", f"no lead is open on {which}")
+
+
+def _told(as_of: pd.Timestamp, scorer: Scorer, calendar: Calendar, checks: Sequence[Check]) -> dict[str, Any]:
+    return {
+        "as_of": as_of.date().isoformat(),
+        "list": calendar.newest.date().isoformat(),
+        "model_id": scorer.model_id,
+        "trained_until": scorer.card.trained_until,
+        "reference": _period(calendar.reference),
+        "matured": _period(calendar.matured),
+        "checks": [asdict(check) for check in checks],
+        "alerts": [check.code for check in checks if check.outcome == "alert"],
+        "lines": told(checks),
+    }
+
+
+def _period(moments: pd.DatetimeIndex) -> dict[str, Any]:
+    days = [moment.date().isoformat() for moment in moments]
+    return {"lists": len(days), "first": days[0] if days else None, "last": days[-1] if days else None}

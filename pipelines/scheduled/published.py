@@ -1,0 +1,134 @@
+"""The folder of published lists: each whole in a folder of its own, and `current` points to the one in force.
+
+A list is made beside its place, brought to the disk and renamed; then one rename moves `current`. So whoever reads
+`current/` finds one whole list at any moment, whatever kills the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.storage.files import file_digest, settle, staged_folder
+
+MANIFEST = "manifest.json"
+SCORES = "scores.parquet"
+SHEET = "scores.csv"
+INPUTS = "inputs.parquet"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A folder of lists.
+
+    Attributes
+    ----------
+    folder
+        Holds `runs/NAME/` for each list, `current`, a link to one of them, and `.work/` for what is not done yet.
+    """
+
+    folder: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def current(self) -> Path:
+        return self.folder / "current"
+
+    @property
+    def work(self) -> Path:
+        return self.folder / ".work"
+
+    def run(self, name: str) -> Path:
+        return self.runs / name
+
+    def in_force(self) -> str | None:
+        """The name of the list that `current` points to."""
+        return self.current.readlink().name if self.current.is_symlink() and self.current.exists() else None
+
+    def manifest(self, name: str) -> dict[str, Any]:
+        """What a list says of itself; an empty mapping where it cannot be read."""
+        try:
+            tree = json.loads((self.run(name) / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return tree if isinstance(tree, dict) else {}
+
+    def is_whole(self, name: str) -> bool:
+        """Whether every file of a list is as its manifest says."""
+        outputs: dict[str, str] = self.manifest(name).get("outputs", {})
+        files = {file: self.run(name) / file for file in outputs}
+        return bool(files) and all(path.is_file() and file_digest(path) == outputs[f] for f, path in files.items())
+
+    def days(self) -> dict[str, str]:
+        """The list that stands for each day, oldest day first; of several the one in force, else the newest made."""
+        names = [*sorted((path.name for path in self.runs.glob("[!.]*")), key=self._made), self.in_force()]
+        manifests = {name: self.manifest(name) for name in names if name is not None}
+        days = {manifest["as_of"] or "": name for name, manifest in manifests.items() if manifest}
+        return dict(sorted(days.items()))
+
+    def _made(self, name: str) -> tuple[int, str]:
+        return self.run(name).stat().st_mtime_ns, name
+
+    def before(self, day: str | None) -> str | None:
+        """The list of the last day before `day`; None for tables without dates, which have no days."""
+        earlier = [name for one, name in self.days().items() if day and one and one < day]
+        return earlier[-1] if earlier else None
+
+    @contextmanager
+    def new(self, name: str) -> Iterator[Path]:
+        """A folder that becomes the list `name`, whole and on the disk, or nothing at all."""
+        with staged_folder(self.run(name)) as staged:
+            yield staged
+            self._date_last(staged)
+            settle(staged)
+        _settle_names(self.runs)
+
+    def _date_last(self, staged: Path) -> None:
+        """Let a list count as the newest made also where the clock was set back since another was."""
+        newest = max((path.stat().st_mtime_ns for path in self.runs.glob("[!.]*")), default=0)
+        if staged.stat().st_mtime_ns <= newest:
+            os.utime(staged, ns=(newest + 1, newest + 1))
+
+    def put_in_force(self, name: str) -> bool:
+        """Point `current` to a list in one step, unless it is of an earlier day than the one in force."""
+        held = self.in_force()
+        day, held_day = (self.manifest(one).get("as_of") or "" if one else "" for one in (name, held))
+        if held is not None and day < held_day:
+            return False
+        if held != name:
+            link = self.folder / ".current.staged"
+            link.unlink(missing_ok=True)
+            link.symlink_to(Path(self.runs.name) / name)
+            link.replace(self.current)
+            _settle_names(self.folder)
+        return True
+
+    def prune(self, keep: int, coming: str | None) -> None:
+        """Remove what killed runs left, lists that another of the same day stands for, and all but the newest days.
+
+        `coming` is the day about to be published, which counts among those kept. The list in force stays.
+        """
+        days = self.days()
+        newest = sorted({*days, coming or ""})[-keep:]
+        kept = {days.get(day) for day in newest} | {self.in_force()}
+        for path in self.runs.glob("*"):
+            if path.name not in kept:
+                shutil.rmtree(path)
+
+
+def _settle_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

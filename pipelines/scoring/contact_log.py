@@ -1,0 +1,75 @@
+"""The contact log at work: figures, and where asked the level of probabilities, of lists on which all are called."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.matrix.catalogue import Catalogue
+from models.learners.calibration import Sigmoid
+from models.splitting.forward_folds import in_time
+from models.tiers.contact_weights import Weights, contact_weights, feedback_figures
+from models.training.training import Learned, calibrate, history_of
+from pipelines.config.params import Params
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+
+
+def measure_feedback(
+    rows: pd.DataFrame, probability: np.ndarray, capacity: int, params: Params, layout: Layout
+) -> dict[str, Any] | None:
+    """Weigh held-out rows by the contact log; see `feedback.feedback_figures`. None where there is no log.
+
+    Parameters
+    ----------
+    rows
+        lead_id, snapshot_at, label of the test period.
+    probability
+        Of the model, shape (n,).
+    capacity
+        Leads of these rows that a list has calls for.
+    """
+    weights = _weights(rows, params, layout)
+    if weights is None:
+        return None
+    return feedback_figures(rows, probability, weights, capacity, params.evaluate, params.project.seed)
+
+
+def level_if_called(
+    learned: Learned, training: pd.DataFrame, entries: Catalogue, params: Params, layout: Layout
+) -> Sigmoid:
+    """Return the sigmoid whose level is that of training rows once called, or as it was where the log says too little.
+
+    Parameters
+    ----------
+    training
+        The rows that taught: lead_id, snapshot_at, known_at, label, features.
+    """
+    rows, order = in_time(training, params.source.order), params.source.order
+    weights = _weights(rows, params, layout) if params.exploration.correct_level else None
+    if weights is None:
+        return learned.sigmoid
+    if not weights.drawn.any() or weights.effective < params.exploration.min_effective:
+        log.warning(
+            "train: %s contacts drawn by lot, as telling as %s alike, are too few to correct the level by",
+            f"{weights.drawn.sum():,}", f"{weights.effective:,.0f}",
+        )  # fmt: skip
+        return learned.sigmoid
+    history, settings = history_of(rows, entries, order, params.project.seed), learned.settings
+    found = calibrate(learned.models, history, settings, settings.level_half_life, weights.weight.to_numpy("float64"))
+    shift = found.intercept - learned.sigmoid.intercept
+    log.info("train: the level is that of leads once called, %+.2f in log-odds beside leads as they were worked", shift)
+    return found
+
+
+def _weights(rows: pd.DataFrame, params: Params, layout: Layout) -> Weights | None:
+    if params.source.order != "dates" or not layout.contacts.path.is_file():
+        return None
+    contacts = pd.read_parquet(layout.contacts.path)
+    if contacts.empty:
+        return None
+    return contact_weights(rows, contacts, params.snapshots.every_days, params.exploration)

@@ -1,0 +1,84 @@
+"""Whom a list is of: the leads that are open on its day."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from features.cohort.snapshots import at_risk, one_per_lead
+from features.schema.declarations import SnapshotParams
+from features.schema.errors import DataError, ParamsError
+from models.splitting.holdout import draw
+from pipelines.config.params import Params
+from pipelines.storage.contract_store import Contract, read_matrix
+from pipelines.storage.layout import Layout
+
+
+def open_leads(
+    contract: Contract, population: SnapshotParams | None, params: Params, layout: Layout
+) -> tuple[pd.DataFrame, str]:
+    """Return the leads to score (lead_id, snapshot_at) and what they are.
+
+    `population` says how old a lead may be; it is None for tables without dates. With dates: those open at
+    `score.as_of`. Without: those whose outcome is not known; where all are known, the held-out leads stand in, so that
+    the list can still be looked at.
+    """
+    if population is None:
+        known = contract.outcomes.loc[contract.outcomes["converted"].notna(), "lead_id"]
+        unknown = contract.leads[~contract.leads["lead_id"].isin(known)]
+        if len(unknown):
+            return one_per_lead(unknown), "leads without an outcome"
+        matrix, _ = read_matrix(layout)
+        held_out = matrix.loc[matrix["part"] == "test", "lead_id"]
+        rows = contract.leads[contract.leads["lead_id"].isin(held_out)]
+        return one_per_lead(rows), "held-out leads, as none is without an outcome"
+    as_of = scoring_day(params, contract)
+    rows = at_risk(contract.leads, contract.outcomes, pd.DatetimeIndex([as_of]).as_unit("us"), population)
+    if rows.empty:
+        raise DataError(
+            "leads",
+            "created_at",
+            found=f"no lead open on {as_of:%Y-%m-%d}",
+            expected=f"leads at most {population.max_age_days} days old that have not closed",
+            fix="Choose another score.as_of or a larger snapshots.max_age_days.",
+        )
+    return rows.sort_values("lead_id", ignore_index=True), f"leads open on {as_of:%Y-%m-%d}"
+
+
+def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:
+    """Return the midnight to stand at, in UTC."""
+    if params.score.as_of == "latest":
+        return contract.data_until.floor("D") + pd.Timedelta(days=1)
+    return pd.Timestamp(params.score.as_of).as_unit("us")
+
+
+def one_lead(lead_id: str, contract: Contract, params: Params, layout: Layout) -> pd.DataFrame:
+    """Return one lead at the scoring day, open or not: lead_id, snapshot_at (NaT for tables without dates).
+
+    Raises
+    ------
+    ParamsError
+        Where no lead has this id, or it was not there yet on that day.
+    """
+    lead = contract.leads[contract.leads["lead_id"] == lead_id]
+    if lead.empty:
+        raise ParamsError(
+            f"no lead {lead_id!r} among the {len(contract.leads):,} of {layout.leads.path}; write its id as it stands "
+            "there"
+        )
+    if params.source.order != "dates":
+        return one_per_lead(lead)[["lead_id", "snapshot_at"]]
+    at, created = scoring_day(params, contract), lead["created_at"].iloc[0]
+    if created >= at:
+        raise ParamsError(
+            f"lead {lead_id!r} was created on {created:%Y-%m-%d}, so there is nothing to explain at the start of "
+            f"{at:%Y-%m-%d}; give a later --as-of"
+        )
+    return pd.DataFrame({"lead_id": [lead_id], "snapshot_at": pd.Series([at], dtype="datetime64[us]")})
+
+
+def sample_later(matrix: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Draw `explain.sample_rows` rows of the later period, always the same ones."""
+    rows = matrix[matrix["part"] == "test"]
+    key = rows["lead_id"] + "@" + rows["snapshot_at"].astype("str")
+    order = draw(key, params.project.seed, "explain").sort_values(kind="stable").index
+    return rows.loc[order[: params.explain.sample_rows]].reset_index(drop=True)

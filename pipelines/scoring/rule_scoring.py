@@ -1,0 +1,147 @@
+"""The hand-written rules at work: every open lead scored by them alone, and one lead's points explained."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.rules.declarations import START, RulesParams
+from features.rules.point_log import rule_log, rule_sums
+from features.schema.errors import ParamsError
+from models.scoring.rule_points import contributions, points
+from models.scoring.rule_points import explain as explain_log
+from models.scoring.rule_scorer import BELOW, rule_parts, rule_tiers, rules_id, score_by_rules
+from models.tiers.overrides import EXCLUDED
+from pipelines.config.params import Params
+from pipelines.scoring.population import one_lead, open_leads
+from pipelines.scoring.score_list import COLUMNS, SCORES, write_scores
+from pipelines.scoring.tier_inputs import facts_of, tiers_in_place
+from pipelines.storage.contract_store import Contract, read_spec
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+
+
+def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
+    """Write scores.parquet, scores.csv and score_summary.json as `score` does, by the rules and without a model.
+
+    Returns
+    -------
+    DataFrame
+        One row an open lead, most points first; probability and raw_score are missing.
+
+    Raises
+    ------
+    ParamsError
+        Where there are no rules.
+    """
+    rules = params.rules
+    if not rules.names:
+        raise ParamsError("`rules` in the params names no rule, so there is nothing to score by; write some there")
+    contract, spec = Contract.open(layout, params.project), read_spec(layout)
+    dated = params.source.order == "dates"
+    snapshots, who = open_leads(contract, params.snapshots if dated else None, params, layout)
+    parts = rule_parts(rules, spec)
+    shards = [
+        (shard.rows["lead_id"], contributions(rule_sums(*shard.tables, spec, rules), len(shard.rows), rules))
+        for shard in contract.shards(snapshots)
+    ]
+    scored = score_by_rules(
+        pd.concat([ids for ids, _ in shards], ignore_index=True),
+        np.concatenate([of_shard for _, of_shard in shards]),
+        parts,
+        params.score.reasons,
+    )
+    as_of = snapshots["snapshot_at"].max()
+    facts = facts_of(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, spec, params.tiers)
+    previous = tiers_in_place(layout.scores.path, as_of, rules_id(rules))
+    tiers = rule_tiers(scored, rules, params.tiers, params.capacity.per_period, facts, previous)
+    scored = scored.assign(
+        as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
+        **tiers,
+        model_id=rules_id(rules),
+        data_fingerprint=contract.profile["fingerprint"],
+    )[COLUMNS]
+    rows = pa.Table.from_pandas(scored, SCORES, preserve_index=False).to_reader()
+    write_scores(rows, _summary(scored, params, who), layout)
+    return scored
+
+
+def _summary(scored: pd.DataFrame, params: Params, who: str) -> dict[str, object]:
+    """The keys of the model's summary; what needs a probability or a vocabulary is empty."""
+    as_of = scored["as_of"].iloc[0]
+    lowest = scored.groupby("tier")["score"].min()
+    return {
+        "who": who,
+        "as_of": None if pd.isna(as_of) else as_of.date().isoformat(),
+        "n": len(scored),
+        "tiers": {name: int((scored["tier"] == name).sum()) for name in tier_names(params)},
+        "overfull": {},
+        "explored": 0,
+        "capacity": [],
+        "expected_conversions": {},
+        "lowest_score": {str(name): int(one) for name, one in lowest.items()},
+        "unseen": {},
+        "model_id": scored["model_id"].iloc[0],
+        "data_fingerprint": scored["data_fingerprint"].iloc[0],
+    }
+
+
+def tier_names(params: Params) -> list[str]:
+    """Return the tiers that rules give, best first, and last the excluded where leads may be."""
+    named = [one.name for one in params.rules.thresholds]
+    outside = [EXCLUDED] * any(one.tier == EXCLUDED for one in params.tiers.exclusions)
+    return [*([*named, BELOW] if named else params.tiers.names), *outside]
+
+
+def explain_lead(lead_id: str, params: Params, layout: Layout) -> list[str]:
+    """Return, line by line, each point that a lead earned by the scoring day, when it decays, and the sum.
+
+    Raises
+    ------
+    ParamsError
+        Where no lead has this id, or it was not there yet on that day.
+    """
+    contract, spec = Contract.open(layout, params.project), read_spec(layout)
+    moment = one_lead(lead_id, contract, params, layout)
+    at = moment["snapshot_at"].iloc[0]
+    shard = next(contract.shards(moment))
+    entries = rule_log(*shard.tables, spec, params.rules)
+    shown = explain_log(entries, at, params.rules)
+    shown = shown.assign(then=shown["rule"].map(_worth(params.rules)).astype("float64"))
+    return _table(shown, float(points(entries, 1, params.rules)[0]), lead_id, at)
+
+
+def _worth(rules: RulesParams) -> dict[str, int]:
+    """Return what each rule gives before anything decays."""
+    worth = {START: rules.start} | {rule.name: rule.points for rule in rules.attributes}
+    return (
+        worth | {rule.name: rule.points for rule in rules.events} | {rule.name: rule.points for rule in rules.patterns}
+    )
+
+
+def _table(shown: pd.DataFrame, total: float, lead_id: str, at: pd.Timestamp) -> list[str]:
+    """Write the log as a table of text."""
+    day = "" if pd.isna(at) else f" at the start of {at:%Y-%m-%d}"
+    cells = {
+        "criterion": [*shown["rule"], "sum"],
+        "earned": [*_minutes(shown["earned_at"]), ""],
+        "points then": [*(f"{one:+.0f}" for one in shown["then"]), ""],
+        "points now": [*(f"{one:+.3f}" for one in shown["points"]), f"{total:+.3f}"],
+        "changes": [*_minutes(shown["decays_at"]), ""],
+        "how": [*shown["decays"], ""],
+    }
+    columns = [
+        [cell.rjust(width) if name.startswith("points") else cell.ljust(width) for cell in (name, *column)]
+        for name, column in cells.items()
+        for width in [max(map(len, (name, *column)))]
+    ]
+    lines = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+    return [f"Points of lead {lead_id} by the hand-written rules{day}.", *lines]
+
+
+def _minutes(times: pd.Series[pd.Timestamp]) -> list[str]:
+    return ["" if pd.isna(time) else f"{time:%Y-%m-%d %H:%M}" for time in times]

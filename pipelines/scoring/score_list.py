@@ -1,0 +1,237 @@
+"""Stage score: every open lead at one date, ranked, tiered and with reasons.
+
+Phase one scores leads a shard at a time, and no figure of a lead depends on another lead. Phase two sees the whole list
+by a few light columns, ranks it, puts each lead into a tier and writes the rows in that order, never held whole.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from models.scoring.scorer import Scorer
+from models.tiers.overrides import EXCLUDED
+from models.tiers.score_lists import best_first, list_figures, tier_columns
+from pipelines.config.params import Params
+from pipelines.scoring.shards import FIGURES, read_facts, read_part
+from pipelines.scoring.tier_inputs import lot_of, tiers_in_place, warn_of_types
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.files import ROW_GROUP, csv_sheet, write_json, write_parquet
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+SCORES = pa.schema(
+    {
+        "lead_id": pa.string(),
+        "as_of": pa.timestamp("us"),
+        "probability": pa.float64(),
+        "score": pa.int64(),
+        "fit": pa.float64(),
+        "engagement": pa.float64(),
+        "grade": pa.string(),
+        "tier": pa.string(),
+        "stage": pa.string(),
+        "tier_reason": pa.string(),
+        "previous_tier": pa.string(),
+        "earned_tier": pa.string(),
+        "explored": pa.string(),
+        "propensity": pa.float64(),
+        "reasons_text": pa.string(),
+        "reasons": pa.string(),
+        "online": pa.float64(),
+        "offline": pa.float64(),
+        "other_engagement": pa.float64(),
+        "negative": pa.float64(),
+        "points": pa.float64(),
+        "base_points": pa.float64(),
+        "raw_score": pa.float64(),
+        "model_id": pa.string(),
+        "data_fingerprint": pa.string(),
+    }
+)
+COLUMNS = SCORES.names
+MEANING = {  # of each column, for the reference
+    "lead_id": "the lead",
+    "as_of": "the day the lead was scored for; empty without dates",
+    "probability": "to convert within the horizon; empty where the rules alone score",
+    "score": "`points` as whole points from 0 to 100",
+    "fit": "points for what the lead is",
+    "engagement": "points for what the lead did and did not do",
+    "grade": "fit A to D by engagement 1 to 4; empty where the rules alone score",
+    "tier": "of `tiers.ladder`, or excluded",
+    "stage": "the lifecycle stage that the tier maps to",
+    "tier_reason": "the trigger or exclusion that put the lead there; empty where its score did",
+    "previous_tier": "on the list that was in place before; empty without one",
+    "earned_tier": "the tier without the lot; `tier`, where the lead was not drawn",
+    "explored": "yes where the lot drew the lead into the best tier, else no",
+    "propensity": "chance with which the lead came into the best tier; copy it into the contact log",
+    "reasons_text": "why, in words, strongest first, each with its points behind",
+    "reasons": "the same as JSON: theme, group, points, feature, value and text of each; in the Parquet file alone",
+    "online": "the part of engagement that happened online",
+    "offline": "the part of engagement that happened offline",
+    "other_engagement": "the part of engagement that has no channel of its own",
+    "negative": "what all themes that count against the lead take away",
+    "points": "base_points + fit + engagement, before the score is cut at 0 and 100",
+    "base_points": "points of every lead before any feature",
+    "raw_score": "calibrated log-odds; empty where the rules alone score",
+    "model_id": "digest of the model",
+    "data_fingerprint": "digest of the data that was scored",
+}
+LIGHT = ["lead_id", "probability", "points", "score"]  # what phase two reads of every lead at once
+TIER = ["tier", "stage", "tier_reason", "previous_tier", "earned_tier", "explored", "propensity"]  # what it adds
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The whole list in its order, by light columns.
+
+    Attributes
+    ----------
+    leads
+        LIGHT and TIER; best first, ties broken by lead_id.
+    order
+        Of each of them, the row in the scored shards, one behind the other.
+    figures
+        What the tiers hold and what capacity buys; see `tier_lists.list_figures`.
+    as_of
+        The day stood at; NaT for tables without dates.
+    """
+
+    leads: pd.DataFrame
+    order: np.ndarray
+    figures: dict[str, Any]
+    as_of: pd.Timestamp
+    model_id: str
+    fingerprint: str
+
+    @property
+    def day(self) -> str | None:
+        """The day stood at, in ISO's way; None for tables without dates."""
+        return None if pd.isna(self.as_of) else self.as_of.date().isoformat()
+
+
+def write_scores(rows: pa.RecordBatchReader, summary: dict[str, Any], layout: Layout) -> None:
+    """Write scores.parquet, scores.csv and score_summary.json, by whom ever; `rows` as SCORES, best first."""
+    write_rows(rows, layout.scores.path, layout.scores_csv.path)
+    write_json(summary, layout.score_summary.path)
+    _log_list(summary)
+
+
+def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path) -> None:
+    """Write a list as Parquet and, without the JSON of the reasons, as CSV; `rows` as SCORES, best first."""
+    with csv_sheet(sheet) as add:
+
+        def both() -> Iterator[pa.RecordBatch]:
+            for batch in rows:
+                add(batch.drop_columns(["reasons"]).to_pandas())
+                yield batch
+
+        write_parquet(pa.RecordBatchReader.from_batches(SCORES, both()), scores)
+
+
+def _log_list(summary: dict[str, Any]) -> None:
+    """Say how many leads were scored, and what the model does not know of them."""
+    tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
+    log.info("score: %s %s (%s)", f"{summary['n']:,}", summary["who"], tiers)
+    for name, n in summary["unseen"].items():
+        log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
+    if summary["explored"]:
+        log.info("score: %s leads of lower tiers drawn by lot into the best one, to learn", summary["explored"])
+    for name, full in summary["overfull"].items():
+        log.warning("score: triggers give %s %s leads for %s places; all stay", name, full["triggered"], full["places"])
+
+
+# Phase two
+
+
+def list_leads(
+    parts: Sequence[Path],
+    scorer: Scorer,
+    snapshots: pd.DataFrame,
+    contract: Contract,
+    in_place: Path | None,
+    params: Params,
+) -> Listed:
+    """Rank all scored leads and put them into tiers.
+
+    Parameters
+    ----------
+    parts
+        What `score_shards` wrote.
+    snapshots
+        The leads that were scored: lead_id, snapshot_at.
+    in_place
+        The list before this one, whose tiers leads keep within the margin.
+    params
+        Of them only `exploration` and its seed, and the confidence of the interval of what capacity buys.
+    """
+    light = pa.concat_tables(read_part(part, LIGHT) for part in parts).to_pandas()
+    card, as_of = scorer.card, snapshots["snapshot_at"].max()
+    warn_of_types(contract, card.tiers)
+    facts = read_facts(parts, card.tiers)
+    previous = None if in_place is None else tiers_in_place(in_place, as_of, scorer.model_id)
+    quota = lot_of(as_of, card, params)
+    tiers = tier_columns(
+        light, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous, quota=quota
+    )
+    leads = light.assign(**tiers)
+    figures = list_figures(leads, card.tiers, card.capacity, facts, params.evaluate.confidence)
+    order = best_first(leads)
+    ranked = leads.iloc[order].reset_index(drop=True)
+    return Listed(ranked, order, figures, as_of, scorer.model_id, contract.profile["fingerprint"])
+
+
+def ranked_rows(parts: Sequence[Path], listed: Listed) -> pa.RecordBatchReader:
+    """Stream the scored rows in the order of the list, as SCORES.
+
+    `parts` is what `score_shards` wrote: it is looked into where it lies, so that the list is never held whole.
+    """
+    ends = np.cumsum([len(read_part(part, ["lead_id"])) for part in parts])
+    day = None if pd.isna(listed.as_of) else listed.as_of.to_pydatetime()
+    same = {"as_of": day, "model_id": listed.model_id, "data_fingerprint": listed.fingerprint}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(listed.order), ROW_GROUP):
+            rows = slice(start, start + ROW_GROUP)
+            taken = rows_of(parts, ends, listed.order[rows])
+            tiers = pa.Table.from_pandas(listed.leads[TIER].iloc[rows], preserve_index=False)
+            found = {name: one[name] for one in (taken, tiers) for name in one.column_names}
+            found |= {name: pa.array([value] * len(taken)) for name, value in same.items()}
+            yield from pa.table({name: found[name] for name in COLUMNS}).cast(SCORES).combine_chunks().to_batches()
+
+    return pa.RecordBatchReader.from_batches(SCORES, batches())
+
+
+def rows_of(parts: Sequence[Path], ends: np.ndarray, rows: np.ndarray) -> pa.Table:
+    """Take FIGURES of some rows, in their order, counted over parts that end at `ends`; part by part, as taking across
+    all of them would first put them together in memory."""
+    order = np.argsort(rows)
+    cuts = np.searchsorted(rows[order], [0, *ends])
+    found = [
+        read_part(part, FIGURES).take(pa.array(rows[order[cuts[n] : cuts[n + 1]]] - (ends[n - 1] if n else 0)))
+        for n, part in enumerate(parts)
+    ]
+    return pa.concat_tables(found).combine_chunks().take(pa.array(np.argsort(order)))
+
+
+def summarise(listed: Listed) -> dict[str, Any]:
+    """Return the list in a few numbers: leads, expected conversions, and the lowest score that reached each tier."""
+    leads = listed.leads
+    by_tier = leads.groupby("tier")["probability"]
+    by_score = (leads["tier_reason"] == "") | (leads["tier"] == EXCLUDED)  # triggers and the lot ask for no score
+    lowest = leads[by_score].groupby("tier")["score"].min()
+    return {
+        "as_of": listed.day,
+        "n": len(leads),
+        "expected_conversions": {name: float(by_tier.get_group(name).sum()) for name in by_tier.groups},
+        "lowest_score": {str(name): int(least) for name, least in lowest.items()},
+        "model_id": listed.model_id,
+        "data_fingerprint": listed.fingerprint,
+    } | listed.figures

@@ -1,0 +1,224 @@
+"""Phase one of scoring: leads are scored a shard at a time, and each finished shard is a file that a rerun takes up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.attributes.as_of import attributes_as_of
+from features.attributes.definitions import count_unseen
+from features.matrix.matrix import ask_matrix, matrix_of
+from models.scoring.scorer import Scorer
+from models.tiers.declarations import TierParams
+from models.tiers.overrides import Facts
+from pipelines.scoring.tier_inputs import ask_facts, fact_columns, facts_from, facts_in
+from pipelines.storage.contract_store import Contract, LeadShard
+from pipelines.storage.files import file_digest, write_arrow, write_json
+
+INPUTS = pa.schema({"lead_id": pa.string(), "inputs": pa.string()})
+SHARD = pa.schema(
+    {
+        "lead_id": pa.string(),
+        "probability": pa.float64(),
+        "raw_score": pa.float64(),
+        "points": pa.float64(),
+        "score": pa.int64(),
+        "base_points": pa.float64(),
+        "fit": pa.float64(),
+        "engagement": pa.float64(),
+        "grade": pa.string(),
+        "online": pa.float64(),
+        "offline": pa.float64(),
+        "other_engagement": pa.float64(),
+        "negative": pa.float64(),
+        "reasons": pa.string(),
+        "reasons_text": pa.string(),
+        "inputs": pa.string(),  # digest of all feature values that the model reads
+    }
+)
+DIGESTED = 4096  # leads at once, which the processor's cache holds
+FIGURES = [name for name in SHARD.names if name != "inputs"]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier list by the same model and program, whose rows stand again where a lead's inputs are the same.
+
+    A lead's figures are a function of the features that the model reads, and of nothing else, so equal inputs give
+    equal figures: a new event, an edit, a window that moved or a day of age show as other inputs.
+
+    Attributes
+    ----------
+    scores
+        The list as Parquet.
+    inputs
+        The digest of each of its leads' inputs, by lead_id.
+    """
+
+    scores: Path
+    inputs: pd.Series[str]
+
+    @classmethod
+    def open(cls, scores: Path, inputs: Path) -> Self:
+        return cls(scores, pq.read_table(inputs).to_pandas().set_index("lead_id")["inputs"])
+
+    def holds(self, lead_id: pd.Series[str], inputs: pd.Series[str]) -> np.ndarray:
+        """Say which leads had the same inputs then, shape (n,)."""
+        return (self.inputs.reindex(lead_id).to_numpy() == inputs.to_numpy()).astype("bool")
+
+    def count(self, parts: Iterable[Path]) -> int:
+        """Count the leads of scored shards whose rows stood again."""
+        now = [read_part(part, INPUTS.names).to_pandas() for part in parts]
+        return sum(int(self.holds(one["lead_id"], one["inputs"]).sum()) for one in now)
+
+    def rows(self, lead_id: pd.Series[str]) -> pd.DataFrame:
+        """Return FIGURES of some of its leads."""
+        wanted = pa.array(lead_id, pa.string())
+        return pq.read_table(self.scores, columns=FIGURES, filters=pc.field("lead_id").isin(wanted)).to_pandas()
+
+
+def score_shards(
+    contract: Contract,
+    scorer: Scorer,
+    snapshots: pd.DataFrame,
+    reasons: int,
+    work: Path,
+    earlier: Earlier | None = None,
+) -> Iterator[Path]:
+    """Score the snapshots a shard at a time and yield each shard's file, by lead_id: SHARD, and what tiers ask.
+
+    Parameters
+    ----------
+    snapshots
+        lead_id, snapshot_at; one row a lead.
+    reasons
+        At most so many a lead.
+    work
+        Where the files lie. Those of an earlier run that was stopped are taken as they are; the folder belongs to one
+        model, data set, day and number of reasons.
+    earlier
+        A list whose rows stand again where nothing changed; None: every lead is scored. Neither changes a byte.
+    """
+    for scored in contract.each(snapshots, Scoring(scorer, reasons, work.resolve(), earlier)):
+        yield Path(scored["file"].iloc[0])
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The step that scores a shard into a file, see `score_shards`; its result is one row, `file`.
+
+    What triggers and exclusions ask of the events is answered on the way, so that the log is read once.
+    """
+
+    scorer: Scorer
+    reasons: int
+    work: Path
+    earlier: Earlier | None
+
+    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        card = self.scorer.card
+        whole = ask_matrix(moments, events, card.matrix)
+        return ask_facts(moments, events, card.matrix, card.tiers) if whole is None else whole
+
+    def kept(self, shard: LeadShard) -> pd.DataFrame | None:
+        file = self._file(shard)
+        return _named(file) if _finished(file, shard) else None
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        file = self._file(shard)
+        card = self.scorer.card
+        frame = attributes_as_of(shard.rows, shard.leads, shard.history, card.matrix.attributes)
+        features = matrix_of(frame, found, card.matrix)
+        rows = _score(pd.concat([shard.rows, features], axis=1), self.scorer, self.reasons, self.earlier)
+        facts = facts_in(frame, found, card.matrix, card.tiers)
+        unseen = count_unseen(frame, card.matrix.attributes, card.matrix.vocabulary)
+        schema = pa.schema([*SHARD, *fact_columns(card.tiers)])
+        table = pa.Table.from_pandas(pd.concat([rows, facts], axis=1), schema, preserve_index=False)
+        write_arrow(table.replace_schema_metadata(), file)
+        proof = {"leads": _leads_digest(shard), "sha256": file_digest(file), "unseen": unseen}
+        write_json(proof, _proof(file))
+        return _named(file)
+
+    def _file(self, shard: LeadShard) -> Path:
+        return self.work / f"shard-{shard.number:05d}.arrow"
+
+
+def _named(file: Path) -> pd.DataFrame:
+    return pd.DataFrame({"file": [str(file)]})
+
+
+def read_part(part: Path, columns: list[str]) -> pa.Table:
+    """Look into some columns of a scored shard where it lies: only what is touched comes into memory."""
+    with pa.memory_map(str(part)) as file, pa.ipc.open_file(file) as reader:
+        return reader.read_all().select(columns)
+
+
+def read_inputs(parts: Sequence[Path]) -> pa.RecordBatchReader:
+    """Stream the digest of each lead's inputs, as INPUTS, by lead_id."""
+    batches = (batch for part in parts for batch in read_part(part, INPUTS.names).to_batches())
+    return pa.RecordBatchReader.from_batches(INPUTS, (batch.cast(INPUTS) for batch in batches))
+
+
+def read_facts(parts: Sequence[Path], tiers: TierParams) -> Facts:
+    """Read what tiers ask about the leads of scored shards, in their order, indexed from 0."""
+    names = [field.name for field in fact_columns(tiers)]
+    return facts_from(pa.concat_tables(read_part(part, names) for part in parts).to_pandas(), tiers)
+
+
+def count_new_values(parts: Sequence[Path]) -> dict[str, int]:
+    """Count, for each category attribute, the leads whose value is no level of its own in the model."""
+    counts = Counter[str]()
+    for part in parts:
+        counts.update(json.loads(_proof(part).read_text(encoding="utf-8"))["unseen"])
+    return dict(sorted(counts.items()))
+
+
+def _score(matrix: pd.DataFrame, scorer: Scorer, reasons: int, earlier: Earlier | None) -> pd.DataFrame:
+    inputs = _inputs(matrix, scorer)
+    same = np.zeros(len(matrix), dtype="bool") if earlier is None else earlier.holds(matrix["lead_id"], inputs)
+    parts = [] if same.all() else [scorer.score(matrix[~same].reset_index(drop=True), reasons)]
+    if earlier is not None and same.any():
+        parts.append(earlier.rows(matrix.loc[same, "lead_id"]))
+    rows = parts[0]
+    if len(parts) > 1 or same.any():
+        rows = pd.concat(parts).set_index("lead_id").loc[matrix["lead_id"]].reset_index()
+    return rows.assign(inputs=inputs.to_numpy())
+
+
+def _inputs(matrix: pd.DataFrame, scorer: Scorer) -> pd.Series[str]:
+    """Digest the features that the model reads, lead by lead, bit by bit."""
+    digests: list[str] = []
+    for start in range(0, len(matrix), DIGESTED):
+        piece = matrix.iloc[start : start + DIGESTED][scorer.features_read].to_numpy("float32")
+        rows = np.ascontiguousarray(piece).view("uint8")
+        digests += [hashlib.blake2b(row, digest_size=16).hexdigest() for row in rows]
+    return pd.Series(digests, dtype="str")
+
+
+def _finished(file: Path, shard: LeadShard) -> bool:
+    """Whether a file holds this shard and is as it was written."""
+    try:
+        proof = json.loads(_proof(file).read_text(encoding="utf-8"))
+        return (proof["leads"], proof["sha256"]) == (_leads_digest(shard), file_digest(file))
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _proof(file: Path) -> Path:
+    return file.with_suffix(".json")
+
+
+def _leads_digest(shard: LeadShard) -> str:
+    return hashlib.sha256("\n".join(shard.rows["lead_id"].tolist()).encode()).hexdigest()

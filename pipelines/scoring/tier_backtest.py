@@ -1,0 +1,83 @@
+"""What the tiers did on the held-out lists: their sizes, what capacity brought, and which rates can be certified."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from models.points.scale import score
+from models.scoring.scorer import Card
+from models.tiers.capacity import realised_wins, sampled_capacity
+from models.tiers.certification import certify
+from models.tiers.overrides import Facts
+from models.tiers.score_lists import assign_lists, share_changed, working_places
+from pipelines.config.params import Params
+from pipelines.scoring.tier_inputs import facts_of
+from pipelines.storage.contract_store import Contract
+
+log = logging.getLogger("leadscore")
+
+
+def tier_figures(
+    rows: pd.DataFrame, log_odds: np.ndarray, card: Card, params: Params, contract: Contract, sampled: float
+) -> tuple[dict[str, Any], pd.Series[str]]:
+    """Put the leads of every held-out list into tiers, as scoring would have, and say what came of it.
+
+    Parameters
+    ----------
+    rows
+        lead_id, snapshot_at, label of the test period.
+    log_odds
+        Of the model, shape (n,).
+    sampled
+        Share of the leads that the rows are; the same share of capacity falls to them.
+
+    Returns
+    -------
+    dict
+        policy, margin, capacity (leads of these rows a list), lists (snapshot_at and the number of leads in each tier),
+        share_changed (from list to list), realised (see `capacity.realised_wins`) and certificates.
+    Series
+        The tier of each row, by the index of `rows`.
+    """
+    listed, facts, tiers = put_into_tiers(rows, log_odds, card, contract, sampled)
+    capacity = sampled_capacity(card.capacity, sampled)
+    place = working_places(listed, tiers, card.tiers, facts)
+    horizon = params.snapshots.horizon_days if params.source.order == "dates" else None
+    certificates = certify(listed, tiers, place, card.tiers.ladder, sampled=sampled, horizon_days=horizon)
+    for one in certificates:
+        log.info("evaluate: %s", one.sentence)
+    return {
+        "policy": card.tiers.policy,
+        "margin": card.tiers.margin,
+        "capacity": capacity,
+        "lists": _sizes(listed, tiers),
+        "share_changed": share_changed(listed, tiers),
+        "realised": realised_wins(listed, place, capacity, params.evaluate, params.project.seed),
+        "certificates": [one.to_json() for one in certificates],
+    }, tiers
+
+
+def put_into_tiers(
+    rows: pd.DataFrame, log_odds: np.ndarray, card: Card, contract: Contract, sampled: float
+) -> tuple[pd.DataFrame, Facts, pd.Series[str]]:
+    """Return the rows as lists with their points, what triggers and exclusions ask, and the tiers."""
+    points = card.points.points(log_odds)
+    listed = rows[["lead_id", "snapshot_at", "label"]].assign(
+        probability=expit(log_odds), points=points, score=score(points)
+    )
+    facts = facts_of(listed, contract, card.matrix, card.tiers)
+    tiers = assign_lists(listed, card.tiers, sampled_capacity(card.capacity, sampled), scale=card.points, facts=facts)
+    return listed, facts, tiers
+
+
+def _sizes(rows: pd.DataFrame, tiers: pd.Series[str]) -> list[dict[str, Any]]:
+    day = rows["snapshot_at"].dt.strftime("%Y-%m-%d").fillna("")
+    return [
+        {"snapshot_at": at or None, "tiers": {str(name): int(n) for name, n in one.value_counts().sort_index().items()}}
+        for at, one in tiers.groupby(day)
+    ]

@@ -1,0 +1,153 @@
+"""What tiers need from the data and the list in place: facts for triggers and exclusions, and previous tiers."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import ArrowException
+
+from features.attributes.as_of import attributes_as_of
+from features.matrix.matrix import MatrixSpec
+from features.rules.conditions import Condition, EventSeen, ask_conditions, conditions_of
+from features.schema.errors import DataError
+from models.scoring.scorer import Card
+from models.tiers.declarations import TierParams
+from models.tiers.exploration import Quota, period_of
+from models.tiers.overrides import Facts
+from models.tiers.score_lists import previous_tiers
+from pipelines.config.params import Params
+from pipelines.storage.contract_store import Contract, LeadShard
+
+LISTED = ["lead_id", "as_of", "model_id", "earned_tier", "previous_tier"]
+DEAL_VALUE = "deal_value"
+log = logging.getLogger("leadscore")
+
+
+def facts_of(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: TierParams) -> Facts:
+    """Ask what triggers and exclusions ask about leads at their moments, and for their deal values.
+
+    Parameters
+    ----------
+    rows
+        lead_id, snapshot_at; one row a lead and moment. An event counts when event_at < snapshot_at and known_at <=
+        snapshot_at, as everywhere.
+
+    Returns
+    -------
+    Facts
+        With the index of `rows`.
+    """
+    warn_of_types(contract, tiers)
+    numbered = rows[["lead_id", "snapshot_at"]].assign(row=np.arange(len(rows)))
+    nothing = pd.DataFrame(columns=["row", *(field.name for field in fact_columns(tiers))])
+    found = pd.concat(contract.each(numbered, _Asking(spec, tiers))) if len(rows) else nothing
+    return facts_from(found.sort_values("row").set_axis(rows.index), tiers)
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """The step that asks about a shard's leads: row, and what `facts_in` returns."""
+
+    spec: MatrixSpec
+    tiers: TierParams
+
+    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        return ask_facts(moments, events, self.spec, self.tiers)
+
+    def kept(self, shard: LeadShard) -> None:
+        return None
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        frame = attributes_as_of(shard.rows, shard.leads, shard.history, self.spec.attributes)
+        return facts_in(frame, found, self.spec, self.tiers).assign(row=shard.rows["row"])
+
+
+def ask_facts(moments: ir.Table, events: ir.Table, spec: MatrixSpec, tiers: TierParams) -> ir.Table | None:
+    """Return what triggers and exclusions ask of the event log, as `conditions.ask_conditions`."""
+    return ask_conditions(moments, events, spec, _conditions(tiers))
+
+
+def facts_in(frame: pd.DataFrame, found: pa.Table | None, spec: MatrixSpec, tiers: TierParams) -> pd.DataFrame:
+    """Say of each row of `attributes_as_of` whether each condition holds, by its place, and its deal value.
+
+    `found` is the answer to `ask_facts`, or to `matrix.ask_matrix`, which holds more.
+    """
+    held = conditions_of(frame, found, spec, _conditions(tiers))
+    attribute, deal_value = tiers.value.attribute, pd.Series(np.nan, index=held.index)
+    if attribute is not None:
+        deal_value = frame[attribute].astype("float64")
+    return held.set_axis(_places(tiers), axis=1).assign(**{DEAL_VALUE: deal_value.to_numpy()})
+
+
+def facts_from(found: pd.DataFrame, tiers: TierParams) -> Facts:
+    """Name what `facts_in` returned, by its index."""
+    names = [one.name for one in tiers.triggers + tiers.exclusions]
+    return Facts(found[_places(tiers)].astype("bool").set_axis(names, axis=1), found[DEAL_VALUE].astype("float64"))
+
+
+def fact_columns(tiers: TierParams) -> list[pa.Field]:
+    """Return the columns that `facts_in` returns."""
+    return [pa.field(place, pa.bool_()) for place in _places(tiers)] + [pa.field(DEAL_VALUE, pa.float64())]
+
+
+def _conditions(tiers: TierParams) -> dict[str, Condition]:
+    return {one.name: one.when for one in tiers.triggers + tiers.exclusions}
+
+
+def _places(tiers: TierParams) -> list[str]:
+    """Stand in for the names of triggers and exclusions, which may be any text, in a table with other columns."""
+    return [f"condition_{place}" for place in range(len(tiers.triggers) + len(tiers.exclusions))]
+
+
+def warn_of_types(contract: Contract, tiers: TierParams) -> None:
+    """Say which event types of triggers and exclusions no event has: misspelt, or not come yet."""
+    asked = {
+        name for one in tiers.triggers + tiers.exclusions if isinstance(one.when, EventSeen) for name in one.when.types
+    }
+    if asked:
+        seen = contract.events.select("event_type").distinct().to_pyarrow().column("event_type").to_pylist()
+        for name in sorted(asked.difference(seen)):
+            log.warning("tiers: a trigger or exclusion asks for event type %r, which no event has", name)
+
+
+def lot_of(as_of: pd.Timestamp, card: Card, params: Params) -> Quota:
+    """Return the lot of a list that a model makes on a day."""
+    return Quota(params.exploration.share, params.project.seed, period_of(as_of, card.snapshots))
+
+
+def tiers_in_place(path: Path, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
+    """Return the tiers that a new list is compared with; see `tier_lists.previous_tiers`.
+
+    Parameters
+    ----------
+    path
+        The scores of the list in place; there need be none.
+
+    Raises
+    ------
+    DataError
+        Where the list in place cannot be read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        known = set(pq.read_schema(path).names)
+        in_place = pd.read_parquet(path, columns=[name for name in LISTED if name in known])
+    except (OSError, ArrowException) as error:
+        raise DataError(
+            path.name,
+            "",
+            found=f"a file that cannot be read ({error})",
+            expected="the previous list of scores, whose tiers leads keep within tiers.margin",
+            fix=f"Restore {path}, or remove it so that tiers begin anew.",
+        ) from None
+    if known.issuperset(LISTED):
+        return previous_tiers(in_place, as_of, model_id)
+    return None  # a list of a version that kept no such record

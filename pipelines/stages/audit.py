@@ -1,0 +1,80 @@
+"""Stage audit: looks for what gives the outcome away, in everything that has matured."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow as pa
+
+from models.leakage.audit import audit
+from models.leakage.rows import Check
+from pipelines.config.params import Params
+from pipelines.storage.contract_store import Contract, read_matrix
+from pipelines.storage.files import write_json
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+
+
+def audit_leakage(params: Params, layout: Layout) -> list[Check]:
+    """Write audit.json; nothing that a model learns from depends on it.
+
+    Returns
+    -------
+    list of Check
+        One for each check, those that fire first.
+
+    Raises
+    ------
+    DataError
+        Where ingest or build_features has not run.
+    """
+    matrix, spec = read_matrix(layout)
+    contract = Contract.open(layout, params.project)
+    checks = audit(
+        matrix,
+        spec,
+        contract.leads,
+        contract.outcomes,
+        contract.history,
+        _events_at_outcome(contract),
+        params.source.order,
+        params.project.seed,
+        params.audit,
+    )
+    write_json({"checks": [asdict(check) for check in checks]}, layout.audit.path)
+    for line in _lines(checks):
+        log.info("audit: %s", line)
+    return checks
+
+
+def _lines(checks: list[Check]) -> list[str]:
+    fired = [f"{check.code} {check.title}: {', '.join(check.columns)}" for check in checks if check.answer == "fires"]
+    return fired or [f"none of {len(checks)} checks fires"]
+
+
+def _events_at_outcome(contract: Contract) -> pd.DataFrame | None:
+    """Count, by event type, the events and those at the moment of their lead's conversion; None without events.
+
+    Where either of two times is a day without a time of day, they are the same moment on the same day.
+    """
+    won = contract.outcomes.loc[contract.outcomes["converted_at"].notna(), ["lead_id", "converted_at"]]
+    if won.empty:
+        return None
+    closes = ibis.memtable(pa.Table.from_pandas(won, preserve_index=False))
+    both = contract.events.left_join(closes, "lead_id")
+    counts = both.group_by("event_type").agg(
+        events=both.count(), at_outcome=_same_moment(both.event_at, both.converted_at).fill_null(False).sum()
+    )
+    table: pd.DataFrame = counts.order_by("event_type").to_pyarrow().to_pandas()
+    return None if table.empty else table
+
+
+def _same_moment(one: ir.TimestampValue, other: ir.TimestampValue) -> ir.BooleanValue:
+    days = one.truncate("D"), other.truncate("D")
+    is_day = (one == days[0]) | (other == days[1])
+    return (one == other) | (is_day & (days[0] == days[1]))

@@ -1,0 +1,192 @@
+"""Stage backtest: walk forward through the past, with models that knew no more than one would have known then."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from features.matrix.matrix import MatrixSpec
+from features.schema.errors import DataError
+from models.evaluation.metrics import Figures, Ranked, evaluate
+from models.scoring.baselines import baselines
+from models.scoring.scorer import Scorer
+from models.splitting.holdout import sample_leads, split_at_random
+from models.splitting.walk_forward import Cut, cuts
+from models.training.hyperparameter_search import search
+from models.training.training import Learned, check_ready, learn, learn_with, moved
+from pipelines.config.params import Params
+from pipelines.stages.build_features import labelled, learn_spec
+from pipelines.stages.train import random_twin, scorer_of
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.files import finite, write_json, write_parquet
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+NOT_APPLICABLE = "without dates or an order of rows there is no past to walk through"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One retraining: the cut, what was trained, and the period after it with each prediction in a column."""
+
+    cut: Cut
+    scorer: Scorer
+    matrix: pd.DataFrame
+    rows: pd.DataFrame
+    learned: Learned
+
+
+def backtest(params: Params, layout: Layout) -> dict[str, Any]:
+    """Write backtest.json and the predictions behind it.
+
+    Returns
+    -------
+    dict
+        The tree of backtest.json: each period, all of them pooled, the periods left out, and the optimism gap.
+    """
+    if params.source.order == "none" or params.backtest.cuts == 0:
+        return _nothing(NOT_APPLICABLE if params.source.order == "none" else "backtest.cuts is 0", layout)
+    contract = Contract.open(layout, params.project)
+    every = labelled(contract, params)
+    snapshots = every[every["matured"]].reset_index(drop=True)
+    steps, left_out = list[Step](), list[dict[str, str]]()
+    for cut in cuts(snapshots, params.source.order, params.backtest):
+        try:
+            steps.append(_walk(cut, snapshots, contract, params, steps[0] if steps else None))
+        except DataError as error:
+            log.warning("backtest: %s left out: %s", cut.at, error)
+            left_out.append({"cut": cut.at, "why": str(error)})
+    if not steps:
+        return _nothing("no cut leaves enough to learn from", layout, left_out)
+    rows = pd.concat([step.rows for step in steps], ignore_index=True)
+    periods = [_period(step, params) for step in steps]
+    tree = {
+        "applicable": True,
+        "confidence": params.evaluate.confidence,
+        "choose": params.backtest.choose,
+        "periods": periods,
+        "left_out": left_out,
+        "pooled": _figures(rows, params),
+        "mean_auc": _mean_auc(periods),
+        "random_split": _random_split(steps[-1], params),
+    }
+    write_parquet(rows, layout.backtest_predictions.path)
+    write_json(finite(tree), layout.backtest.path)
+    _tell(tree)
+    return tree
+
+
+def _nothing(why: str, layout: Layout, left_out: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    tree = {"applicable": False, "why": why, "left_out": left_out or []}
+    write_json(tree, layout.backtest.path)
+    write_parquet(pd.DataFrame({"lead_id": []}), layout.backtest_predictions.path)
+    log.info("backtest: not applicable, %s", why)
+    return tree
+
+
+def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params, first: Step | None) -> Step:
+    """Train on what was known at the cut; predict the period after it."""
+    split = snapshots.assign(part=cut.part)[cut.part != ""]
+    spec = learn_spec(contract, split, params)
+    sample = sample_leads(split, params.snapshots.max_rows, params.project.seed, "sample")
+    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, params.rules), ignore_index=True)
+    ready = params.readiness
+    check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
+    learned = _learn(matrix, spec, params, first if params.backtest.choose == "first" else None)
+    scorer = scorer_of(learned, matrix, spec, params, contract.profile["fingerprint"])
+    later = matrix[matrix["part"] == "test"].reset_index(drop=True)
+    said = {"model": scorer.probability(later)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}
+    rows = later[["lead_id", "snapshot_at", "label"]].assign(cut=cut.at, **said)
+    log.info(
+        "backtest: %s, %s rows learned from, %s scored", cut.at, f"{len(matrix) - len(later):,}", f"{len(later):,}"
+    )
+    return Step(cut, scorer, matrix, rows, learned)
+
+
+def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, first: Step | None) -> Learned:
+    """Choose and train, or train with what was chosen at the first cut."""
+    seed, threads, order = params.project.seed, params.project.threads, params.source.order
+    if first is not None:
+        settings = moved(first.learned.settings, first.scorer.catalogue, spec.catalogue)
+        training, l2 = matrix[matrix["part"] == "train"], first.learned.scorecard_l2
+        return learn_with(training, spec.catalogue, order, settings, params.scorecard, l2, seed, threads)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    return learn(
+        matrix,
+        spec.catalogue,
+        order,
+        params.selection,
+        params.train,
+        params.scorecard,
+        lambda loss, start: search(loss, start, params.search, study, seed, _watch),
+        seed,
+        threads,
+        _watch,
+    )
+
+
+def _watch(line: str) -> None:
+    log.info("backtest: %s", line)
+
+
+def _period(step: Step, params: Params) -> dict[str, Any]:
+    training = step.matrix[step.matrix["part"] == "train"]
+    return {
+        "cut": step.cut.at,
+        "training_rows": len(training),
+        "training_rate": float(np.round(training["label"].mean(), 9)),
+        "linear_share": step.scorer.card.linear_share,
+        "left_out": len(step.scorer.card.left_out),
+        "figures": _figures(step.rows, params),
+    }
+
+
+def _mean_auc(periods: list[dict[str, Any]]) -> float:
+    """Average the model's AUC over periods by their rows: pooled rows would be ranked by their periods' levels, too."""
+    figures = [period["figures"]["model"] for period in periods]
+    return float(np.average([one["auc"] for one in figures], weights=[one["n"] for one in figures]))
+
+
+def _figures(rows: pd.DataFrame, params: Params) -> dict[str, Figures]:
+    """Compute the figures of the model and of each baseline on the same rows."""
+    return {name: _evaluate(rows, rows[name].to_numpy("float64"), params) for name in _predictions(rows)}
+
+
+def _predictions(rows: pd.DataFrame) -> list[str]:
+    return [str(name) for name in rows if name not in ("lead_id", "snapshot_at", "label", "cut")]
+
+
+def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Figures:
+    ranked = Ranked.of(rows, probability, params.capacity.per_period, params.evaluate.calibration_bins)
+    return evaluate(ranked, params.evaluate, params.project.seed)
+
+
+def _random_split(last: Step, params: Params) -> dict[str, float]:
+    """Train the last cut's recipe on a random split of the rows it knew and those it was tested on."""
+    twin = random_twin(last.scorer, last.learned, last.matrix, params)
+    part = split_at_random(last.matrix, params.project.seed, params.split)
+    test = last.matrix[part == "test"].reset_index(drop=True)
+    return {"auc": float(roc_auc_score(test["label"], twin.probability(test))), "n": float(len(test))}
+
+
+def _tell(tree: dict[str, Any]) -> None:
+    for period in tree["periods"]:
+        model, rival = period["figures"]["model"], period["figures"]["logistic"]
+        log.info(
+            "backtest: from %s AUC %.3f (%.3f to %.3f), logistic %.3f; promised %.1f%%, came %.1f%%, n %s",
+            *(period["cut"], model["auc"], model["auc_low"], model["auc_high"], rival["auc"]),
+            *(100 * model["mean_probability"], 100 * model["base_rate"], f"{model['n']:,.0f}"),
+        )
+    pooled, flattering = tree["pooled"]["model"], tree["random_split"]["auc"]
+    log.info(
+        "backtest: AUC %.3f on average, %.3f (%.3f to %.3f) pooled; a random split would have shown %.3f, %+.3f",
+        tree["mean_auc"],
+        *(pooled["auc"], pooled["auc_low"], pooled["auc_high"], flattering, flattering - tree["mean_auc"]),
+    )

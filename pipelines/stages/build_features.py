@@ -1,0 +1,165 @@
+"""Stage build_features: contract tables in, labelled snapshots with their features out."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from typing import Any
+
+import ibis
+import numpy as np
+import pandas as pd
+
+from features.attributes.as_of import attributes_as_of, check_history
+from features.cohort.labels import label_dated, label_undated
+from features.cohort.snapshots import at_risk, grid, one_per_lead
+from features.events.definitions import count_events
+from features.matrix.catalogue import to_frame
+from features.matrix.matrix import MatrixSpec
+from features.rules.declarations import RulesParams, unseen_types
+from features.schema.errors import DataError
+from features.schema.vocabulary import Vocabulary
+from models.splitting.holdout import PARTS, sample_leads, split_by_hash, split_by_position, split_by_time
+from pipelines.config.params import Params
+from pipelines.storage.contract_store import Contract, Opener
+from pipelines.storage.files import write_csv, write_json, write_parquet
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+
+
+def build_features(params: Params, layout: Layout, opened: Opener = Contract.open) -> dict[str, Any]:
+    """Write matrix.parquet, vocabulary.json, snapshots.json and catalogue.csv.
+
+    Parameters
+    ----------
+    opened
+        Opens the contract tables, on the engine that computes.
+
+    Returns
+    -------
+    dict
+        The counts written to snapshots.json: rows by part, immature rows, the periods of the parts.
+
+    Raises
+    ------
+    DataError
+        Where no snapshot has a matured label.
+    """
+    with closing(opened(layout, params.project)) as contract:
+        return _build(contract, params, layout)
+
+
+def _build(contract: Contract, params: Params, layout: Layout) -> dict[str, Any]:
+    if params.source.order == "dates":
+        check_history(contract.leads, contract.history)
+    every = labelled(contract, params)
+    snapshots = every[every["matured"]].reset_index(drop=True)
+    if snapshots.empty:
+        raise _nothing_matured(params, contract)
+    snapshots = snapshots.assign(part=_split(snapshots, params))
+    sample = sample_leads(snapshots, params.snapshots.max_rows, params.project.seed, "sample")
+    spec = learn_spec(contract, snapshots, params)
+    _warn_of_types(contract, params.rules)
+    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, params.rules), ignore_index=True)
+    counts = _counts(every, snapshots, sample, params)
+    write_parquet(matrix, layout.matrix.path)
+    write_json(spec.model_dump(mode="json"), layout.vocabulary.path)
+    write_json(counts, layout.snapshot_counts.path)
+    write_csv(to_frame(spec.catalogue), layout.catalogue.path)
+    parts = ", ".join(f"{name} {counts['parts'][name]['rows']:,}" for name in PARTS)
+    log.info("build_features: %d features of %s snapshots (%s)", len(spec.catalogue), f"{len(matrix):,}", parts)
+    return counts
+
+
+def labelled(contract: Contract, params: Params) -> pd.DataFrame:
+    """Return every snapshot with `matured`, `known_at` and `label`."""
+    if params.source.order != "dates":
+        return label_undated(one_per_lead(contract.leads), contract.outcomes)
+    moments = grid(contract.leads["created_at"].min(), contract.data_until, params.snapshots)
+    snapshots = at_risk(contract.leads, contract.outcomes, moments, params.snapshots)
+    return label_dated(snapshots, contract.outcomes, contract.data_until, params.snapshots)
+
+
+def _split(snapshots: pd.DataFrame, params: Params) -> pd.Series[str]:
+    if params.source.order == "dates":
+        return split_by_time(snapshots, params.split)
+    if params.source.order == "rows":
+        return split_by_position(snapshots["position"], params.split)
+    return split_by_hash(snapshots["lead_id"], params.project.seed, params.split)
+
+
+def learn_spec(contract: Contract, snapshots: pd.DataFrame, params: Params) -> MatrixSpec:
+    """Learn the matrix's columns from what was known on the first day of the part "test"."""
+    return MatrixSpec(
+        attributes=params.source.attributes,
+        event_labels=params.source.event_labels,
+        event_units=params.source.event_units,
+        params=params.features,
+        vocabulary=_learn_vocabulary(contract, snapshots, params),
+    )
+
+
+def _learn_vocabulary(contract: Contract, snapshots: pd.DataFrame, params: Params) -> Vocabulary:
+    training = snapshots[snapshots["part"] == "train"]
+    if params.source.order == "dates":
+        until = snapshots.loc[snapshots["part"] == "test", "snapshot_at"].min()
+        known = contract.leads.loc[contract.leads["created_at"] < until, ["lead_id"]]
+        leads = attributes_as_of(
+            known.assign(snapshot_at=until), contract.leads, contract.history, params.source.attributes
+        )
+        counts = count_events(contract.events, ibis.literal(until.to_pydatetime())).to_pyarrow().to_pandas()
+    else:
+        leads = contract.leads[contract.leads["lead_id"].isin(training["lead_id"])]
+        counts = pd.DataFrame({"event_type": [], "direction": [], "channel": [], "n": [], "n_valued": []})
+    return Vocabulary.learn(params.source.attributes, leads, counts, params.features)
+
+
+def _warn_of_types(contract: Contract, rules: RulesParams) -> None:
+    """Say which event types of the rules no event has: misspelt, or not come yet."""
+    if rules.events or rules.patterns:
+        seen = contract.events.select("event_type").distinct().to_pyarrow().column("event_type").to_pylist()
+        for name in unseen_types(rules, seen):
+            log.warning("build_features: rules ask for event type %r, which no event has", name)
+
+
+def _counts(every: pd.DataFrame, snapshots: pd.DataFrame, sample: pd.DataFrame, params: Params) -> dict[str, Any]:
+    return {
+        "order": params.source.order,
+        "snapshots": len(every),
+        "immature": int((~every["matured"]).sum()),
+        "matured": len(snapshots),
+        "sampled": len(sample),
+        "parts": {part: _describe_part(sample[sample["part"] == part]) for part in PARTS},
+    }
+
+
+def _describe_part(rows: pd.DataFrame) -> dict[str, Any]:
+    dated = rows["snapshot_at"].notna().any()
+    return {
+        "rows": len(rows),
+        "leads": rows["lead_id"].nunique(),
+        "positive": int(rows["label"].sum()),
+        "base_rate": float(np.round(rows["label"].mean(), 9)) if len(rows) else None,
+        "first": rows["snapshot_at"].min().date().isoformat() if dated else None,
+        "last": rows["snapshot_at"].max().date().isoformat() if dated else None,
+    }
+
+
+def _nothing_matured(params: Params, contract: Contract) -> DataError:
+    if params.source.order != "dates":
+        return DataError(
+            "outcomes",
+            "converted",
+            found="no lead with a known outcome",
+            expected="yes or no for past leads",
+            fix="Check source.yes_values, source.no_values and source.outcomes.columns.",
+        )
+    wait = params.snapshots.horizon_days + params.snapshots.outcome_lag_days
+    return DataError(
+        "leads",
+        "created_at",
+        found=f"no snapshot whose horizon had passed by {contract.data_until:%Y-%m-%d}",
+        expected=f"leads created more than {wait} days before the end of the data",
+        fix="Give a longer history or a shorter snapshots.horizon_days.",
+    )

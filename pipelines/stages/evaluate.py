@@ -1,0 +1,151 @@
+"""Stage evaluate: the one look at the untouched later period, model and baselines on the same rows."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from models.evaluation.metrics import Figures, Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
+from models.evaluation.segments import segment_levels
+from models.evaluation.verdict import verdict
+from models.points.grades import grade, grade_matrix
+from models.scoring.baselines import baselines
+from models.scoring.scorer import Scorer
+from models.splitting.holdout import sample_leads, split_at_random
+from models.tiers.capacity import sampled_capacity
+from pipelines.config.params import Params
+from pipelines.reporting.scorecard import write_scorecard
+from pipelines.scoring.contact_log import measure_feedback
+from pipelines.scoring.tier_backtest import tier_figures
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract, read_matrix
+from pipelines.storage.files import finite, write_csv, write_json, write_parquet
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error", "precision_at_k", "base_rate", "n")
+
+
+def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
+    """Write metrics.json, headline.json, predictions.parquet, the scorecard, and gain, lift and calibration plots.
+
+    Returns
+    -------
+    dict
+        The tree of metrics.json.
+    """
+    matrix, _ = read_matrix(layout)
+    scorer = load_bundle(layout.bundle, params.project.threads)
+    rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
+    log_odds = scorer.log_odds(rows)
+    probabilities = {"model": expit(log_odds)} | baselines(rows, scorer)
+    counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
+    sampled = counts["sampled"] / counts["matured"]
+    ranked = {name: _rank(rows, probability, params, sampled) for name, probability in probabilities.items()}
+    figures = {name: _evaluate(name, ranking, params) for name, ranking in ranked.items()}
+    for name in figures.keys() - {"model"}:
+        rival = probabilities[name]
+        figures[name] |= compare(rows, probabilities["model"], rival, params.evaluate, params.project.seed)
+    for name in figures.keys() & {"scorecard", "rules"}:
+        figures[name] |= compare_ranking(ranked["model"], ranked[name], params.evaluate, params.project.seed)
+    contract = Contract.open(layout, params.project)
+    of_tiers, tiers = tier_figures(rows, log_odds, scorer.card, params, contract, sampled)
+    tree = {
+        "model_id": scorer.model_id,
+        "fingerprint": scorer.card.fingerprint,
+        "horizon_days": params.snapshots.horizon_days if params.source.order == "dates" else None,
+        "capacity": params.capacity.per_period,
+        "confidence": params.evaluate.confidence,
+        "period": {"first": counts["parts"]["test"]["first"], "last": counts["parts"]["test"]["last"]},
+        "snapshots": counts,
+        "test": figures.pop("model"),
+        "baselines": figures,
+        "uncorrected": _evaluate(
+            "level of all of training", _rank(rows, scorer.uncorrected(rows), params, sampled), params
+        ),
+        "random_split": _random_split(matrix, params, layout, sampled),
+        "tiers": of_tiers,
+        "grades": _grades(rows, scorer, params),
+        "segments": _segments(rows, probabilities["model"], scorer, params, sampled),
+    }
+    capacity = sampled_capacity(params.capacity.per_period, sampled)
+    tree |= {"feedback": measure_feedback(rows, probabilities["model"], capacity, params, layout)}
+    tree |= {"verdict": verdict(tree)}
+    write_json(finite(tree), layout.metrics.path)
+    write_json(finite(_headline(tree)), layout.headline.path)
+    predictions = rows[["lead_id", "snapshot_at", "label"]].assign(**probabilities, tier=tiers)
+    write_parquet(predictions, layout.predictions.path)
+    _write_plots(ranked, params, layout)
+    write_scorecard(scorer, finite(tree), params.project.name, layout)
+    for line in tree["verdict"]["lines"]:
+        log.info("evaluate: %s", line)
+    return tree
+
+
+def _headline(tree: dict[str, Any]) -> dict[str, float]:
+    test, best = tree["test"], tree["baselines"][tree["verdict"]["best_baseline"]]
+    figures = {name: test[name] for name in HEADLINE}
+    return figures | {"best_baseline_log_loss": best["log_loss"], "random_split_auc": tree["random_split"]["auc"]}
+
+
+def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: float) -> Ranked:
+    """Rank with the capacity that falls to these rows, where only a share of the leads was sampled."""
+    capacity = sampled_capacity(params.capacity.per_period, sampled)
+    return Ranked.of(rows, probability, capacity, params.evaluate.calibration_bins)
+
+
+def _evaluate(name: str, ranked: Ranked, params: Params) -> Figures:
+    log.info("evaluate: %s, %d bootstrap resamples of %s leads", name, params.evaluate.resamples, f"{ranked.n_leads:,}")
+    return evaluate(ranked, params.evaluate, params.project.seed)
+
+
+def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout, sampled: float) -> Figures:
+    twin = load_bundle(layout.random_split, params.project.threads)
+    part = split_at_random(matrix, params.project.seed, params.split)
+    rows = matrix[part == "test"].reset_index(drop=True)
+    # A random split tests a share of every moment's leads, so a share of the capacity falls to them.
+    dated = sampled * params.split.test_share if params.source.order == "dates" else sampled
+    return _evaluate("random split", _rank(rows, twin.probability(rows), params, dated), params)
+
+
+def _grades(rows: pd.DataFrame, scorer: Scorer, params: Params) -> dict[str, Any]:
+    """Measure the conversion rate of each grade, on whole leads where rows are many."""
+    sample = sample_leads(rows, params.grades.sample_rows, params.project.seed, "grades")
+    groups, cuts = scorer.point_groups(sample), scorer.card.grades
+    grades = grade(groups["fit"], groups["engagement"], cuts)
+    return {
+        "n": len(sample),
+        "cuts": None if cuts is None else cuts.model_dump(),
+        "cells": grade_matrix(sample, grades, params.evaluate.confidence),
+    }
+
+
+def _segments(
+    rows: pd.DataFrame, probability: np.ndarray, scorer: Scorer, params: Params, sampled: float
+) -> dict[str, dict[str, Figures]]:
+    """Compute the figures by level of each segment attribute."""
+    return {
+        str(name): {
+            level: evaluate(
+                _rank(rows[inside].reset_index(drop=True), probability[inside], params, sampled),
+                params.evaluate,
+                params.project.seed,
+            )
+            for level, inside in ((level, (levels == level).to_numpy()) for level in sorted(levels.unique()))
+        }
+        for name, levels in segment_levels(rows, scorer.catalogue, params.evaluate).items()
+    }
+
+
+def _write_plots(ranked: dict[str, Ranked], params: Params, layout: Layout) -> None:
+    curves = [gain_curve(ranking).assign(who=name) for name, ranking in ranked.items()]
+    curve = pd.concat(curves, ignore_index=True)
+    write_csv(curve[["who", "share_called", "gain"]], layout.plots / "gain.csv")
+    write_csv(curve.dropna()[["who", "share_called", "lift"]], layout.plots / "lift.csv")
+    calibration = calibration_curve(ranked["model"], params.evaluate, params.project.seed)
+    write_csv(calibration, layout.plots / "calibration.csv")

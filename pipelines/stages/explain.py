@@ -1,0 +1,77 @@
+"""Stage explain: what moves the scores of the later period, in points."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.schema.errors import ModelError
+from models.explanation.category_rates import category_rates
+from models.explanation.importance import by_group, dependence, importance
+from models.explanation.interactions import interactions
+from models.scoring.scorer import Scorer
+from pipelines.config.params import Params
+from pipelines.scoring.population import sample_later
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import read_matrix
+from pipelines.storage.files import write_csv, write_json
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+TOLERANCE = 1e-6
+
+
+def explain(params: Params, layout: Layout) -> dict[str, Any]:
+    """Write explanation.json and the importance plot.
+
+    Raises
+    ------
+    ModelError
+        Where contributions do not add up to the log-odds, which would make every reason untrue.
+    """
+    matrix, _ = read_matrix(layout)
+    scorer = load_bundle(layout.bundle, params.project.threads)
+    rows = sample_later(matrix, params)
+    base, points = scorer.contributions(rows)
+    gap = _check_additive(scorer, rows, base, points)
+    values = scorer.values(rows).astype("float64")
+    ranked = importance(points, values, scorer.catalogue)
+    strongest = ranked["name"].head(params.explain.top_features).tolist()
+    place = {entry.name: column for column, entry in enumerate(scorer.catalogue)}
+    label = rows["label"].to_numpy("float64")
+    tree = {
+        "model_id": scorer.model_id,
+        "n": len(rows),
+        "base_points": base,
+        "largest_gap": gap,
+        "features": ranked.to_dict("records"),
+        "themes": by_group(points, scorer.catalogue, "theme_label").to_dict("records"),
+        "groups": by_group(points, scorer.catalogue, "group").to_dict("records"),
+        "dependence": {
+            name: dependence(points[:, place[name]], values[:, place[name]], label, scorer.catalogue[place[name]])
+            for name in strongest
+        },
+        "interactions": interactions(scorer, rows, strongest, params.explain.top_pairs),
+        "categories": category_rates(
+            matrix[matrix["part"] == "test"],
+            matrix[matrix["part"] == "train"],
+            scorer.catalogue,
+            params.evaluate.confidence,
+        ),
+    }
+    write_json(tree, layout.explanation.path)
+    write_csv(ranked[["label", "group", "mean_points", "direction"]], layout.plots / "importance.csv")
+    log.info("explain: %s leads first in %s rows", ranked["label"].iloc[0], f"{len(rows):,}")
+    return tree
+
+
+def _check_additive(scorer: Scorer, rows: pd.DataFrame, base: float, points: np.ndarray) -> float:
+    """Return the largest gap in log-odds between the sum of contributions and the model."""
+    expected = scorer.card.points.points(scorer.log_odds(rows))
+    gap = float(np.abs(base + points.sum(axis=1) - expected).max() / scorer.card.points.factor)
+    if gap > TOLERANCE:
+        raise ModelError(f"contributions miss the log-odds by {gap:.2g}, more than {TOLERANCE}; train again")
+    return gap

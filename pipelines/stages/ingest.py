@@ -1,0 +1,342 @@
+"""First stage: the user's files become the contract tables, a quarantine with reasons, and a profile.
+
+Every source is streamed through one DuckDB statement that types its rows and finds the first fault of each, so that an
+event log larger than memory takes the same way as ten leads. The contract folder is replaced whole, or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from rich.console import Console
+
+from features.events.event_log import MARKS, in_whole_leads, mark_events
+from features.schema.contract import (
+    QUARANTINE,
+    SQL_TYPES,
+    TABLES,
+    CellKind,
+    Fault,
+    Field,
+    arrow_schema,
+    as_text,
+    cell_name,
+    faults,
+    identifier,
+    kept_rows,
+    key_of,
+    schema,
+    seen_fault,
+    settled,
+    typed,
+    unless_missing,
+)
+from features.schema.errors import DataError, ParamsError
+from pipelines.config.params import Ingest, Project, Source
+from pipelines.ingestion.file_sources import Raw, open_table
+from pipelines.ingestion.mapping import Entry, check_mapping, entries_of, fields_of
+from pipelines.ingestion.postgres_source import open_postgres
+from pipelines.ingestion.profile import Tally, profile
+from pipelines.ingestion.rejections import (
+    refuse_many_faults,
+    refuse_no_leads,
+    refuse_type,
+    refuse_uneven_history,
+    refuse_unfit_columns,
+)
+from pipelines.ingestion.staging import TYPED_ROW, Bench, open_bench
+from pipelines.storage.files import ROW_GROUP, no_room, row_groups, staged_folder, write_json, write_parquet
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+EXAMPLE_ROWS = 1000  # the text of the first rows is kept, to show one that fits beside one that does not
+Cells = dict[str, tuple[str, CellKind]]
+
+
+def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout: Layout) -> dict[str, Any]:
+    """Read the user's files and write the contract folder.
+
+    Parameters
+    ----------
+    source
+        How the user's files and columns map to the contract.
+    limits
+        How many bad rows stop the run.
+    project
+        Threads and memory of DuckDB; neither changes a byte of the result.
+    data
+        The folder that paths in `source` are relative to.
+    layout
+        Where the contract folder lies.
+
+    Returns
+    -------
+    dict
+        The profile, as written to profile.json.
+
+    Raises
+    ------
+    ParamsError
+        Where the mapping cannot be meant.
+    DataError
+        Where a table breaks the contract so far that no quarantine mends it; the old contract folder stays.
+    """
+    check_mapping(source)
+    with staged_folder(layout.contract) as folder:
+        with (
+            open_bench(folder, source, limits, project, data) as bench,
+            Console(stderr=True).status("ingest") as status,
+        ):
+            tallies = {}
+            for table in TABLES:
+                status.update(f"ingest: {table}")
+                _take(bench, table)
+                tallies[table] = _write(bench, table, folder / f"{table}.parquet")
+                log.info("%s: %s", table, tallies[table].line())
+            write_parquet(_quarantine(bench), folder / layout.quarantine.path.name)
+            status.update("ingest: profile")
+            result = profile(bench.connection, folder, source.attributes, tallies)
+        write_json(result, folder / layout.profile.path.name)
+    return result
+
+
+# Reading
+
+
+def _take(bench: Bench, table: str) -> None:
+    """Type all rows of one contract table, find their faults, and stop where there are too many."""
+    fields = fields_of(bench.source, table)
+    columns = ", ".join(f"{identifier(column.name)} {SQL_TYPES[column.kind]}" for column in fields)
+    bench.connection.execute(f'CREATE TABLE "{table}#" ({columns}, {TYPED_ROW})')
+    entries = entries_of(bench.source, table)
+    for entry in entries:
+        with _opened(bench, entry) as raw:
+            _load(bench, entry, fields, raw)
+        refuse_unfit_columns(bench, entry, fields)
+    refuse_uneven_history(table, entries, fields)
+    _mark_conflicts(bench, table, entries, fields)
+    for entry in entries:
+        refuse_many_faults(bench, entry)
+    bench.entries += entries
+    if table == "leads":
+        refuse_no_leads(bench, entries[0])
+        _name_leads(bench)
+
+
+def _opened(bench: Bench, entry: Entry) -> AbstractContextManager[Raw]:
+    if entry.source.format == "postgres":
+        return open_postgres(entry.source, bench.databases, entry.key, entry.label)
+    return open_table(entry.source, bench.data, entry.label)
+
+
+def _name_leads(bench: Bench) -> None:
+    """The leads that other tables may speak of."""
+    created = '"created_at"' if bench.source.order == "dates" else "NULL"
+    bench.connection.execute(f"""
+        CREATE TABLE "known#" AS SELECT DISTINCT "lead_id" AS "lead#", {created} AS "created#"
+        FROM "leads#" WHERE "fault#" IS NULL""")
+
+
+def _load(bench: Bench, entry: Entry, fields: Sequence[Field], raw: Raw) -> None:
+    """Stream one source table into its typed table."""
+    cells = _cells(bench.source, entry, fields, raw)
+    dated = bench.source.order == "dates"
+    rules = faults(entry.table, fields, list(cells), entry.source.time_format, dated=dated)
+    statement = _statement(entry, fields, cells, raw, {bench.code(rule): rule for rule in rules})
+    bench.connection.register("raw#", raw.reader())
+    try:
+        bench.connection.execute(statement, _bindings(bench.source, entry, fields, raw, statement))
+    except duckdb.Error as error:
+        if no_room(error):
+            raise
+        raise raw.failure or _engine_error(entry, error) from None
+    finally:
+        bench.connection.unregister("raw#")
+    entry.read = bench.count(f'SELECT count(*) FROM "{entry.table}#" WHERE "source#" = ?', entry.index)
+    entry.filtered = raw.rows - entry.read
+    _add_ragged(bench, entry, raw)
+
+
+def _engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
+    message = str(error).splitlines()[0]
+    if "format specifier" in message:
+        return ParamsError(f"{entry.key}.time_format: {entry.source.time_format!r} is no strptime pattern: {message}")
+    return DataError(
+        entry.label,
+        "",
+        found=f"rows that stopped DuckDB: {message}",
+        expected="rows that fit the memory",
+        fix="Raise project.memory_gb.",
+    )
+
+
+def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: Raw) -> Cells:
+    """Where each field of the contract comes from in this source: its SQL, and what its cells hold."""
+    cells: Cells = {}
+    for column in fields:
+        name, spec = column.name, source.attributes.get(column.name)
+        if name in entry.source.constants:
+            cells[name] = f"$constant_{name}", "text"
+        elif name in entry.source.columns:
+            cells[name] = raw.cell(entry.source.columns[name], f"{entry.key}.columns.{name}")
+        elif name == "lead_id":
+            cells[name] = 'CAST("row#" AS VARCHAR)', "text"
+        elif spec and (entry.table == "leads" or spec.column in raw.names):
+            cells[name] = raw.cell(spec.column, f"source.attributes.{name}.column")
+        if name in cells:
+            entry.mapped[name] = spec.column if spec else entry.source.columns.get(name, "")
+            refuse_type(entry, column, cells[name][1])
+    return cells
+
+
+def _statement(entry: Entry, fields: Sequence[Field], cells: Cells, raw: Raw, rules: dict[int, Fault]) -> str:
+    """One pass over a source: untyped cells, typed values, the first fault, and the row's text where it is needed."""
+    texts = [as_text(f'"{index}#"', kind) for index, kind in enumerate(raw.kinds)]
+    where = []
+    for index, name in enumerate(entry.source.where):
+        where.append(f"list_contains($where_{index}, {as_text(*raw.cell(name, f'{entry.key}.where'))})")
+    untyped, values, final = [], [], []
+    for index, column in enumerate(fields):
+        if column.name in cells:
+            cell, kind = cells[column.name]
+            untyped.append(f"{unless_missing(cell, kind, f'$missing_{index}')} AS {cell_name(column)}")
+            values.append(f"{typed(column, kind, entry.source.time_format)} AS {identifier(column.name)}")
+        final.append(f"{settled(entry.table, column, column.name in cells)} AS {identifier(column.name)}")
+    fault = " ".join(f"WHEN {rule.test} THEN {code}" for code, rule in rules.items())
+    content = ", ".join(f'$name_{index}, CAST("{index}#" AS VARCHAR)' for index in range(len(texts)))
+    kept = "true" if key_of(entry.table, list(cells)) else f'"fault#" IS NOT NULL OR "row#" <= {EXAMPLE_ROWS}'
+    return f"""
+        INSERT INTO "{entry.table}#" BY NAME
+        WITH cells AS (SELECT *, {", ".join(untyped)} FROM "raw#" WHERE {" AND ".join(where) or "true"}),
+             typed AS (SELECT *, {", ".join(values)} FROM cells)
+        SELECT {", ".join(final)}, {entry.index} AS "source#", "row#", CASE {fault} END AS "fault#",
+               hash({", ".join(f'"{index}#"' for index in range(len(texts)))}) AS "hash#",
+               CASE WHEN {kept} THEN json_object({content}) END AS "content#"
+        FROM typed {"" if entry.table == "leads" else 'LEFT JOIN "known#" ON "lead#" = "lead_id"'}"""
+
+
+def _bindings(source: Source, entry: Entry, fields: Sequence[Field], raw: Raw, statement: str) -> dict[str, object]:
+    """The users' values for the parameters that the statement has."""
+    values: dict[str, object] = {
+        "time_format": entry.source.time_format,
+        "yes": [value.lower().strip() for value in source.yes_values],
+        "no": [value.lower().strip() for value in source.no_values],
+        "direction": source.event_defaults.direction,
+        "channel": source.event_defaults.channel,
+        "explored": "no",
+    }
+    values |= {f"constant_{name}": value for name, value in entry.source.constants.items()}
+    values |= {f"where_{index}": wanted for index, wanted in enumerate(entry.source.where.values())}
+    values |= {f"name_{index}": name for index, name in enumerate(raw.names)}
+    for index, column in enumerate(fields):
+        spec = source.attributes.get(column.name)
+        values[f"missing_{index}"] = entry.source.missing + (spec.missing if spec else [])
+    return {name: values[name] for name in set(re.findall(r"\$(\w+)", statement))}
+
+
+def _add_ragged(bench: Bench, entry: Entry, raw: Raw) -> None:
+    """Rows that are no rows go straight to the quarantine."""
+    if not raw.ragged:
+        return
+    codes = {reason: bench.code(Fault("", reason, "")) for reason in sorted({bad.reason for bad in raw.ragged})}
+    bad = pa.table(
+        {
+            "source#": pa.array([entry.index] * len(raw.ragged), pa.int16()),
+            "row#": pa.array([row.row for row in raw.ragged], pa.int64()),
+            "fault#": pa.array([codes[row.reason] for row in raw.ragged], pa.int16()),
+            "content#": [json.dumps({"line": row.text}, ensure_ascii=False) for row in raw.ragged],
+        }
+    )
+    bench.connection.register("ragged#", bad)
+    bench.connection.execute(f'INSERT INTO "{entry.table}#" BY NAME SELECT * FROM "ragged#"')
+    bench.connection.unregister("ragged#")
+    entry.read += len(raw.ragged)
+
+
+def _mark_conflicts(bench: Bench, table: str, entries: Sequence[Entry], fields: Sequence[Field]) -> None:
+    """Give a fault to rows whose key an earlier row carries with other values."""
+    key = key_of(table, list(entries[0].mapped)) if entries else ()
+    if not key:
+        return
+    code = bench.code(seen_fault(key))
+    values = "{" + ", ".join(f"'{index}': {identifier(column.name)}" for index, column in enumerate(fields)) + "}"
+    bench.connection.execute(f"""
+        UPDATE "{table}#" SET "fault#" = {code} FROM (
+            SELECT "source#" AS source, "row#" AS row FROM "{table}#" WHERE "fault#" IS NULL
+            WINDOW same AS (PARTITION BY {", ".join(key)} ORDER BY "source#", "row#")
+            QUALIFY {values} IS DISTINCT FROM first_value({values}) OVER same
+        ) AS later WHERE "source#" = later.source AND "row#" = later.row""")
+
+
+# Writing
+
+
+def _write(bench: Bench, table: str, path: Path) -> Tally:
+    """Write one contract table, sorted, each row group checked against the contract; count what became of its rows."""
+    fields = fields_of(bench.source, table)
+    columns = arrow_schema(table, fields)
+    reader = bench.connection.sql(kept_rows(table, fields)).to_arrow_reader(ROW_GROUP)
+    checked = _checked(reader, columns, table, fields)
+    if table == "events":
+        columns, checked = pa.schema([*columns, *MARKS]), map(mark_events, in_whole_leads(checked))
+    batches = (batch for rows in checked for batch in rows.to_batches())
+    kept = write_parquet(pa.RecordBatchReader.from_batches(columns, batches), path)
+    entries = [entry for entry in bench.entries if entry.table == table]
+    quarantined: Counter[str] = Counter()
+    for entry in entries:
+        quarantined.update({bench.faults[code].reason: count for code, count in bench.fault_counts(entry)})
+    read, filtered = sum(entry.read for entry in entries), sum(entry.filtered for entry in entries)
+    surplus = read - quarantined.total() - kept
+    repeats = surplus if any("converted_at" in entry.mapped for entry in entries) else 0
+    return Tally(read, filtered, kept, dict(quarantined), surplus - repeats, repeats)
+
+
+def _checked(
+    reader: pa.RecordBatchReader, columns: pa.Schema, table: str, fields: Sequence[Field]
+) -> Iterator[pa.Table]:
+    """The same rows in the contract's types; a row that breaks the contract here is this program's own fault."""
+    guarantee = schema(table, fields)
+    for group in row_groups(reader):
+        group = group.cast(columns)
+        guarantee.validate(group.to_pandas())
+        yield group
+
+
+def _quarantine(bench: Bench) -> pa.RecordBatchReader:
+    """Every row that was kept out: where it stood, why, and its text; in the order of the sources and their rows."""
+    reasons = pa.table(
+        {
+            "code": pa.array(range(len(bench.faults)), pa.int16()),
+            "column": pa.array([fault.column for fault in bench.faults], pa.string()),
+            "reason": pa.array([fault.reason for fault in bench.faults], pa.string()),
+        }
+    )
+    paths = pa.table(
+        {
+            "place": pa.array(range(len(bench.entries)), pa.int16()),
+            "table": pa.array([entry.table for entry in bench.entries], pa.string()),
+            "index": pa.array([entry.index for entry in bench.entries], pa.int16()),
+            "path": pa.array([entry.source.path for entry in bench.entries], pa.string()),
+        }
+    )
+    bench.connection.register("reasons#", reasons)
+    bench.connection.register("paths#", paths)
+    bad = " UNION ALL ".join(
+        f'SELECT \'{table}\' AS "table", "source#" AS "index", "row#" AS "row", "fault#" AS "code", "content#" AS '
+        f'"content" FROM "{table}#" WHERE "fault#" IS NOT NULL'
+        for table in TABLES
+    )
+    rows = bench.connection.sql(f"""
+        SELECT {", ".join(identifier(name) for name in QUARANTINE.names)}
+        FROM ({bad}) JOIN "reasons#" USING ("code") JOIN "paths#" USING ("table", "index") ORDER BY "place", "row\"""")
+    reader = rows.to_arrow_reader(ROW_GROUP)
+    return pa.RecordBatchReader.from_batches(QUARANTINE, (batch.cast(QUARANTINE) for batch in reader))

@@ -1,0 +1,360 @@
+"""Stage kpis: figures by tier and period, how long leads take, and whether tiers promise too much."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from rich.box import SIMPLE
+from rich.table import Table
+
+from features.schema.errors import DataError, ModelError, ParamsError
+from models.evaluation.segments import segment_levels
+from models.kpis.calibration_check import Lists, looks, volumes
+from models.kpis.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
+from models.kpis.summary import lines, sent
+from models.kpis.tier_kpis import Row, as_listed, first_lists, known, of_leads, tier_figures, winners, within
+from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, time_to_conversion
+from models.points.scale import score, score_of
+from models.scoring.rule_scorer import rule_tiers, rules_id
+from models.scoring.scorer import Card
+from models.tiers.capacity import sampled_capacity
+from models.tiers.declarations import TierParams
+from models.tiers.overrides import EXCLUDED
+from models.tiers.score_lists import one_after_another
+from pipelines.config.params import Params
+from pipelines.scoring.rule_scoring import tier_names
+from pipelines.scoring.tier_inputs import facts_of
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract, read_matrix
+from pipelines.storage.files import finite, write_json
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+UNDATED = "the data carry no dates"
+NO_PROMISE = "hand-written rules give points and promise no probability; a model would"
+
+COLUMNS = {
+    "conversion_rate": "converted",
+    "wins_caught": "wins caught",
+    "engagement_rate": "engaged",
+    "stage_acceptance": "accepted",
+    "fell_back": "fell back",
+    "lost": "lost",
+}
+
+
+@dataclass(frozen=True)
+class Book:
+    """What the contract's tables say of leads, and what they cannot say.
+
+    Attributes
+    ----------
+    entries
+        Into lifecycle stages, as from `lifecycle.ordered`.
+    touched_at
+        When sales first touched a lead, by lead_id.
+    missing
+        Why a part cannot be told, by part.
+    """
+
+    contract: Contract
+    entries: pd.DataFrame
+    touched_at: pd.Series[pd.Timestamp]
+    missing: dict[str, str]
+    params: Params
+
+    @classmethod
+    def read(cls, params: Params, layout: Layout) -> Book:
+        """Read them; raises DataError where ingest has not run."""
+        contract, stages = Contract.open(layout, params.project), pd.read_parquet(layout.stages.path)
+        if params.source.order != "dates":
+            parts = ("periods", "engagement", "stages", "velocity", "sales cycle")
+            return cls(contract, stages, pd.Series(dtype="datetime64[us]"), dict.fromkeys(parts, UNDATED), params)
+        entries = ordered(stages, params.kpis, contract.data_until)
+        touched_at = _touches(contract, entries, params)
+        reasons = {
+            "engagement": "" if params.source.events else "the data hold no events",
+            "stages": stages_misfit(stages["stage"].unique().tolist(), params.kpis),
+            "sales cycle": "" if len(touched_at) else "no event and no stage shows when sales touched a lead",
+        }
+        return cls(contract, entries, touched_at, {part: why for part, why in reasons.items() if why}, params)
+
+    @property
+    def closes_until(self) -> pd.Timestamp:
+        """The last moment by which a won or lost deal would be known."""
+        return self.contract.data_until - pd.Timedelta(days=self.params.snapshots.outcome_lag_days)
+
+
+def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
+    """Write kpis.json: the later period's lists as the model would have given them, and what became of the leads.
+
+    Returns
+    -------
+    dict
+        The tree of kpis.json.
+
+    Raises
+    ------
+    DataError
+        Where a stage that it reads from has not run, or ran on other data.
+    ModelError
+        Where the predictions come from another model than the one that scores.
+    """
+    card, model_id, rows, sampled = _predicted(params, layout)
+    book = Book.read(params, layout)
+    held = facts_of(rows, book.contract, card.matrix, card.tiers).held
+    listed = as_listed(rows.assign(overridden=held.any(axis=1)), params.kpis)
+    lists = Lists(listed, card.tiers, card.points)
+    tree = {"by": "model", "model_id": model_id} | _figures(listed, _stages(card.tiers), book, sampled)
+    segments = segment_levels(listed, card.matrix.catalogue, params.evaluate)
+    confidence = params.evaluate.confidence
+    capacity = sampled_capacity(card.capacity, sampled)
+    found, volume = looks(lists, segments, confidence, params.kpis), volumes(lists, capacity, params.kpis)
+    tree |= {"looks": found, "volumes": volume}
+    tree["verdict"] = {"lines": lines(found, volume, _best(tree), _horizon(params), confidence)}
+    return _write(tree, layout)
+
+
+def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
+    """Write kpis.json without a model: what became of the leads of every list, in tiers by the hand-written rules.
+
+    Rules learned nothing from any outcome, so all matured lists count, not the later period alone.
+
+    Returns
+    -------
+    dict
+        The tree of kpis.json; no promise, and so no answer whether tiers are too generous.
+
+    Raises
+    ------
+    DataError
+        Where a stage that it reads from has not run.
+    ParamsError
+        Where there are no rules.
+    """
+    if not params.rules.names:
+        raise ParamsError("`rules` in the params names no rule, so there are no tiers by rules; write some there")
+    matrix, spec = read_matrix(layout)
+    sampled = _sampled(layout)
+    capacity = sampled_capacity(params.capacity.per_period, sampled)
+    points = matrix["rule_points"].to_numpy("float64")
+    rows = matrix[["lead_id", "snapshot_at", "label"]].assign(points=points, score=score(points), probability=np.nan)
+    book = Book.read(params, layout)
+    facts = facts_of(rows, book.contract, spec, params.tiers)
+
+    def give(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
+        return rule_tiers(one, params.rules, params.tiers, capacity, facts.of(one.index), previous)["tier"]
+
+    listed = as_listed(rows.assign(tier=one_after_another(rows, give)), params.kpis)
+    mapped = {name: _stages(params.tiers).get(name, "") for name in tier_names(params)}
+    tree = {"by": "rules", "model_id": rules_id(params.rules)} | _figures(listed, mapped, book, sampled)
+    tree["missing"] |= {"promises": NO_PROMISE}
+    tree |= {"looks": [], "volumes": []}
+    said = ["Whether tiers are too generous cannot be told: hand-written rules promise no probability."]
+    tree["verdict"] = {"lines": said + sent(_best(tree), _horizon(params))}
+    return _write(tree, layout)
+
+
+def _predicted(params: Params, layout: Layout) -> tuple[Card, str, pd.DataFrame, float]:
+    """Return the card, the model's id, the test rows with their predictions, and the share of leads sampled."""
+    if not layout.predictions.path.is_file() or not layout.metrics.path.is_file():
+        raise DataError(
+            "predictions",
+            "",
+            found="no predictions of the later period",
+            expected="what evaluate writes",
+            fix="Run evaluate first, or `leadscore kpis --by rules` where there is no model.",
+        )
+    scorer = load_bundle(layout.bundle, params.project.threads)
+    told = json.loads(layout.metrics.path.read_text(encoding="utf-8"))["model_id"]
+    if told != scorer.model_id:
+        raise ModelError(
+            f"the predictions come from model {told}, but {layout.bundle} holds {scorer.model_id}; run evaluate again"
+        )
+    matrix, _ = read_matrix(layout)
+    rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
+    predictions = pd.read_parquet(layout.predictions.path)
+    if not rows[["lead_id", "snapshot_at"]].equals(predictions[["lead_id", "snapshot_at"]]):
+        raise DataError(
+            "predictions",
+            "lead_id",
+            found="other snapshots than the matrix has",
+            expected="the test rows of the matrix",
+            fix="Run evaluate again.",
+        )
+    probability = predictions["model"].to_numpy("float64")
+    scored = rows.assign(
+        probability=probability, score=score_of(probability, scorer.card.points), tier=predictions["tier"]
+    )
+    return scorer.card, scorer.model_id, scored, _sampled(layout)
+
+
+def _sampled(layout: Layout) -> float:
+    counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
+    return float(counts["sampled"] / counts["matured"])
+
+
+def _stages(tiers: TierParams) -> dict[str, str]:
+    """Return the lifecycle stage of each tier, best first, and last the excluded, who have none, where leads may be."""
+    outside = {EXCLUDED: ""} if any(one.tier == EXCLUDED for one in tiers.exclusions) else {}
+    return {tier.name: tier.stage for tier in tiers.ladder} | outside
+
+
+def _figures(listed: pd.DataFrame, stages: dict[str, str], book: Book, sampled: float) -> dict[str, Any]:
+    """Return everything that needs no promise, of tiers (best first) that map to lifecycle stages."""
+    params, dated = book.params, book.params.source.order == "dates"
+    confidence, days = params.evaluate.confidence, listed["snapshot_at"]
+    facts = _facts(first_lists(listed, ["tier", "period"]), stages, book)
+    return {
+        "fingerprint": book.contract.profile["fingerprint"],
+        "order": params.source.order,
+        "horizon_days": params.snapshots.horizon_days if dated else None,
+        "engagement_days": params.kpis.engagement_days,
+        "period": params.kpis.period,
+        "confidence": confidence,
+        "sampled": sampled,
+        "lists": {
+            "n": max(days.nunique(), 1),
+            "rows": len(listed),
+            "leads": listed["lead_id"].nunique(),
+            "first": days.min().date().isoformat() if dated else None,
+            "last": days.max().date().isoformat() if dated else None,
+        },
+        "missing": dict(book.missing),
+        "order_of_stages": params.kpis.stages,
+        "stages": stages,
+        "tiers": tier_figures(listed, facts, list(stages), confidence),
+        "velocity": _velocity(listed, list(stages), book) if dated else None,
+    }
+
+
+def _facts(firsts: pd.DataFrame, stages: dict[str, str], book: Book) -> pd.DataFrame:
+    """Add what became of listed leads: engaged, accepted, fell_back, lost; missing where nothing can be said."""
+    unknown = pd.Series(np.nan, index=firsts.index)
+    found = firsts.assign(engaged=unknown, accepted=unknown, fell_back=unknown, lost=unknown)
+    if book.params.source.order != "dates":
+        return found
+    params, at, outcomes = book.params, firsts["snapshot_at"], book.contract.outcomes.set_index("lead_id")
+    horizon, until = params.snapshots.horizon_days, book.contract.data_until
+    if outcomes["lost_at"].notna().any():
+        lost = within(at, of_leads(firsts["lead_id"], outcomes["lost_at"]), horizon)
+        found = found.assign(lost=known(lost, at, horizon, book.closes_until))
+    if "engagement" not in book.missing:
+        engaged = known(_engaged(firsts, book), at, params.kpis.engagement_days, until)
+        found = found.assign(engaged=engaged)
+    if "stages" not in book.missing:
+        reached = stage_facts(firsts, book.entries, stages, horizon, until, params.kpis)
+        found = found.assign(accepted=reached["accepted"], fell_back=reached["fell_back"])
+    return found
+
+
+def _engaged(firsts: pd.DataFrame, book: Book) -> np.ndarray:
+    """Whether the lead acted by itself in the days after its list and before it was won or lost, shape (n,)."""
+    outcomes = book.contract.outcomes.set_index("lead_id")
+    closed_at = of_leads(firsts["lead_id"], outcomes[["converted_at", "lost_at"]].min(axis=1))
+    window = pd.Timedelta(days=book.params.kpis.engagement_days)
+    ends = pd.DataFrame({"window": firsts["snapshot_at"] + window, "closed": closed_at})
+    asked = firsts[["lead_id", "snapshot_at"]].assign(key=np.arange(len(firsts)), ends_at=ends.min(axis=1))
+    events, begin = _known_events(book.contract), ibis.memtable(pa.Table.from_pandas(asked, preserve_index=False))
+    both = events.filter(events.direction == "inbound").inner_join(begin, "lead_id")
+    inside = both.filter(both.event_at >= both.snapshot_at, both.event_at < both.ends_at)
+    keys = inside.select("key").distinct().to_pyarrow().column("key").to_numpy()
+    return np.isin(asked["key"].to_numpy(), keys)
+
+
+def _known_events(contract: Contract) -> Any:
+    """Return the events that our systems knew of at the end of the data."""
+    until = ibis.literal(contract.data_until.to_pydatetime())
+    return contract.events.filter(contract.events.event_at <= until, contract.events.known_at <= until)
+
+
+def _velocity(listed: pd.DataFrame, names: list[str], book: Book) -> dict[str, Any]:
+    params, contract, until = book.params, book.contract, book.contract.data_until
+    confidence, shares, outcomes = params.evaluate.confidence, params.kpis.shares, contract.outcomes
+    created = contract.leads[["lead_id", "created_at"]].rename(columns={"created_at": "at"})
+    entered = first_lists(listed, ["tier"]).rename(columns={"snapshot_at": "at"})
+    entered = entered[entered["at"] > listed["snapshot_at"].min()]  # on the first list leads may have been in before
+    staged = "stages" not in book.missing
+    since = pd.Timestamp(contract.profile["data_from"])
+    return {
+        "from_creation": time_to_conversion(created, outcomes, book.closes_until, shares, confidence),
+        "from_tier": {
+            name: time_to_conversion(entered[entered["tier"] == name], outcomes, book.closes_until, shares, confidence)
+            for name in names
+        },
+        "in_stage": times_in_stage(book.entries, outcomes, params.kpis, until, confidence) if staged else [],
+        "growth": qualified_growth(book.entries, params.kpis, since, until, confidence) if staged else [],
+        "sales_cycle": _cycles(listed, names, book) if "sales cycle" not in book.missing else None,
+    }
+
+
+def _cycles(listed: pd.DataFrame, names: list[str], book: Book) -> dict[str, Any]:
+    """Return the sales cycle of all wins, of each period's, and of those that each tier caught."""
+    kpis, confidence = book.params.kpis, book.params.evaluate.confidence
+    cycles = cycle_days(book.touched_at, book.contract.outcomes, book.closes_until)
+    caught = winners(listed, names)
+    return {
+        "wins": len(cycles),
+        "all": sales_cycle(cycles["days"], confidence),
+        "periods": cycles_by(cycles, kpis, confidence),
+        "tiers": {
+            name: sales_cycle(
+                cycles.loc[cycles["lead_id"].isin(caught.loc[caught["tier"] == name, "lead_id"]), "days"], confidence
+            )
+            for name in names
+        },
+    }
+
+
+def _touches(contract: Contract, entries: pd.DataFrame, params: Params) -> pd.Series[pd.Timestamp]:
+    """Return when sales first touched each lead: by an event of theirs, or by taking it over as a stage."""
+    kpis, events = params.kpis, _known_events(contract)
+    ours = events.event_type.isin(kpis.sales_events) if kpis.sales_events else events.direction == "outbound"
+    by_event = events.filter(ours).group_by("lead_id").agg(at=events.event_at.min()).to_pyarrow().to_pandas()
+    taken_over = entries[entries["place"] >= kpis.stages.index(kpis.sales_stage)] if kpis.stages else entries
+    by_stage = taken_over[["lead_id", "entered_at"]].rename(columns={"entered_at": "at"})
+    return pd.concat([by_event, by_stage]).groupby("lead_id")["at"].min()
+
+
+def tier_table(tree: dict[str, Any]) -> Table:
+    """Lay out the figures of each tier over all lists, those that are told, for a terminal."""
+    told = {name: label for name, label in COLUMNS.items() if any(tier["all"][f"{name}_n"] for tier in tree["tiers"])}
+    table = Table("tier", "leads", "promised", *told.values(), box=SIMPLE)
+    for tier in tree["tiers"]:
+        figures = tier["all"]
+        rates = [_interval(figures, name) for name in told]
+        table.add_row(tier["name"], f"{figures['leads']:,}", _percent(figures["promised"]), *rates)
+    return table
+
+
+def _interval(figures: Row, name: str) -> str:
+    if not figures[f"{name}_n"]:
+        return "-"
+    return f"{_percent(figures[name])} ({_percent(figures[f'{name}_low'])}-{_percent(figures[f'{name}_high'])})"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _best(tree: dict[str, Any]) -> Row:
+    best = tree["tiers"][0]
+    return {"name": best["name"]} | best["all"]
+
+
+def _horizon(params: Params) -> str:
+    return f"within {params.snapshots.horizon_days} days of their first list"
+
+
+def _write(tree: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    written: dict[str, Any] = finite(tree)
+    write_json(written, layout.kpis.path)
+    log.info("kpis: %s", written["verdict"]["lines"][0])
+    return written

@@ -1,0 +1,87 @@
+"""What serves while there is too little to learn from: the hand-written rules, and a page that says so.
+
+There is one model for all leads, so a thin segment is always scored by what all segments taught it; only when all of
+them together are too few do the rules alone serve.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pandas as pd
+
+from features.schema.errors import NotReadyError
+from models.scoring.rule_scorer import rules_id
+from pipelines.config.params import Params
+from pipelines.reporting import tables
+from pipelines.reporting.page import page, write_page
+from pipelines.scoring.rule_scoring import score_leads_by_rules, tier_names
+from pipelines.stages.kpis import measure_kpis_by_rules
+from pipelines.storage.contract_store import read_profile
+from pipelines.storage.files import write_json
+from pipelines.storage.layout import Layout
+
+PART_WORDS = {
+    "train": "What a model would learn from, once it is enough.",
+    "embargo": "Outcomes not yet known on the first day of the test.",
+    "test": "What a model would be tested on.",
+}
+log = logging.getLogger("leadscore")
+
+
+def serve_by_rules(refusal: NotReadyError, params: Params, layout: Layout) -> None:
+    """Score by the rules, and write metrics.json, kpis.json and report.html with no figure of a model.
+
+    Raises
+    ------
+    NotReadyError
+        The refusal itself, where there are no rules to serve in its stead.
+    """
+    if not params.rules.names:
+        raise refusal
+    scored = score_leads_by_rules(params, layout)
+    metrics = _metrics(refusal, params, layout, len(scored))
+    for line in metrics["verdict"]["lines"]:
+        log.warning("readiness: %s", line)
+    write_json(metrics, layout.metrics.path)
+    measure_kpis_by_rules(params, layout)
+    write_page(page("not_ready.html.j2", _contents(metrics, scored, params, layout), params.project.name), layout)
+
+
+def _metrics(refusal: NotReadyError, params: Params, layout: Layout, n: int) -> dict[str, Any]:
+    lines = [
+        f"Not usable yet: {refusal.found}.",
+        f"The {n:,} leads are ranked by the hand-written rules alone: by points, without a probability.",
+        "A longer history or a shorter snapshots.horizon_days gives more to learn from; the least is set in readiness.",
+    ]
+    return {
+        "verdict": {"usable": False, "best_baseline": "rules", "lines": lines},
+        "model_id": rules_id(params.rules),
+        "fingerprint": read_profile(layout)["fingerprint"],
+        "horizon_days": params.snapshots.horizon_days if params.source.order == "dates" else None,
+        "capacity": params.capacity.per_period,
+        "snapshots": json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8")),
+    }
+
+
+def _contents(metrics: dict[str, Any], scored: pd.DataFrame, params: Params, layout: Layout) -> dict[str, Any]:
+    profile = read_profile(layout)
+    catalogue = pd.read_csv(layout.catalogue.path, dtype=str, keep_default_na=False)
+    return {
+        "metrics": metrics,
+        "summary": json.loads(layout.score_summary.path.read_text(encoding="utf-8")),
+        "profile": profile,
+        "audit": json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"],
+        "kpis": json.loads(layout.kpis.path.read_text(encoding="utf-8")),
+        "card": {"snapshots": params.snapshots},
+        "start": params.rules.start,
+        "tiers": tier_names(params),
+        "leads": tables.leads(scored, params.report.top_leads),
+        "parts": [part | {"words": PART_WORDS[part["name"]]} for part in tables.parts(metrics["snapshots"])],
+        "attributes": tables.attributes_read(profile, params.source.attributes),
+        "came_and_went": [],
+        "catalogue": catalogue.to_dict("records"),
+        "charts": {},
+    }

@@ -1,0 +1,36 @@
+"""Stage score: every open lead on one day, ranked, in tiers and with reasons."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from pipelines.config.params import Params
+from pipelines.scoring.population import open_leads
+from pipelines.scoring.score_list import list_leads, ranked_rows, summarise, write_scores
+from pipelines.scoring.shards import count_new_values, score_shards
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract, Opener
+from pipelines.storage.layout import Layout
+
+
+def score_leads(params: Params, layout: Layout, opened: Opener = Contract.open) -> None:
+    """Write scores.parquet, scores.csv and score_summary.json: one row an open lead, best first.
+
+    Parameters
+    ----------
+    opened
+        Opens the contract tables, on the engine that computes.
+    """
+    scorer = load_bundle(layout.bundle, params.project.threads)
+    layout.artifacts.mkdir(parents=True, exist_ok=True)
+    with (
+        closing(opened(layout, params.project)) as contract,
+        tempfile.TemporaryDirectory(dir=layout.artifacts) as work,
+    ):
+        snapshots, who = open_leads(contract, scorer.card.snapshots, params, layout)
+        parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
+        listed = list_leads(parts, scorer, snapshots, contract, layout.scores.path, params)
+        unseen = count_new_values(parts)
+        write_scores(ranked_rows(parts, listed), summarise(listed) | {"who": who, "unseen": unseen}, layout)

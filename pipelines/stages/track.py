@@ -1,0 +1,135 @@
+"""Stage track: logs the run in MLflow and registers its model as the challenger."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Metric
+
+from models.scoring.scorer import Scorer
+from pipelines.config.params import Params
+from pipelines.registry.registry import CHALLENGER, Registry, open_experiment
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.layout import Layout
+from pipelines.storage.versions import ROOT
+
+log = logging.getLogger("leadscore")
+SECTIONS = ("snapshots", "features", "split", "train", "selection", "scorecard", "points", "capacity", "tiers")
+
+
+def track(params: Params, layout: Layout, overlay: Path | None) -> str:
+    """Log parameters, figures, plots, report, scorecard and model, and register the model.
+
+    Returns
+    -------
+    str
+        The run's id; known to MLflow alone, never an artifact of a stage.
+    """
+    registry = Registry.open(params)
+    open_experiment(params)
+    scorer = load_bundle(layout.bundle, params.project.threads)
+    metrics = json.loads(layout.metrics.path.read_text(encoding="utf-8"))
+    with mlflow.start_run(run_name=scorer.model_id) as run:
+        mlflow.log_params(_flat(params))
+        mlflow.log_metrics(_figures(metrics))
+        mlflow.set_tags(_tags(scorer, metrics))
+        for file in (layout.report, layout.metrics, layout.catalogue, layout.selection, layout.backtest, layout.audit):
+            mlflow.log_artifact(str(file.path))
+        for card in (layout.scorecard_csv, layout.scorecard_md, layout.scorecard_hubspot):
+            mlflow.log_artifact(str(card.path), "scorecard")
+        mlflow.log_artifacts(str(layout.plots), "plots")
+        if overlay is not None:
+            mlflow.log_artifact(str(overlay), "params")
+        _log_trials(json.loads(layout.selection.path.read_text(encoding="utf-8"))["trials"])
+        registry.point(CHALLENGER, registry.version_of(scorer.model_id) or registry.register(scorer, layout.bundle))
+    log.info("track: run %s in experiment %s of %s", run.info.run_id, params.project.name, params.track.uri)
+    return str(run.info.run_id)
+
+
+def track_monitoring(params: Params, tree: Mapping[str, Any]) -> str:
+    """Log the findings of one day as metrics over time, in the run of the model that is watched.
+
+    The experiment is called `NAME monitoring`. A metric's time is the day that was looked at, and its step how many
+    days that is after what the model learned from. The same findings again add nothing.
+
+    Returns
+    -------
+    str
+        The run's id.
+    """
+    experiment = Registry.open(params).monitoring()
+    day, learned = pd.Timestamp(tree["as_of"]), pd.Timestamp(tree["trained_until"])
+    client = mlflow.MlflowClient()
+    found = client.search_runs([experiment], f"tags.model_id = '{tree['model_id']}'")
+    tags = {"model_id": tree["model_id"]}
+    run_id = str(
+        (found[0] if found else client.create_run(experiment, tags=tags, run_name=tree["model_id"])).info.run_id
+    )
+    figures = {"alerts": float(len(tree["alerts"]))}
+    for check in tree["checks"]:
+        asked = {} if check["outcome"] == "not applicable" else {"alert": float(check["outcome"] == "alert")}
+        figures |= {_metric(check["code"], name): value for name, value in (asked | check["figures"]).items()}
+    age, moment = (day - learned).days, int(day.timestamp() * 1000)
+    client.log_batch(run_id, [Metric(name, value, moment, age) for name, value in figures.items()])
+    client.set_tag(run_id, "last_day", tree["as_of"])
+    client.set_tag(run_id, "last_alerts", ", ".join(tree["alerts"]))
+    return run_id
+
+
+def _metric(code: str, name: str) -> str:
+    """Name a metric with the letters that MLflow takes."""
+    return re.sub(r"[^\w./ -]", "_", f"{code}/{name}")[:250]
+
+
+def _log_trials(trials: list[dict[str, float]]) -> None:
+    """Log each trial of the search as a child run."""
+    for number, trial in enumerate(trials):
+        with mlflow.start_run(run_name=f"trial {number}", nested=True):
+            mlflow.log_params({name: value for name, value in trial.items() if name != "loss"})
+            mlflow.log_metric("forward_loss", trial["loss"])
+
+
+def _flat(params: Params) -> dict[str, object]:
+    tree = params.model_dump(mode="json")
+    leaves: dict[str, object] = {"source.order": params.source.order, "project.seed": params.project.seed}
+    for section in SECTIONS:
+        leaves |= {f"{section}.{key}": str(value)[:500] for key, value in tree[section].items()}
+    return leaves
+
+
+def _figures(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
+    groups = {"test": metrics["test"], "random_split": metrics["random_split"]}
+    groups |= {f"baselines.{name}": figures for name, figures in metrics["baselines"].items()}  # type: ignore[misc]  # nested one deeper
+    return {
+        f"{group}.{name}": value
+        for group, figures in groups.items()
+        for name, value in figures.items()
+        if value is not None
+    }
+
+
+def _tags(scorer: Scorer, metrics: dict[str, object]) -> dict[str, str]:
+    lock = Path("dvc.lock")
+    tags = {
+        "model_id": scorer.model_id,
+        "data_fingerprint": scorer.card.fingerprint,
+        "verdict": json.dumps(metrics["verdict"]),
+        "git_commit": _git_commit(),
+        "dvc_lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "",
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def _git_commit() -> str:
+    command = ["git", "rev-parse", "HEAD"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603  # fixed words
+    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -1,0 +1,166 @@
+"""Stage train: labelled snapshots in; the scorer, what chose it, and its randomly split twin out."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pandas as pd
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from features.matrix.catalogue import Catalogue
+from features.matrix.matrix import MatrixSpec
+from models.learners.ensemble import Models
+from models.points.grades import GradeCuts
+from models.scoring.rule_points import RuleCurve, fit_curve
+from models.scoring.scorer import FORMAT, Card, Scorer
+from models.splitting.holdout import sample_leads, split_at_random
+from models.training.hyperparameter_search import search
+from models.training.training import Learned, calibrate, check_ready, history_of, learn
+from pipelines.config.params import Params
+from pipelines.scoring.contact_log import level_if_called
+from pipelines.storage.bundle import save_bundle, warn_of_scale
+from pipelines.storage.contract_store import read_matrix, read_profile
+from pipelines.storage.files import write_json
+from pipelines.storage.layout import Layout
+
+log = logging.getLogger("leadscore")
+
+
+def train(params: Params, layout: Layout) -> Scorer:
+    """Write the model bundle, selection.json, and the twin that shows the optimism of a random split.
+
+    Raises
+    ------
+    NotReadyError
+        Where there is too little to learn from.
+    """
+    matrix, spec = read_matrix(layout)
+    ready = params.readiness
+    check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
+    fingerprint = read_profile(layout)["fingerprint"]
+    study = _study(params, fingerprint, layout)
+    learned = learn(
+        matrix,
+        spec.catalogue,
+        params.source.order,
+        params.selection,
+        params.train,
+        params.scorecard,
+        lambda loss, start: search(loss, start, params.search, study, params.project.seed, _watch),
+        params.project.seed,
+        params.project.threads,
+        _watch,
+    )
+    training = matrix[matrix["part"] == "train"]
+    learned = replace(learned, sigmoid=level_if_called(learned, training, spec.catalogue, params, layout))
+    scorer = graded(scorer_of(learned, matrix, spec, params, fingerprint), matrix, params)
+    warn_of_scale(layout.bundle, scorer.card.points)
+    save_bundle(scorer, layout.bundle)
+    write_json(_selection(learned, spec.catalogue, study), layout.selection.path)
+    save_bundle(random_twin(scorer, learned, matrix, params), layout.random_split)
+    log.info("train: model %s of %d features", scorer.model_id, len(spec.catalogue))
+    return scorer
+
+
+def _watch(line: str) -> None:
+    log.info("train: %s", line)
+
+
+def _study(params: Params, fingerprint: str, layout: Layout) -> optuna.Study:
+    """Open the trials of this very question; a search that was stopped goes on where it was."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    asked = params.model_dump_json(
+        include={"source", "snapshots", "features", "split", "train", "selection", "scorecard", "search"}
+    )
+    key = hashlib.sha256(f"{FORMAT}{params.project.seed}{fingerprint}{asked}".encode()).hexdigest()[:16]
+    layout.search.mkdir(parents=True, exist_ok=True)
+    journal = layout.search / f"{key}.journal"
+    _drop_torn_line(journal)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    return optuna.create_study(storage=storage, study_name=key, load_if_exists=True)
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Forget a last line without its end, as a killed run leaves it: what is written behind it could not be read."""
+    text = journal.read_bytes() if journal.is_file() else b""
+    whole = text[: text.rfind(b"\n") + 1]
+    if whole != text:
+        log.warning("train: %s ends within a line; that trial is made again", journal.name)
+        part = journal.with_suffix(".part")
+        part.write_bytes(whole)
+        part.replace(journal)
+
+
+def scorer_of(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Scorer:
+    """Put together what was learned and the parameters that scoring needs."""
+    card = _card(learned, matrix, spec, params, fingerprint)
+    return Scorer(card, learned.models, learned.scorecard)
+
+
+def graded(scorer: Scorer, matrix: pd.DataFrame, params: Params) -> Scorer:
+    """Learn the cut-offs of the grades from the points of the training rows."""
+    training = matrix[matrix["part"] == "train"]
+    rows = sample_leads(training, params.grades.sample_rows, params.project.seed, "grades")
+    groups = scorer.point_groups(rows)
+    cuts = GradeCuts.learn(groups["fit"], groups["engagement"], params.grades)
+    return replace(scorer, card=scorer.card.model_copy(update={"grades": cuts}))
+
+
+def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Card:
+    training = matrix[matrix["part"] == "train"]
+    dated = params.source.order == "dates"
+    return Card(
+        format=FORMAT,
+        matrix=spec,
+        snapshots=params.snapshots if dated else None,
+        left_out=_names(learned, spec.catalogue),
+        linear_share=learned.settings.linear_share,
+        sigmoid=learned.sigmoid,
+        uncorrected=learned.uncorrected,
+        rules=_rule_curve(training, params),
+        points=params.points,
+        grades=None,
+        tiers=params.tiers,
+        capacity=params.capacity.per_period,
+        base_rate=round(float(training["label"].mean()), 9),
+        trained_until=training["known_at"].max().isoformat() if dated else None,
+        fingerprint=fingerprint,
+    )
+
+
+def _rule_curve(training: pd.DataFrame, params: Params) -> RuleCurve | None:
+    if not params.rules.names:
+        return None
+    return fit_curve(training["rule_points"].to_numpy("float64"), training["label"].to_numpy("float64"))
+
+
+def _names(learned: Learned, entries: Catalogue) -> list[str]:
+    return [entries[place].name for place in sorted(learned.settings.left_out)]
+
+
+def _selection(learned: Learned, entries: Catalogue, study: optuna.Study) -> dict[str, object]:
+    """What was chosen and why, for the report and for MLflow."""
+    settings = learned.settings
+    return {
+        "left_out": [entries[place].label for place in sorted(settings.left_out)],
+        "settings": settings.train.model_dump() | {"rounds": settings.rounds, "logistic_c": settings.c},
+        "decisions": [decision.model_dump() for decision in learned.decisions],
+        "trials": [{"loss": trial.value, **trial.params} for trial in study.trials],
+    }
+
+
+def random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: Params) -> Scorer:
+    """Train the same recipe on a random split of all rows."""
+    part = split_at_random(matrix, params.project.seed, params.split)
+    rows, seed, threads = matrix[part == "train"], params.project.seed, params.project.threads
+    history = history_of(rows, scorer.catalogue, params.source.order, seed)
+    models = Models.train(history, learned.settings, seed, threads)
+    level = {
+        "sigmoid": calibrate(models, history, learned.settings, 0.0)
+    }  # chance mixes old and new: one level for all
+    return Scorer(scorer.card.model_copy(update=level), models, scorer.scorecard)

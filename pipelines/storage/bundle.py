@@ -1,0 +1,72 @@
+"""The scorer on disk: a folder of text and JSON with a manifest of hashes. Nothing in it can run code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+from features.schema.errors import ModelError
+from models.points.scale import PointsParams, scale_change
+from models.scoring.scorer import Scorer
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.files import staged_folder
+
+log = logging.getLogger("leadscore")
+MANIFEST = "manifest.json"
+CARD = "card.json"
+
+
+def save_bundle(scorer: Scorer, folder: Path) -> None:
+    """Write the bundle in whole, with the SHA-256 of each file."""
+    files = scorer.to_files()
+    manifest = {name: _digest(text) for name, text in files.items()}
+    with staged_folder(folder) as staged:
+        for name, text in files.items():
+            (staged / name).write_text(text, encoding="utf-8", newline="\n")
+        (staged / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def warn_of_scale(folder: Path, scale: PointsParams) -> None:
+    """Say so where a model that is about to replace another has another scale: their scores do not compare.
+
+    The scale is all that is read, so a bundle of an older format will do.
+    """
+    try:
+        before = PointsParams.model_validate(json.loads((folder / CARD).read_text(encoding="utf-8"))["points"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no model before this one, or none that can be read
+    if before != scale:
+        log.warning("train: %s", scale_change(before, scale))
+
+
+def load_bundle(folder: Path, threads: int) -> Scorer:
+    """Read a bundle; raises ModelError where a file is missing or is not what was saved."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
+            raise ValueError(f"{MANIFEST} is no mapping")
+        files = {name: (folder / name).read_bytes().decode("utf-8") for name in manifest}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"no whole model in {folder}: {error}; run train, or point to a trained model") from None
+    damaged = [name for name, digest in manifest.items() if _digest(files[name]) != digest]
+    if damaged:
+        raise ModelError(f"{folder / damaged[0]} is not what train saved (its hash differs); train again")
+    return Scorer.from_files(files, threads)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def check_fits(scorer: Scorer, contract: Contract) -> None:
+    """Refuse a model that reads what the tables do not hold; raises ModelError."""
+    read = [name for name, one in scorer.card.matrix.attributes.items() if one.known != "outcome"]
+    lacking = [name for name in read if name not in contract.leads]
+    if lacking or (scorer.card.snapshots is not None) != ("created_at" in contract.leads):
+        why = f"it reads attribute {lacking[0]!r}, which the tables lack" if lacking else "one has dates, one has none"
+        raise ModelError(
+            f"model {scorer.model_id} does not fit these data ({why}), so that nothing can be compared; take the alias "
+            "champion away in MLflow to begin anew"
+        )

@@ -1,0 +1,242 @@
+"""The contract tables as the later stages read them."""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.attributes.as_of import attributes_as_of
+from features.events.event_log import MARKS_VERSION
+from features.matrix.matrix import MatrixSpec, ask_matrix, matrix_of, numbered
+from features.rules.declarations import RulesParams
+from features.rules.point_log import ask_sums, sums_of
+from features.schema.errors import DataError
+from models.scoring.rule_points import points
+from pipelines.config.params import Project
+from pipelines.storage.layout import Layout
+
+SHARD_LEADS = 50_000  # leads whose features are computed at once, where they have no more than
+SHARD_EVENTS = 4_000_000  # events, counted once for each snapshot; both bound memory, and never change a result
+
+
+@dataclass(frozen=True)
+class LeadShard:
+    """Snapshots of the `number`th range of leads, indexed from 0, and what is known of those leads but their events."""
+
+    number: int
+    rows: pd.DataFrame
+    leads: pd.DataFrame
+    history: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Shard(LeadShard):
+    """The same with the events, on the backend that computes."""
+
+    events: ir.Table
+
+    @property
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, ir.Table]:
+        return self.rows, self.leads, self.history, self.events
+
+
+class Step(Protocol):
+    """What is done with each shard: a question to the event log, and what is made of the answer."""
+
+    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        """Return the question as one Ibis expression with the column `row`; None where events do not matter.
+
+        `moments` holds lead_id, snapshot_at and row, the number of each snapshot.
+        """
+
+    def kept(self, shard: LeadShard) -> pd.DataFrame | None:
+        """Return the result of an earlier run that was stopped; None where there is none."""
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        """Return the shard's result, given the answer."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Leads, outcomes and attribute history in memory; events on disk, behind DuckDB."""
+
+    leads: pd.DataFrame
+    outcomes: pd.DataFrame
+    history: pd.DataFrame
+    events: ir.Table
+    profile: dict[str, Any]
+
+    @classmethod
+    def open(cls, layout: Layout, project: Project) -> Contract:
+        """Read what `ingest` wrote; raises DataError where it has not run, or where another version of it has."""
+        profile = read_profile(layout)
+        check_marks(profile, layout)
+        events = connect(project).read_parquet(layout.events.path)
+        return cls(**read_tables(layout), events=events, profile=profile)
+
+    @property
+    def data_until(self) -> pd.Timestamp:
+        """The last moment the data speaks of."""
+        return pd.Timestamp(self.profile["data_until"]).as_unit("us")
+
+    def close(self) -> None:
+        """Let go of DuckDB."""
+        self.events.get_backend().disconnect()
+
+    def matrix(
+        self, snapshots: pd.DataFrame, spec: MatrixSpec, rules: RulesParams | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the snapshots with their features, a shard of leads at a time, by lead_id.
+
+        With rules, `rule_points` beside the features: what the hand-written rules give, as known at the snapshot.
+        """
+        features = self.each(snapshots, _Features(spec))
+        if rules is None:
+            yield from features
+            return
+        width = len(snapshots.columns)
+        for rows, given in zip(features, self.each(snapshots, _RulePoints(spec, rules)), strict=True):
+            yield pd.concat([rows.iloc[:, :width], given, rows.iloc[:, width:]], axis=1)
+
+    def each(self, snapshots: pd.DataFrame, step: Step) -> Iterator[pd.DataFrame]:
+        """Do a step on every shard, and yield the results by lead_id."""
+        for shard in self.shards(snapshots):
+            kept = step.kept(shard)
+            if kept is None:
+                asked = step.ask(numbered(shard.rows), shard.events)
+                kept = step.answer(shard, None if asked is None else asked.to_pyarrow())
+            yield kept
+
+    def shards(self, snapshots: pd.DataFrame) -> Iterator[Shard]:
+        """Yield the snapshots with the tables of their leads, a range of leads at a time."""
+        leads = pd.Series(snapshots["lead_id"].unique())
+        leads = leads if leads.is_monotonic_increasing else leads.sort_values(ignore_index=True)
+        size = self._shard_leads(len(snapshots), len(leads))
+        firsts = [str(leads.iloc[start]) for start in range(0, len(leads), size)]
+        lasts = [str(leads.iloc[min(start + size, len(leads)) - 1]) for start in range(0, len(leads), size)]
+        tables = (_cut(frame, firsts, lasts) for frame in (snapshots, self.leads, self.history))
+        for number, (rows, attributes, history) in enumerate(zip(*tables, strict=True)):
+            events = self.events.filter(self.events.lead_id.between(firsts[number], lasts[number]))
+            yield Shard(number, rows.reset_index(drop=True), attributes, history, events)
+
+    def count_shards(self, snapshots: pd.DataFrame) -> int:
+        """Say how many shards these snapshots make."""
+        leads = snapshots["lead_id"].nunique()
+        return math.ceil(leads / self._shard_leads(len(snapshots), leads))
+
+    def _shard_leads(self, snapshots: int, leads: int) -> int:
+        """Return how many leads a shard has, at the mean number of events and snapshots."""
+        kept = {name: max(self.profile["tables"][name]["kept"], 1) for name in ("leads", "events")}
+        events = kept["events"] / kept["leads"] * snapshots / max(leads, 1)
+        return max(1, min(SHARD_LEADS, int(SHARD_EVENTS / max(events, 1))))
+
+
+def _cut(frame: pd.DataFrame, firsts: Sequence[str], lasts: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each range of leads, from its first lead to its last, in the frame's order."""
+    lead = frame["lead_id"]
+    by_lead = np.arange(len(lead)) if lead.is_monotonic_increasing else lead.argsort(kind="stable").to_numpy()
+
+    def lead_at(place: int) -> str:
+        return str(lead.iloc[place])
+
+    for first, last in zip(firsts, lasts, strict=True):
+        start, end = bisect_left(by_lead, first, key=lead_at), bisect_right(by_lead, last, key=lead_at)
+        yield frame.iloc[np.sort(by_lead[start:end])]
+
+
+Opener = Callable[[Layout, Project], Contract]  # the engine: Contract.open computes with DuckDB in this process
+
+
+@dataclass(frozen=True)
+class _Features:
+    """The rows of a shard with their features."""
+
+    spec: MatrixSpec
+
+    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        return ask_matrix(moments, events, self.spec)
+
+    def kept(self, shard: LeadShard) -> None:
+        return None
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        frame = attributes_as_of(shard.rows, shard.leads, shard.history, self.spec.attributes)
+        features = matrix_of(frame, found, self.spec)
+        return pd.concat([shard.rows, features], axis=1)
+
+
+@dataclass(frozen=True)
+class _RulePoints:
+    """What the hand-written rules give, as `rule_points`."""
+
+    spec: MatrixSpec
+    rules: RulesParams
+
+    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        return ask_sums(moments, events, self.rules)
+
+    def kept(self, shard: LeadShard) -> None:
+        return None
+
+    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+        sums = sums_of(shard.rows, shard.leads, shard.history, found, self.spec, self.rules)
+        return pd.DataFrame({"rule_points": points(sums, len(shard.rows), self.rules)})
+
+
+def check_marks(profile: dict[str, Any], layout: Layout) -> None:
+    """Raise DataError where the log was written by another version of ingest, so that its marks mean something else."""
+    if profile.get("marks_version") != MARKS_VERSION:
+        raise DataError(
+            "events",
+            "",
+            found=f"a log in {layout.contract} whose marks are of version {profile.get('marks_version')}",
+            expected=f"marks of version {MARKS_VERSION}, which ingest writes beside the contract's columns",
+            fix="Run ingest again.",
+        )
+
+
+def read_profile(layout: Layout) -> dict[str, Any]:
+    """Read what `ingest` learned of the data: counts, ranges, the last moment and the fingerprint."""
+    if not layout.profile.path.is_file():
+        raise DataError("contract", "", found="no tables", expected="what ingest writes", fix="Run ingest first.")
+    profile: dict[str, Any] = json.loads(layout.profile.path.read_text(encoding="utf-8"))
+    return profile
+
+
+def read_tables(layout: Layout) -> dict[str, pd.DataFrame]:
+    """Read the tables that are held in memory, by their names in `Contract`."""
+    files = {"leads": layout.leads, "outcomes": layout.outcomes, "history": layout.attribute_history}
+    return {name: pd.read_parquet(file.path) for name, file in files.items()}
+
+
+def read_spec(layout: Layout) -> MatrixSpec:
+    """Read which columns build_features made; raises DataError where it has not run."""
+    if not layout.vocabulary.path.is_file():
+        raise DataError("vocabulary", "", found="no file", expected="what build_features writes", fix="Run it first.")
+    return MatrixSpec.model_validate_json(layout.vocabulary.path.read_text(encoding="utf-8"))
+
+
+def read_matrix(layout: Layout) -> tuple[pd.DataFrame, MatrixSpec]:
+    """Read what build_features wrote; raises DataError where it has not run."""
+    if not layout.matrix.path.is_file():
+        raise DataError("matrix", "", found="no file", expected="what build_features writes", fix="Run it first.")
+    return pd.read_parquet(layout.matrix.path), read_spec(layout)
+
+
+def connect(project: Project) -> ibis.BaseBackend:
+    """Open an in-process DuckDB that uses the given cores and memory and never reaches for the network."""
+    backend = ibis.duckdb.connect(threads=project.threads, memory_limit=project.duckdb_memory)
+    for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
+        backend.raw_sql(f"SET {setting} = false")
+    backend.raw_sql("SET TimeZone = 'UTC'")
+    return backend

@@ -1,0 +1,72 @@
+"""A connection to PostgreSQL, and what its faults mean for a user."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from features.schema.errors import ParamsError
+from pipelines.config.secrets import from_environment
+
+if TYPE_CHECKING:
+    from psycopg import Connection, Error
+
+
+SIGNS = {  # what libpq and the server say of a connection that failed, and what may be repeated: no part of the string
+    "password authentication failed": "a wrong user or password",
+    "no password supplied": "no password",
+    "resolve host": "an unknown host",
+    "refused": "no server there",
+    "no such file": "no server there",
+    "timeout": "no answer in time",
+    "pg_hba.conf": "a server that does not let this user in from here",
+    "does not exist": "no such user or database",
+    "starting up": "a server that is starting",
+    "shutting down": "a server that is stopping",
+    "administrator command": "a server that was stopped",
+    "closed the connection": "a server that was stopped",
+}
+
+
+def connect(variable: str, key: str) -> Connection[Any]:
+    """Open a connection.
+
+    Parameters
+    ----------
+    variable
+        Name of the environment variable that holds libpq's connection string; "" leaves all to libpq's own variables
+        and files (PGHOST, PGSERVICE, ~/.pgpass).
+    key
+        The key of params.yaml that gives the name.
+
+    Raises
+    ------
+    ParamsError
+        Where there is no such variable, its text is malformed, or psycopg is not installed.
+    psycopg.OperationalError
+        Where the server does not answer; `why` says it without secrets.
+    """
+    psycopg = driver(key)
+    try:
+        given = from_environment(variable, key) if variable else ""
+        connection: Connection[Any] = psycopg.connect(given, client_encoding="UTF8")
+        return connection
+    except psycopg.ProgrammingError:  # its text would repeat the connection string
+        raise ParamsError(f"{key}: {variable} holds no connection string; write postgresql://user@host/name") from None
+
+
+def driver(key: str) -> ModuleType:
+    """Return psycopg, imported only where a database is used; raises ParamsError where it is not installed."""
+    try:
+        import psycopg
+    except ImportError:
+        raise ParamsError(f"{key}: PostgreSQL needs the package psycopg; install the extra `postgres`") from None
+    return psycopg
+
+
+def why(error: Error) -> str:
+    """Say what went wrong without the connection string and without data."""
+    if error.sqlstate and error.sqlstate[:2] not in ("08", "22", "23", "28"):
+        return str(error.diag.message_primary or f"fault {error.sqlstate}")
+    said = [words for sign, words in SIGNS.items() if sign in str(error).lower()]
+    return said[0] if said else f"fault {error.sqlstate or type(error).__name__}"
