@@ -24,7 +24,7 @@ test: .venv/.installed  ## all tests, types and style, in the same environment
 	touch $@
 
 test-spark: .venv-spark/.installed  ## the tests of `--engine spark`, which skip elsewhere
-	.venv-spark/bin/pytest -n 0 tests/test_spark.py
+	.venv-spark/bin/pytest -n 0 tests/pipelines/storage/test_spark_store.py
 
 # The same with PySpark, for `--engine spark`: .venv-spark/bin/leadscore; a download of about 450 MB.
 .venv-spark/.installed: .venv/.installed spark.lock

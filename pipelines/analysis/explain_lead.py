@@ -31,7 +31,8 @@ from models.explanation.lead_explanation import (
 )
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
-from pipelines.scoring.population import one_lead, sample_later
+from pipelines.scoring.later_rows import sample_later
+from pipelines.scoring.population import one_lead
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.layout import Layout

@@ -7,7 +7,6 @@ import pandas as pd
 from features.cohort.snapshots import at_risk, one_per_lead
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import DataError, ParamsError
-from models.splitting.holdout import draw
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.layout import Layout
@@ -74,11 +73,3 @@ def one_lead(lead_id: str, contract: Contract, params: Params, layout: Layout) -
             f"{at:%Y-%m-%d}; give a later --as-of"
         )
     return pd.DataFrame({"lead_id": [lead_id], "snapshot_at": pd.Series([at], dtype="datetime64[us]")})
-
-
-def sample_later(matrix: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """Draw `explain.sample_rows` rows of the later period, always the same ones."""
-    rows = matrix[matrix["part"] == "test"]
-    key = rows["lead_id"] + "@" + rows["snapshot_at"].astype("str")
-    order = draw(key, params.project.seed, "explain").sort_values(kind="stable").index
-    return rows.loc[order[: params.explain.sample_rows]].reset_index(drop=True)

@@ -14,7 +14,7 @@ from models.explanation.importance import by_group, dependence, importance
 from models.explanation.interactions import interactions
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
-from pipelines.scoring.population import sample_later
+from pipelines.scoring.later_rows import sample_later
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import read_matrix
 from pipelines.storage.files import write_csv, write_json

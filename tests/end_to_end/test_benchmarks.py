@@ -1,0 +1,102 @@
+"""What the benchmark rests on: figures that are what they are called, and months that know nothing of later ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from benchmarks.figures import draws, summary
+from benchmarks.regret_bound import fit, probability, records
+from benchmarks.tasks import month_split, split_of
+from benchmarks.two_years import Place, keep, sayings
+from pipelines.simulation.export import simulate
+from pipelines.simulation.prospects import COUNTRIES, SOURCES, names
+from tests.support.tables import PARAMS
+from tests.support.tiny import tiny_copy, tiny_params
+
+DAY = pd.Timedelta(days=1)
+
+
+def tied_predictions(n: int = 600) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Leads of three rows each, labels, and probabilities of which many are equal."""
+    rng = np.random.default_rng(3)
+    probability = rng.integers(1, 10, n) / 10
+    return np.repeat(np.arange(n // 3), 3), (rng.random(n) < probability).astype("float64"), probability
+
+
+def test_figures_are_those_of_scikit_learn_on_ties_too() -> None:
+    lead, label, probability = tied_predictions()
+    figures = summary(draws(lead, label, probability), None)
+    assert figures["auc"] == pytest.approx(roc_auc_score(label, probability), abs=1e-5)
+    assert figures["log_loss"] == pytest.approx(log_loss(label, probability), abs=1e-5)
+
+
+def test_a_worse_method_lies_behind_ours_and_an_equal_one_does_not() -> None:
+    lead, label, probability = tied_predictions()
+    ours = draws(lead, label, probability)
+    worse = summary(draws(lead, label, 1 - probability), ours)
+    equal = summary(draws(lead, label, probability), ours)
+    for name in ("auc_behind_interval", "log_loss_behind_interval"):
+        assert min(worse[name]) > 0  # type: ignore[arg-type]  # an interval is a list
+        assert equal[name] == [0, 0]
+
+
+def test_random_rows_keep_the_rate_and_ordered_rows_keep_the_order() -> None:
+    table = pd.DataFrame({"label": (np.arange(1000) % 4 == 0).astype("float64")})
+    at_random = split_of(table, in_order=False)
+    assert table["label"].groupby(at_random).mean().tolist() == pytest.approx([0.25, 0.25])
+    assert (at_random == "test").sum() == 300
+    assert (split_of(table, in_order=True) == "test").tolist() == [False] * 700 + [True] * 300
+
+
+def test_a_month_learns_only_what_was_known_when_it_began() -> None:
+    at = pd.Series(pd.date_range("2022-01-03", "2022-09-19", freq="7D", unit="us"))
+    matured = pd.DataFrame(
+        {"lead_id": at.dt.strftime("%j"), "snapshot_at": at, "known_at": at + 30 * DAY, "label": 0.0}
+    )
+    rows = month_split(matured, pd.Period("2022-06", "M"), PARAMS)
+    test, train = rows[rows["part"] == "test"], rows[rows["part"] != "test"]
+    assert test["snapshot_at"].tolist() == list(pd.date_range("2022-06-06", "2022-06-27", freq="7D"))
+    assert train["snapshot_at"].max() == pd.Timestamp("2022-05-02")
+    assert (train["known_at"] <= test["snapshot_at"].min()).all()
+
+
+def test_the_bound_of_regret_knows_the_leads_that_the_simulator_draws() -> None:
+    """Drawn again, a lead is the one of the tables; and what the record is worth moves its true probability."""
+    params = PARAMS.model_copy(update={"simulate": PARAMS.simulate.model_copy(update={"leads": 400})})
+    drawn = simulate(params.simulate, params.project.seed, params.snapshots)
+    rows = drawn.oracle.merge(drawn.leads[["lead_id", "country", "lead_source"]].fillna(""), on="lead_id")
+    known = records(rows, params)
+    assert names(COUNTRIES, known["country"].to_numpy()).tolist() == rows["country"].tolist()
+    assert names(SOURCES, known["source"].to_numpy()).tolist() == rows["lead_source"].tolist()
+    assert known["worth"].corr(np.log(rows["probability"])) > 0.5
+
+
+def test_the_bound_s_learner_finds_the_weights_that_made_the_outcomes() -> None:
+    rng = np.random.default_rng(5)
+    columns = np.column_stack([np.ones(20_000), rng.random((20_000, 2)) < 0.5]).astype("float64")
+    offset, truth = rng.normal(-2, 1, 20_000), np.array([0.3, 1.0, -0.7])
+    label = (rng.random(20_000) < probability(offset + columns @ truth)).astype("float64")
+    np.testing.assert_allclose(fit(columns, offset, label, 0.1), truth, atol=0.1)
+
+
+def test_a_world_is_judged_as_it_came_after_another_was_looked_at(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    made = tiny_copy(tmp_path_factory, tmp_path / "made")
+    params = tiny_params(tmp_path)
+    place = Place(tmp_path, tmp_path / "tiny.yaml", params, 0)
+    model_id = keep(made.bundle, tmp_path / "kept", place)
+    worlds = [replace(place, number=number).world([]) for number in (0, 1)]
+    days = sorted(worlds[0].oracle["snapshot_at"].unique())[-3:-1]
+    said = sayings(place, worlds[0], "one")
+    before = said(model_id, days)
+    other = sayings(place, worlds[1], "another")(model_id, days)
+    pd.testing.assert_frame_equal(said(model_id, days), before)
+    assert len(before) > 50
+    assert other["said"].mean() != before["said"].mean()

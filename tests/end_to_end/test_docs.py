@@ -1,0 +1,209 @@
+"""The docs are true: links lead somewhere, commands and keys exist, the reference is fresh, the tutorial works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import typer
+
+from pipelines.cli import app as cli
+from pipelines.cli.reference import Note, notes_of, pages, params_page
+from pipelines.config.params import load
+from tests.pipelines.cli.test_app import leadscore
+from tests.support.openml_stand_in import bank, serve
+from tests.support.paths import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+QUICK = """
+train: {boosters: 1, max_rounds: 20}
+selection: {folds: {count: 2}, drift_limits: [1.0], recency_half_lives: [0], logistic_c: [0.1], linear_shares: [0.5]}
+backtest: {cuts: 1}
+scorecard: {max_lines: 5, l2: [20.0]}
+explain: {sample_rows: 200}
+"""
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    found = FENCE.findall(path.read_text(encoding="utf-8"))
+    return [re.sub(f"^{indent}", "", body, flags=re.MULTILINE) for indent, name, body in found if name == language]
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def commands() -> Iterator[tuple[Path, list[str]]]:
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            for line in block.splitlines():
+                words = shlex.split(line, comments=True)
+                if words and words[0].endswith("/leadscore"):
+                    yield page, words[1:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if link.startswith("http"):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        assert target.is_file(), f"{page.name} links to {place}, which is not there"
+        assert not anchor or anchor in anchors(target), f"{target.name} has no heading #{anchor}"
+
+
+def test_every_page_is_linked_from_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / link).resolve() for link in LINK.findall(index.read_text(encoding="utf-8"))}
+    assert linked | {index, ROOT / "README.md"} == set(PAGES)
+    assert "docs/README.md" in LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("width", ["40", "200"])
+def test_the_reference_is_what_the_code_says(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("TERMINAL_WIDTH", width)
+    made = pages(cli.app)
+    assert set(made) == {path.name for path in (ROOT / "docs" / "reference").iterdir()}
+    for name, text in made.items():
+        committed = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+        assert text == committed, f"{name} is stale; run: .venv/bin/leadscore docs --to docs/reference"
+
+
+def test_every_key_of_the_params_is_in_the_reference_with_its_words() -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    page = params_page(text)
+    told = {line.split("|")[1].strip(" `"): line for line in page.splitlines() if line.startswith("| `")}
+    tree = load().model_dump()
+    assert {f"{section}.{key}" for section, keys in tree.items() for key in keys} - {"source.event_defaults"} <= {*told}
+    for section in ("snapshots", "capacity", "explain", "train", "score"):
+        for key in tree[section]:
+            comment = notes_of(text)[section, key].text
+            assert comment
+            assert comment in told[f"{section}.{key}"]
+    assert "| `30` |" in told["snapshots.horizon_days"]
+    assert "whole number ≥ 1" in told["snapshots.horizon_days"]
+    assert "outcome: written after" in told["source_defaults.attribute.known"]
+
+
+def test_comments_are_read_as_they_stand() -> None:
+    text = """
+one:  # about one
+  key: "a # b"  # the "words" of it
+  #   go on here
+  list:  # items
+    #   name: of an item
+    #     and more
+    #   size: how much
+    - {name: x, size: 1}
+  bare: 3
+two: 1
+"""
+    notes = notes_of(text)
+    assert notes["one",].text == "about one"
+    assert notes["one", "key"].told([]) == ('the "words" of it go on here', {})
+    words, items = notes["one", "list"].told(["name", "size"])
+    assert (words, items) == ("items", {"name": "of an item and more", "size": "how much"})
+    assert notes["one", "bare"] == notes["two",] == Note("")
+
+
+def test_every_command_and_option_of_the_docs_exists() -> None:
+    found = list(commands())
+    assert len(found) > 10
+    for page, words in found:
+        command: Any = typer.main.get_command(cli.app)
+        while words and hasattr(command, "commands"):
+            assert words[0] in command.commands, f"{page.name}: no command {words[0]}"
+            command, words = command.commands[words[0]], words[1:]
+        options = {name for one in command.params for name in one.opts if name.startswith("--")}
+        assert {word for word in words if word.startswith("--")} <= options, f"{page.name}: {words}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_key_that_a_page_names_exists(page: Path) -> None:
+    tree = load().model_dump()
+    keys = set(re.findall(r"^\| `([\w.\[\]]+)`", params_page((ROOT / "params.yaml").read_text()), re.MULTILINE))
+    for name in re.findall(r"`([a-z_]+\.[a-z_.]+)[`:]", FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if name.split(".")[0] in tree and not name.endswith((".json", ".csv", ".html", ".md", ".py", ".log")):
+            assert name in keys, f"{page.name} names {name}"
+
+
+def test_the_overlays_of_the_docs_are_valid(tmp_path: Path) -> None:
+    whole = [
+        block
+        for page in PAGES
+        for block in blocks(page, "yaml")
+        if "source:" not in block or ("outcomes:" in block and "crm_leads" not in block)
+    ]
+    assert len(whole) >= 3
+    for block in whole:
+        (tmp_path / "overlay.yaml").write_text(block, encoding="utf-8")
+        load(tmp_path / "overlay.yaml")
+
+
+def run_block(block: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run the lines of a block one by one, `>` and all; return what they print."""
+    printed = ""
+    for line in block.splitlines():
+        command, _, file = line.partition(" > ")
+        words = shlex.split(command)
+        if words[0] == ".venv/bin/leadscore":
+            assert leadscore(monkeypatch, *words[1:]) == 0, line
+            shown = capsys.readouterr()
+            out, printed = shown.out, printed + shown.out + shown.err
+        else:
+            out = subprocess.run(words, capture_output=True, check=True, text=True, timeout=60).stdout
+            printed += out
+        if file:
+            Path(file).write_text(out, encoding="utf-8")
+    return printed
+
+
+def test_the_tutorial_works_word_for_word(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """On a tenth of the rows, and with learning cut short."""
+    rows = bank()
+    serve(monkeypatch, rows)
+    monkeypatch.setattr("pipelines.inspection.public_data.BANK_ROWS", len(rows))
+    monkeypatch.setattr("pipelines.inspection.public_data.BANK_YES", 528)
+    monkeypatch.chdir(tmp_path)
+    tutorial = ROOT / "docs" / "tutorial.md"
+    (mapping,) = blocks(tutorial, "yaml")
+    quick = mapping.replace("evaluate: {", "evaluate: {resamples: 10, ") + QUICK
+    (tmp_path / "bank.yaml").write_text(quick, encoding="utf-8")
+    setup, fetch, inspect, run, look, explain, where = blocks(tutorial, "sh")
+    assert setup.strip() == "make .venv/.installed"
+    run_block(fetch, monkeypatch, capsys)
+    assert (tmp_path / "bank" / "bank-full.csv").is_file()
+    warned = run_block(inspect, monkeypatch, capsys)
+    assert len(re.findall("^warning: ", warned, re.MULTILINE)) == 2
+    assert "order: rows" in warned
+    assert "'duration' looks leaky" in warned
+    assert 'missing: ["-1"]' in (tmp_path / "proposed.yaml").read_text(encoding="utf-8")
+    verdict = run_block(run, monkeypatch, capsys).splitlines()[-3:]
+    assert "AUC" in verdict[0]
+    assert (tmp_path / "results" / "report.html").is_file()
+    listed = run_block(look, monkeypatch, capsys)
+    assert len(listed.splitlines()) == 4
+    first = str(pd.read_csv(tmp_path / "results" / "scores.csv")["lead_id"].iloc[0])
+    told = run_block(explain.replace("LEAD_ID", first), monkeypatch, capsys)
+    assert f"Lead {first}" in told
+    assert "number 1 of" in told
+    assert (tmp_path / "lead.html").is_file()
+    assert run_block(where, monkeypatch, capsys).splitlines()[-3:] == verdict

@@ -1,0 +1,113 @@
+"""dvc.yaml is true: deps cover what a stage imports, params what it reads, and a second repro runs nothing."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.storage.layout import Layout
+from tests.support.paths import ROOT
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+SECTIONS = set(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")))
+CONFIG = ("pipelines", "config")
+READ_BY_LOAD = {"source_defaults"}  # folded into `source` when params are loaded
+
+
+@cache
+def closure(module: str) -> frozenset[str]:
+    """All files of the project that a module imports, itself included."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        path = Path(waiting.pop().replace(".", "/") + ".py")
+        if str(path) in found or not (ROOT / path).is_file():
+            continue
+        found.add(str(path))
+        if (
+            path.parts[:2] != CONFIG
+        ):  # a stage reads the values of its own sections; it does not run what declares the rest
+            waiting += _imports(ROOT / path)
+    return frozenset(found)
+
+
+def _imports(path: Path) -> list[str]:
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    nodes = [node for node in tree if isinstance(node, ast.ImportFrom | ast.Import)]
+    froms = [
+        name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module
+        for name in [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    ]
+    return froms + [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+
+
+def sections_read(path: Path) -> set[str]:
+    """Sections of params.yaml that a file reads, as `params.section` or `found.section`."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    accesses = [node for node in tree if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
+    return {node.attr for node in accesses if node.value.id in ("params", "found")} & SECTIONS  # type: ignore[attr-defined]  # filtered above
+
+
+def command_sections(stage: str) -> set[str]:
+    """Sections that the stage's command passes on by name in the command line."""
+    tree = ast.parse((ROOT / "pipelines/cli/app.py").read_text(encoding="utf-8"))
+    name = {"track": "track_run"}.get(stage, stage)
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    text = ast.unparse(function)
+    return {section for section in SECTIONS if f"found.{section}" in text}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_cover_the_imports(stage: str) -> None:
+    deps = STAGES[stage]["deps"]
+    missing = [
+        file
+        for file in closure(f"pipelines.stages.{stage}")
+        if not any(file == dep or file.startswith(f"{dep}/") for dep in deps)
+    ]
+    assert not missing, f"stage {stage} imports {missing}, which dvc.yaml does not list"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_dep_on_a_module_that_is_not_imported(stage: str) -> None:
+    used = closure(f"pipelines.stages.{stage}")
+    listed = [dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")]
+    served = {"pipelines/registry/pyfunc_model.py"} if stage == "track" else set()
+    assert set(listed) - used - served == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_cover_the_sections_read(stage: str) -> None:
+    files = [ROOT / file for file in closure(f"pipelines.stages.{stage}") if file.startswith("pipelines/")]
+    read = set().union(*(sections_read(file) for file in files if file.name != "params.py")) | command_sections(stage)
+    if "source" in read and stage != "track":
+        read |= READ_BY_LOAD
+    assert read <= set(STAGES[stage]["params"]), f"stage {stage} reads {read - set(STAGES[stage]['params'])}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_says_what_it_does_and_has_a_command(stage: str) -> None:
+    assert len(STAGES[stage]["desc"]) > 80
+    assert STAGES[stage]["cmd"] == f".venv/bin/leadscore {stage.replace('_', '-')}"
+
+
+def test_outs_are_where_the_layout_says() -> None:
+    layout = Layout.workspace(Path())
+    outs = {str(out if isinstance(out, str) else next(iter(out))) for out in _outs()}
+    files = [
+        layout.leads, layout.matrix, layout.catalogue, layout.predictions, layout.metrics, layout.headline,
+        layout.explanation, layout.scores, layout.scores_csv, layout.score_summary, layout.report, layout.oracle,
+        layout.audit, layout.kpis,
+    ]  # fmt: skip
+    for file in files:
+        assert any(str(file.path) == out or str(file.path).startswith(f"{out}/") for out in outs), file
+
+
+def _outs() -> list[object]:
+    return [out for stage in STAGES.values() for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]

@@ -1,0 +1,77 @@
+"""Conditions see what the hand-written rules see, and an event of the same day not yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from pydantic import TypeAdapter, ValidationError
+
+from features.rules.conditions import Condition, conditions_held
+from features.rules.declarations import AttributeTest
+from tests.support.tables import DAY, MONDAY, SPEC, TICK, Row, World, worlds
+
+READ: TypeAdapter[Any] = TypeAdapter(Condition)
+
+
+def visit(at: pd.Timestamp, late: pd.Timedelta = 0 * DAY, kind: str = "visit") -> Row:
+    rest = {"direction": "inbound", "channel": "online", "value": None}
+    return {"event_at": at, "known_at": at + late, "event_type": kind} | rest
+
+
+def held(world: World, **conditions: dict[str, Any]) -> pd.DataFrame:
+    return conditions_held(*world.parts, SPEC, {name: READ.validate_python(one) for name, one in conditions.items()})
+
+
+def test_an_event_counts_from_the_day_after_and_within_its_days() -> None:
+    events = {
+        "just before": visit(MONDAY - TICK),
+        "the same day": visit(MONDAY),
+        "known too late": visit(MONDAY - DAY, late=DAY + TICK),
+        "known in time": visit(MONDAY - DAY, late=DAY),
+        "on the edge": visit(MONDAY - 7 * DAY),
+        "beyond the edge": visit(MONDAY - 7 * DAY - TICK),
+        "of another type": visit(MONDAY - DAY, kind="call"),
+    }
+    leads = [{"lead_id": name, "position": 0, "created_at": MONDAY - 90 * DAY} for name in [*events, "none"]]
+    pairs = [(str(lead["lead_id"]), MONDAY) for lead in leads]
+    world = World(pairs, leads, [], [one | {"lead_id": name} for name, one in events.items()])
+    found = held(world, week={"types": ["visit"], "days": 7}, ever={"types": ["visit"], "days": None})
+    lead = pd.Series([name for name, _ in pairs])
+    assert set(lead[found["week"]]) == {"just before", "known in time", "on the edge"}
+    assert set(lead[found["ever"]]) == {"just before", "known in time", "on the edge", "beyond the edge"}
+
+
+@settings(max_examples=6)
+@given(worlds(times=(MONDAY - 7 * DAY, MONDAY)))
+def test_conditions_hold_where_a_plain_look_at_the_tables_says_so(world: World) -> None:
+    found = held(
+        world,
+        visited={"types": ["visit", "chat"], "days": 8},
+        steel={"attribute": "sector", "test": "is", "value": ["steel"]},
+        unknown={"attribute": "mail", "test": "missing", "value": []},
+        school={"attribute": "mail__kind", "test": "is", "value": ["academic"]},
+    )
+    leads = {lead["lead_id"]: lead for lead in world.leads}
+    for row, (lead, at) in enumerate(world.pairs):
+        events = [one for one in world.events if one["lead_id"] == lead and one["event_type"] in ("visit", "chat")]
+        visited = any(at - 8 * DAY <= one["event_at"] < at and one["known_at"] <= at for one in events)
+        mail = leads[lead]["mail"]
+        expected = [visited, leads[lead]["sector"] == "steel", mail is None, mail == "x@cs.mit.edu"]
+        assert found.loc[row].tolist() == expected
+
+
+def test_no_condition_and_no_lead_ask_nothing() -> None:
+    world = World([("a", MONDAY)], [{"lead_id": "a", "position": 0, "created_at": MONDAY - DAY}], [], [])
+    assert held(world).shape == (1, 0)
+    assert held(World([], [], [], []), it={"types": ["visit"], "days": 1}).shape == (0, 1)
+
+
+def test_a_condition_is_read_as_what_it_asks() -> None:
+    assert isinstance(READ.validate_python({"attribute": "a", "test": "below", "value": 3}), AttributeTest)
+    with pytest.raises(ValidationError, match=r"event\.days"):
+        READ.validate_python({"types": ["visit"]})
+    with pytest.raises(ValidationError, match=r"attribute\.test"):
+        READ.validate_python({"attribute": "a", "value": 3})

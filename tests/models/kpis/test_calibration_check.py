@@ -1,0 +1,307 @@
+"""A model that keeps its promises is rarely called too generous, doubled odds are caught, and a cut-off mends them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+
+from models.kpis.calibration_check import ALL, Lists, judge, looks, points_off, volumes
+from models.kpis.summary import AS_WORKED, lines
+from models.kpis.tier_kpis import Row, as_listed, interval
+from models.points.scale import score_of
+from models.tiers.assignment import assign
+from models.tiers.declarations import TierParams
+from models.tiers.score_lists import one_after_another
+from tests.models.kpis.test_tier_kpis import TIERS, WEEK, with_params
+from tests.support.tables import MONDAY, PARAMS
+
+STRICT = with_params(tolerance=0.0)
+CAPACITY, CONFIDENCE = 40, 0.9
+HORIZON, WEEKS = 4, 10  # weeks
+PROMISED = 0.1
+
+
+def lists_of(rows: pd.DataFrame, tiers: TierParams = TIERS, capacity: int = CAPACITY) -> Lists:
+    scored = rows.assign(score=score_of(rows["probability"].to_numpy(), PARAMS.points))
+    listed = scored.assign(tier=tiers_of(scored, tiers, capacity), overridden=False)
+    return Lists(as_listed(listed, PARAMS.kpis), tiers, PARAMS.points)
+
+
+def tiers_of(rows: pd.DataFrame, tiers: TierParams, capacity: int) -> pd.Series[str]:
+    return one_after_another(rows, lambda one, previous: assign(one, tiers, capacity))
+
+
+def world(seed: int, n: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Weekly lists of open leads that are calm or warm from week to week, their true chances, and what came.
+
+    The chance to convert within the horizon follows from the lead's class and its state by the powers of its weekly
+    chances; whoever converts is on no more lists.
+    """
+    rng = np.random.default_rng(seed)
+    level = rng.normal(-4.0, 0.8, n)
+    state = (rng.random(n) < 0.3).astype(int)
+    hazard = expit(level[:, None] + np.array([0.0, 2.0]))  # (n, state)
+    stay = np.array([[0.8, 0.2], [0.4, 0.6]])
+    chance = np.zeros((n, 2))
+    for _ in range(HORIZON):
+        chance = hazard + (1 - hazard) * (chance @ stay.T)
+    won_in = np.full(n, 10**6)
+    states = np.zeros((WEEKS + HORIZON, n), dtype=int)
+    for week in range(WEEKS + HORIZON):
+        states[week] = state
+        wins = (rng.random(n) < hazard[np.arange(n), state]) & (won_in > week)
+        won_in[wins] = week
+        state = (rng.random(n) < stay[state, 1]).astype(int)
+    week, lead = np.nonzero(won_in[None, :] >= np.arange(WEEKS)[:, None])
+    rows = pd.DataFrame(
+        {
+            "lead_id": [f"l{number:04d}" for number in lead],
+            "snapshot_at": MONDAY + pd.to_timedelta(week * 7, unit="D"),
+            "label": (won_in[lead] < week + HORIZON).astype("float64"),
+            "probability": chance[lead, states[week, lead]],
+        }
+    )
+    return rows, pd.DataFrame({"region": np.array(["north", "south", "west", "east"])[lead % 4]}, index=rows.index)
+
+
+def answers(rows: pd.DataFrame, segments: pd.DataFrame, **changes: float) -> list[Row]:
+    lists = lists_of(rows)
+    order = rows.sort_values(["snapshot_at", "lead_id"]).index
+    return looks(lists, segments.loc[order].reset_index(drop=True), CONFIDENCE, STRICT.model_copy(update=changes))
+
+
+def test_the_chances_of_the_test_world_are_true() -> None:
+    rows, _ = world(1, n=6000)
+    group = pd.qcut(rows["probability"], 4, labels=False)
+    gap = (rows["label"] - rows["probability"]).groupby(group).mean()
+    assert (gap.abs() < 0.15 * rows["probability"].groupby(group).mean()).all()
+
+
+def test_false_alarms_are_as_rare_as_promised() -> None:
+    worlds = [answers(*world(seed, n=500)) for seed in range(40)]
+    alarms = sum(any(one["answer"] == "too generous" for one in found) for found in worlds)
+    wrong = sum(any(one["answer"] in ("too generous", "too strict") for one in found) for found in worlds)
+    assert alarms <= 5, "at most 5% of 40 in the long run"
+    assert wrong <= 8, "at most 10% of 40 in the long run"
+    assert sum(one["answer"] == "fits" for found in worlds for one in found if one["name"] == ALL) > 30
+
+
+def test_a_lead_is_counted_at_its_first_list_because_its_last_one_tells_of_the_outcome() -> None:
+    rows, segments = world(3, n=3000)
+    assert answers(rows, segments)[0]["answer"] == "fits"
+    last = rows.sort_values("snapshot_at").drop_duplicates("lead_id", keep="last")
+    at_last = answers(last, segments.loc[last.index])[0]
+    assert at_last["answer"] == "too strict", "whoever converts is on no later list, so last lists end in wins"
+
+
+def test_doubled_odds_are_caught_and_the_points_off_are_those_of_doubled_odds() -> None:
+    rows, segments = world(4, n=3000)
+    doubled = rows.assign(probability=expit(logit(rows["probability"]) + np.log(2)))
+    found = {one["name"]: one for one in answers(doubled, segments)}
+    assert [found[name]["answer"] for name in (ALL, "warm", "cold")] == ["too generous"] * 3
+    assert found[ALL]["points_off"] == pytest.approx(PARAMS.points.double_odds, abs=2)
+    halved = rows.assign(probability=expit(logit(rows["probability"]) - np.log(2)))
+    found = {one["name"]: one for one in answers(halved, segments)}
+    assert found[ALL]["answer"] == "too strict"
+    assert found[ALL]["points_off"] == pytest.approx(-PARAMS.points.double_odds, abs=2)
+
+
+def crowd(n: int = 8000, off: float = 0.0, seed: int = 5) -> pd.DataFrame:
+    """One list of leads that promise `off` log-odds more than they keep."""
+    rng = np.random.default_rng(seed)
+    true = expit(rng.normal(-4.2, 1.0, n))
+    return pd.DataFrame(
+        {
+            "lead_id": [f"l{number:05d}" for number in range(n)],
+            "snapshot_at": MONDAY,
+            "label": (rng.random(n) < true).astype("float64"),
+            "probability": expit(logit(true) + off),
+        }
+    )
+
+
+@pytest.mark.parametrize("off", [np.log(2), -np.log(2)])
+def test_the_cutoff_that_puts_it_right_is_where_leads_keep_the_promise(off: float) -> None:
+    lists = lists_of(crowd(off=off), capacity=800)
+    found = {one["name"]: one for one in looks(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, STRICT)}
+    hot = found["hot"]["mend"]
+    assert hot["right"] - hot["cutoff"] == pytest.approx(np.sign(off) * PARAMS.points.double_odds, abs=9)
+    rows = lists.rows
+    above = rows[rows["score"] >= hot["right"]]
+    assert hot["came"] == above["label"].mean() >= hot["promised"]
+    assert (hot["per_list"], hot["came_n"]) == (len(above), len(above))
+    if off > 0:
+        between = rows[rows["score"].between(hot["cutoff"], hot["right"] - 1)]
+        nearer = [rows.loc[rows["score"] >= cut, "label"].mean() for cut in sorted(between["score"].unique())]
+        assert max(nearer) < hot["promised"], "no lower score would do"
+    else:
+        assert rows.loc[rows["score"] >= hot["right"] - 1, "label"].mean() < hot["promised"]
+    assert found["cold"]["mend"] is None, "the last tier has no cut-off"
+    assert found[ALL]["mend"] is None
+
+
+def test_a_segment_is_put_right_at_the_best_tier() -> None:
+    rows = crowd(off=0.0)
+    odd = np.arange(len(rows)) % 2 == 1
+    rows["probability"] = np.where(odd, expit(logit(rows["probability"]) + np.log(2)), rows["probability"])
+    lists = lists_of(rows, capacity=800)
+    region = pd.DataFrame({"region": np.where(odd, "odd", "even")}, index=rows.index)
+    found = {one["name"]: one for one in looks(lists, region, CONFIDENCE, STRICT)}
+    assert found["even"]["answer"] == "fits"
+    assert found["odd"]["answer"] == "too generous"
+    assert found["odd"]["mend"]["tier"] == "hot"
+    assert found["odd"]["mend"]["right"] > found["odd"]["mend"]["cutoff"]
+
+
+def test_doubt_is_shared_by_all_looks() -> None:
+    rows, segments = world(6)
+    found = answers(rows, segments)
+    doubt = [1 - one["confidence"] for one in found]
+    assert sum(doubt) == pytest.approx(1 - CONFIDENCE)
+    assert len({round(one, 12) for one in doubt[:4]}) == 1
+    assert sum(doubt[:4]) == pytest.approx((1 - CONFIDENCE) / 2)
+    alone = looks(lists_of(rows), pd.DataFrame(index=rows.index), CONFIDENCE, STRICT)
+    assert sum(1 - one["confidence"] for one in alone) == pytest.approx(1 - CONFIDENCE)
+
+
+def test_what_has_not_matured_changes_no_answer() -> None:
+    rows, segments = world(7)
+    more = rows.tail(300).assign(label=np.nan, snapshot_at=MONDAY + WEEKS * WEEK)
+    both = pd.concat([rows, more], ignore_index=True)
+    labels = pd.concat([segments, segments.loc[more.index]], ignore_index=True)
+    for one, other in zip(answers(rows, segments), answers(both, labels), strict=True):
+        assert [one[key] for key in ("name", "leads", "converted", "promised", "answer")] == [
+            other[key] for key in ("name", "leads", "converted", "promised", "answer")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("came", "of", "tolerance", "answer"),
+    [
+        (5, 200, 0.0, "too generous"),
+        (0, 60, 0.0, "too generous"),
+        (45, 200, 0.0, "too strict"),
+        (20, 200, 0.0, "fits"),
+        (2, 20, 0.0, "too few to say"),
+        (0, 5, 0.0, "too few to say"),
+        (0, 0, 0.0, "too few to say"),
+        (880, 10_000, 0.0, "too generous"),
+        (880, 10_000, 0.1, "fits"),
+        (1120, 10_000, 0.0, "too strict"),
+        (1120, 10_000, 0.1, "fits"),
+        (700, 10_000, 0.1, "too generous"),
+    ],
+)
+def test_answers(came: int, of: int, tolerance: float, answer: str) -> None:
+    low, high = interval(came, of, 0.95)
+    assert judge(PROMISED, low, high, with_params(tolerance=tolerance, telling=2.0)) == answer
+
+
+def test_points_off_stay_finite_without_a_win() -> None:
+    rows = pd.DataFrame({"probability": [0.2, 0.3, 1.0, 0.0], "label": 0.0})
+    assert 0 < points_off(rows, PARAMS.points) < 1000
+    assert points_off(rows.assign(label=1.0), PARAMS.points) < 0
+
+
+def scores(counts: dict[int, int], lists: int = 2) -> pd.DataFrame:
+    """So many leads of each score, on each list."""
+    score = np.repeat([*counts], [*counts.values()])
+    ids = [f"l{number}" for number in range(len(score))]
+    at = [MONDAY + number * WEEK for number in range(lists)]
+    frames = [pd.DataFrame({"lead_id": ids, "snapshot_at": day, "score": score, "probability": 0.1}) for day in at]
+    return pd.concat(frames, ignore_index=True).assign(label=0.0)
+
+
+def by_score(rows: pd.DataFrame) -> Lists:
+    tiers = TIERS.model_copy(update={"policy": "score"})
+    listed = rows.assign(tier=tiers_of(rows, tiers, 10), overridden=False)
+    return Lists(as_listed(listed, PARAMS.kpis), tiers, PARAMS.points)
+
+
+def test_volume_is_held_against_the_places() -> None:
+    lists = by_score(scores({90: 4, 80: 6, 75: 12, 60: 19, 20: 50}))
+    hot, warm = volumes(lists, 10, PARAMS.kpis)
+    assert [hot[key] for key in ("tier", "lists", "places", "mean", "least", "most", "answer")] == [
+        "hot", 2, 10, 22, 22, 22, "more than the places",
+    ]  # fmt: skip
+    assert hot["filling"] == 76, "from 76 on there are 10 leads a list, from 75 on 22"
+    assert (warm["mean"], warm["answer"], warm["filling"]) == (19, "fills the places", 61)
+    few = volumes(by_score(scores({90: 4, 20: 5})), 10, PARAMS.kpis)
+    assert (few[0]["answer"], few[0]["filling"]) == ("room left", 0)
+    crowded = volumes(by_score(scores({100: 40})), 10, PARAMS.kpis)[0]
+    assert crowded["filling"] == 101, "even the best score has more leads than places"
+    uneven = scores({90: 10}).iloc[:15]
+    assert [volumes(by_score(uneven), 10, PARAMS.kpis)[0][key] for key in ("mean", "least", "most")] == [7.5, 5, 10]
+
+
+def test_leads_whose_tier_no_score_tells_move_no_cutoff() -> None:
+    """A lead of a low score that a trigger put into hot, and one of a high score that an exclusion took out."""
+    plain = lists_of(crowd(off=np.log(2)), capacity=800)
+    odd = plain.rows.iloc[:40].assign(lead_id=[f"odd {n}" for n in range(40)], overridden=True, label=0.0)
+    put = odd.assign(
+        tier=["hot"] * 20 + ["excluded"] * 20, score=[1] * 20 + [100] * 20, probability=plain.rows["probability"].mean()
+    )
+    lists = replace(plain, rows=pd.concat([plain.rows, put], ignore_index=True))
+    assert lists.cutoffs == plain.cutoffs
+    ours, theirs = (
+        {one["name"]: one["mend"] for one in looks(each, pd.DataFrame(index=each.rows.index), CONFIDENCE, STRICT)}
+        for each in (lists, plain)
+    )
+    assert ours["hot"]["right"] > ours["hot"]["cutoff"] == theirs["hot"]["cutoff"]
+    above = plain.rows[plain.rows["score"] >= ours["hot"]["right"]]
+    assert ours["hot"]["came_n"] == len(above), "a cut-off calls none of them"
+    outside = replace(plain, rows=pd.concat([plain.rows, put.iloc[20:]], ignore_index=True))
+    assert [one["filling"] for one in volumes(outside, 800, PARAMS.kpis)] == [
+        one["filling"] for one in volumes(plain, 800, PARAMS.kpis)
+    ]
+
+
+def test_a_tier_that_is_empty_on_a_list_counts_as_nought() -> None:
+    rows = pd.concat([scores({90: 10}, 1), scores({20: 5}, 1).assign(snapshot_at=MONDAY + WEEK)], ignore_index=True)
+    assert [volumes(by_score(rows), 10, PARAMS.kpis)[0][key] for key in ("mean", "least", "lists")] == [5, 0, 2]
+
+
+def best(**values: object) -> dict[str, Any]:
+    figures: dict[str, Any] = {"name": "hot", "leads": 1200, "fell_back_n": 0, "lost_n": 0}
+    return figures | values
+
+
+def test_the_verdict_in_words() -> None:
+    lists = lists_of(crowd(off=np.log(4)), capacity=800)
+    region = pd.DataFrame({"region": [f"r{n % 12:02d}" for n in range(len(lists.rows))]}, index=lists.rows.index)
+    found = looks(lists, region, CONFIDENCE, PARAMS.kpis)
+    volume = volumes(lists, 800, PARAMS.kpis)
+    lost = {"lost": 0.25, "lost_low": 0.2, "lost_high": 0.3, "lost_n": 1200}
+    said = lines(found, volume, best(**lost), "within 30 days", CONFIDENCE)
+    assert said[0].startswith("Too generous: all leads (promised ")
+    assert "region r00" in said[0]
+    assert "more segments" in said[0]
+    mended = [line for line in said if line.startswith("Hot would have kept its promise")]
+    assert len(mended) == 1
+    assert "Leads a list: hot 800 for 800 places (fills the places), warm 1,600 for 1,600 places" in " ".join(said)
+    assert "Of 1,200 leads listed as hot, 25.0% (20.0% to 30.0%) were lost within 30 days." in said
+    assert said[-2].startswith(f"{len(found)} looks were taken; ")
+    assert said[-2].endswith("at most 5% of such reports.")
+    assert said[-1] == AS_WORKED
+
+
+def test_the_verdict_says_no_more_than_is_known() -> None:
+    lists = lists_of(crowd(n=400), capacity=40)
+    found = looks(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, PARAMS.kpis)
+    said = lines(found, [], best(), "in the end", CONFIDENCE)
+    assert said[0] == "Nothing is surely too generous or too strict."
+    assert len(said) == 4
+    assert "leads are too few to say" in said[1]
+    assert not any("fell back" in line or "lost" in line for line in said)
+
+
+def test_nothing_is_changed_in_place() -> None:
+    rows, segments = world(8, n=80)
+    before = rows.copy()
+    answers(rows, segments)
+    pd.testing.assert_frame_equal(rows, before)

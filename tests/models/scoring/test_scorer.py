@@ -1,0 +1,216 @@
+"""One lead scores as it does among others, columns come in any order, and what does not fit is refused by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+
+from features.schema.errors import ModelError
+from models.learners.ensemble import Models
+from models.points.scale import score
+from models.scoring.scorer import Scorer
+from models.tiers.score_lists import best_first
+from tests.support.small_model import ENTRIES, NAMES, SETTINGS, card, history, matrix, scorecard, scorer
+
+COLUMNS = ["lead_id", "probability", "raw_score", "points", "score", "base_points", "fit", "engagement",
+           "online", "offline", "other_engagement", "negative", "grade", "reasons", "reasons_text"]  # fmt: skip
+
+
+def scored(rows: pd.DataFrame | None = None, reasons: int = 5) -> pd.DataFrame:
+    return scorer().score(matrix() if rows is None else rows, reasons)
+
+
+def test_the_numbers_of_a_lead_belong_together() -> None:
+    model, found = scorer(), scored()
+    assert found.columns.tolist() == COLUMNS
+    assert found["lead_id"].tolist() == matrix()["lead_id"].tolist()
+    assert found["raw_score"].tolist() == model.log_odds(matrix()).tolist()
+    assert found["probability"].tolist() == model.probability(matrix()).tolist() == expit(found["raw_score"]).tolist()
+    assert found["points"].tolist() == model.card.points.points(found["raw_score"].to_numpy()).tolist()
+    assert found["score"].tolist() == score(found["points"].to_numpy()).tolist()
+    assert len(set(found["base_points"])) == 1
+    total = found["base_points"] + found["fit"] + found["engagement"]
+    assert total.to_numpy() == pytest.approx(found["points"].to_numpy(), abs=1e-9)
+
+
+def test_probabilities_rank_the_leads_that_convert() -> None:
+    rows = matrix().set_index("lead_id")["label"]
+    assert rows.loc[scored()["lead_id"].iloc[best_first(scored())[:100]]].mean() > rows.mean() + 0.2
+
+
+def test_reasons_are_those_of_the_lead() -> None:
+    found = scored(reasons=3)
+    _, parts = scorer().contributions(matrix())
+    sums = pd.DataFrame(parts.T, index=[entry.theme for entry in ENTRIES]).groupby(level=0).sum()
+    sums.columns = matrix()["lead_id"]
+    for row in found.iloc[best_first(found)[:40]].to_dict("records"):
+        reasons, lead = json.loads(row["reasons"]), row["lead_id"]
+        signed = (reason["text"].split(" ", 1) for reason in reasons)
+        assert "; ".join(f"{said} ({points})" for points, said in signed) == row["reasons_text"]
+        strongest = sums[lead].abs().nlargest(3)
+        assert [reason["theme"] for reason in reasons] == strongest[strongest > 0.5].index.tolist()
+        for reason in reasons:
+            assert reason["points"] == pytest.approx(sums.loc[reason["theme"], lead], abs=1e-4)
+    assert (scored(reasons=0)["reasons"] == "[]").all()
+
+
+def test_one_lead_scores_bit_for_bit_as_among_others() -> None:
+    model = scorer(boosters=9)
+    together = model.score(matrix(), 5).set_index("lead_id")
+    for number in range(0, 600, 20):
+        alone = model.score(matrix().iloc[[number]], 5).set_index("lead_id")
+        among = together.loc[alone.index]
+        pd.testing.assert_frame_equal(alone, among, check_exact=True)
+        assert alone["reasons"].item() == among["reasons"].item()
+
+
+def test_the_order_of_rows_and_columns_and_further_columns_change_nothing() -> None:
+    mixed = matrix()[[*NAMES[::-1], "lead_id"]].assign(surplus="x").sample(frac=1, random_state=1)
+    found = scored(mixed).set_index("lead_id").loc[matrix()["lead_id"]].reset_index()
+    pd.testing.assert_frame_equal(found, scored(), check_exact=True)
+
+
+@pytest.mark.parametrize("kind", ["float64", "Float32", "Float64", "object", "float64[pyarrow]"])
+def test_other_types_of_columns_change_nothing(kind: str) -> None:
+    changed = matrix().astype(dict.fromkeys(NAMES, kind))
+    if kind == "object":
+        changed = changed.where(changed.notna(), None)
+    pd.testing.assert_frame_equal(scored(changed), scored(), check_exact=True)
+
+
+def test_whole_numbers_with_gaps_are_taken() -> None:
+    whole = matrix().assign(**{name: matrix()[name].round() for name in NAMES})
+    changed = whole.astype(dict.fromkeys(NAMES, "Int64"))
+    assert changed[NAMES].isna().any(axis=None)
+    pd.testing.assert_frame_equal(scored(changed), scored(whole), check_exact=True)
+
+
+def test_a_missing_column_is_named() -> None:
+    with pytest.raises(ModelError, match=f"lacks 2 of the model's {len(NAMES)} features, first {NAMES[3]!r}"):
+        scored(matrix().drop(columns=[NAMES[3], NAMES[7]]))
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("code", [99.0, -1.0, np.inf])
+def test_levels_that_training_did_not_know_are_scored_and_said_to_be_unknown(code: float, statistics: bool) -> None:
+    model = scorer(statistics=statistics)
+    found = model.score(matrix().assign(sector=code), reasons=99)
+    assert np.isfinite(found["probability"]).all()
+    trees = scorer(linear_share=0.0, statistics=statistics)
+    assert (
+        trees.log_odds(matrix().assign(sector=code)).tolist() == trees.log_odds(matrix().assign(sector=np.nan)).tolist()
+    )
+    texts = found["reasons_text"].str.extract(r"(line of business: [^;(]+) ")[0].dropna()
+    assert {text for text in texts if "shared by" not in text} == {"line of business: not known"}
+
+
+def test_no_leads_give_an_empty_list() -> None:
+    assert scored(matrix().head(0)).columns.tolist() == COLUMNS
+
+
+def test_nothing_is_changed_in_place() -> None:
+    rows = matrix().copy()
+    scored(rows)
+    pd.testing.assert_frame_equal(rows, matrix())
+
+
+def test_a_blend_has_the_log_odds_of_both() -> None:
+    trees, linear = (scorer(linear_share=share).log_odds(matrix()) for share in (0.0, 1.0))
+    assert scorer(linear_share=0.25).log_odds(matrix()) == pytest.approx(0.75 * trees + 0.25 * linear)
+    assert np.abs(trees - linear).max() > 0.1
+
+
+def test_a_feature_that_was_left_out_has_no_say() -> None:
+    model = Scorer(card(left_out=["sector", "count__visit__7d"]), scorer().models, scorecard())
+    unknown = matrix().assign(sector=np.nan, count__visit__7d=np.nan)
+    assert model.log_odds(matrix()).tolist() == scorer().log_odds(unknown).tolist()
+    assert np.abs(model.log_odds(matrix()) - scorer().log_odds(matrix())).max() > 0.1
+    base, parts = model.contributions(matrix())
+    points = model.card.points.points(model.log_odds(matrix()))
+    assert base + parts.sum(axis=1) == pytest.approx(points, abs=1e-9)
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("linear_share", [0.0, 0.5, 1.0])
+def test_base_and_contributions_are_the_log_odds(linear_share: float, statistics: bool) -> None:
+    model = scorer(linear_share=linear_share, statistics=statistics)
+    rows = matrix().copy()
+    rows.loc[:5, "sector"] = 99.0
+    base, parts = model.contributions(rows)
+    factor, offset = model.card.points.factor, model.card.points.offset
+    assert offset + factor * model.log_odds(rows) == pytest.approx(base + parts.sum(axis=1), abs=1e-9)
+    assert parts.shape == (len(rows), len(NAMES))
+    assert np.abs(parts[:, NAMES.index("sector")]).max() > 0.5
+
+
+def test_target_statistics_are_what_the_trees_see_and_nothing_else() -> None:
+    """The logistic regression, the values behind the reasons and the scorecard still see codes."""
+    codes, encoded = scorer(), scorer(statistics=True)
+    assert encoded.logistic(matrix()).tolist() == codes.logistic(matrix()).tolist()
+    assert encoded.by_scorecard(matrix()).tolist() == codes.by_scorecard(matrix()).tolist()
+    np.testing.assert_array_equal(encoded.values(matrix()), matrix()[NAMES])
+    statistics, values = encoded.models.statistics, encoded.values(matrix())
+    direct = encoded.models.boosters.log_odds(statistics.apply(values))
+    assert scorer(linear_share=0.0, statistics=True).log_odds(matrix()).tolist() == (-0.2 + 0.9 * direct).tolist()
+
+
+def test_rivals_and_the_uncorrected_level_are_told_apart() -> None:
+    model = scorer()
+    shift = logit(model.uncorrected(matrix())) - model.log_odds(matrix())
+    assert shift == pytest.approx(np.full(len(matrix()), -0.4), abs=1e-9)
+    assert model.logistic(matrix()).tolist() == expit(model.models.linear.log_odds(model.values(matrix()))).tolist()
+    points = model.scorecard.points(model.values(matrix()))
+    assert (np.diff(model.by_scorecard(matrix())[np.argsort(points, kind="stable")]) >= 0).all()
+    silent = Scorer(card(left_out=NAMES), model.models, scorecard())
+    for rival in (silent.logistic, silent.by_scorecard, silent.uncorrected):
+        assert len(set(rival(matrix()))) == 1
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+def test_files_bring_back_every_bit(statistics: bool) -> None:
+    model = scorer(boosters=12, statistics=statistics)
+    files = model.to_files()
+    again = Scorer.from_files(dict(sorted(files.items())), threads=1)
+    assert again.to_files() == files
+    assert again.model_id == model.model_id
+    pd.testing.assert_frame_equal(again.score(matrix(), 5), model.score(matrix(), 5), check_exact=True)
+    for figure in ("uncorrected", "logistic", "by_scorecard"):
+        assert getattr(again, figure)(matrix()).tobytes() == getattr(model, figure)(matrix()).tobytes()
+
+
+def test_the_id_tells_models_apart() -> None:
+    model = scorer()
+    longer = Models.train(history(), replace(SETTINGS, rounds=9), seed=3, threads=2)
+    others = [
+        Scorer(card(capacity=21), model.models, model.scorecard),
+        Scorer(model.card, replace(model.models, boosters=longer.boosters), model.scorecard),
+        Scorer(model.card, replace(model.models, statistics=scorer(statistics=True).models.statistics), scorecard()),
+        Scorer(model.card, model.models, replace(model.scorecard, base=0.0)),
+        Scorer(model.card, replace(model.models, linear=longer.linear), model.scorecard),
+    ]
+    assert model.model_id == Scorer(card(), model.models, model.scorecard).model_id
+    assert [other.model_id == model.model_id for other in others] == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize("name", ["card.json", "linear.json", "scorecard.json", "statistics.json", "booster_0.txt"])
+def test_a_bundle_without_a_file_is_refused(name: str) -> None:
+    files = {key: text for key, text in scorer().to_files().items() if not key.startswith(name.split("_")[0])}
+    with pytest.raises(ModelError, match=f"no {name}"):
+        Scorer.from_files(files, threads=1)
+
+
+def test_a_bundle_of_another_format_is_refused() -> None:
+    files = scorer().to_files()
+    for change, said in (
+        ({"format": 0}, "has format 0, this version reads 4"),
+        ({"capacity": None}, "capacity"),
+        ({"colour": "red"}, "colour"),
+    ):
+        tree = json.loads(files["card.json"]) | change
+        with pytest.raises(ModelError, match=said):
+            Scorer.from_files(files | {"card.json": json.dumps(tree)}, threads=1)

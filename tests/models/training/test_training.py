@@ -1,0 +1,268 @@
+"""Learning refuses what is too little, sees the training part alone, and gives the same bytes again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sklearn.metrics import log_loss
+
+from features.schema.errors import DataError
+from models.learners.calibration import blend, fit_level, fit_slope, recency
+from models.learners.ensemble import Settings
+from models.learners.gradient_boosting import TrainParams
+from models.scorecard.scorecard import Scorecard
+from models.splitting.forward_folds import Order, forward_folds, in_time
+from models.training.fold_runs import Forward
+from models.training.selection import SelectionParams
+from models.training.training import Learned, check_ready, history_of, learn, learn_with, moved
+from tests.support.small_model import CARD, ENTRIES, NAMES, SELECTION, TRAIN, WEEKS, history, matrix, no_search
+
+ORDERS: list[Order] = ["dates", "rows", "none"]
+
+
+def learned(
+    rows: pd.DataFrame | None = None,
+    order: Order = "dates",
+    params: TrainParams = TRAIN,
+    selection: SelectionParams = SELECTION,
+    seed: int = 4,
+    threads: int = 2,
+) -> Learned:
+    rows = matrix() if rows is None else rows
+    return learn(rows, ENTRIES, order, selection, params, CARD, no_search, seed, threads, lambda line: None)
+
+
+@cache
+def plain(order: Order = "dates") -> Learned:
+    return learned(order=order)
+
+
+def training(rows: pd.DataFrame | None = None) -> pd.DataFrame:
+    rows = matrix() if rows is None else rows
+    return rows[rows["part"] == "train"]
+
+
+def as_text(found: Learned) -> str:
+    models = found.models
+    told = [
+        models.linear.to_json(),
+        models.statistics.to_json(),
+        found.scorecard.to_json(),
+        repr(found.settings),
+        found.sigmoid.model_dump(),
+        found.uncorrected.model_dump(),
+        found.scorecard_l2,
+        [decision.model_dump() for decision in found.decisions],
+    ]
+    return "".join(models.boosters.to_text()) + json.dumps(told)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_same_rows_give_the_same_bytes_on_any_threads_and_in_any_order(order: Order) -> None:
+    shuffled = matrix().sample(frac=1, random_state=2)
+    assert as_text(plain(order)) == as_text(learned(order=order, threads=1)) == as_text(learned(shuffled, order))
+    assert as_text(plain(order)) != as_text(learned(order=order, seed=5))
+
+
+def scrambled(inside: pd.Series[bool]) -> pd.DataFrame:
+    """The matrix with labels turned and features shuffled in some rows."""
+    rows = matrix().copy()
+    rows.loc[inside, "label"] = 1 - rows.loc[inside, "label"]
+    rows.loc[inside, NAMES] = rows.loc[inside, NAMES].sample(frac=1, random_state=1).to_numpy() + 1
+    return rows
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_test_and_the_embargo_teach_nothing(order: Order) -> None:
+    assert set(matrix()["part"]) == {"train", "embargo", "test"}
+    assert as_text(learned(scrambled(matrix()["part"] != "train"), order)) == as_text(plain(order))
+    assert as_text(learned(training(), order)) == as_text(plain(order))
+
+
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.999])
+def test_every_row_of_training_teaches(place: float) -> None:
+    row = training().index[int(place * len(training()))]
+    assert as_text(learned(scrambled(pd.Series(matrix().index == row)))) != as_text(plain())
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_final_models_know_all_of_training(order: Order) -> None:
+    found = plain(order)
+    assert as_text(retrained(found, order)) == as_text(replace(found, decisions=[]))
+    rows = history(training(), order)
+    assert found.scorecard == Scorecard.train(rows.sample, ENTRIES, CARD, found.scorecard_l2)
+    assert found.settings.train.boosters == len(found.models.boosters.models) == TRAIN.boosters
+
+
+def retrained(found: Learned, order: Order = "dates") -> Learned:
+    """Train on all of training with what was chosen."""
+    return learn_with(training(), ENTRIES, order, found.settings, CARD, found.scorecard_l2, 4, 1)
+
+
+def test_choices_move_to_another_catalogue_by_name() -> None:
+    settings = replace(plain().settings, left_out=frozenset({0, 2, 5}))
+    other = [entry for entry in ENTRIES[::-1] if entry.name != ENTRIES[2].name]
+    left_out = {other[place].name for place in moved(settings, ENTRIES, other).left_out}
+    assert left_out == {ENTRIES[0].name, ENTRIES[5].name}
+    assert moved(settings, ENTRIES, ENTRIES) == settings
+
+
+def test_the_folds_judge_a_share_of_the_leads_and_all_rows_train() -> None:
+    few = SELECTION.model_copy(update={"folds": SELECTION.folds.model_copy(update={"max_rows": 230})})
+    found = learned(selection=few)
+    assert found.decisions != plain().decisions
+    assert as_text(retrained(found)) == as_text(replace(found, decisions=[]))
+
+
+def test_what_depends_on_the_number_of_rows_is_chosen_on_all_of_them() -> None:
+    penalties = [0.001, 0.1, 10.0]
+
+    def chosen(at_last: int) -> Settings:
+        folds = SELECTION.folds.model_copy(update={"max_rows": 230, "final_rows": at_last})
+        return learned(selection=SELECTION.model_copy(update={"logistic_c": penalties, "folds": folds})).settings
+
+    found = chosen(460)
+    rows = in_time(training(), "dates")
+    everything = Forward.of(
+        history_of(rows, ENTRIES, "dates", 4), forward_folds(rows, "dates", SELECTION.folds, 4), 4, 1
+    )
+    rounds, trees = everything.boosters(replace(found, train=TRAIN))
+    c, linear = everything.linears(found, penalties)
+    raw = [blend(*parts, found.linear_share) for parts in zip(trees, linear, strict=True)]
+    assert (found.rounds, found.c) == (rounds, c)
+    assert found.slope == fit_slope(raw, everything.label, everything.period)
+    assert chosen(230).slope != found.slope
+
+
+def test_what_it_learns_predicts_later_leads() -> None:
+    rows = matrix(n=2400, seed=3)
+    found, later = learned(rows), history(rows[rows["part"] == "test"]).sample
+    probability = expit(found.models.log_odds(later.features, found.settings) + found.sigmoid.intercept)
+    base = training(rows)["label"].mean()
+    assert log_loss(later.label, probability) < log_loss(later.label, np.full(len(later.label), base)) - 0.1
+    assert probability.mean() == pytest.approx(later.label.mean(), abs=0.05)
+    by_card = expit(found.scorecard.log_odds(later.features))
+    assert log_loss(later.label, by_card) < log_loss(later.label, np.full(len(later.label), base)) - 0.05
+
+
+def test_the_sigmoids_share_a_slope_and_differ_in_whose_level_they_have() -> None:
+    level = SELECTION.model_copy(update={"level_half_lives": [0.1]})
+    found = learned(selection=level)
+    rows = history(training())
+    log_odds = found.models.log_odds(rows.sample.features, found.settings)
+    assert found.sigmoid.slope == found.uncorrected.slope == found.settings.slope
+    assert found.uncorrected.intercept == fit_level(log_odds, rows.sample.label, np.ones(len(log_odds)))
+    assert found.sigmoid.intercept == fit_level(log_odds, rows.sample.label, recency(rows.at, 0.1))
+    assert found.sigmoid != found.uncorrected
+    whole_period = learned(selection=SELECTION.model_copy(update={"level_half_lives": [0.0]}))
+    assert whole_period.sigmoid == whole_period.uncorrected
+
+
+def test_it_says_what_it_did() -> None:
+    lines: list[str] = []
+    found = learn(matrix(), ENTRIES, "dates", SELECTION, TRAIN, CARD, no_search, 4, 2, lines.append)
+    settings = found.settings
+    assert lines[-1] == f"2 boosters of {settings.rounds} rounds and {settings.linear_share:.0%} logistic, 460 rows"
+    for decision in found.decisions[:-1]:
+        assert any(line.startswith(f"{decision.question}: {decision.chosen}") for line in lines)
+    assert found.decisions[-1].question == "scorecard"
+
+
+def test_the_matrix_is_not_changed() -> None:
+    rows = matrix().copy()
+    learned(rows)
+    pd.testing.assert_frame_equal(rows, matrix())
+
+
+def test_a_history_is_in_the_order_of_time_and_of_the_catalogue() -> None:
+    mixed = matrix()[matrix().columns[::-1]].sample(frac=1, random_state=1)
+    found = history(mixed)
+    in_time = matrix().sort_values(["snapshot_at", "lead_id"])
+    np.testing.assert_array_equal(found.sample.features, in_time[NAMES])
+    assert found.sample.label.tolist() == in_time["label"].tolist()
+    assert (found.known - found.at == 14).all()
+    assert np.ptp(found.at) == 7 * (WEEKS - 1)
+    by_row = history(mixed, "rows")
+    np.testing.assert_array_equal(by_row.sample.features, matrix()[NAMES])
+    assert (by_row.known == by_row.at).all()
+
+
+def test_rows_of_a_lead_share_code_and_bucket() -> None:
+    rows = matrix().assign(lead_id=[f"lead {number % 50}" for number in range(600)])
+    found = history_of(rows, ENTRIES, "none", seed=1)
+    pairs = set(zip(found.lead.tolist(), found.bucket.tolist(), strict=True))
+    assert len(pairs) == 50
+    assert len(set(found.bucket.tolist())) == 5
+
+
+def refusal(rows: pd.DataFrame, least: tuple[int, int, int, int] = (400, 100, 100, 8)) -> str:
+    with pytest.raises(DataError) as caught:
+        check_ready(rows, *least)
+    return str(caught.value)
+
+
+def test_enough_is_enough() -> None:
+    label = training()["label"]
+    exactly = (len(label), int(label.sum()), int((1 - label).sum()), training()["snapshot_at"].nunique())
+    assert exactly[3] == 23
+    check_ready(matrix(), *exactly)
+    for place, name in enumerate(["rows", "converted", "not converted", "periods"]):
+        text = refusal(matrix(), tuple(each + (place == at) for at, each in enumerate(exactly)))  # type: ignore[arg-type]  # four numbers, as exactly has
+        assert f"found {exactly[place]} {name} (needs {exactly[place] + 1}); expected" in text.replace("\n", " ")
+
+
+def test_without_dates_no_periods_are_asked_for() -> None:
+    undated = matrix().assign(snapshot_at=pd.Series(pd.NaT, index=matrix().index))
+    check_ready(undated, 400, 100, 100, 10**6)
+    assert "23 periods (needs 1000000)" in refusal(matrix(), (400, 100, 100, 10**6))
+
+
+def test_thirty_leads_are_too_few_and_the_refusal_says_what_to_do() -> None:
+    rows = matrix(n=30)
+    n, converted = len(training(rows)), int(training(rows)["label"].sum())
+    text = refusal(rows)
+    assert text.startswith(f"table 'training snapshots', column 'label': found {n} rows (needs 400); ")
+    assert f"{converted} converted (needs 100); {n - converted} not converted (needs 100)" in text
+    assert "expected enough of both outcomes" in text
+    assert "Not usable yet: collect a longer history" in text
+
+
+def test_test_rows_do_not_count_as_history() -> None:
+    assert "0 rows (needs 400)" in refusal(matrix().assign(part="test"))
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize(
+    ("label", "said"), [(1.0, "only rows that converted"), (0.0, "only rows that did not convert")]
+)
+def test_one_outcome_in_a_part_is_refused(part: str, label: float, said: str) -> None:
+    rows = matrix().assign(label=matrix()["label"].where(matrix()["part"] != part, label))
+    text = refusal(rows, least=(1, 0, 0, 1))
+    assert f"{said} in part {part!r}" in text
+    other = "train" if part == "test" else "test"
+    assert f"in part {other!r}" not in text
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_part_without_rows_is_refused(part: str) -> None:
+    assert f"no rows in part {part!r}" in refusal(matrix()[matrix()["part"] != part], least=(0, 0, 0, 0))
+
+
+def test_one_class_altogether_is_refused() -> None:
+    assert "460 rows" not in refusal(matrix().assign(label=0.0))
+    assert "0 converted (needs 100)" in refusal(matrix().assign(label=0.0))
+    assert "0 not converted (needs 100)" in refusal(matrix().assign(label=1.0))
+
+
+def test_conversions_that_all_came_first_leave_no_fold_and_are_refused() -> None:
+    rows = matrix().copy()
+    rows["label"] = (np.arange(len(rows)) < 18).astype("float64")  # of one week, the first
+    with pytest.raises(DataError, match="no later part with both outcomes after an earlier part with both") as caught:
+        learned(rows)
+    assert "Not usable yet" in str(caught.value)

@@ -1,0 +1,299 @@
+"""Scores in a real PostgreSQL and in DuckDB: a history of whole lists, a view of the newest, nothing half-written."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import psycopg
+import pyarrow as pa
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from features.schema.errors import DataError, DeliveryError, ParamsError
+from pipelines.config.params import ScoreTables
+from pipelines.delivery import databases as score_tables
+from pipelines.delivery.databases import ScoreList, read_list, to_duckdb, to_postgres
+from pipelines.storage.files import write_parquet
+from tests.support.postgres_server import GROUP, VARIABLE, Server
+
+pytestmark = GROUP
+AWKWARD = ["plain", "", None, "two\nlines", "\\.", 'a "quote"', "tab\there", "=1+1", "Ünïcode 💶", "\\N", "%s {0}"]
+
+
+def frame(n: int, day: str, score: int = 0, prefix: str = "L") -> pd.DataFrame:
+    """Scores as the stage writes them, awkward texts among them."""
+    return pd.DataFrame(
+        {
+            "lead_id": [f"{prefix}{number:06d}" for number in range(n)],
+            "as_of": pd.Series([pd.Timestamp(day)] * n, dtype="datetime64[us]"),
+            "probability": np.arange(n) / 7.0,
+            "score": np.arange(n) % 100 + score,
+            "tier": pd.Series([AWKWARD[number % len(AWKWARD)] for number in range(n)], dtype="str"),
+            "sure": np.arange(n) % 2 == 0,
+        }
+    )
+
+
+def finished(folder: Path, rows: pd.DataFrame) -> ScoreList:
+    write_parquet(rows, folder / "scores.parquet")
+    return read_list(folder)
+
+
+@dataclass(frozen=True)
+class Sink:
+    """One of the two databases, and its rows as frames."""
+
+    kind: str
+    tables: ScoreTables
+    server: Server | None = None
+
+    def write(self, scores: ScoreList) -> int:
+        return to_postgres(scores, self.tables) if self.kind == "postgres" else to_duckdb(scores, self.tables)
+
+    def rows(self, name: str) -> pd.DataFrame:
+        place = (self.tables.schema_name, name)
+        if self.server:
+            with self.server.connect() as connection:
+                query = SQL("SELECT * FROM {} ORDER BY as_of, lead_id").format(Identifier(*place))
+                found = connection.execute(query)
+                names = [column.name for column in found.description or []]
+                table = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in found.fetchall()])
+        else:
+            quoted = ".".join('"' + part.replace('"', '""') + '"' for part in place)
+            with duckdb.connect(self.tables.database) as connection:
+                table = connection.sql(f"SELECT * FROM {quoted} ORDER BY as_of, lead_id").to_arrow_table()
+        return table.to_pandas()
+
+    @property
+    def history(self) -> pd.DataFrame:
+        return self.rows(self.tables.history)
+
+    @property
+    def current(self) -> pd.DataFrame:
+        return self.rows(self.tables.current)
+
+
+@pytest.fixture(params=["postgres", "duckdb"])
+def sink(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sink:
+    names = {"schema": 'Sco"res', "history": "all; DROP TABLE x --", "current": "Now %s"}
+    if request.param == "duckdb":
+        return Sink("duckdb", ScoreTables.model_validate(names | {"database": str(tmp_path / "scores.duckdb")}))
+    return postgres_sink(request.getfixturevalue("server"), monkeypatch, names)
+
+
+@pytest.fixture
+def postgres(server: Server, monkeypatch: pytest.MonkeyPatch) -> Sink:
+    return postgres_sink(server, monkeypatch, {"schema": "scoring", "history": "history", "current": "current"})
+
+
+def postgres_sink(server: Server, monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> Sink:
+    monkeypatch.setenv(VARIABLE, server.conninfo)
+    with server.connect() as connection:
+        connection.execute(SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(Identifier(names["schema"])))
+    return Sink("postgres", ScoreTables.model_validate(names | {"database": VARIABLE}), server)
+
+
+def same(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
+    ordered = wanted.sort_values(["as_of", "lead_id"], ignore_index=True)
+    pd.testing.assert_frame_equal(found, ordered, check_dtype=False)
+
+
+def test_history_holds_every_list_and_the_view_the_newest(sink: Sink, tmp_path: Path) -> None:
+    first, second = frame(30, "2026-11-01"), frame(25, "2026-11-02", score=5)
+    sink.write(finished(tmp_path, first))
+    same(sink.history, first)
+    same(sink.current, first)
+    sink.write(finished(tmp_path, second))
+    same(sink.current, second)  # five leads have left the list
+    same(sink.history, pd.concat([first, second]))
+    before = sink.history
+    sink.write(finished(tmp_path, frame(3, "2026-10-31")))  # filled in later
+    same(sink.current, second)
+    assert len(sink.history) == len(before) + 3
+
+
+def test_the_same_list_again_changes_nothing_and_a_mended_one_takes_its_place(sink: Sink, tmp_path: Path) -> None:
+    first = frame(30, "2026-11-01")
+    mended = pd.concat([first.iloc[:10].assign(score=77), first.iloc[10:20], frame(4, "2026-11-01", prefix="N")])
+    sink.write(finished(tmp_path, first))
+    again = sink.write(finished(tmp_path, first))
+    assert again == (0 if sink.server else 30)
+    same(sink.history, first)
+    changed = sink.write(finished(tmp_path, mended))
+    assert changed == (10 + 10 + 4 if sink.server else 24)  # ten other scores, ten gone, four new
+    same(sink.history, mended)
+    same(sink.current, mended)
+
+
+def test_scores_that_have_learned_a_column_bring_it_along(sink: Sink, tmp_path: Path) -> None:
+    first, second = frame(3, "2026-11-01"), frame(3, "2026-11-02").assign(grade=["A", "B", None], weight=0.5)
+    sink.write(finished(tmp_path, first))
+    sink.write(finished(tmp_path, second))
+    same(sink.current, second)
+    assert sink.history["grade"].isna().sum() == 4
+    sink.write(finished(tmp_path, frame(3, "2026-11-03")))  # and one that has not
+    assert sink.current["grade"].isna().all() and len(sink.history) == 9
+
+
+def test_a_list_without_a_day_is_refused(sink: Sink, tmp_path: Path) -> None:
+    undated = frame(2, "2026-11-01").assign(as_of=pd.Series([None, None], dtype="datetime64[us]"))
+    with pytest.raises(DataError, match="found no day"):
+        sink.write(finished(tmp_path, undated))
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, meanwhile: Any) -> None:
+    """Let something happen when half of the list has been read."""
+    whole = ScoreList.batches
+
+    def batches(self: ScoreList, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        for number, batch in enumerate(whole(self, columns)):
+            if number == 1:
+                meanwhile()
+            yield batch
+
+    monkeypatch.setattr(score_tables, "ROWS", 10)
+    monkeypatch.setattr(ScoreList, "batches", batches)
+
+
+def test_readers_see_all_of_a_list_or_none(postgres: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, seen = frame(30, "2026-11-01"), []
+    postgres.write(finished(tmp_path, first))
+    broken(monkeypatch, lambda: seen.append(postgres.current))
+    postgres.write(finished(tmp_path, frame(30, "2026-11-02")))
+    same(seen[0], first)
+
+
+def test_a_restart_of_the_server_in_mid_write_leaves_no_part(
+    postgres: Sink, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = frame(30, "2026-11-01"), frame(40, "2026-11-02")
+    postgres.write(finished(tmp_path, first))
+    with monkeypatch.context() as patch:
+        broken(patch, lambda: server.control("restart", "-m", "immediate"))
+        with pytest.raises(DeliveryError, match=r"the scores: .*; nothing was written, run it again") as told:
+            postgres.write(finished(tmp_path, second))
+    assert told.value.exit_code == 6
+    same(postgres.history, first)
+    same(postgres.current, first)
+    postgres.write(finished(tmp_path, second))
+    same(postgres.history, pd.concat([first, second]))
+
+
+def test_restarts_at_any_moment_lose_and_double_nothing(postgres: Sink, server: Server, tmp_path: Path) -> None:
+    """Each night the server is restarted at another moment of the write: in the copy, the upsert or the commit."""
+    expected = frame(50, "2026-11-01")
+    postgres.write(finished(tmp_path, expected))
+    began = time.monotonic()
+    postgres.write(finished(tmp_path, frame(20_000, "2026-11-02")))
+    took = time.monotonic() - began
+    expected = pd.concat([expected, frame(20_000, "2026-11-02")])
+    outcomes = set()
+    for night, share in enumerate(np.random.default_rng(3).uniform(0.1, 1.1, 3)):
+        new = frame(20_000, f"2026-11-{night + 3:02d}", score=night)
+        scores = finished(tmp_path, new)
+        restart = threading.Timer(share * took, server.control, ("restart", "-m", "immediate"))
+        restart.start()
+        try:
+            postgres.write(scores)
+            outcomes.add("written")
+        except DeliveryError:
+            outcomes.add("not written")
+        restart.join()
+        rows = postgres.history
+        assert len(rows) in (len(expected), len(expected) + len(new))
+        assert len(postgres.current) in (len(new), 20_000)
+        postgres.write(scores)
+        expected = pd.concat([expected, new])
+        assert len(postgres.history) == len(expected)
+        same(postgres.current, new)
+    assert "not written" in outcomes
+    same(postgres.history, expected)
+
+
+def test_two_deliveries_at_once_come_one_after_the_other(postgres: Sink, tmp_path: Path) -> None:
+    lists = {day: frame(200, day) for day in ("2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04")}
+    faults: list[Exception] = []
+
+    def write(day: str) -> None:
+        try:
+            (tmp_path / day).mkdir()
+            postgres.write(finished(tmp_path / day, lists[day]))
+        except Exception as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=write, args=[day]) for day in lists]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    same(postgres.history, pd.concat(list(lists.values())))
+    same(postgres.current, lists["2026-11-04"])
+
+
+def test_a_duckdb_file_is_left_as_it_was_when_a_write_fails(tmp_path: Path) -> None:
+    names = {"schema": "main", "history": "history", "current": "current"}
+    sink = Sink("duckdb", ScoreTables.model_validate(names | {"database": str(tmp_path / "scores.duckdb")}))
+    sink.write(finished(tmp_path, frame(10, "2026-11-01")))
+    wrong = frame(10, "2026-11-01", score=9).astype({"score": "str"}).assign(score="many")
+    with pytest.raises(DeliveryError, match="nothing was written"):
+        sink.write(finished(tmp_path, wrong))
+    same(sink.history, frame(10, "2026-11-01"))
+
+
+def test_a_database_that_does_not_take_it_is_said_without_secrets(
+    server: Server, postgres: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = finished(tmp_path, frame(3, "2026-11-01"))
+    monkeypatch.setenv(VARIABLE, "host=127.0.0.1 port=1 user=me password=s3cret")
+    with pytest.raises(DeliveryError, match="no server there") as caught:
+        postgres.write(scores)
+    assert "s3cret" not in str(caught.value)
+    with server.connect() as connection:
+        connection.execute("DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN")
+    monkeypatch.setenv(VARIABLE, server.conninfo.replace("user=leadscore", "user=reader"))
+    with pytest.raises(DeliveryError, match="permission denied for database postgres"):
+        postgres.write(scores)
+    monkeypatch.setenv(VARIABLE, server.conninfo)
+    postgres.write(scores)
+    words = frame(3, "2026-11-02").assign(score="s3cret")
+    with pytest.raises(DeliveryError, match="fault 22P02") as caught:
+        postgres.write(finished(tmp_path, words))
+    assert "s3cret" not in str(caught.value)
+
+
+def test_without_psycopg_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = finished(tmp_path, frame(1, "2026-11-01"))
+    for name in [name for name in sys.modules if name.split(".")[0] == "psycopg"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    tables = ScoreTables.model_validate({"database": VARIABLE, "schema": "s", "history": "h", "current": "c"})
+    with pytest.raises(ParamsError, match="install the extra `postgres`"):
+        to_postgres(scores, tables)
+
+
+def test_the_driver_speaks_of_the_server_that_the_tests_started(server: Server) -> None:
+    with psycopg.connect(server.conninfo) as connection:
+        assert connection.info.server_version >= 130000
+
+
+def test_a_database_of_another_encoding_holds_what_it_can(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server.connect() as connection:
+        connection.execute("DROP DATABASE IF EXISTS latin")
+        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    monkeypatch.setenv(VARIABLE, server.conninfo.replace("dbname=postgres", "dbname=latin"))
+    tables = ScoreTables.model_validate({"database": VARIABLE, "schema": "s", "history": "h", "current": "c"})
+    assert to_postgres(finished(tmp_path, frame(1, "2026-11-01").assign(tier="Ünïcode")), tables) == 1
+    for text in ("💶", "a\0b"):
+        with pytest.raises(DeliveryError, match=r"fault (22P05|DataError)"):
+            to_postgres(finished(tmp_path, frame(1, "2026-11-02").assign(tier=text)), tables)

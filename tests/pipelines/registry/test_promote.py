@@ -1,0 +1,267 @@
+"""Promote and roll back on a small run and MLflow's sqlite, and after a kill at every call of the registry."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from features.schema.errors import BusyError, ModelError, RefusedError
+from models.learners.calibration import Sigmoid
+from models.scoring.scorer import Scorer
+from pipelines.config.params import Params
+from pipelines.registry.promote import promote, roll_back
+from pipelines.registry.registry import CHAMPION, PREVIOUS, YARDSTICK, Registry, download_bundle
+from pipelines.storage.bundle import load_bundle, save_bundle
+from pipelines.storage.layout import Layout
+from pipelines.storage.lock import hold
+from tests.support.paths import ROOT
+from tests.support.tiny import tiny_copy, tiny_params
+
+pytestmark = [
+    pytest.mark.xdist_group("tiny"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+AT = pd.Timestamp("2026-07-01 03:00")
+LENIENT = """
+promotion: {tolerance: 0.5, min_positive: 10, calibration_error: 3.0, tier_changes: 1.0, segment_tolerance: 1.0,
+            accepted: [LK01, LK02, LK03, LK04, LK05, LK06, LK07, LK10]}
+"""
+
+
+MINUTES = count(1)
+
+
+class KilledError(RuntimeError):
+    """The process ends here."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    """A small run, and the parameters of its registry with the first champion promoted."""
+    folder = tmp_path_factory.mktemp("promoted")
+    place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
+    params = tiny_params(folder, LENIENT + place)
+    layout = tiny_copy(tmp_path_factory, folder / "out")
+    with pytest.raises(ModelError, match="previous"):
+        roll_back(params, AT)
+    lines = promote(params, layout, layout.bundle, AT)
+    assert "promoted" in lines[-1]
+    return params, layout
+
+
+def later() -> pd.Timestamp:
+    """The next minute: no two decisions are made at one moment."""
+    return AT + next(MINUTES) * pd.Timedelta(minutes=1)
+
+
+def variant(layout: Layout, folder: Path, shift: float, name: str) -> Path:
+    """A challenger with one call more a list, whose level is moved."""
+    scorer = load_bundle(layout.bundle, 1)
+    sigmoid = Sigmoid(intercept=scorer.card.sigmoid.intercept + shift, slope=scorer.card.sigmoid.slope)
+    card = scorer.card.model_copy(update={"sigmoid": sigmoid, "capacity": scorer.card.capacity + 1})
+    save_bundle(Scorer(card, scorer.models, scorer.scorecard), folder / name)
+    return folder / name
+
+
+def champion(params: Params, work: Path) -> str:
+    """The id of the model that the alias points to, which must load."""
+    return load_bundle(download_bundle(f"models:/{params.project.name}@champion", params, work / "got"), 1).model_id
+
+
+def test_the_first_champion_is_the_bundle_and_is_not_promoted_twice(
+    world: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    params, layout = world
+    own = load_bundle(layout.bundle, 1).model_id
+    assert champion(params, tmp_path) == own
+    before = Registry.open(params).decisions()
+    assert "already" in promote(params, layout, layout.bundle, later())[-1]
+    assert Registry.open(params).decisions() == before
+    first = before[0]
+    assert (first["answer"], first["model_id"], first["at"]) == ("promoted", own, AT.isoformat())
+    test = json.loads(layout.metrics.path.read_text())["test"]
+    assert (first["rows"]["n"], first["rows"]["n_leads"]) == (test["n"], test["n_leads"])
+
+
+@pytest.mark.parametrize("fault", ["bytes", "another file", "level"])
+def test_a_refusal_names_its_reason_is_recorded_and_changes_no_alias(
+    fault: str, world: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    params, layout = world
+    registry = Registry.open(params)
+    bundle = variant(layout, tmp_path, 4.0 if fault == "level" else 0.01, "model")
+    if fault == "bytes":
+        (bundle / "linear.json").write_text("{}")
+    elif fault == "another file":
+        (bundle / "model.pkl").write_bytes(b"\x80")
+    before, n = registry.aliases(), len(registry.decisions())
+    reason = {"bytes": "linear.json", "another file": "model.pkl", "level": "PG08"}[fault]
+    with pytest.raises(RefusedError, match=reason):
+        promote(params, layout, bundle, later())
+    assert registry.aliases() == before
+    assert registry.decisions()[n]["answer"] == "refused"
+    assert not registry.unfinished()
+
+
+@pytest.mark.parametrize(
+    ("fault", "limits", "codes"),
+    [
+        ("worse", {"tolerance": 0.0}, {"PG04", "PG06"}),
+        ("leaky", {"accepted": []}, {"PG02"}),
+        ("tier-flipping", {"tier_changes": 0.0}, {"PG09"}),
+    ],
+)
+def test_each_fault_is_refused_for_its_own_reason(
+    fault: str, limits: dict[str, object], codes: set[str], world: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    params, layout = world
+    here = replace(layout, reports=tmp_path / "reports")
+    here.reports.mkdir()
+    asked = "email_domain"
+    leak = {"code": "LK04", "title": "A field is filled late", "answer": "fires", "columns": {asked: ""}}
+    here.audit.path.write_text(json.dumps({"checks": [leak] if fault == "leaky" else []}))
+    strict = params.model_copy(update={"promotion": params.promotion.model_copy(update=limits)})
+    changes: dict[str, dict[str, object]] = {
+        "worse": {"sigmoid": Sigmoid(intercept=-3.0, slope=0.05)},
+        "leaky": {"base_rate": 0.1},
+        "tier-flipping": {"capacity": 2},  # the same log-loss
+    }
+    scorer = load_bundle(layout.bundle, 1)
+    card = scorer.card.model_copy(update=changes[fault])
+    save_bundle(Scorer(card, scorer.models, scorer.scorecard), tmp_path / "model")
+    before = Registry.open(params).aliases()
+    with pytest.raises(RefusedError) as refused:
+        promote(strict, here, tmp_path / "model", later())
+    found = set(re.findall(r"PG\d\d", str(refused.value)))
+    assert found <= codes and sorted(codes)[0] in found
+    assert (asked in str(refused.value)) == (fault == "leaky")
+    assert Registry.open(params).aliases() == before
+
+
+def test_a_better_challenger_takes_the_place_of_a_worse_champion(
+    world: tuple[Params, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, layout = world
+    place = params.track.model_copy(update={"uri": f"sqlite:///{tmp_path}/own.db", "artifacts": str(tmp_path / "own")})
+    other = params.model_copy(update={"track": place})
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    promote(other, layout, variant(layout, tmp_path, 1.0, "worse"), later())
+    strict = other.model_copy(update={"promotion": params.promotion.model_copy(update={"tolerance": 0.1})})
+    assert "promoted" in promote(strict, layout, layout.bundle, later())[-1]
+    aliases = Registry.open(other).aliases()
+    assert aliases[CHAMPION] == aliases[YARDSTICK] != aliases[PREVIOUS], "surely better: the new champion of record"
+    Registry.open(params)
+
+
+def test_a_second_decision_at_the_same_time_ends_at_once(world: tuple[Params, Layout]) -> None:
+    params, layout = world
+    before = Registry.open(params).aliases()
+    with hold(Path(params.track.artifacts)):
+        for decide in (lambda: promote(params, layout, layout.bundle, later()), lambda: roll_back(params, later())):
+            with pytest.raises(BusyError, match="process"):
+                decide()
+    assert Registry.open(params).aliases() == before
+
+
+def test_rows_that_the_champion_learned_from_judge_nobody(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = world
+    scorer = load_bundle(layout.bundle, 1)
+    late = scorer.card.model_copy(update={"trained_until": "2027-01-01"})
+    save_bundle(Scorer(late, scorer.models, scorer.scorecard), tmp_path / "late")
+    with pytest.raises(RefusedError, match=r"PG03.*0 matured rows"):
+        promote(params, layout, tmp_path / "late", later())
+
+
+def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
+    world: tuple[Params, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, layout = world
+    registry = Registry.open(params)
+    old = champion(params, tmp_path)
+    bundle = variant(layout, tmp_path, 0.0, "second")
+    new = load_bundle(bundle, 1).model_id
+
+    def killed(place: int, command: str) -> None:
+        """Run a command that dies after `place` calls of the registry."""
+        calls = 0
+        with monkeypatch.context() as patch:
+            for name in ("record", "point", "finish"):
+                real = getattr(Registry, name)
+
+                def call(*args: object, real: object = real) -> object:
+                    nonlocal calls
+                    if calls == place:
+                        raise KilledError
+                    calls += 1
+                    return real(*args)  # type: ignore[operator]  # a method
+
+                patch.setattr(Registry, name, call)
+            with pytest.raises(KilledError):
+                _run(command)
+
+    def _run(command: str) -> None:
+        promote(params, layout, bundle, later()) if command == "promote" else roll_back(params, later())
+
+    for place in range(4):  # record, previous, champion, finish: the same champion of record stays
+        killed(place, "promote")
+        assert champion(params, tmp_path) == (new if place > 2 else old)
+        _run("promote")
+        assert champion(params, tmp_path) == new
+        assert not registry.unfinished()
+        killed(place, "rollback")
+        assert champion(params, tmp_path) == (old if place > 1 else new)
+        _run("rollback")
+        assert champion(params, tmp_path) == old
+        aliases = registry.aliases()
+        assert aliases[PREVIOUS] != aliases[CHAMPION]
+        assert aliases[YARDSTICK] == aliases[CHAMPION]
+        assert not registry.unfinished()
+    assert len({one.version for one in mlflow.MlflowClient().search_model_versions()}) == 2, "registered once each"
+    shutil.rmtree(tmp_path / "got")
+
+
+def test_sigkill_of_rollback_leaves_one_whole_champion_and_a_rerun_completes(
+    world: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    """As benchmarks.kill_promotion does with promote too, a hundred times."""
+    params, layout = world
+    live = Path(params.track.artifacts).parent
+    promote(params, layout, variant(layout, tmp_path, 0.0, "second"), later())
+    shutil.copytree(live, tmp_path / "base", ignore=shutil.ignore_patterns("out", "got"))
+    program = f"""
+import sys
+from pathlib import Path
+from benchmarks.kill_promotion import Stage, kill
+from pipelines.artifacts import Layout
+from pipelines.params import load
+
+class Small(Stage):
+    def reset(self):
+        import shutil
+        for name in ("mlflow.db", "files"):
+            old = self.live / name
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+            copy = shutil.copytree if (self.base / name).is_dir() else shutil.copy
+            copy(self.base / name, old)
+
+stage = Small(load(Path("{live}/tiny.yaml")), Layout.folder(Path("{layout.reports}")), Path("{live}"),
+              Path("{tmp_path}/base"), [])
+sys.exit(bool(kill(stage, ("rollback",), 6, 1, Path("{tmp_path}/note"))["faults"]))
+"""
+    root = ROOT
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert re.search(r"6 runs: killed [1-6]", found.stdout), found.stdout

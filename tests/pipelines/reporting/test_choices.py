@@ -1,0 +1,311 @@
+"""The report's walk forward, choices and correction: every number equals its file, and what does not apply says so."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.schema.errors import DataError
+from models.evaluation.measures import Measure
+from models.training.selection import Candidate, Decision
+from pipelines.config.params import Params
+from pipelines.reporting import charts as figures
+from pipelines.reporting import tables
+from pipelines.reporting.page import number, percent
+from pipelines.reporting.tables import QUESTIONS
+from pipelines.stages.report import Run, render, write_report
+from pipelines.storage.layout import Layout
+from tests.pipelines.stages.test_report import Page, undated_run
+from tests.support.tiny import tiny_copy, tiny_params
+
+pytestmark = pytest.mark.xdist_group("report")
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    folder = tmp_path_factory.mktemp("walked")
+    return tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
+
+
+@pytest.fixture(scope="module")
+def undated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    return undated_run(tmp_path_factory.mktemp("unwalked"))
+
+
+@pytest.fixture(scope="module", params=["dated", "undated"])
+def run(request: pytest.FixtureRequest) -> tuple[Params, Layout]:
+    found: tuple[Params, Layout] = request.getfixturevalue(request.param)
+    return found
+
+
+def tree(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def page_of(layout: Layout) -> Page:
+    return Page(layout.report.path.read_text(encoding="utf-8"))
+
+
+def section(page: Page, name: str) -> str:
+    return str(page.all("section", id=name)[0]["text"])
+
+
+def rendered(run: tuple[Params, Layout], **changed: Any) -> Page:
+    """The page of a run in which some artifacts say something else."""
+    params, layout = run
+    parts = Run.read(layout, params.project.threads).__dict__ | changed
+    return Page(render(Run(**parts), params.project.name, params.report.top_leads))
+
+
+def period(cut: str, **figures_of: float) -> dict[str, Any]:
+    """One period of a backtest; each of `figures_of` is somebody's AUC."""
+    rest = {"base_rate": 0.2, "mean_probability": 0.1, "log_loss": 0.5}
+    ends = {f"{name}_{end}": 0.0 for name in ("auc", "base_rate") for end in ("low", "high")}
+    return {"cut": cut, "figures": {name: rest | ends | {"auc": auc} for name, auc in figures_of.items()}}
+
+
+def test_each_period_of_the_table_equals_the_backtest(dated: tuple[Params, Layout]) -> None:
+    backtest, page = tree(dated[1].backtest.path), page_of(dated[1])
+    rows = page.rows("walk")[2:]
+    assert backtest["applicable"]
+    assert len(rows) == len(backtest["periods"]) + 1
+    for row, entry in zip(rows, backtest["periods"], strict=False):
+        assert row[0] == f"{entry['cut']}from {entry['training_rows']:,} rows"
+        assert_figures(row[1:], entry["figures"], page)
+    assert rows[-1][0] == "All rows pooled"
+    assert_figures(rows[-1][1:], backtest["pooled"], page)
+
+
+def assert_figures(cells: list[str], figures_of: dict[str, Any], page: Page) -> None:
+    """Compare one row's cells with the figures of its period."""
+    places = [element["attrs"] for element in page.all("td")]
+    ranked = list(dict.fromkeys(place["data-auc"] for place in places if "data-auc" in place))
+    judged = list(dict.fromkeys(place["data-loss"] for place in places if "data-loss" in place))
+    model = figures_of["model"]
+    expected = [f"{number(model['n'])}{number(model['n_positive'])} came"]
+    for name in ranked:
+        auc, low, high = (number(figures_of[name][key], 3) for key in ("auc", "auc_low", "auc_high"))
+        expected.append(f"{auc}{low} to {high}")
+    expected += [number(figures_of[name]["log_loss"], 3) for name in judged]
+    expected += [percent(figures_of[name]["mean_probability"]) for name in ("model", "uncorrected")]
+    came, low, high = (percent(model[key]) for key in ("base_rate", "base_rate_low", "base_rate_high"))
+    assert cells == [*expected, f"{came}{low} to {high}"]
+    assert set(judged) == {"model", "prior", "logistic", "scorecard", "rules"}
+    assert {"model", "logistic"} <= set(ranked) <= set(judged) - {"prior"}
+
+
+@pytest.mark.parametrize(("flattering", "words"), [(0.1, "0.100 too much"), (-0.02, "0.020 too little")])
+def test_the_optimism_gap_is_said_with_its_sign(dated: tuple[Params, Layout], flattering: float, words: str) -> None:
+    backtest = tree(dated[1].backtest.path)
+    auc = backtest["mean_auc"] + flattering
+    page = rendered(dated, backtest=backtest | {"random_split": {"auc": auc, "n": 100.0}})
+    text = page.all("p", id="optimism")[0]["text"]
+    assert f"shown an AUC of {number(auc, 3)} where the periods show {number(backtest['mean_auc'], 3)}" in text
+    assert text.endswith(f"{words}.")
+
+
+def test_where_there_is_no_past_it_says_why(undated: tuple[Params, Layout]) -> None:
+    page = page_of(undated[1])
+    assert f"Not walked forward: {tree(undated[1].backtest.path)['why']}." in section(page, "backtest")
+    assert not page.all("table", id="walk")
+    assert not page.all("div", id="chart-walk-auc")
+
+
+@pytest.mark.parametrize("applicable", [True, False])
+def test_cuts_that_were_left_out_are_listed_with_the_reason(dated: tuple[Params, Layout], applicable: bool) -> None:
+    reason = "found <3> converted (needs 100)"
+    missing = {"left_out": [{"cut": "2025-09-01", "why": reason}]}
+    backtest = tree(dated[1].backtest.path) | missing
+    page = rendered(dated, backtest=backtest if applicable else {"applicable": False, "why": "too little"} | missing)
+    inside = section(page, "backtest")
+    assert "1 retraining left out" in inside
+    assert f"2025-09-01: {reason}" in inside
+    assert ("Not walked forward: too little." in inside) is not applicable
+
+
+def test_each_decision_equals_the_selection(run: tuple[Params, Layout]) -> None:
+    decisions, page = tree(run[1].selection.path)["decisions"], page_of(run[1])
+    rows = page.rows("decisions")[1:]
+    assert len(rows) == len(decisions)
+    for row, decision in zip(rows, decisions, strict=True):
+        question = decision["question"]
+        chosen = next(one for one in decision["candidates"] if one["name"] == decision["chosen"])
+        assert row[0] == f"{question.capitalize()} {QUESTIONS[question]}"
+        assert row[1:] == [chosen["name"], number(chosen["loss"], 5), worse(chosen), str(len(decision["candidates"]))]
+
+
+def test_every_candidate_is_there_and_the_chosen_one_marked(run: tuple[Params, Layout]) -> None:
+    decisions = tree(run[1].selection.path)["decisions"]
+    rows = [row[-3:] for row in page_of(run[1]).rows("candidates")[1:]]
+    candidates = [(one, decision["chosen"]) for decision in decisions for one in decision["candidates"]]
+    assert rows == [
+        [one["name"] + (" chosen" if one["name"] == chosen else ""), number(one["loss"], 5), worse(one)]
+        for one, chosen in candidates
+    ]
+
+
+def worse(candidate: dict[str, Any]) -> str:
+    is_best = candidate["worse_by"] == candidate["error"] == 0
+    return "best" if is_best else f"{number(candidate['worse_by'], 5)} ± {number(candidate['error'], 5)}"
+
+
+def test_the_settings_equal_the_selection(run: tuple[Params, Layout]) -> None:
+    page = page_of(run[1])
+    inside = [part for part in page.elements if any(at["attrs"].get("id") == "settings" for at in part["inside"])]
+    names = [part["text"] for part in inside if part["tag"] == "dt"]
+    values = [float(part["text"]) for part in inside if part["tag"] == "dd"]
+    settings = tree(run[1].selection.path)["settings"]
+    assert dict(zip(names, values, strict=True)) == pytest.approx(settings, rel=1e-3)
+
+
+def test_features_left_out_are_named_with_the_reason(dated: tuple[Params, Layout]) -> None:
+    selection = tree(dated[1].selection.path)
+    some = rendered(dated, selection=selection | {"left_out": ["month of <creation>", "region"]})
+    text = some.all("p", id="left-out")[0]["text"]
+    assert text.startswith("Left out: month of <creation>, region. Their values move from one part of training to the")
+    assert text.endswith("later rows are not clearly worse predicted without them.")
+    none = rendered(dated, selection=selection | {"left_out": []})
+    assert none.all("p", id="left-out")[0]["text"] == "No feature was left out."
+
+
+def test_without_an_order_no_fold_is_called_forward(undated: tuple[Params, Layout]) -> None:
+    text = section(page_of(undated[1]), "choices")
+    assert text.strip().startswith("What the folds chose")
+    assert "memory of the level" not in text
+    assert "judged on later ones" not in text
+
+
+def test_calibration_before_and_after_equals_the_metrics(dated: tuple[Params, Layout]) -> None:
+    metrics = tree(dated[1].metrics.path)
+    card = Run.read(dated[1], 1).card
+    before = card.sigmoid.model_copy(update={"intercept": card.sigmoid.intercept - 1})
+    worse_before = metrics["uncorrected"] | {"log_loss": metrics["test"]["log_loss"] + 0.25, "mean_probability": 0.01}
+    changed = {"card": card.model_copy(update={"uncorrected": before})}
+    page = rendered(dated, **changed, metrics=metrics | {"uncorrected": worse_before})
+    rows = page.rows("correction")[1:]
+    for row, of in zip(rows, (worse_before, metrics["test"]), strict=True):
+        shares = [percent(of["mean_probability"]), percent(of["base_rate"])]
+        assert row[1:] == [*shares, number(of["calibration_error"], 3), number(of["log_loss"], 3)]
+    assert "it changes no ranking. Here it lowers the log-loss by 0.250." in section(page, "quality")
+
+
+def test_where_nothing_was_corrected_it_says_why(dated: tuple[Params, Layout], undated: tuple[Params, Layout]) -> None:
+    assert "without an order of rows no outcome is more recent" in section(page_of(undated[1]), "quality")
+    card = Run.read(dated[1], 1).card
+    page = rendered(dated, card=card.model_copy(update={"uncorrected": card.sigmoid}))
+    assert "on the forward folds the level of all of training did best" in section(page, "quality")
+    assert not page.all("table", id="correction")
+
+
+def test_tiers_over_time_are_shown_as_they_were_measured(run: tuple[Params, Layout]) -> None:
+    found, page = tree(run[1].kpis.path), page_of(run[1])
+    assert all(line in section(page, "kpis") for line in found["verdict"]["lines"])
+    for row, tier in zip(page.rows("kpi-tiers")[1:], found["tiers"], strict=True):
+        figures_of = tier["all"]
+        assert row[:3] == [tier["name"], f"{figures_of['leads']:,}", percent(figures_of["promised"])]
+        assert row[3].startswith(percent(figures_of["conversion_rate"]) + percent(figures_of["conversion_rate_low"]))
+    looks = [one for one in found["looks"] if one["group"] == "tier"]
+    shown = [row[:3] for row in page.rows("kpi-looks")[1:]]
+    assert shown == [[one["name"], one["answer"], f"{one['leads']:,}"] for one in looks]
+
+
+def test_velocity_is_shown_with_dates_and_its_absence_explained(
+    dated: tuple[Params, Layout], undated: tuple[Params, Layout]
+) -> None:
+    found, page = tree(dated[1].kpis.path)["velocity"], page_of(dated[1])
+    first, *tiers = page.rows("kpi-velocity")[1:]
+    assert first[:3] == [f"creation{found['from_creation']['first']} to {found['from_creation']['last']}"] + [
+        f"{found['from_creation'][name]:,}" for name in ("n", "happened")
+    ]
+    names = ("hot", "warm", "cold", "excluded")
+    assert [row[1] for row in tiers] == [f"{found['from_tier'][name]['n']:,}" for name in names]
+    assert "not reached" in " ".join(first)
+    assert [row[0] for row in page.rows("kpi-stages")[1:]] == [one["stage"] for one in found["in_stage"]]
+    assert page.rows("kpi-cycle")[1][1] == f"{found['sales_cycle']['all']['n']:,}"
+    assert "Lead velocity is not told, because the data carry no dates." in section(page_of(undated[1]), "kpis")
+    assert not page_of(undated[1]).all("table", id="kpi-velocity")
+
+
+def test_a_tier_that_is_too_generous_is_shown_with_its_cutoff(dated: tuple[Params, Layout]) -> None:
+    found = tree(dated[1].kpis.path)
+    mend = {"tier": "hot", "right": 77, "cutoff": 70.0, "per_list": 12.0, "came": 0.2}
+    look = found["looks"][1] | {"answer": "too generous", "points_off": 7.5, "mend": mend}
+    page = rendered(dated, kpis=found | {"looks": [found["looks"][0], look]})
+    row = page.rows("kpi-looks")[2]
+    assert row[1] == "too generous"
+    assert row[-2:] == ["+7.5", "hot from 77 rather than 70: 12.0 leads a list, who came to 20.0%"]
+    assert "Points too high" not in section(rendered(dated, kpis=found | {"looks": found["looks"][:1]}), "kpis")
+
+
+def test_no_figure_is_a_programmers_nothing(run: tuple[Params, Layout]) -> None:
+    text = page_of(run[1]).all("main")[0]["text"]
+    for name in ("backtest", "choices", "quality"):
+        assert not re.search(r"\b(nan|None|null|undefined)\b", section(page_of(run[1]), name)), name
+    assert "NaN" not in text
+
+
+@pytest.mark.parametrize(("artifact", "stage"), [("backtest", "backtest"), ("selection", "train")])
+def test_a_stage_that_has_not_run_is_named_by_its_file(
+    dated: tuple[Params, Layout], artifact: str, stage: str, tmp_path: Path
+) -> None:
+    params, layout = dated
+    path = getattr(layout, artifact).path
+    kept = path.rename(tmp_path / "kept.json")
+    try:
+        with pytest.raises(DataError, match=rf"{artifact}\.json.*{stage} writes"):
+            write_report(params, layout)
+    finally:
+        kept.rename(path)
+
+
+def test_the_auc_chart_draws_every_period_and_the_models_whiskers() -> None:
+    periods = [period("2018-03-10", model=0.7, logistic=0.6), period("2018-04-07", model=0.8, logistic=0.65)]
+    for entry in periods:
+        entry["figures"]["model"] |= {"auc_low": 0.5, "auc_high": 0.9}
+    chart = figures.walk_auc(periods, {"model": "Model", "logistic": "<b>Logistic</b>"})
+    model, logistic, reference = chart.data
+    assert [model.name, logistic.name, reference.name] == ["Model", "&lt;b&gt;Logistic&lt;/b&gt;", "any order"]
+    assert [list(model.y), list(logistic.y)] == [[0.7, 0.8], [0.6, 0.65]]
+    assert list(model.error_y.array) == pytest.approx([0.2, 0.1])
+    assert list(model.error_y.arrayminus) == pytest.approx([0.2, 0.3])
+    assert logistic.error_y.array is None
+    assert list(chart.layout.xaxis.ticktext) == ["2018<br>03-10", "2018<br>04-07"]
+    assert model.marker.symbol != logistic.marker.symbol
+
+
+def test_the_promise_chart_draws_what_came_and_both_promises() -> None:
+    entry = period("row 1,200", model=0.7, uncorrected=0.7)
+    entry["figures"]["model"] |= {"base_rate_low": 0.15, "base_rate_high": 0.3}
+    entry["figures"]["uncorrected"] |= {"mean_probability": 0.05}
+    came, promised, before = figures.walk_promise([entry]).data
+    assert [list(trace.y) for trace in (came, promised, before)] == [[0.2], [0.1], [0.05]]
+    assert list(came.error_y.array) == pytest.approx([0.1])
+    assert list(came.error_y.arrayminus) == pytest.approx([0.05])
+
+
+@pytest.mark.parametrize(("n", "named"), [(1, 1), (6, 6), (13, 7), (60, 7)])
+def test_cuts_are_named_as_far_as_there_is_room(n: int, named: int) -> None:
+    chart = figures.walk_auc([period(f"2018-03-{place:02}", model=0.7) for place in range(n)], {"model": "Model"})
+    assert len(chart.data[0].x) == n
+    assert len(chart.layout.xaxis.tickvals) == len(chart.layout.xaxis.ticktext) == named
+
+
+def test_a_tie_is_no_win() -> None:
+    periods = [period("a", model=0.7, logistic=0.6), period("b", model=0.7, logistic=0.7)]
+    names = ["model", "logistic"]
+    assert tables.best_in(periods, names, Measure("auc", "AUC", "higher", "number", "")) == 1
+    periods[1]["figures"]["model"]["log_loss"] = 0.4
+    assert tables.best_in(periods, names, Measure("log_loss", "Log-loss", "lower", "number", "")) == 1
+
+
+def test_a_question_without_words_is_still_listed() -> None:
+    candidate = Candidate(name="yes", loss=0.5, worse_by=0.0, error=0.0)
+    decision = Decision(question="a new one", chosen="yes", candidates=[candidate])
+    row = tables.decisions({"decisions": [decision.model_dump()]})[0]
+    assert row["words"] == ""
+    assert row["found"] == candidate.model_dump()

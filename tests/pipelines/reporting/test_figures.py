@@ -1,0 +1,324 @@
+"""Every figure on the report is traceable to a value in an artifact of its section, after the rounding shown."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from html.parser import HTMLParser
+from itertools import accumulate, pairwise
+from typing import Any
+
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from models.points.scale import PointsParams
+from pipelines.analysis.score_change import Ask, explain_changes
+from pipelines.config.params import Params
+from pipelines.stages import report
+from pipelines.stages.report import Run, render
+from pipelines.storage.layout import Layout
+from tests.support.tiny import tiny_copy, tiny_params
+
+pytestmark = pytest.mark.xdist_group("tiny")
+NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?%?")
+ENDS = ("", "_low", "_high")
+TAG = re.compile(r"⟦(\w+) (\d+) ([^⟧]+)⟧")
+EVERYWHERE = {"card", "metrics"}  # confidence, capacity, horizon and the like
+SOURCES = {  # the artifacts that a section may take its figures from
+    "verdict": {"backtest", "calibration"},
+    "leads": {"scores", "summary", "explanation"},
+    "quality": {"gain", "lift", "calibration"},
+    "kpis": {"kpis"},
+    "grades": set(),
+    "scorecard": {"scorecard", "scorecard_md"},
+    "backtest": {"backtest"},
+    "choices": {"selection"},
+    "drivers": {"explanation"},
+    "values": {"explanation"},
+    "data": {"profile", "audit", "explanation", "summary"},
+    "catalogue": {"catalogue"},
+    "reading": {"summary"},
+    "change": {"change"},
+    "": {"summary", "profile"},  # above and below the sections
+}
+
+
+class Texts(HTMLParser):
+    """The pieces of text that a reader sees, each with the section it stands in."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.pieces: list[tuple[str, str]] = []
+        self._section, self._unseen = "", False
+        self.feed(source.partition("<script")[0])
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._unseen = tag == "style"
+        if tag == "section":
+            self._section = dict(attrs)["id"] or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._unseen = False
+        if tag == "section":
+            self._section = ""
+
+    def handle_data(self, data: str) -> None:
+        if not self._unseen and data.strip():
+            self.pieces.append((self._section, data))
+
+
+def tagged(form: str, value: float | None, digits: int) -> str:
+    """Stand in for a filter of the page: say what it was given in place of what it would write."""
+    return "–" if value is None or math.isnan(value) else f"⟦{form} {digits} {float(value)!r}⟧"
+
+
+def written(form: str, digits: int, value: float) -> str:
+    """Round a value as the page ought to, from its exact decimals."""
+    if form == "value":
+        return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+    shown = Decimal(100 * value if form == "percent" else value).quantize(Decimal(1).scaleb(-digits))
+    if form == "points":
+        return f"{shown:+}".replace("-", "−") if shown else f"{abs(shown)}"
+    return f"{shown:,}%" if form == "percent" else f"{shown:,}"
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """Every value of an artifact, and of each list or mapping how many it holds."""
+    if isinstance(tree, Mapping | list | tuple):
+        yield len(tree)
+        for one in tree.values() if isinstance(tree, Mapping) else tree:
+            yield from leaves(one)
+        yield from tree if isinstance(tree, Mapping) else ()
+    else:
+        yield tree
+
+
+def artifacts(layout: Layout) -> dict[str, Any]:
+    """Read every artifact that the page is made of, without the program's own readers."""
+    files = {
+        "metrics": layout.metrics,
+        "explanation": layout.explanation,
+        "summary": layout.score_summary,
+        "profile": layout.profile,
+        "audit": layout.audit,
+        "selection": layout.selection,
+        "backtest": layout.backtest,
+        "kpis": layout.kpis,
+        "change": layout.change_summary,
+    }
+    trees = {name: json.loads(one.path.read_text()) for name, one in files.items() if one.path.is_file()}
+    trees["card"] = json.loads((layout.bundle / "card.json").read_text())
+    scores = pd.read_parquet(layout.scores.path).to_dict("records")
+    trees["scores"] = [row | {"reasons": json.loads(row["reasons"])} for row in scores]
+    tables = {"catalogue": layout.catalogue.path, "scorecard": layout.scorecard_csv.path}
+    tables |= {name: layout.plots / f"{name}.csv" for name in ("gain", "lift", "calibration")}
+    trees["scorecard_md"] = layout.scorecard_md.path.read_text(encoding="utf-8")
+    return trees | {name: pd.read_csv(path).to_dict("records") for name, path in tables.items()}
+
+
+def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
+    """What the page works out of the artifacts, by section."""
+    metrics, summary, backtest, card = (trees[name] for name in ("metrics", "summary", "backtest", "card"))
+    test, explanation, kpis = metrics["test"], trees["explanation"], trees["kpis"]
+    means = [won / summary["tiers"][name] for name, won in summary["expected_conversions"].items() if won]
+    scale = PointsParams.model_validate(card["points"])
+    parts = [
+        {"mean_points": sum(row["mean_points"] for row in explanation[name])}
+        for name in ("features", "themes", "groups")
+    ]
+    shares = [
+        row["mean_points"] / total["mean_points"]
+        for name, total in zip(("features", "themes", "groups"), parts, strict=True)
+        for row in explanation[name]
+        if total["mean_points"]
+    ]
+    highest = [level["rate_high"] for category in explanation["categories"] for level in category["levels"]]
+    reach = min(max([*highest, 0.0001]), max(4 * test["base_rate"], 0.02))
+    velocity = kpis["velocity"] or {}
+    growth, cycle = velocity.get("growth") or [], velocity.get("sales_cycle")
+    return {
+        "verdict": [test["calibration_error"] * 100],
+        "leads": means + [step for row in trees["scores"][:top] for step in steps(row)],
+        "quality": [abs(metrics["uncorrected"]["log_loss"] - test["log_loss"])],
+        "kpis": [
+            *(100 * row[f"growth{end}"] for row in growth for end in ENDS if row["growth"] is not None),
+            sum(look["group"] != "tier" for look in kpis["looks"]),
+            *([cycle["wins"] - cycle["all"]["n"]] if cycle else []),
+        ],
+        "backtest": [abs(backtest["random_split"]["auc"] - backtest["mean_auc"])] if backtest["applicable"] else [],
+        "choices": [sum(len(one["candidates"]) for one in trees["selection"]["decisions"])],
+        "drivers": [*shares, len(explanation["dependence"]) - 6],
+        "values": [
+            reach,
+            1 / (1 - metrics["confidence"]),
+            sum(len(one["levels"]) for one in explanation["categories"]),
+        ],
+        "data": [sum(table["quarantined"].values()) for table in trees["profile"]["tables"].values()],
+        "reading": [
+            *(float(expit((score - scale.offset) / scale.factor)) for score in range(0, 101, 10)),
+            *(tier["share_of_capacity"] * card["capacity"] for tier in card["tiers"]["ladder"][:-1]),
+            1 - card["linear_share"],
+        ],
+    }
+
+
+def steps(row: Mapping[str, Any]) -> list[float]:
+    """The bars of a lead's waterfall, as differences of sums to one decimal."""
+    sums = [
+        0.0,
+        *accumulate([reason["points"] for reason in row["reasons"]], initial=row["base_points"]),
+        row["points"],
+    ]
+    rounded = [round(one, 1) for one in sums]
+    return [round(after - before, 1) for before, after in pairwise(rounded)]
+
+
+def constants() -> set[str]:
+    """Numbers that stand in the templates' own words."""
+    files = sorted(report.TEMPLATES.glob("*.j2"))
+    return {number for file in files for number in NUMBER.findall(file.read_text(encoding="utf-8"))}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A piece of text as the artifacts have it: its section, its words, and what in it is in no artifact."""
+
+    section: str
+    text: str
+    unknown: set[str]
+
+
+def expected(params: Params, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> list[Expected]:
+    """Fill the page anew with what each filter was given, look each value up, and round it here."""
+    trees = artifacts(layout)
+    worked_out = derived(trees, params.report.top_leads)
+    values = {name: list(leaves(tree)) for name, tree in trees.items()}
+    known = {
+        section: {one for name in names | EVERYWHERE for one in values.get(name, []) if not isinstance(one, str)}
+        | set(worked_out.get(section, []))
+        for section, names in SOURCES.items()
+    }
+    words = {section: said(names | EVERYWHERE, values) | constants() for section, names in SOURCES.items()}
+    words["choices"] |= {f"{value:.4g}" for value in trees["selection"]["settings"].values()}
+    words["reading"] |= {str(score) for score in range(0, 101, 10)}
+    words[""] |= set(NUMBER.findall(trees["profile"]["fingerprint"][:16]))
+    with monkeypatch.context() as patched:
+        for form, digits in (("percent", 1), ("number", 0), ("points", 0)):
+            patched.setattr(report, form, partial(_tag, form, digits))
+        patched.setattr(report.figures, "value_text", _tag_value)
+        pieces = Texts(filled(params, layout)).pieces
+    return [_expected(section, source, known[section], words[section]) for section, source in pieces]
+
+
+def _expected(section: str, source: str, known: set[Any], words: set[str]) -> Expected:
+    text = TAG.sub(lambda tag: written(tag[1], int(tag[2]), float(tag[3])), source)
+    nowhere = {tag[3] for tag in TAG.finditer(source) if float(tag[3]) not in known}
+    return Expected(section, text, nowhere | (set(NUMBER.findall(TAG.sub("", source))) - words))
+
+
+def untraced(page: str, traced: list[Expected]) -> list[tuple[str, str]]:
+    """List the section and the text of every piece of a page whose numbers are not what the artifacts say."""
+    shown = Texts(page).pieces
+    assert len(shown) == len(traced), "another number of texts"
+    pairs = zip(shown, traced, strict=True)
+    return [(section, text) for (section, text), one in pairs if text != one.text or one.unknown]
+
+
+def _tag(form: str, usual: int, value: float | None, digits: int | None = None) -> str:
+    return tagged(form, value, usual if digits is None else digits)
+
+
+def _tag_value(value: str | float | None, absent: str) -> str:
+    return tagged("value", value, 0) if isinstance(value, float) else value or absent
+
+
+def said(names: set[str], values: Mapping[str, list[Any]]) -> set[str]:
+    """Numbers that stand in texts of the artifacts, and whole numbers among their values."""
+    mine = [one for name in names if name in values for one in values[name]]
+    whole = {f"{one:.0f}" for one in mine if isinstance(one, int | float) and one == one and one == round(one)}
+    shares = {f"{share}%" for one in mine for share in re.findall(r"lift_at_([\d.]+)$", str(one))}
+    return (
+        whole | shares | {number for one in mine if not isinstance(one, float) for number in NUMBER.findall(str(one))}
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    folder = tmp_path_factory.mktemp("figures")
+    return tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
+
+
+def page_of(layout: Layout) -> str:
+    return layout.report.path.read_text(encoding="utf-8")
+
+
+def test_every_number_is_in_the_artifacts(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = expected(*run, monkeypatch)
+    assert untraced(page_of(run[1]), traced) == []
+    assert {one.section for one in traced} == SOURCES.keys() - {"change"}
+    numbers = sum(len(NUMBER.findall(one.text)) for one in traced)
+    assert numbers > 1000
+
+
+def test_an_altered_number_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
+    traced, page = expected(*run, monkeypatch), page_of(run[1]).partition("<script")[0]
+    digits = [
+        found.start(1) for found in re.finditer(r">[^<>]*?(\d)[^<>]*<", page) if found.start() > page.index("<main")
+    ]
+    for place in digits[:: len(digits) // 20]:
+        altered = page[:place] + str((int(page[place]) + 1) % 10) + page[place + 1 :]
+        assert len(untraced(altered, traced)) == 1, page[place - 60 : place + 20]
+
+
+def test_a_figure_that_has_moved_since_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
+    params, layout = run
+    text = layout.metrics.path.read_text(encoding="utf-8")
+    metrics = json.loads(text)
+    metrics["test"]["auc"] += 0.01
+    layout.metrics.path.write_text(json.dumps(metrics), encoding="utf-8")
+    moved = untraced(page_of(layout), expected(params, layout, monkeypatch))
+    layout.metrics.path.write_text(text, encoding="utf-8")
+    assert {section for section, _ in moved} == {"verdict", "quality", "scorecard"}
+
+
+def test_a_figure_from_nowhere_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report.tables, "came_and_went", lambda *_: [{"label": "x", "vanished": [], "unseen": 123456.5}])
+    assert any("123456.5" in one.unknown for one in expected(*run, monkeypatch))
+
+
+def test_what_changed_is_shown_of_this_list_alone(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
+    params, layout = run
+    explain_changes(Ask(since="2026-06-15"), params, layout)
+    page = filled(params, layout)
+    traced = expected(params, layout, monkeypatch)
+    assert untraced(page, traced) == []
+    assert sum(len(NUMBER.findall(one.text)) for one in traced if one.section == "change") > 20
+    other = json.loads(layout.change_summary.path.read_text(encoding="utf-8")) | {"model_to": "another"}
+    layout.change_summary.path.write_text(json.dumps(other), encoding="utf-8")
+    assert "change" not in {section for section, _ in Texts(filled(params, layout)).pieces}
+    for file in (layout.change, layout.change_csv, layout.change_summary):
+        file.path.unlink()
+
+
+def filled(params: Params, layout: Layout) -> str:
+    return render(Run.read(layout, 1), params.project.name, params.report.top_leads)
+
+
+def test_every_point_of_a_chart_is_in_the_artifacts(run: tuple[Params, Layout]) -> None:
+    trees = artifacts(run[1])
+    source = re.search(r'id="charts">(.*?)</script>', page_of(run[1]), re.DOTALL)
+    assert source
+    known = {one for tree in trees.values() for one in leaves(tree) if isinstance(one, int | float)}
+    known |= {half / 2 for half in range(-4, 200)}  # places along an axis, and the lines of reference
+    calibration = [row[name] for row in trees["calibration"] for name in ("probability", "rate_high")]
+    known.add(max(calibration) * 1.05)
+    for name, chart in json.loads(source[1]).items():
+        for trace in chart["data"]:
+            for axis in ("x", "y"):
+                assert {one for one in trace[axis] if one is not None} <= known, (name, trace.get("name"), axis)

@@ -1,0 +1,171 @@
+"""The report and a lead's page in a real browser: by mouse and by keyboard, on a phone, on paper, by axe-core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipelines.analysis.explain_lead import explain_lead
+from pipelines.analysis.lead_page import write_lead_page
+from tests.support.browser import AXE, CHROMIUM, Browser, browser
+from tests.support.tiny import tiny_copy, tiny_params
+
+pytestmark = [
+    pytest.mark.xdist_group("tiny"),
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}"),
+]
+DESK, PHONE, PAPER = 1280, 390, 718  # pixels; A4 less its margins
+TAB, ENTER, DOWN = ("Tab", 9), ("Enter", 13, "\r"), ("ArrowDown", 40)
+OPEN_ALL = """document.querySelectorAll("details").forEach((part) => { part.open = true; })"""
+SHOW_ALL = """(async () => {
+  document.querySelectorAll("details").forEach((part) => { part.open = true; });
+  for (const place of document.querySelectorAll("[data-chart]")) {
+    place.scrollIntoView({block: "center", behavior: "instant"});
+    for (let turn = 0; turn < 400 && !place.querySelector("svg.main-svg text"); turn += 1)
+      await new Promise((done) => setTimeout(done, 25));
+  }
+  scrollTo({top: 0, behavior: "instant"});
+})()"""
+CHARTS = """Array.from(document.querySelectorAll("[data-chart]"))
+  .map((place) => [place.id, Boolean(place.querySelector("svg.main-svg path, svg.main-svg text"))])"""
+CUT = """(() => {
+  const cut = [];
+  for (const one of document.body.querySelectorAll("*")) {
+    const box = one.getBoundingClientRect();
+    const chart = one.parentElement.closest(".chart");
+    if (!box.width || box.right < 0 || one.closest(".unseen, .skip") || (chart && one.tagName !== "text")) continue;
+    if (!chart && one.parentElement.closest(".scroll")) continue;
+    const room = chart ? chart.getBoundingClientRect() : {left: 0, right: document.documentElement.clientWidth};
+    if (box.left < room.left - 1.5 || box.right > room.right + 1.5)
+      cut.push([one.tagName, one.textContent.slice(0, 40), box.left, box.right]);
+  }
+  return cut;
+})()"""
+ASK_AXE = """axe.run({exclude: [".chart > *"]}, {resultTypes: ["violations"]}).then((found) => found.violations
+  .filter((one) => ["serious", "critical"].includes(one.impact))
+  .map((one) => [one.id, one.nodes.length, one.nodes[0].html.slice(0, 200), one.nodes[0].failureSummary]))"""
+ROWS = """Array.from(document.querySelectorAll("#{} tbody tr")).filter((row) => !row.hidden)"""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    params, layout = tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
+    first = str(pd.read_parquet(layout.scores.path)["lead_id"].iloc[0])
+    write_lead_page(explain_lead(first, params, layout), folder / "lead.html", params.project.name)
+    return {"report": layout.report.path, "lead": folder / "lead.html"}
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+@pytest.mark.parametrize("name", ["report", "lead"])
+def test_nothing_fails_is_asked_for_or_cut(name: str, width: int, pages: dict[str, Path], chromium: Browser) -> None:
+    chromium.open(pages[name], width)
+    chromium.run(SHOW_ALL)
+    assert chromium.faults == []
+    assert [one for one in chromium.requests if not one.startswith("data:")] == [pages[name].as_uri()]
+    drawn = chromium.run(CHARTS)
+    assert all(done for _, done in drawn), drawn
+    assert (len(drawn) > 5) == (name == "report")
+    assert chromium.run("document.documentElement.scrollWidth") <= width
+    assert chromium.run(CUT) == []
+    assert pages[name].stat().st_size < 8_000_000
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core; `npm install --no-save axe-core` brings it")
+@pytest.mark.parametrize("width", [DESK, PHONE])
+@pytest.mark.parametrize("name", ["report", "lead"])
+def test_axe_finds_nothing_serious(name: str, width: int, pages: dict[str, Path], chromium: Browser) -> None:
+    chromium.open(pages[name], width)
+    chromium.run(OPEN_ALL)
+    chromium.run(AXE.read_text(encoding="utf-8") + "; undefined")
+    assert chromium.run(ASK_AXE) == []
+
+
+def test_axe_would_find_something(tmp_path: Path, chromium: Browser) -> None:
+    if not AXE.is_file():
+        pytest.skip("no axe-core")
+    bad = tmp_path / "bad.html"
+    bad.write_text("<html lang=en><title>x</title><main><h1>x</h1><input><p style='color:#ccc'>faint</p></main>")
+    chromium.open(bad)
+    chromium.run(AXE.read_text(encoding="utf-8") + "; undefined")
+    assert {one[0] for one in chromium.run(ASK_AXE)} == {"color-contrast", "label"}
+
+
+def test_a_cut_is_seen(tmp_path: Path, chromium: Browser) -> None:
+    bad = tmp_path / "wide.html"
+    bad.write_text(
+        "<html lang=en><meta name=viewport content='width=device-width'>"
+        "<p style='width: 500px'>wide</p><div class=scroll style='overflow: auto'><p style='width: 900px'>fine</p>"
+    )
+    chromium.open(bad, PHONE)
+    assert [one[0] for one in chromium.run(CUT)] == ["P"]
+
+
+def test_tables_sort_by_click_and_by_key(pages: dict[str, Path], chromium: Browser) -> None:
+    chromium.open(pages["report"])
+    values = ROWS.format("top-leads") + ".map((row) => Number(row.cells[6].dataset.value))"
+    header = "#top-leads th:nth-child(7)"
+    found: dict[str, list[float]] = {}
+    for turn in ("click", "Enter"):
+        chromium.click(f"{header} button") if turn == "click" else chromium.press(*ENTER)
+        found[chromium.run(f"document.querySelector('{header}').getAttribute('aria-sort')")] = chromium.run(values)
+    assert found["descending"] == sorted(found["descending"], reverse=True)
+    assert found["ascending"] == sorted(found["descending"])
+    assert len(set(found["ascending"])) > 1
+    chromium.click("#values-table th:nth-child(4) button")
+    rates = chromium.run(ROWS.format("values-table") + ".map((row) => Number(row.cells[3].dataset.value))")
+    assert rates == sorted(rates, reverse=True)
+    assert len(set(rates)) > 5
+
+
+def test_search_and_filter_narrow_a_table(pages: dict[str, Path], chromium: Browser) -> None:
+    chromium.open(pages["report"])
+    names = ROWS.format("top-leads") + ".map((row) => row.cells[0].textContent)"
+    everybody = chromium.run(names)
+    status = "document.querySelector('[data-filter=top-leads] [role=status]').textContent"
+    assert chromium.run(status) == f"{len(everybody)} leads"
+    chromium.click("[data-filter=top-leads] input")
+    chromium.type(everybody[2].lower())
+    assert chromium.run(names) == [everybody[2]]
+    assert chromium.run(status) == f"1 of {len(everybody)} leads"
+    labels = ROWS.format("values-table") + ".map((row) => row.dataset.category)"
+    kinds = list(dict.fromkeys(chromium.run(labels)))
+    chromium.run("document.querySelector('[data-filter=values-table] select').focus()")
+    chromium.press(*DOWN)
+    assert set(chromium.run(labels)) == {kinds[0]}
+    assert len(kinds) > 3
+
+
+def test_the_keyboard_reaches_all_that_can_be_used(pages: dict[str, Path], chromium: Browser) -> None:
+    chromium.open(pages["report"])
+    chromium.press(*TAB)
+    assert chromium.run("document.activeElement.className") == "skip"
+    chromium.press(*ENTER)
+    chromium.press(*TAB)
+    assert chromium.run("document.activeElement.closest('main') !== null")
+    usable = "a[href], button, input, select, summary, [tabindex='0']"
+    assert chromium.run(f'Array.from(document.querySelectorAll("{usable}")).every((one) => one.tabIndex === 0)')
+    chromium.click("details.falls summary")
+    assert chromium.run("document.querySelector('details.falls').open")
+
+
+def test_on_paper_nothing_is_cut_and_charts_are_drawn(pages: dict[str, Path], chromium: Browser) -> None:
+    chromium.open(pages["report"], PAPER, media="print")
+    chromium.run("dispatchEvent(new Event('beforeprint'))")
+    drawn: list[list[Any]] = chromium.run(CHARTS)
+    visible = chromium.run(
+        "Array.from(document.querySelectorAll('[data-chart]')).filter((one) => one.checkVisibility()).length"
+    )
+    assert sum(bool(done) for _, done in drawn) >= visible > 5
+    wide = chromium.run(CUT)
+    assert wide == []

@@ -1,0 +1,213 @@
+"""The monitor on a small run: it tells what was planted, says the same twice, and knows nothing of what came later."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.schema.errors import AlertError, DataError
+from models.scoring.scorer import Scorer
+from pipelines.config.params import Params, with_as_of
+from pipelines.reporting.monitor_page import checks_table, write_monitor_page
+from pipelines.scheduled.monitor import Book, Calendar, raise_alerts, watch
+from pipelines.stages.ingest import ingest
+from pipelines.stages.track import track_monitoring
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Contract
+from pipelines.storage.layout import Layout
+from tests.pipelines.cli.test_app import leadscore
+from tests.support.small_job import job
+from tests.support.tiny import tiny_copy, tiny_params
+
+pytestmark = [
+    pytest.mark.xdist_group("tiny"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+DAY = pd.Timestamp("2026-06-29")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    folder = tmp_path_factory.mktemp("watched")
+    place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
+    params = tiny_params(folder, f"monitor: {{reference_lists: 6, max_rows: 100000}}{place}")
+    return params, tiny_copy(tmp_path_factory, folder / "out")
+
+
+def watched(params: Params, layout: Layout, folder: Path, day: pd.Timestamp = DAY) -> dict[str, Any]:
+    return watch(with_as_of(params, f"{day:%Y-%m-%d}"), layout, load_bundle(layout.bundle, 1), folder)
+
+
+def changed(layout: Layout, params: Params, folder: Path, change: Any) -> Layout:
+    """The same run after another export: `change` edits the tables of the user's files."""
+    shutil.copytree(layout.raw, folder / "raw")
+    events = pd.read_parquet(folder / "raw" / "events.parquet")
+    leads = pd.read_csv(folder / "raw" / "leads.csv", dtype="str", keep_default_na=False)
+    leads, events = change(leads.assign(created_at=pd.to_datetime(leads["created_at"])), events)
+    leads.to_csv(folder / "raw" / "leads.csv", index=False, date_format="%Y-%m-%dT%H:%M:%S")
+    events.to_parquet(folder / "raw" / "events.parquet", index=False)
+    other = Layout.folder(folder / "out")
+    ingest(params.source, params.ingest, params.project, folder / "raw", other)
+    shutil.copytree(layout.bundle, other.bundle)
+    return other
+
+
+def outage(leads: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tracker is down for the last two weeks; mails and calls go on."""
+    online = ~events["event_type"].isin(["email_sent", "call_attempt", "email_open", "sales_call"])
+    return leads, events[~(online & (events["event_at"] >= DAY - pd.Timedelta(days=14)))]
+
+
+def market(leads: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every third lead of the last month comes from a source that is new."""
+    new = (leads["created_at"] >= DAY - pd.Timedelta(days=28)) & (leads.index % 3 == 0)
+    return leads.assign(lead_source=leads["lead_source"].where(~new, "marketplace")), events
+
+
+def silence(leads: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """No event for the last ten days."""
+    return leads, events[events["event_at"] < DAY - pd.Timedelta(days=10)]
+
+
+def test_it_says_the_same_twice_on_a_page_and_in_the_terminal(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = world
+    written = []
+    for name in ("a", "b"):
+        tree = watched(params, layout, tmp_path / name)
+        write_monitor_page(tree, tmp_path / name, "<b>mine</b>")
+        written.append([(tmp_path / name / file).read_bytes() for file in ("monitor.json", "monitor.html")])
+    assert written[0] == written[1]
+    page = written[0][1].decode()
+    assert "&lt;b&gt;mine&lt;/b&gt;" in page
+    assert "http" not in page.replace("http-equiv", "")
+    for check in tree["checks"]:
+        assert check["code"] in page
+    assert checks_table(tree).row_count == len(tree["checks"]) == 11
+    assert tree["reference"]["lists"] == 6
+    assert tree["trained_until"][:10] <= tree["reference"]["first"] <= tree["reference"]["last"] < tree["list"]
+    assert tree["assumption"] in page
+
+
+@pytest.mark.parametrize(("plant", "codes"), [(outage, {"MN02"}), (market, {"MN05"}), (silence, {"MN01", "MN02"})])
+def test_what_was_planted_is_told(plant: Any, codes: set[str], world: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = world
+    before = set(watched(params, layout, tmp_path / "before")["alerts"])
+    tree = watched(params, changed(layout, params, tmp_path, plant), tmp_path / "after")
+    assert codes <= set(tree["alerts"]) - before
+    with pytest.raises(AlertError, match=min(codes)) as told:
+        raise_alerts(tree)
+    assert told.value.exit_code == 9
+
+
+def test_what_came_later_changes_nothing(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    """Looking back from a larger export finds what was found on the day."""
+    params, layout = world
+    day = DAY - pd.Timedelta(days=21)
+
+    def cut(leads: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return leads[leads["created_at"] < day], events[events["known_at"] < day]
+
+    later, then = (
+        watched(params, one, tmp_path / str(number), day)
+        for number, one in enumerate([layout, changed(layout, params, tmp_path / "cut", cut)])
+    )
+    for name in ("volumes", "levels", "features", "estimate", "early", "tiers"):
+        assert later[name] == then[name], name
+
+
+def test_each_of_the_newest_lists_answers_for_its_own_days(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    """On a Monday the newest list has nothing to tell yet; two days later the one of Monday still tells too little."""
+    params, layout = world
+    for later, last in ((0, 7), (2, 7), (4, 7), (6, 0), (7, 0)):
+        day = DAY - pd.Timedelta(days=21 - later)
+        lists = Calendar.of(load_bundle(layout.bundle, 1), Contract.open(layout, params.project), day, params).young
+        newest = DAY - pd.Timedelta(days=21 + last)
+        assert {age: (len(one), one[-1]) for age, one in lists.items()} == {14: (2, newest), 28: (4, newest)}
+    tree = watched(params, layout, tmp_path)
+    told = [(row["days"], row["lists"], row["since"]) for row in tree["early"]]
+    assert told == [(14, 2, "2026-06-15"), (28, 4, "2026-06-01")]
+    assert tree["reference"]["last"] < "2026-06-01"
+
+
+class Seasonal(Scorer):
+    """Finds leads that were created in June worth more."""
+
+    worth: ClassVar[float] = 2.0
+
+    @property
+    def features_read(self) -> list[str]:  # type: ignore[override]  # computed once there
+        return [*super().features_read, "created_month"]
+
+    def log_odds(self, matrix: pd.DataFrame) -> np.ndarray:
+        return super().log_odds(matrix) + self.worth * (matrix["created_month"] == 6).to_numpy()
+
+
+class Level(Seasonal):
+    """Finds all months alike."""
+
+    worth = 0.0
+
+
+def test_the_season_moves_no_score(world: tuple[Params, Layout]) -> None:
+    """June comes after the reference; what it adds to a score is in none of those that are compared."""
+    params, layout = world
+    plain = load_bundle(layout.bundle, 1)
+    books = []
+    for kind in (Seasonal, Level):
+        contract, scorer = Contract.open(layout, params.project), kind(plain.card, plain.models, plain.scorecard)
+        calendar = Calendar.of(scorer, contract, DAY, params)
+        books.append(Book.read(contract, scorer, calendar, params))
+    seasonal, level = books
+    assert seasonal.newest["score"].mean() > level.newest["score"].mean() + 5
+    pd.testing.assert_series_equal(seasonal.newest_any_season["score"], level.newest_any_season["score"])
+    lent = seasonal.newest_any_season
+    assert set(lent["created_month"]) <= set(seasonal.reference["created_month"])
+    own = [name for name in lent if not name.startswith("created_") and name != "score"]
+    pd.testing.assert_frame_equal(lent[own], seasonal.newest[own])
+
+
+def test_a_young_model_and_tables_without_dates_are_told_apart(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = world
+    scorer = load_bundle(layout.bundle, 1)
+    early = with_as_of(params, str(pd.Timestamp(scorer.card.trained_until).date()))
+    tree = watch(early, layout, scorer, tmp_path)
+    assert [check["outcome"] for check in tree["checks"]] == ["quiet", "not applicable"]
+    write_monitor_page(tree, tmp_path, "young")
+    undated = scorer.card.model_copy(update={"snapshots": None, "trained_until": None})
+    with pytest.raises(DataError, match="without dates"):
+        watch(params, layout, type(scorer)(undated, scorer.models, scorer.scorecard), tmp_path)
+
+
+def test_the_command_and_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the tables of a scheduled run, whose feed has been silent for a year."""
+    made = job(tmp_path)
+    words = ["monitor", "--params", str(made.overlay), "--out", str(tmp_path / "out"), "--as-of", "2025-03-03"]
+    assert leadscore(monkeypatch, *words) == 9
+    assert "MN01" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "monitor.json").read_text())["alerts"] == ["MN01"]
+    assert (tmp_path / "out" / "monitor.html").is_file()
+
+
+def test_metrics_over_time_in_one_run_a_model(world: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = world
+    days = [DAY - pd.Timedelta(days=7), DAY]
+    trees = [watched(params, layout, tmp_path / "now", day) for day in days]
+    runs = {track_monitoring(params, tree) for tree in [*trees, trees[1]]}
+    assert len(runs) == 1
+    history = mlflow.MlflowClient().get_metric_history(runs.pop(), "MN06/psi")
+    learned = pd.Timestamp(trees[0]["trained_until"])
+    assert [one.step for one in history] == [(day - learned).days for day in days]
+    assert [one.timestamp for one in history] == [int(day.timestamp() * 1000) for day in days]
+    assert [one.value for one in history] == [
+        next(check["figures"]["psi"] for check in tree["checks"] if check["code"] == "MN06") for tree in trees
+    ]

@@ -1,0 +1,194 @@
+"""Retraining: when it is due, what it leaves when killed between any two steps, and that it asks nothing twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features.schema.errors import BusyError, RefusedError
+from pipelines.config.params import Params
+from pipelines.registry.promote import promote
+from pipelines.registry.registry import CHALLENGER, Registry
+from pipelines.scheduled import retrain as door
+from pipelines.scheduled.retrain import Ask, due, retrain
+from pipelines.storage.layout import Layout
+from pipelines.storage.lock import hold
+from tests.pipelines.registry.test_promote import LENIENT, KilledError, champion, variant
+from tests.support.tiny import tiny_copy, tiny_params
+
+pytestmark = [
+    pytest.mark.xdist_group("tiny"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+AT = pd.Timestamp("2026-07-01 03:00")
+STAGES = ["ingest", "build_features", "train", "report"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    return tiny_copy(tmp_path_factory, tmp_path_factory.mktemp("made") / "out")
+
+
+@pytest.fixture(scope="module")
+def first(made: Layout, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with a champion, and the files of its models."""
+    folder = tmp_path_factory.mktemp("first")
+    promote(registered(folder, folder), made, variant(made, folder, 0.01, "old"), AT)
+    return folder
+
+
+def registered(folder: Path, files: Path) -> Params:
+    place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{files}/files'}}\n"
+    return tiny_params(folder, LENIENT + place)
+
+
+@pytest.fixture
+def world(made: Layout, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Params, Ask, str]:
+    """A registry of its own with the champion, and a retraining that is asked for."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow writes it, and it goes first
+    shutil.copy(first / "mlflow.db", tmp_path / "mlflow.db")
+    params = registered(tmp_path, first)
+    ask = Ask(made.raw, tmp_path / "lists", pd.Timestamp("2026-07-01"), AT + pd.Timedelta(hours=1), force=False)
+    return params, ask, champion(params, tmp_path)
+
+
+@pytest.fixture
+def ran(made: Layout, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stages that take what a run has made out of a drawer; their names in the order they ran."""
+    names: list[str] = []
+
+    def taken(name: str, copy: Callable[[], object]) -> Callable[[], object]:
+        def stage() -> None:
+            names.append(name)
+            copy()
+
+        return stage
+
+    def stages(params: Params, data: Path, layout: Layout) -> dict[str, Callable[[], object]]:
+        def reports() -> None:
+            for path in made.reports.glob("*.*"):
+                shutil.copy(path, layout.reports / path.name)
+            shutil.copytree(made.plots, layout.plots, dirs_exist_ok=True)
+
+        copies: dict[str, Callable[[], object]] = {
+            "ingest": lambda: shutil.copytree(made.contract, layout.contract, dirs_exist_ok=True),
+            "build_features": lambda: shutil.copytree(made.artifacts, layout.artifacts, dirs_exist_ok=True),
+            "train": lambda: None,
+            "report": reports,
+        }
+        return {name: taken(name, copy) for name, copy in copies.items()}
+
+    monkeypatch.setattr(door, "stages", stages)
+    return names
+
+
+def record(ask: Ask) -> dict[str, str]:
+    found: dict[str, str] = json.loads((ask.folder / "retrained.json").read_text())
+    return found
+
+
+def test_it_trains_registers_asks_the_gate_and_says_why(
+    world: tuple[Params, Ask, str], ran: list[str], made: Layout, tmp_path: Path
+) -> None:
+    params, ask, old = world
+    lines = retrain(params, ask, None)
+    assert lines[0] == "retrained: the first one"
+    assert "promoted" in lines[-1]
+    assert ran == STAGES
+    new = champion(params, tmp_path)
+    assert new == json.loads(made.metrics.path.read_text())["model_id"] != old
+    assert (record(ask)["answer"], record(ask)["day"], record(ask)["why"]) == (
+        "promoted",
+        "2026-07-01",
+        "the first one",
+    )
+    versions = Registry.open(params).client.search_model_versions("name = 'lead-scoring'")
+    again = retrain(params, ask, None)
+    later = retrain(params, replace(ask, day=ask.day + pd.Timedelta(days=40)), None)
+    assert (again[0][:7], later[0][:7]) == ("not due", "nothing")
+    assert ran == STAGES
+    assert len(Registry.open(params).client.search_model_versions("name = 'lead-scoring'")) == len(versions)
+
+
+@pytest.mark.parametrize("killed", ["report", "register", "alias", "decision", "record"])
+def test_killed_anywhere_the_champion_is_whole_and_a_rerun_goes_on(
+    killed: str, world: tuple[Params, Ask, str], ran: list[str], made: Layout, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    params, ask, old = world
+    new = json.loads(made.metrics.path.read_text())["model_id"]
+
+    def die(*_: object, **__: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as trap:
+        if killed in STAGES:
+            usual = door.stages
+
+            def broken(*words: object) -> dict[str, Callable[[], object]]:
+                return dict(usual(*words)) | {killed: die}  # type: ignore[arg-type]  # as they came
+
+            trap.setattr(door, "stages", broken)
+        elif killed == "record":
+            trap.setattr(door, "write_json", lambda tree, path: die() if "answer" in tree else None)
+        else:
+            name = {"register": "register", "alias": "point", "decision": "record"}[killed]
+            trap.setattr(Registry, name, die)
+        with pytest.raises(KilledError):
+            retrain(params, ask, None)
+    assert champion(params, tmp_path) == (new if killed == "record" else old)
+    assert not (ask.folder / "retrained.json").exists()
+    before = list(ran)
+    assert retrain(params, ask, None)
+    assert champion(params, tmp_path) == new
+    assert record(ask)["answer"] == "promoted"
+    repeated = STAGES if killed == "record" else STAGES[len(before) :]
+    assert ran == before + repeated
+    assert len({one.tags["model_id"] for one in Registry.open(params).client.search_model_versions("")}) == 2
+
+
+def test_a_refused_challenger_leaves_the_champion_and_a_reason(
+    world: tuple[Params, Ask, str], ran: list[str], tmp_path: Path
+) -> None:
+    params, ask, old = world
+    strict = params.model_copy(update={"promotion": params.promotion.model_copy(update={"min_positive": 10_000})})
+    with pytest.raises(RefusedError, match="PG03"):
+        retrain(strict, ask, None)
+    assert champion(params, tmp_path) == old
+    assert "PG03" in record(ask)["reason"]
+    assert record(ask)["answer"] == "refused"
+    registry = Registry.open(params)
+    assert registry.aliases()[CHALLENGER] != registry.aliases()["champion"]
+    with hold(ask.folder), pytest.raises(BusyError), hold(ask.folder):
+        pass
+
+
+LAST = {"day": "2026-06-01"}
+
+
+@pytest.mark.parametrize(
+    ("last", "found", "day", "why"),
+    [
+        ({}, {}, "2026-06-02", "first"),
+        (LAST, {}, "2026-06-28", ""),
+        (LAST, {}, "2026-06-29", "schedule"),
+        (LAST, {"as_of": "2026-06-10", "alerts": ["MN03"]}, "2026-06-10", "MN03"),
+        (LAST, {"as_of": "2026-06-05", "alerts": ["MN03"]}, "2026-06-05", ""),
+        (LAST, {"as_of": "2026-06-01", "alerts": ["MN03"]}, "2026-06-10", ""),
+        (LAST, {"as_of": "2026-06-10", "alerts": []}, "2026-06-10", ""),
+        (LAST, {"as_of": "2026-06-10", "alerts": ["MN01", "MN02"]}, "2026-06-10", ""),
+    ],
+)
+def test_when_it_is_due(last: dict[str, str], found: dict[str, object], day: str, why: str, tmp_path: Path) -> None:
+    params = tiny_params(tmp_path)
+    answer = due(params, dict(last), dict(found), pd.Timestamp(day))
+    assert (why in answer, bool(answer)) == (True, bool(why))
+    deaf = params.model_copy(update={"retrain": params.retrain.model_copy(update={"on_alert": False})})
+    assert bool(due(deaf, dict(last), dict(found), pd.Timestamp(day))) == (why in ("first", "schedule"))

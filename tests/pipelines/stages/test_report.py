@@ -1,0 +1,434 @@
+"""The report: what it says equals what was measured, what it shows is only text, and it asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.schema.errors import DataError, ModelError
+from pipelines.config.params import Params, load
+from pipelines.reporting import tables
+from pipelines.reporting.page import percent, points
+from pipelines.stages.report import write_report
+from pipelines.stages.run_all import stages
+from pipelines.storage.layout import Layout
+from tests.support.browser import CHROMIUM, browser
+from tests.support.tiny import tiny_copy, tiny_params
+
+pytestmark = pytest.mark.xdist_group("report")
+VOID = {"meta", "link", "input", "br", "img", "hr"}
+HOSTILE_LEVEL = "</script><script>document.title = 'owned'</script>"
+HOSTILE_ID = "<img src=http://unfriendly.invalid/{} onerror=alert(1)>"
+HOSTILE_LABEL = '"><b onclick=alert(2)>size'
+UNDATED = f"""
+source:
+  order: none
+  timezone: UTC
+  leads: {{path: leads.csv, columns: {{lead_id: id}}}}
+  attributes:
+    sector: {{known: export}}
+    size: {{kind: number, known: export, group: engagement, label: {json.dumps(HOSTILE_LABEL)}}}
+    verdict: {{known: outcome, why: written with the outcome}}
+  events: []
+  event_labels: {{}}
+  outcomes: {{path: leads.csv, columns: {{lead_id: id, converted: bought}}}}
+  yes_values: ["1"]
+  no_values: ["0"]
+  stages: []
+  attribute_history: []
+train: {{boosters: 2, max_rounds: 40, min_child_samples: 20}}
+selection: {{folds: {{count: 2}}, drift_limits: [1.0], logistic_c: [0.1], linear_shares: [0.5]}}
+search: {{trials: 0}}
+backtest: {{cuts: 0}}
+scorecard: {{max_lines: 5, l2: [20.0]}}
+capacity: {{per_period: 20}}
+evaluate: {{resamples: 20, segments: [sector], min_segment_rows: 30}}
+report: {{top_leads: 6}}
+"""
+
+
+class Page(HTMLParser):
+    """The elements of a page in their order, each with its attributes and all the text inside it."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[dict[str, Any]] = []
+        self._open: list[dict[str, Any]] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = {"tag": tag, "text": "", "attrs": dict(attrs), "inside": self._open.copy()}
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop()["tag"] == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        for element in self._open:
+            element["text"] += data
+
+    def all(self, tag: str, **attrs: str) -> list[dict[str, Any]]:
+        wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attrs.items()}
+        return [
+            element
+            for element in self.elements
+            if element["tag"] == tag and all(element["attrs"].get(name) == value for name, value in wanted.items())
+        ]
+
+    def rows(self, table: str) -> list[list[str]]:
+        """The texts of a table's cells, row by row."""
+        inside = [
+            element for element in self.elements if any(table == at["attrs"].get("id") for at in element["inside"])
+        ]
+        rows = [element for element in inside if element["tag"] == "tr"]
+        cells = [element for element in inside if element["tag"] in ("th", "td")]
+        return [[cell["text"] for cell in cells if cell["inside"][-1] is row] for row in rows]
+
+
+def undated_run(folder: Path) -> tuple[Params, Layout]:
+    rng = np.random.default_rng(7)
+    n = 900
+    sector = rng.choice([HOSTILE_LEVEL, "steel", "food & drink", "toys"], n)
+    size = np.where(rng.random(n) < 0.1, np.nan, np.round(rng.exponential(50, n)))
+    bought = rng.random(n) < np.where(sector == "steel", 0.7, 0.25) + (np.nan_to_num(size) > 60) * 0.2
+    ids = [HOSTILE_ID.format(number) for number in range(n)]
+    leads = pd.DataFrame({"id": ids, "sector": sector, "size": size, "bought": bought.astype(int)})
+    folder.joinpath("in").mkdir()
+    leads.assign(verdict=np.where(bought, "won", "lost")).to_csv(folder / "in" / "leads.csv", index=False)
+    overlay = folder / "undated.yaml"
+    overlay.write_text(UNDATED, encoding="utf-8")
+    params, layout = load(overlay), Layout.folder(folder / "out")
+    for stage in stages(params, folder / "in", layout).values():
+        stage()
+    return params, layout
+
+
+@pytest.fixture(scope="module")
+def undated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    return undated_run(tmp_path_factory.mktemp("undated"))
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    folder = tmp_path_factory.mktemp("dated")
+    return tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
+
+
+@pytest.fixture(scope="module", params=["dated", "undated"])
+def layout(request: pytest.FixtureRequest) -> Layout:
+    run: tuple[Params, Layout] = request.getfixturevalue(request.param)
+    return run[1]
+
+
+def page_of(layout: Layout) -> Page:
+    return Page(layout.report.path.read_text(encoding="utf-8"))
+
+
+def metrics_of(layout: Layout) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(layout.metrics.path.read_text())
+    return tree
+
+
+def test_the_sections_come_in_order(layout: Layout) -> None:
+    sections = [section["attrs"]["id"] for section in page_of(layout).all("section")]
+    assert sections == [
+        *("verdict", "leads", "quality", "kpis", "grades", "scorecard", "backtest", "choices", "drivers", "values"),
+        *("data", "catalogue", "reading"),
+    ]
+
+
+def test_the_verdict_is_that_of_the_metrics(layout: Layout) -> None:
+    section = page_of(layout).all("section", id="verdict")[0]["text"]
+    for line in metrics_of(layout)["verdict"]["lines"]:
+        assert line in section
+
+
+def test_the_big_numbers_equal_the_metrics(layout: Layout) -> None:
+    metrics, page = metrics_of(layout), page_of(layout)
+    test = metrics["test"]
+    big = [element for element in page.elements if element["attrs"].get("class") == "big"]
+    shown = [part for part in page.elements if "data-value" in part["attrs"] and part["tag"] == "span"]
+    expected = [test["capacity_lift"], test["mean_probability"], test["base_rate"]]
+    assert [float(part["attrs"]["data-value"]) for part in shown] == expected
+    assert [part["text"] for part in shown] == [f"{expected[0]:.1f}", percent(expected[1]), percent(expected[2])]
+    assert test["capacity_lift"] == pytest.approx(test["precision_at_k"] / test["base_rate"])
+    backtest = json.loads(layout.backtest.path.read_text())
+    assert big[-1]["text"] == (backtest["periods"][0]["cut"] if backtest["applicable"] else "no date")
+    assert len(big) == 4
+
+
+def test_the_comparison_equals_the_metrics(layout: Layout) -> None:
+    metrics, page = metrics_of(layout), page_of(layout)
+    who = {"model": metrics["test"], "random_split": metrics["random_split"]} | metrics["baselines"]
+    compared = set()
+    rows = [element for element in page.elements if "data-measure" in element["attrs"]]
+    cells = iter([element for element in page.elements if "data-who" in element["attrs"]])
+    for row in rows:
+        measure = row["attrs"]["data-measure"]
+        for _ in who:
+            cell = next(cells)["attrs"]
+            if "data-value" in cell:
+                found = [float(cell[name]) for name in ("data-value", "data-low", "data-high")]
+                figures_of = who[cell["data-who"]]
+                assert found == [figures_of[measure], figures_of[f"{measure}_low"], figures_of[f"{measure}_high"]]
+                compared.add((measure, cell["data-who"]))
+    named = ["auc", "average_precision", "log_loss", "brier", "calibration_error", "lift_at_10", "precision_at_k"]
+    assert {(measure, name) for measure in named for name in ("model", "logistic", "random_split")} <= compared
+    assert ("log_loss", "prior") in compared
+    assert ("lift_at_10", "prior") not in compared, "one probability for everybody is no order"
+
+
+def test_the_tiers_equal_the_scores(layout: Layout) -> None:
+    scores = pd.read_parquet(layout.scores.path)
+    rows = page_of(layout).rows("tiers")[1:]
+    assert [row[0] for row in rows] == ["hot", "warm", "cold"] + ["excluded"] * ("excluded" in set(scores["tier"]))
+    assert rows[0][-1] in ("no guarantee", "10.0% or more") and rows[1][-1] == "none asked for"
+    for name, _, n, lowest, expected, mean, _ in rows:
+        tier = scores[scores["tier"] == name]
+        by_score = tier[(tier["tier_reason"] == "") | (name == "excluded")]
+        assert [n, lowest] == [f"{len(tier):,}", str(by_score["score"].min())]
+        assert expected == f"{tier['probability'].sum():,.1f}"
+        assert mean == f"{tier['probability'].mean():.1%}"
+
+
+def test_the_top_leads_are_the_first_of_the_scores(dated: tuple[Params, Layout]) -> None:
+    params, layout = dated
+    scores = pd.read_parquet(layout.scores.path).head(params.report.top_leads)
+    page = page_of(layout)
+    rows = page.rows("top-leads")[1:]
+    assert [row[0] for row in rows] == scores["lead_id"].tolist()
+    told = scores[["score", "probability", "tier", "tier_reason"]].to_numpy().tolist()
+    assert [row[1:4] for row in rows] == [[str(score), percent(p), tier + why] for score, p, tier, why in told]
+    chips = [item["text"] for item in page.all("li") if item["attrs"].get("class") in ("up", "down")]
+    reasons = [reason for lead in scores["reasons"] for reason in json.loads(lead)]
+    assert chips == [f"{points(reason['points'])} {reason['text'].split(' ', 1)[1]}" for reason in reasons]
+
+
+def test_the_matrix_of_grades_equals_the_metrics(layout: Layout) -> None:
+    page, grades = page_of(layout), metrics_of(layout)["grades"]
+    shown = {cell["attrs"]["data-grade"]: cell for cell in page.all("td") if "data-grade" in cell["attrs"]}
+    assert sorted(shown) == sorted(cell["grade"] for cell in grades["cells"])
+    shades = {}
+    for cell in grades["cells"]:
+        text = shown[cell["grade"]]["text"]
+        if not cell["n"]:
+            assert text.startswith("no ")
+            continue
+        interval = f"{percent(cell['rate_low'])} to {percent(cell['rate_high'])}"
+        assert text.startswith(f"{percent(cell['rate'])}{interval}{cell['n_positive']:,} of {cell['n']:,}")
+        shade = re.search(r"/ (\d+)%", shown[cell["grade"]]["attrs"]["style"])
+        assert shade
+        shades[cell["grade"]] = int(shade[1])
+    by_rate = sorted(shades, key=lambda name: next(one["rate"] for one in grades["cells"] if one["grade"] == name))
+    assert [shades[name] for name in by_rate] == sorted(shades.values())
+    assert max(shades.values()) == 45
+    scores = pd.read_parquet(layout.scores.path)
+    told = [cell["text"] for cell in page.all("td", data_label="Grade")]
+    assert told == scores["grade"].head(len(told)).tolist() != []
+
+
+def test_the_scorecard_is_the_one_that_is_written_for_a_crm(layout: Layout) -> None:
+    sheet = pd.read_csv(layout.scorecard_csv.path)
+    rows = page_of(layout).rows("criteria")[1:]
+    assert [row[0] for row in rows] == sheet["criterion"].str.removeprefix("'").tolist()
+    assert [row[1] for row in rows] == [points(worth) for worth in sheet["points"]]
+    assert [row[4] for row in rows] == [percent(rate) for rate in sheet["conversion_rate"]]
+    for line in layout.scorecard_md.path.read_text(encoding="utf-8").rsplit("|", 1)[1].strip().split("\n\n"):
+        assert any(line == paragraph["text"] for paragraph in page_of(layout).all("p")), line
+
+
+def test_the_audit_is_shown_check_by_check(layout: Layout) -> None:
+    checks = json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"]
+    rows = page_of(layout).rows("audit")[1:]
+    assert [row[:3] for row in rows] == [[check["code"], check["title"], check["answer"]] for check in checks]
+    for row, check in zip(rows, checks, strict=True):
+        assert check["detail"] in row[3]
+        assert all(f"{column}: {figures}" in row[3] for column, figures in check["columns"].items())
+        assert row[4] == check["what_to_do"]
+
+
+def test_what_others_wrote_is_only_text(undated: tuple[Params, Layout]) -> None:
+    page = page_of(undated[1])
+    assert not page.all("img")
+    assert not page.all("b", onclick="alert(2)")
+    assert not [element for element in page.elements if any(name.startswith("on") for name in element["attrs"])]
+    assert len(page.all("script")) == 3
+    headers = [element["text"] for element in page.all("th")]
+    assert HOSTILE_LEVEL in headers
+    assert HOSTILE_LABEL in headers
+    assert any(text.startswith("<img src=http") for text in headers)
+    charts = json.loads(page.all("script", id="charts")[0]["text"])
+    assert "<script" not in json.dumps(charts), "Plotly reads tags in labels"
+    assert "&lt;/script&gt;" in json.dumps(charts)
+
+
+def test_nothing_is_asked_of_the_network(layout: Layout) -> None:
+    page = page_of(layout)
+    for element in page.elements:
+        for name in ("src", "href", "action", "poster", "srcset"):
+            target = element["attrs"].get(name, "#")
+            assert target.startswith("#") or target == "data:,", target
+    style = page.all("style")[0]["text"]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_only_the_pages_own_scripts_may_run(layout: Layout) -> None:
+    page = page_of(layout)
+    policy = page.all("meta", http_equiv="Content-Security-Policy")[0]["attrs"]["content"]
+    own = [script["text"] for script in page.all("script") if "type" not in script["attrs"]]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in own]
+    assert policy.startswith("default-src 'none'; script-src " + " ".join(f"'sha256-{text}'" for text in hashes) + ";")
+    assert sum(len(text) > 1_000_000 for text in own) == 1, "the chart library is there once"
+    assert layout.report.path.stat().st_size < 8_000_000
+
+
+def test_equal_runs_give_equal_bytes(dated: tuple[Params, Layout]) -> None:
+    params, layout = dated
+    before = layout.report.path.read_bytes()
+    assert write_report(params, layout) == layout.report.path
+    assert layout.report.path.read_bytes() == before
+
+
+def test_the_page_can_be_read_without_seeing_it(layout: Layout) -> None:
+    page = page_of(layout)
+    levels = [int(element["tag"][1]) for element in page.elements if re.fullmatch(r"h[1-6]", element["tag"])]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert [len(page.all(tag)) for tag in ("header", "nav", "main", "footer")] == [1, 1, 1, 1]
+    assert all("scope" in header["attrs"] for header in page.all("th"))
+    assert all(table["inside"][-1]["attrs"].get("class") == "scroll" for table in page.all("table"))
+    for box in [element for element in page.all("div") if element["attrs"].get("class") == "scroll"]:
+        assert box["attrs"]["tabindex"] == "0"
+        assert box["attrs"]["aria-label"]
+    ids = [element["attrs"]["id"] for element in page.elements if "id" in element["attrs"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_figure_has_a_caption_words_and_a_table(layout: Layout) -> None:
+    page = page_of(layout)
+    charts = json.loads(page.all("script", id="charts")[0]["text"])
+    places = [element["attrs"] for element in page.elements if "data-chart" in element["attrs"]]
+    assert sorted(place["data-chart"] for place in places) == sorted(charts)
+    assert all(place["role"] == "img" and place["aria-label"] for place in places)
+    assert len(page.all("figcaption")) == len(page.all("figure")) == len(charts)
+    shown_as_table = [summary for summary in page.all("summary") if summary["text"].startswith("The same as a table")]
+    beside = {"calibration", "walk-auc", "walk-promise"} & set(charts)
+    assert len(shown_as_table) == len(charts) - len(beside), "these have their table beside them"
+
+
+def test_a_run_with_dates_says_its_period(dated: tuple[Params, Layout]) -> None:
+    metrics, text = metrics_of(dated[1]), page_of(dated[1]).all("main")[0]["text"]
+    assert f"Tested on {metrics['period']['first']} to {metrics['period']['last']}" in text
+    for part in ("train", "embargo", "test"):
+        assert metrics["snapshots"]["parts"][part]["first"] in text
+    assert f"{metrics['snapshots']['immature']:,}" in text
+
+
+def test_a_run_without_dates_says_so(undated: tuple[Params, Layout]) -> None:
+    text = page_of(undated[1]).all("main")[0]["text"]
+    assert "The data carry no dates and no order." in text
+    assert "this split is not chronological" in text
+    assert "later period" not in text.replace(metrics_of(undated[1])["verdict"]["lines"][2], "")
+    assert "never used: written with the outcome" in text
+    assert "None" not in text
+    assert not re.search(r"\bnan\b", text)
+
+
+def test_rows_in_order_are_called_so(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    copy = _copy(layout, tmp_path)
+    metrics = metrics_of(copy)
+    metrics["snapshots"]["order"] = "rows"
+    copy.metrics.path.write_text(json.dumps(metrics))
+    write_report(params, copy)
+    text = page_of(copy).all("main")[0]["text"]
+    assert "The order of the rows stands in for time" in text
+    assert "not chronological" not in text.replace(metrics["verdict"]["lines"][0], "")
+
+
+def test_a_list_of_a_model_that_is_not_usable_says_so(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    copy = _copy(layout, tmp_path)
+    metrics = metrics_of(copy)
+    for usable in (True, False):
+        verdict = metrics["verdict"] | {"usable": usable}
+        copy.metrics.path.write_text(json.dumps(metrics | {"verdict": verdict}))
+        write_report(params, copy)
+        page = page_of(copy)
+        assert page.all("h2")[0]["text"] == ("Verdict: usable" if usable else "Verdict: not usable")
+        assert ("do not call by it" in page.all("section", id="leads")[0]["text"]) is not usable
+
+
+def test_no_list_of_leads_where_none_is_wanted(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    copy = _copy(layout, tmp_path)
+    silent = params.model_copy(update={"report": params.report.model_copy(update={"top_leads": 0})})
+    write_report(silent, copy)
+    assert not page_of(copy).all("table", id="top-leads")
+
+
+def test_a_stage_that_has_not_run_is_named(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    copy = _copy(layout, tmp_path)
+    copy.explanation.path.unlink()
+    copy.report.path.unlink()
+    with pytest.raises(DataError, match=r"explanation\.json.*explain"):
+        write_report(params, copy)
+    assert not list(copy.reports.glob("*report.html*"))
+
+
+def test_figures_of_another_model_are_refused(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    copy = _copy(layout, tmp_path)
+    copy.metrics.path.write_text(json.dumps(metrics_of(copy) | {"model_id": "another"}))
+    with pytest.raises(ModelError, match="another"):
+        write_report(params, copy)
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
+def test_what_others_wrote_does_nothing_in_a_browser(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    page = undated[1].report.path
+    with browser(tmp_path) as opened:
+        opened.open(page)
+        assert opened.run("document.title").startswith("Lead scoring report")
+        assert opened.faults == []
+        assert opened.requests == [page.as_uri()]
+
+
+def _copy(layout: Layout, folder: Path) -> Layout:
+    """The same run elsewhere, so that a test may spoil it."""
+    copy = Layout.folder(folder / "copy")
+    for file in layout.reports.rglob("*"):
+        if file.is_file() and "events" not in file.name:
+            target = copy.reports / file.relative_to(layout.reports)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(3.6, 0, "+4"), (-3.6, 0, "−4"), (0.2, 0, "0"), (-0.04, 1, "0.0"), (-0.05001, 1, "−0.1"), (10.0, 0, "+10")],
+)
+def test_points_have_a_sign_unless_they_are_nought(value: float, digits: int, text: str) -> None:
+    assert points(value, digits) == text
+
+
+def test_the_ladder_is_the_scale_of_the_score(dated: tuple[Params, Layout]) -> None:
+    scale = dated[0].points
+    at_anchor = next(row for row in tables.ladder(scale) if row["score"] == scale.anchor_score)
+    assert at_anchor["probability"] == pytest.approx(scale.anchor_probability)

@@ -1,0 +1,130 @@
+"""A scheduled run in a moment: sixty imagined leads as files of a user, a small model, and a folder of lists."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.config.params import Params, load, with_as_of
+from pipelines.scheduled.job import Request, run_job
+from pipelines.stages.ingest import ingest
+from pipelines.storage import contract_store as store
+from pipelines.storage.bundle import save_bundle
+from pipelines.storage.layout import Layout
+from tests.support.small_model import scorer
+from tests.support.tables import DAY, MONDAY, World, crowd, table
+
+OVERLAY = """
+project: {threads: 2, memory_gb: 1}
+source:
+  order: dates
+  timezone: UTC
+  leads: {path: leads.parquet, format: parquet, columns: {lead_id: lead_id, created_at: created_at}}
+  attributes:
+    sector: {}
+    size: {kind: number, known: history}
+    job: {kind: title, known: history}
+    stage: {known: history, group: engagement}
+    mail: {kind: domain}
+  events:
+    - path: events.parquet
+      format: parquet
+      columns: {lead_id: lead_id, event_at: event_at, known_at: known_at, event_type: event_type,
+                direction: direction, channel: channel, value: value}
+  event_labels: {visit: site visit}
+  outcomes:
+    path: outcomes.parquet
+    format: parquet
+    columns: {lead_id: lead_id, converted_at: converted_at, lost_at: lost_at}
+  yes_values: []
+  no_values: []
+  stages: []
+  attribute_history:
+    - {path: history.parquet, format: parquet, columns: {lead_id: lead_id, valid_from: valid_from}}
+job: {max_silence_days: 30}
+"""
+TODAY = MONDAY
+MOVING = ("lead_age", "recency", "decayed", "mean_gap", "trend")  # measures that change from day to day by themselves
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where one scheduled run reads and writes, and how it is asked."""
+
+    params: Params
+    overlay: Path
+    request: Request
+
+    @property
+    def to(self) -> Path:
+        return self.request.to
+
+    @property
+    def layout(self) -> Layout:
+        """Contract tables and model, as a run with --out has them."""
+        return Layout.folder(self.overlay.parent / "out")
+
+    def asked(self, **changed: Any) -> Job:
+        """The same job, asked another way."""
+        return replace(self, request=replace(self.request, **changed))
+
+    def run(self, day: pd.Timestamp | str = TODAY, clock: Clock = lambda: 0.0) -> list[str]:
+        return run_job(with_as_of(self.params, f"{pd.Timestamp(day):%Y-%m-%d}"), self.layout, self.request, clock)
+
+    def params_with(self, **job: Any) -> Job:
+        """The same job with other values in `params.job`."""
+        return replace(self, params=self.params.model_copy(update={"job": self.params.job.model_copy(update=job)}))
+
+
+def export(folder: Path, world: World) -> Path:
+    """Write a world as the files a user would export."""
+    folder.mkdir(parents=True, exist_ok=True)
+    leads = table("leads", world.leads).drop_columns(["position", "rating"])
+    won = [{"lead_id": row["lead_id"], "converted_at": TODAY + 20 * DAY} for row in world.leads[::9]]
+    files = {"leads": leads, "events": table("events", world.events), "outcomes": table("outcomes", won)}
+    files["history"] = table("attribute_history", world.history)
+    for name, rows in files.items():
+        pq.write_table(rows, folder / f"{name}.parquet")
+    return folder
+
+
+def job(folder: Path, world: World | None = None, **card: Any) -> Job:
+    """A job on tables that are taken in already; `card` changes words of the model's card."""
+    overlay = folder / "params.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    overlay.write_text(OVERLAY, encoding="utf-8")
+    params, layout = load(overlay), Layout.folder(folder / "out")
+    ingest(params.source, params.ingest, params.project, export(folder / "data", world or crowd((MONDAY,))), layout)
+    model = scorer()
+    save_bundle(replace(model, card=model.card.model_copy(update=card)), layout.bundle)
+    request = Request(str(layout.bundle), folder / "to", None, "top-3", since_last=False, dry_run=False)
+    return Job(params, overlay, request)
+
+
+def still() -> list[str]:
+    """Features that move by themselves: leave them out, and only news changes a lead."""
+    return [entry.name for entry in scorer().catalogue if entry.measure in ("age", *MOVING)]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Every file and link below a folder, what is hidden and how long it took left out."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = f"-> {path.readlink()}"
+        elif path.is_file() and not name.startswith(".") and path.name != "timings.json":
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def small_shards(monkeypatch: pytest.MonkeyPatch, leads: int = 31) -> None:
+    monkeypatch.setattr(store, "SHARD_LEADS", leads)
