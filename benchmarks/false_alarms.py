@@ -20,7 +20,7 @@ import pandas as pd
 from benchmarks.two_years import export, overlay_of
 from models.kpis.tier_kpis import interval
 from pipelines.config.params import Params, load, with_as_of
-from pipelines.scheduled.monitor import watch
+from pipelines.scheduled.monitor import run_monitor
 from pipelines.simulation.export import simulate
 from pipelines.stages.build_features import build_features
 from pipelines.stages.ingest import ingest
@@ -48,7 +48,7 @@ def looks_at(params: Params, work: Path, number: int, days: pd.DatetimeIndex) ->
     scorer = load_bundle(learned.bundle, params.project.threads)
     found = []
     for day in days:
-        tree = watch(with_as_of(params, f"{day:%Y-%m-%d}"), whole, scorer, work)
+        tree = run_monitor(with_as_of(params, f"{day:%Y-%m-%d}"), whole, scorer, work)
         answers = {check["code"]: check["outcome"] for check in tree["checks"]}
         found.append({"world": number, "day": f"{day:%Y-%m-%d}", "answers": answers, "lines": tree["lines"]})
         print(number, f"{day:%Y-%m-%d}", tree["alerts"], flush=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.scheduled import arguments, digests, last_day, opened, request, run_day
-from pipelines.scheduled.published import Published
+from pipelines.scheduled.published import PublishedLists
 from pipelines.storage.lock import hold
 
 EVERY = 10  # kills between two lines
@@ -80,8 +80,8 @@ def count_operations(work: Callable[[], object], folder: Path, note: Path) -> No
 
 def faults(to: Path, before: dict[str, str], after: dict[str, str]) -> list[str]:
     """What is wrong with a folder of lists right after a kill."""
-    now, published = digests(to), Published(to)
-    wrong = [f"half a list: {run.name}" for run in published.runs.glob("[!.]*") if not published.is_whole(run.name)]
+    now, published = digests(to), PublishedLists(to)
+    wrong = [f"half a list: {run.name}" for run in published.runs.glob("[!.]*") if not published.is_complete(run.name)]
     if now.get("current") not in (before["current"], after["current"]):
         wrong.append(f"current is {now.get('current')}")
     lost = [name for name in before if name != "current" and now.get(name) != before[name]]

@@ -178,7 +178,7 @@ def task_results(task: Task, folder: Path) -> dict[str, Any]:
     tests = {cut.name: pd.read_parquet(cut / "test.parquet", columns=["row", "lead", "label"]) for cut in places}
     table = compare([predicted(tests[cut.name], cut, methods) for cut in places], methods)
     for method in methods:
-        facts = [facts_of(cut, method) for cut in places]
+        facts = [override_facts(cut, method) for cut in places]
         table[method] |= {"seconds": round(sum(fact["seconds"] for fact in facts), 1), "budget": facts[0]["budget"]}
         table[method] |= {"version": facts[0].get("version", "")}
     by_cut = {cut.name: compare([predicted(tests[cut.name], cut, methods)], methods) for cut in places}
@@ -197,7 +197,7 @@ def task_results(task: Task, folder: Path) -> dict[str, Any]:
     }
 
 
-def facts_of(cut: Path, method: str) -> dict[str, Any]:
+def override_facts(cut: Path, method: str) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads((cut / "predictions" / f"{method}.json").read_text(encoding="utf-8"))
     return facts
 
@@ -205,11 +205,11 @@ def facts_of(cut: Path, method: str) -> dict[str, Any]:
 def is_known(cut: Path, method: str) -> bool:
     """Say whether a method has predicted these very rows."""
     there = (cut / "predictions" / f"{method}.json").is_file()
-    return there and facts_of(cut, method).get("rows") == digest(cut)
+    return there and override_facts(cut, method).get("rows") == digest(cut)
 
 
 def has_failed(cut: Path, method: str) -> bool:
-    return (cut / "predictions" / f"{method}.json").is_file() and "failed" in facts_of(cut, method)
+    return (cut / "predictions" / f"{method}.json").is_file() and "failed" in override_facts(cut, method)
 
 
 def predicted(test: pd.DataFrame, cut: Path, methods: list[str]) -> pd.DataFrame:

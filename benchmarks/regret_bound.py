@@ -32,7 +32,7 @@ def records(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
     number = rows["lead_id"].str[1:].astype("int64") - 1
     seconds = (rows["snapshot_at"] - pd.Timestamp(params.simulate.first_day)) // pd.Timedelta(seconds=1)
     asked, parts = params.simulate, []
-    time = funnel.calendar(asked.first_day, asked.last_day, asked.drift, asked.shocks)
+    time = funnel.day_factors(asked.first_day, asked.last_day, asked.drift, asked.shocks)
     for who, _ in draw_leads(asked, params.project.seed, time):
         mine = number.between(who.number[0], who.number[-1]).to_numpy()
         lead = (number[mine] - who.number[0]).to_numpy()

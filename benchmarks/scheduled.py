@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.config.params import Params, load, with_as_of
-from pipelines.scheduled.job import Request, run_job
+from pipelines.scheduled.job import JobRequest, run_job
 from pipelines.storage import contract_store as store
 from pipelines.storage.layout import Layout
 
@@ -33,11 +33,11 @@ def opened(asked: argparse.Namespace) -> tuple[Params, Layout]:
     return params.model_copy(update={"job": job}), layout
 
 
-def request(layout: Layout, to: Path, data: Path | None, *, since_last: bool = False) -> Request:
-    return Request(str(layout.bundle), to, data, "top-5", since_last=since_last, dry_run=False)
+def request(layout: Layout, to: Path, data: Path | None, *, since_last: bool = False) -> JobRequest:
+    return JobRequest(str(layout.bundle), to, data, "top-5", since_last=since_last, dry_run=False)
 
 
-def run_day(params: Params, layout: Layout, asked: Request, day: pd.Timestamp) -> list[str]:
+def run_day(params: Params, layout: Layout, asked: JobRequest, day: pd.Timestamp) -> list[str]:
     return run_job(with_as_of(params, f"{day:%Y-%m-%d}"), layout, asked, lambda: 0.0)
 
 

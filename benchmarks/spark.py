@@ -24,7 +24,7 @@ import pandas as pd
 
 from pipelines.config.params import load
 from pipelines.scoring.population import open_leads
-from pipelines.scoring.score_list import list_leads, ranked_rows, write_rows
+from pipelines.scoring.score_list import rank_leads, ranked_rows, write_rows
 from pipelines.scoring.shards import score_shards
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Opener
@@ -85,7 +85,7 @@ def measured(engine: str, source: Layout, work: Path) -> Figures:
         lap()
         parts = list(score_shards(contract, scorer, snapshots, 5, work / engine))
         lap()
-        listed = list_leads(parts, scorer, snapshots, contract, None, params)
+        listed = rank_leads(parts, scorer, snapshots, contract, None, params)
         lap()
         write_rows(ranked_rows(parts, listed), layout.scores.path, layout.scores_csv.path)
         lap()

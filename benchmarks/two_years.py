@@ -31,7 +31,7 @@ from pipelines.cli.app import app
 from pipelines.config.params import Params, load
 from pipelines.config.simulation import Shock
 from pipelines.registry.named_model import find_bundle
-from pipelines.scheduled.input_files import take_in
+from pipelines.scheduled.input_files import ingest_if_changed
 from pipelines.scheduled.job import feed_layout
 from pipelines.simulation.export import SHEETS, Simulated, simulate
 from pipelines.stages.build_features import build_features
@@ -172,7 +172,7 @@ def run_week(place: Place, world: Simulated, day: pd.Timestamp) -> dict[str, Any
         "day": f"{day:%Y-%m-%d}",
         "score": scored,
         "complaint": complaint,
-        "in_force": (place.lists / "current").readlink().name[:10] if (place.lists / "current").exists() else None,
+        "current": (place.lists / "current").readlink().name[:10] if (place.lists / "current").exists() else None,
         "monitor": watched,
         "alerts": found.get("alerts", []),
         "lines": found.get("lines", []),
@@ -195,7 +195,7 @@ def keep_models(place: Place, row: dict[str, Any]) -> None:
         row["oracle"] = keep(made[-1].parent, kept, place)
     else:
         params, own = place.params, place.work / "oracle"
-        take_in(params, place.data, feed_layout(place.lists))  # as the commands have, where nothing kept them from it
+        ingest_if_changed(params, place.data, feed_layout(place.lists))  # as the commands do
         layout = Layout(feed_layout(place.lists).data, own / "artifacts", own)
         build_features(params, layout)
         train(params, layout)

@@ -20,7 +20,7 @@ from models.scoring.scorer import Scorer
 from models.tiers.score_lists import flows, tier_columns
 from pipelines.config.params import Params, with_as_of
 from pipelines.scoring.population import open_leads
-from pipelines.scoring.tier_inputs import facts_of, lot_of
+from pipelines.scoring.tier_inputs import exploration_quota, override_facts
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Shard
 from pipelines.storage.files import write_csv, write_json, write_parquet
@@ -222,8 +222,8 @@ def _tiered(parts: list[pd.DataFrame], end: End, contract: Contract, params: Par
     """Give each list's tiers as if no list had come before it, the lot's leads in the tier it drew them into."""
     listed, card = pd.concat(parts, ignore_index=True), end.scorer.card
     facts, quota = (
-        facts_of(end.moments(listed["lead_id"]), contract, card.matrix, card.tiers),
-        lot_of(end.at, card, params),
+        override_facts(end.moments(listed["lead_id"]), contract, card.matrix, card.tiers),
+        exploration_quota(end.at, card, params),
     )
     found = tier_columns(listed, card.tiers, card.capacity, scale=card.points, facts=facts, previous=None, quota=quota)
     return listed.assign(tier=found["tier"])

@@ -19,7 +19,7 @@ from models.promotion.run_comparison import scores_side_by_side
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.scoring.population import open_leads
-from pipelines.scoring.score_list import list_leads
+from pipelines.scoring.score_list import rank_leads
 from pipelines.scoring.shards import read_part, score_shards
 from pipelines.storage.bundle import check_fits
 from pipelines.storage.contract_store import Contract
@@ -77,7 +77,7 @@ def _scored(scorer: Scorer, snapshots: pd.DataFrame, contract: Contract, params:
     """Return a model's list, best first, with its reasons; made in a folder that goes again."""
     with tempfile.TemporaryDirectory() as work:
         parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
-        listed = list_leads(parts, scorer, snapshots, contract, None, params)
+        listed = rank_leads(parts, scorer, snapshots, contract, None, params)
         why = pa.concat_tables(read_part(part, ["lead_id", "reasons_text"]) for part in parts).to_pandas()
     shown = listed.leads[["lead_id", "score", "points", "tier"]].merge(why, "left", "lead_id")
     return shown.assign(as_of=listed.as_of)

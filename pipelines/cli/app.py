@@ -263,7 +263,7 @@ def _score_on_schedule(
         from pipelines.scheduled import job
 
         found, layout = loaded(params, out, as_of)
-        request = job.Request(
+        request = job.JobRequest(
             model=model or str(layout.bundle),
             to=to,
             data=data,
@@ -359,9 +359,9 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except Exception as error:
-        from pipelines.storage.files import no_room
+        from pipelines.storage.files import disk_full
 
-        if not no_room(error):
+        if not disk_full(error):
             raise
         typer.echo(f"error: {str(error).splitlines()[0]}; make room and run it again", err=True)
         sys.exit(DeliveryError.exit_code)

@@ -45,7 +45,7 @@ def monitor(
     """
     from pipelines.registry.named_model import find_bundle
     from pipelines.reporting.monitor_page import checks_table, write_monitor_page
-    from pipelines.scheduled.monitor import raise_alerts, watch
+    from pipelines.scheduled.monitor import raise_alerts, run_monitor
     from pipelines.storage.bundle import load_bundle
     from pipelines.storage.lock import hold
 
@@ -54,7 +54,7 @@ def monitor(
     with nullcontext() if to is None else hold(to), TemporaryDirectory() as work:
         where = _taken_in(found, layout, data, to)
         scorer = load_bundle(find_bundle(model or str(layout.bundle), found, Path(work)), found.project.threads)
-        tree = watch(found, where, scorer, folder)
+        tree = run_monitor(found, where, scorer, folder)
         write_monitor_page(tree, folder, found.project.name)
     if track:
         from pipelines.stages.track import track_monitoring
@@ -68,7 +68,7 @@ def monitor(
 def _taken_in(params: Params, layout: Layout, data: Path | None, to: Path | None) -> Layout:
     """Return where the contract tables lie: those of a run, or of the scheduled run, brought up to the user's files."""
     from features.schema.errors import ParamsError
-    from pipelines.scheduled.input_files import check_contract, take_in
+    from pipelines.scheduled.input_files import check_contract, ingest_if_changed
     from pipelines.scheduled.job import feed_layout
 
     if data is None:
@@ -77,7 +77,7 @@ def _taken_in(params: Params, layout: Layout, data: Path | None, to: Path | None
     if to is None:
         raise ParamsError("--data needs --to FOLDER, which holds what is read from the files")
     own = feed_layout(to)
-    take_in(params, data, own)
+    ingest_if_changed(params, data, own)
     return own
 
 
@@ -105,7 +105,7 @@ def retrain(
         found, _ = loaded(params, None, as_of)
         moment = now()
         day = moment.floor("D") if found.score.as_of == "latest" else pd.Timestamp(found.score.as_of)
-        for line in stage.retrain(found, stage.Ask(data, to, day, moment, force), params):
+        for line in stage.retrain(found, stage.RetrainRequest(data, to, day, moment, force), params):
             typer.echo(line)
 
 

@@ -49,36 +49,36 @@ class Message:
     attempts: int = 0
 
 
-class Verdict(Enum):
-    """What became of a lead: taken, to be sent again, or refused for good."""
+class LeadStatus(Enum):
+    """What happened to a lead: accepted, to be sent again, or rejected for good."""
 
-    taken = 1
-    again = 2
-    refused = 3
+    accepted = 1
+    retry = 2
+    rejected = 3
 
 
-class Fault(Enum):
-    """Why a whole request failed."""
+class RequestStatus(Enum):
+    """How a whole request ended."""
 
-    none = 0
-    busy = 1  # the CRM asks to wait; says nothing of the leads
+    ok = 0
+    busy = 1  # the CRM asks to wait; says nothing about the leads
     silent = 2  # no answer: the request may have been carried out or not
-    failed = 3  # the CRM broke down over it
-    refused = 4  # the CRM does not take it
+    failed = 3  # the CRM failed to handle it
+    rejected = 4  # the CRM does not accept it
 
 
 @dataclass(frozen=True)
 class Answer:
     """What came of one request: of each lead, or one fault of the whole, and how long the CRM asks to wait."""
 
-    fault: Fault
+    status: RequestStatus
     reason: str = ""
     wait_s: float = 0.0
-    leads: dict[str, tuple[Verdict, str]] = field(default_factory=dict)
+    leads: dict[str, tuple[LeadStatus, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Request:
+class HttpRequest:
     """An HTTP request without its token."""
 
     method: str
@@ -93,10 +93,10 @@ class System(Protocol):
     def params(self) -> Crm:
         """Its section of `delivery`."""
 
-    def request(self, batch: Sequence[Message]) -> Request:
+    def request(self, batch: Sequence[Message]) -> HttpRequest:
         """The request that makes the records of these leads what they are to be."""
 
-    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[Verdict, str]]:
+    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[LeadStatus, str]]:
         """What a JSON answer says of each lead; raises LookupError, TypeError or ValueError where it says nothing."""
 
 
@@ -106,9 +106,11 @@ class HubSpotObjects:
 
     params: HubSpot
 
-    def request(self, batch: Sequence[Message]) -> Request:
+    def request(self, batch: Sequence[Message]) -> HttpRequest:
         path = f"/crm/v3/objects/{quote(self.params.object, safe='')}/batch/upsert"
-        return Request("POST", base_url(self.params.base_url) + path, {"inputs": [self._input(one) for one in batch]})
+        return HttpRequest(
+            "POST", base_url(self.params.base_url) + path, {"inputs": [self._input(one) for one in batch]}
+        )
 
     def _input(self, message: Message) -> dict[str, Any]:
         """HubSpot gives `objectWriteTraceId` back, with what it says of the lead."""
@@ -120,22 +122,22 @@ class HubSpotObjects:
             "properties": {self.params.id_field: message.lead_id} | properties,
         }
 
-    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[Verdict, str]]:
+    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[LeadStatus, str]]:
         results, errors = tree["results"], tree.get("errors") or []
         taken = {result.get("objectWriteTraceId") for result in results}
         taken |= {(result.get("properties") or {}).get(self.params.id_field) for result in results}
-        faults: dict[str, tuple[Verdict, str]] = {}
+        faults: dict[str, tuple[LeadStatus, str]] = {}
         for error in errors:
             context = error.get("context") or {}
             told = _verdict(str(error.get("category", "")), str(error.get("message", "")))
             named = [*context.get("objectWriteTraceId", []), *context.get("ids", []), error.get("id")]
             faults |= {name: told for name in named if name}
         whole = not errors and len(results) == len(batch)  # the ids are optional in an answer, their number is not
-        unsaid = (Verdict.again, "the answer says nothing of this lead")
+        unsaid = (LeadStatus.retry, "the answer says nothing of this lead")
         return {
             one.lead_id: faults.get(one.key)
             or faults.get(one.lead_id)
-            or ((Verdict.taken, "") if whole or {one.key, one.lead_id} & taken else unsaid)
+            or ((LeadStatus.accepted, "") if whole or {one.key, one.lead_id} & taken else unsaid)
             for one in batch
         }
 
@@ -155,26 +157,26 @@ class SalesforceRecords:
 
     params: Salesforce
 
-    def request(self, batch: Sequence[Message]) -> Request:
+    def request(self, batch: Sequence[Message]) -> HttpRequest:
         place = f"{quote(self.params.object, safe='')}/{quote(self.params.id_field, safe='')}"
         path = f"/services/data/{self.params.version}/composite/sobjects/{place}"
         kind: dict[str, Any] = {"attributes": {"type": self.params.object}}
         records = [kind | {self.params.id_field: one.lead_id} | one.fields for one in batch]
-        return Request("PATCH", base_url(self.params.base_url) + path, {"allOrNone": False, "records": records})
+        return HttpRequest("PATCH", base_url(self.params.base_url) + path, {"allOrNone": False, "records": records})
 
-    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[Verdict, str]]:
+    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[LeadStatus, str]]:
         results = {one.lead_id: result for one, result in zip(batch, tree, strict=True)}
         return {lead: self._one(result) for lead, result in results.items()}
 
-    def _one(self, result: Any) -> tuple[Verdict, str]:
+    def _one(self, result: Any) -> tuple[LeadStatus, str]:
         if result["success"]:
-            return Verdict.taken, ""
+            return LeadStatus.accepted, ""
         error = (result.get("errors") or [{}])[0]
         return _verdict(str(error.get("statusCode", "")), str(error.get("message", "")))
 
 
-def _verdict(code: str, message: str) -> tuple[Verdict, str]:
-    return (Verdict.again if code in PASSING else Verdict.refused), f"{code}: {message}"
+def _verdict(code: str, message: str) -> tuple[LeadStatus, str]:
+    return (LeadStatus.retry if code in PASSING else LeadStatus.rejected), f"{code}: {message}"
 
 
 def base_url(url: str) -> str:
@@ -233,22 +235,22 @@ def send(system: System, batch: Sequence[Message], session: requests.Session, au
             request.method, request.url, json=request.body, auth=auth, timeout=timeout_s, allow_redirects=False
         )
     except requests.Timeout:
-        return Answer(Fault.silent, "no answer in time")
+        return Answer(RequestStatus.silent, "no answer in time")
     except requests.RequestException as error:  # its text repeats addresses, and is of no use to the reader
-        return Answer(Fault.silent, f"no answer ({type(error).__name__})")
+        return Answer(RequestStatus.silent, f"no answer ({type(error).__name__})")
     return _read(system, batch, reply, auth)
 
 
 def _read(system: System, batch: Sequence[Message], reply: requests.Response, auth: Bearer) -> Answer:
     status, wait_s = reply.status_code, retry_after(reply.headers)
     if status == 429:
-        return Answer(Fault.busy, "HTTP 429", wait_s)
+        return Answer(RequestStatus.busy, "HTTP 429", wait_s)
     if status == 408:
-        return Answer(Fault.silent, "HTTP 408", wait_s)
+        return Answer(RequestStatus.silent, "HTTP 408", wait_s)
     if status >= 500:
-        return Answer(Fault.failed, f"HTTP {status}", wait_s)
+        return Answer(RequestStatus.failed, f"HTTP {status}", wait_s)
     if status in (400, 409, 413, 422):
-        return Answer(Fault.refused, auth.hide(f"HTTP {status}: {_told(reply)}")[:LONGEST_REASON])
+        return Answer(RequestStatus.rejected, auth.hide(f"HTTP {status}: {_told(reply)}")[:LONGEST_REASON])
     if status not in (200, 201, 207):
         raise DeliveryError(
             f"{urlsplit(reply.url).hostname} answers HTTP {status}; check the token, its rights and limits, base_url "
@@ -257,9 +259,9 @@ def _read(system: System, batch: Sequence[Message], reply: requests.Response, au
     try:
         leads = system.verdicts(batch, reply.json())
     except (LookupError, TypeError, ValueError, AttributeError):
-        return Answer(Fault.failed, f"HTTP {status} with an answer that cannot be read", wait_s)
+        return Answer(RequestStatus.failed, f"HTTP {status} with an answer that cannot be read", wait_s)
     hidden = {lead: (verdict, auth.hide(reason)[:LONGEST_REASON]) for lead, (verdict, reason) in leads.items()}
-    return Answer(Fault.none, "", wait_s, hidden)
+    return Answer(RequestStatus.ok, "", wait_s, hidden)
 
 
 def _told(reply: requests.Response) -> str:

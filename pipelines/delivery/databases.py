@@ -75,7 +75,7 @@ def read_list(folder: Path) -> ScoreList:
     return ScoreList(path, None if pd.isna(day) else pd.Timestamp(day), len(keys))
 
 
-def _refuse_undated(scores: ScoreList) -> None:
+def _reject_undated(scores: ScoreList) -> None:
     if scores.as_of is None:
         raise DataError("scores", "as_of", found="no day", expected="the day of the list, the key of the history",
                         fix="Deliver scores of leads with dates, or read scores.parquet itself.")  # fmt: skip
@@ -94,7 +94,7 @@ def to_postgres(scores: ScoreList, tables: ScoreTables) -> int:
     DeliveryError
         Where the database did not take it; nothing of it was written then.
     """
-    _refuse_undated(scores)
+    _reject_undated(scores)
     psycopg = driver("delivery.postgres")
     history = psycopg.sql.Identifier(tables.schema_name, tables.history)
     try:
@@ -191,7 +191,7 @@ def _sql_type(kind: pa.DataType) -> LiteralString:
 
 def to_duckdb(scores: ScoreList, tables: ScoreTables) -> int:
     """Write a list into the history table of a DuckDB file and return its rows; raises as `to_postgres` does."""
-    _refuse_undated(scores)
+    _reject_undated(scores)
     schema, history, current = (identifier(name) for name in (tables.schema_name, tables.history, tables.current))
     listed = "SELECT * FROM read_parquet($path)"
     try:

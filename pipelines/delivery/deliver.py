@@ -20,12 +20,12 @@ from pipelines.config.params import Delivery, Params
 from pipelines.delivery.crm import (
     Answer,
     Cell,
-    Fault,
     HubSpotObjects,
+    LeadStatus,
     Message,
+    RequestStatus,
     SalesforceRecords,
     System,
-    Verdict,
     base_url,
     bearer,
     send,
@@ -203,7 +203,7 @@ class Pace:
         A refusal of one lead alone speaks of that lead, and does not count.
         """
         self.asked_s = answer.wait_s
-        if not (answer.fault is Fault.refused and size == 1):
+        if not (answer.status is RequestStatus.rejected and size == 1):
             self.in_a_row = 0 if any_taken else self.in_a_row + 1
         if self.in_a_row >= self.params.attempts:
             why = answer.reason or next((reason for _, reason in answer.leads.values()), "")
@@ -235,25 +235,25 @@ def empty(outbox: Outbox, most: int, send_one: Callable[[Sequence[Message]], Ans
         outbox.sending(batch)
         answer = send_one(batch)
         told = [(one, *_judged(one, answer, len(batch), attempts)) for one in batch]
-        taken = [one for one, verdict, _ in told if verdict is Verdict.taken]
-        failed = [(one, reason) for one, verdict, reason in told if verdict is Verdict.again]
-        refused = [(one, reason) for one, verdict, reason in told if verdict is Verdict.refused]
-        if answer.fault is not Fault.busy:
+        taken = [one for one, verdict, _ in told if verdict is LeadStatus.accepted]
+        failed = [(one, reason) for one, verdict, reason in told if verdict is LeadStatus.retry]
+        refused = [(one, reason) for one, verdict, reason in told if verdict is LeadStatus.rejected]
+        if answer.status is not RequestStatus.busy:
             outbox.settle(taken, failed, refused)
         dead += len(refused)
         pace.note(answer, len(batch), bool(taken))
     return dead
 
 
-def _judged(one: Message, answer: Answer, size: int, attempts: int) -> tuple[Verdict, str]:
+def _judged(one: Message, answer: Answer, size: int, attempts: int) -> tuple[LeadStatus, str]:
     """What becomes of a lead: it is set aside when refused for good, or when its last attempt failed.
 
     No answer, or one that asks to wait, is never held against a lead.
     """
-    if answer.fault is Fault.none:
+    if answer.status is RequestStatus.ok:
         verdict, reason = answer.leads[one.lead_id]
     else:
-        alone = answer.fault is Fault.refused and size == 1
-        verdict, reason = Verdict.refused if alone else Verdict.again, answer.reason
-    last = one.attempts + 1 >= attempts and answer.fault in (Fault.none, Fault.failed)
-    return (Verdict.refused if verdict is Verdict.again and last else verdict), reason
+        alone = answer.status is RequestStatus.rejected and size == 1
+        verdict, reason = LeadStatus.rejected if alone else LeadStatus.retry, answer.reason
+    last = one.attempts + 1 >= attempts and answer.status in (RequestStatus.ok, RequestStatus.failed)
+    return (LeadStatus.rejected if verdict is LeadStatus.retry and last else verdict), reason

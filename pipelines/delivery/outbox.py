@@ -94,7 +94,7 @@ class Outbox:
         """
         with self.connection as books:
             books.execute("BEGIN IMMEDIATE")
-            self._refuse_older(as_of)
+            self._reject_older(as_of)
             books.execute("CREATE TEMP TABLE wanted (lead_id TEXT PRIMARY KEY, key TEXT, fields TEXT) WITHOUT ROWID")
             rows = ((lead, message_key(self.target, lead, fields), _json(dict(fields))) for lead, fields in wanted)
             books.executemany("INSERT INTO wanted VALUES (?, ?, ?)", rows)
@@ -117,7 +117,7 @@ class Outbox:
             books.execute("DROP TABLE wanted")
         return int(listed)
 
-    def _refuse_older(self, as_of: str) -> None:
+    def _reject_older(self, as_of: str) -> None:
         before = self.connection.execute("SELECT as_of FROM target").fetchone()
         if before and as_of < before[0]:
             raise ParamsError(f"the scores are of {as_of}, but those of {before[0]} were delivered to {self.target}")

@@ -41,7 +41,7 @@ class Ragged:
 
 
 @dataclass
-class Raw:
+class RawTable:
     """One source table as a stream.
 
     Attributes
@@ -138,7 +138,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 @contextmanager
-def open_table(source: TableSource, data: Path, label: str) -> Iterator[Raw]:
+def open_table(source: TableSource, data: Path, label: str) -> Iterator[RawTable]:
     """Open one table of the user's as a stream of record batches.
 
     Parameters
@@ -179,12 +179,12 @@ def _missing_file(shown: str, path: Path, label: str) -> DataError:
 
 
 @contextmanager
-def _open_csv(path: Path, source: TableSource, label: str) -> Iterator[Raw]:
+def _open_csv(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
     names = _header(path, source, label)
-    raw = Raw(label, names, [pa.string()] * len(names), [])
+    raw = RawTable(label, names, [pa.string()] * len(names), [])
     with open_bytes(path) as file:
         if _has_rows(path, source):
-            raw.batches = _caught(_csv_batches(file, source, raw), path, source, raw)
+            raw.batches = _guarded(_csv_batches(file, source, raw), path, source, raw)
         yield raw
 
 
@@ -224,7 +224,7 @@ def _has_rows(path: Path, source: TableSource) -> bool:
         return True  # the rows are at fault; reading them says how
 
 
-def _csv_batches(file: IO[bytes], source: TableSource, raw: Raw) -> Iterator[pa.RecordBatch]:
+def _csv_batches(file: IO[bytes], source: TableSource, raw: RawTable) -> Iterator[pa.RecordBatch]:
     def keep_ragged(row: pa_csv.InvalidRow) -> str:
         more = "more" if row.actual_columns > row.expected_columns else "fewer"
         raw.ragged.append(Ragged(row.number - 1, f"row has {more} fields than the header", row.text))
@@ -238,7 +238,9 @@ def _csv_batches(file: IO[bytes], source: TableSource, raw: Raw) -> Iterator[pa.
     )
 
 
-def _caught(batches: Iterator[pa.RecordBatch], path: Path, source: TableSource, raw: Raw) -> Iterator[pa.RecordBatch]:
+def _guarded(
+    batches: Iterator[pa.RecordBatch], path: Path, source: TableSource, raw: RawTable
+) -> Iterator[pa.RecordBatch]:
     """The same batches; an error on the way is kept on `raw`, because the engine that reads them hides it."""
     last = ""
     try:
@@ -246,7 +248,7 @@ def _caught(batches: Iterator[pa.RecordBatch], path: Path, source: TableSource, 
             if batch.num_rows:
                 last = batch.columns[-1][-1].as_py()
             yield batch
-        _refuse_open_quote(path, source, raw, last)
+        _reject_open_quote(path, source, raw, last)
     except DataError as error:
         raw.failure = error
         raise
@@ -255,7 +257,7 @@ def _caught(batches: Iterator[pa.RecordBatch], path: Path, source: TableSource, 
         raise raw.failure from None
 
 
-def _refuse_open_quote(path: Path, source: TableSource, raw: Raw, last: str) -> None:
+def _reject_open_quote(path: Path, source: TableSource, raw: RawTable, last: str) -> None:
     """A quote that is never closed takes the rest of the file for one value."""
     tail = raw.ragged[-1].text if raw.ragged else ""
     swallowed = "\n" in last and not _ends_with_quote(path)
@@ -320,7 +322,7 @@ def first_bad_byte(path: Path, encoding: str) -> tuple[int, int, int] | None:
 
 
 @contextmanager
-def _open_parquet(path: Path, source: TableSource, label: str) -> Iterator[Raw]:
+def _open_parquet(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -333,11 +335,11 @@ def _open_parquet(path: Path, source: TableSource, label: str) -> Iterator[Raw]:
         ) from None
     with file:
         types = [_plain(kind) for kind in file.schema_arrow.types]
-        yield Raw(label, file.schema_arrow.names, types, file.iter_batches(batch_size=BATCH))
+        yield RawTable(label, file.schema_arrow.names, types, file.iter_batches(batch_size=BATCH))
 
 
 @contextmanager
-def _open_duckdb(path: Path, source: TableSource, label: str) -> Iterator[Raw]:
+def _open_duckdb(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
     try:
         connection = duckdb.connect(path, read_only=True, config=dict(NO_EXTENSIONS))
     except duckdb.Error as error:
@@ -350,7 +352,7 @@ def _open_duckdb(path: Path, source: TableSource, label: str) -> Iterator[Raw]:
         ) from None
     with connection:
         reader = connection.sql(f"SELECT * FROM {_table_name(connection, source, label)}").to_arrow_reader(BATCH)
-        yield Raw(label, reader.schema.names, [_plain(kind) for kind in reader.schema.types], reader)
+        yield RawTable(label, reader.schema.names, [_plain(kind) for kind in reader.schema.types], reader)
 
 
 def _table_name(connection: duckdb.DuckDBPyConnection, source: TableSource, label: str) -> str:

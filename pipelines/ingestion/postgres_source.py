@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from features.schema.errors import DataError
-from pipelines.ingestion.file_sources import BATCH, BLOCK_BYTES, Raw, nearest
+from pipelines.ingestion.file_sources import BATCH, BLOCK_BYTES, RawTable, nearest
 from pipelines.storage.postgres import connect, driver, why
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def open_snapshots() -> Iterator[Snapshots]:
 
 
 @contextmanager
-def open_postgres(source: TableSource, snapshots: Snapshots, key: str, label: str) -> Iterator[Raw]:
+def open_postgres(source: TableSource, snapshots: Snapshots, key: str, label: str) -> Iterator[RawTable]:
     """Open one table or view as a stream of record batches, in the order of its primary key.
 
     Without a primary key the rows come in the order of their columns' texts, so that the same rows are always read
@@ -85,7 +85,7 @@ def open_postgres(source: TableSource, snapshots: Snapshots, key: str, label: st
         names, kinds, query = _described(connection, place)
     except driver(f"{key}.path").Error as error:
         raise _failed(label, why(error)) from None
-    raw = Raw(label, names, kinds, [])
+    raw = RawTable(label, names, kinds, [])
     raw.batches = _batches(connection, query, raw)
     yield raw
 
@@ -163,7 +163,7 @@ def _primary_key(connection: Connection[Any], place: Identifier) -> list[str]:
     return [name for (name,) in columns.fetchall()]
 
 
-def _batches(connection: Connection[Any], query: Composed, raw: Raw) -> Iterator[pa.RecordBatch]:
+def _batches(connection: Connection[Any], query: Composed, raw: RawTable) -> Iterator[pa.RecordBatch]:
     """The rows as they come; an error on the way is kept on `raw`, because the engine that reads them hides it."""
     import psycopg
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from features.schema.contract import CellKind, Field
 from features.schema.errors import DataError
 from pipelines.ingestion.mapping import Entry
-from pipelines.ingestion.staging import Bench
+from pipelines.ingestion.staging import Staging
 
 EXPECTED = {
     "number": "numbers",
@@ -21,7 +21,7 @@ FIXES = {
 }
 
 
-def refuse_type(entry: Entry, column: Field, kind: CellKind) -> None:
+def reject_type(entry: Entry, column: Field, kind: CellKind) -> None:
     """A typed file may hold what no rule turns into the column's type."""
     if kind == "other" or (column.kind == "number" and kind in ("day", "moment")):
         raise DataError(
@@ -33,61 +33,61 @@ def refuse_type(entry: Entry, column: Field, kind: CellKind) -> None:
         )
 
 
-def refuse_unfit_columns(bench: Bench, entry: Entry, fields: Sequence[Field]) -> None:
+def reject_unfit_columns(staging: Staging, entry: Entry, fields: Sequence[Field]) -> None:
     """A column of which no value fits is mapped wrongly, and a label must be spelled as declared."""
-    for code, _ in bench.fault_counts(entry):
-        fault = bench.faults[code]
+    for code, _ in staging.fault_counts(entry):
+        fault = staging.faults[code]
         if not fault.unfit:
             continue
         column = next(column for column in fields if column.name == fault.column)
         if column.kind == "flag":
-            raise _spelling_error(bench, entry)
-        if not bench.fitting(entry, code):
+            raise _spelling_error(staging, entry)
+        if not staging.fitting(entry, code):
             said = {"key": entry.key, "time_format": entry.source.time_format, "choices": ", ".join(column.choices)}
             raise DataError(
                 entry.label,
                 entry.mapped[column.name] or column.name,
-                found=f"not one value that fits, such as {bench.example(entry, code)}",
+                found=f"not one value that fits, such as {staging.example(entry, code)}",
                 expected=EXPECTED[column.kind].format(**said),
                 fix=FIXES[column.kind].format(**said),
             )
 
 
-def _spelling_error(bench: Bench, entry: Entry) -> DataError:
-    column = entry.mapped["converted"]
+def _spelling_error(staging: Staging, entry: Entry) -> DataError:
+    column, source = entry.mapped["converted"], staging.source
     return DataError(
         entry.label,
         column,
-        found="the values " + ", ".join(repr(value) for value in bench.spellings(entry, column)),
-        expected=f"spellings in yes_values {bench.source.yes_values} or no_values {bench.source.no_values}, or empty",
+        found="the values " + ", ".join(repr(value) for value in staging.spellings(entry, column)),
+        expected=f"spellings in yes_values {source.yes_values} or no_values {source.no_values}, or empty",
         fix="Add the spelling to source.yes_values or source.no_values, or to `missing` where it means an open lead.",
     )
 
 
-def refuse_many_faults(bench: Bench, entry: Entry) -> None:
+def reject_many_faults(staging: Staging, entry: Entry) -> None:
     """More bad rows than `ingest.max_quarantine_share` say that the mapping is wrong, not the rows."""
-    counts = bench.fault_counts(entry)
+    counts = staging.fault_counts(entry)
     bad = sum(count for _, count in counts)
-    if not bad or bad <= bench.max_share * entry.read:
+    if not bad or bad <= staging.max_share * entry.read:
         return
     raise DataError(
         entry.label,
-        bench.faults[counts[0][0]].column,
-        found=f"{bad:,} bad rows of {entry.read:,}: " + "; ".join(_told(bench, entry, *pair) for pair in counts[:5]),
-        expected=f"at most {bench.max_share:.1%} (ingest.max_quarantine_share)",
+        staging.faults[counts[0][0]].column,
+        found=f"{bad:,} bad rows of {entry.read:,}: " + "; ".join(_told(staging, entry, *pair) for pair in counts[:5]),
+        expected=f"at most {staging.max_share:.1%} (ingest.max_quarantine_share)",
         fix=f"Correct {entry.key}, or the file; nothing was written.",
     )
 
 
-def _told(bench: Bench, entry: Entry, code: int, count: int) -> str:
-    fault = bench.faults[code]
+def _told(staging: Staging, entry: Entry, code: int, count: int) -> str:
+    fault = staging.faults[code]
     if fault.unfit:
-        return f"{count:,} {fault.reason}, first {bench.example(entry, code)}"
+        return f"{count:,} {fault.reason}, first {staging.example(entry, code)}"
     first = f'SELECT min("row#") FROM "{entry.table}#" WHERE "source#" = ? AND "fault#" = ?'
-    return f"{count:,} {fault.reason}, first in row {bench.count(first, entry.index, code)}"
+    return f"{count:,} {fault.reason}, first in row {staging.count(first, entry.index, code)}"
 
 
-def refuse_uneven_history(table: str, entries: Sequence[Entry], fields: Sequence[Field]) -> None:
+def reject_uneven_history(table: str, entries: Sequence[Entry], fields: Sequence[Field]) -> None:
     """An edit states all edited attributes: a gap would read as 'not known from here on'."""
     if table != "attribute_history":
         return
@@ -103,9 +103,9 @@ def refuse_uneven_history(table: str, entries: Sequence[Entry], fields: Sequence
             )
 
 
-def refuse_no_leads(bench: Bench, entry: Entry) -> None:
+def reject_no_leads(staging: Staging, entry: Entry) -> None:
     """Without a lead there is nothing to score."""
-    if not bench.count('SELECT count(*) FROM "leads#" WHERE "fault#" IS NULL'):
+    if not staging.count('SELECT count(*) FROM "leads#" WHERE "fault#" IS NULL'):
         raise DataError(
             entry.label,
             "",

@@ -22,7 +22,7 @@ TYPED_ROW = '"source#" SMALLINT, "row#" BIGINT, "fault#" SMALLINT, "hash#" UBIGI
 
 
 @dataclass
-class Bench:
+class Staging:
     """Where rows are typed and judged before any is written.
 
     Each contract table has a table of the same name with `#`: its columns and, of each row, the source and row it
@@ -89,7 +89,7 @@ def _pointer(column: str) -> str:
 
 
 @contextmanager
-def open_bench(folder: Path, source: Source, limits: Ingest, project: Project, data: Path) -> Iterator[Bench]:
+def open_staging(folder: Path, source: Source, limits: Ingest, project: Project, data: Path) -> Iterator[Staging]:
     """DuckDB on disk inside a folder, with no extension from outside, removed at the end."""
     with tempfile.TemporaryDirectory(dir=folder) as work:
         config: dict[str, Any] = NO_EXTENSIONS | {
@@ -99,8 +99,8 @@ def open_bench(folder: Path, source: Source, limits: Ingest, project: Project, d
             "preserve_insertion_order": "false",
         }
         with duckdb.connect(Path(work) / "ingest.duckdb", config=config) as connection, open_snapshots() as databases:
-            bench = Bench(connection, source, data, limits.max_quarantine_share, databases)
-            if not bench.count("SELECT count(*) FROM pg_timezone_names() WHERE name = ?", source.timezone):
+            staging = Staging(connection, source, data, limits.max_quarantine_share, databases)
+            if not staging.count("SELECT count(*) FROM pg_timezone_names() WHERE name = ?", source.timezone):
                 raise ParamsError(f"source.timezone: no zone is called {source.timezone!r}; write UTC or Europe/Berlin")
             connection.execute(f"SET TimeZone = '{source.timezone}'")  # a name from DuckDB's own list
-            yield bench
+            yield staging

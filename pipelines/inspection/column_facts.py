@@ -48,7 +48,7 @@ LATE = 0.05  # share of converted leads whose date lies after the conversion
 
 
 @dataclass(frozen=True)
-class Facts:
+class ColumnFacts:
     """One column at a glance.
 
     Attributes
@@ -77,7 +77,7 @@ class Facts:
         return 1 - self.filled / self.rows if self.rows else 1.0
 
 
-def describe(name: str, cells: pd.Series[str], is_time: bool) -> Facts:
+def describe(name: str, cells: pd.Series[str], is_time: bool) -> ColumnFacts:
     """Look at one column.
 
     Parameters
@@ -91,7 +91,7 @@ def describe(name: str, cells: pd.Series[str], is_time: bool) -> Facts:
     counts = filled.value_counts()
     look, why = _look(name, filled, counts, len(cells), is_time)
     found = _placeholders(counts, look)
-    return Facts(name, look, len(cells), len(filled), len(counts), found, why)
+    return ColumnFacts(name, look, len(cells), len(filled), len(counts), found, why)
 
 
 def _look(name: str, filled: pd.Series[str], counts: pd.Series[int], rows: int, is_time: bool) -> tuple[Look, str]:

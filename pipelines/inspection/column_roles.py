@@ -9,7 +9,7 @@ import pandas as pd
 
 from features.schema.errors import DataError
 from models.leakage.suspicious_names import words
-from pipelines.inspection.file_format import Sample
+from pipelines.inspection.file_format import FileSample
 
 YES, NO = ("1", "yes", "y", "true", "t", "won", "converted"), ("0", "no", "n", "false", "f", "lost", "open")
 CREATED = {"created", "create", "registered", "registration", "signup", "signed", "first", "added", "inserted"}
@@ -35,7 +35,7 @@ FULL = 0.95  # share of filled cells that a date of creation has
 
 
 @dataclass(frozen=True)
-class Label:
+class LabelColumn:
     """The column that says who converted.
 
     Attributes
@@ -48,7 +48,7 @@ class Label:
         The column again where it stands in the leads' own table, else "".
     """
 
-    sample: Sample
+    sample: FileSample
     lead_id: str
     column: str
     dated: bool
@@ -72,7 +72,7 @@ class Label:
         return times if self.of_leads else leads[lead_id].map(times.groupby(self.sample.frame[self.lead_id]).min())
 
 
-def find_lead_id(leads: Sample, others: Sequence[Sample]) -> tuple[str, str]:
+def find_lead_id(leads: FileSample, others: Sequence[FileSample]) -> tuple[str, str]:
     """The column with a different value in every row that is named most like an id, and the reason; "" without one."""
     frame = leads.frame
     unique = [
@@ -99,7 +99,7 @@ def find_lead_id(leads: Sample, others: Sequence[Sample]) -> tuple[str, str]:
     return best, f"{best}: a different value in every row"
 
 
-def find_join(sample: Sample, leads: Sample, lead_id: str) -> tuple[str, str]:
+def find_join(sample: FileSample, leads: FileSample, lead_id: str) -> tuple[str, str]:
     """The column of a table whose values are the leads of another, and the reason.
 
     Raises
@@ -125,7 +125,7 @@ def find_join(sample: Sample, leads: Sample, lead_id: str) -> tuple[str, str]:
     return best, f"{shares[best]:.0%} of {best} are leads"
 
 
-def find_label(leads: Sample, outcomes: Sample | None, lead_id: str) -> Label:
+def find_label(leads: FileSample, outcomes: FileSample | None, lead_id: str) -> LabelColumn:
     """The outcome: a date or a yes/no in the outcomes, or a yes/no or date in the leads' own table.
 
     Raises
@@ -140,7 +140,7 @@ def find_label(leads: Sample, outcomes: Sample | None, lead_id: str) -> Label:
     return replace(own, of_leads=own.column)
 
 
-def _no_label(sample: Sample) -> Label:
+def _no_label(sample: FileSample) -> LabelColumn:
     raise DataError(
         sample.path.name,
         "",
@@ -150,7 +150,7 @@ def _no_label(sample: Sample) -> Label:
     )
 
 
-def _dated_label(sample: Sample, lead_id: str, sparse: bool = False) -> Label | None:
+def _dated_label(sample: FileSample, lead_id: str, sparse: bool = False) -> LabelColumn | None:
     """A date named like an outcome; in a table of outcomes also the only date. In leads it must have gaps."""
     lost = next((name for name in sample.times if "lost" in words(name)), "")
     times = [name for name in sample.times if name != lost and not CREATED & set(words(name))]
@@ -161,10 +161,10 @@ def _dated_label(sample: Sample, lead_id: str, sparse: bool = False) -> Label | 
     if not column:
         return None
     why = "a date named like an outcome" if named else "the only date"
-    return Label(sample, lead_id, column, True, f"{column}: {why}", lost=lost)
+    return LabelColumn(sample, lead_id, column, True, f"{column}: {why}", lost=lost)
 
 
-def _flag(sample: Sample, lead_id: str) -> Label | None:
+def _flag(sample: FileSample, lead_id: str) -> LabelColumn | None:
     """A column with two values that is named like an outcome; else the last column, if it says yes and no."""
     pairs = {str(name): sorted(cells.dropna().unique()) for name, cells in sample.frame.items() if cells.nunique() == 2}
     named = [name for name in pairs if OUTCOME & set(words(name))]
@@ -175,7 +175,7 @@ def _flag(sample: Sample, lead_id: str) -> Label | None:
         return None
     no, yes = _spelled(sample.frame[column], pairs[column])
     why = "two values, and named like an outcome" if named else "two values, and the last column: a guess"
-    return Label(sample, lead_id, column, False, f"{column}: {why}", yes=yes, no=no)
+    return LabelColumn(sample, lead_id, column, False, f"{column}: {why}", yes=yes, no=no)
 
 
 def _spelled(cells: pd.Series[str], pair: list[str]) -> tuple[str, str]:
@@ -187,7 +187,7 @@ def _spelled(cells: pd.Series[str], pair: list[str]) -> tuple[str, str]:
     return str(common), str(rare)
 
 
-def find_created(leads: Sample, label: Label) -> tuple[str, str]:
+def find_created(leads: FileSample, label: LabelColumn) -> tuple[str, str]:
     """The date of creation and the reason; "" where leads carry none."""
     full = [name for name in leads.times if leads.frame[name].notna().mean() >= FULL and name != label.of_leads]
     named = [name for name in full if CREATED & set(words(name))]
@@ -196,7 +196,7 @@ def find_created(leads: Sample, label: Label) -> tuple[str, str]:
     return (full[0], f"{full[0]}: the only date") if len(full) == 1 else ("", "")
 
 
-def find_event_columns(events: Sample, join: str) -> dict[str, str]:
+def find_event_columns(events: FileSample, join: str) -> dict[str, str]:
     """The columns of an event table that say when, what, how and how much.
 
     Raises

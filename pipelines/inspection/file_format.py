@@ -28,7 +28,7 @@ LIKE_A_DATE = r"\d{1,4}[-/. ]\w{1,9}[-/., ]|^\d{8}$|^[A-Z][a-z]{2} \d"
 
 
 @dataclass(frozen=True)
-class Sample:
+class FileSample:
     """The top of a file as text, and how the file is written.
 
     Attributes
@@ -65,7 +65,7 @@ class Sample:
         return next((other for other in fits if other != fits[0] and sorted(other) == sorted(fits[0])), "")
 
 
-def sniff(path: Path) -> Sample:
+def sniff(path: Path) -> FileSample:
     """Find out how a file is written and read its first rows.
 
     Raises
@@ -90,7 +90,7 @@ def sniff(path: Path) -> Sample:
     }
     source = TableSource.model_validate(settings)
     frame, times, cut = _read(path, source)
-    return Sample(path, source, frame, times, cut)
+    return FileSample(path, source, frame, times, cut)
 
 
 def _head(path: Path) -> bytes:

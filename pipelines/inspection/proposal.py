@@ -18,16 +18,16 @@ import yaml
 
 from models.leakage.suspicious_names import words
 from pipelines.ingestion.mapping import RESERVED
-from pipelines.inspection.column_facts import MOSTLY, Facts, describe, late_dates, leaks
+from pipelines.inspection.column_facts import MOSTLY, ColumnFacts, describe, late_dates, leaks
 from pipelines.inspection.column_roles import (
-    Label,
+    LabelColumn,
     find_created,
     find_event_columns,
     find_join,
     find_label,
     find_lead_id,
 )
-from pipelines.inspection.file_format import SAMPLE_ROWS, Sample, sniff
+from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff
 
 NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
 UNPRINTED = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML folds or refuses them
@@ -93,7 +93,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
     return found
 
 
-def _order(found: Inspection, leads: Sample, label: Label, created: str, dated: bool) -> list[str]:
+def _order(found: Inspection, leads: FileSample, label: LabelColumn, created: str, dated: bool) -> list[str]:
     if dated:
         return ["  order: dates  # leads and outcomes carry dates"]
     if created:
@@ -119,7 +119,7 @@ def _runs(frame: pd.DataFrame) -> str:
 
 
 def _table(
-    leads: Sample, sample: Sample, columns: dict[str, str], reasons: Iterable[str], constants: str = ""
+    leads: FileSample, sample: FileSample, columns: dict[str, str], reasons: Iterable[str], constants: str = ""
 ) -> list[str]:
     """The lines of one table below its key, four spaces in."""
     source, path = sample.source, Path(os.path.relpath(sample.path, leads.path.parent)).as_posix()
@@ -150,7 +150,9 @@ def _quoted(text: str) -> str:
 # Attributes
 
 
-def _attributes(found: Inspection, leads: Sample, label: Label, lead_id: str, created: str, dated: bool) -> list[str]:
+def _attributes(
+    found: Inspection, leads: FileSample, label: LabelColumn, lead_id: str, created: str, dated: bool
+) -> list[str]:
     taken = {lead_id, created, label.of_leads, label.lost if label.of_leads else ""}
     facts = [describe(str(name), leads.frame[name], name in leads.times) for name in leads.frame if name not in taken]
     read = [one for one in facts if one.look not in NOT_READ and one.missing_share <= MOSTLY]
@@ -170,11 +172,11 @@ def _attributes(found: Inspection, leads: Sample, label: Label, lead_id: str, cr
     return lines + [f"    # not read: {one.name} ({_not_read(one)})" for one in facts if one not in read]
 
 
-def _not_read(one: Facts) -> str:
+def _not_read(one: ColumnFacts) -> str:
     return f"{NOT_READ[one.look]}: {one.why}" if one.look in NOT_READ else f"{one.missing_share:.0%} empty"
 
 
-def _attribute(one: Facts, name: str, suspicion: list[str], known: str) -> list[str]:
+def _attribute(one: ColumnFacts, name: str, suspicion: list[str], known: str) -> list[str]:
     parts = [f"column: {_quoted(one.name)}"]
     if one.look != "category":
         parts.append(f"kind: {one.look}")
@@ -190,7 +192,7 @@ def _attribute(one: Facts, name: str, suspicion: list[str], known: str) -> list[
     return lines
 
 
-def _names(facts: Iterable[Facts]) -> dict[str, str]:
+def _names(facts: Iterable[ColumnFacts]) -> dict[str, str]:
     """A name for each column: its words, made different where they are not."""
     taken, names = set(RESERVED), {}
     for one in facts:
@@ -207,7 +209,7 @@ def _key(name: str) -> str:
 
 
 def _warn_of_dates(
-    found: Inspection, leads: Sample, converted_at: pd.Series[pd.Timestamp] | None, facts: Iterable[Facts]
+    found: Inspection, leads: FileSample, converted_at: pd.Series[pd.Timestamp] | None, facts: Iterable[ColumnFacts]
 ) -> None:
     """Dates of leads that lie after the lead's own conversion were written after it."""
     for one in facts:
@@ -219,7 +221,7 @@ def _warn_of_dates(
 # Events and outcomes
 
 
-def _events(found: Inspection, leads: Sample, events: Sample | None, lead_id: str, dated: bool) -> list[str]:
+def _events(found: Inspection, leads: FileSample, events: FileSample | None, lead_id: str, dated: bool) -> list[str]:
     if events is None or not dated:
         if events is not None:
             found.warnings.append(f"{events.path.name}: events are of no use without dates of leads and outcomes")
@@ -239,7 +241,7 @@ def _events(found: Inspection, leads: Sample, events: Sample | None, lead_id: st
     return ["  events:", *listed, "  event_labels: {}  # event type: what reports call it"]
 
 
-def _outcomes(found: Inspection, leads: Sample, label: Label, lead_id: str) -> list[str]:
+def _outcomes(found: Inspection, leads: FileSample, label: LabelColumn, lead_id: str) -> list[str]:
     columns = {"lead_id": label.lead_id, "converted_at" if label.dated else "converted": label.column}
     columns |= {"lost_at": label.lost} if label.lost else {}
     lines = ["  outcomes:", *_table(leads, label.sample, columns, [label.why])]
@@ -257,7 +259,7 @@ def _outcomes(found: Inspection, leads: Sample, label: Label, lead_id: str) -> l
     ]
 
 
-def _warn_of_sample(found: Inspection, sample: Sample) -> None:
+def _warn_of_sample(found: Inspection, sample: FileSample) -> None:
     name = sample.path.name
     if sample.cut:
         found.warnings.append(f"{name}: only the first {SAMPLE_ROWS:,} rows were looked at")

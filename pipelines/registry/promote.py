@@ -34,7 +34,7 @@ from pipelines.registry.registry import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
-    YARDSTICK,
+    REFERENCE,
     Aliases,
     Registry,
     Unfinished,
@@ -101,7 +101,7 @@ def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> l
     aliases = registry.aliases()
     with tempfile.TemporaryDirectory() as work:
         champion, yardstick = (
-            _registered(name, aliases, registry, params, Path(work)) for name in (CHAMPION, YARDSTICK)
+            _registered(name, aliases, registry, params, Path(work)) for name in (CHAMPION, REFERENCE)
         )
         if champion is not None and champion.scorer.model_id == challenger.model_id:
             return [*done, f"{challenger.model_id} is the champion already, version {champion.version}"]
@@ -117,7 +117,7 @@ def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> l
     targets: Aliases = [(PREVIOUS, champion.version)] if champion is not None else []
     targets += [(CHAMPION, version)]
     if surely_better(cohort, gate):
-        targets += [(YARDSTICK, version)]
+        targets += [(REFERENCE, version)]
     if aliases.get(CHALLENGER) == version:
         targets += [(CHALLENGER, None)]
     record |= {"answer": "promoted", "version": version}
@@ -149,8 +149,8 @@ def roll_back(params: Params, at: pd.Timestamp) -> list[str]:
     with tempfile.TemporaryDirectory() as work:
         restored = _fetch(previous, registry, params, Path(work) / PREVIOUS)
     targets: Aliases = [(CHAMPION, previous), (PREVIOUS, champion)]
-    if aliases.get(YARDSTICK) == champion:
-        targets += [(YARDSTICK, previous)]
+    if aliases.get(REFERENCE) == champion:
+        targets += [(REFERENCE, previous)]
     record = {
         "action": "rollback",
         "answer": "rolled back",
@@ -296,7 +296,7 @@ def _rounded(check: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rivals(champion: Registered | None, yardstick: Registered | None) -> dict[str, Any]:
-    named = {CHAMPION: champion, YARDSTICK: yardstick}
+    named = {CHAMPION: champion, REFERENCE: yardstick}
     return {
         name: None if one is None else {"version": one.version, "model_id": one.scorer.model_id}
         for name, one in named.items()

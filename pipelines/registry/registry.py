@@ -21,10 +21,10 @@ from mlflow.types import ColSpec, Schema
 from features.schema.errors import ModelError
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
-from pipelines.storage.versions import FLOORS, ROOT
+from pipelines.storage.versions import PACKAGES, ROOT
 
 REQUIREMENTS = ["ibis-framework", "lightgbm", "mlflow-skinny", "numpy", "pandas", "pydantic", "scikit-learn", "scipy"]
-CHAMPION, PREVIOUS, CHALLENGER, YARDSTICK = "champion", "previous", "challenger", "yardstick"
+CHAMPION, PREVIOUS, CHALLENGER, REFERENCE = "champion", "previous", "challenger", "yardstick"
 LONGEST = 8000  # characters that MLflow keeps of a run's tag; what is longer it cuts without a word
 Aliases = list[tuple[str, str | None]]
 
@@ -64,7 +64,7 @@ class Registry:
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
-            code_paths=[str(ROOT / floor) for floor in FLOORS],
+            code_paths=[str(ROOT / floor) for floor in PACKAGES],
             signature=_signature(scorer),
             input_example=_example(scorer),
             pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in REQUIREMENTS],

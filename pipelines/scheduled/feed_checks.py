@@ -42,7 +42,7 @@ def feed_at(contract: Contract, as_of: pd.Timestamp | None) -> dict[str, Any]:
     }
 
 
-def refuse_bad_feed(feed: Mapping[str, Any], last: Mapping[str, Any], as_of: pd.Timestamp | None, limits: Job) -> None:
+def check_feed(feed: Mapping[str, Any], last: Mapping[str, Any], as_of: pd.Timestamp | None, limits: Job) -> None:
     """Stop where a feed stopped or shrank.
 
     Parameters

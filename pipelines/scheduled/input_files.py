@@ -16,7 +16,7 @@ from pipelines.storage.layout import Layout
 from pipelines.storage.versions import versions
 
 
-def take_in(params: Params, data: Path, layout: Layout) -> dict[str, str]:
+def ingest_if_changed(params: Params, data: Path, layout: Layout) -> dict[str, str]:
     """Bring the contract tables of a layout up to the user's files.
 
     Returns
@@ -33,7 +33,7 @@ def take_in(params: Params, data: Path, layout: Layout) -> dict[str, str]:
     asked = params.model_dump(mode="json", include={"source", "ingest"})
     proof: dict[str, Any] = {"files": files, "versions": versions()} | asked
     written = layout.contract.parent / "taken_in.json"
-    if _read(written) != proof or not _is_whole(layout):
+    if _read(written) != proof or not _is_complete(layout):
         written.unlink(missing_ok=True)
         ingest(params.source, params.ingest, params.project, data, layout)
         changed = [path for path, digest in digests(params.source, data).items() if files.get(path) != digest]
@@ -56,7 +56,7 @@ def check_contract(layout: Layout) -> None:
     ------
     DataError
     """
-    if not _is_whole(layout):
+    if not _is_complete(layout):
         raise DataError(
             "contract",
             "",
@@ -74,7 +74,7 @@ def digests(source: Source, data: Path) -> dict[str, str]:
     return {path: file_digest(data / path) for path in paths if (data / path).is_file()}
 
 
-def _is_whole(layout: Layout) -> bool:
+def _is_complete(layout: Layout) -> bool:
     try:
         return bool(read_profile(layout)["fingerprint"] == fingerprint(layout.contract))
     except (OSError, ValueError, KeyError, DataError):

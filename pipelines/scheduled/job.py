@@ -26,16 +26,16 @@ from models.scoring.scorer import Scorer
 from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params, reasons_asked, with_as_of
 from pipelines.registry.named_model import find_bundle
-from pipelines.scheduled.feed_checks import drift, feed_at, refuse_bad_feed
-from pipelines.scheduled.input_files import check_contract, take_in
+from pipelines.scheduled.feed_checks import check_feed, drift, feed_at
+from pipelines.scheduled.input_files import check_contract, ingest_if_changed
 from pipelines.scheduled.manifest import identity, name_of, rows_in
-from pipelines.scheduled.published import INPUTS, MANIFEST, SCORES, SHEET, Published
+from pipelines.scheduled.published import INPUTS, MANIFEST, SCORES, SHEET, PublishedLists
 from pipelines.scoring.population import open_leads, scoring_day
-from pipelines.scoring.score_list import Listed, list_leads, ranked_rows, summarise, write_rows
-from pipelines.scoring.shards import Earlier, count_new_values, read_inputs, score_shards
+from pipelines.scoring.score_list import RankedList, rank_leads, ranked_rows, summarise, write_rows
+from pipelines.scoring.shards import EarlierList, count_new_values, read_inputs, score_shards
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Opener
-from pipelines.storage.files import file_digest, no_room, write_json, write_parquet
+from pipelines.storage.files import disk_full, file_digest, write_json, write_parquet
 from pipelines.storage.layout import Layout
 
 log = logging.getLogger("leadscore")
@@ -43,7 +43,7 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Request:
+class JobRequest:
     """What is asked of a scheduled run.
 
     Attributes
@@ -77,11 +77,11 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedJob:
     """What every day of a request shares; `stamp` tells the contract tables that were checked."""
 
-    request: Request
-    published: Published
+    request: JobRequest
+    published: PublishedLists
     layout: Layout
     stamp: tuple[int, int]
     contract: Contract
@@ -90,7 +90,7 @@ class Ready:
     files: dict[str, str]
 
 
-def run_job(params: Params, layout: Layout, request: Request, clock: Clock) -> list[str]:
+def run_job(params: Params, layout: Layout, request: JobRequest, clock: Clock) -> list[str]:
     """Publish the list of `score.as_of`. The caller holds the lock on the folder.
 
     Parameters
@@ -115,7 +115,7 @@ def run_job(params: Params, layout: Layout, request: Request, clock: Clock) -> l
 
 
 def backfill(
-    params: Params, layout: Layout, request: Request, first: str, last: str, every_days: int | None, clock: Clock
+    params: Params, layout: Layout, request: JobRequest, first: str, last: str, every_days: int | None, clock: Clock
 ) -> list[str]:
     """Publish a list for each day of the grid in [first, last], oldest first; see `run_job`.
 
@@ -144,22 +144,22 @@ def backfill(
 
 def feed_layout(to: Path) -> Layout:
     """Where the user's files are read into, below a folder of lists."""
-    return Layout.folder(Published(to).work / "feed")
+    return Layout.folder(PublishedLists(to).work / "feed")
 
 
 @contextmanager
-def _prepared(params: Params, layout: Layout, request: Request) -> Iterator[Ready]:
-    published, reasons = Published(request.to), reasons_asked(request.reasons)
+def _prepared(params: Params, layout: Layout, request: JobRequest) -> Iterator[PreparedJob]:
+    published, reasons = PublishedLists(request.to), reasons_asked(request.reasons)
     with _delivering(request.to):
         scorer = load_bundle(find_bundle(request.model, params, published.work / "model"), params.project.threads)
         files: dict[str, str] = {}
         if request.data is not None:
             layout = feed_layout(request.to)
-            files = take_in(params, request.data, layout)
+            files = ingest_if_changed(params, request.data, layout)
         stamp = _stamp(layout)
         check_contract(layout)
         with closing(request.opened(layout, params.project)) as contract:
-            yield Ready(request, published, layout, stamp, contract, scorer, reasons, files)
+            yield PreparedJob(request, published, layout, stamp, contract, scorer, reasons, files)
 
 
 @contextmanager
@@ -168,14 +168,14 @@ def _delivering(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, duckdb.Error) as error:
-        if not (isinstance(error, OSError | duckdb.IOException) or no_room(error)):
+        if not (isinstance(error, OSError | duckdb.IOException) or disk_full(error)):
             raise
         reason = str(error).splitlines()[0]
         raise DeliveryError(f"cannot write to {folder}: {reason}; the last list stays in force") from error
 
 
 @contextmanager
-def _steady(ready: Ready) -> Iterator[None]:
+def _steady(ready: PreparedJob) -> Iterator[None]:
     """Refuse contract tables that were replaced while they were read."""
     try:
         yield
@@ -196,7 +196,7 @@ def _stamp(layout: Layout) -> tuple[int, int]:
     return (status.st_ino, status.st_mtime_ns) if status else (0, 0)
 
 
-def _score_day(params: Params, ready: Ready, clock: Clock) -> list[str]:
+def _score_day(params: Params, ready: PreparedJob, clock: Clock) -> list[str]:
     """Publish one day's list, or find it published."""
     request, published, dated = ready.request, ready.published, ready.scorer.card.snapshots is not None
     as_of = scoring_day(params, ready.contract) if dated else None
@@ -204,12 +204,12 @@ def _score_day(params: Params, ready: Ready, clock: Clock) -> list[str]:
     if request.prune and not request.dry_run:
         published.prune(params.job.keep_days, day)
     previous = published.before(day)
-    last = previous if dated else published.in_force()
+    last = previous if dated else published.current_name()
     feed = feed_at(ready.contract, as_of)
-    refuse_bad_feed(feed, published.manifest(last).get("feed", {}) if last else {}, as_of, params.job)
+    check_feed(feed, published.manifest(last).get("feed", {}) if last else {}, as_of, params.job)
     lot = {"share": params.exploration.share, "seed": params.project.seed}
     made_of = identity(ready.layout, day, ready.scorer.model_id, request.reasons, previous, ready.files, lot)
-    if published.is_whole(name_of(made_of)):
+    if published.is_complete(name_of(made_of)):
         return [_stand(ready, name_of(made_of))]
     draft = _draft(params, ready, made_of, clock)
     draft.manifest["feed"] = feed
@@ -236,12 +236,12 @@ class Draft:
     name: str
     work: Path
     parts: list[Path]
-    listed: Listed
+    listed: RankedList
     manifest: dict[str, Any]
     timings: dict[str, float]
 
 
-def _draft(params: Params, ready: Ready, made_of: dict[str, Any], clock: Clock) -> Draft:
+def _draft(params: Params, ready: PreparedJob, made_of: dict[str, Any], clock: Clock) -> Draft:
     """Score what is not scored yet, rank it, and say what it is."""
     started, contract, scorer, name = clock(), ready.contract, ready.scorer, name_of(made_of)
     work = _work(ready.published, name)
@@ -253,7 +253,7 @@ def _draft(params: Params, ready: Ready, made_of: dict[str, Any], clock: Clock) 
         rows = rows_in(ready.layout)
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
     before = ready.published.run(made_of["previous"]) / SCORES if made_of["previous"] else None
-    listed = list_leads(parts, scorer, snapshots, contract, before, params)
+    listed = rank_leads(parts, scorer, snapshots, contract, before, params)
     unseen = count_new_values(parts)
     summary = summarise(listed) | {"who": who, "unseen": unseen}
     found = drift(listed.leads, unseen, _scores(ready.published, made_of["previous"]), params.job)
@@ -264,7 +264,7 @@ def _draft(params: Params, ready: Ready, made_of: dict[str, Any], clock: Clock) 
     return Draft(name, work, parts, listed, made_of | summary | more, timings)
 
 
-def _publish(draft: Draft, published: Published) -> None:
+def _publish(draft: Draft, published: PublishedLists) -> None:
     """Write a list whole, bring it to the disk, and clear what it was made of."""
     with published.new(draft.name) as staged:
         write_rows(ranked_rows(draft.parts, draft.listed), staged / SCORES, staged / SHEET)
@@ -275,13 +275,13 @@ def _publish(draft: Draft, published: Published) -> None:
     shutil.rmtree(draft.work)
 
 
-def _stand(ready: Ready, name: str) -> str:
+def _stand(ready: PreparedJob, name: str) -> str:
     """Put a list that is published in force, and say so."""
     published = ready.published
     what = f"{name}: {_counts(published.manifest(name), ready.scorer)}"
     if ready.request.dry_run:
         return f"already published {what}"
-    if published.put_in_force(name):
+    if published.make_current(name):
         return f"published {what}"
     return f"published {what}; a list of a later day stays in force"
 
@@ -293,7 +293,7 @@ def _counts(manifest: dict[str, Any], scorer: Scorer) -> str:
     return f"{manifest['n']:,} {manifest['who']} ({tiers})"
 
 
-def _work(published: Published, name: str) -> Path:
+def _work(published: PublishedLists, name: str) -> Path:
     """The folder of a list's shards; those of other lists, which nobody will end, go."""
     shards = published.work / "shards"
     for other in shards.glob("*"):
@@ -303,18 +303,18 @@ def _work(published: Published, name: str) -> Path:
     return shards / name
 
 
-def _earlier(published: Published, made_of: dict[str, Any]) -> Earlier | None:
+def _earlier(published: PublishedLists, made_of: dict[str, Any]) -> EarlierList | None:
     """The list in force, where the same model and program made it with the same reasons."""
-    name = published.in_force()
-    if name is None or not published.is_whole(name):
+    name = published.current_name()
+    if name is None or not published.is_complete(name):
         return None
     held = published.manifest(name)
     if any(held[key] != made_of[key] for key in ("model_id", "reasons", "versions")):
         return None
-    return Earlier.open(published.run(name) / SCORES, published.run(name) / INPUTS)
+    return EarlierList.open(published.run(name) / SCORES, published.run(name) / INPUTS)
 
 
-def _scores(published: Published, name: str | None) -> pd.Series[int] | None:
+def _scores(published: PublishedLists, name: str | None) -> pd.Series[int] | None:
     if name is None:
         return None
     return pq.read_table(published.run(name) / SCORES, columns=["score"]).to_pandas()["score"]
@@ -329,9 +329,9 @@ def _hindsight(scorer: Scorer, day: str | None) -> str | None:
     )
 
 
-def _changes(published: Published, leads: pd.DataFrame) -> str:
+def _changes(published: PublishedLists, leads: pd.DataFrame) -> str:
     """Say what a list would change against the one in force."""
-    held = published.in_force()
+    held = published.current_name()
     if held is None:
         return "there is no list in force yet"
     old = pq.read_table(published.run(held) / SCORES, columns=["lead_id", "tier", "score"]).to_pandas()

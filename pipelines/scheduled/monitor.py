@@ -61,7 +61,7 @@ EMPTY: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Calendar:
+class MonitoredLists:
     """Which lists are looked at: moments of the model's grid, each oldest first.
 
     Attributes
@@ -91,7 +91,7 @@ class Calendar:
     until: pd.Timestamp
 
     @classmethod
-    def of(cls, scorer: Scorer, contract: Contract, as_of: pd.Timestamp, params: Params) -> Calendar:
+    def of(cls, scorer: Scorer, contract: Contract, as_of: pd.Timestamp, params: Params) -> MonitoredLists:
         """Lay the lists out; raises DataError without dates, and where no list lies before `as_of`."""
         snapshots, learned = scorer.card.snapshots, scorer.card.trained_until
         if snapshots is None or learned is None:
@@ -132,7 +132,7 @@ def _young(
 
 
 @dataclass(frozen=True)
-class Book:
+class MonitorData:
     """The rows of every list that is looked at, scored by the model, with what is known of them by now.
 
     Attributes
@@ -147,15 +147,15 @@ class Book:
     rows: pd.DataFrame
     contract: Contract
     scorer: Scorer
-    calendar: Calendar
+    calendar: MonitoredLists
     params: Params
     sampled: float
 
     @classmethod
-    def read(cls, contract: Contract, scorer: Scorer, calendar: Calendar, params: Params) -> Book:
+    def read(cls, contract: Contract, scorer: Scorer, calendar: MonitoredLists, params: Params) -> MonitorData:
         """Score the leads of every list, or of a seeded share of them."""
         population = scorer.card.snapshots
-        assert population is not None  # noqa: S101  # Calendar.of has refused tables without dates
+        assert population is not None  # noqa: S101  # MonitoredLists.of has refused tables without dates
         every = at_risk(contract.leads, contract.outcomes, calendar.moments, population)
         rows = sample_leads(every, params.monitor.max_rows, params.project.seed, "monitor")
         labelled = label_dated(rows, contract.outcomes, calendar.until, population)
@@ -228,7 +228,7 @@ class Book:
         return outcomes.tier_looks(Lists(rows, self.scorer.card.tiers, self.scorer.card.points), self.judging)
 
 
-def watch(params: Params, layout: Layout, scorer: Scorer, folder: Path) -> dict[str, Any]:
+def run_monitor(params: Params, layout: Layout, scorer: Scorer, folder: Path) -> dict[str, Any]:
     """Ask every check about the newest list at `score.as_of`, and write monitor.json into a folder.
 
     Parameters
@@ -248,14 +248,14 @@ def watch(params: Params, layout: Layout, scorer: Scorer, folder: Path) -> dict[
     """
     with closing(Contract.open(layout, params.project)) as contract:
         as_of = scoring_day(params, contract)
-        calendar = Calendar.of(scorer, contract, as_of, params)
+        calendar = MonitoredLists.of(scorer, contract, as_of, params)
         newest = feed_at(contract, as_of)["newest"]
         first = fresh(None if newest is None else pd.Timestamp(newest), as_of, params.job.max_silence_days)
         checks, found = [_no_reference(calendar)], EMPTY
         if len(calendar.reference) >= LEAST_LISTS:
-            book = Book.read(contract, scorer, calendar, params)
-            empty = book.newest.empty or book.reference.empty
-            checks, found = ([_no_leads(book)], EMPTY) if empty else _ask(book)
+            data = MonitorData.read(contract, scorer, calendar, params)
+            empty = data.newest.empty or data.reference.empty
+            checks, found = ([_no_leads(data)], EMPTY) if empty else _ask(data)
         fingerprint = contract.profile["fingerprint"]
     tree = _told(as_of, scorer, calendar, [first, *checks]) | {"data_fingerprint": fingerprint} | found
     written: dict[str, Any] = finite(tree)
@@ -271,33 +271,33 @@ def raise_alerts(tree: dict[str, Any]) -> None:
         raise AlertError("; ".join(tree["lines"]))
 
 
-def _ask(book: Book) -> tuple[list[Check], dict[str, Any]]:
+def _ask(data: MonitorData) -> tuple[list[Check], dict[str, Any]]:
     """Put every question but the first."""
-    params, calendar, reference, newest = book.params.monitor, book.calendar, book.reference, book.newest
-    read = set(book.scorer.features_read)
-    entries = [entry for entry in book.scorer.catalogue if entry.name in read]
-    kinds = volume_rows(_weekly(book), params)
+    params, calendar, reference, newest = data.params.monitor, data.calendar, data.reference, data.newest
+    read = set(data.scorer.features_read)
+    entries = [entry for entry in data.scorer.catalogue if entry.name in read]
+    kinds = volume_rows(_weekly(data), params)
     does, doing = inputs("MN03", "What open leads do is as it was", reference, newest,
                          [entry for entry in entries if entry.group == "engagement"], params)  # fmt: skip
-    comes, coming = inputs("MN04", "Who comes in is as it was", *book.arrivals,
+    comes, coming = inputs("MN04", "Who comes in is as it was", *data.arrivals,
                            [entry for entry in entries if entry.group == "fit"], params)  # fmt: skip
-    values = level_rows(*_values(book))
-    matured, measured = book.of(calendar.matured), outcomes.performance(reference, book.judging)
-    by_tier = {"reference": book.looks(reference), "matured": book.looks(matured)}
+    values = level_rows(*_values(data))
+    matured, measured = data.of(calendar.matured), outcomes.performance(reference, data.judging)
+    by_tier = {"reference": data.looks(reference), "matured": data.looks(matured)}
     later = matured[matured["snapshot_at"] > calendar.reference[-1]]
-    now = outcomes.performance(later, book.judging)
-    young = [_early_row(book, lists, age) for age, lists in calendar.young.items()]
-    told_by_scores = {"newest": outcomes.estimate(newest, book.judging),
-                      "reference": outcomes.estimate(reference, book.judging)}  # fmt: skip
+    now = outcomes.performance(later, data.judging)
+    young = [_early_row(data, lists, age) for age, lists in calendar.young.items()]
+    told_by_scores = {"newest": outcomes.estimate(newest, data.judging),
+                      "reference": outcomes.estimate(reference, data.judging)}  # fmt: skip
     checks = [
         volume(kinds, params),
         does,
         comes,
         levels(values, params),
-        scores(reference, book.newest_any_season, params),
-        tiers(reference, book.newest_any_season, book.scorer.card.tiers.names[0], params),
+        scores(reference, data.newest_any_season, params),
+        tiers(reference, data.newest_any_season, data.scorer.card.tiers.names[0], params),
         outcomes.promises(by_tier["matured"], params),
-        outcomes.lift(measured, now, book.judging),
+        outcomes.lift(measured, now, data.judging),
         outcomes.early(young, params),
         outcomes.estimated(told_by_scores["newest"], told_by_scores["reference"], measured),
     ]
@@ -310,17 +310,17 @@ def _ask(book: Book) -> tuple[list[Check], dict[str, Any]]:
         "estimate": told_by_scores,
         "assumption": outcomes.ASSUMPTION,
         "early": young,
-        "rows": {"reference": len(reference), "newest": len(newest), "matured": len(matured), "sampled": book.sampled},
+        "rows": {"reference": len(reference), "newest": len(newest), "matured": len(matured), "sampled": data.sampled},
     }
 
 
-def _early_row(book: Book, lists: pd.DatetimeIndex, days: int) -> Row:
-    calendar = book.calendar
-    row = outcomes.early_row(book.reference, book.of(lists), calendar.watched, days, len(calendar.young))
+def _early_row(data: MonitorData, lists: pd.DatetimeIndex, days: int) -> Row:
+    calendar = data.calendar
+    row = outcomes.early_row(data.reference, data.of(lists), calendar.watched, days, len(calendar.young))
     return row | {"lists": len(lists), "since": lists[0].date().isoformat()}
 
 
-def _weekly(book: Book) -> pd.DataFrame:
+def _weekly(data: MonitorData) -> pd.DataFrame:
     """Count what came in the days before each list of the reference and the newest one, among the leads on it.
 
     Returns
@@ -328,17 +328,17 @@ def _weekly(book: Book) -> pd.DataFrame:
     DataFrame
         One row a list, the newest last: one column an event type, by its label, `new leads`, and `leads`.
     """
-    moments = [*book.calendar.reference, book.calendar.newest]
-    rows = book.rows.loc[book.rows["snapshot_at"].isin(moments), ["lead_id", "snapshot_at", "created_at"]]
-    every = book.scorer.card.snapshots.every_days * DAY if book.scorer.card.snapshots else DAY
+    moments = [*data.calendar.reference, data.calendar.newest]
+    rows = data.rows.loc[data.rows["snapshot_at"].isin(moments), ["lead_id", "snapshot_at", "created_at"]]
+    every = data.scorer.card.snapshots.every_days * DAY if data.scorer.card.snapshots else DAY
     asked = rows[["lead_id", "snapshot_at"]].assign(since=rows["snapshot_at"] - every)
-    events, lists = book.contract.events, ibis.memtable(pa.Table.from_pandas(asked, preserve_index=False))
+    events, lists = data.contract.events, ibis.memtable(pa.Table.from_pandas(asked, preserve_index=False))
     both = events.inner_join(lists, "lead_id")
     inside = both.filter(
         both.event_at >= both.since, both.event_at < both.snapshot_at, both.known_at <= both.snapshot_at
     )
     counts = inside.group_by("snapshot_at", "event_type").agg(n=inside.count()).to_pyarrow().to_pandas()
-    labels = book.scorer.card.matrix.event_labels
+    labels = data.scorer.card.matrix.event_labels
     named = counts.assign(kind=[labels.get(name, name) for name in counts["event_type"]])
     wide = named.pivot_table(index="snapshot_at", columns="kind", values="n", aggfunc="sum", fill_value=0)
     new = rows["created_at"] >= rows["snapshot_at"] - every
@@ -346,32 +346,32 @@ def _weekly(book: Book) -> pd.DataFrame:
     return wide.reindex(moments, fill_value=0).assign(**{NEW_LEADS: of_list["new"].sum(), "leads": of_list.size()})
 
 
-def _values(book: Book) -> tuple[dict[str, pd.Series[str]], dict[str, pd.Series[str]]]:
+def _values(data: MonitorData) -> tuple[dict[str, pd.Series[str]], dict[str, pd.Series[str]]]:
     """Return, by category, its value for the leads of the reference period and for those that come in now."""
-    spec, contract = book.scorer.card.matrix, book.contract
+    spec, contract = data.scorer.card.matrix, data.contract
     names = [name for name, one in spec.attributes.items() if one.kind == "category" and one.known != "outcome"]
     now = attributes_as_of(
-        book.arrivals[1][["lead_id", "snapshot_at"]], contract.leads, contract.history, spec.attributes
+        data.arrivals[1][["lead_id", "snapshot_at"]], contract.leads, contract.history, spec.attributes
     )
-    born, days = contract.leads["created_at"], book.params.monitor.arrival_days * DAY
-    inside = (born >= book.calendar.reference[0] - days) & (born < book.calendar.newest - days)
-    asked = contract.leads.loc[inside, ["lead_id"]].assign(snapshot_at=book.calendar.newest)
+    born, days = contract.leads["created_at"], data.params.monitor.arrival_days * DAY
+    inside = (born >= data.calendar.reference[0] - days) & (born < data.calendar.newest - days)
+    asked = contract.leads.loc[inside, ["lead_id"]].assign(snapshot_at=data.calendar.newest)
     before = attributes_as_of(asked, contract.leads, contract.history, spec.attributes)
     return ({name: frame[name] for name in names} for frame in (before, now))  # type: ignore[return-value]
 
 
-def _no_reference(calendar: Calendar) -> Check:
+def _no_reference(calendar: MonitoredLists) -> Check:
     n = len(calendar.reference)
     why = f"{n} lists are later than what the model learned from and older than new leads; {LEAST_LISTS} are needed"
     return nothing("MN02", "There is a reference to compare with", why)
 
 
-def _no_leads(book: Book) -> Check:
-    which = f"the list of {book.calendar.newest:%Y-%m-%d}" if book.newest.empty else "the lists of the reference"
+def _no_leads(data: MonitorData) -> Check:
+    which = f"the list of {data.calendar.newest:%Y-%m-%d}" if data.newest.empty else "the lists of the reference"
     return nothing("MN02", "There are leads to look at", f"no lead is open on {which}")
 
 
-def _told(as_of: pd.Timestamp, scorer: Scorer, calendar: Calendar, checks: Sequence[Check]) -> dict[str, Any]:
+def _told(as_of: pd.Timestamp, scorer: Scorer, calendar: MonitoredLists, checks: Sequence[Check]) -> dict[str, Any]:
     return {
         "as_of": as_of.date().isoformat(),
         "list": calendar.newest.date().isoformat(),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.storage.files import file_digest, settle, staged_folder
+from pipelines.storage.files import file_digest, staged_folder, sync_folder
 
 MANIFEST = "manifest.json"
 SCORES = "scores.parquet"
@@ -24,7 +24,7 @@ INPUTS = "inputs.parquet"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedLists:
     """A folder of lists.
 
     Attributes
@@ -50,7 +50,7 @@ class Published:
     def run(self, name: str) -> Path:
         return self.runs / name
 
-    def in_force(self) -> str | None:
+    def current_name(self) -> str | None:
         """The name of the list that `current` points to."""
         return self.current.readlink().name if self.current.is_symlink() and self.current.exists() else None
 
@@ -62,7 +62,7 @@ class Published:
             return {}
         return tree if isinstance(tree, dict) else {}
 
-    def is_whole(self, name: str) -> bool:
+    def is_complete(self, name: str) -> bool:
         """Whether every file of a list is as its manifest says."""
         outputs: dict[str, str] = self.manifest(name).get("outputs", {})
         files = {file: self.run(name) / file for file in outputs}
@@ -70,7 +70,7 @@ class Published:
 
     def days(self) -> dict[str, str]:
         """The list that stands for each day, oldest day first; of several the one in force, else the newest made."""
-        names = [*sorted((path.name for path in self.runs.glob("[!.]*")), key=self._made), self.in_force()]
+        names = [*sorted((path.name for path in self.runs.glob("[!.]*")), key=self._made), self.current_name()]
         manifests = {name: self.manifest(name) for name in names if name is not None}
         days = {manifest["as_of"] or "": name for name, manifest in manifests.items() if manifest}
         return dict(sorted(days.items()))
@@ -89,8 +89,8 @@ class Published:
         with staged_folder(self.run(name)) as staged:
             yield staged
             self._date_last(staged)
-            settle(staged)
-        _settle_names(self.runs)
+            sync_folder(staged)
+        _sync_names(self.runs)
 
     def _date_last(self, staged: Path) -> None:
         """Let a list count as the newest made also where the clock was set back since another was."""
@@ -98,9 +98,9 @@ class Published:
         if staged.stat().st_mtime_ns <= newest:
             os.utime(staged, ns=(newest + 1, newest + 1))
 
-    def put_in_force(self, name: str) -> bool:
+    def make_current(self, name: str) -> bool:
         """Point `current` to a list in one step, unless it is of an earlier day than the one in force."""
-        held = self.in_force()
+        held = self.current_name()
         day, held_day = (self.manifest(one).get("as_of") or "" if one else "" for one in (name, held))
         if held is not None and day < held_day:
             return False
@@ -109,7 +109,7 @@ class Published:
             link.unlink(missing_ok=True)
             link.symlink_to(Path(self.runs.name) / name)
             link.replace(self.current)
-            _settle_names(self.folder)
+            _sync_names(self.folder)
         return True
 
     def prune(self, keep: int, coming: str | None) -> None:
@@ -119,13 +119,13 @@ class Published:
         """
         days = self.days()
         newest = sorted({*days, coming or ""})[-keep:]
-        kept = {days.get(day) for day in newest} | {self.in_force()}
+        kept = {days.get(day) for day in newest} | {self.current_name()}
         for path in self.runs.glob("*"):
             if path.name not in kept:
                 shutil.rmtree(path)
 
 
-def _settle_names(folder: Path) -> None:
+def _sync_names(folder: Path) -> None:
     """Bring the names in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -33,7 +33,7 @@ FEED = "MN01"  # a feed that has stopped is mended, not learned from
 
 
 @dataclass(frozen=True)
-class Ask:
+class RetrainRequest:
     """What is asked of a retraining.
 
     Attributes
@@ -62,10 +62,10 @@ class Ask:
         return self.to / "retrain"
 
 
-def retrain(params: Params, ask: Ask, overlay: Path | None) -> list[str]:
+def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> list[str]:
     """Train a challenger where one is due, register it, and promote it where it passes the gate.
 
-    The caller holds the lock on `ask.folder`; scoring is not held up.
+    The caller holds the lock on `request.folder`; scoring is not held up.
 
     Returns
     -------
@@ -79,19 +79,21 @@ def retrain(params: Params, ask: Ask, overlay: Path | None) -> list[str]:
     NotReadyError, DataError, ModelError
         As the stages and `promote` do; the champion stays.
     """
-    last = _read(ask.folder / RECORD)
-    why = "asked for" if ask.force else due(params, last, _read(ask.to / "monitor" / "monitor.json"), ask.day)
+    last = _read(request.folder / RECORD)
+    why = (
+        "asked for" if request.force else due(params, last, _read(request.to / "monitor" / "monitor.json"), request.day)
+    )
     if not why:
         return [
             f"not due: the last retraining was on {last['day']}, and nothing has been found since that asks for one"
         ]
-    name = _name(params, ask.data)
-    if last.get("name") == name and not ask.force:
+    name = _name(params, request.data)
+    if last.get("name") == name and not request.force:
         return [f"nothing to learn: the data, the parameters and the program are those of {last['day']}"]
     log.info("retrain: %s", why)
-    layout = _make(params, ask, name)
+    layout = _make(params, request, name)
     track(params, layout, overlay)
-    return [f"retrained: {why}", *_decide(params, ask, layout, {"name": name, "why": why})]
+    return [f"retrained: {why}", *_decide(params, request, layout, {"name": name, "why": why})]
 
 
 def due(params: Params, last: dict[str, Any], found: dict[str, Any], day: pd.Timestamp) -> str:
@@ -127,15 +129,15 @@ def _name(params: Params, data: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _make(params: Params, ask: Ask, name: str) -> Layout:
+def _make(params: Params, request: RetrainRequest, name: str) -> Layout:
     """Run the stages that have not run yet; those of another question, which nobody will end, go."""
-    work = ask.folder / "runs" / name
+    work = request.folder / "runs" / name
     for other in work.parent.glob("*"):
         if other.name != name:
             shutil.rmtree(other)
     layout = Layout.folder(work)
     done: list[str] = _read(work / DONE).get("stages", [])
-    for stage, run in stages(params, ask.data, layout).items():
+    for stage, run in stages(params, request.data, layout).items():
         if stage not in done:
             log.info("retrain: %s", stage)
             run()
@@ -144,15 +146,15 @@ def _make(params: Params, ask: Ask, name: str) -> Layout:
     return layout
 
 
-def _decide(params: Params, ask: Ask, layout: Layout, record: dict[str, Any]) -> list[str]:
-    """Ask the gate, and write down what it said."""
-    record |= {"day": ask.day.date().isoformat()}
+def _decide(params: Params, request: RetrainRequest, layout: Layout, record: dict[str, Any]) -> list[str]:
+    """RetrainRequest the gate, and write down what it said."""
+    record |= {"day": request.day.date().isoformat()}
     try:
-        lines = promote(params, layout, layout.bundle, ask.at)
+        lines = promote(params, layout, layout.bundle, request.at)
     except RefusedError as refusal:
-        write_json(record | {"answer": "refused", "reason": str(refusal)}, ask.folder / RECORD)
+        write_json(record | {"answer": "refused", "reason": str(refusal)}, request.folder / RECORD)
         raise
-    write_json(record | {"answer": "promoted", "reason": lines[-1]}, ask.folder / RECORD)
+    write_json(record | {"answer": "promoted", "reason": lines[-1]}, request.folder / RECORD)
     return lines
 
 

@@ -39,7 +39,7 @@ def measure_feedback(
     return feedback_figures(rows, probability, weights, capacity, params.evaluate, params.project.seed)
 
 
-def level_if_called(
+def intercept_if_called(
     learned: Learned, training: pd.DataFrame, entries: Catalogue, params: Params, layout: Layout
 ) -> Sigmoid:
     """Return the sigmoid whose level is that of training rows once called, or as it was where the log says too little.

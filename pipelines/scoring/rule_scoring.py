@@ -18,7 +18,7 @@ from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params
 from pipelines.scoring.population import one_lead, open_leads
 from pipelines.scoring.score_list import COLUMNS, SCORES, write_scores
-from pipelines.scoring.tier_inputs import facts_of, tiers_in_place
+from pipelines.scoring.tier_inputs import override_facts, read_previous_tiers
 from pipelines.storage.contract_store import Contract, read_spec
 from pipelines.storage.layout import Layout
 
@@ -56,8 +56,8 @@ def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
         params.score.reasons,
     )
     as_of = snapshots["snapshot_at"].max()
-    facts = facts_of(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, spec, params.tiers)
-    previous = tiers_in_place(layout.scores.path, as_of, rules_id(rules))
+    facts = override_facts(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, spec, params.tiers)
+    previous = read_previous_tiers(layout.scores.path, as_of, rules_id(rules))
     tiers = rule_tiers(scored, rules, params.tiers, params.capacity.per_period, facts, previous)
     scored = scored.assign(
         as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),

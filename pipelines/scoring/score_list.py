@@ -21,7 +21,7 @@ from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import best_first, list_figures, tier_columns
 from pipelines.config.params import Params
 from pipelines.scoring.shards import FIGURES, read_facts, read_part
-from pipelines.scoring.tier_inputs import lot_of, tiers_in_place, warn_of_types
+from pipelines.scoring.tier_inputs import exploration_quota, read_previous_tiers, warn_of_types
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import ROW_GROUP, csv_sheet, write_json, write_parquet
 from pipelines.storage.layout import Layout
@@ -89,7 +89,7 @@ TIER = ["tier", "stage", "tier_reason", "previous_tier", "earned_tier", "explore
 
 
 @dataclass(frozen=True)
-class Listed:
+class RankedList:
     """The whole list in its order, by light columns.
 
     Attributes
@@ -151,14 +151,14 @@ def _log_list(summary: dict[str, Any]) -> None:
 # Phase two
 
 
-def list_leads(
+def rank_leads(
     parts: Sequence[Path],
     scorer: Scorer,
     snapshots: pd.DataFrame,
     contract: Contract,
     in_place: Path | None,
     params: Params,
-) -> Listed:
+) -> RankedList:
     """Rank all scored leads and put them into tiers.
 
     Parameters
@@ -176,8 +176,8 @@ def list_leads(
     card, as_of = scorer.card, snapshots["snapshot_at"].max()
     warn_of_types(contract, card.tiers)
     facts = read_facts(parts, card.tiers)
-    previous = None if in_place is None else tiers_in_place(in_place, as_of, scorer.model_id)
-    quota = lot_of(as_of, card, params)
+    previous = None if in_place is None else read_previous_tiers(in_place, as_of, scorer.model_id)
+    quota = exploration_quota(as_of, card, params)
     tiers = tier_columns(
         light, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous, quota=quota
     )
@@ -185,10 +185,10 @@ def list_leads(
     figures = list_figures(leads, card.tiers, card.capacity, facts, params.evaluate.confidence)
     order = best_first(leads)
     ranked = leads.iloc[order].reset_index(drop=True)
-    return Listed(ranked, order, figures, as_of, scorer.model_id, contract.profile["fingerprint"])
+    return RankedList(ranked, order, figures, as_of, scorer.model_id, contract.profile["fingerprint"])
 
 
-def ranked_rows(parts: Sequence[Path], listed: Listed) -> pa.RecordBatchReader:
+def ranked_rows(parts: Sequence[Path], listed: RankedList) -> pa.RecordBatchReader:
     """Stream the scored rows in the order of the list, as SCORES.
 
     `parts` is what `score_shards` wrote: it is looked into where it lies, so that the list is never held whole.
@@ -221,7 +221,7 @@ def rows_of(parts: Sequence[Path], ends: np.ndarray, rows: np.ndarray) -> pa.Tab
     return pa.concat_tables(found).combine_chunks().take(pa.array(np.argsort(order)))
 
 
-def summarise(listed: Listed) -> dict[str, Any]:
+def summarise(listed: RankedList) -> dict[str, Any]:
     """Return the list in a few numbers: leads, expected conversions, and the lowest score that reached each tier."""
     leads = listed.leads
     by_tier = leads.groupby("tier")["probability"]

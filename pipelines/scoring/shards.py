@@ -23,7 +23,7 @@ from features.matrix.matrix import ask_matrix, matrix_of
 from models.scoring.scorer import Scorer
 from models.tiers.declarations import TierParams
 from models.tiers.overrides import Facts
-from pipelines.scoring.tier_inputs import ask_facts, fact_columns, facts_from, facts_in
+from pipelines.scoring.tier_inputs import compute_facts, fact_columns, name_facts, query_facts
 from pipelines.storage.contract_store import Contract, LeadShard
 from pipelines.storage.files import file_digest, write_arrow, write_json
 
@@ -53,7 +53,7 @@ FIGURES = [name for name in SHARD.names if name != "inputs"]
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierList:
     """An earlier list by the same model and program, whose rows stand again where a lead's inputs are the same.
 
     A lead's figures are a function of the features that the model reads, and of nothing else, so equal inputs give
@@ -95,7 +95,7 @@ def score_shards(
     snapshots: pd.DataFrame,
     reasons: int,
     work: Path,
-    earlier: Earlier | None = None,
+    earlier: EarlierList | None = None,
 ) -> Iterator[Path]:
     """Score the snapshots a shard at a time and yield each shard's file, by lead_id: SHARD, and what tiers ask.
 
@@ -125,12 +125,12 @@ class Scoring:
     scorer: Scorer
     reasons: int
     work: Path
-    earlier: Earlier | None
+    earlier: EarlierList | None
 
     def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
         card = self.scorer.card
         whole = ask_matrix(moments, events, card.matrix)
-        return ask_facts(moments, events, card.matrix, card.tiers) if whole is None else whole
+        return query_facts(moments, events, card.matrix, card.tiers) if whole is None else whole
 
     def kept(self, shard: LeadShard) -> pd.DataFrame | None:
         file = self._file(shard)
@@ -142,7 +142,7 @@ class Scoring:
         frame = attributes_as_of(shard.rows, shard.leads, shard.history, card.matrix.attributes)
         features = matrix_of(frame, found, card.matrix)
         rows = _score(pd.concat([shard.rows, features], axis=1), self.scorer, self.reasons, self.earlier)
-        facts = facts_in(frame, found, card.matrix, card.tiers)
+        facts = compute_facts(frame, found, card.matrix, card.tiers)
         unseen = count_unseen(frame, card.matrix.attributes, card.matrix.vocabulary)
         schema = pa.schema([*SHARD, *fact_columns(card.tiers)])
         table = pa.Table.from_pandas(pd.concat([rows, facts], axis=1), schema, preserve_index=False)
@@ -174,7 +174,7 @@ def read_inputs(parts: Sequence[Path]) -> pa.RecordBatchReader:
 def read_facts(parts: Sequence[Path], tiers: TierParams) -> Facts:
     """Read what tiers ask about the leads of scored shards, in their order, indexed from 0."""
     names = [field.name for field in fact_columns(tiers)]
-    return facts_from(pa.concat_tables(read_part(part, names) for part in parts).to_pandas(), tiers)
+    return name_facts(pa.concat_tables(read_part(part, names) for part in parts).to_pandas(), tiers)
 
 
 def count_new_values(parts: Sequence[Path]) -> dict[str, int]:
@@ -185,7 +185,7 @@ def count_new_values(parts: Sequence[Path]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _score(matrix: pd.DataFrame, scorer: Scorer, reasons: int, earlier: Earlier | None) -> pd.DataFrame:
+def _score(matrix: pd.DataFrame, scorer: Scorer, reasons: int, earlier: EarlierList | None) -> pd.DataFrame:
     inputs = _inputs(matrix, scorer)
     same = np.zeros(len(matrix), dtype="bool") if earlier is None else earlier.holds(matrix["lead_id"], inputs)
     parts = [] if same.all() else [scorer.score(matrix[~same].reset_index(drop=True), reasons)]

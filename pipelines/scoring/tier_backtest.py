@@ -16,7 +16,7 @@ from models.tiers.certification import certify
 from models.tiers.overrides import Facts
 from models.tiers.score_lists import assign_lists, share_changed, working_places
 from pipelines.config.params import Params
-from pipelines.scoring.tier_inputs import facts_of
+from pipelines.scoring.tier_inputs import override_facts
 from pipelines.storage.contract_store import Contract
 
 log = logging.getLogger("leadscore")
@@ -70,7 +70,7 @@ def put_into_tiers(
     listed = rows[["lead_id", "snapshot_at", "label"]].assign(
         probability=expit(log_odds), points=points, score=score(points)
     )
-    facts = facts_of(listed, contract, card.matrix, card.tiers)
+    facts = override_facts(listed, contract, card.matrix, card.tiers)
     tiers = assign_lists(listed, card.tiers, sampled_capacity(card.capacity, sampled), scale=card.points, facts=facts)
     return listed, facts, tiers
 

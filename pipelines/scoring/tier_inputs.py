@@ -30,7 +30,7 @@ DEAL_VALUE = "deal_value"
 log = logging.getLogger("leadscore")
 
 
-def facts_of(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: TierParams) -> Facts:
+def override_facts(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: TierParams) -> Facts:
     """Ask what triggers and exclusions ask about leads at their moments, and for their deal values.
 
     Parameters
@@ -48,36 +48,36 @@ def facts_of(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: Ti
     numbered = rows[["lead_id", "snapshot_at"]].assign(row=np.arange(len(rows)))
     nothing = pd.DataFrame(columns=["row", *(field.name for field in fact_columns(tiers))])
     found = pd.concat(contract.each(numbered, _Asking(spec, tiers))) if len(rows) else nothing
-    return facts_from(found.sort_values("row").set_axis(rows.index), tiers)
+    return name_facts(found.sort_values("row").set_axis(rows.index), tiers)
 
 
 @dataclass(frozen=True)
 class _Asking:
-    """The step that asks about a shard's leads: row, and what `facts_in` returns."""
+    """The step that asks about a shard's leads: row, and what `compute_facts` returns."""
 
     spec: MatrixSpec
     tiers: TierParams
 
     def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        return ask_facts(moments, events, self.spec, self.tiers)
+        return query_facts(moments, events, self.spec, self.tiers)
 
     def kept(self, shard: LeadShard) -> None:
         return None
 
     def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
         frame = attributes_as_of(shard.rows, shard.leads, shard.history, self.spec.attributes)
-        return facts_in(frame, found, self.spec, self.tiers).assign(row=shard.rows["row"])
+        return compute_facts(frame, found, self.spec, self.tiers).assign(row=shard.rows["row"])
 
 
-def ask_facts(moments: ir.Table, events: ir.Table, spec: MatrixSpec, tiers: TierParams) -> ir.Table | None:
+def query_facts(moments: ir.Table, events: ir.Table, spec: MatrixSpec, tiers: TierParams) -> ir.Table | None:
     """Return what triggers and exclusions ask of the event log, as `conditions.ask_conditions`."""
     return ask_conditions(moments, events, spec, _conditions(tiers))
 
 
-def facts_in(frame: pd.DataFrame, found: pa.Table | None, spec: MatrixSpec, tiers: TierParams) -> pd.DataFrame:
+def compute_facts(frame: pd.DataFrame, found: pa.Table | None, spec: MatrixSpec, tiers: TierParams) -> pd.DataFrame:
     """Say of each row of `attributes_as_of` whether each condition holds, by its place, and its deal value.
 
-    `found` is the answer to `ask_facts`, or to `matrix.ask_matrix`, which holds more.
+    `found` is the answer to `query_facts`, or to `matrix.ask_matrix`, which holds more.
     """
     held = conditions_of(frame, found, spec, _conditions(tiers))
     attribute, deal_value = tiers.value.attribute, pd.Series(np.nan, index=held.index)
@@ -86,14 +86,14 @@ def facts_in(frame: pd.DataFrame, found: pa.Table | None, spec: MatrixSpec, tier
     return held.set_axis(_places(tiers), axis=1).assign(**{DEAL_VALUE: deal_value.to_numpy()})
 
 
-def facts_from(found: pd.DataFrame, tiers: TierParams) -> Facts:
-    """Name what `facts_in` returned, by its index."""
+def name_facts(found: pd.DataFrame, tiers: TierParams) -> Facts:
+    """Name what `compute_facts` returned, by its index."""
     names = [one.name for one in tiers.triggers + tiers.exclusions]
     return Facts(found[_places(tiers)].astype("bool").set_axis(names, axis=1), found[DEAL_VALUE].astype("float64"))
 
 
 def fact_columns(tiers: TierParams) -> list[pa.Field]:
-    """Return the columns that `facts_in` returns."""
+    """Return the columns that `compute_facts` returns."""
     return [pa.field(place, pa.bool_()) for place in _places(tiers)] + [pa.field(DEAL_VALUE, pa.float64())]
 
 
@@ -117,12 +117,12 @@ def warn_of_types(contract: Contract, tiers: TierParams) -> None:
             log.warning("tiers: a trigger or exclusion asks for event type %r, which no event has", name)
 
 
-def lot_of(as_of: pd.Timestamp, card: Card, params: Params) -> Quota:
+def exploration_quota(as_of: pd.Timestamp, card: Card, params: Params) -> Quota:
     """Return the lot of a list that a model makes on a day."""
     return Quota(params.exploration.share, params.project.seed, period_of(as_of, card.snapshots))
 
 
-def tiers_in_place(path: Path, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
+def read_previous_tiers(path: Path, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
     """Return the tiers that a new list is compared with; see `tier_lists.previous_tiers`.
 
     Parameters

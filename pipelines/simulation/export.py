@@ -101,14 +101,14 @@ def chunks(params: Simulate, seed: int, moments: SnapshotParams) -> Iterator[Sim
     """
     if params.last_day < params.first_day:
         raise ParamsError(f"simulate.last_day is {params.last_day}, before simulate.first_day {params.first_day}")
-    time = funnel.calendar(params.first_day, params.last_day, params.drift, params.shocks)
+    time = funnel.day_factors(params.first_day, params.last_day, params.drift, params.shocks)
     first_moment = (moments.anchor - params.first_day).days
     grid = Grid(first_moment, moments.every_days, moments.min_age_days, moments.max_age_days, moments.horizon_days)
     for who, rng in draw_leads(params, seed, time):
         yield _live_through(who, params, time, grid, rng)
 
 
-def draw_leads(params: Simulate, seed: int, time: funnel.Calendar) -> Iterator[tuple[Prospects, np.random.Generator]]:
+def draw_leads(params: Simulate, seed: int, time: funnel.DayFactors) -> Iterator[tuple[Prospects, np.random.Generator]]:
     """Yield who the leads are, chunk by chunk, each with the random stream that the rest of its story is drawn from."""
     starts = range(0, params.leads, CHUNK_LEADS)
     first, *rest = np.random.SeedSequence(seed).spawn(1 + len(starts))
@@ -122,7 +122,7 @@ def draw_leads(params: Simulate, seed: int, time: funnel.Calendar) -> Iterator[t
 
 
 def _live_through(
-    who: Prospects, params: Simulate, time: funnel.Calendar, grid: Grid, rng: np.random.Generator
+    who: Prospects, params: Simulate, time: funnel.DayFactors, grid: Grid, rng: np.random.Generator
 ) -> Simulated:
     until = time.days * DAY
     behaviour = funnel.behave(who, time, rng)
@@ -151,7 +151,7 @@ def _live_through(
     )
 
 
-def _draw_created(numbers: Ints, leads: int, time: funnel.Calendar, rng: np.random.Generator) -> Ints:
+def _draw_created(numbers: Ints, leads: int, time: funnel.DayFactors, rng: np.random.Generator) -> Ints:
     """Moments of creation in ascending order: this chunk's part of the whole period, steady but for week and growth."""
     day = np.arange(time.days)
     weekday = (day + time.first_day.weekday()) % 7

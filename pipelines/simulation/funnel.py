@@ -29,7 +29,7 @@ from pipelines.simulation.prospects import DAY, LARGE, NEVER, Floats, Ints, Pros
 from pipelines.simulation.shocks import factor
 
 
-class Kind(NamedTuple):
+class EventRate(NamedTuple):
     """One kind of answer or visit: its rate (a day, or for each touch) at interest 1, and the heat it adds."""
 
     label: str
@@ -51,17 +51,21 @@ DELAY_EDGES, DELAY_DAYS = (50, LARGE), (2, 6, 12)  # employees at creation; days
 DELAY_UNKNOWN_SIZE = 6
 
 VISITS = (
-    Kind("short visit", 0.080, 0.0),
-    Kind("long visit", 0.045, 0.3),
-    Kind("pricing_view", 0.018, 1.0),
-    Kind("download", 0.015, 0.3),
-    Kind("form", 0.006, 1.0),
-    Kind("webinar", 0.008, 1.0),
-    Kind("demo_request", 0.005, 4.0),
-    Kind("fair", 0.002, 1.0),
+    EventRate("short visit", 0.080, 0.0),
+    EventRate("long visit", 0.045, 0.3),
+    EventRate("pricing_view", 0.018, 1.0),
+    EventRate("download", 0.015, 0.3),
+    EventRate("form", 0.006, 1.0),
+    EventRate("webinar", 0.008, 1.0),
+    EventRate("demo_request", 0.005, 4.0),
+    EventRate("fair", 0.002, 1.0),
 )
-MAIL_ANSWERS = (Kind("email_open", 0.50, 0.1), Kind("email_click", 0.14, 0.3), Kind("email_reply", 0.09, 1.0))
-CALL_ANSWERS = (Kind("sales_call", 0.30, 1.0),)
+MAIL_ANSWERS = (
+    EventRate("email_open", 0.50, 0.1),
+    EventRate("email_click", 0.14, 0.3),
+    EventRate("email_reply", 0.09, 1.0),
+)
+CALL_ANSWERS = (EventRate("sales_call", 0.30, 1.0),)
 TOUCHES = ("email_sent", "call_attempt", "unsubscribe")
 CUSTOMER_KINDS = ("short visit", "long visit", "onboarding")
 LABELS = (*(kind.label for kind in (*VISITS, *MAIL_ANSWERS, *CALL_ANSWERS)), *TOUCHES, "onboarding")
@@ -81,7 +85,7 @@ DEMAND_TREND, DEMAND_SEASON = -0.18, 0.15  # log-demand a year, and its yearly s
 
 
 @dataclass(frozen=True)
-class Calendar:
+class DayFactors:
     """What depends on the day alone; arrays run over days since the first one and LIFE_DAYS beyond the export."""
 
     first_day: dt.date
@@ -130,12 +134,12 @@ class Ends:
         return np.minimum(self.converted, self.lost)
 
 
-def calendar(first_day: dt.date, last_day: dt.date, drift: float, shocks: Sequence[Shock]) -> Calendar:
+def day_factors(first_day: dt.date, last_day: dt.date, drift: float, shocks: Sequence[Shock]) -> DayFactors:
     """Lay the days out; `drift` scales how demand changes from year to year and within one."""
     days = (last_day - first_day).days + 1
     day = np.arange(days + LIFE_DAYS + 1)
     years, weekday = day / 365.25, (day + first_day.weekday()) % 7
-    return Calendar(
+    return DayFactors(
         first_day=first_day,
         days=days,
         demand=np.exp(drift * (DEMAND_TREND * years + DEMAND_SEASON * np.sin(2 * np.pi * years)))
@@ -146,7 +150,7 @@ def calendar(first_day: dt.date, last_day: dt.date, drift: float, shocks: Sequen
     )
 
 
-def behave(prospects: Prospects, time: Calendar, rng: np.random.Generator) -> Behaviour:
+def behave(prospects: Prospects, time: DayFactors, rng: np.random.Generator) -> Behaviour:
     """Let leads live LIFE_DAYS as if none of them ever signed, were lost, or fell out of the export."""
     n = len(prospects.created)
     interest = rng.gamma(INTEREST_SHAPE, 1 / INTEREST_SHAPE, n)
@@ -264,7 +268,7 @@ def _waits(mean_days: Floats | float, shape: tuple[int, ...], rng: np.random.Gen
     return np.rint(rng.exponential(mean_days, shape) * DAY).astype(np.int64)
 
 
-def _daily_hazard(prospects: Prospects, time: Calendar, unsubscribed: Ints) -> Floats:
+def _daily_hazard(prospects: Prospects, time: DayFactors, unsubscribed: Ints) -> Floats:
     """Decision hazard of each day of life at heat 1; an edit and an unsubscribe count from the next midnight on."""
     day = _days_of_life(prospects)
     factors = np.exp(worth(prospects))
@@ -282,22 +286,22 @@ def _fading(added: Floats) -> Floats:
     return state
 
 
-def _visit_shape(prospects: Prospects, time: Calendar) -> Floats:
+def _visit_shape(prospects: Prospects, time: DayFactors) -> Floats:
     """Rate of visits by day of life; the first day lasts from creation to midnight only."""
     shape = visit_ages() * time.visits[_days_of_life(prospects)]
     first_day_left = 1 - (prospects.created % DAY) / DAY
     return np.column_stack([shape[:, 0] * first_day_left, shape[:, 1:]])
 
 
-def _mail_chance(prospects: Prospects, time: Calendar) -> Floats:
+def _mail_chance(prospects: Prospects, time: DayFactors) -> Floats:
     return effort(prospects)[:, None] * cadence(MAIL_CADENCE) * _at_work(prospects, time)
 
 
-def _call_chance(prospects: Prospects, time: Calendar) -> Floats:
+def _call_chance(prospects: Prospects, time: DayFactors) -> Floats:
     return call_factor(prospects)[:, None] * cadence(CALL_CADENCE) * _at_work(prospects, time)
 
 
-def _at_work(prospects: Prospects, time: Calendar) -> Floats:
+def _at_work(prospects: Prospects, time: DayFactors) -> Floats:
     """How much sales does on each day of life: nothing on weekends, shape (n, LIFE_DAYS)."""
     day = _days_of_life(prospects)
     working: Floats = time.workday[day] * time.effort[day]
@@ -331,7 +335,7 @@ def _unsubscribe(mails: Events, prospects: Prospects, rng: np.random.Generator) 
     return _take(mails, age <= day[mails.lead]), left, day
 
 
-def _answer(touches: Events, interest: Floats, kinds: tuple[Kind, ...], rng: np.random.Generator) -> Events:
+def _answer(touches: Events, interest: Floats, kinds: tuple[EventRate, ...], rng: np.random.Generator) -> Events:
     """Answers to touches, a Poisson number for each, on the same day."""
     count = rng.poisson(interest[touches.lead] * _total(kinds))
     answered = _take(touches, np.repeat(np.arange(len(count)), count))
@@ -351,14 +355,14 @@ def _moment(lead: Ints, age: Ints, prospects: Prospects, rng: np.random.Generato
     return moment
 
 
-def _draw_kind(kinds: tuple[Kind, ...], count: int, rng: np.random.Generator) -> Ints:
+def _draw_kind(kinds: tuple[EventRate, ...], count: int, rng: np.random.Generator) -> Ints:
     edges = np.cumsum([kind.rate for kind in kinds])
     first = LABELS.index(kinds[0].label)
     code: Ints = first + np.searchsorted(edges[:-1] / edges[-1], rng.random(count), side="right")
     return code
 
 
-def _total(kinds: tuple[Kind, ...]) -> float:
+def _total(kinds: tuple[EventRate, ...]) -> float:
     return sum(kind.rate for kind in kinds)
 
 
@@ -368,7 +372,7 @@ def _weights() -> Floats:
 
 
 def _days_of_life(prospects: Prospects) -> Ints:
-    """Calendar days, shape (n, LIFE_DAYS)."""
+    """DayFactors days, shape (n, LIFE_DAYS)."""
     days: Ints = prospects.created_day[:, None] + np.arange(LIFE_DAYS)
     return days
 

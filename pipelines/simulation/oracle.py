@@ -27,7 +27,7 @@ from pipelines.simulation.funnel import (
     UNSUBSCRIBED_FACTOR,
     VISITS,
     Behaviour,
-    Calendar,
+    DayFactors,
     Ends,
     cadence,
     call_factor,
@@ -52,7 +52,7 @@ class Grid:
     horizon: int
 
 
-def snapshots(prospects: Prospects, ends: Ends, time: Calendar, grid: Grid) -> tuple[Ints, Ints]:
+def snapshots(prospects: Prospects, ends: Ends, time: DayFactors, grid: Grid) -> tuple[Ints, Ints]:
     """Snapshots of open leads whose horizon ends within the export.
 
     Returns
@@ -71,7 +71,7 @@ def snapshots(prospects: Prospects, ends: Ends, time: Calendar, grid: Grid) -> t
 
 
 def true_probability(
-    prospects: Prospects, behaviour: Behaviour, time: Calendar, lead: Ints, day: Ints, horizon: int
+    prospects: Prospects, behaviour: Behaviour, time: DayFactors, lead: Ints, day: Ints, horizon: int
 ) -> Floats:
     """Chance that a lead, open at midnight, signs within the horizon, given all it did before, shape (snapshots,).
 
@@ -149,7 +149,7 @@ def _not_lost(age: Ints, begin: int, end: int) -> Floats:
     return chance
 
 
-def _look_ahead(now: _Now, time: Calendar, days: Ints) -> tuple[Floats, Floats]:
+def _look_ahead(now: _Now, time: DayFactors, days: Ints) -> tuple[Floats, Floats]:
     """Hazard to come that is known already, and X of `true_probability`, over so many days from the snapshot on."""
     ahead, causes = np.zeros(len(days)), np.zeros(len(days))
     for span in np.unique(days[days > 0]):
@@ -158,7 +158,7 @@ def _look_ahead(now: _Now, time: Calendar, days: Ints) -> tuple[Floats, Floats]:
     return ahead, causes
 
 
-def _look_ahead_span(now: _Now, time: Calendar, span: int) -> tuple[Floats, Floats]:
+def _look_ahead_span(now: _Now, time: DayFactors, span: int) -> tuple[Floats, Floats]:
     hazards = _hazards(now, time, span)
     ahead, causes, cost = (np.zeros(len(now.day)) for _ in range(3))
     for offset in range(span - 1, -1, -1):  # backwards: `cost` is K, what one unit of this day's heat still causes
@@ -170,7 +170,7 @@ def _look_ahead_span(now: _Now, time: Calendar, span: int) -> tuple[Floats, Floa
     return ahead, causes
 
 
-def _hazards(now: _Now, time: Calendar, span: int) -> list[Floats]:
+def _hazards(now: _Now, time: DayFactors, span: int) -> list[Floats]:
     """Expected decision hazard of each day to come at heat 1."""
     living, fatigue, hazards = _then_nothing(np.ones(LIFE_DAYS)), now.fatigue, []
     for offset in range(span):
@@ -183,7 +183,7 @@ def _hazards(now: _Now, time: Calendar, span: int) -> list[Floats]:
     return hazards
 
 
-def _rates(now: _Now, time: Calendar, offset: int) -> tuple[Floats, Floats, Floats]:
+def _rates(now: _Now, time: DayFactors, offset: int) -> tuple[Floats, Floats, Floats]:
     """Expected visits at interest 1 and rate 1, e-mails and calls on a day to come."""
     age, day = np.minimum(now.age + offset, LIFE_DAYS), now.day + offset
     visits, mails, calls = (
@@ -193,7 +193,7 @@ def _rates(now: _Now, time: Calendar, offset: int) -> tuple[Floats, Floats, Floa
     return now.eager * visits * time.visits[day], now.mails * mails * workday, now.calls * calls * workday
 
 
-def _still_mailed(now: _Now, age: Ints, time: Calendar) -> Floats:
+def _still_mailed(now: _Now, age: Ints, time: DayFactors) -> Floats:
     """Expected factor of the hazard for those who unsubscribe between now and then."""
     sent = running(5 / 7 * cadence(MAIL_CADENCE)[None])[0]
     mails = now.mails * time.effort[now.day] * (sent[age] - sent[np.minimum(now.age, LIFE_DAYS)])

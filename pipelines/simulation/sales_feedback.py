@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from pipelines.config.simulation import Feedback
-from pipelines.simulation.funnel import IDLE, LIFE_DAYS, Behaviour, Calendar, Ends, running
+from pipelines.simulation.funnel import IDLE, LIFE_DAYS, Behaviour, DayFactors, Ends, running
 from pipelines.simulation.oracle import Grid
 from pipelines.simulation.prospects import DAY, Floats, Ints, Prospects, Strings, worth
 
@@ -34,7 +34,7 @@ class Calls:
 
 
 def follow_score(
-    prospects: Prospects, behaviour: Behaviour, time: Calendar, grid: Grid, params: Feedback, rng: np.random.Generator
+    prospects: Prospects, behaviour: Behaviour, time: DayFactors, grid: Grid, params: Feedback, rng: np.random.Generator
 ) -> tuple[Behaviour, Calls]:
     """Call leads by the list, as if none of them ever ended, and let calls move the decision hazard.
 
@@ -74,7 +74,7 @@ def made(calls: Calls, ends: Ends, until: int) -> Calls:
     return Calls(*(getattr(calls, name)[open_then] for name in Calls.__dataclass_fields__))
 
 
-def _on_lists(prospects: Prospects, time: Calendar, grid: Grid) -> tuple[Ints, Ints]:
+def _on_lists(prospects: Prospects, time: DayFactors, grid: Grid) -> tuple[Ints, Ints]:
     """Leads and list days on which they would be listed if they never ended; at least a day old, at most LIFE_DAYS."""
     days = np.arange(grid.first % grid.every, time.days, grid.every)
     age = days - prospects.created_day[:, None]

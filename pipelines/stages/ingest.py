@@ -42,19 +42,19 @@ from features.schema.contract import (
 )
 from features.schema.errors import DataError, ParamsError
 from pipelines.config.params import Ingest, Project, Source
-from pipelines.ingestion.file_sources import Raw, open_table
+from pipelines.ingestion.file_sources import RawTable, open_table
 from pipelines.ingestion.mapping import Entry, check_mapping, entries_of, fields_of
 from pipelines.ingestion.postgres_source import open_postgres
 from pipelines.ingestion.profile import Tally, profile
 from pipelines.ingestion.rejections import (
-    refuse_many_faults,
-    refuse_no_leads,
-    refuse_type,
-    refuse_uneven_history,
-    refuse_unfit_columns,
+    reject_many_faults,
+    reject_no_leads,
+    reject_type,
+    reject_uneven_history,
+    reject_unfit_columns,
 )
-from pipelines.ingestion.staging import TYPED_ROW, Bench, open_bench
-from pipelines.storage.files import ROW_GROUP, no_room, row_groups, staged_folder, write_json, write_parquet
+from pipelines.ingestion.staging import TYPED_ROW, Staging, open_staging
+from pipelines.storage.files import ROW_GROUP, disk_full, row_groups, staged_folder, write_json, write_parquet
 from pipelines.storage.layout import Layout
 
 log = logging.getLogger("leadscore")
@@ -93,18 +93,18 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
     check_mapping(source)
     with staged_folder(layout.contract) as folder:
         with (
-            open_bench(folder, source, limits, project, data) as bench,
+            open_staging(folder, source, limits, project, data) as staging,
             Console(stderr=True).status("ingest") as status,
         ):
             tallies = {}
             for table in TABLES:
                 status.update(f"ingest: {table}")
-                _take(bench, table)
-                tallies[table] = _write(bench, table, folder / f"{table}.parquet")
+                _take(staging, table)
+                tallies[table] = _write(staging, table, folder / f"{table}.parquet")
                 log.info("%s: %s", table, tallies[table].line())
-            write_parquet(_quarantine(bench), folder / layout.quarantine.path.name)
+            write_parquet(_quarantine(staging), folder / layout.quarantine.path.name)
             status.update("ingest: profile")
-            result = profile(bench.connection, folder, source.attributes, tallies)
+            result = profile(staging.connection, folder, source.attributes, tallies)
         write_json(result, folder / layout.profile.path.name)
     return result
 
@@ -112,58 +112,58 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
 # Reading
 
 
-def _take(bench: Bench, table: str) -> None:
+def _take(staging: Staging, table: str) -> None:
     """Type all rows of one contract table, find their faults, and stop where there are too many."""
-    fields = fields_of(bench.source, table)
+    fields = fields_of(staging.source, table)
     columns = ", ".join(f"{identifier(column.name)} {SQL_TYPES[column.kind]}" for column in fields)
-    bench.connection.execute(f'CREATE TABLE "{table}#" ({columns}, {TYPED_ROW})')
-    entries = entries_of(bench.source, table)
+    staging.connection.execute(f'CREATE TABLE "{table}#" ({columns}, {TYPED_ROW})')
+    entries = entries_of(staging.source, table)
     for entry in entries:
-        with _opened(bench, entry) as raw:
-            _load(bench, entry, fields, raw)
-        refuse_unfit_columns(bench, entry, fields)
-    refuse_uneven_history(table, entries, fields)
-    _mark_conflicts(bench, table, entries, fields)
+        with _opened(staging, entry) as raw:
+            _load(staging, entry, fields, raw)
+        reject_unfit_columns(staging, entry, fields)
+    reject_uneven_history(table, entries, fields)
+    _mark_conflicts(staging, table, entries, fields)
     for entry in entries:
-        refuse_many_faults(bench, entry)
-    bench.entries += entries
+        reject_many_faults(staging, entry)
+    staging.entries += entries
     if table == "leads":
-        refuse_no_leads(bench, entries[0])
-        _name_leads(bench)
+        reject_no_leads(staging, entries[0])
+        _name_leads(staging)
 
 
-def _opened(bench: Bench, entry: Entry) -> AbstractContextManager[Raw]:
+def _opened(staging: Staging, entry: Entry) -> AbstractContextManager[RawTable]:
     if entry.source.format == "postgres":
-        return open_postgres(entry.source, bench.databases, entry.key, entry.label)
-    return open_table(entry.source, bench.data, entry.label)
+        return open_postgres(entry.source, staging.databases, entry.key, entry.label)
+    return open_table(entry.source, staging.data, entry.label)
 
 
-def _name_leads(bench: Bench) -> None:
+def _name_leads(staging: Staging) -> None:
     """The leads that other tables may speak of."""
-    created = '"created_at"' if bench.source.order == "dates" else "NULL"
-    bench.connection.execute(f"""
+    created = '"created_at"' if staging.source.order == "dates" else "NULL"
+    staging.connection.execute(f"""
         CREATE TABLE "known#" AS SELECT DISTINCT "lead_id" AS "lead#", {created} AS "created#"
         FROM "leads#" WHERE "fault#" IS NULL""")
 
 
-def _load(bench: Bench, entry: Entry, fields: Sequence[Field], raw: Raw) -> None:
+def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable) -> None:
     """Stream one source table into its typed table."""
-    cells = _cells(bench.source, entry, fields, raw)
-    dated = bench.source.order == "dates"
+    cells = _cells(staging.source, entry, fields, raw)
+    dated = staging.source.order == "dates"
     rules = faults(entry.table, fields, list(cells), entry.source.time_format, dated=dated)
-    statement = _statement(entry, fields, cells, raw, {bench.code(rule): rule for rule in rules})
-    bench.connection.register("raw#", raw.reader())
+    statement = _statement(entry, fields, cells, raw, {staging.code(rule): rule for rule in rules})
+    staging.connection.register("raw#", raw.reader())
     try:
-        bench.connection.execute(statement, _bindings(bench.source, entry, fields, raw, statement))
+        staging.connection.execute(statement, _bindings(staging.source, entry, fields, raw, statement))
     except duckdb.Error as error:
-        if no_room(error):
+        if disk_full(error):
             raise
         raise raw.failure or _engine_error(entry, error) from None
     finally:
-        bench.connection.unregister("raw#")
-    entry.read = bench.count(f'SELECT count(*) FROM "{entry.table}#" WHERE "source#" = ?', entry.index)
+        staging.connection.unregister("raw#")
+    entry.read = staging.count(f'SELECT count(*) FROM "{entry.table}#" WHERE "source#" = ?', entry.index)
     entry.filtered = raw.rows - entry.read
-    _add_ragged(bench, entry, raw)
+    _add_ragged(staging, entry, raw)
 
 
 def _engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
@@ -179,7 +179,7 @@ def _engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
     )
 
 
-def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: Raw) -> Cells:
+def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable) -> Cells:
     """Where each field of the contract comes from in this source: its SQL, and what its cells hold."""
     cells: Cells = {}
     for column in fields:
@@ -194,11 +194,11 @@ def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: Raw) -> C
             cells[name] = raw.cell(spec.column, f"source.attributes.{name}.column")
         if name in cells:
             entry.mapped[name] = spec.column if spec else entry.source.columns.get(name, "")
-            refuse_type(entry, column, cells[name][1])
+            reject_type(entry, column, cells[name][1])
     return cells
 
 
-def _statement(entry: Entry, fields: Sequence[Field], cells: Cells, raw: Raw, rules: dict[int, Fault]) -> str:
+def _statement(entry: Entry, fields: Sequence[Field], cells: Cells, raw: RawTable, rules: dict[int, Fault]) -> str:
     """One pass over a source: untyped cells, typed values, the first fault, and the row's text where it is needed."""
     texts = [as_text(f'"{index}#"', kind) for index, kind in enumerate(raw.kinds)]
     where = []
@@ -224,7 +224,9 @@ def _statement(entry: Entry, fields: Sequence[Field], cells: Cells, raw: Raw, ru
         FROM typed {"" if entry.table == "leads" else 'LEFT JOIN "known#" ON "lead#" = "lead_id"'}"""
 
 
-def _bindings(source: Source, entry: Entry, fields: Sequence[Field], raw: Raw, statement: str) -> dict[str, object]:
+def _bindings(
+    source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable, statement: str
+) -> dict[str, object]:
     """The users' values for the parameters that the statement has."""
     values: dict[str, object] = {
         "time_format": entry.source.time_format,
@@ -243,11 +245,11 @@ def _bindings(source: Source, entry: Entry, fields: Sequence[Field], raw: Raw, s
     return {name: values[name] for name in set(re.findall(r"\$(\w+)", statement))}
 
 
-def _add_ragged(bench: Bench, entry: Entry, raw: Raw) -> None:
+def _add_ragged(staging: Staging, entry: Entry, raw: RawTable) -> None:
     """Rows that are no rows go straight to the quarantine."""
     if not raw.ragged:
         return
-    codes = {reason: bench.code(Fault("", reason, "")) for reason in sorted({bad.reason for bad in raw.ragged})}
+    codes = {reason: staging.code(Fault("", reason, "")) for reason in sorted({bad.reason for bad in raw.ragged})}
     bad = pa.table(
         {
             "source#": pa.array([entry.index] * len(raw.ragged), pa.int16()),
@@ -256,20 +258,20 @@ def _add_ragged(bench: Bench, entry: Entry, raw: Raw) -> None:
             "content#": [json.dumps({"line": row.text}, ensure_ascii=False) for row in raw.ragged],
         }
     )
-    bench.connection.register("ragged#", bad)
-    bench.connection.execute(f'INSERT INTO "{entry.table}#" BY NAME SELECT * FROM "ragged#"')
-    bench.connection.unregister("ragged#")
+    staging.connection.register("ragged#", bad)
+    staging.connection.execute(f'INSERT INTO "{entry.table}#" BY NAME SELECT * FROM "ragged#"')
+    staging.connection.unregister("ragged#")
     entry.read += len(raw.ragged)
 
 
-def _mark_conflicts(bench: Bench, table: str, entries: Sequence[Entry], fields: Sequence[Field]) -> None:
+def _mark_conflicts(staging: Staging, table: str, entries: Sequence[Entry], fields: Sequence[Field]) -> None:
     """Give a fault to rows whose key an earlier row carries with other values."""
     key = key_of(table, list(entries[0].mapped)) if entries else ()
     if not key:
         return
-    code = bench.code(seen_fault(key))
+    code = staging.code(seen_fault(key))
     values = "{" + ", ".join(f"'{index}': {identifier(column.name)}" for index, column in enumerate(fields)) + "}"
-    bench.connection.execute(f"""
+    staging.connection.execute(f"""
         UPDATE "{table}#" SET "fault#" = {code} FROM (
             SELECT "source#" AS source, "row#" AS row FROM "{table}#" WHERE "fault#" IS NULL
             WINDOW same AS (PARTITION BY {", ".join(key)} ORDER BY "source#", "row#")
@@ -280,20 +282,20 @@ def _mark_conflicts(bench: Bench, table: str, entries: Sequence[Entry], fields: 
 # Writing
 
 
-def _write(bench: Bench, table: str, path: Path) -> Tally:
+def _write(staging: Staging, table: str, path: Path) -> Tally:
     """Write one contract table, sorted, each row group checked against the contract; count what became of its rows."""
-    fields = fields_of(bench.source, table)
+    fields = fields_of(staging.source, table)
     columns = arrow_schema(table, fields)
-    reader = bench.connection.sql(kept_rows(table, fields)).to_arrow_reader(ROW_GROUP)
+    reader = staging.connection.sql(kept_rows(table, fields)).to_arrow_reader(ROW_GROUP)
     checked = _checked(reader, columns, table, fields)
     if table == "events":
         columns, checked = pa.schema([*columns, *MARKS]), map(mark_events, in_whole_leads(checked))
     batches = (batch for rows in checked for batch in rows.to_batches())
     kept = write_parquet(pa.RecordBatchReader.from_batches(columns, batches), path)
-    entries = [entry for entry in bench.entries if entry.table == table]
+    entries = [entry for entry in staging.entries if entry.table == table]
     quarantined: Counter[str] = Counter()
     for entry in entries:
-        quarantined.update({bench.faults[code].reason: count for code, count in bench.fault_counts(entry)})
+        quarantined.update({staging.faults[code].reason: count for code, count in staging.fault_counts(entry)})
     read, filtered = sum(entry.read for entry in entries), sum(entry.filtered for entry in entries)
     surplus = read - quarantined.total() - kept
     repeats = surplus if any("converted_at" in entry.mapped for entry in entries) else 0
@@ -311,31 +313,31 @@ def _checked(
         yield group
 
 
-def _quarantine(bench: Bench) -> pa.RecordBatchReader:
+def _quarantine(staging: Staging) -> pa.RecordBatchReader:
     """Every row that was kept out: where it stood, why, and its text; in the order of the sources and their rows."""
     reasons = pa.table(
         {
-            "code": pa.array(range(len(bench.faults)), pa.int16()),
-            "column": pa.array([fault.column for fault in bench.faults], pa.string()),
-            "reason": pa.array([fault.reason for fault in bench.faults], pa.string()),
+            "code": pa.array(range(len(staging.faults)), pa.int16()),
+            "column": pa.array([fault.column for fault in staging.faults], pa.string()),
+            "reason": pa.array([fault.reason for fault in staging.faults], pa.string()),
         }
     )
     paths = pa.table(
         {
-            "place": pa.array(range(len(bench.entries)), pa.int16()),
-            "table": pa.array([entry.table for entry in bench.entries], pa.string()),
-            "index": pa.array([entry.index for entry in bench.entries], pa.int16()),
-            "path": pa.array([entry.source.path for entry in bench.entries], pa.string()),
+            "place": pa.array(range(len(staging.entries)), pa.int16()),
+            "table": pa.array([entry.table for entry in staging.entries], pa.string()),
+            "index": pa.array([entry.index for entry in staging.entries], pa.int16()),
+            "path": pa.array([entry.source.path for entry in staging.entries], pa.string()),
         }
     )
-    bench.connection.register("reasons#", reasons)
-    bench.connection.register("paths#", paths)
+    staging.connection.register("reasons#", reasons)
+    staging.connection.register("paths#", paths)
     bad = " UNION ALL ".join(
         f'SELECT \'{table}\' AS "table", "source#" AS "index", "row#" AS "row", "fault#" AS "code", "content#" AS '
         f'"content" FROM "{table}#" WHERE "fault#" IS NOT NULL'
         for table in TABLES
     )
-    rows = bench.connection.sql(f"""
+    rows = staging.connection.sql(f"""
         SELECT {", ".join(identifier(name) for name in QUARANTINE.names)}
         FROM ({bad}) JOIN "reasons#" USING ("code") JOIN "paths#" USING ("table", "index") ORDER BY "place", "row\"""")
     reader = rows.to_arrow_reader(ROW_GROUP)

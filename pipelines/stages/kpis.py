@@ -30,7 +30,7 @@ from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import one_after_another
 from pipelines.config.params import Params
 from pipelines.scoring.rule_scoring import tier_names
-from pipelines.scoring.tier_inputs import facts_of
+from pipelines.scoring.tier_inputs import override_facts
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import finite, write_json
@@ -109,7 +109,7 @@ def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
     """
     card, model_id, rows, sampled = _predicted(params, layout)
     book = Book.read(params, layout)
-    held = facts_of(rows, book.contract, card.matrix, card.tiers).held
+    held = override_facts(rows, book.contract, card.matrix, card.tiers).held
     listed = as_listed(rows.assign(overridden=held.any(axis=1)), params.kpis)
     lists = Lists(listed, card.tiers, card.points)
     tree = {"by": "model", "model_id": model_id} | _figures(listed, _stages(card.tiers), book, sampled)
@@ -147,7 +147,7 @@ def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
     points = matrix["rule_points"].to_numpy("float64")
     rows = matrix[["lead_id", "snapshot_at", "label"]].assign(points=points, score=score(points), probability=np.nan)
     book = Book.read(params, layout)
-    facts = facts_of(rows, book.contract, spec, params.tiers)
+    facts = override_facts(rows, book.contract, spec, params.tiers)
 
     def give(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
         return rule_tiers(one, params.rules, params.tiers, capacity, facts.of(one.index), previous)["tier"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.config.params import Params
 from pipelines.scoring.population import open_leads
-from pipelines.scoring.score_list import list_leads, ranked_rows, summarise, write_scores
+from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, write_scores
 from pipelines.scoring.shards import count_new_values, score_shards
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Opener
@@ -31,6 +31,6 @@ def score_leads(params: Params, layout: Layout, opened: Opener = Contract.open) 
     ):
         snapshots, who = open_leads(contract, scorer.card.snapshots, params, layout)
         parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
-        listed = list_leads(parts, scorer, snapshots, contract, layout.scores.path, params)
+        listed = rank_leads(parts, scorer, snapshots, contract, layout.scores.path, params)
         unseen = count_new_values(parts)
         write_scores(ranked_rows(parts, listed), summarise(listed) | {"who": who, "unseen": unseen}, layout)

@@ -22,7 +22,7 @@ from models.splitting.holdout import sample_leads, split_at_random
 from models.training.hyperparameter_search import search
 from models.training.training import Learned, calibrate, check_ready, history_of, learn
 from pipelines.config.params import Params
-from pipelines.scoring.contact_log import level_if_called
+from pipelines.scoring.contact_log import intercept_if_called
 from pipelines.storage.bundle import save_bundle, warn_of_scale
 from pipelines.storage.contract_store import read_matrix, read_profile
 from pipelines.storage.files import write_json
@@ -57,7 +57,7 @@ def train(params: Params, layout: Layout) -> Scorer:
         _watch,
     )
     training = matrix[matrix["part"] == "train"]
-    learned = replace(learned, sigmoid=level_if_called(learned, training, spec.catalogue, params, layout))
+    learned = replace(learned, sigmoid=intercept_if_called(learned, training, spec.catalogue, params, layout))
     scorer = graded(scorer_of(learned, matrix, spec, params, fingerprint), matrix, params)
     warn_of_scale(layout.bundle, scorer.card.points)
     save_bundle(scorer, layout.bundle)

@@ -50,7 +50,7 @@ class Shard(LeadShard):
         return self.rows, self.leads, self.history, self.events
 
 
-class Step(Protocol):
+class ShardTask(Protocol):
     """What is done with each shard: a question to the event log, and what is made of the answer."""
 
     def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
@@ -80,7 +80,7 @@ class Contract:
     def open(cls, layout: Layout, project: Project) -> Contract:
         """Read what `ingest` wrote; raises DataError where it has not run, or where another version of it has."""
         profile = read_profile(layout)
-        check_marks(profile, layout)
+        check_event_columns(profile, layout)
         events = connect(project).read_parquet(layout.events.path)
         return cls(**read_tables(layout), events=events, profile=profile)
 
@@ -108,7 +108,7 @@ class Contract:
         for rows, given in zip(features, self.each(snapshots, _RulePoints(spec, rules)), strict=True):
             yield pd.concat([rows.iloc[:, :width], given, rows.iloc[:, width:]], axis=1)
 
-    def each(self, snapshots: pd.DataFrame, step: Step) -> Iterator[pd.DataFrame]:
+    def each(self, snapshots: pd.DataFrame, step: ShardTask) -> Iterator[pd.DataFrame]:
         """Do a step on every shard, and yield the results by lead_id."""
         for shard in self.shards(snapshots):
             kept = step.kept(shard)
@@ -193,7 +193,7 @@ class _RulePoints:
         return pd.DataFrame({"rule_points": points(sums, len(shard.rows), self.rules)})
 
 
-def check_marks(profile: dict[str, Any], layout: Layout) -> None:
+def check_event_columns(profile: dict[str, Any], layout: Layout) -> None:
     """Raise DataError where the log was written by another version of ingest, so that its marks mean something else."""
     if profile.get("marks_version") != MARKS_VERSION:
         raise DataError(

@@ -151,12 +151,12 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def no_room(error: Exception) -> bool:
+def disk_full(error: Exception) -> bool:
     """Whether a write failed because the disk, a quota or a limit is full, whoever says so."""
     return any(sign in str(error) for sign in NO_ROOM)
 
 
-def settle(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Bring a folder and the files in it to the disk, so that a power cut after a later rename leaves them whole."""
     for path in (*sorted(folder.iterdir()), folder):
         handle = os.open(path, os.O_RDONLY)

@@ -29,7 +29,14 @@ import pyarrow.compute as pc
 
 from features.schema.errors import ParamsError
 from pipelines.config.params import Project, SparkParams
-from pipelines.storage.contract_store import Contract, LeadShard, Step, check_marks, read_profile, read_tables
+from pipelines.storage.contract_store import (
+    Contract,
+    LeadShard,
+    ShardTask,
+    check_event_columns,
+    read_profile,
+    read_tables,
+)
 from pipelines.storage.files import staged_folder, write_parquet
 from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
@@ -77,7 +84,7 @@ class SparkContract(Contract):
             Where another run on Spark has these tables open.
         """
         profile, work = read_profile(layout), (layout.artifacts / "spark").resolve()
-        check_marks(profile, layout)
+        check_event_columns(profile, layout)
         events = max(int(profile["tables"]["events"]["kept"]), 1)
         with ExitStack() as held:
             held.enter_context(hold(work))
@@ -91,7 +98,7 @@ class SparkContract(Contract):
         """Let go of the folder, and leave Spark to the process, which may open another contract."""
         self.held.close()
 
-    def each(self, snapshots: pd.DataFrame, step: Step) -> Iterator[pd.DataFrame]:
+    def each(self, snapshots: pd.DataFrame, step: ShardTask) -> Iterator[pd.DataFrame]:
         """Do a step on every shard, one task a shard, and yield the results by lead_id."""
         with tempfile.TemporaryDirectory(dir=self.work) as name:
             folder = Path(name)
@@ -106,7 +113,7 @@ class SparkContract(Contract):
             for number, one in enumerate(kept):
                 yield pd.read_parquet(_file(folder, "results", number)) if one is None else one
 
-    def _work_through(self, step: Step, folder: Path, todo: Sequence[int]) -> None:
+    def _work_through(self, step: ShardTask, folder: Path, todo: Sequence[int]) -> None:
         """Ask once for all shards, bring each its part of the answer, and let it do the step."""
         spark = self.session
         shards = spark.createDataFrame([(number,) for number in todo], "shard bigint")
@@ -187,7 +194,7 @@ def _hand_over(shard: LeadShard, folder: Path) -> None:
         write_parquet(rows, _file(folder, what, shard.number))
 
 
-def _do(step: Broadcast[Step], folder: Path, asked: bool, shards: pa.Table, answer: pa.Table) -> pa.Table:
+def _do(step: Broadcast[ShardTask], folder: Path, asked: bool, shards: pa.Table, answer: pa.Table) -> pa.Table:
     """Do the step on one shard, in a task of Spark."""
     number = int(shards["shard"][0].as_py())
     rows, leads, history = (pd.read_parquet(_file(folder, what, number)) for what in ("rows", "leads", "history"))

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOORS = ("features", "models", "pipelines")
+PACKAGES = ("features", "models", "pipelines")
 SOURCES = {".py", ".j2", ".css", ".js"}
 LIBRARIES = ["duckdb", "ibis-framework", "lightgbm", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy"]
 
@@ -33,5 +33,5 @@ def source_digest(root: Path) -> str:
 
 def source_files(root: Path) -> list[Path]:
     """Return the program's modules and page templates, however deep they lie, in the order of their paths."""
-    found = [path for floor in FLOORS for path in (root / floor).rglob("*") if path.suffix in SOURCES]
+    found = [path for floor in PACKAGES for path in (root / floor).rglob("*") if path.suffix in SOURCES]
     return sorted(path for path in found if path.is_file())

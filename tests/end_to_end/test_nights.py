@@ -18,7 +18,7 @@ from features.schema.errors import DataError, DeliveryError
 from models.scoring.scorer import Scorer
 from pipelines.config.params import load
 from pipelines.delivery import deliver
-from pipelines.scheduled.published import Published
+from pipelines.scheduled.published import PublishedLists
 from pipelines.stages.ingest import ingest
 from tests.pipelines.cli.test_app import leadscore
 from tests.pipelines.delivery.test_deliver import CrashError, crash_at
@@ -74,7 +74,7 @@ def killed_between_list_and_link(here: Job, day: pd.Timestamp, patch: Patch) -> 
     def die(*_: object) -> bool:
         raise CrashError
 
-    patch.setattr(Published, "put_in_force", die)
+    patch.setattr(PublishedLists, "make_current", die)
     with pytest.raises(CrashError):
         here.run(day)
 
@@ -233,11 +233,11 @@ def test_a_list_made_after_the_clock_was_set_back_is_still_the_newest_of_its_day
     here = job(tmp_path)
     here.run(FIRST)
     here.run(FIRST + DAY)
-    published = Published(here.to)
+    published = PublishedLists(here.to)
     old = published.days()[f"{FIRST:%Y-%m-%d}"]
     later = pd.Timestamp("2100-01-01").value
     os.utime(published.run(old), ns=(later, later))
     here.asked(reasons="all").run(FIRST)
     days = published.days()
     assert days[f"{FIRST:%Y-%m-%d}"] != old
-    assert published.in_force() == days[f"{FIRST + DAY:%Y-%m-%d}"]
+    assert published.current_name() == days[f"{FIRST + DAY:%Y-%m-%d}"]

@@ -39,7 +39,7 @@ class FedBack:
 def fed_back(seed: int, leads: int, explored: float, share_called: float = 0.2, call_factor: float = 4.0) -> FedBack:
     """Draw a world; `funnel.LOSS_CADENCE` must be NO_LOSS."""
     rng = np.random.default_rng(seed)
-    time = funnel.calendar(FIRST, FIRST + dt.timedelta(days=300), 0.0, ())
+    time = funnel.day_factors(FIRST, FIRST + dt.timedelta(days=300), 0.0, ())
     created = np.sort(rng.integers(0, 200 * prospects.DAY, leads))
     who = prospects.draw_prospects(
         np.arange(leads), created, prospects.draw_companies(leads, rng), 0.0, 0.05, np.zeros(leads), rng

@@ -18,7 +18,7 @@ DAY_ONE = np.datetime64("2025-01-01", "us")
 
 
 @dataclass(frozen=True)
-class World:
+class Scenario:
     """A feature matrix with its declarations."""
 
     matrix: pd.DataFrame
@@ -47,7 +47,7 @@ def emptied(values: np.ndarray, filled: np.ndarray) -> np.ndarray:
 
 def world(
     columns: Mapping[str, np.ndarray], label: np.ndarray, order: str = "none", known: str = "export", test: float = 0.3
-) -> World:
+) -> Scenario:
     """One row a lead, in the order of time; a column of numbers is a number, a column of strings a category."""
     n = len(label)
     levels = {name: sorted(set(values.tolist())) for name, values in columns.items() if values.dtype.kind in "UO"}
@@ -71,7 +71,7 @@ def world(
     spec = MatrixSpec(
         attributes=kinds, event_labels={}, event_units={}, params=FEATURES, vocabulary=_vocabulary(levels)
     )
-    return World(matrix, spec, order)
+    return Scenario(matrix, spec, order)
 
 
 def _vocabulary(levels: dict[str, list[str]]) -> Vocabulary:

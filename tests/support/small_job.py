@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.config.params import Params, load, with_as_of
-from pipelines.scheduled.job import Request, run_job
+from pipelines.scheduled.job import JobRequest, run_job
 from pipelines.stages.ingest import ingest
 from pipelines.storage import contract_store as store
 from pipelines.storage.bundle import save_bundle
 from pipelines.storage.layout import Layout
 from tests.support.small_model import scorer
-from tests.support.tables import DAY, MONDAY, World, crowd, table
+from tests.support.tables import DAY, MONDAY, Scenario, crowd, table
 
 OVERLAY = """
 project: {threads: 2, memory_gb: 1}
@@ -61,7 +61,7 @@ class Job:
 
     params: Params
     overlay: Path
-    request: Request
+    request: JobRequest
 
     @property
     def to(self) -> Path:
@@ -84,7 +84,7 @@ class Job:
         return replace(self, params=self.params.model_copy(update={"job": self.params.job.model_copy(update=job)}))
 
 
-def export(folder: Path, world: World) -> Path:
+def export(folder: Path, world: Scenario) -> Path:
     """Write a world as the files a user would export."""
     folder.mkdir(parents=True, exist_ok=True)
     leads = table("leads", world.leads).drop_columns(["position", "rating"])
@@ -96,7 +96,7 @@ def export(folder: Path, world: World) -> Path:
     return folder
 
 
-def job(folder: Path, world: World | None = None, **card: Any) -> Job:
+def job(folder: Path, world: Scenario | None = None, **card: Any) -> Job:
     """A job on tables that are taken in already; `card` changes words of the model's card."""
     overlay = folder / "params.yaml"
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def job(folder: Path, world: World | None = None, **card: Any) -> Job:
     ingest(params.source, params.ingest, params.project, export(folder / "data", world or crowd((MONDAY,))), layout)
     model = scorer()
     save_bundle(replace(model, card=model.card.model_copy(update=card)), layout.bundle)
-    request = Request(str(layout.bundle), folder / "to", None, "top-3", since_last=False, dry_run=False)
+    request = JobRequest(str(layout.bundle), folder / "to", None, "top-3", since_last=False, dry_run=False)
     return Job(params, overlay, request)
 
 

@@ -90,7 +90,7 @@ def moments(rows: Iterable[tuple[str, pd.Timestamp]]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class World:
+class Scenario:
     """Rows of the contract tables, and the (lead_id, snapshot_at) to look at."""
 
     pairs: list[tuple[str, pd.Timestamp]]
@@ -108,7 +108,7 @@ class World:
         history = frame("attribute_history", self.history)
         return moments(self.pairs), frame("leads", self.leads), history, self.event_table
 
-    def shifted(self, by: pd.Timedelta) -> World:
+    def shifted(self, by: pd.Timedelta) -> Scenario:
         """The same with every clock moved."""
 
         def move(row: Row) -> Row:
@@ -156,7 +156,7 @@ def histories(draw: st.DrawFn, leads: list[str], near: pd.Timestamp) -> list[Row
 
 
 @st.composite
-def worlds(draw: st.DrawFn, times: tuple[pd.Timestamp, ...] = (MONDAY,), n_leads: int = 3) -> World:
+def scenarios(draw: st.DrawFn, times: tuple[pd.Timestamp, ...] = (MONDAY,), n_leads: int = 3) -> Scenario:
     """Up to `n_leads` leads, each looked at at some of the times."""
     ids = ["a", "b", "Ä"][: draw(st.integers(1, n_leads))]
     fixed = st.fixed_dictionaries(
@@ -170,12 +170,12 @@ def worlds(draw: st.DrawFn, times: tuple[pd.Timestamp, ...] = (MONDAY,), n_leads
         for place, lead in enumerate(ids)
     ]
     at = [(lead, time) for lead in ids for time in times]
-    return World(at, leads, draw(histories(ids, times[0])), draw(event_rows(ids, list(times))))
+    return Scenario(at, leads, draw(histories(ids, times[0])), draw(event_rows(ids, list(times))))
 
 
 def crowd(
     times: tuple[pd.Timestamp, ...], n_leads: int = 60, n_events: int = 600, clock: pd.Timedelta = 0 * DAY
-) -> World:
+) -> Scenario:
     """Many leads at once, always the same ones, with events on and around the edges of the project's windows.
 
     `clock` is the time of day of the snapshots; events stay around midnight.
@@ -212,4 +212,4 @@ def crowd(
     edits = [(lead, age) for lead in ids[::2] for age in {90, pick(-3, 0, 2), pick(5, 9)}]
     history = [{"lead_id": lead, "valid_from": times[0] - age * DAY} | version() for lead, age in edits]
     events = [row for _ in range(n_events) for row in [event()] * pick(1, 1, 1, 2)]
-    return World([(lead, time + clock) for lead in ids for time in times], leads, history, events)
+    return Scenario([(lead, time + clock) for lead in ids for time in times], leads, history, events)

@@ -24,11 +24,11 @@ from tests.support.tables import (
     TICK,
     VOCABULARY,
     Row,
-    World,
+    Scenario,
     attribute,
     frame,
     moments,
-    worlds,
+    scenarios,
 )
 
 TIMES = (MONDAY, MONDAY + 7 * DAY)
@@ -66,8 +66,8 @@ def level(name: str, kind: str, cells: list[Any]) -> list[str | None]:
 # Attributes as they stood
 
 
-@given(worlds(TIMES))
-def test_as_of_is_the_last_edit_before(world: World) -> None:
+@given(scenarios(TIMES))
+def test_as_of_is_the_last_edit_before(world: Scenario) -> None:
     snapshots, leads, history, _ = world.parts
     found = attributes_as_of(snapshots, leads, history, ATTRIBUTES)
     current = {row["lead_id"]: row for row in world.leads}

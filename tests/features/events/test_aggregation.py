@@ -27,12 +27,12 @@ from tests.support.tables import (
     TICK,
     VOCABULARY,
     Row,
-    World,
+    Scenario,
     crowd,
     frame,
     moments,
+    scenarios,
     table,
-    worlds,
 )
 
 TIMES = (MONDAY, MONDAY + 7 * DAY, MONDAY + 30 * DAY)
@@ -79,8 +79,8 @@ def assert_equal_to_reference(
 
 
 @settings(max_examples=12)
-@given(worlds(TIMES))
-def test_equal_to_the_reference(world: World) -> None:
+@given(scenarios(TIMES))
+def test_equal_to_the_reference(world: Scenario) -> None:
     assert_equal_to_reference(moments(world.pairs), world.events)
 
 

@@ -37,15 +37,15 @@ from tests.support.tables import (
     SPEC,
     VOCABULARY,
     Row,
-    World,
+    Scenario,
     attribute,
     crowd,
     event_rows,
     frame,
     moments,
+    scenarios,
     table,
     versions,
-    worlds,
 )
 
 CALENDAR = ["created_weekday", "created_month", "created_hour"]
@@ -53,7 +53,7 @@ TIMES = (MONDAY, MONDAY + 7 * DAY)
 few = settings(max_examples=6)
 
 
-def matrix(world: World, spec: MatrixSpec = SPEC) -> pd.DataFrame:
+def matrix(world: Scenario, spec: MatrixSpec = SPEC) -> pd.DataFrame:
     return feature_matrix(*world.parts, spec)
 
 
@@ -72,8 +72,8 @@ def seen(event: Row, at: pd.Timestamp = MONDAY) -> bool:
 
 
 @few
-@given(worlds(), st.data())
-def test_what_is_not_known_yet_changes_nothing(world: World, data: st.DataObject) -> None:
+@given(scenarios(), st.data())
+def test_what_is_not_known_yet_changes_nothing(world: Scenario, data: st.DataObject) -> None:
     """Later events and edits replaced by others, and what the CRM shows today of edited leads."""
     ids = [row["lead_id"] for row in world.leads]
     known = [row for row in world.events if seen(row)]
@@ -81,7 +81,7 @@ def test_what_is_not_known_yet_changes_nothing(world: World, data: st.DataObject
     edited = {row["lead_id"] for row in edits}
     later = [row for row in data.draw(event_rows(ids, [MONDAY, MONDAY + 3 * DAY])) if not seen(row)]
     written = [{"lead_id": lead, "valid_from": MONDAY + data.draw(st.integers(0, 3)) * DAY} for lead in sorted(edited)]
-    other = World(
+    other = Scenario(
         world.pairs,
         [row | data.draw(versions) if row["lead_id"] in edited else row for row in world.leads],
         edits + [row | data.draw(versions) for row in written],
@@ -100,27 +100,27 @@ def test_what_is_not_known_yet_changes_nothing_in_a_crowd() -> None:
 
 
 @few
-@given(worlds(TIMES), st.sampled_from([-70, -1, 1, 3, 7, 365]))
-def test_only_the_calendar_sees_the_clocks_moved(world: World, days: int) -> None:
+@given(scenarios(TIMES), st.sampled_from([-70, -1, 1, 3, 7, 365]))
+def test_only_the_calendar_sees_the_clocks_moved(world: Scenario, days: int) -> None:
     weeks = days % 7 == 0
     but = ("created_month",) if weeks else ("created_month", "created_weekday")
     assert_same(matrix(world.shifted(days * DAY)), matrix(world), but)
 
 
 @few
-@given(worlds(TIMES), st.randoms(use_true_random=False))
-def test_the_order_of_rows_changes_nothing(world: World, random: Any) -> None:
+@given(scenarios(TIMES), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing(world: Scenario, random: Any) -> None:
     mixed = {name: random.sample(rows, len(rows)) for name, rows in vars(world).items()}
     places = [world.pairs.index(pair) for pair in mixed["pairs"]]
-    assert_same(matrix(World(**mixed)), matrix(world).iloc[places].reset_index(drop=True))
+    assert_same(matrix(Scenario(**mixed)), matrix(world).iloc[places].reset_index(drop=True))
 
 
 @settings(max_examples=3)
-@given(worlds(TIMES), st.data())
-def test_other_leads_change_nothing(world: World, data: st.DataObject) -> None:
+@given(scenarios(TIMES), st.data())
+def test_other_leads_change_nothing(world: Scenario, data: st.DataObject) -> None:
     """Neither in the tables, nor in the list of those looked at."""
     crowded = crowd(TIMES, 5, 20)
-    both = World(*(getattr(crowded, name) + rows for name, rows in vars(world).items()))
+    both = Scenario(*(getattr(crowded, name) + rows for name, rows in vars(world).items()))
     expected = matrix(world)
     assert_same(matrix(both).tail(len(world.pairs)).reset_index(drop=True), expected)
     assert_same(matrix(replace(both, pairs=world.pairs)), expected)
@@ -128,7 +128,7 @@ def test_other_leads_change_nothing(world: World, data: st.DataObject) -> None:
     assert_same(matrix(replace(world, pairs=[world.pairs[one]])), expected.iloc[[one]].reset_index(drop=True))
 
 
-def sharded(world: World, file: Path, threads: int) -> pd.DataFrame:
+def sharded(world: Scenario, file: Path, threads: int) -> pd.DataFrame:
     snapshots, leads, history, _ = world.parts
     project = Project.model_validate(PARAMS.project.model_dump() | {"threads": threads})
     profile = {"tables": {"leads": {"kept": len(leads)}, "events": {"kept": len(world.events)}}}

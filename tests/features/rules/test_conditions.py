@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from features.rules.conditions import Condition, conditions_held
 from features.rules.declarations import AttributeTest
-from tests.support.tables import DAY, MONDAY, SPEC, TICK, Row, World, worlds
+from tests.support.tables import DAY, MONDAY, SPEC, TICK, Row, Scenario, scenarios
 
 READ: TypeAdapter[Any] = TypeAdapter(Condition)
 
@@ -21,7 +21,7 @@ def visit(at: pd.Timestamp, late: pd.Timedelta = 0 * DAY, kind: str = "visit") -
     return {"event_at": at, "known_at": at + late, "event_type": kind} | rest
 
 
-def held(world: World, **conditions: dict[str, Any]) -> pd.DataFrame:
+def held(world: Scenario, **conditions: dict[str, Any]) -> pd.DataFrame:
     return conditions_held(*world.parts, SPEC, {name: READ.validate_python(one) for name, one in conditions.items()})
 
 
@@ -37,7 +37,7 @@ def test_an_event_counts_from_the_day_after_and_within_its_days() -> None:
     }
     leads = [{"lead_id": name, "position": 0, "created_at": MONDAY - 90 * DAY} for name in [*events, "none"]]
     pairs = [(str(lead["lead_id"]), MONDAY) for lead in leads]
-    world = World(pairs, leads, [], [one | {"lead_id": name} for name, one in events.items()])
+    world = Scenario(pairs, leads, [], [one | {"lead_id": name} for name, one in events.items()])
     found = held(world, week={"types": ["visit"], "days": 7}, ever={"types": ["visit"], "days": None})
     lead = pd.Series([name for name, _ in pairs])
     assert set(lead[found["week"]]) == {"just before", "known in time", "on the edge"}
@@ -45,8 +45,8 @@ def test_an_event_counts_from_the_day_after_and_within_its_days() -> None:
 
 
 @settings(max_examples=6)
-@given(worlds(times=(MONDAY - 7 * DAY, MONDAY)))
-def test_conditions_hold_where_a_plain_look_at_the_tables_says_so(world: World) -> None:
+@given(scenarios(times=(MONDAY - 7 * DAY, MONDAY)))
+def test_conditions_hold_where_a_plain_look_at_the_tables_says_so(world: Scenario) -> None:
     found = held(
         world,
         visited={"types": ["visit", "chat"], "days": 8},
@@ -64,9 +64,9 @@ def test_conditions_hold_where_a_plain_look_at_the_tables_says_so(world: World) 
 
 
 def test_no_condition_and_no_lead_ask_nothing() -> None:
-    world = World([("a", MONDAY)], [{"lead_id": "a", "position": 0, "created_at": MONDAY - DAY}], [], [])
+    world = Scenario([("a", MONDAY)], [{"lead_id": "a", "position": 0, "created_at": MONDAY - DAY}], [], [])
     assert held(world).shape == (1, 0)
-    assert held(World([], [], [], []), it={"types": ["visit"], "days": 1}).shape == (0, 1)
+    assert held(Scenario([], [], [], []), it={"types": ["visit"], "days": 1}).shape == (0, 1)
 
 
 def test_a_condition_is_read_as_what_it_asks() -> None:

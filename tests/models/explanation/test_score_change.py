@@ -20,7 +20,7 @@ from models.scoring.scorer import Scorer
 from models.tiers.score_lists import flows
 from models.training.training import history_of
 from tests.support.small_model import SETTINGS, card, matrix, scorecard, scorer
-from tests.support.tables import ATTRIBUTES, DAY, HOUR, MONDAY, SPEC, VOCABULARY, Row, World, crowd, frame, worlds
+from tests.support.tables import ATTRIBUTES, DAY, HOUR, MONDAY, SPEC, VOCABULARY, Row, Scenario, crowd, frame, scenarios
 
 SINCE, UNTIL = MONDAY, MONDAY + 7 * DAY
 CROWD = crowd((SINCE, UNTIL))
@@ -39,7 +39,7 @@ def newer() -> Scorer:
     return Scorer(card(matrix=spec, linear_share=0.3), models, scorecard())
 
 
-def steps(world: World, old: Scorer, new: Scorer, leads: list[str] | None = None) -> list[Step]:
+def steps(world: Scenario, old: Scorer, new: Scorer, leads: list[str] | None = None) -> list[Step]:
     ids = pd.Series(LEADS if leads is None else leads, dtype="str")
     since, until = (matrix_at(world, ids, at, one) for at, one in ((SINCE, old), (UNTIL, new)))
     between = counterfactuals(ids, *world.parts[1:], old.card.matrix, SINCE, UNTIL)
@@ -47,12 +47,12 @@ def steps(world: World, old: Scorer, new: Scorer, leads: list[str] | None = None
     return [Step("", old, since), *data, Step("new_model", new, until)]
 
 
-def matrix_at(world: World, ids: pd.Series[str], at: pd.Timestamp, model: Scorer) -> pd.DataFrame:
+def matrix_at(world: Scenario, ids: pd.Series[str], at: pd.Timestamp, model: Scorer) -> pd.DataFrame:
     rows = replace(world, pairs=[(lead, at) for lead in ids])
     return feature_matrix(*rows.parts, model.card.matrix).assign(lead_id=ids)
 
 
-def changed(world: World, new: Scorer | None = None, leads: list[str] | None = None) -> Change:
+def changed(world: Scenario, new: Scorer | None = None, leads: list[str] | None = None) -> Change:
     return explain_change(steps(world, scorer(), new or scorer(), leads))
 
 
@@ -94,8 +94,8 @@ def test_parts_and_their_themes_sum_to_the_difference(again: bool) -> None:
 
 
 @few
-@given(world=worlds((SINCE, UNTIL)))
-def test_any_world_adds_up(world: World) -> None:
+@given(world=scenarios((SINCE, UNTIL)))
+def test_any_world_adds_up(world: Scenario) -> None:
     assert_adds_up(changed(world, newer(), sorted({lead for lead, _ in world.pairs})))
 
 
@@ -107,9 +107,9 @@ def test_each_step_is_what_the_tables_of_that_time_would_have_given() -> None:
     then = [lead | _version(lead["lead_id"], SINCE) for lead in CROWD.leads]
     pairs = [(lead, UNTIL) for lead in LEADS]
     expected = {
-        "time_passing": World(pairs, then, [], old_events),
-        "edited_attributes": World(pairs, CROWD.leads, CROWD.history, old_events),
-        "new_events": World(pairs, CROWD.leads, CROWD.history, CROWD.events),
+        "time_passing": Scenario(pairs, then, [], old_events),
+        "edited_attributes": Scenario(pairs, CROWD.leads, CROWD.history, old_events),
+        "new_events": Scenario(pairs, CROWD.leads, CROWD.history, CROWD.events),
     }
     assert list(found) == list(expected)
     for part, world in expected.items():

@@ -22,7 +22,7 @@ from models.scoring.reasons import phrase, top_reasons
 from pipelines.config.params import load
 from pipelines.reporting.scorecard_table import describe
 from tests.support.paths import ROOT
-from tests.support.tables import DAY, HOUR, MONDAY, SPEC, TICK, World, crowd
+from tests.support.tables import DAY, HOUR, MONDAY, SPEC, TICK, Scenario, crowd
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 ENTRIES = SPEC.catalogue
@@ -44,7 +44,7 @@ TIMES = r"(?P<n>none|once|twice|[\d,]+ times)"
 
 
 @cache
-def world() -> World:
+def world() -> Scenario:
     return crowd((MONDAY,), n_leads=80, n_events=500)
 
 

@@ -29,13 +29,13 @@ from tests.support.tables import (
     TICK,
     VOCABULARY,
     Row,
-    World,
+    Scenario,
     crowd,
     event_rows,
     frame,
     moments,
+    scenarios,
     table,
-    worlds,
 )
 
 TIMES = (MONDAY, MONDAY + 7 * DAY, MONDAY + 30 * DAY)
@@ -104,8 +104,8 @@ def of_a(params: RulesParams, *events: Row, at: pd.Timestamp = MONDAY) -> float:
 
 
 @SOON
-@given(worlds(TIMES))
-def test_equal_to_the_reference(world: World) -> None:
+@given(scenarios(TIMES))
+def test_equal_to_the_reference(world: Scenario) -> None:
     expected = reference_points(moments(world.pairs), frame("events", world.events), EVERY_KIND)
     assert total_of(world.pairs, world.events, EVERY_KIND) == pytest.approx(
         expected, abs=0.001 * (len(world.events) + 1)
@@ -121,8 +121,8 @@ def test_equal_to_the_reference_on_a_crowd(clock: pd.Timedelta) -> None:
 
 
 @SOON
-@given(worlds(TIMES), st.data())
-def test_more_negative_events_never_raise_the_sum(world: World, data: st.DataObject) -> None:
+@given(scenarios(TIMES), st.data())
+def test_more_negative_events_never_raise_the_sum(world: Scenario, data: st.DataObject) -> None:
     more = data.draw(event_rows(sorted({lead for lead, _ in world.pairs}), list(TIMES)))
     worse = [row for row in more if row["event_type"] in ("chat", "other")]
     assume(worse)
@@ -131,8 +131,8 @@ def test_more_negative_events_never_raise_the_sum(world: World, data: st.DataObj
 
 
 @SOON
-@given(worlds(TIMES))
-def test_the_log_is_the_sum_to_the_last_bit(world: World) -> None:
+@given(scenarios(TIMES))
+def test_the_log_is_the_sum_to_the_last_bit(world: Scenario) -> None:
     n = len(world.pairs)
     log = log_of(world.pairs, world.events, EVERY_KIND)
     rows = pa.Table.from_pandas(moments(world.pairs).assign(row=range(n)))
@@ -148,8 +148,8 @@ def test_the_log_is_the_sum_to_the_last_bit(world: World) -> None:
 
 
 @SOON
-@given(worlds(TIMES), st.data())
-def test_what_is_not_known_yet_changes_nothing(world: World, data: st.DataObject) -> None:
+@given(scenarios(TIMES), st.data())
+def test_what_is_not_known_yet_changes_nothing(world: Scenario, data: st.DataObject) -> None:
     pairs = [(lead, at) for lead, at in world.pairs if at == MONDAY]
     more = data.draw(event_rows(["a", "b"], [MONDAY]))
     late = [row | {"known_at": max(row["known_at"], MONDAY + TICK)} for row in more]
@@ -184,8 +184,8 @@ def test_decay_is_monotone_and_composes(kind: str, first: int, then: int, worth:
 
 
 @SOON
-@given(worlds(TIMES))
-def test_caps_hold_in_every_period(world: World) -> None:
+@given(scenarios(TIMES))
+def test_caps_hold_in_every_period(world: Scenario) -> None:
     log = log_of(world.pairs, world.events, EVERY_KIND)
     for rule in EVERY_KIND.events:
         if rule.cap is not None:
@@ -259,7 +259,7 @@ def test_the_log_says_when_points_of_events_decay() -> None:
     assert pd.isna(shown.loc["ever", "decays_at"])
 
 
-def facts_of(*leads: Row) -> pd.DataFrame:
+def override_facts(*leads: Row) -> pd.DataFrame:
     rows = [{"lead_id": str(n), "position": n, "created_at": MONDAY - DAY} | lead for n, lead in enumerate(leads)]
     snapshots = moments([(str(n), MONDAY) for n in range(len(leads))])
     full = attributes_as_of(snapshots, frame("leads", rows), frame("attribute_history", []), ATTRIBUTES)
@@ -284,7 +284,7 @@ def on_attribute(attribute: str, test: str, value: Any, worth: int = 10) -> Row:
     ],
 )
 def test_points_for_what_a_lead_is(attribute: str, test: str, value: Any, expected: list[int]) -> None:
-    facts = facts_of(
+    facts = override_facts(
         {"size": 5.0, "job": "Chief Clown"},
         {"size": 100.0, "sector": "food", "mail": "Ann@GMAIL.com"},
         {"sector": "toys"},
@@ -309,7 +309,7 @@ def test_points_for_what_a_lead_is(attribute: str, test: str, value: Any, expect
 def test_a_rule_that_cannot_be_meant_is_named(attribute: str, test: str, value: Any, words: str) -> None:
     params = rules(attributes=[on_attribute(attribute, test, value)])
     with pytest.raises(ParamsError, match=words) as error:
-        check_attributes(params, facts_of({}), ATTRIBUTES)
+        check_attributes(params, override_facts({}), ATTRIBUTES)
     assert f"{attribute} {test}" in str(error.value)
 
 
@@ -333,7 +333,7 @@ def test_a_rule_without_sense_is_refused(broken: dict[str, Any], words: str) -> 
 def test_without_rules_every_lead_has_the_start() -> None:
     nothing = rules(start=7)
     log = log_of([("a", MONDAY), ("b", MONDAY)], [event("visit")], nothing)
-    everything = pd.concat([log, attribute_entries(facts_of({}, {}), nothing)])
+    everything = pd.concat([log, attribute_entries(override_facts({}, {}), nothing)])
     assert everything.empty
     assert points(everything, 2, nothing).tolist() == [7, 7]
     assert contributions(everything, 2, nothing).tolist() == [[7], [7]]

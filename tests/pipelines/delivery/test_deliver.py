@@ -163,8 +163,8 @@ def test_whatever_breaks_the_records_end_as_the_newest_list_says(
 KILLED = """
 import sys
 from pathlib import Path
-from pipelines.deliver import deliver
-from pipelines.params import load
+from pipelines.delivery.deliver import deliver
+from pipelines.config.params import load
 deliver(load(Path(sys.argv[1])), Path(sys.argv[2]), "hubspot", lambda seconds: None)
 """
 

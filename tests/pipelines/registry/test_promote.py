@@ -20,7 +20,7 @@ from models.learners.calibration import Sigmoid
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.registry.promote import promote, roll_back
-from pipelines.registry.registry import CHAMPION, PREVIOUS, YARDSTICK, Registry, download_bundle
+from pipelines.registry.registry import CHAMPION, PREVIOUS, REFERENCE, Registry, download_bundle
 from pipelines.storage.bundle import load_bundle, save_bundle
 from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
@@ -160,7 +160,7 @@ def test_a_better_challenger_takes_the_place_of_a_worse_champion(
     strict = other.model_copy(update={"promotion": params.promotion.model_copy(update={"tolerance": 0.1})})
     assert "promoted" in promote(strict, layout, layout.bundle, later())[-1]
     aliases = Registry.open(other).aliases()
-    assert aliases[CHAMPION] == aliases[YARDSTICK] != aliases[PREVIOUS], "surely better: the new champion of record"
+    assert aliases[CHAMPION] == aliases[REFERENCE] != aliases[PREVIOUS], "surely better: the new champion of record"
     Registry.open(params)
 
 
@@ -225,7 +225,7 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
         assert champion(params, tmp_path) == old
         aliases = registry.aliases()
         assert aliases[PREVIOUS] != aliases[CHAMPION]
-        assert aliases[YARDSTICK] == aliases[CHAMPION]
+        assert aliases[REFERENCE] == aliases[CHAMPION]
         assert not registry.unfinished()
     assert len({one.version for one in mlflow.MlflowClient().search_model_versions()}) == 2, "registered once each"
     shutil.rmtree(tmp_path / "got")
@@ -243,8 +243,8 @@ def test_sigkill_of_rollback_leaves_one_whole_champion_and_a_rerun_completes(
 import sys
 from pathlib import Path
 from benchmarks.kill_promotion import Stage, kill
-from pipelines.artifacts import Layout
-from pipelines.params import load
+from pipelines.storage.layout import Layout
+from pipelines.config.params import load
 
 class Small(Stage):
     def reset(self):

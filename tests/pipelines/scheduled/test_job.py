@@ -16,7 +16,7 @@ from features.schema.errors import DataError, FeedError, ModelError, ParamsError
 from models.scoring.scorer import Scorer
 from pipelines.config.params import reasons_asked, with_as_of
 from pipelines.scheduled.job import backfill
-from pipelines.scheduled.published import Published
+from pipelines.scheduled.published import PublishedLists
 from pipelines.stages.score import score_leads
 from tests.support.small_job import TODAY, Job, digests, export, job, small_shards, still
 from tests.support.small_model import scorer
@@ -107,14 +107,14 @@ def test_shards_threads_and_the_clock_change_no_byte(
 def test_what_decides_a_list_decides_its_name(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path)
     here.run()
-    first = Published(here.to).in_force()
+    first = PublishedLists(here.to).current_name()
     here.asked(reasons="all").run()
     here.run(TODAY + DAY)
     more = job(tmp_path / "more", crowd((MONDAY,), n_events=500)).asked(to=here.to)
     more.run()
     other = job(tmp_path / "other", capacity=10).asked(to=here.to)
     other.run()
-    names = [path.name for path in Published(here.to).runs.iterdir()]
+    names = [path.name for path in PublishedLists(here.to).runs.iterdir()]
     assert len(set(names)) == len(names) == 3  # of a day only the one in force, and the one it took the place of, stay
     assert first is not None and all(name != first for name in names if "03-05" in name)
 
@@ -133,11 +133,11 @@ def test_a_damaged_list_is_made_again(ready: Job, tmp_path: Path) -> None:
 def test_a_later_list_stays_in_force(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path)
     here.run(TODAY + DAY)
-    held = Published(here.to).in_force()
+    held = PublishedLists(here.to).current_name()
     lines = here.run(TODAY)
-    assert Published(here.to).in_force() == held
+    assert PublishedLists(here.to).current_name() == held
     assert "a later day stays in force" in lines[0]
-    assert len(list(Published(here.to).runs.iterdir())) == 2
+    assert len(list(PublishedLists(here.to).runs.iterdir())) == 2
 
 
 def test_backfill_makes_each_day_s_own_list(ready: Job, tmp_path: Path) -> None:
@@ -146,14 +146,14 @@ def test_backfill_makes_each_day_s_own_list(ready: Job, tmp_path: Path) -> None:
     backfill(here.params, here.layout, here.request, "2024-03-01", "2024-03-18", None, lambda: 0.0)
     for day in days:
         single.run(day)
-    assert len(list(Published(here.to).runs.iterdir())) == 3
+    assert len(list(PublishedLists(here.to).runs.iterdir())) == 3
     assert digests(here.to) == digests(single.to)
 
 
 def test_backfill_by_days_steps_over_the_change_of_clocks(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path)
     backfill(here.params, here.layout, here.request, "2024-03-09", "2024-03-11", 1, lambda: 0.0)
-    names = sorted(path.name[:10] for path in Published(here.to).runs.iterdir())
+    names = sorted(path.name[:10] for path in PublishedLists(here.to).runs.iterdir())
     assert names == ["2024-03-09", "2024-03-10", "2024-03-11"]
 
 
@@ -180,7 +180,7 @@ def test_days_beyond_those_kept_go(ready: Job, tmp_path: Path) -> None:
     for number in range(3):
         here.run(TODAY + number * DAY)
     here.asked(reasons="none").run(TODAY + 2 * DAY)
-    names = sorted(path.name[:10] for path in Published(here.to).runs.iterdir())
+    names = sorted(path.name[:10] for path in PublishedLists(here.to).runs.iterdir())
     assert names == ["2024-03-05", "2024-03-06", "2024-03-06"]
     assert not list((here.to / ".work").rglob("shard-*"))
 
@@ -216,7 +216,7 @@ def test_a_feed_that_shrank_publishes_nothing(what: str, ready: Job, tmp_path: P
         shrunk.run(TODAY + DAY)
     assert digests(here.to) == before
     shrunk.params_with(min_volume_share=0.0).run(TODAY + DAY)
-    assert Published(here.to).in_force() != before["current"]
+    assert PublishedLists(here.to).current_name() != before["current"]
 
 
 def test_tables_that_are_cut_off_or_replaced_are_refused(ready: Job, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from models.scoring.scorer import Scorer
 from pipelines.cli import app as cli
 from pipelines.config.params import load
 from pipelines.scheduled.feed_checks import feed_at
-from pipelines.scheduled.published import Published
+from pipelines.scheduled.published import PublishedLists
 from pipelines.stages.ingest import ingest
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.lock import hold
@@ -109,9 +109,9 @@ def test_a_kill_at_any_file_operation_leaves_whole_lists_and_a_rerun_ends_the_sa
         WATCH.folder = None
     distinct: dict[tuple[tuple[str, str], ...], Path] = {}
     for copy in WATCH.copies:
-        now, published = digests(copy), Published(copy)
+        now, published = digests(copy), PublishedLists(copy)
         assert now["current"] in (before["current"], undisturbed["current"])
-        assert all(published.is_whole(run.name) for run in published.runs.glob("[!.]*"))
+        assert all(published.is_complete(run.name) for run in published.runs.glob("[!.]*"))
         assert {name: now[name] for name in before if name != "current"}.items() <= before.items()
         distinct[tuple(_all_bytes(copy).items())] = copy
     assert len(distinct) > 8

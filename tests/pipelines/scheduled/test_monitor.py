@@ -16,7 +16,7 @@ from features.schema.errors import AlertError, DataError
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params, with_as_of
 from pipelines.reporting.monitor_page import checks_table, write_monitor_page
-from pipelines.scheduled.monitor import Book, Calendar, raise_alerts, watch
+from pipelines.scheduled.monitor import MonitorData, MonitoredLists, raise_alerts, run_monitor
 from pipelines.stages.ingest import ingest
 from pipelines.stages.track import track_monitoring
 from pipelines.storage.bundle import load_bundle
@@ -43,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
 
 
 def watched(params: Params, layout: Layout, folder: Path, day: pd.Timestamp = DAY) -> dict[str, Any]:
-    return watch(with_as_of(params, f"{day:%Y-%m-%d}"), layout, load_bundle(layout.bundle, 1), folder)
+    return run_monitor(with_as_of(params, f"{day:%Y-%m-%d}"), layout, load_bundle(layout.bundle, 1), folder)
 
 
 def changed(layout: Layout, params: Params, folder: Path, change: Any) -> Layout:
@@ -128,7 +128,9 @@ def test_each_of_the_newest_lists_answers_for_its_own_days(world: tuple[Params, 
     params, layout = world
     for later, last in ((0, 7), (2, 7), (4, 7), (6, 0), (7, 0)):
         day = DAY - pd.Timedelta(days=21 - later)
-        lists = Calendar.of(load_bundle(layout.bundle, 1), Contract.open(layout, params.project), day, params).young
+        lists = MonitoredLists.of(
+            load_bundle(layout.bundle, 1), Contract.open(layout, params.project), day, params
+        ).young
         newest = DAY - pd.Timedelta(days=21 + last)
         assert {age: (len(one), one[-1]) for age, one in lists.items()} == {14: (2, newest), 28: (4, newest)}
     tree = watched(params, layout, tmp_path)
@@ -163,8 +165,8 @@ def test_the_season_moves_no_score(world: tuple[Params, Layout]) -> None:
     books = []
     for kind in (Seasonal, Level):
         contract, scorer = Contract.open(layout, params.project), kind(plain.card, plain.models, plain.scorecard)
-        calendar = Calendar.of(scorer, contract, DAY, params)
-        books.append(Book.read(contract, scorer, calendar, params))
+        calendar = MonitoredLists.of(scorer, contract, DAY, params)
+        books.append(MonitorData.read(contract, scorer, calendar, params))
     seasonal, level = books
     assert seasonal.newest["score"].mean() > level.newest["score"].mean() + 5
     pd.testing.assert_series_equal(seasonal.newest_any_season["score"], level.newest_any_season["score"])
@@ -178,12 +180,12 @@ def test_a_young_model_and_tables_without_dates_are_told_apart(world: tuple[Para
     params, layout = world
     scorer = load_bundle(layout.bundle, 1)
     early = with_as_of(params, str(pd.Timestamp(scorer.card.trained_until).date()))
-    tree = watch(early, layout, scorer, tmp_path)
+    tree = run_monitor(early, layout, scorer, tmp_path)
     assert [check["outcome"] for check in tree["checks"]] == ["quiet", "not applicable"]
     write_monitor_page(tree, tmp_path, "young")
     undated = scorer.card.model_copy(update={"snapshots": None, "trained_until": None})
     with pytest.raises(DataError, match="without dates"):
-        watch(params, layout, type(scorer)(undated, scorer.models, scorer.scorecard), tmp_path)
+        run_monitor(params, layout, type(scorer)(undated, scorer.models, scorer.scorecard), tmp_path)
 
 
 def test_the_command_and_its_exit_code(

@@ -16,7 +16,7 @@ from pipelines.config.params import Params
 from pipelines.registry.promote import promote
 from pipelines.registry.registry import CHALLENGER, Registry
 from pipelines.scheduled import retrain as door
-from pipelines.scheduled.retrain import Ask, due, retrain
+from pipelines.scheduled.retrain import RetrainRequest, due, retrain
 from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
 from tests.pipelines.registry.test_promote import LENIENT, KilledError, champion, variant
@@ -50,13 +50,17 @@ def registered(folder: Path, files: Path) -> Params:
 
 
 @pytest.fixture
-def world(made: Layout, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Params, Ask, str]:
+def scenario(
+    made: Layout, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Params, RetrainRequest, str]:
     """A registry of its own with the champion, and a retraining that is asked for."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow writes it, and it goes first
     shutil.copy(first / "mlflow.db", tmp_path / "mlflow.db")
     params = registered(tmp_path, first)
-    ask = Ask(made.raw, tmp_path / "lists", pd.Timestamp("2026-07-01"), AT + pd.Timedelta(hours=1), force=False)
-    return params, ask, champion(params, tmp_path)
+    request = RetrainRequest(
+        made.raw, tmp_path / "lists", pd.Timestamp("2026-07-01"), AT + pd.Timedelta(hours=1), force=False
+    )
+    return params, request, champion(params, tmp_path)
 
 
 @pytest.fixture
@@ -89,29 +93,29 @@ def ran(made: Layout, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def record(ask: Ask) -> dict[str, str]:
-    found: dict[str, str] = json.loads((ask.folder / "retrained.json").read_text())
+def record(request: RetrainRequest) -> dict[str, str]:
+    found: dict[str, str] = json.loads((request.folder / "retrained.json").read_text())
     return found
 
 
 def test_it_trains_registers_asks_the_gate_and_says_why(
-    world: tuple[Params, Ask, str], ran: list[str], made: Layout, tmp_path: Path
+    scenario: tuple[Params, RetrainRequest, str], ran: list[str], made: Layout, tmp_path: Path
 ) -> None:
-    params, ask, old = world
-    lines = retrain(params, ask, None)
+    params, request, old = scenario
+    lines = retrain(params, request, None)
     assert lines[0] == "retrained: the first one"
     assert "promoted" in lines[-1]
     assert ran == STAGES
     new = champion(params, tmp_path)
     assert new == json.loads(made.metrics.path.read_text())["model_id"] != old
-    assert (record(ask)["answer"], record(ask)["day"], record(ask)["why"]) == (
+    assert (record(request)["answer"], record(request)["day"], record(request)["why"]) == (
         "promoted",
         "2026-07-01",
         "the first one",
     )
     versions = Registry.open(params).client.search_model_versions("name = 'lead-scoring'")
-    again = retrain(params, ask, None)
-    later = retrain(params, replace(ask, day=ask.day + pd.Timedelta(days=40)), None)
+    again = retrain(params, request, None)
+    later = retrain(params, replace(request, day=request.day + pd.Timedelta(days=40)), None)
     assert (again[0][:7], later[0][:7]) == ("not due", "nothing")
     assert ran == STAGES
     assert len(Registry.open(params).client.search_model_versions("name = 'lead-scoring'")) == len(versions)
@@ -119,10 +123,10 @@ def test_it_trains_registers_asks_the_gate_and_says_why(
 
 @pytest.mark.parametrize("killed", ["report", "register", "alias", "decision", "record"])
 def test_killed_anywhere_the_champion_is_whole_and_a_rerun_goes_on(
-    killed: str, world: tuple[Params, Ask, str], ran: list[str], made: Layout, tmp_path: Path,
+    killed: str, scenario: tuple[Params, RetrainRequest, str], ran: list[str], made: Layout, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    params, ask, old = world
+    params, request, old = scenario
     new = json.loads(made.metrics.path.read_text())["model_id"]
 
     def die(*_: object, **__: object) -> None:
@@ -142,31 +146,31 @@ def test_killed_anywhere_the_champion_is_whole_and_a_rerun_goes_on(
             name = {"register": "register", "alias": "point", "decision": "record"}[killed]
             trap.setattr(Registry, name, die)
         with pytest.raises(KilledError):
-            retrain(params, ask, None)
+            retrain(params, request, None)
     assert champion(params, tmp_path) == (new if killed == "record" else old)
-    assert not (ask.folder / "retrained.json").exists()
+    assert not (request.folder / "retrained.json").exists()
     before = list(ran)
-    assert retrain(params, ask, None)
+    assert retrain(params, request, None)
     assert champion(params, tmp_path) == new
-    assert record(ask)["answer"] == "promoted"
+    assert record(request)["answer"] == "promoted"
     repeated = STAGES if killed == "record" else STAGES[len(before) :]
     assert ran == before + repeated
     assert len({one.tags["model_id"] for one in Registry.open(params).client.search_model_versions("")}) == 2
 
 
 def test_a_refused_challenger_leaves_the_champion_and_a_reason(
-    world: tuple[Params, Ask, str], ran: list[str], tmp_path: Path
+    scenario: tuple[Params, RetrainRequest, str], ran: list[str], tmp_path: Path
 ) -> None:
-    params, ask, old = world
+    params, request, old = scenario
     strict = params.model_copy(update={"promotion": params.promotion.model_copy(update={"min_positive": 10_000})})
     with pytest.raises(RefusedError, match="PG03"):
-        retrain(strict, ask, None)
+        retrain(strict, request, None)
     assert champion(params, tmp_path) == old
-    assert "PG03" in record(ask)["reason"]
-    assert record(ask)["answer"] == "refused"
+    assert "PG03" in record(request)["reason"]
+    assert record(request)["answer"] == "refused"
     registry = Registry.open(params)
     assert registry.aliases()[CHALLENGER] != registry.aliases()["champion"]
-    with hold(ask.folder), pytest.raises(BusyError), hold(ask.folder):
+    with hold(request.folder), pytest.raises(BusyError), hold(request.folder):
         pass
 
 

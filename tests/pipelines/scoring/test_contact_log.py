@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from models.training.training import Learned, history_of, learn_with
 from pipelines.config.params import Params
-from pipelines.scoring.contact_log import level_if_called, measure_feedback
+from pipelines.scoring.contact_log import intercept_if_called, measure_feedback
 from pipelines.storage.layout import Layout
 from tests.support.small_model import CARD, ENTRIES, SETTINGS, matrix
 from tests.support.tables import HOUR, PARAMS
@@ -57,7 +57,7 @@ def test_without_a_log_nothing_is_weighted(learned: Learned, tmp_path: Path) -> 
     empty = logged(tmp_path / "empty", rows.head(0), 1.0)
     for layout in (Layout.folder(tmp_path / "none"), empty):
         assert measure_feedback(rows, np.full(len(rows), 0.3), 20, asked(), layout) is None
-        assert level_if_called(learned, training(), ENTRIES, asked(), layout) is learned.sigmoid
+        assert intercept_if_called(learned, training(), ENTRIES, asked(), layout) is learned.sigmoid
 
 
 def test_the_level_is_that_of_leads_once_called(learned: Learned, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_level_is_that_of_leads_once_called(learned: Learned, tmp_path: Path
     chance = np.where(np.arange(len(rows)) % 3, 0.2, 1.0)
     called = ((rows["label"] == 1) | (np.arange(len(rows)) % 2 == 0)).to_numpy()
     layout = logged(tmp_path, rows[called], chance[called])
-    sigmoid = level_if_called(learned, rows, ENTRIES, asked(), layout)
+    sigmoid = intercept_if_called(learned, rows, ENTRIES, asked(), layout)
     assert sigmoid.slope == learned.sigmoid.slope
     assert sigmoid.intercept > learned.sigmoid.intercept + 0.3
     shown = rows[called]
@@ -93,7 +93,7 @@ def test_too_little_and_not_asked_for_leave_the_level(
 ) -> None:
     layout = logged(tmp_path, training(), chance)
     with caplog.at_level(logging.WARNING, logger="leadscore"):
-        assert level_if_called(learned, training(), ENTRIES, asked(**changed), layout) is learned.sigmoid
+        assert intercept_if_called(learned, training(), ENTRIES, asked(**changed), layout) is learned.sigmoid
     assert ("too few to correct the level" in caplog.text) == told
 
 

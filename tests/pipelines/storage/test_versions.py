@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.storage.versions import FLOORS, ROOT, source_digest, source_files
+from pipelines.storage.versions import PACKAGES, ROOT, source_digest, source_files
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_what_the_program_writes_beside_itself_does_not(program: Path) -> None:
 
 
 def test_every_source_file_of_this_checkout_is_in_it() -> None:
-    listed = subprocess.run(["git", "ls-files", "-z", *FLOORS], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(["git", "ls-files", "-z", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout, so there is no list of files to hold it against")
     tracked = {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
