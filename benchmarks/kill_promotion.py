@@ -77,8 +77,10 @@ class Stage:
         """Save three models and promote the first two."""
         scorer = load_bundle(self.layout.bundle, 1)
         for number, bundle in enumerate(self.bundles):
-            card = scorer.card.model_copy(update={"capacity": scorer.card.capacity + number})  # the same log-loss
-            save_bundle(Scorer(card, scorer.models, scorer.scorecard), bundle)
+            metadata = scorer.metadata.model_copy(
+                update={"capacity": scorer.metadata.capacity + number}
+            )  # the same log-loss
+            save_bundle(Scorer(metadata, scorer.models, scorer.scorecard), bundle)
         for number in (0, 1):
             self.command("promote", number)
 

@@ -71,7 +71,7 @@ def trained(folder: Path) -> Path:
         train(params, layout)
         scorer = load_bundle(layout.bundle, params.project.threads)
         anyone = params.snapshots.model_copy(update={"max_age_days": OLDEST_DAYS})
-        save_bundle(replace(scorer, card=scorer.card.model_copy(update={"snapshots": anyone})), wide)
+        save_bundle(replace(scorer, metadata=scorer.metadata.model_copy(update={"snapshots": anyone})), wide)
     return wide
 
 

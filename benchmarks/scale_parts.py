@@ -77,7 +77,7 @@ def by_lead(statement: str, meter: Meter, params: Params, layout: Layout) -> Fig
 
 
 def features(meter: Meter, params: Params, layout: Layout) -> Figures:
-    contract, spec = Contract.open(layout, params.project), bundle(params, layout).card.matrix
+    contract, spec = Contract.open(layout, params.project), bundle(params, layout).metadata.matrix
     shards = contract.matrix(open_snapshots(params, layout), spec)
     rows = 0
     for number in range(sys.maxsize):
@@ -144,7 +144,7 @@ def bundle(params: Params, layout: Layout) -> Scorer:
 
 def open_snapshots(params: Params, layout: Layout) -> pd.DataFrame:
     contract = Contract.open(layout, params.project)
-    return open_leads(contract, bundle(params, layout).card.snapshots, params, layout)[0]
+    return open_leads(contract, bundle(params, layout).metadata.snapshots, params, layout)[0]
 
 
 def matrices(layout: Layout) -> Path:
@@ -154,7 +154,7 @@ def matrices(layout: Layout) -> Path:
 def shards_of(params: Params, layout: Layout) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
     """Yield each shard's matrix, and what the boosters see of it."""
     scorer = bundle(params, layout)
-    left_out = [scorer.feature_names.index(name) for name in scorer.card.left_out]
+    left_out = [scorer.feature_names.index(name) for name in scorer.metadata.left_out]
     for path in sorted(matrices(layout).glob("*.parquet")):
         matrix = pd.read_parquet(path)
         values = scorer.values(matrix).copy(order="K")

@@ -47,7 +47,9 @@ def export(raw: Path, day: pd.Timestamp, folder: Path) -> None:
 def without_moving(scorer: Scorer) -> Scorer:
     """The same model, to which all that moves by itself is not known."""
     moving = [entry.name for entry in scorer.catalogue if entry.measure in MOVING]
-    return replace(scorer, card=scorer.card.model_copy(update={"left_out": sorted({*scorer.card.left_out, *moving})}))
+    return replace(
+        scorer, metadata=scorer.metadata.model_copy(update={"left_out": sorted({*scorer.metadata.left_out, *moving})})
+    )
 
 
 def compare(params: Params, layout: Layout, model: Path, work: Path, days: pd.DatetimeIndex) -> None:

@@ -78,9 +78,9 @@ def measured(engine: str, source: Layout, work: Path) -> Figures:
 
     scorer = load_bundle(source.bundle, params.project.threads)
     with closing(opener(layout, params.project)) as contract:
-        snapshots, _ = open_leads(contract, scorer.card.snapshots, params, layout)
+        snapshots, _ = open_leads(contract, scorer.metadata.snapshots, params, layout)
         lap()
-        for number, matrix in enumerate(contract.matrix(snapshots, scorer.card.matrix)):
+        for number, matrix in enumerate(contract.matrix(snapshots, scorer.metadata.matrix)):
             write_parquet(matrix, work / engine / "matrix" / f"{number:05d}.parquet")
         lap()
         parts = list(score_shards(contract, scorer, snapshots, 5, work / engine))

@@ -250,11 +250,11 @@ def false_alarms(rows: Sequence[dict[str, Any]], place: Place) -> dict[str, Any]
 
 def predictions(model: Scorer, contract: Contract, days: Sequence[pd.Timestamp], truth: pd.DataFrame) -> pd.DataFrame:
     """Score the leads of some lists whose true probability is known: lead_id, snapshot_at, truth, said, label."""
-    population = model.card.snapshots
+    population = model.metadata.snapshots
     assert population is not None  # noqa: S101  # the world has dates
     rows = at_risk(contract.leads, contract.outcomes, pd.DatetimeIndex(sorted(days)).as_unit("us"), population)
     known = rows.merge(truth, "inner", ["lead_id", "snapshot_at"])
-    matrix = pd.concat(contract.matrix(known, model.card.matrix), ignore_index=True)
+    matrix = pd.concat(contract.matrix(known, model.metadata.matrix), ignore_index=True)
     return matrix[["lead_id", "snapshot_at", "truth", "label"]].assign(said=model.probability(matrix))
 
 

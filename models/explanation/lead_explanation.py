@@ -165,7 +165,7 @@ def moves(
         The features of the lead with each event added; one row an event, in the order of `more`.
     """
     log_odds = scorer.log_odds(matrix)
-    points = scorer.card.points.points(log_odds)
+    points = scorer.metadata.points.points(log_odds)
     found = [
         Move(
             label=scope_label(event.event_type, labels),

@@ -212,7 +212,7 @@ def _standing(step: Step, before: _Standing | None) -> _Standing:
     places = columns_by_theme(scorer.catalogue)
     found = pd.DataFrame({theme: add_columns(parts, columns) for theme, columns in places.items()})
     found = found.assign(**{BASE: base})
-    points = scorer.card.points.points(scorer.log_odds(matrix))
+    points = scorer.metadata.points.points(scorer.log_odds(matrix))
     if before is None:
         return _Standing(scorer, values, points, found)
     all_points, themes = before.points.copy(), before.themes.copy()

@@ -14,7 +14,7 @@ from models.evaluation.metrics import EvaluateParams, Figures, Ranked, compare, 
 from models.evaluation.verdict import NAMES
 from models.leakage.rows import subjects_of
 from models.leakage.timing_checks import OVERLAP
-from models.scoring.scorer import Card, Scorer
+from models.scoring.scorer import ModelMetadata, Scorer
 
 Outcome = Literal["passed", "failed", "not applicable"]
 NO_CHAMPION = "there is no champion yet"
@@ -92,25 +92,25 @@ class Gate:
     seed: int
 
 
-def unseen(rows: pd.DataFrame, cards: Sequence[Card], fingerprint: str) -> pd.DataFrame:
+def unseen(rows: pd.DataFrame, models_metadata: Sequence[ModelMetadata], fingerprint: str) -> pd.DataFrame:
     """Keep the held-out rows that none of the models has learned from.
 
     Parameters
     ----------
     rows
         Matured rows of the test part, with snapshot_at.
-    cards
+    models_metadata
         Of the models. A model with dates has learned nothing from `trained_until` on; one without dates has learned
         nothing from the test part of the data that it was trained on, and may have from any other data.
     fingerprint
         Of the data that the rows are from.
     """
     keep = pd.Series(True, index=rows.index)
-    for card in cards:
-        if card.trained_until is None:
-            keep &= card.fingerprint == fingerprint
+    for metadata in models_metadata:
+        if metadata.trained_until is None:
+            keep &= metadata.fingerprint == fingerprint
         else:
-            keep &= rows["snapshot_at"] >= pd.Timestamp(card.trained_until)
+            keep &= rows["snapshot_at"] >= pd.Timestamp(metadata.trained_until)
     return rows[keep].reset_index(drop=True)
 
 
@@ -145,7 +145,7 @@ def no_leak(checks: Sequence[Mapping[str, Any]], scorer: Scorer, params: GatePar
 
 def columns_read(scorer: Scorer) -> set[str]:
     """Return the user's columns and event types that can move the model's figures; a group of events holds all."""
-    read, subjects = set(scorer.features_read), subjects_of(scorer.card.matrix)
+    read, subjects = set(scorer.features_read), subjects_of(scorer.metadata.matrix)
     owned = {entry.name for subject in subjects for entry in subject.features}
     in_groups = any(entry.group == "engagement" and entry.name in read - owned for entry in scorer.catalogue)
     return {

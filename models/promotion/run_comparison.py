@@ -27,7 +27,7 @@ LEARNED = (
     "rules",
     "grades",
 )
-#   keys of a model's card that training finds rather than somebody sets
+#   keys of a model's metadata that training finds rather than somebody sets
 KEY = ["lead_id", "snapshot_at"]
 
 
@@ -37,7 +37,7 @@ class Run:
 
     Attributes
     ----------
-    metrics, selection, explanation, card
+    metrics, selection, explanation, metadata
         The trees of metrics.json, selection.json, explanation.json and the model's card.json.
     predictions, scores
         The tables of predictions.parquet and scores.parquet.
@@ -47,7 +47,7 @@ class Run:
     metrics: Tree
     selection: Tree
     explanation: Tree
-    card: Tree
+    metadata: Tree
     predictions: pd.DataFrame
     scores: pd.DataFrame
 
@@ -92,7 +92,7 @@ def _about(run: Run) -> Row:
         "fingerprint": run.metrics["fingerprint"],
         "horizon_days": run.metrics["horizon_days"],
         "order": counts["order"],
-        "trained_until": run.card["trained_until"],
+        "trained_until": run.metadata["trained_until"],
         "period": run.metrics["period"],
         "n": test["n"],
         "n_leads": test["n_leads"],
@@ -132,9 +132,9 @@ def _settings(a: Run, b: Run) -> list[Row]:
 
 def _all_settings(run: Run) -> dict[str, str]:
     """Flatten what was set and what the folds chose; values as text."""
-    card = {key: value for key, value in run.card.items() if key not in (*LEARNED, "matrix")}
-    matrix = run.card["matrix"]
-    tree = card | {
+    metadata = {key: value for key, value in run.metadata.items() if key not in (*LEARNED, "matrix")}
+    matrix = run.metadata["matrix"]
+    tree = metadata | {
         "attributes": matrix["attributes"],
         "event_labels": matrix["event_labels"],
         "features": matrix["params"],

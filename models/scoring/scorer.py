@@ -34,7 +34,7 @@ from models.tiers.declarations import TierParams
 FORMAT = 4
 
 
-class Card(BaseModel):
+class ModelMetadata(BaseModel):
     """The part of a bundle that is plain numbers and words.
 
     Attributes
@@ -86,7 +86,7 @@ class Card(BaseModel):
 class Scorer:
     """Turns feature rows into probabilities, points, scores, tiers and reasons."""
 
-    card: Card
+    metadata: ModelMetadata
     models: Models
     scorecard: Scorecard
 
@@ -96,7 +96,7 @@ class Scorer:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        return self.card.matrix.catalogue
+        return self.metadata.matrix.catalogue
 
     @cached_property
     def feature_names(self) -> list[str]:
@@ -108,10 +108,12 @@ class Scorer:
 
         Rows that agree in them have the same figures and the same reasons. In the catalogue's order.
         """
-        share, models = self.card.linear_share, self.models
+        share, models = self.metadata.linear_share, self.models
         read = models.boosters.splits * (share < 1) + models.linear.weighs * (share > 0)
         return [
-            name for name, one in zip(self.feature_names, read, strict=True) if one and name not in self.card.left_out
+            name
+            for name, one in zip(self.feature_names, read, strict=True)
+            if one and name not in self.metadata.left_out
         ]
 
     @cached_property
@@ -121,11 +123,11 @@ class Scorer:
 
     def log_odds(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return calibrated log-odds, shape (n,)."""
-        return self.card.sigmoid.log_odds(self._raw(matrix))
+        return self.metadata.sigmoid.log_odds(self._raw(matrix))
 
     def uncorrected(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability at the level of the whole training period, shape (n,)."""
-        return expit(self.card.uncorrected.log_odds(self._raw(matrix)))
+        return expit(self.metadata.uncorrected.log_odds(self._raw(matrix)))
 
     def logistic(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability by the logistic regression alone, neither blended nor calibrated, shape (n,)."""
@@ -136,7 +138,7 @@ class Scorer:
         return expit(self.scorecard.log_odds(self._inputs(matrix)))
 
     def _raw(self, matrix: pd.DataFrame) -> np.ndarray:
-        return self.models.blended(self._inputs(matrix), self.card.linear_share)
+        return self.models.blended(self._inputs(matrix), self.metadata.linear_share)
 
     def probability(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability to convert within the horizon, shape (n,)."""
@@ -148,13 +150,13 @@ class Scorer:
 
     def _explained(self, values: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """Return the boosters' log-odds, shape (n,), and what `contributions` does, of what the learners see."""
-        models, share = self.models, self.card.linear_share
+        models, share = self.models, self.metadata.linear_share
         log_odds, raw = models.boosters.explained(models.statistics.apply(values))
         linear = models.linear.contributions(values)
         raw *= 1 - share  # in place, as they are large
         linear *= share
         raw += linear
-        sigmoid, points = self.card.sigmoid, self.card.points
+        sigmoid, points = self.metadata.sigmoid, self.metadata.points
         base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
         raw *= points.factor * sigmoid.slope
         return log_odds, float(base[0]), raw[:, :-1]
@@ -167,9 +169,13 @@ class Scorer:
         among
             Places of the features in the catalogue; pairs come in the order of `itertools.combinations(among, 2)`.
         """
-        models, card = self.models, self.card
+        models, metadata = self.models, self.metadata
         found = models.boosters.interactions(models.statistics.apply(self._inputs(matrix)), among)
-        return None if found is None else card.points.factor * card.sigmoid.slope * (1 - card.linear_share) * found
+        return (
+            None
+            if found is None
+            else metadata.points.factor * metadata.sigmoid.slope * (1 - metadata.linear_share) * found
+        )
 
     def point_groups(self, matrix: pd.DataFrame) -> dict[str, np.ndarray]:
         """Return the points of each lead by group, each of shape (n,); see `point_groups`."""
@@ -194,9 +200,11 @@ class Scorer:
         """
         values = self._inputs(matrix)
         trees, base, parts = self._explained(values)
-        log_odds = self.card.sigmoid.log_odds(blend(trees, self.models.linear.log_odds(values), self.card.linear_share))
+        log_odds = self.metadata.sigmoid.log_odds(
+            blend(trees, self.models.linear.log_odds(values), self.metadata.linear_share)
+        )
         groups = point_groups(parts, parts_of(self.catalogue))
-        points = self.card.points.points(log_odds)
+        points = self.metadata.points.points(log_odds)
         why = top_reasons(parts, values, self.catalogue, reasons)
         return pd.DataFrame(
             {
@@ -207,7 +215,7 @@ class Scorer:
                 "score": score(points),
                 "base_points": np.full(len(matrix), base),
                 **groups,
-                "grade": grade(groups["fit"], groups["engagement"], self.card.grades),
+                "grade": grade(groups["fit"], groups["engagement"], self.metadata.grades),
                 "reasons": why.in_json(),
                 "reasons_text": why.in_words(),
             }
@@ -226,14 +234,14 @@ class Scorer:
     def _inputs(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return what the learners see: the features, those that do not transfer as not known."""
         values = self.values(matrix).copy(order="K")
-        values[:, [self.feature_names.index(name) for name in self.card.left_out]] = np.nan
+        values[:, [self.feature_names.index(name) for name in self.metadata.left_out]] = np.nan
         return values
 
     def to_files(self) -> dict[str, str]:
         """Return file name to text: one text file a booster, and JSON for the rest."""
         files = {f"booster_{number}.txt": text for number, text in enumerate(self.models.boosters.to_text())}
         trees = {
-            "card.json": self.card.model_dump(mode="json"),
+            "card.json": self.metadata.model_dump(mode="json"),
             "linear.json": self.models.linear.to_json(),
             "scorecard.json": self.scorecard.to_json(),
             "statistics.json": self.models.statistics.to_json(),
@@ -250,7 +258,7 @@ class Scorer:
         if tree.get("format") != FORMAT:
             raise ModelError(f"the bundle has format {tree.get('format')}, this version reads {FORMAT}; train again")
         try:
-            card = Card.model_validate(tree)
+            metadata = ModelMetadata.model_validate(tree)
         except ValidationError as error:
             fault = error.errors()[0]
             raise ModelError(
@@ -261,4 +269,4 @@ class Scorer:
         parsed = {name: json.loads(files[name]) for name in ("linear.json", "scorecard.json", "statistics.json")}
         statistics = TargetStatistics.from_json(parsed["statistics.json"])
         models = Models(boosters, statistics, Linear.from_json(parsed["linear.json"]))
-        return cls(card, models, Scorecard.from_json(parsed["scorecard.json"]))
+        return cls(metadata, models, Scorecard.from_json(parsed["scorecard.json"]))

@@ -60,7 +60,7 @@ def _read(folder: Path) -> Run:
         metrics=_json(layout.metrics.path, folder),
         selection=_json(layout.selection.path, folder),
         explanation=_json(layout.explanation.path, folder),
-        card=_json(layout.bundle / "card.json", folder),
+        metadata=_json(layout.bundle / "card.json", folder),
         predictions=pd.read_parquet(_existing(layout.predictions.path, folder)),
         scores=pd.read_parquet(_existing(layout.scores.path, folder)),
     )

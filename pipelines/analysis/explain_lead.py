@@ -98,7 +98,7 @@ def explain_lead(lead_id: str, params: Params, layout: Layout) -> Story:
     scorer = load_bundle(layout.bundle, params.project.threads)
     moment = one_lead(lead_id, contract, params, layout)
     metrics = _metrics(scorer, layout)
-    at, spec = moment["snapshot_at"].iloc[0], scorer.card.matrix
+    at, spec = moment["snapshot_at"].iloc[0], scorer.metadata.matrix
     row = pd.concat(contract.matrix(moment, spec), ignore_index=True)
     now = standing(scorer, row)
     events = contract.events.filter(contract.events.lead_id == lead_id).to_pyarrow().select(EVENTS.names).cast(EVENTS)
@@ -119,7 +119,7 @@ def explain_lead(lead_id: str, params: Params, layout: Layout) -> Story:
         not_counted=len(events) - len(counted),
         moves=_moves(lead_id, at, scorer, contract, events, now) if has_events else None,
         similar=_similar(lead_id, row, now, scorer, params, layout),
-        horizon_days=scorer.card.snapshots.horizon_days if scorer.card.snapshots else None,
+        horizon_days=scorer.metadata.snapshots.horizon_days if scorer.metadata.snapshots else None,
         confidence=params.evaluate.confidence,
         model_id=scorer.model_id,
         fingerprint=contract.profile["fingerprint"],
@@ -143,15 +143,15 @@ def _cautions(
     lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, metrics: dict[str, Any], layout: Layout
 ) -> list[str]:
     found = [] if metrics["verdict"]["usable"] else ["By the verdict of this run the model is not usable."]
-    if scorer.card.snapshots is None:
+    if scorer.metadata.snapshots is None:
         matrix, _ = read_matrix(layout)
         learned = matrix.loc[(matrix["lead_id"] == lead_id) & (matrix["part"] == "train")]
         hindsight = "The model learned from this lead's own outcome, so its figures flatter here."
         return found if learned.empty else [*found, hindsight]
-    known_until = scorer.card.trained_until
+    known_until = scorer.metadata.trained_until
     if known_until is not None and pd.Timestamp(known_until) > at:
         found.append(f"The model knows outcomes up to {pd.Timestamp(known_until):%Y-%m-%d}: it looks back on this day.")
-    return found + _not_open(lead_id, at, contract, scorer.card.snapshots)
+    return found + _not_open(lead_id, at, contract, scorer.metadata.snapshots)
 
 
 def _not_open(lead_id: str, at: pd.Timestamp, contract: Contract, population: SnapshotParams) -> list[str]:
@@ -195,7 +195,7 @@ def _listed(lead_id: str, at: pd.Timestamp, scorer: Scorer, layout: Layout) -> R
 def _moves(
     lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, events: pa.Table, now: Standing
 ) -> list[Move]:
-    spec = scorer.card.matrix
+    spec = scorer.metadata.matrix
     more = next_events(contract.events, ibis.literal(at.to_pydatetime()), spec.vocabulary)
     if not more:
         return []

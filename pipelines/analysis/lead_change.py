@@ -83,7 +83,7 @@ def _facts(shard: Shard, old: End, new: End) -> list[Table]:
 def _event_table(shard: Shard, old: End, new: End) -> Table:
     came = new_events(shard.events, old.at, new.at).order_by(["event_at", "known_at", "event_type"])
     shown = Table("new event", "happened", "became known", box=None, pad_edge=False)
-    labels = old.scorer.card.matrix.event_labels
+    labels = old.scorer.metadata.matrix.event_labels
     for event in came.to_pyarrow().to_pylist():
         what = scope_label(event["event_type"], labels)
         shown.add_row(Text(what), f"{event['event_at']:%Y-%m-%d %H:%M}", f"{event['known_at']:%Y-%m-%d %H:%M}")
@@ -91,7 +91,7 @@ def _event_table(shard: Shard, old: End, new: End) -> Table:
 
 
 def _edit_table(shard: Shard, old: End, new: End) -> Table:
-    attributes = old.scorer.card.matrix.attributes
+    attributes = old.scorer.metadata.matrix.attributes
     shown = Table("edited attribute", "then", "now", box=None, pad_edge=False)
     for edit in edits_between(shard, shard.rows["lead_id"], old, new).to_dict("records"):
         label = attributes[edit["attribute"]].label or attributes[edit["attribute"]].column

@@ -139,21 +139,21 @@ def ends(ask: Ask, contract: Contract, params: Params, layout: Layout) -> tuple[
             + " give another model's folder with --model-from"
         )
     last = params if ask.until is None else with_as_of(params, ask.until)
-    to = End(new, open_leads(contract, new.card.snapshots, last, layout)[0])
+    to = End(new, open_leads(contract, new.metadata.snapshots, last, layout)[0])
     first = last if ask.since is None else with_as_of(params, ask.since)
-    start = End(old, open_leads(contract, old.card.snapshots, first, layout)[0])
+    start = End(old, open_leads(contract, old.metadata.snapshots, first, layout)[0])
     if dated and start.at > to.at:
         raise ParamsError(f"--from is {start.at:%Y-%m-%d} and --to is {to.at:%Y-%m-%d}; the earlier day comes first")
     return start, to
 
 
 def _check_fits(folder: Path, scorer: Scorer, contract: Contract) -> None:
-    read = [name for name, spec in scorer.card.matrix.attributes.items() if spec.known != "outcome"]
+    read = [name for name, spec in scorer.metadata.matrix.attributes.items() if spec.known != "outcome"]
     lacking = [name for name in read if name not in contract.leads]
     dated = "created_at" in contract.leads
     if lacking:
         raise ModelError(f"the model in {folder} reads attribute {lacking[0]!r}, which the tables do not have")
-    if (scorer.card.snapshots is not None) != dated:
+    if (scorer.metadata.snapshots is not None) != dated:
         raise ModelError(
             f"the model in {folder} is for tables {'without' if dated else 'with'} dates, and these are tables "
             f"{'with' if dated else 'without'}"
@@ -178,7 +178,7 @@ def explained(contract: Contract, old: End, new: End, leads: pd.DataFrame) -> It
         steps = [Step("", old.scorer, _of(first, both))]
         if pd.notna(old.at) and old.at < new.at:
             between = counterfactuals(
-                both, shard.leads, shard.history, shard.events, old.scorer.card.matrix, old.at, new.at
+                both, shard.leads, shard.history, shard.events, old.scorer.metadata.matrix, old.at, new.at
             )
             steps += [Step(part, old.scorer, matrix.assign(lead_id=both)) for part, matrix in between.items()]
         steps.append(Step("new_model", new.scorer, _of(last, both)))
@@ -187,7 +187,7 @@ def explained(contract: Contract, old: End, new: End, leads: pd.DataFrame) -> It
 
 def _matrix(shard: Shard, lead_ids: pd.Series[str], end: End) -> pd.DataFrame:
     moments = end.moments(lead_ids)
-    features = feature_matrix(moments, shard.leads, shard.history, shard.events, end.scorer.card.matrix)
+    features = feature_matrix(moments, shard.leads, shard.history, shard.events, end.scorer.metadata.matrix)
     return pd.concat([moments[["lead_id"]], features], axis=1)
 
 
@@ -197,7 +197,7 @@ def _of(matrix: pd.DataFrame, lead_ids: pd.Series[str]) -> pd.DataFrame:
 
 def _listed(matrix: pd.DataFrame, end: End) -> pd.DataFrame:
     log_odds = end.scorer.log_odds(matrix)
-    points = end.scorer.card.points.points(log_odds)
+    points = end.scorer.metadata.points.points(log_odds)
     return pd.DataFrame({"lead_id": matrix["lead_id"], "probability": expit(log_odds), "score": score(points)})
 
 
@@ -213,19 +213,21 @@ def _counts(shard: Shard, both: pd.Series[str], old: End, new: End) -> pd.DataFr
 
 
 def edits_between(shard: Shard, lead_ids: pd.Series[str], old: End, new: End) -> pd.DataFrame:
-    attributes = old.scorer.card.matrix.attributes
+    attributes = old.scorer.metadata.matrix.attributes
     then, now = (attributes_then(lead_ids, shard.leads, shard.history, attributes, end.at) for end in (old, new))
     return edits(then, now, attributes)
 
 
 def _tiered(parts: list[pd.DataFrame], end: End, contract: Contract, params: Params) -> pd.DataFrame:
     """Give each list's tiers as if no list had come before it, the lot's leads in the tier it drew them into."""
-    listed, card = pd.concat(parts, ignore_index=True), end.scorer.card
+    listed, metadata = pd.concat(parts, ignore_index=True), end.scorer.metadata
     facts, quota = (
-        override_facts(end.moments(listed["lead_id"]), contract, card.matrix, card.tiers),
-        exploration_quota(end.at, card, params),
+        override_facts(end.moments(listed["lead_id"]), contract, metadata.matrix, metadata.tiers),
+        exploration_quota(end.at, metadata, params),
     )
-    found = tier_columns(listed, card.tiers, card.capacity, scale=card.points, facts=facts, previous=None, quota=quota)
+    found = tier_columns(
+        listed, metadata.tiers, metadata.capacity, scale=metadata.points, facts=facts, previous=None, quota=quota
+    )
     return listed.assign(tier=found["tier"])
 
 
@@ -260,7 +262,7 @@ def _left(gone: pd.Series[str], contract: Contract, new: End) -> dict[str, int]:
 
 def _notes(old: End, new: End) -> list[str]:
     """Say what a reader must know of the parts."""
-    before, after = old.scorer.card, new.scorer.card
+    before, after = old.scorer.metadata, new.scorer.metadata
     notes = []
     if before.snapshots is None or after.snapshots is None:
         notes.append("the tables have no dates, so all of the difference comes from the model")

@@ -49,12 +49,12 @@ def shadow(params: Params, layout: Layout, champion: Scorer, challenger: Scorer,
     if champion.model_id == challenger.model_id:
         raise ModelError(f"champion and challenger are one model, {champion.model_id}; train a challenger first")
     with closing(Contract.open(layout, params.project)) as contract:
-        snapshots, who = open_leads(contract, champion.card.snapshots, params, layout)
+        snapshots, who = open_leads(contract, champion.metadata.snapshots, params, layout)
         lists = []
         for scorer in (champion, challenger):
             check_fits(scorer, contract)
             lists.append(_scored(scorer, snapshots, contract, params))
-    places = min(champion.card.capacity, len(lists[0]))
+    places = min(champion.metadata.capacity, len(lists[0]))
     both = lists[0].merge(lists[1], on="lead_id", suffixes=("_champion", "_challenger"))
     both = both.assign(moved=both["score_challenger"] - both["score_champion"])
     ordered = both.reindex(both["moved"].abs().sort_values(ascending=False, kind="stable").index).reset_index(drop=True)

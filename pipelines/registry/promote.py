@@ -232,7 +232,7 @@ def _cohort(
         for scorer in (challenger, *rivals):
             check_fits(scorer, contract)
         test = matrix[matrix["part"] == "test"]
-        rows = unseen(test, [one.card for one in (challenger, *rivals)], contract.profile["fingerprint"])
+        rows = unseen(test, [one.metadata for one in (challenger, *rivals)], contract.profile["fingerprint"])
         if rows.empty:
             return _nobody(rows)
         own = _features(rows, challenger, contract)
@@ -243,7 +243,7 @@ def _cohort(
         )
 
         def tiers(said: np.ndarray, scorer: Scorer) -> pd.Series[str]:
-            return put_into_tiers(rows, said, scorer.card, contract, sampled)[2]
+            return put_into_tiers(rows, said, scorer.metadata, contract, sampled)[2]
 
         return Cohort(
             rows=rows[["lead_id", "snapshot_at", "label"]],
@@ -262,7 +262,7 @@ def _features(rows: pd.DataFrame, scorer: Scorer, contract: Contract) -> pd.Data
     """Compute a model's own features of the rows, in their order, with what the hand-written rules give beside them."""
     beside = rows[[name for name in ("lead_id", "snapshot_at", "rule_points") if name in rows]]
     numbered = beside.assign(row=np.arange(len(rows)))
-    parts = contract.matrix(numbered, scorer.card.matrix)
+    parts = contract.matrix(numbered, scorer.metadata.matrix)
     return pd.concat(parts, ignore_index=True).sort_values("row", ignore_index=True)
 
 

@@ -127,7 +127,7 @@ def backfill(
     begin, end = (pd.Timestamp(with_as_of(params, day).score.as_of).as_unit("us") for day in (first, last))
     lines = []
     with _prepared(params, layout, replace(request, prune=False)) as ready:
-        snapshots = ready.scorer.card.snapshots
+        snapshots = ready.scorer.metadata.snapshots
         if snapshots is None:
             raise DataError(
                 "leads",
@@ -198,7 +198,7 @@ def _stamp(layout: Layout) -> tuple[int, int]:
 
 def _score_day(params: Params, ready: PreparedJob, clock: Clock) -> list[str]:
     """Publish one day's list, or find it published."""
-    request, published, dated = ready.request, ready.published, ready.scorer.card.snapshots is not None
+    request, published, dated = ready.request, ready.published, ready.scorer.metadata.snapshots is not None
     as_of = scoring_day(params, ready.contract) if dated else None
     day = f"{as_of:%Y-%m-%d}" if as_of is not None else None
     if request.prune and not request.dry_run:
@@ -247,7 +247,7 @@ def _draft(params: Params, ready: PreparedJob, made_of: dict[str, Any], clock: C
     work = _work(ready.published, name)
     earlier = _earlier(ready.published, made_of) if ready.request.since_last else None
     with _steady(ready):
-        snapshots, who = open_leads(contract, scorer.card.snapshots, params, ready.layout)
+        snapshots, who = open_leads(contract, scorer.metadata.snapshots, params, ready.layout)
         shards = score_shards(contract, scorer, snapshots, ready.reasons, work, earlier)
         parts = list(_shown(shards, contract.count_shards(snapshots), f"score {name}"))
         rows = rows_in(ready.layout)
@@ -288,7 +288,7 @@ def _stand(ready: PreparedJob, name: str) -> str:
 
 def _counts(manifest: dict[str, Any], scorer: Scorer) -> str:
     """Count the leads of each tier, best first, which neither a file's order nor a lowest score tells."""
-    best_first = [*scorer.card.tiers.names, EXCLUDED]
+    best_first = [*scorer.metadata.tiers.names, EXCLUDED]
     tiers = ", ".join(f"{name} {manifest['tiers'][name]:,}" for name in best_first if name in manifest["tiers"])
     return f"{manifest['n']:,} {manifest['who']} ({tiers})"
 
@@ -321,7 +321,7 @@ def _scores(published: PublishedLists, name: str | None) -> pd.Series[int] | Non
 
 
 def _hindsight(scorer: Scorer, day: str | None) -> str | None:
-    until = scorer.card.trained_until
+    until = scorer.metadata.trained_until
     if day is None or until is None or until[: len(day)] <= day:
         return None
     return (

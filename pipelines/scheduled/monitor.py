@@ -93,7 +93,7 @@ class MonitoredLists:
     @classmethod
     def of(cls, scorer: Scorer, contract: Contract, as_of: pd.Timestamp, params: Params) -> MonitoredLists:
         """Lay the lists out; raises DataError without dates, and where no list lies before `as_of`."""
-        snapshots, learned = scorer.card.snapshots, scorer.card.trained_until
+        snapshots, learned = scorer.metadata.snapshots, scorer.metadata.trained_until
         if snapshots is None or learned is None:
             raise _nothing("tables without dates", "dates, as drift needs time", "Evaluate a new export instead.")
         moments = grid(contract.leads["created_at"].min(), as_of, snapshots)
@@ -154,7 +154,7 @@ class MonitorData:
     @classmethod
     def read(cls, contract: Contract, scorer: Scorer, calendar: MonitoredLists, params: Params) -> MonitorData:
         """Score the leads of every list, or of a seeded share of them."""
-        population = scorer.card.snapshots
+        population = scorer.metadata.snapshots
         assert population is not None  # noqa: S101  # MonitoredLists.of has refused tables without dates
         every = at_risk(contract.leads, contract.outcomes, calendar.moments, population)
         rows = sample_leads(every, params.monitor.max_rows, params.project.seed, "monitor")
@@ -164,9 +164,9 @@ class MonitorData:
             won, "left", "lead_id"
         )
         known = known.assign(converted_at=known["converted_at"].where(known["converted_at"] < calendar.until))
-        matrix = pd.concat(contract.matrix(known, scorer.card.matrix), ignore_index=True)
+        matrix = pd.concat(contract.matrix(known, scorer.metadata.matrix), ignore_index=True)
         log_odds, sampled = scorer.log_odds(matrix), len(rows) / len(every)
-        listed, facts, given = put_into_tiers(matrix, log_odds, scorer.card, contract, sampled)
+        listed, facts, given = put_into_tiers(matrix, log_odds, scorer.metadata, contract, sampled)
         said = {"probability": expit(log_odds), "score": listed["score"], "tier": given}
         beside = pd.DataFrame(said | {"overridden": facts.held.any(axis=1)}, index=matrix.index)
         scored = pd.concat([matrix, beside], axis=1)
@@ -198,7 +198,7 @@ class MonitorData:
         lot = np.random.default_rng(self.params.project.seed).integers(len(self.reference), size=len(self.newest))
         lent = self.reference[names].take(lot).set_axis(self.newest.index)
         rows = self.newest.assign(**{name: lent[name] for name in names})
-        points = self.scorer.card.points.points(self.scorer.log_odds(rows))
+        points = self.scorer.metadata.points.points(self.scorer.log_odds(rows))
         return rows.assign(score=score(points))
 
     @cached_property
@@ -218,14 +218,14 @@ class MonitorData:
     @cached_property
     def judging(self) -> Judging:
         params = self.params
-        capacity = sampled_capacity(self.scorer.card.capacity, self.sampled)
+        capacity = sampled_capacity(self.scorer.metadata.capacity, self.sampled)
         return Judging(params.monitor, params.kpis, params.evaluate, capacity, params.project.seed)
 
     def looks(self, rows: pd.DataFrame) -> list[Row]:
         """Promise and outcome by tier; none where no list has matured."""
         if rows["label"].notna().sum() == 0:
             return []
-        return outcomes.tier_looks(Lists(rows, self.scorer.card.tiers, self.scorer.card.points), self.judging)
+        return outcomes.tier_looks(Lists(rows, self.scorer.metadata.tiers, self.scorer.metadata.points), self.judging)
 
 
 def run_monitor(params: Params, layout: Layout, scorer: Scorer, folder: Path) -> dict[str, Any]:
@@ -295,7 +295,7 @@ def _ask(data: MonitorData) -> tuple[list[Check], dict[str, Any]]:
         comes,
         levels(values, params),
         scores(reference, data.newest_any_season, params),
-        tiers(reference, data.newest_any_season, data.scorer.card.tiers.names[0], params),
+        tiers(reference, data.newest_any_season, data.scorer.metadata.tiers.names[0], params),
         outcomes.promises(by_tier["matured"], params),
         outcomes.lift(measured, now, data.judging),
         outcomes.early(young, params),
@@ -330,7 +330,7 @@ def _weekly(data: MonitorData) -> pd.DataFrame:
     """
     moments = [*data.calendar.reference, data.calendar.newest]
     rows = data.rows.loc[data.rows["snapshot_at"].isin(moments), ["lead_id", "snapshot_at", "created_at"]]
-    every = data.scorer.card.snapshots.every_days * DAY if data.scorer.card.snapshots else DAY
+    every = data.scorer.metadata.snapshots.every_days * DAY if data.scorer.metadata.snapshots else DAY
     asked = rows[["lead_id", "snapshot_at"]].assign(since=rows["snapshot_at"] - every)
     events, lists = data.contract.events, ibis.memtable(pa.Table.from_pandas(asked, preserve_index=False))
     both = events.inner_join(lists, "lead_id")
@@ -338,7 +338,7 @@ def _weekly(data: MonitorData) -> pd.DataFrame:
         both.event_at >= both.since, both.event_at < both.snapshot_at, both.known_at <= both.snapshot_at
     )
     counts = inside.group_by("snapshot_at", "event_type").agg(n=inside.count()).to_pyarrow().to_pandas()
-    labels = data.scorer.card.matrix.event_labels
+    labels = data.scorer.metadata.matrix.event_labels
     named = counts.assign(kind=[labels.get(name, name) for name in counts["event_type"]])
     wide = named.pivot_table(index="snapshot_at", columns="kind", values="n", aggfunc="sum", fill_value=0)
     new = rows["created_at"] >= rows["snapshot_at"] - every
@@ -348,7 +348,7 @@ def _weekly(data: MonitorData) -> pd.DataFrame:
 
 def _values(data: MonitorData) -> tuple[dict[str, pd.Series[str]], dict[str, pd.Series[str]]]:
     """Return, by category, its value for the leads of the reference period and for those that come in now."""
-    spec, contract = data.scorer.card.matrix, data.contract
+    spec, contract = data.scorer.metadata.matrix, data.contract
     names = [name for name, one in spec.attributes.items() if one.kind == "category" and one.known != "outcome"]
     now = attributes_as_of(
         data.arrivals[1][["lead_id", "snapshot_at"]], contract.leads, contract.history, spec.attributes
@@ -376,7 +376,7 @@ def _told(as_of: pd.Timestamp, scorer: Scorer, calendar: MonitoredLists, checks:
         "as_of": as_of.date().isoformat(),
         "list": calendar.newest.date().isoformat(),
         "model_id": scorer.model_id,
-        "trained_until": scorer.card.trained_until,
+        "trained_until": scorer.metadata.trained_until,
         "reference": _period(calendar.reference),
         "matured": _period(calendar.matured),
         "checks": [asdict(check) for check in checks],

@@ -173,16 +173,16 @@ def rank_leads(
         Of them only `exploration` and its seed, and the confidence of the interval of what capacity buys.
     """
     light = pa.concat_tables(read_part(part, LIGHT) for part in parts).to_pandas()
-    card, as_of = scorer.card, snapshots["snapshot_at"].max()
-    warn_of_types(contract, card.tiers)
-    facts = read_facts(parts, card.tiers)
+    metadata, as_of = scorer.metadata, snapshots["snapshot_at"].max()
+    warn_of_types(contract, metadata.tiers)
+    facts = read_facts(parts, metadata.tiers)
     previous = None if in_place is None else read_previous_tiers(in_place, as_of, scorer.model_id)
-    quota = exploration_quota(as_of, card, params)
+    quota = exploration_quota(as_of, metadata, params)
     tiers = tier_columns(
-        light, card.tiers, card.capacity, scale=card.points, facts=facts, previous=previous, quota=quota
+        light, metadata.tiers, metadata.capacity, scale=metadata.points, facts=facts, previous=previous, quota=quota
     )
     leads = light.assign(**tiers)
-    figures = list_figures(leads, card.tiers, card.capacity, facts, params.evaluate.confidence)
+    figures = list_figures(leads, metadata.tiers, metadata.capacity, facts, params.evaluate.confidence)
     order = best_first(leads)
     ranked = leads.iloc[order].reset_index(drop=True)
     return RankedList(ranked, order, figures, as_of, scorer.model_id, contract.profile["fingerprint"])

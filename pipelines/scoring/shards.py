@@ -128,9 +128,9 @@ class Scoring:
     earlier: EarlierList | None
 
     def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        card = self.scorer.card
-        whole = ask_matrix(moments, events, card.matrix)
-        return query_facts(moments, events, card.matrix, card.tiers) if whole is None else whole
+        metadata = self.scorer.metadata
+        whole = ask_matrix(moments, events, metadata.matrix)
+        return query_facts(moments, events, metadata.matrix, metadata.tiers) if whole is None else whole
 
     def kept(self, shard: LeadShard) -> pd.DataFrame | None:
         file = self._file(shard)
@@ -138,13 +138,13 @@ class Scoring:
 
     def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
         file = self._file(shard)
-        card = self.scorer.card
-        frame = attributes_as_of(shard.rows, shard.leads, shard.history, card.matrix.attributes)
-        features = matrix_of(frame, found, card.matrix)
+        metadata = self.scorer.metadata
+        frame = attributes_as_of(shard.rows, shard.leads, shard.history, metadata.matrix.attributes)
+        features = matrix_of(frame, found, metadata.matrix)
         rows = _score(pd.concat([shard.rows, features], axis=1), self.scorer, self.reasons, self.earlier)
-        facts = compute_facts(frame, found, card.matrix, card.tiers)
-        unseen = count_unseen(frame, card.matrix.attributes, card.matrix.vocabulary)
-        schema = pa.schema([*SHARD, *fact_columns(card.tiers)])
+        facts = compute_facts(frame, found, metadata.matrix, metadata.tiers)
+        unseen = count_unseen(frame, metadata.matrix.attributes, metadata.matrix.vocabulary)
+        schema = pa.schema([*SHARD, *fact_columns(metadata.tiers)])
         table = pa.Table.from_pandas(pd.concat([rows, facts], axis=1), schema, preserve_index=False)
         write_arrow(table.replace_schema_metadata(), file)
         proof = {"leads": _leads_digest(shard), "sha256": file_digest(file), "unseen": unseen}

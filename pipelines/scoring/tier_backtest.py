@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from models.points.scale import score
-from models.scoring.scorer import Card
+from models.scoring.scorer import ModelMetadata
 from models.tiers.capacity import realised_wins, sampled_capacity
 from models.tiers.certification import certify
 from models.tiers.overrides import Facts
@@ -23,7 +23,12 @@ log = logging.getLogger("leadscore")
 
 
 def tier_figures(
-    rows: pd.DataFrame, log_odds: np.ndarray, card: Card, params: Params, contract: Contract, sampled: float
+    rows: pd.DataFrame,
+    log_odds: np.ndarray,
+    metadata: ModelMetadata,
+    params: Params,
+    contract: Contract,
+    sampled: float,
 ) -> tuple[dict[str, Any], pd.Series[str]]:
     """Put the leads of every held-out list into tiers, as scoring would have, and say what came of it.
 
@@ -44,16 +49,16 @@ def tier_figures(
     Series
         The tier of each row, by the index of `rows`.
     """
-    listed, facts, tiers = put_into_tiers(rows, log_odds, card, contract, sampled)
-    capacity = sampled_capacity(card.capacity, sampled)
-    place = working_places(listed, tiers, card.tiers, facts)
+    listed, facts, tiers = put_into_tiers(rows, log_odds, metadata, contract, sampled)
+    capacity = sampled_capacity(metadata.capacity, sampled)
+    place = working_places(listed, tiers, metadata.tiers, facts)
     horizon = params.snapshots.horizon_days if params.source.order == "dates" else None
-    certificates = certify(listed, tiers, place, card.tiers.ladder, sampled=sampled, horizon_days=horizon)
+    certificates = certify(listed, tiers, place, metadata.tiers.ladder, sampled=sampled, horizon_days=horizon)
     for one in certificates:
         log.info("evaluate: %s", one.sentence)
     return {
-        "policy": card.tiers.policy,
-        "margin": card.tiers.margin,
+        "policy": metadata.tiers.policy,
+        "margin": metadata.tiers.margin,
         "capacity": capacity,
         "lists": _sizes(listed, tiers),
         "share_changed": share_changed(listed, tiers),
@@ -63,15 +68,17 @@ def tier_figures(
 
 
 def put_into_tiers(
-    rows: pd.DataFrame, log_odds: np.ndarray, card: Card, contract: Contract, sampled: float
+    rows: pd.DataFrame, log_odds: np.ndarray, metadata: ModelMetadata, contract: Contract, sampled: float
 ) -> tuple[pd.DataFrame, Facts, pd.Series[str]]:
     """Return the rows as lists with their points, what triggers and exclusions ask, and the tiers."""
-    points = card.points.points(log_odds)
+    points = metadata.points.points(log_odds)
     listed = rows[["lead_id", "snapshot_at", "label"]].assign(
         probability=expit(log_odds), points=points, score=score(points)
     )
-    facts = override_facts(listed, contract, card.matrix, card.tiers)
-    tiers = assign_lists(listed, card.tiers, sampled_capacity(card.capacity, sampled), scale=card.points, facts=facts)
+    facts = override_facts(listed, contract, metadata.matrix, metadata.tiers)
+    tiers = assign_lists(
+        listed, metadata.tiers, sampled_capacity(metadata.capacity, sampled), scale=metadata.points, facts=facts
+    )
     return listed, facts, tiers
 
 

@@ -17,7 +17,7 @@ from features.attributes.as_of import attributes_as_of
 from features.matrix.matrix import MatrixSpec
 from features.rules.conditions import Condition, EventSeen, ask_conditions, conditions_of
 from features.schema.errors import DataError
-from models.scoring.scorer import Card
+from models.scoring.scorer import ModelMetadata
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Quota, period_of
 from models.tiers.overrides import Facts
@@ -117,9 +117,9 @@ def warn_of_types(contract: Contract, tiers: TierParams) -> None:
             log.warning("tiers: a trigger or exclusion asks for event type %r, which no event has", name)
 
 
-def exploration_quota(as_of: pd.Timestamp, card: Card, params: Params) -> Quota:
+def exploration_quota(as_of: pd.Timestamp, metadata: ModelMetadata, params: Params) -> Quota:
     """Return the lot of a list that a model makes on a day."""
-    return Quota(params.exploration.share, params.project.seed, period_of(as_of, card.snapshots))
+    return Quota(params.exploration.share, params.project.seed, period_of(as_of, metadata.snapshots))
 
 
 def read_previous_tiers(path: Path, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:

@@ -142,8 +142,8 @@ def _period(step: Step, params: Params) -> dict[str, Any]:
         "cut": step.cut.at,
         "training_rows": len(training),
         "training_rate": float(np.round(training["label"].mean(), 9)),
-        "linear_share": step.scorer.card.linear_share,
-        "left_out": len(step.scorer.card.left_out),
+        "linear_share": step.scorer.metadata.linear_share,
+        "left_out": len(step.scorer.metadata.left_out),
         "figures": _figures(step.rows, params),
     }
 

@@ -54,10 +54,10 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     for name in figures.keys() & {"scorecard", "rules"}:
         figures[name] |= compare_ranking(ranked["model"], ranked[name], params.evaluate, params.project.seed)
     contract = Contract.open(layout, params.project)
-    of_tiers, tiers = tier_figures(rows, log_odds, scorer.card, params, contract, sampled)
+    of_tiers, tiers = tier_figures(rows, log_odds, scorer.metadata, params, contract, sampled)
     tree = {
         "model_id": scorer.model_id,
-        "fingerprint": scorer.card.fingerprint,
+        "fingerprint": scorer.metadata.fingerprint,
         "horizon_days": params.snapshots.horizon_days if params.source.order == "dates" else None,
         "capacity": params.capacity.per_period,
         "confidence": params.evaluate.confidence,
@@ -116,7 +116,7 @@ def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout, sampled:
 def _grades(rows: pd.DataFrame, scorer: Scorer, params: Params) -> dict[str, Any]:
     """Measure the conversion rate of each grade, on whole leads where rows are many."""
     sample = sample_leads(rows, params.grades.sample_rows, params.project.seed, "grades")
-    groups, cuts = scorer.point_groups(sample), scorer.card.grades
+    groups, cuts = scorer.point_groups(sample), scorer.metadata.grades
     grades = grade(groups["fit"], groups["engagement"], cuts)
     return {
         "n": len(sample),

@@ -70,8 +70,8 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
 
 def _check_additive(scorer: Scorer, rows: pd.DataFrame, base: float, points: np.ndarray) -> float:
     """Return the largest gap in log-odds between the sum of contributions and the model."""
-    expected = scorer.card.points.points(scorer.log_odds(rows))
-    gap = float(np.abs(base + points.sum(axis=1) - expected).max() / scorer.card.points.factor)
+    expected = scorer.metadata.points.points(scorer.log_odds(rows))
+    gap = float(np.abs(base + points.sum(axis=1) - expected).max() / scorer.metadata.points.factor)
     if gap > TOLERANCE:
         raise ModelError(f"contributions miss the log-odds by {gap:.2g}, more than {TOLERANCE}; train again")
     return gap

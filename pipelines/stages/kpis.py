@@ -23,7 +23,7 @@ from models.kpis.tier_kpis import Row, as_listed, first_lists, known, of_leads, 
 from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, time_to_conversion
 from models.points.scale import score, score_of
 from models.scoring.rule_scorer import rule_tiers, rules_id
-from models.scoring.scorer import Card
+from models.scoring.scorer import ModelMetadata
 from models.tiers.capacity import sampled_capacity
 from models.tiers.declarations import TierParams
 from models.tiers.overrides import EXCLUDED
@@ -107,15 +107,15 @@ def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
     ModelError
         Where the predictions come from another model than the one that scores.
     """
-    card, model_id, rows, sampled = _predicted(params, layout)
+    metadata, model_id, rows, sampled = _predicted(params, layout)
     book = Book.read(params, layout)
-    held = override_facts(rows, book.contract, card.matrix, card.tiers).held
+    held = override_facts(rows, book.contract, metadata.matrix, metadata.tiers).held
     listed = as_listed(rows.assign(overridden=held.any(axis=1)), params.kpis)
-    lists = Lists(listed, card.tiers, card.points)
-    tree = {"by": "model", "model_id": model_id} | _figures(listed, _stages(card.tiers), book, sampled)
-    segments = segment_levels(listed, card.matrix.catalogue, params.evaluate)
+    lists = Lists(listed, metadata.tiers, metadata.points)
+    tree = {"by": "model", "model_id": model_id} | _figures(listed, _stages(metadata.tiers), book, sampled)
+    segments = segment_levels(listed, metadata.matrix.catalogue, params.evaluate)
     confidence = params.evaluate.confidence
-    capacity = sampled_capacity(card.capacity, sampled)
+    capacity = sampled_capacity(metadata.capacity, sampled)
     found, volume = looks(lists, segments, confidence, params.kpis), volumes(lists, capacity, params.kpis)
     tree |= {"looks": found, "volumes": volume}
     tree["verdict"] = {"lines": lines(found, volume, _best(tree), _horizon(params), confidence)}
@@ -162,8 +162,8 @@ def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
     return _write(tree, layout)
 
 
-def _predicted(params: Params, layout: Layout) -> tuple[Card, str, pd.DataFrame, float]:
-    """Return the card, the model's id, the test rows with their predictions, and the share of leads sampled."""
+def _predicted(params: Params, layout: Layout) -> tuple[ModelMetadata, str, pd.DataFrame, float]:
+    """Return the metadata, the model's id, the test rows with their predictions, and the share of leads sampled."""
     if not layout.predictions.path.is_file() or not layout.metrics.path.is_file():
         raise DataError(
             "predictions",
@@ -191,9 +191,9 @@ def _predicted(params: Params, layout: Layout) -> tuple[Card, str, pd.DataFrame,
         )
     probability = predictions["model"].to_numpy("float64")
     scored = rows.assign(
-        probability=probability, score=score_of(probability, scorer.card.points), tier=predictions["tier"]
+        probability=probability, score=score_of(probability, scorer.metadata.points), tier=predictions["tier"]
     )
-    return scorer.card, scorer.model_id, scored, _sampled(layout)
+    return scorer.metadata, scorer.model_id, scored, _sampled(layout)
 
 
 def _sampled(layout: Layout) -> float:

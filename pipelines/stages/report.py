@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from features.schema.errors import DataError, ModelError
 from models.evaluation.measures import measures
 from models.scorecard.scorecard import Scorecard
-from models.scoring.scorer import Card
+from models.scoring.scorer import ModelMetadata
 from pipelines.config.params import Params
 from pipelines.reporting import charts as figures
 from pipelines.reporting import scorecard_table as card_table
@@ -38,7 +38,7 @@ class Run:
     selection: dict[str, Any]
     backtest: dict[str, Any]
     kpis: dict[str, Any]
-    card: Card
+    metadata: ModelMetadata
     scorecard: Scorecard
     scores: pd.DataFrame
     catalogue: pd.DataFrame
@@ -60,7 +60,7 @@ class Run:
             selection=_json(layout.selection.path, "train"),
             backtest=_json(layout.backtest.path, "backtest"),
             kpis=_json(layout.kpis.path, "kpis"),
-            card=scorer.card,
+            metadata=scorer.metadata,
             scorecard=scorer.scorecard,
             scores=pd.read_parquet(_existing(layout.scores.path, "score")),
             catalogue=pd.read_csv(_existing(layout.catalogue.path, "build_features"), dtype=str, keep_default_na=False),
@@ -104,15 +104,15 @@ def render(run: Run, project: str, top_leads: int) -> str:
 
 
 def _contents(run: Run, top_leads: int) -> dict[str, Any]:
-    attributes = run.card.matrix.attributes
+    attributes = run.metadata.matrix.attributes
     shown = len(run.explanation["dependence"])
     judged = tables.judged(run.metrics)
     drawn = {entry.name: entry.label for entry in judged if entry.ranks}
-    dependences = tables.dependences(run.explanation, run.card.matrix.catalogue)
+    dependences = tables.dependences(run.explanation, run.metadata.matrix.catalogue)
     return {
         "metrics": run.metrics,
         "summary": run.summary,
-        "card": run.card,
+        "metadata": run.metadata,
         "profile": run.profile,
         "audit": run.audit,
         "selection": run.selection,
@@ -125,10 +125,10 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "best": next(entry for entry in judged if entry.name == run.metrics["verdict"]["best_baseline"]),
         "measures": measures(run.metrics),
         "grades": tables.grade_rows(run.metrics),
-        "criteria": card_table.table(run.scorecard, run.card.matrix.catalogue).to_dict("records"),
+        "criteria": card_table.table(run.scorecard, run.metadata.matrix.catalogue).to_dict("records"),
         "card_says": [card_table.meaning(run.scorecard), *card_table.against_model(run.metrics)],
         "segments": tables.segments(run.metrics, attributes),
-        "tiers": tables.tiers(run.summary, run.metrics, run.card.tiers),
+        "tiers": tables.tiers(run.summary, run.metrics, run.metadata.tiers),
         "leads": tables.leads(run.scores, top_leads),
         "movers": tables.movers(run.explanation, shown),
         "dependences": dependences,
@@ -141,7 +141,7 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "gain_rows": tables.every_tenth(run.gain, list(drawn), "gain"),
         "lift_rows": tables.every_tenth(run.lift, list(drawn), "lift"),
         "calibration_rows": run.calibration.to_dict("records"),
-        "ladder": tables.ladder(run.card.points),
+        "ladder": tables.ladder(run.metadata.points),
         "overlap": tables.overlap,
         "best_in": tables.best_in,
         "value_text": figures.value_text,

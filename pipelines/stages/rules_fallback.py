@@ -75,7 +75,7 @@ def _contents(metrics: dict[str, Any], scored: pd.DataFrame, params: Params, lay
         "profile": profile,
         "audit": json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"],
         "kpis": json.loads(layout.kpis.path.read_text(encoding="utf-8")),
-        "card": {"snapshots": params.snapshots},
+        "metadata": {"snapshots": params.snapshots},
         "start": params.rules.start,
         "tiers": tier_names(params),
         "leads": tables.leads(scored, params.report.top_leads),

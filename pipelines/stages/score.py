@@ -29,7 +29,7 @@ def score_leads(params: Params, layout: Layout, opened: Opener = Contract.open) 
         closing(opened(layout, params.project)) as contract,
         tempfile.TemporaryDirectory(dir=layout.artifacts) as work,
     ):
-        snapshots, who = open_leads(contract, scorer.card.snapshots, params, layout)
+        snapshots, who = open_leads(contract, scorer.metadata.snapshots, params, layout)
         parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
         listed = rank_leads(parts, scorer, snapshots, contract, layout.scores.path, params)
         unseen = count_new_values(parts)

@@ -121,7 +121,7 @@ def _tags(scorer: Scorer, metrics: dict[str, object]) -> dict[str, str]:
     lock = Path("dvc.lock")
     tags = {
         "model_id": scorer.model_id,
-        "data_fingerprint": scorer.card.fingerprint,
+        "data_fingerprint": scorer.metadata.fingerprint,
         "verdict": json.dumps(metrics["verdict"]),
         "git_commit": _git_commit(),
         "dvc_lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "",

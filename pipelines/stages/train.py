@@ -17,7 +17,7 @@ from features.matrix.matrix import MatrixSpec
 from models.learners.ensemble import Models
 from models.points.grades import GradeCuts
 from models.scoring.rule_points import RuleCurve, fit_curve
-from models.scoring.scorer import FORMAT, Card, Scorer
+from models.scoring.scorer import FORMAT, ModelMetadata, Scorer
 from models.splitting.holdout import sample_leads, split_at_random
 from models.training.hyperparameter_search import search
 from models.training.training import Learned, calibrate, check_ready, history_of, learn
@@ -59,7 +59,7 @@ def train(params: Params, layout: Layout) -> Scorer:
     training = matrix[matrix["part"] == "train"]
     learned = replace(learned, sigmoid=intercept_if_called(learned, training, spec.catalogue, params, layout))
     scorer = graded(scorer_of(learned, matrix, spec, params, fingerprint), matrix, params)
-    warn_of_scale(layout.bundle, scorer.card.points)
+    warn_of_scale(layout.bundle, scorer.metadata.points)
     save_bundle(scorer, layout.bundle)
     write_json(_selection(learned, spec.catalogue, study), layout.selection.path)
     save_bundle(random_twin(scorer, learned, matrix, params), layout.random_split)
@@ -98,8 +98,8 @@ def _drop_torn_line(journal: Path) -> None:
 
 def scorer_of(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Scorer:
     """Put together what was learned and the parameters that scoring needs."""
-    card = _card(learned, matrix, spec, params, fingerprint)
-    return Scorer(card, learned.models, learned.scorecard)
+    metadata = _metadata(learned, matrix, spec, params, fingerprint)
+    return Scorer(metadata, learned.models, learned.scorecard)
 
 
 def graded(scorer: Scorer, matrix: pd.DataFrame, params: Params) -> Scorer:
@@ -108,13 +108,15 @@ def graded(scorer: Scorer, matrix: pd.DataFrame, params: Params) -> Scorer:
     rows = sample_leads(training, params.grades.sample_rows, params.project.seed, "grades")
     groups = scorer.point_groups(rows)
     cuts = GradeCuts.learn(groups["fit"], groups["engagement"], params.grades)
-    return replace(scorer, card=scorer.card.model_copy(update={"grades": cuts}))
+    return replace(scorer, metadata=scorer.metadata.model_copy(update={"grades": cuts}))
 
 
-def _card(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Card:
+def _metadata(
+    learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str
+) -> ModelMetadata:
     training = matrix[matrix["part"] == "train"]
     dated = params.source.order == "dates"
-    return Card(
+    return ModelMetadata(
         format=FORMAT,
         matrix=spec,
         snapshots=params.snapshots if dated else None,
@@ -163,4 +165,4 @@ def random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: 
     level = {
         "sigmoid": calibrate(models, history, learned.settings, 0.0)
     }  # chance mixes old and new: one level for all
-    return Scorer(scorer.card.model_copy(update=level), models, scorer.scorecard)
+    return Scorer(scorer.metadata.model_copy(update=level), models, scorer.scorecard)

@@ -62,9 +62,9 @@ def _digest(text: str) -> str:
 
 def check_fits(scorer: Scorer, contract: Contract) -> None:
     """Refuse a model that reads what the tables do not hold; raises ModelError."""
-    read = [name for name, one in scorer.card.matrix.attributes.items() if one.known != "outcome"]
+    read = [name for name, one in scorer.metadata.matrix.attributes.items() if one.known != "outcome"]
     lacking = [name for name in read if name not in contract.leads]
-    if lacking or (scorer.card.snapshots is not None) != ("created_at" in contract.leads):
+    if lacking or (scorer.metadata.snapshots is not None) != ("created_at" in contract.leads):
         why = f"it reads attribute {lacking[0]!r}, which the tables lack" if lacking else "one has dates, one has none"
         raise ModelError(
             f"model {scorer.model_id} does not fit these data ({why}), so that nothing can be compared; take the alias "

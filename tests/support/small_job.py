@@ -96,15 +96,15 @@ def export(folder: Path, world: Scenario) -> Path:
     return folder
 
 
-def job(folder: Path, world: Scenario | None = None, **card: Any) -> Job:
-    """A job on tables that are taken in already; `card` changes words of the model's card."""
+def job(folder: Path, world: Scenario | None = None, **metadata: Any) -> Job:
+    """A job on tables that are taken in already; `metadata` changes words of the model's metadata."""
     overlay = folder / "params.yaml"
     folder.mkdir(parents=True, exist_ok=True)
     overlay.write_text(OVERLAY, encoding="utf-8")
     params, layout = load(overlay), Layout.folder(folder / "out")
     ingest(params.source, params.ingest, params.project, export(folder / "data", world or crowd((MONDAY,))), layout)
     model = scorer()
-    save_bundle(replace(model, card=model.card.model_copy(update=card)), layout.bundle)
+    save_bundle(replace(model, metadata=model.metadata.model_copy(update=metadata)), layout.bundle)
     request = JobRequest(str(layout.bundle), folder / "to", None, "top-3", since_last=False, dry_run=False)
     return Job(params, overlay, request)
 

@@ -15,7 +15,7 @@ from models.learners.ensemble import History, Models, Settings
 from models.learners.gradient_boosting import Sample, TrainParams
 from models.points.grades import GradeCuts
 from models.scorecard.scorecard import Scorecard
-from models.scoring.scorer import FORMAT, Card, Scorer
+from models.scoring.scorer import FORMAT, ModelMetadata, Scorer
 from models.splitting.forward_folds import Order
 from models.splitting.holdout import SplitParams, split_by_time
 from models.training.training import history_of
@@ -120,7 +120,7 @@ def scorer(boosters: int = 2, linear_share: float = 0.5, statistics: bool = Fals
     """A scorer trained on all of `matrix()`."""
     train = TRAIN.model_copy(update={"boosters": boosters})
     models = Models.train(history(), replace(SETTINGS, train=train, statistics=statistics), seed=3, threads=2)
-    return Scorer(card(linear_share=linear_share), models, scorecard())
+    return Scorer(metadata(linear_share=linear_share), models, scorecard())
 
 
 @cache
@@ -128,7 +128,7 @@ def scorecard() -> Scorecard:
     return Scorecard.train(everything(), ENTRIES, CARD, 1.0)
 
 
-def card(**values: object) -> Card:
+def metadata(**values: object) -> ModelMetadata:
     """The words and numbers of a scorer, as params.yaml has them."""
     rest = {
         "format": FORMAT,
@@ -147,4 +147,4 @@ def card(**values: object) -> Card:
         "trained_until": "2024-03-04",
         "fingerprint": "abc",
     }
-    return Card.model_validate(rest | values)
+    return ModelMetadata.model_validate(rest | values)

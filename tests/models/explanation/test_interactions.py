@@ -84,9 +84,9 @@ def test_a_scorers_pairs_are_on_the_scale_of_the_score() -> None:
     assert none is not None
     assert whole == pytest.approx(2 * halved)
     assert not none.any()
-    card, boosters = scorer().card, scorer().models.boosters
+    metadata, boosters = scorer().metadata, scorer().models.boosters
     raw = boosters.interactions(scorer().values(rows), among)
-    assert whole == pytest.approx(card.points.factor * card.sigmoid.slope * raw)
+    assert whole == pytest.approx(metadata.points.factor * metadata.sigmoid.slope * raw)
     assert np.abs(whole).max() > 0.01
 
 

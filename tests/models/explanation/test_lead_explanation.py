@@ -63,7 +63,7 @@ def test_moves_are_what_the_model_says_of_the_changed_rows_best_first() -> None:
     more = [NextEvent(name, side, "online", None) for name, side in zip("abc", ["inbound", "outbound", "inbound"])]  # noqa: B905
     found = moves(model, rows.iloc[1:], more, now, {"a": "a call"})
     after = {move.label: move for move in found}
-    points = model.card.points.points(model.log_odds(rows))
+    points = model.metadata.points.points(model.log_odds(rows))
     assert [after[name].points for name in ("a call", "b", "c")] == pytest.approx((points[1:] - points[0]).tolist())
     assert [after[name].probability for name in ("a call", "b", "c")] == model.probability(rows.iloc[1:]).tolist()
     assert [move.points for move in found] == sorted((move.points for move in found), reverse=True)

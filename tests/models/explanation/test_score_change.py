@@ -19,7 +19,7 @@ from models.learners.ensemble import Models
 from models.scoring.scorer import Scorer
 from models.tiers.score_lists import flows
 from models.training.training import history_of
-from tests.support.small_model import SETTINGS, card, matrix, scorecard, scorer
+from tests.support.small_model import SETTINGS, matrix, metadata, scorecard, scorer
 from tests.support.tables import ATTRIBUTES, DAY, HOUR, MONDAY, SPEC, VOCABULARY, Row, Scenario, crowd, frame, scenarios
 
 SINCE, UNTIL = MONDAY, MONDAY + 7 * DAY
@@ -36,20 +36,20 @@ def newer() -> Scorer:
     )
     spec = SPEC.model_copy(update={"vocabulary": vocabulary})
     models = Models.train(history_of(matrix(), spec.catalogue, "dates", seed=1), SETTINGS, seed=9, threads=2)
-    return Scorer(card(matrix=spec, linear_share=0.3), models, scorecard())
+    return Scorer(metadata(matrix=spec, linear_share=0.3), models, scorecard())
 
 
 def steps(world: Scenario, old: Scorer, new: Scorer, leads: list[str] | None = None) -> list[Step]:
     ids = pd.Series(LEADS if leads is None else leads, dtype="str")
     since, until = (matrix_at(world, ids, at, one) for at, one in ((SINCE, old), (UNTIL, new)))
-    between = counterfactuals(ids, *world.parts[1:], old.card.matrix, SINCE, UNTIL)
+    between = counterfactuals(ids, *world.parts[1:], old.metadata.matrix, SINCE, UNTIL)
     data = [Step(part, old, of.assign(lead_id=ids)) for part, of in between.items()]
     return [Step("", old, since), *data, Step("new_model", new, until)]
 
 
 def matrix_at(world: Scenario, ids: pd.Series[str], at: pd.Timestamp, model: Scorer) -> pd.DataFrame:
     rows = replace(world, pairs=[(lead, at) for lead in ids])
-    return feature_matrix(*rows.parts, model.card.matrix).assign(lead_id=ids)
+    return feature_matrix(*rows.parts, model.metadata.matrix).assign(lead_id=ids)
 
 
 def changed(world: Scenario, new: Scorer | None = None, leads: list[str] | None = None) -> Change:
@@ -90,7 +90,7 @@ def test_parts_and_their_themes_sum_to_the_difference(again: bool) -> None:
     assert (change.parts.abs().max() > 0.5).to_dict() == dict.fromkeys(PARTS, True) | {"new_model": not again}
     for points, at, one in ((change.start, SINCE, scorer()), (change.end, UNTIL, new)):
         log_odds = one.log_odds(matrix_at(CROWD, pd.Series(LEADS), at, one))
-        assert points.tolist() == one.card.points.points(log_odds).tolist()
+        assert points.tolist() == one.metadata.points.points(log_odds).tolist()
 
 
 @few

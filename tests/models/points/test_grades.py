@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 from models.evaluation.intervals import rate_interval
 from models.points.grades import GradeCuts, GradeParams, GradeSteps, grade, grade_matrix
 from pipelines.stages.train import graded
-from tests.support.small_model import card, matrix, scorer
+from tests.support.small_model import matrix, metadata, scorer
 from tests.support.tables import PARAMS
 
 SHARES = (0.1, 0.25, 0.35)
@@ -98,24 +98,24 @@ def test_steps_that_make_no_grades_are_refused(by: str, steps: tuple[float, ...]
 
 def test_without_cut_offs_there_is_no_grade() -> None:
     assert grade(np.zeros(2), np.zeros(2), None).tolist() == ["", ""]
-    assert grade(np.zeros(0), np.zeros(0), card().grades).tolist() == []
+    assert grade(np.zeros(0), np.zeros(0), metadata().grades).tolist() == []
 
 
 def test_training_sets_the_cut_offs_on_its_own_rows_and_scoring_keeps_them() -> None:
     params = PARAMS.model_copy(update={"grades": replace_by_share()})
     model = graded(scorer(), matrix(), params)
-    assert model.card.grades is not None
+    assert model.metadata.grades is not None
     training = matrix()[matrix()["part"] == "train"]
     scored = model.score(training, 0)
     for place, group in enumerate(("fit", "engagement")):
         steps = scored["grade"].str[place].value_counts(normalize=True).sort_index()
         assert steps.cumsum().tolist()[:3] == pytest.approx(np.cumsum(SHARES), abs=0.02), group
     later = matrix()[matrix()["part"] == "test"]
-    assert model.card.grades == graded(scorer(), matrix().assign(label=0.0), params).card.grades
+    assert model.metadata.grades == graded(scorer(), matrix().assign(label=0.0), params).metadata.grades
     changed = matrix().copy()
     changed.loc[changed["part"] != "train", [entry.name for entry in model.catalogue]] = 1.0
-    assert model.card.grades == graded(scorer(), changed, params).card.grades
-    assert model.card.grades != graded(scorer(), later.assign(part="train"), params).card.grades
+    assert model.metadata.grades == graded(scorer(), changed, params).metadata.grades
+    assert model.metadata.grades != graded(scorer(), later.assign(part="train"), params).metadata.grades
     alone = pd.concat([model.score(later.iloc[[row]], 0) for row in range(20)])
     among = model.score(later, 0).set_index("lead_id")["grade"]
     assert alone["grade"].tolist() == among.loc[alone["lead_id"]].tolist()
@@ -125,10 +125,10 @@ def test_training_sets_the_cut_offs_on_its_own_rows_and_scoring_keeps_them() -> 
 
 def test_cut_offs_come_from_a_bounded_sample_of_whole_leads() -> None:
     small = PARAMS.model_copy(update={"grades": replace_by_share().model_copy(update={"sample_rows": 100})})
-    found = graded(scorer(), matrix(), small).card.grades
+    found = graded(scorer(), matrix(), small).metadata.grades
     assert found is not None
-    assert found == graded(scorer(), matrix(), small).card.grades
-    whole = graded(scorer(), matrix(), PARAMS.model_copy(update={"grades": replace_by_share()})).card.grades
+    assert found == graded(scorer(), matrix(), small).metadata.grades
+    whole = graded(scorer(), matrix(), PARAMS.model_copy(update={"grades": replace_by_share()})).metadata.grades
     assert whole is not None
     assert found != whole
     assert found.fit == pytest.approx(whole.fit, abs=12)
@@ -192,4 +192,4 @@ def test_the_interval_holds_the_truth_where_leads_differ() -> None:
 
 def test_replacing_the_card_keeps_the_rest() -> None:
     model = scorer()
-    assert replace(model, card=card(grades=None)).score(matrix(), 0)["grade"].eq("").all()
+    assert replace(model, metadata=metadata(grades=None)).score(matrix(), 0)["grade"].eq("").all()

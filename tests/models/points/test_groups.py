@@ -17,7 +17,7 @@ from models.points.groups import POINT_GROUPS, Part, parts_of, point_groups
 from models.points.scale import PointsParams, scale_change
 from models.scoring.rule_scorer import rule_parts
 from models.scoring.scorer import Scorer
-from tests.support.small_model import ENTRIES, SETTINGS, card, history, matrix, scorecard, scorer
+from tests.support.small_model import ENTRIES, SETTINGS, history, matrix, metadata, scorecard, scorer
 from tests.support.tables import PARAMS, SPEC
 
 parts = st.lists(
@@ -113,8 +113,8 @@ def test_a_retraining_at_another_base_rate_keeps_the_scale() -> None:
     """The same probability is the same score, by a model of many and by a model of few conversions."""
     rare = matrix()[(matrix()["label"] == 0) | (matrix().index % 5 == 0)].reset_index(drop=True)
     retrained = Models.train(history(rare), replace(SETTINGS, rounds=9), seed=5, threads=2)
-    level = {"sigmoid": card().sigmoid.model_copy(update={"intercept": -1.0}), "base_rate": rare["label"].mean()}
-    models = [scorer(), Scorer(card(**level), retrained, scorecard())]
+    level = {"sigmoid": metadata().sigmoid.model_copy(update={"intercept": -1.0}), "base_rate": rare["label"].mean()}
+    models = [scorer(), Scorer(metadata(**level), retrained, scorecard())]
     lists = [model.score(matrix(), 0) for model in models]
     assert lists[1]["probability"].mean() < lists[0]["probability"].mean() - 0.05
     assert lists[0]["base_points"].iloc[0] != lists[1]["base_points"].iloc[0]

@@ -186,19 +186,19 @@ def test_a_leak_counts_where_the_model_reads_it_and_nobody_accepted_it() -> None
 
 def test_columns_that_are_left_out_are_not_read() -> None:
     scorer = small_model.scorer()
-    nothing = replace(scorer, card=small_model.card(left_out=scorer.feature_names))
+    nothing = replace(scorer, metadata=small_model.metadata(left_out=scorer.feature_names))
     assert columns_read(nothing) == set()
 
 
 @pytest.mark.parametrize(("until", "kept"), [("2024-03-04", 2), ("2024-03-11", 1), ("2024-04-01", 0)])
 def test_rows_are_later_than_what_every_model_learned_from(until: str, kept: int) -> None:
     rows = pd.DataFrame({"snapshot_at": [MONDAY, MONDAY + pd.Timedelta(days=7)]})
-    cards = [small_model.card(trained_until="2024-03-01"), small_model.card(trained_until=until)]
-    assert len(unseen(rows, cards, "other data")) == kept
+    models_metadata = [small_model.metadata(trained_until="2024-03-01"), small_model.metadata(trained_until=until)]
+    assert len(unseen(rows, models_metadata, "other data")) == kept
 
 
 def test_without_dates_only_the_same_data_are_known_to_be_held_out() -> None:
     rows = pd.DataFrame({"snapshot_at": [pd.NaT]})
-    undated = small_model.card(trained_until=None, fingerprint="abc")
+    undated = small_model.metadata(trained_until=None, fingerprint="abc")
     assert len(unseen(rows, [undated], "abc")) == 1
     assert unseen(rows, [undated], "def").empty

@@ -56,7 +56,7 @@ def a_run(name: str = "one", noise: float = 0.2, first: int = 0) -> Run:
         },
         selection={"settings": settings, "decisions": [{"question": "blend", "chosen": "half"}], "left_out": []},
         explanation={"features": features, "themes": [{"name": "company size", "mean_points": 3.0 - noise}]},
-        card={
+        metadata={
             "format": 3,
             "trained_until": "2024-01-01",
             "sigmoid": {"slope": noise},
@@ -164,7 +164,7 @@ def test_what_cannot_be_compared_is_refused_with_its_reason_and_the_rest_is_show
 
 def test_settings_that_differ_are_named_and_what_was_learned_is_none() -> None:
     b = a_run("two", 0.5)
-    b = replace(b, card={**b.card, "capacity": 30, "new": {"key": [1]}, "grades": {"fit": [9.0, 1.0, -3.0]}})
+    b = replace(b, metadata={**b.metadata, "capacity": 30, "new": {"key": [1]}, "grades": {"fit": [9.0, 1.0, -3.0]}})
     assert compared(a_run(), b)["settings"] == [
         {"key": "capacity", "a": "20", "b": "30"},
         {"key": "new.key", "a": None, "b": "[1]"},

@@ -260,7 +260,7 @@ def test_the_reader_would_find_a_contradiction() -> None:
 
 @pytest.mark.parametrize("path", [None, *EXAMPLES], ids=lambda path: path.stem if path else "simulator")
 def test_no_sentence_of_any_example_shows_a_raw_name(path: Path | None) -> None:
-    """All that a reason and a criterion of the card can say about these sources, with levels as a CRM spells them."""
+    """All that a reason and a line of the scorecard can say about these sources, with levels as a CRM spells them."""
     source, features = load(path).source, load(path).features
     usable = {name: spec for name, spec in source.attributes.items() if spec.known != "outcome"}
     categories = [name for name, spec in usable.items() if spec.kind == "category"]

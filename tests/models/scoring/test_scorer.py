@@ -15,7 +15,7 @@ from models.learners.ensemble import Models
 from models.points.scale import score
 from models.scoring.scorer import Scorer
 from models.tiers.score_lists import best_first
-from tests.support.small_model import ENTRIES, NAMES, SETTINGS, card, history, matrix, scorecard, scorer
+from tests.support.small_model import ENTRIES, NAMES, SETTINGS, history, matrix, metadata, scorecard, scorer
 
 COLUMNS = ["lead_id", "probability", "raw_score", "points", "score", "base_points", "fit", "engagement",
            "online", "offline", "other_engagement", "negative", "grade", "reasons", "reasons_text"]  # fmt: skip
@@ -31,7 +31,7 @@ def test_the_numbers_of_a_lead_belong_together() -> None:
     assert found["lead_id"].tolist() == matrix()["lead_id"].tolist()
     assert found["raw_score"].tolist() == model.log_odds(matrix()).tolist()
     assert found["probability"].tolist() == model.probability(matrix()).tolist() == expit(found["raw_score"]).tolist()
-    assert found["points"].tolist() == model.card.points.points(found["raw_score"].to_numpy()).tolist()
+    assert found["points"].tolist() == model.metadata.points.points(found["raw_score"].to_numpy()).tolist()
     assert found["score"].tolist() == score(found["points"].to_numpy()).tolist()
     assert len(set(found["base_points"])) == 1
     total = found["base_points"] + found["fit"] + found["engagement"]
@@ -126,12 +126,12 @@ def test_a_blend_has_the_log_odds_of_both() -> None:
 
 
 def test_a_feature_that_was_left_out_has_no_say() -> None:
-    model = Scorer(card(left_out=["sector", "count__visit__7d"]), scorer().models, scorecard())
+    model = Scorer(metadata(left_out=["sector", "count__visit__7d"]), scorer().models, scorecard())
     unknown = matrix().assign(sector=np.nan, count__visit__7d=np.nan)
     assert model.log_odds(matrix()).tolist() == scorer().log_odds(unknown).tolist()
     assert np.abs(model.log_odds(matrix()) - scorer().log_odds(matrix())).max() > 0.1
     base, parts = model.contributions(matrix())
-    points = model.card.points.points(model.log_odds(matrix()))
+    points = model.metadata.points.points(model.log_odds(matrix()))
     assert base + parts.sum(axis=1) == pytest.approx(points, abs=1e-9)
 
 
@@ -142,7 +142,7 @@ def test_base_and_contributions_are_the_log_odds(linear_share: float, statistics
     rows = matrix().copy()
     rows.loc[:5, "sector"] = 99.0
     base, parts = model.contributions(rows)
-    factor, offset = model.card.points.factor, model.card.points.offset
+    factor, offset = model.metadata.points.factor, model.metadata.points.offset
     assert offset + factor * model.log_odds(rows) == pytest.approx(base + parts.sum(axis=1), abs=1e-9)
     assert parts.shape == (len(rows), len(NAMES))
     assert np.abs(parts[:, NAMES.index("sector")]).max() > 0.5
@@ -166,7 +166,7 @@ def test_rivals_and_the_uncorrected_level_are_told_apart() -> None:
     assert model.logistic(matrix()).tolist() == expit(model.models.linear.log_odds(model.values(matrix()))).tolist()
     points = model.scorecard.points(model.values(matrix()))
     assert (np.diff(model.by_scorecard(matrix())[np.argsort(points, kind="stable")]) >= 0).all()
-    silent = Scorer(card(left_out=NAMES), model.models, scorecard())
+    silent = Scorer(metadata(left_out=NAMES), model.models, scorecard())
     for rival in (silent.logistic, silent.by_scorecard, silent.uncorrected):
         assert len(set(rival(matrix()))) == 1
 
@@ -187,13 +187,15 @@ def test_the_id_tells_models_apart() -> None:
     model = scorer()
     longer = Models.train(history(), replace(SETTINGS, rounds=9), seed=3, threads=2)
     others = [
-        Scorer(card(capacity=21), model.models, model.scorecard),
-        Scorer(model.card, replace(model.models, boosters=longer.boosters), model.scorecard),
-        Scorer(model.card, replace(model.models, statistics=scorer(statistics=True).models.statistics), scorecard()),
-        Scorer(model.card, model.models, replace(model.scorecard, base=0.0)),
-        Scorer(model.card, replace(model.models, linear=longer.linear), model.scorecard),
+        Scorer(metadata(capacity=21), model.models, model.scorecard),
+        Scorer(model.metadata, replace(model.models, boosters=longer.boosters), model.scorecard),
+        Scorer(
+            model.metadata, replace(model.models, statistics=scorer(statistics=True).models.statistics), scorecard()
+        ),
+        Scorer(model.metadata, model.models, replace(model.scorecard, base=0.0)),
+        Scorer(model.metadata, replace(model.models, linear=longer.linear), model.scorecard),
     ]
-    assert model.model_id == Scorer(card(), model.models, model.scorecard).model_id
+    assert model.model_id == Scorer(metadata(), model.models, model.scorecard).model_id
     assert [other.model_id == model.model_id for other in others] == [False, False, False, False, True]
 
 

@@ -158,7 +158,7 @@ def test_what_would_move_it_is_what_the_event_in_the_log_does(dated: tuple[Param
         added = pa.Table.from_pylist([more], schema=EVENTS).cast(log.schema)
         pq.write_table(mark_events(pa.concat_tables([log, added])), changed.events.path)
         contract, scorer = Contract.open(changed, params.project), load_bundle(changed.bundle, 2)
-        rows = next(contract.matrix(one_lead(lead_id, contract, params, changed), scorer.card.matrix))
+        rows = next(contract.matrix(one_lead(lead_id, contract, params, changed), scorer.metadata.matrix))
         after = scorer.score(rows, 0).iloc[0]
         assert move.probability == after["probability"] != story.standing.probability
         assert move.score == after["score"]

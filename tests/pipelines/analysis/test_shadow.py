@@ -32,14 +32,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Job:
 def levelled(shift: float) -> Scorer:
     """The champion at another level: every lead in the same order."""
     one = scorer()
-    sigmoid = Sigmoid(intercept=one.card.sigmoid.intercept + shift, slope=one.card.sigmoid.slope)
-    return replace(one, card=one.card.model_copy(update={"sigmoid": sigmoid, "capacity": 10}))
+    sigmoid = Sigmoid(intercept=one.metadata.sigmoid.intercept + shift, slope=one.metadata.sigmoid.slope)
+    return replace(one, metadata=one.metadata.model_copy(update={"sigmoid": sigmoid, "capacity": 10}))
 
 
 def test_another_level_moves_scores_and_no_order(made: Job, tmp_path: Path) -> None:
     tree = shadow(with_as_of(made.params, DAY), made.layout, levelled(0.0), levelled(0.4), tmp_path)
     assert (tree["rank_correlation"], tree["tier_changed"], tree["top"]) == (1.0, 0, {"places": 10, "overlap": 1.0})
-    assert tree["mean_difference"] == pytest.approx(levelled(0.4).card.points.factor * 0.4)
+    assert tree["mean_difference"] == pytest.approx(levelled(0.4).metadata.points.factor * 0.4)
     assert tree["n"] == len(pd.read_csv(tmp_path / "shadow.csv"))
     assert sum(flow["n"] for flow in tree["tiers"]) == tree["n"]
 

@@ -68,9 +68,9 @@ def later() -> pd.Timestamp:
 def variant(layout: Layout, folder: Path, shift: float, name: str) -> Path:
     """A challenger with one call more a list, whose level is moved."""
     scorer = load_bundle(layout.bundle, 1)
-    sigmoid = Sigmoid(intercept=scorer.card.sigmoid.intercept + shift, slope=scorer.card.sigmoid.slope)
-    card = scorer.card.model_copy(update={"sigmoid": sigmoid, "capacity": scorer.card.capacity + 1})
-    save_bundle(Scorer(card, scorer.models, scorer.scorecard), folder / name)
+    sigmoid = Sigmoid(intercept=scorer.metadata.sigmoid.intercept + shift, slope=scorer.metadata.sigmoid.slope)
+    metadata = scorer.metadata.model_copy(update={"sigmoid": sigmoid, "capacity": scorer.metadata.capacity + 1})
+    save_bundle(Scorer(metadata, scorer.models, scorer.scorecard), folder / name)
     return folder / name
 
 
@@ -138,8 +138,8 @@ def test_each_fault_is_refused_for_its_own_reason(
         "tier-flipping": {"capacity": 2},  # the same log-loss
     }
     scorer = load_bundle(layout.bundle, 1)
-    card = scorer.card.model_copy(update=changes[fault])
-    save_bundle(Scorer(card, scorer.models, scorer.scorecard), tmp_path / "model")
+    metadata = scorer.metadata.model_copy(update=changes[fault])
+    save_bundle(Scorer(metadata, scorer.models, scorer.scorecard), tmp_path / "model")
     before = Registry.open(params).aliases()
     with pytest.raises(RefusedError) as refused:
         promote(strict, here, tmp_path / "model", later())
@@ -177,7 +177,7 @@ def test_a_second_decision_at_the_same_time_ends_at_once(world: tuple[Params, La
 def test_rows_that_the_champion_learned_from_judge_nobody(world: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = world
     scorer = load_bundle(layout.bundle, 1)
-    late = scorer.card.model_copy(update={"trained_until": "2027-01-01"})
+    late = scorer.metadata.model_copy(update={"trained_until": "2027-01-01"})
     save_bundle(Scorer(late, scorer.models, scorer.scorecard), tmp_path / "late")
     with pytest.raises(RefusedError, match=r"PG03.*0 matured rows"):
         promote(params, layout, tmp_path / "late", later())

@@ -182,10 +182,10 @@ def test_without_an_order_no_fold_is_called_forward(undated: tuple[Params, Layou
 
 def test_calibration_before_and_after_equals_the_metrics(dated: tuple[Params, Layout]) -> None:
     metrics = tree(dated[1].metrics.path)
-    card = Run.read(dated[1], 1).card
-    before = card.sigmoid.model_copy(update={"intercept": card.sigmoid.intercept - 1})
+    metadata = Run.read(dated[1], 1).metadata
+    before = metadata.sigmoid.model_copy(update={"intercept": metadata.sigmoid.intercept - 1})
     worse_before = metrics["uncorrected"] | {"log_loss": metrics["test"]["log_loss"] + 0.25, "mean_probability": 0.01}
-    changed = {"card": card.model_copy(update={"uncorrected": before})}
+    changed = {"metadata": metadata.model_copy(update={"uncorrected": before})}
     page = rendered(dated, **changed, metrics=metrics | {"uncorrected": worse_before})
     rows = page.rows("correction")[1:]
     for row, of in zip(rows, (worse_before, metrics["test"]), strict=True):
@@ -196,8 +196,8 @@ def test_calibration_before_and_after_equals_the_metrics(dated: tuple[Params, La
 
 def test_where_nothing_was_corrected_it_says_why(dated: tuple[Params, Layout], undated: tuple[Params, Layout]) -> None:
     assert "without an order of rows no outcome is more recent" in section(page_of(undated[1]), "quality")
-    card = Run.read(dated[1], 1).card
-    page = rendered(dated, card=card.model_copy(update={"uncorrected": card.sigmoid}))
+    metadata = Run.read(dated[1], 1).metadata
+    page = rendered(dated, metadata=metadata.model_copy(update={"uncorrected": metadata.sigmoid}))
     assert "on the forward folds the level of all of training did best" in section(page, "quality")
     assert not page.all("table", id="correction")
 

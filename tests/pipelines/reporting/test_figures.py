@@ -29,7 +29,7 @@ pytestmark = pytest.mark.xdist_group("tiny")
 NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?%?")
 ENDS = ("", "_low", "_high")
 TAG = re.compile(r"⟦(\w+) (\d+) ([^⟧]+)⟧")
-EVERYWHERE = {"card", "metrics"}  # confidence, capacity, horizon and the like
+EVERYWHERE = {"metadata", "metrics"}  # confidence, capacity, horizon and the like
 SOURCES = {  # the artifacts that a section may take its figures from
     "verdict": {"backtest", "calibration"},
     "leads": {"scores", "summary", "explanation"},
@@ -113,7 +113,7 @@ def artifacts(layout: Layout) -> dict[str, Any]:
         "change": layout.change_summary,
     }
     trees = {name: json.loads(one.path.read_text()) for name, one in files.items() if one.path.is_file()}
-    trees["card"] = json.loads((layout.bundle / "card.json").read_text())
+    trees["metadata"] = json.loads((layout.bundle / "card.json").read_text())
     scores = pd.read_parquet(layout.scores.path).to_dict("records")
     trees["scores"] = [row | {"reasons": json.loads(row["reasons"])} for row in scores]
     tables = {"catalogue": layout.catalogue.path, "scorecard": layout.scorecard_csv.path}
@@ -124,10 +124,10 @@ def artifacts(layout: Layout) -> dict[str, Any]:
 
 def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
     """What the page works out of the artifacts, by section."""
-    metrics, summary, backtest, card = (trees[name] for name in ("metrics", "summary", "backtest", "card"))
+    metrics, summary, backtest, metadata = (trees[name] for name in ("metrics", "summary", "backtest", "metadata"))
     test, explanation, kpis = metrics["test"], trees["explanation"], trees["kpis"]
     means = [won / summary["tiers"][name] for name, won in summary["expected_conversions"].items() if won]
-    scale = PointsParams.model_validate(card["points"])
+    scale = PointsParams.model_validate(metadata["points"])
     parts = [
         {"mean_points": sum(row["mean_points"] for row in explanation[name])}
         for name in ("features", "themes", "groups")
@@ -162,8 +162,8 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
         "data": [sum(table["quarantined"].values()) for table in trees["profile"]["tables"].values()],
         "reading": [
             *(float(expit((score - scale.offset) / scale.factor)) for score in range(0, 101, 10)),
-            *(tier["share_of_capacity"] * card["capacity"] for tier in card["tiers"]["ladder"][:-1]),
-            1 - card["linear_share"],
+            *(tier["share_of_capacity"] * metadata["capacity"] for tier in metadata["tiers"]["ladder"][:-1]),
+            1 - metadata["linear_share"],
         ],
     }
 

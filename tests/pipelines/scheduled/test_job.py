@@ -291,7 +291,7 @@ def test_since_last_gives_the_full_run_s_bytes(quiet: bool, tmp_path: Path, monk
     """Every day another export: more events, edits, one event taken back, a lead that is new."""
     if quiet:
         small_shards(monkeypatch)
-    card = {"left_out": still()} if quiet else {}
+    metadata = {"left_out": still()} if quiet else {}
     unchanged = []
     for number in range(3 if quiet else 2):
         world = crowd((MONDAY,), n_events=150)
@@ -300,7 +300,7 @@ def test_since_last_gives_the_full_run_s_bytes(quiet: bool, tmp_path: Path, monk
         known = {row["lead_id"] for row in today.leads}
         today = replace(today, events=[row for row in today.events if row["lead_id"] in known],
                         history=[row for row in today.history if row["lead_id"] in known])  # fmt: skip
-        full = job(tmp_path / f"{number}", today, **card).asked(to=tmp_path / "full")
+        full = job(tmp_path / f"{number}", today, **metadata).asked(to=tmp_path / "full")
         part = full.asked(to=tmp_path / "part", since_last=True)
         full.run(TODAY + number * DAY)
         part.run(TODAY + number * DAY)
@@ -338,7 +338,7 @@ def test_features_not_read_move_no_figure() -> None:
     """What `since_last` rests on, on the model itself."""
     from tests.support.small_model import matrix
 
-    model = replace(scorer(), card=scorer().card.model_copy(update={"left_out": still()}))
+    model = replace(scorer(), metadata=scorer().metadata.model_copy(update={"left_out": still()}))
     rows = matrix().head(50).reset_index(drop=True)
     unread = [name for name in model.feature_names if name not in model.features_read]
     assert set(still()) <= set(unread) and len(model.features_read) > 5

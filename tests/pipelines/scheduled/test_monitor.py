@@ -164,7 +164,7 @@ def test_the_season_moves_no_score(world: tuple[Params, Layout]) -> None:
     plain = load_bundle(layout.bundle, 1)
     books = []
     for kind in (Seasonal, Level):
-        contract, scorer = Contract.open(layout, params.project), kind(plain.card, plain.models, plain.scorecard)
+        contract, scorer = Contract.open(layout, params.project), kind(plain.metadata, plain.models, plain.scorecard)
         calendar = MonitoredLists.of(scorer, contract, DAY, params)
         books.append(MonitorData.read(contract, scorer, calendar, params))
     seasonal, level = books
@@ -179,11 +179,11 @@ def test_the_season_moves_no_score(world: tuple[Params, Layout]) -> None:
 def test_a_young_model_and_tables_without_dates_are_told_apart(world: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = world
     scorer = load_bundle(layout.bundle, 1)
-    early = with_as_of(params, str(pd.Timestamp(scorer.card.trained_until).date()))
+    early = with_as_of(params, str(pd.Timestamp(scorer.metadata.trained_until).date()))
     tree = run_monitor(early, layout, scorer, tmp_path)
     assert [check["outcome"] for check in tree["checks"]] == ["quiet", "not applicable"]
     write_monitor_page(tree, tmp_path, "young")
-    undated = scorer.card.model_copy(update={"snapshots": None, "trained_until": None})
+    undated = scorer.metadata.model_copy(update={"snapshots": None, "trained_until": None})
     with pytest.raises(DataError, match="without dates"):
         run_monitor(params, layout, type(scorer)(undated, scorer.models, scorer.scorecard), tmp_path)
 

@@ -53,11 +53,13 @@ def test_run_carries_params_figures_and_tags(tracked: tuple[Layout, str, mlflow.
     assert {"test.auc", "test.auc_low", "baselines.logistic.log_loss", "random_split.auc"} <= set(run.data.metrics)
     scorer = load_bundle(layout.bundle, 1)
     assert run.data.tags["model_id"] == scorer.model_id
-    assert run.data.tags["data_fingerprint"] == scorer.card.fingerprint
+    assert run.data.tags["data_fingerprint"] == scorer.metadata.fingerprint
     files = {file.path for file in mlflow.artifacts.list_artifacts(run_id=run.info.run_id)}
     assert {"report.html", "metrics.json", "catalogue.csv", "selection.json", "backtest.json", "plots"} <= files
-    cards = {file.path for file in mlflow.artifacts.list_artifacts(run_id=run.info.run_id, artifact_path="scorecard")}
-    assert cards == {f"scorecard/{name}" for name in ("scorecard.csv", "scorecard.md", "scorecard_hubspot.json")}
+    scorecards = {
+        file.path for file in mlflow.artifacts.list_artifacts(run_id=run.info.run_id, artifact_path="scorecard")
+    }
+    assert scorecards == {f"scorecard/{name}" for name in ("scorecard.csv", "scorecard.md", "scorecard_hubspot.json")}
 
 
 def test_each_trial_of_the_search_is_a_child_run(tracked: tuple[Layout, str, mlflow.entities.Run]) -> None:

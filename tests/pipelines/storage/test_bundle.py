@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 def test_it_comes_back_bit_for_bit(folder: Path) -> None:
     for threads in (1, 2):
         again = load_bundle(folder, threads)
-        assert again.card == scorer().card
+        assert again.metadata == scorer().metadata
         assert again.model_id == scorer().model_id
         pd.testing.assert_frame_equal(again.score(matrix(), 5), scorer().score(matrix(), 5), check_exact=True)
 
@@ -100,8 +100,8 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
 
 
 def test_an_old_format_is_refused(folder: Path) -> None:
-    old = scorer().card.model_copy(update={"format": 0})
-    save_bundle(replace(scorer(), card=old), folder)
+    old = scorer().metadata.model_copy(update={"format": 0})
+    save_bundle(replace(scorer(), metadata=old), folder)
     with pytest.raises(ModelError, match="has format 0, this version reads 4; train again"):
         load_bundle(folder, 1)
 
@@ -116,7 +116,7 @@ def test_a_file_that_the_manifest_does_not_name_is_not_read(folder: Path) -> Non
 def test_a_changed_scale_is_told_before_the_model_in_place_goes(
     folder: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    scale = scorer().card.points
+    scale = scorer().metadata.points
     for place, after in ((folder, scale), (tmp_path / "nothing there", scale.model_copy(update={"double_odds": 20}))):
         warn_of_scale(place, after)
     assert caplog.messages == []
@@ -130,7 +130,7 @@ def test_a_model_in_place_that_cannot_be_read_stops_no_training(
     folder: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "card.json").write_text(text, encoding="utf-8")
-    warn_of_scale(folder, scorer().card.points)
+    warn_of_scale(folder, scorer().metadata.points)
     assert caplog.messages == []
 
 
@@ -138,5 +138,5 @@ def test_a_bundle_of_an_older_format_still_tells_its_scale(folder: Path, caplog:
     tree = json.loads((folder / "card.json").read_text(encoding="utf-8")) | {"format": 3}
     tree.pop("grades")
     (folder / "card.json").write_text(json.dumps(tree), encoding="utf-8")
-    warn_of_scale(folder, scorer().card.points.model_copy(update={"double_odds": 20.0}))
+    warn_of_scale(folder, scorer().metadata.points.model_copy(update={"double_odds": 20.0}))
     assert "12 more double the odds to 50 points at 0.05, 20 more double the odds" in caplog.messages[0]

@@ -91,7 +91,7 @@ def snapshots(of: Contract) -> pd.DataFrame:
 @needs_spark
 def test_features_and_rule_points_are_those_of_duckdb(ready: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     small_shards(monkeypatch)
-    spec = load_bundle(Path(ready.request.model), 1).card.matrix
+    spec = load_bundle(Path(ready.request.model), 1).metadata.matrix
     with opened(ready) as here, opened(on_spark(ready)) as there:
         ours, theirs = (pd.concat(one.matrix(snapshots(one), spec, EVERY_KIND)) for one in (there, here))
         assert feed_at(there, MONDAY) == feed_at(here, MONDAY)
