@@ -15,6 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.support.services import require
+
 VARIABLE = "LEADSCORE_TEST_DATABASE"
 SETTINGS = "listen_addresses = ''\nfsync = off\nmax_connections = 20\nshared_buffers = 32MB\n"
 GROUP = pytest.mark.xdist_group("postgres")  # one worker, so that one server is enough
@@ -50,8 +52,7 @@ class Server:
 def running() -> Iterator[Server]:
     """A server of its own, gone at the end; skips with the reason where none is installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    if not found or not (found[-1] / "initdb").is_file():
-        pytest.skip("no PostgreSQL server is installed")
+    require(bool(found) and (found[-1] / "initdb").is_file(), "no PostgreSQL server is installed")
     user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     if user:

@@ -12,11 +12,12 @@ import pytest
 from pipelines.analysis.explain_lead import explain_lead
 from pipelines.analysis.lead_page import write_lead_page
 from tests.support.browser import AXE, CHROMIUM, Browser, browser
+from tests.support.services import needs, require
 from tests.support.tiny import tiny_copy, tiny_params
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}"),
+    needs(CHROMIUM.exists(), f"no browser at {CHROMIUM}"),
 ]
 DESK, PHONE, PAPER = 1280, 390, 718  # pixels; A4 less its margins
 TAB, ENTER, DOWN = ("Tab", 9), ("Enter", 13, "\r"), ("ArrowDown", 40)
@@ -81,7 +82,7 @@ def test_nothing_fails_is_asked_for_or_cut(name: str, width: int, pages: dict[st
     assert pages[name].stat().st_size < 8_000_000
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core; `npm install --no-save axe-core` brings it")
+@needs(AXE.is_file(), "no axe-core; `npm install --no-save axe-core` brings it")
 @pytest.mark.parametrize("width", [DESK, PHONE])
 @pytest.mark.parametrize("name", ["report", "lead"])
 def test_axe_finds_nothing_serious(name: str, width: int, pages: dict[str, Path], chromium: Browser) -> None:
@@ -92,8 +93,7 @@ def test_axe_finds_nothing_serious(name: str, width: int, pages: dict[str, Path]
 
 
 def test_axe_would_find_something(tmp_path: Path, chromium: Browser) -> None:
-    if not AXE.is_file():
-        pytest.skip("no axe-core")
+    require(AXE.is_file(), "no axe-core")
     bad = tmp_path / "bad.html"
     bad.write_text("<html lang=en><title>x</title><main><h1>x</h1><input><p style='color:#ccc'>faint</p></main>")
     chromium.open(bad)

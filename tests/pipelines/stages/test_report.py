@@ -23,6 +23,7 @@ from pipelines.stages.report import write_report
 from pipelines.stages.run_all import stages
 from pipelines.storage.layout import Layout
 from tests.support.browser import CHROMIUM, browser
+from tests.support.services import needs
 from tests.support.tiny import tiny_copy, tiny_params
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -399,7 +400,7 @@ def test_figures_of_another_model_are_refused(undated: tuple[Params, Layout], tm
         write_report(params, copy)
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
+@needs(CHROMIUM.exists(), f"no browser at {CHROMIUM}")
 def test_what_others_wrote_does_nothing_in_a_browser(undated: tuple[Params, Layout], tmp_path: Path) -> None:
     page = undated[1].report.path
     with browser(tmp_path) as opened:

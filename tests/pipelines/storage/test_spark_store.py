@@ -6,7 +6,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
@@ -25,18 +25,20 @@ from pipelines.storage.layout import Layout
 from pipelines.storage.spark_store import SparkContract, start
 from tests.models.scoring.test_rule_scorer import EVERY_KIND
 from tests.pipelines.cli.test_app import leadscore
+from tests.support.services import needs
 from tests.support.small_job import TODAY, Job, digests, export, job, small_shards
 from tests.support.tables import DAY, MONDAY, PARAMS, crowd
 
-LACKING = [
-    what
-    for what, found in {
-        "PySpark (`make test-spark` has it)": importlib.util.find_spec("pyspark"),
-        "Java": shutil.which("java") or os.environ.get("JAVA_HOME"),
-    }.items()
-    if not found
-]
-needs_spark = pytest.mark.skipif(bool(LACKING), reason=f"no {' and no '.join(LACKING)} here")
+PYSPARK = importlib.util.find_spec("pyspark") is not None
+JAVA = bool(shutil.which("java") or os.environ.get("JAVA_HOME"))
+
+
+def needs_spark(test: Callable[..., None]) -> Callable[..., None]:
+    """Run in the environment of `make test-spark`, which has PySpark, and where there is a Java."""
+    without = pytest.mark.skipif(not PYSPARK, reason="PySpark is not in this environment; `make test-spark` has one")
+    return without(needs(JAVA, "no Java here")(test))
+
+
 pytestmark = [
     pytest.mark.xdist_group("spark"),  # one worker, so that one session is enough
     # PySpark and Ibis call pandas 3 by old names; nothing of ours to change.
@@ -70,7 +72,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     """A job whose tiers ask about events and attributes, and a session of Spark that ends with the tests."""
     tiers = TierParams.model_validate(PARAMS.tiers.model_dump() | ASKED)
     yield job(tmp_path_factory.mktemp("a user's folder"), tiers=tiers)
-    if not LACKING:
+    if PYSPARK and JAVA:
         start(SMALL).stop()
 
 
