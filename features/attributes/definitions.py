@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from features.schema.declarations import AttributeSpec, FeatureParams, TitleLevel, plain_words
+from features.schema.declarations import AttributeSpec, FeatureParams
+from features.schema.titles import TitleLevel, plain_words
 from features.schema.vocabulary import OTHER, Vocabulary
 
 NOT_NAMED = "not named"

@@ -9,8 +9,9 @@ from typing import Literal, Self
 import pandas as pd
 from pydantic import Field, model_validator
 
-from features.schema.declarations import AttributeSpec, Spec
+from features.schema.declarations import AttributeSpec
 from features.schema.errors import ParamsError
+from features.schema.spec import Spec
 
 START = "start"  # how the log calls what every lead has before any rule
 
@@ -18,23 +19,35 @@ START = "start"  # how the log calls what every lead has before any rule
 class Cap(Spec):
     """At most so many events count in each period of so many days; a period of 7 days begins on a Monday (UTC)."""
 
-    times: int = Field(ge=1)
-    days: int = Field(ge=1)
+    times: int = Field(ge=1, description="At most so many times")
+    days: int = Field(ge=1, description="in each period of so many days, the latest of them; 7 begins on a Monday.")
 
 
 class Decay(Spec):
     """How points fade with an event's age: to half after so many days, evenly to nothing, or all at once after them."""
 
-    kind: Literal["half_life", "linear", "expiry"]
-    days: int = Field(ge=1)
+    kind: Literal["half_life", "linear", "expiry"] = Field(
+        description=(
+            "half_life: half after so many days, a quarter after twice as many; linear: evenly to "
+            "nothing; expiry: all at once."
+        )
+    )
+    days: int = Field(ge=1, description="So many days.")
 
 
 class AttributeTest(Spec):
     """A question about a lead: its attribute is one of some texts, is at least or below a number, or is missing."""
 
-    attribute: str
-    test: Literal["is", "at_least", "below", "missing"]
-    value: float | list[str]
+    attribute: str = Field(
+        description=(
+            "One of source.attributes, or what is derived from it: job_title__seniority, "
+            "job_title__function, email_domain__kind, lead_age, missing_attributes."
+        )
+    )
+    test: Literal["is", "at_least", "below", "missing"] = Field(
+        description="is: one of these texts; at_least or below: a number; missing: not known, and value is then []."
+    )
+    value: float | list[str] = Field(description="What it is compared with.")
 
     @model_validator(mode="after")
     def _value_fits_test(self) -> Self:
@@ -49,18 +62,20 @@ class AttributeTest(Spec):
 class AttributeRule(AttributeTest):
     """Points for what a lead is."""
 
-    name: str = Field(min_length=1)
-    points: int
+    name: str = Field(min_length=1, description="In plain English, as the point log shows it; each name once.")
+    points: int = Field(description="More for better leads, negative for worse ones.")
 
 
 class EventRule(Spec):
     """Points for each event of some types."""
 
-    name: str = Field(min_length=1)
-    types: list[str] = Field(min_length=1)
-    points: int
-    cap: Cap | None
-    decay: Decay | None
+    name: str = Field(min_length=1, description="In plain English; each name once.")
+    types: list[str] = Field(min_length=1, description="Event types as they are in the data.")
+    points: int = Field(description="Points for each event.")
+    cap: Cap | None = Field(
+        default=None, description="At most so many events count in each period; null: every one counts."
+    )
+    decay: Decay | None = Field(default=None, description="How points fade; null: they stay.")
 
     @model_validator(mode="after")
     def _types_differ(self) -> EventRule:
@@ -74,12 +89,14 @@ class PatternRule(Spec):
     Taken back by an answer: "four e-mails without a click" is over once a click comes.
     """
 
-    name: str = Field(min_length=1)
-    types: list[str] = Field(min_length=1)
-    answers: list[str]
-    times: int = Field(ge=1)
-    days: int | None = Field(ge=1)
-    points: int
+    name: str = Field(min_length=1, description="In plain English; each name once.")
+    types: list[str] = Field(min_length=1, description="Event types that repeat.")
+    answers: list[str] = Field(default=[], description="Event types that end it; []: nothing does.")
+    times: int = Field(ge=1, description="So many since the last answer, or ever where none came,")
+    days: int | None = Field(
+        default=None, ge=1, description="and within the last so many days; null: however long ago."
+    )
+    points: int = Field(description="Points, once.")
 
     @model_validator(mode="after")
     def _types_differ(self) -> PatternRule:
@@ -90,18 +107,27 @@ class PatternRule(Spec):
 class Threshold(Spec):
     """A name for the leads with at least so many points."""
 
-    name: str = Field(min_length=1)
-    at_least: float
+    name: str = Field(min_length=1, description="Name of the leads.")
+    at_least: float = Field(description="With at least so many points.")
 
 
 class RulesParams(Spec):
     """The hand-written scorecard; without any rule every lead has `start` points."""
 
-    start: int
-    attributes: list[AttributeRule]
-    events: list[EventRule]
-    patterns: list[PatternRule]
-    thresholds: list[Threshold]
+    start: int = Field(default=0, description="Points of every lead before any rule.")
+    attributes: list[AttributeRule] = Field(
+        default=[],
+        description=(
+            "Points for what a lead is, as the CRM showed it at the time; `rules: explain` shows each in the log."
+        ),
+    )
+    events: list[EventRule] = Field(default=[], description="Points for each event of some types.")
+    patterns: list[PatternRule] = Field(
+        default=[], description="Points, once, for what repeats; taken back by an answer."
+    )
+    thresholds: list[Threshold] = Field(
+        default=[], description="Names for leads with at least so many points, from the highest down."
+    )
 
     @property
     def names(self) -> list[str]:

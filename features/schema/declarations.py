@@ -1,33 +1,45 @@
-"""What a business declares about its attributes, snapshots and features. Values come from params.yaml."""
+"""What a business declares about its attributes, snapshots and features, with the defaults."""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from functools import cached_property
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-
-class Spec(BaseModel):
-    """A frozen declaration that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from features.schema.spec import Spec
+from features.schema.titles import FREE_DOMAINS, FUNCTION, SENIORITY, TitleLevel
 
 
 class AttributeSpec(Spec):
     """One attribute of a lead: where it is, what it is, and when it is known."""
 
-    column: str
-    kind: Literal["number", "category", "title", "domain"]
-    known: Literal["creation", "history", "export", "outcome"]
-    group: Literal["fit", "engagement"]
-    label: str
-    unit: str
-    direction: Literal["up", "down", "none"]
-    why: str
-    missing: list[str]
+    column: str = Field(
+        default="", description="Name of its column in your file; where it is left out, the attribute's own name."
+    )
+    kind: Literal["number", "category", "title", "domain"] = Field(
+        default="category",
+        description="number; category; title: a free-text job title; domain: a mail domain or address.",
+    )
+    known: Literal["creation", "history", "export", "outcome"] = Field(
+        default="creation",
+        description=(
+            "When the value is known. creation: fixed when the lead was created; history: edits are in "
+            "attribute_history; export: as it stood at export, fit for tables without dates; outcome: "
+            "written after or because of the outcome, never used."
+        ),
+    )
+    group: Literal["fit", "engagement"] = Field(
+        default="fit", description="fit: who the lead is; engagement: what it did."
+    )
+    label: str = Field(default="", description="Plain English for reports; empty: the column's name.")
+    unit: str = Field(default="", description="What one of it is: employees, minutes, EUR.")
+    direction: Literal["up", "down", "none"] = Field(
+        default="none", description="up: more is better; down: more is worse; none: let the data say."
+    )
+    why: str = Field(default="", description="For `known: outcome`: why it is left out.")
+    missing: list[str] = Field(default=[], description='Further spellings of "not known" for this column alone.')
 
     @model_validator(mode="after")
     def _says_why(self) -> AttributeSpec:
@@ -39,49 +51,89 @@ class AttributeSpec(Spec):
 class SnapshotParams(Spec):
     """The calendar grid of moments, the horizon of the label, and when a label is mature."""
 
-    horizon_days: int = Field(ge=1)
-    every_days: int = Field(ge=1)
-    anchor: dt.date
-    min_age_days: int = Field(ge=0)
-    max_age_days: int = Field(ge=1)
-    outcome_lag_days: int = Field(ge=0)
-    max_rows: int = Field(ge=1)
-
-
-class TitleLevel(Spec):
-    """A level of job titles and the words that show it; the first level of a list whose word occurs wins."""
-
-    level: str = Field(min_length=1)
-    words: list[str] = Field(min_length=1)
-
-    @field_validator("words")
-    @classmethod
-    def _can_occur(cls, words: list[str]) -> list[str]:
-        for word in words:
-            if not word or word != plain_words(word):
-                raise ValueError(f"{word!r} never occurs in a title as it is compared; write {plain_words(word)!r}")
-        return words
-
-
-def plain_words(text: str) -> str:
-    """Return a title as it is compared: words of letters and digits in lower case, one space between them."""
-    return " ".join(re.findall(r"[^\W_]+", text.lower()))
+    horizon_days: int = Field(
+        default=30,
+        ge=1,
+        description=(
+            "A lead counts as converted if it converts within so many days of a snapshot; long enough for"
+            " most sales, short enough to learn from."
+        ),
+    )
+    every_days: int = Field(
+        default=7, ge=1, description="Days from one snapshot to the next: as often as sales gets a new list."
+    )
+    anchor: dt.date = Field(
+        default=dt.date(2024, 1, 1),
+        description="A day the grid of snapshots passes through; a Monday makes every snapshot a Monday.",
+    )
+    min_age_days: int = Field(default=1, ge=0, description="Younger leads are not scored yet.")
+    max_age_days: int = Field(
+        default=180,
+        ge=1,
+        description="Older leads leave the population at risk: as long as sales would still call them.",
+    )
+    outcome_lag_days: int = Field(
+        default=2,
+        ge=0,
+        description=(
+            "Days that a won deal takes to reach the CRM; a larger number waits longer before a label is "
+            "taken as final."
+        ),
+    )
+    max_rows: int = Field(
+        default=120000,
+        ge=1,
+        description="Where there are more snapshots than this, learn and test on a seeded share of the leads.",
+    )
 
 
 class FeatureParams(Spec):
     """Windows, decay and vocabularies of the feature matrix."""
 
-    windows_days: list[int] = Field(min_length=1)
-    half_lives_days: list[int]
-    trend_days: tuple[int, int]
-    max_event_types: int = Field(ge=1)
-    min_event_count: int = Field(ge=1)
-    max_levels: int = Field(ge=1)
-    min_level_count: int = Field(ge=1)
-    seniority: list[TitleLevel]
-    function: list[TitleLevel]
-    free_domains: list[str]
-    academic_suffixes: list[str]
+    windows_days: list[int] = Field(
+        default=[1, 7, 30, 90],
+        min_length=1,
+        description='Events are counted in the last so many days; "ever" is always added.',
+    )
+    half_lives_days: list[int] = Field(
+        default=[7, 30], description="Half-lives of decayed counts: an event counts half after so many days."
+    )
+    trend_days: tuple[int, int] = Field(
+        default=(7, 30),
+        description="A short and a longer window: pace in the short one against pace in the rest of the longer one.",
+    )
+    max_event_types: int = Field(
+        default=20,
+        ge=1,
+        description=(
+            'The most frequent event types of the training period have features of their own; the rest are "other".'
+        ),
+    )
+    min_event_count: int = Field(
+        default=50, ge=1, description='An event type rarer than this in the training period is "other".'
+    )
+    max_levels: int = Field(
+        default=40,
+        ge=1,
+        description=(
+            'The most frequent values of a category in the training period are told apart; the rest are "other".'
+        ),
+    )
+    min_level_count: int = Field(default=25, ge=1, description='A value with fewer training leads is "other".')
+    seniority: list[TitleLevel] = Field(
+        default=SENIORITY,
+        description=(
+            "Job title to seniority: the first line with a word that occurs wins; a level may have several lines."
+        ),
+    )
+    function: list[TitleLevel] = Field(default=FUNCTION, description="Job title to department, in the same way.")
+    free_domains: list[str] = Field(
+        default=FREE_DOMAINS, description="Mail domains that anybody can have; any other is a company's or a school's."
+    )
+    academic_suffixes: list[str] = Field(
+        default=["edu", "ac.uk", "ac.in", "ac.jp", "edu.au"],
+        description="Mail domains that end so are those of schools.",
+    )
 
     @cached_property
     def free_hosts(self) -> frozenset[str]:

@@ -7,24 +7,36 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.special import xlog1py, xlogy
+
+from features.schema.spec import Spec
 
 LEAST_PROBABILITY = 1e-9
 Figures = dict[str, float]
 
 
-class EvaluateParams(BaseModel):
+class EvaluateParams(Spec):
     """Which figures are computed, and how their intervals are."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    resamples: int = Field(ge=10)
-    confidence: float = Field(gt=0, lt=1)
-    top_shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
-    calibration_bins: int = Field(ge=2)
-    segments: list[str]
-    min_segment_rows: int = Field(ge=1)
+    resamples: int = Field(default=200, ge=10, description="Bootstrap resamples of leads behind every interval.")
+    confidence: float = Field(default=0.9, gt=0, lt=1, description="Confidence of the intervals.")
+    top_shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default=[0.01, 0.05, 0.1, 0.2],
+        min_length=1,
+        description="Lift and gain are shown for calling the best so many.",
+    )
+    calibration_bins: int = Field(
+        default=10, ge=2, description="Groups of equal size for the calibration error and its plot."
+    )
+    segments: list[str] = Field(
+        default=[],
+        description=(
+            "Attributes by whose values the metrics are shown apart; names that are no category of the "
+            "data are passed over."
+        ),
+    )
+    min_segment_rows: int = Field(default=200, ge=1, description='Smaller segments are shown together as "other".')
 
 
 @dataclass(frozen=True)

@@ -12,28 +12,69 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from scipy.special import betaincinv
+
+from features.schema.spec import Spec
 
 Row = dict[str, Any]
 PERIODS = {"week": "W", "month": "M", "quarter": "Q", "year": "Y"}
 
 
-class KpiParams(BaseModel):
+class KpiParams(Spec):
     """Calendar periods, what counts as engaged, the order of lifecycle stages, and when a tier is too generous."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    period: Literal["week", "month", "quarter", "year"]
-    engagement_days: int = Field(ge=1)
-    stages: list[str]
-    qualified_stage: str
-    sales_stage: str
-    sales_events: list[str]
-    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(min_length=1)
-    tolerance: float = Field(ge=0)
-    telling: float = Field(gt=1)
-    volume_tolerance: float = Field(ge=0)
+    period: Literal["week", "month", "quarter", "year"] = Field(
+        default="month", description="Calendar period of the figures; longer where few leads convert."
+    )
+    engagement_days: int = Field(
+        default=30,
+        ge=1,
+        description=(
+            "A listed lead is engaged if it acts by itself within so many days: as long as a cadence of calls."
+        ),
+    )
+    stages: list[str] = Field(
+        default=["lead", "MQL", "SAL", "SQL", "opportunity", "customer"],
+        description="Lifecycle stages as the data spell them, first to last.",
+    )
+    qualified_stage: str = Field(
+        default="MQL", description="The lead velocity rate counts leads that enter this stage for the first time."
+    )
+    sales_stage: str = Field(
+        default="SAL",
+        description="From this stage on a lead is with sales: the sales cycle starts, unless sales touched it before.",
+    )
+    sales_events: list[str] = Field(
+        default=[],
+        description=(
+            "Event types that are a touch by sales; []: any outbound event; set it where mailings are outbound too."
+        ),
+    )
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default=[0.05, 0.1, 0.25, 0.5],
+        min_length=1,
+        description="After how many days have such shares of the leads converted?",
+    )
+    tolerance: float = Field(
+        default=0.1,
+        ge=0,
+        description=(
+            "A tier is too generous if its predicted rate surely lies further above the observed one than"
+            " this share of it."
+        ),
+    )
+    telling: float = Field(
+        default=2.0,
+        gt=1,
+        description=(
+            "A tier fits only where a predicted rate so many times too high would have been noticed; "
+            "else: too few to say."
+        ),
+    )
+    volume_tolerance: float = Field(
+        default=0.1, ge=0, description="A list may be longer or shorter than its capacity by this share."
+    )
 
     @model_validator(mode="after")
     def _stages_are_named(self) -> KpiParams:

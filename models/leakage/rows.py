@@ -7,11 +7,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.stats import norm
 
 from features.matrix.catalogue import Entry
 from features.matrix.matrix import MatrixSpec
+from features.schema.spec import Spec
 from models.leakage.predictive_power import Power, level_of, power
 from models.splitting.holdout import draw
 
@@ -19,26 +20,91 @@ Answer = Literal["fires", "does not fire", "not applicable"]
 EVENT_THEME = "event:"
 
 
-class AuditParams(BaseModel):
+class AuditParams(Spec):
     """From where a finding is large enough to be told, and how sure it has to be."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_each: int = Field(ge=2)
-    confidence: float = Field(gt=0.5, lt=1)
-    periods: int = Field(ge=1)
-    strong_auc: float = Field(gt=0.5, lt=1)
-    stands_out: float = Field(ge=0, lt=0.5)
-    named_auc: float = Field(ge=0.5, lt=1)
-    sibling_share: float = Field(gt=0, lt=1)
-    fill_gap: float = Field(gt=0, lt=1)
-    fill_ratio: float = Field(ge=1)
-    block_share: float = Field(gt=0, lt=0.5)
-    late_share: float = Field(gt=0, le=1)
-    moment_share: float = Field(gt=0, le=1)
-    order_auc: float = Field(ge=0.5, lt=1)
-    held_auc: float = Field(gt=0.5, lt=1)
-    vanished_share: float = Field(ge=0, lt=1)
+    min_each: int = Field(
+        default=50,
+        ge=2,
+        description="Leads of either outcome, or edits, or events, below which a check is not applicable.",
+    )
+    confidence: float = Field(
+        default=0.99,
+        gt=0.5,
+        lt=1,
+        description="How surely no column of a check is named by chance alone, however many there are.",
+    )
+    periods: int = Field(
+        default=12,
+        ge=1,
+        description=(
+            "Fields are compared among leads of the same stretch of time, so that drift of the base rate "
+            "counts for none."
+        ),
+    )
+    strong_auc: float = Field(
+        default=0.8,
+        gt=0.5,
+        lt=1,
+        description="Univariate AUC of one field; what is known before the outcome rarely ranks that well.",
+    )
+    stands_out: float = Field(
+        default=0.05, ge=0, lt=0.5, description="And so much above the strongest field that is not that strong."
+    )
+    named_auc: float = Field(
+        default=0.52,
+        ge=0.5,
+        lt=1,
+        description=(
+            "A field named like something written after the outcome is reported from this AUC on: clearly"
+            " better than chance."
+        ),
+    )
+    sibling_share: float = Field(
+        default=0.4,
+        gt=0,
+        lt=1,
+        description=(
+            "Uncertainty coefficient: share of the doubt about the outcome that one field alone removes; "
+            "honest ones rarely a fifth."
+        ),
+    )
+    fill_gap: float = Field(
+        default=0.2,
+        gt=0,
+        lt=1,
+        description="A field is filled for so many more of the leads of one outcome than of the other, as a share,",
+    )
+    fill_ratio: float = Field(default=2.0, ge=1, description="and so many times as often.")
+    block_share: float = Field(
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        description=(
+            "Fields of an export that are empty together and filled together, in at least this share of the leads."
+        ),
+    )
+    late_share: float = Field(
+        default=0.9, gt=0, le=1, description="Share of a field's edits that come at the outcome or after it."
+    )
+    moment_share: float = Field(
+        default=0.5, gt=0, le=1, description="Share of a type's events that come at the very moment of the conversion."
+    )
+    order_auc: float = Field(
+        default=0.6,
+        ge=0.5,
+        lt=1,
+        description="AUC of the id or of the order of rows; a little is usual where exports follow the work of sales.",
+    )
+    held_auc: float = Field(
+        default=0.55, gt=0.5, lt=1, description="A field that ranks the training period at least so well"
+    )
+    vanished_share: float = Field(
+        default=0.25,
+        ge=0,
+        lt=1,
+        description="and keeps less than this share of its advantage over chance later has vanished.",
+    )
 
 
 @dataclass(frozen=True)

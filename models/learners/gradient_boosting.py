@@ -14,8 +14,9 @@ from typing import Self, TypeVar
 
 import lightgbm as lgb
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from features.schema.spec import Spec
 from models.learners.tree_shap import MOST_ASKED, Tree, TreeTables, interactions, most_asked
 
 CORNER_CASES, LARGEST_GAP = 100, 1e-5  # rows on which tables are held to LightGBM, and log-odds they may differ by
@@ -24,22 +25,28 @@ USABLE_ROWS = 20  # of a feature while settings are compared: whatever is tried 
 ROUNDS_AT_LEAST, ROUNDS_SHARE = 20, 0.2  # growing looks up every so many rounds, or this share of those grown
 
 
-class TrainParams(BaseModel):
+class TrainParams(Spec):
     """How the boosters are trained."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    boosters: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    max_rounds: int = Field(ge=1)
-    num_leaves: int = Field(ge=2)
-    max_depth: int = Field(ge=1)
-    min_child_samples: int = Field(ge=1)
-    feature_fraction: float = Field(gt=0, le=1)
-    bagging_fraction: float = Field(gt=0, le=1)
-    lambda_l2: float = Field(ge=0)
-    cat_smooth: float = Field(gt=0)
-    max_bin: int = Field(ge=2)
+    boosters: int = Field(
+        default=5,
+        ge=1,
+        description="Seeded models whose log-odds are averaged; one alone moves tiers between retrainings.",
+    )
+    learning_rate: float = Field(default=0.1, gt=0, description="Smaller is slower and a little better.")
+    max_rounds: int = Field(default=1500, ge=1, description="Trees at most; the forward folds stop sooner.")
+    num_leaves: int = Field(default=15, ge=2, description="Leaves of a tree.")
+    max_depth: int = Field(default=5, ge=1, description="Depth of a tree; deeper costs explanation time.")
+    min_child_samples: int = Field(
+        default=40, ge=1, description="Rows in a leaf at least; more for small or noisy data."
+    )
+    feature_fraction: float = Field(default=0.3, gt=0, le=1, description="Share of features a tree may use.")
+    bagging_fraction: float = Field(default=0.5, gt=0, le=1, description="Share of rows a tree sees.")
+    lambda_l2: float = Field(default=5.0, ge=0, description="Shrinks leaves; more for small or noisy data.")
+    cat_smooth: float = Field(
+        default=20.0, gt=0, description="Shrinks rare category values towards the rest, as so many average leads would."
+    )
+    max_bin: int = Field(default=127, ge=2, description="Cut points of a numeric feature.")
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.stats import norm, t
 
 from features.matrix.catalogue import Entry
+from features.schema.spec import Spec
 from models.kpis.tier_kpis import Row
 from models.monitoring.drift import Sample, feature_drift, independent_leads, shift
 
@@ -27,26 +28,89 @@ LEAST_ROWS = 5  # a value that fewer leads have is not named: it may name a pers
 CALENDAR = "calendar"  # measures that tell the time of the year move by themselves
 
 
-class MonitorParams(BaseModel):
+class MonitorParams(Spec):
     """What is compared with what, and how much must have moved before anybody is told."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    reference_lists: int = Field(ge=4)
-    arrival_days: int = Field(ge=1)
-    matured_lists: int = Field(ge=1)
-    early_days: list[Annotated[int, Field(ge=1)]]
-    false_alarms: float = Field(gt=0, lt=1)
-    psi: float = Field(gt=0)
-    ks: float = Field(gt=0, lt=1)
-    volume_change: float = Field(gt=1)
-    min_events: int = Field(ge=1)
-    level_share: float = Field(gt=0, lt=1)
-    tier_change: float = Field(gt=1)
-    rate_change: float = Field(gt=1)
-    lift_loss: float = Field(gt=0, lt=1)
-    min_positive: int = Field(ge=1)
-    max_rows: int = Field(ge=1000)
+    reference_lists: int = Field(
+        default=12,
+        ge=4,
+        description=(
+            "The first so many score lists that the model has not learned from say what is usual; at "
+            "least 4 are needed, so that a model is watched from its first month or two on; more see "
+            "smaller shifts and wait longer."
+        ),
+    )
+    arrival_days: int = Field(
+        default=28, ge=1, description="Leads created within so many days before a list are those that come in now."
+    )
+    matured_lists: int = Field(
+        default=4,
+        ge=1,
+        description="So many of the newest lists whose outcome is known are compared with what was predicted.",
+    )
+    early_days: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[14, 28],
+        description=(
+            "Conversions after the lists of the last so many days are compared with those after lists of "
+            "the reference; more days see smaller changes, fewer see large ones sooner; []: wait until "
+            "lists have matured."
+        ),
+    )
+    false_alarms: float = Field(
+        default=0.04,
+        gt=0,
+        lt=1,
+        description=(
+            "Share of days with an alert where nothing has moved, over all checks together; smaller sees later."
+        ),
+    )
+    psi: float = Field(
+        default=0.2,
+        gt=0,
+        description=(
+            "Population stability index of a feature or of the scores; what moved less raises no alert, however sure."
+        ),
+    )
+    ks: float = Field(default=0.2, gt=0, lt=1, description="The same by Kolmogorov-Smirnov distance; either is enough.")
+    volume_change: float = Field(
+        default=1.5,
+        gt=1,
+        description=(
+            "Alert where there are so many times as many records of a kind per lead and period as usual, or as few."
+        ),
+    )
+    min_events: int = Field(
+        default=30, ge=1, description="Kinds of records of which fewer come before a list are not counted."
+    )
+    level_share: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description=(
+            "Alert where so many of the leads that come in have a value that none had before, or the other way round."
+        ),
+    )
+    tier_change: float = Field(
+        default=1.5,
+        gt=1,
+        description=(
+            "Alert where so many times as many leads as usual reach the usual cut-off of the best tier, or as few."
+        ),
+    )
+    rate_change: float = Field(
+        default=1.25,
+        gt=1,
+        description="Alert where there are so many times as many conversions as predicted, or as few; see early_days.",
+    )
+    lift_loss: float = Field(
+        default=0.25, gt=0, lt=1, description="Alert where this share of the lift at capacity is lost."
+    )
+    min_positive: int = Field(
+        default=10, ge=1, description="Converted leads, or expected ones, below which outcomes are not checked."
+    )
+    max_rows: int = Field(
+        default=60000, ge=1000, description="A seeded share of the leads is used where the lists hold more rows."
+    )
 
     @property
     def each(self) -> float:

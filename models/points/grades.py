@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from features.schema.spec import Spec
 from models.evaluation.intervals import rate_interval
 
 FIT_GRADES, ENGAGEMENT_GRADES = "ABCD", "1234"
@@ -17,21 +18,22 @@ ROUNDING = 1e-9  # of shares that are added
 MOST = 0.99  # of the rows are in the first three grades
 
 
-class GradeSteps(BaseModel):
-    """What the first three grades of one group take; the fourth takes the rest.
+class GradeSteps(Spec):
+    """What the first three grades of one group take; the fourth takes the rest."""
 
-    Attributes
-    ----------
-    by
-        share: of the training rows, and the cut-offs in points are learned; points: the cut-offs themselves.
-    steps
-        Of the best grade first: shares that leave some rows, or falling points.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    by: Literal["share", "points"]
-    steps: tuple[float, float, float]
+    by: Literal["share", "points"] = Field(
+        default="share",
+        description=(
+            "share: of the training rows, and the cut-offs in points are learned; points: the cut-offs themselves."
+        ),
+    )
+    steps: tuple[float, float, float] = Field(
+        default=(0.1, 0.25, 0.35),
+        description=(
+            "What the first three grades take, best first: shares that leave some rows, or falling "
+            "points. The fourth takes the rest."
+        ),
+    )
 
     @model_validator(mode="after")
     def _steps_fit(self) -> GradeSteps:
@@ -42,20 +44,23 @@ class GradeSteps(BaseModel):
         return self
 
 
-class GradeParams(BaseModel):
-    """How leads are graded, by group of points.
+class GradeParams(Spec):
+    """How leads are graded, by group of points."""
 
-    Attributes
-    ----------
-    sample_rows
-        Rows at most that cut-offs are learned from, and as many that the matrix is measured on: whole leads.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fit: GradeSteps
-    engagement: GradeSteps
-    sample_rows: int = Field(ge=100)
+    fit: GradeSteps = Field(default=GradeSteps(), description="Grades A to D, by points of fit.")
+    engagement: GradeSteps = Field(
+        default=GradeSteps(),
+        description=(
+            "Grades 1 to 4, by points of engagement; set by hand they are such as {by: points, steps: [20, 5, -5]}."
+        ),
+    )
+    sample_rows: int = Field(
+        default=20000,
+        ge=100,
+        description=(
+            "Rows that cut-offs are learned from and that the matrix is measured on, whole leads; more take longer."
+        ),
+    )
 
 
 class GradeCuts(BaseModel):

@@ -6,18 +6,22 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.special import logit
 
+from features.schema.spec import Spec
 
-class PointsParams(BaseModel):
+
+class PointsParams(Spec):
     """The anchor of the scale and how many points double the odds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    anchor_score: float = Field(ge=0, le=100)
-    anchor_probability: float = Field(gt=0, lt=1)
-    double_odds: float = Field(gt=0)
+    anchor_score: float = Field(
+        default=50.0, ge=0, le=100, description="The score of a lead with the anchor probability."
+    )
+    anchor_probability: float = Field(
+        default=0.05, gt=0, lt=1, description="About the usual conversion rate within the horizon."
+    )
+    double_odds: float = Field(default=12.0, gt=0, description="So many points more double the odds.")
 
     @property
     def factor(self) -> float:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from features.schema.spec import Spec
 from models.evaluation.metrics import EvaluateParams, Figures, Ranked, compare, compare_ranking, figures, row_losses
 from models.evaluation.verdict import NAMES
 from models.leakage.rows import subjects_of
@@ -20,17 +21,47 @@ Outcome = Literal["passed", "failed", "not applicable"]
 NO_CHAMPION = "there is no champion yet"
 
 
-class GateParams(BaseModel):
+class GateParams(Spec):
     """What a challenger must not exceed to be promoted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tolerance: float = Field(ge=0)
-    min_positive: int = Field(ge=1)
-    calibration_error: float = Field(gt=0)
-    tier_changes: float = Field(ge=0, le=1)
-    segment_tolerance: float = Field(ge=0)
-    accepted: list[str]
+    tolerance: float = Field(
+        default=0.03,
+        ge=0,
+        description=(
+            "Even the upper end of the interval of its log-loss gap may not lie further above theirs than"
+            " this share of it, and above the champion's not at all as measured; the same against the "
+            "reference champion, so that small losses do not add up. With few conversions intervals are "
+            "wide, and a smaller share refuses nearly all."
+        ),
+    )
+    min_positive: int = Field(
+        default=50,
+        ge=1,
+        description=(
+            "Later rows that converted, and that did not; with fewer nobody can be judged, and the champion stays."
+        ),
+    )
+    calibration_error: float = Field(
+        default=0.5,
+        gt=0,
+        description="Times the conversion rate; smaller where probabilities are used as such, as by tiers of value.",
+    )
+    tier_changes: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description=(
+            "Share of leads on the lists that may be in another tier than with the champion; smaller for calm."
+        ),
+    )
+    segment_tolerance: float = Field(
+        default=0.1,
+        ge=0,
+        description="No segment's log-loss may surely lie further above the champion's than this share of it.",
+    )
+    accepted: list[str] = Field(
+        default=[], description="Codes of the audit, such as LK10, that you have looked into and hold for harmless."
+    )
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from features.matrix.catalogue import Catalogue, Entry
+from features.schema.spec import Spec
 from models.learners.gradient_boosting import Sample
 
 DIGITS = 3  # of a cut; more of them nobody would type
@@ -26,39 +27,30 @@ LEAST_CURVATURE = 1e-9  # keeps the gain finite where hardly anything is left to
 Kind = Literal["at_least", "below", "level", "missing"]
 
 
-class ScorecardParams(BaseModel):
-    """How a scorecard is learned.
+class ScorecardParams(Spec):
+    """How a scorecard is learned."""
 
-    Attributes
-    ----------
-    max_lines
-        Lines of the card at most.
-    max_points
-        Points of its strongest line.
-    bins
-        Groups of equal size whose edges are the cuts of a number.
-    max_levels
-        Levels of a category that one line may name.
-    min_rows
-        Rows that a line has on either side at least.
-    min_gain
-        Log-loss (in nats, over all rows) that a line saves at least.
-    l2
-        Penalties on the weights to choose from.
-    left_out
-        Measures of the catalogue that nobody can type into a CRM.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_lines: int = Field(ge=1)
-    max_points: int = Field(ge=1)
-    bins: int = Field(ge=2)
-    max_levels: int = Field(ge=1)
-    min_rows: int = Field(ge=1)
-    min_gain: float = Field(ge=0)
-    l2: list[float] = Field(min_length=1)
-    left_out: list[str]
+    max_lines: int = Field(default=25, ge=1, description="Criteria at most: what people can still read.")
+    max_points: int = Field(default=30, ge=1, description="Points of the strongest line.")
+    bins: int = Field(
+        default=32, ge=2, description="Places where a number may be cut: edges of so many groups of equal size."
+    )
+    max_levels: int = Field(default=8, ge=1, description="Values of a category that one line may name.")
+    min_rows: int = Field(default=50, ge=1, description="Training rows on either side of a line, at least.")
+    min_gain: float = Field(
+        default=3.0,
+        ge=0,
+        description="Log-loss, in nats over all rows, that a line saves at least; more for fewer lines.",
+    )
+    l2: list[float] = Field(
+        default=[5.0, 20.0, 100.0],
+        min_length=1,
+        description="Penalties to choose from; more shrinks the points towards each other.",
+    )
+    left_out: list[str] = Field(
+        default=["decayed", "trend", "frequency", "mean_gap"],
+        description="Measures of the catalogue that a CRM cannot compute.",
+    )
 
 
 @dataclass(frozen=True)

@@ -7,24 +7,44 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from features.schema.spec import Spec
 from models.splitting.holdout import draw
 
 Order = Literal["dates", "rows", "none"]
 
 
-class FoldParams(BaseModel):
+class FoldParams(Spec):
     """How the training period is cut into folds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    count: int = Field(ge=2)
-    unordered: int = Field(ge=2)
-    first_share: float = Field(gt=0, lt=1)
-    period_rows: int = Field(ge=1)
-    max_rows: int = Field(ge=100)
-    final_rows: int = Field(ge=100)
+    count: int = Field(default=5, ge=2, description="Forward folds; more choose more surely and take longer.")
+    unordered: int = Field(
+        default=3, ge=2, description="Folds where nothing orders the rows, and each learns from all the others."
+    )
+    first_share: float = Field(
+        default=0.4, gt=0, lt=1, description="Share of the conversions that come before the first fold's later part."
+    )
+    period_rows: int = Field(
+        default=100,
+        ge=1,
+        description="Without dates, so many rows in a row are ranked against each other, as sales would at one time.",
+    )
+    max_rows: int = Field(
+        default=25000,
+        ge=100,
+        description=(
+            "Rows that choose: a seeded share of the leads where there are more; all rows train the final model."
+        ),
+    )
+    final_rows: int = Field(
+        default=60000,
+        ge=100,
+        description=(
+            "The same for what depends on the number of rows: penalty, rounds, blend, slope and "
+            "intercept; more see better how much shrinkage all rows need, and take longer."
+        ),
+    )
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,27 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from features.schema.spec import Spec
 
 Part = Literal["train", "embargo", "test"]
 PARTS: tuple[Part, ...] = ("train", "embargo", "test")
 DIGITS = 12  # of shares: 1 - 0.7 is a little more than 0.3, and a row would change sides
 
 
-class SplitParams(BaseModel):
+class SplitParams(Spec):
     """How much of the later history tests."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    test_share: float = Field(gt=0, lt=1)
+    test_share: float = Field(
+        default=0.25,
+        gt=0,
+        lt=1,
+        description=(
+            "The latest part of the history, looked at once, for reporting; by row order where there are "
+            "only rows, by hash of the lead where nothing orders them."
+        ),
+    )
 
 
 def split_by_time(snapshots: pd.DataFrame, params: SplitParams) -> pd.Series[str]:

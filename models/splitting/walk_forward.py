@@ -7,20 +7,30 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from features.schema.spec import Spec
 
 DAY = pd.Timedelta(days=1)
 
 
-class BacktestParams(BaseModel):
+class BacktestParams(Spec):
     """How often the past is retrained, and how far each model looks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cuts: int = Field(ge=0)
-    every_days: int = Field(ge=1)
-    every_rows: int = Field(ge=1)
-    choose: Literal["first", "each"]
+    cuts: int = Field(default=4, ge=0, description="Retrainings in the past; 0: no backtest.")
+    every_days: int = Field(
+        default=28, ge=1, description="Days from one retraining to the next: as often as you would retrain."
+    )
+    every_rows: int = Field(
+        default=2000, ge=1, description="Rows from one retraining to the next, where there are rows without dates."
+    )
+    choose: Literal["first", "each"] = Field(
+        default="first",
+        description=(
+            "first: what the folds chose at the first cut is kept and each cut trains anew; each: choose "
+            "again at each cut, as a monthly retraining would; takes as many times longer."
+        ),
+    )
 
 
 @dataclass(frozen=True)

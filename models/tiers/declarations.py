@@ -6,53 +6,95 @@ from collections import Counter
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from features.schema.spec import Spec
 from models.tiers.overrides import EXCLUDED, Override
 
 
-class Section(BaseModel):
-    """A frozen section that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Certify(Section):
+class Certify(Spec):
     """The conversion rate that a tier is to be certified for, how surely, and by how many cut-offs inside it."""
 
-    rate: float = Field(gt=0, lt=1)
-    confidence: float = Field(gt=0, lt=1)
-    steps: int = Field(ge=1)
+    rate: float = Field(gt=0, lt=1, description="Conversion rate to certify.")
+    confidence: float = Field(gt=0, lt=1, description="How surely.")
+    steps: int = Field(
+        ge=1,
+        description=(
+            "Cut-offs inside the tier, from the top down, that find the part that converts so where the "
+            "whole may not; 1: only the tier as it stands."
+        ),
+    )
 
 
-class Tier(Section):
+class Tier(Spec):
     """One tier, the lifecycle stage it maps to, its limits under each policy, and what it is to be certified for."""
 
-    name: str = Field(min_length=1)
-    stage: str
-    share_of_capacity: Annotated[float, Field(gt=0)] | Literal["rest"]
-    min_score: float = Field(ge=0, le=100)
-    min_value_ratio: float = Field(ge=0)
-    certify: Certify | None
+    name: str = Field(min_length=1, description="As sales says it.")
+    stage: str = Field(description="The lifecycle stage that the tier maps to.")
+    share_of_capacity: Annotated[float, Field(gt=0)] | Literal["rest"] = Field(
+        description="Policy capacity: leads, in multiples of capacity.per_period; the last tier takes the rest."
+    )
+    min_score: float = Field(ge=0, le=100, description="Policy score: the least score; the last 0.")
+    min_value_ratio: float = Field(
+        ge=0, description="Policy value: a call brings at least so many times its cost; 1: it pays; the last 0."
+    )
+    certify: Certify | None = Field(
+        default=None,
+        description="Test on held-out leads whether the tier converts so often, so surely; null: certify nothing.",
+    )
 
 
-class Value(Section):
+class Value(Spec):
     """What a deal brings and what a call costs, in the same money."""
 
-    deal_value: float = Field(gt=0)
-    attribute: str | None
-    call_cost: float = Field(gt=0)
+    deal_value: float = Field(default=5000.0, gt=0, description="Of a won deal, on average.")
+    attribute: str | None = Field(
+        default=None,
+        description="A number in source.attributes that holds the lead's own deal value, used where it is known.",
+    )
+    call_cost: float = Field(default=50.0, gt=0, description="Of working a lead for one period, in the same money.")
 
 
-class TierParams(Section):
+_CERTIFIED = Certify(rate=0.1, confidence=0.9, steps=5)
+LADDER = [
+    Tier(name="hot", stage="SQL", share_of_capacity=1, min_score=70, min_value_ratio=5, certify=_CERTIFIED),
+    Tier(name="warm", stage="MQL", share_of_capacity=3, min_score=50, min_value_ratio=1),
+    Tier(name="cold", stage="lead", share_of_capacity="rest", min_score=0, min_value_ratio=0),
+]
+
+
+class TierParams(Spec):
     """Tiers from the best down, and how leads are put into them."""
 
-    policy: Literal["capacity", "score", "value"]
-    margin: float = Field(ge=0)
-    value: Value
-    ladder: list[Tier] = Field(min_length=1)
-    triggers: list[Override]
-    exclusions: list[Override]
+    policy: Literal["capacity", "score", "value"] = Field(
+        default="capacity",
+        description=(
+            "capacity: the best leads fill each tier in turn; score: fixed scores; value: what a call "
+            "brings for what it costs, probability times deal value over the cost of a call."
+        ),
+    )
+    margin: float = Field(
+        default=5.0,
+        ge=0,
+        description=(
+            "Points by which a lead must be past a cut-off to leave its tier of the previous list, so "
+            "that tiers do not flap; under capacity a lead replaces another only when it is better by "
+            "more; 0: each list stands alone."
+        ),
+    )
+    value: Value = Field(default=Value(), description="For policy value.")
+    ladder: list[Tier] = Field(default=LADDER, min_length=1, description="Tiers, best first.")
+    triggers: list[Override] = Field(
+        default=[],
+        description=(
+            "Put a lead into at least this tier at once, whatever its score; under capacity they are "
+            "placed first, and of several that hold the best tier counts."
+        ),
+    )
+    exclusions: list[Override] = Field(
+        default=[],
+        description="Written like triggers, and go before them; `tier` may also be excluded: not to be called at all.",
+    )
 
     @property
     def names(self) -> list[str]:

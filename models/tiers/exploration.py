@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from features.schema.declarations import SnapshotParams
+from features.schema.spec import Spec
 from models.points.scale import PointsParams
 from models.splitting.holdout import draw
 from models.tiers.assignment import assign, overridden
@@ -22,15 +23,38 @@ from models.tiers.declarations import TierParams
 from models.tiers.overrides import Facts
 
 
-class ExplorationParams(BaseModel):
+class ExplorationParams(Spec):
     """How many leads are drawn, and how far weights by their chance may go."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    share: float = Field(ge=0, le=0.5)
-    max_weight: float = Field(ge=1)
-    correct_level: bool
-    min_effective: int = Field(ge=1)
+    share: float = Field(
+        default=0.03,
+        ge=0,
+        le=0.5,
+        description=(
+            "Share of the best tier's capacity that goes to a random sample of the leads outside of it, "
+            "to the nearest whole lead; more learns faster and costs calls; 0: nobody is sampled, and "
+            "what lower tiers would bring if they were called stays unknown."
+        ),
+    )
+    max_weight: float = Field(
+        default=1000.0,
+        ge=1,
+        description=(
+            "In metrics weighted by the contact log one contact stands for at most so many leads; less is"
+            " calmer, but leans towards the leads that were called anyway."
+        ),
+    )
+    correct_level: bool = Field(
+        default=False,
+        description=(
+            "true: training sets the intercept of the probabilities to that of leads once called, by the "
+            "weighted contact log; for tiers of value. KPIs and the promotion gate still compare with "
+            "leads as sales worked them."
+        ),
+    )
+    min_effective: int = Field(
+        default=200, ge=1, description="Effective number of contacts below which the intercept is left as it is."
+    )
 
 
 @dataclass(frozen=True)

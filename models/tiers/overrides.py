@@ -7,21 +7,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from features.rules.conditions import Condition
+from features.schema.spec import Spec
 
 EXCLUDED = "excluded"  # outside of the ladder: not to be called
 
 
-class Override(BaseModel):
+class Override(Spec):
     """A condition and the tier it gives."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(min_length=1)
-    when: Condition
-    tier: str
+    name: str = Field(min_length=1, description="In plain English, shown to sales as the reason; each name once.")
+    when: Condition = Field(
+        description=(
+            "{types: [event types], days: seen within so many days, null: ever}, or a test on an "
+            "attribute as in rules.attributes."
+        )
+    )
+    tier: str = Field(description="A tier of the ladder.")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Annotated
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import create_trial
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from features.schema.spec import Spec
 from models.learners.gradient_boosting import TrainParams
 
 Watch = Callable[[str], None]
@@ -18,18 +19,24 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]  # searched on a logarithmic scale
 
 
-class SearchParams(BaseModel):
+class SearchParams(Spec):
     """How long to search, and between which bounds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    trials: int = Field(ge=0)
-    num_leaves: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]]
-    max_depth: tuple[Whole, Whole]
-    min_child_samples: tuple[Whole, Whole]
-    feature_fraction: tuple[Share, Share]
-    bagging_fraction: tuple[Share, Share]
-    lambda_l2: tuple[Positive, Positive]
+    trials: int = Field(
+        default=8,
+        ge=0,
+        description="Settings to try; each takes about as long as training once on every fold; 0: no search.",
+    )
+    num_leaves: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] = Field(
+        default=(4, 31), description="From and to."
+    )
+    max_depth: tuple[Whole, Whole] = Field(
+        default=(2, 6), description="From and to; deeper than 6 costs explanation time."
+    )
+    min_child_samples: tuple[Whole, Whole] = Field(default=(10, 300), description="From and to.")
+    feature_fraction: tuple[Share, Share] = Field(default=(0.15, 0.6), description="From and to.")
+    bagging_fraction: tuple[Share, Share] = Field(default=(0.4, 1.0), description="From and to.")
+    lambda_l2: tuple[Positive, Positive] = Field(default=(0.1, 100.0), description="From and to.")
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from features.matrix.catalogue import Catalogue
+from features.schema.spec import Spec
 from models.learners.calibration import blend, fit_level, fit_slope, losses, recency
 from models.learners.ensemble import Models, Settings
 from models.learners.feature_shift import candidates, drifts
@@ -27,17 +28,41 @@ Watch = Callable[[str], None]
 Search = Callable[[Callable[[TrainParams], float], TrainParams], TrainParams]
 
 
-class SelectionParams(BaseModel):
+class SelectionParams(Spec):
     """What the forward folds choose from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folds: FoldParams
-    drift_limits: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
-    recency_half_lives: list[Annotated[float, Field(ge=0)]] = Field(min_length=1)
-    logistic_c: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
-    linear_shares: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
-    level_half_lives: list[Annotated[float, Field(ge=0)]] = Field(min_length=1)
+    folds: FoldParams = Field(default=FoldParams(), description="How the training period is cut.")
+    drift_limits: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        default=[1.0, 0.7, 0.4],
+        min_length=1,
+        description=(
+            "Features whose values shift further than this from fold to fold (0 to 1) are left out, "
+            "unless that is clearly worse; [1.0]: keep all."
+        ),
+    )
+    recency_half_lives: list[Annotated[float, Field(ge=0)]] = Field(
+        default=[0, 0.5],
+        min_length=1,
+        description="A row weighs half after this share of the training period; 0: all rows weigh alike.",
+    )
+    logistic_c: list[Annotated[float, Field(gt=0)]] = Field(
+        default=[0.001, 0.01, 0.1, 1.0],
+        min_length=1,
+        description="Strengths of the logistic regression; smaller shrinks more.",
+    )
+    linear_shares: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        default=[0.0, 0.25, 0.5, 0.75, 1.0],
+        min_length=1,
+        description="Weights of the logistic regression in the blend; [0.0]: trees alone.",
+    )
+    level_half_lives: list[Annotated[float, Field(ge=0)]] = Field(
+        default=[0, 0.5, 0.25, 0.1, 0.05, 0.025],
+        min_length=1,
+        description=(
+            "The intercept of the probabilities follows recent outcomes, older ones counting half after "
+            "this share of the training period; 0: the whole period alike."
+        ),
+    )
 
 
 class Candidate(BaseModel):

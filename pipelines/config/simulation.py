@@ -5,41 +5,67 @@ from __future__ import annotations
 import datetime as dt
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from features.schema.spec import Spec
 
 
-class Feedback(BaseModel):
+class Feedback(Spec):
     """How sales follows a score in the imagined world."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    share_called: float = Field(
+        gt=0, lt=1, description="On every list day this share of the open leads, the best, is called."
+    )
+    explored: float = Field(ge=0, le=1, description="Any other lead is called with this chance.")
+    call_factor: float = Field(
+        ge=1, description="Whoever is called decides so many times as readily until the next list."
+    )
 
-    share_called: float = Field(gt=0, lt=1)
-    explored: float = Field(ge=0, le=1)
-    call_factor: float = Field(ge=1)
 
-
-class Shock(BaseModel):
+class Shock(Spec):
     """A sudden change of the imagined world: what, from which day on, for how many days, and how strong."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: Literal["price", "channel", "sales", "tracker", "feed"] = Field(
+        description=(
+            "price: log-change of demand; sales: log-change of how often sales writes and calls; channel:"
+            " so many leads of a source that is new, for each that comes otherwise; tracker: share of "
+            "website events that are never recorded; feed: no event is known before the shock is over "
+            "(size is not read)."
+        )
+    )
+    day: dt.date = Field(description="First day.")
+    days: int | None = Field(default=None, ge=1, description="How long it lasts; null: for good.")
+    size: float = Field(description="How strong.")
 
-    kind: Literal["price", "channel", "sales", "tracker", "feed"]
-    day: dt.date
-    days: int | None = Field(ge=1)
-    size: float
 
-
-class Simulate(BaseModel):
+class Simulate(Spec):
     """Size, period and flaws of the export, and what happens in its world."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    leads: int = Field(ge=100)
-    first_day: dt.date
-    last_day: dt.date
-    drift: float = Field(ge=0)
-    late_share: float = Field(ge=0, lt=1)
-    duplicate_share: float = Field(ge=0, lt=1)
-    missing_share: float = Field(ge=0, lt=1)
-    feedback: Feedback | None
-    shocks: list[Shock]
+    leads: int = Field(default=20000, ge=100, description="How many leads.")
+    first_day: dt.date = Field(default=dt.date(2024, 7, 1), description="The first lead is created on this day.")
+    last_day: dt.date = Field(
+        default=dt.date(2026, 6, 30), description="The export is taken at the end of this day; nothing later is known."
+    )
+    drift: float = Field(
+        default=1.0, ge=0, description="Strength of the slow drift in demand and in the mix of sources; 0 turns it off."
+    )
+    late_share: float = Field(
+        default=0.03, ge=0, lt=1, description="Share of events that reach the systems days after they happened."
+    )
+    duplicate_share: float = Field(default=0.005, ge=0, lt=1, description="Share of events written twice.")
+    missing_share: float = Field(default=0.06, ge=0, lt=1, description="Share of attribute values left empty.")
+    feedback: Feedback | None = Field(
+        default=None,
+        description=(
+            "null: calls follow no score. To see what a score does to the history it learns from, such as"
+            " {share_called: 0.2, explored: 0.03, call_factor: 4.0}; writes contacts.csv, to be mapped in"
+            " source.contacts."
+        ),
+    )
+    shocks: list[Shock] = Field(
+        default=[],
+        description=(
+            "Sudden changes at known dates, to see who notices them, such as {kind: price, day: "
+            '"2026-01-12", days: null, size: -0.7}.'
+        ),
+    )

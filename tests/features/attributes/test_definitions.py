@@ -11,8 +11,9 @@ from hypothesis import given
 
 from features.attributes.as_of import attributes_as_of, check_history
 from features.attributes.definitions import attribute_features, count_unseen, domain_kind, fit_matrix
-from features.schema.declarations import AttributeSpec, FeatureParams, TitleLevel
+from features.schema.declarations import AttributeSpec, FeatureParams
 from features.schema.errors import DataError
+from features.schema.titles import TitleLevel
 from features.schema.vocabulary import Vocabulary
 from tests.support.tables import (
     ATTRIBUTES,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from features.schema.errors import ParamsError
@@ -245,23 +243,6 @@ def test_nothing_can_be_changed_once_it_is_read() -> None:
     for section in (params, params.train, params.source, params.source.leads, params.points, params.features):
         with pytest.raises(ValueError, match="frozen"):
             setattr(section, next(iter(type(section).model_fields)), 1)
-
-
-def models_in(annotation: Any) -> list[type[BaseModel]]:
-    inside = [model for part in getattr(annotation, "__args__", ()) for model in models_in(part)]
-    return [annotation, *inside] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else inside
-
-
-def test_no_value_has_a_default_in_code() -> None:
-    seen: set[type[BaseModel]] = set()
-    todo: list[type[BaseModel]] = [Params]
-    while todo:
-        model = todo.pop()
-        seen.add(model)
-        for name, field in model.model_fields.items():
-            assert field.is_required(), f"{model.__name__}.{name} has a default in code"
-            todo += [each for each in models_in(field.annotation) if each not in seen]
-    assert len(seen) > 15
 
 
 KEY = re.compile(r"^(?P<indent> *)(?:- )?(?P<key>[A-Za-z_]+):")
