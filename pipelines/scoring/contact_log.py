@@ -1,4 +1,4 @@
-"""The contact log at work: figures, and where asked the level of probabilities, of lists on which all are called."""
+"""Corrections by the contact log: metrics, and optionally the intercept, as if every lead on the lists were called."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def measure_feedback(
 def intercept_if_called(
     learned: Learned, training: pd.DataFrame, entries: Catalogue, params: Params, layout: Layout
 ) -> Sigmoid:
-    """Return the sigmoid whose level is that of training rows once called, or as it was where the log says too little.
+    """Return the sigmoid with the intercept of training rows once called; unchanged where contacts are too few.
 
     Parameters
     ----------
     training
-        The rows that taught: lead_id, snapshot_at, known_at, label, features.
+        The training rows: lead_id, snapshot_at, known_at, label, features.
     """
     rows, order = in_time(training, params.source.order), params.source.order
     weights = _weights(rows, params, layout) if params.exploration.correct_level else None
@@ -55,15 +55,17 @@ def intercept_if_called(
         return learned.sigmoid
     if not weights.drawn.any() or weights.effective < params.exploration.min_effective:
         log.warning(
-            "train: %s contacts drawn by lot, as telling as %s alike, are too few to correct the level by",
+            "train: %s randomised contacts, an effective sample of %s, are too few to correct the intercept",
             f"{weights.drawn.sum():,}", f"{weights.effective:,.0f}",
         )  # fmt: skip
         return learned.sigmoid
     history, settings = history_of(rows, entries, order, params.project.seed), learned.settings
-    found = calibrate(learned.models, history, settings, settings.level_half_life, weights.weight.to_numpy("float64"))
-    shift = found.intercept - learned.sigmoid.intercept
-    log.info("train: the level is that of leads once called, %+.2f in log-odds beside leads as they were worked", shift)
-    return found
+    corrected = calibrate(
+        learned.models, history, settings, settings.level_half_life, weights.weight.to_numpy("float64")
+    )
+    shift = corrected.intercept - learned.sigmoid.intercept
+    log.info("train: the intercept is that of leads once called: %+.2f in log-odds", shift)
+    return corrected
 
 
 def _weights(rows: pd.DataFrame, params: Params, layout: Layout) -> Weights | None:

@@ -1,4 +1,4 @@
-"""Whom a list is of: the leads that are open on its day."""
+"""The population of a score list: the leads that are open on its day."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pipelines.storage.layout import Layout
 def open_leads(
     contract: Contract, population: SnapshotParams | None, params: Params, layout: Layout
 ) -> tuple[pd.DataFrame, str]:
-    """Return the leads to score (lead_id, snapshot_at) and what they are.
+    """Return the leads to score (lead_id, snapshot_at) and a description of them.
 
     `population` says how old a lead may be; it is None for tables without dates. With dates: those open at
-    `score.as_of`. Without: those whose outcome is not known; where all are known, the held-out leads stand in, so that
-    the list can still be looked at.
+    `score.as_of`. Without: those whose outcome is not known; where all are known, the held-out leads are used, so that
+    there is a list to look at.
     """
     if population is None:
         known = contract.outcomes.loc[contract.outcomes["converted"].notna(), "lead_id"]
@@ -44,7 +44,7 @@ def open_leads(
 
 
 def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:
-    """Return the midnight to stand at, in UTC."""
+    """Return the midnight, in UTC, as of which leads are scored."""
     if params.score.as_of == "latest":
         return contract.data_until.floor("D") + pd.Timedelta(days=1)
     return pd.Timestamp(params.score.as_of).as_unit("us")
@@ -56,13 +56,12 @@ def one_lead(lead_id: str, contract: Contract, params: Params, layout: Layout) -
     Raises
     ------
     ParamsError
-        Where no lead has this id, or it was not there yet on that day.
+        Where no lead has this id, or it was created later.
     """
     lead = contract.leads[contract.leads["lead_id"] == lead_id]
     if lead.empty:
         raise ParamsError(
-            f"no lead {lead_id!r} among the {len(contract.leads):,} of {layout.leads.path}; write its id as it stands "
-            "there"
+            f"no lead {lead_id!r} among the {len(contract.leads):,} of {layout.leads.path}; write its id as it is there"
         )
     if params.source.order != "dates":
         return one_per_lead(lead)[["lead_id", "snapshot_at"]]

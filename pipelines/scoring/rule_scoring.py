@@ -1,4 +1,4 @@
-"""The hand-written rules at work: every open lead scored by them alone, and one lead's points explained."""
+"""Scoring by the hand-written rules: every open lead scored by them alone, and one lead's points explained."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
     """
     rules = params.rules
     if not rules.names:
-        raise ParamsError("`rules` in the params names no rule, so there is nothing to score by; write some there")
+        raise ParamsError("`rules` in the params names no rule, so nothing can be scored; write some there")
     contract, spec = Contract.open(layout, params.project), read_spec(layout)
     dated = params.source.order == "dates"
     snapshots, who = open_leads(contract, params.snapshots if dated else None, params, layout)
@@ -71,7 +71,7 @@ def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
 
 
 def _summary(scored: pd.DataFrame, params: Params, who: str) -> dict[str, object]:
-    """The keys of the model's summary; what needs a probability or a vocabulary is empty."""
+    """The keys of the model's summary; those that need a probability or a vocabulary are empty."""
     as_of = scored["as_of"].iloc[0]
     lowest = scored.groupby("tier")["score"].min()
     return {
@@ -103,36 +103,36 @@ def explain_lead(lead_id: str, params: Params, layout: Layout) -> list[str]:
     Raises
     ------
     ParamsError
-        Where no lead has this id, or it was not there yet on that day.
+        Where no lead has this id, or it was created later.
     """
     contract, spec = Contract.open(layout, params.project), read_spec(layout)
     moment = one_lead(lead_id, contract, params, layout)
     at = moment["snapshot_at"].iloc[0]
     shard = next(contract.shards(moment))
     entries = rule_log(*shard.tables, spec, params.rules)
-    shown = explain_log(entries, at, params.rules)
-    shown = shown.assign(then=shown["rule"].map(_worth(params.rules)).astype("float64"))
-    return _table(shown, float(points(entries, 1, params.rules)[0]), lead_id, at)
+    rows = explain_log(entries, at, params.rules)
+    rows = rows.assign(original=rows["rule"].map(_original_points(params.rules)).astype("float64"))
+    return _table(rows, float(points(entries, 1, params.rules)[0]), lead_id, at)
 
 
-def _worth(rules: RulesParams) -> dict[str, int]:
-    """Return what each rule gives before anything decays."""
-    worth = {START: rules.start} | {rule.name: rule.points for rule in rules.attributes}
+def _original_points(rules: RulesParams) -> dict[str, int]:
+    """Return the points of each rule before anything decays."""
+    points = {START: rules.start} | {rule.name: rule.points for rule in rules.attributes}
     return (
-        worth | {rule.name: rule.points for rule in rules.events} | {rule.name: rule.points for rule in rules.patterns}
+        points | {rule.name: rule.points for rule in rules.events} | {rule.name: rule.points for rule in rules.patterns}
     )
 
 
-def _table(shown: pd.DataFrame, total: float, lead_id: str, at: pd.Timestamp) -> list[str]:
+def _table(rows: pd.DataFrame, total: float, lead_id: str, at: pd.Timestamp) -> list[str]:
     """Write the log as a table of text."""
     day = "" if pd.isna(at) else f" at the start of {at:%Y-%m-%d}"
     cells = {
-        "criterion": [*shown["rule"], "sum"],
-        "earned": [*_minutes(shown["earned_at"]), ""],
-        "points then": [*(f"{one:+.0f}" for one in shown["then"]), ""],
-        "points now": [*(f"{one:+.3f}" for one in shown["points"]), f"{total:+.3f}"],
-        "changes": [*_minutes(shown["decays_at"]), ""],
-        "how": [*shown["decays"], ""],
+        "criterion": [*rows["rule"], "sum"],
+        "earned": [*_minutes(rows["earned_at"]), ""],
+        "points then": [*(f"{one:+.0f}" for one in rows["original"]), ""],
+        "points now": [*(f"{one:+.3f}" for one in rows["points"]), f"{total:+.3f}"],
+        "changes": [*_minutes(rows["decays_at"]), ""],
+        "how": [*rows["decays"], ""],
     }
     columns = [
         [cell.rjust(width) if name.startswith("points") else cell.ljust(width) for cell in (name, *column)]

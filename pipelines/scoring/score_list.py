@@ -1,7 +1,7 @@
 """Stage score: every open lead at one date, ranked, tiered and with reasons.
 
-Phase one scores leads a shard at a time, and no figure of a lead depends on another lead. Phase two sees the whole list
-by a few light columns, ranks it, puts each lead into a tier and writes the rows in that order, never held whole.
+Phase one scores leads a shard at a time, and no score of a lead depends on another lead. Phase two sees the whole list
+by a few columns, ranks it, puts each lead into a tier and streams the rows in that order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.scoring.scorer import Scorer
 from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import best_first, list_figures, tier_columns
 from pipelines.config.params import Params
-from pipelines.scoring.shards import FIGURES, read_facts, read_part
+from pipelines.scoring.shards import SCORE_COLUMNS, read_facts, read_part
 from pipelines.scoring.tier_inputs import exploration_quota, read_previous_tiers, warn_of_types
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import ROW_GROUP, csv_sheet, write_json, write_parquet
@@ -68,9 +68,9 @@ MEANING = {  # of each column, for the reference
     "tier": "of `tiers.ladder`, or excluded",
     "stage": "the lifecycle stage that the tier maps to",
     "tier_reason": "the trigger or exclusion that put the lead there; empty where its score did",
-    "previous_tier": "on the list that was in place before; empty without one",
-    "earned_tier": "the tier without the lot; `tier`, where the lead was not drawn",
-    "explored": "yes where the lot drew the lead into the best tier, else no",
+    "previous_tier": "on the previous score list; empty without one",
+    "earned_tier": "the tier before exploration; `tier`, where the lead was not drawn",
+    "explored": "yes where exploration drew the lead at random into the best tier, else no",
     "propensity": "chance with which the lead came into the best tier; copy it into the contact log",
     "reasons_text": "why, in words, strongest first, each with its points behind",
     "reasons": "the same as JSON: theme, group, points, feature, value and text of each; in the Parquet file alone",
@@ -84,41 +84,41 @@ MEANING = {  # of each column, for the reference
     "model_id": "digest of the model",
     "data_fingerprint": "digest of the data that was scored",
 }
-LIGHT = ["lead_id", "probability", "points", "score"]  # what phase two reads of every lead at once
+RANKING = ["lead_id", "probability", "points", "score"]  # what phase two reads of every lead at once
 TIER = ["tier", "stage", "tier_reason", "previous_tier", "earned_tier", "explored", "propensity"]  # what it adds
 
 
 @dataclass(frozen=True)
 class RankedList:
-    """The whole list in its order, by light columns.
+    """The complete score list in its order, by few columns.
 
     Attributes
     ----------
     leads
-        LIGHT and TIER; best first, ties broken by lead_id.
+        RANKING and TIER; best first, ties broken by lead_id.
     order
-        Of each of them, the row in the scored shards, one behind the other.
-    figures
-        What the tiers hold and what capacity buys; see `tier_lists.list_figures`.
+        Of each of them, the row in the concatenated shards.
+    metrics
+        Tier sizes and what capacity buys; see `score_lists.list_figures`.
     as_of
-        The day stood at; NaT for tables without dates.
+        The scoring day; NaT for tables without dates.
     """
 
     leads: pd.DataFrame
     order: np.ndarray
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     as_of: pd.Timestamp
     model_id: str
     fingerprint: str
 
     @property
     def day(self) -> str | None:
-        """The day stood at, in ISO's way; None for tables without dates."""
+        """The scoring day in ISO format; None for tables without dates."""
         return None if pd.isna(self.as_of) else self.as_of.date().isoformat()
 
 
 def write_scores(rows: pa.RecordBatchReader, summary: dict[str, Any], layout: Layout) -> None:
-    """Write scores.parquet, scores.csv and score_summary.json, by whom ever; `rows` as SCORES, best first."""
+    """Write scores.parquet, scores.csv and score_summary.json; `rows` as SCORES, best first."""
     write_rows(rows, layout.scores.path, layout.scores_csv.path)
     write_json(summary, layout.score_summary.path)
     _log_list(summary)
@@ -137,15 +137,17 @@ def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path) -> None:
 
 
 def _log_list(summary: dict[str, Any]) -> None:
-    """Say how many leads were scored, and what the model does not know of them."""
+    """Log how many leads were scored, and values that the model does not know."""
     tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
     log.info("score: %s %s (%s)", f"{summary['n']:,}", summary["who"], tiers)
     for name, n in summary["unseen"].items():
         log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
     if summary["explored"]:
-        log.info("score: %s leads of lower tiers drawn by lot into the best one, to learn", summary["explored"])
+        log.info("score: %s leads explored: drawn at random from lower tiers", summary["explored"])
     for name, full in summary["overfull"].items():
-        log.warning("score: triggers give %s %s leads for %s places; all stay", name, full["triggered"], full["places"])
+        log.warning(
+            "score: triggers give %s %s leads, capacity is %s; all stay", name, full["triggered"], full["places"]
+        )
 
 
 # Phase two
@@ -156,7 +158,7 @@ def rank_leads(
     scorer: Scorer,
     snapshots: pd.DataFrame,
     contract: Contract,
-    in_place: Path | None,
+    previous_scores: Path | None,
     params: Params,
 ) -> RankedList:
     """Rank all scored leads and put them into tiers.
@@ -167,31 +169,31 @@ def rank_leads(
         What `score_shards` wrote.
     snapshots
         The leads that were scored: lead_id, snapshot_at.
-    in_place
-        The list before this one, whose tiers leads keep within the margin.
+    previous_scores
+        The previous score list, whose tiers leads keep within the margin.
     params
         Of them only `exploration` and its seed, and the confidence of the interval of what capacity buys.
     """
-    light = pa.concat_tables(read_part(part, LIGHT) for part in parts).to_pandas()
+    scored = pa.concat_tables(read_part(part, RANKING) for part in parts).to_pandas()
     metadata, as_of = scorer.metadata, snapshots["snapshot_at"].max()
     warn_of_types(contract, metadata.tiers)
     facts = read_facts(parts, metadata.tiers)
-    previous = None if in_place is None else read_previous_tiers(in_place, as_of, scorer.model_id)
+    previous = None if previous_scores is None else read_previous_tiers(previous_scores, as_of, scorer.model_id)
     quota = exploration_quota(as_of, metadata, params)
     tiers = tier_columns(
-        light, metadata.tiers, metadata.capacity, scale=metadata.points, facts=facts, previous=previous, quota=quota
+        scored, metadata.tiers, metadata.capacity, scale=metadata.points, facts=facts, previous=previous, quota=quota
     )
-    leads = light.assign(**tiers)
-    figures = list_figures(leads, metadata.tiers, metadata.capacity, facts, params.evaluate.confidence)
+    leads = scored.assign(**tiers)
+    metrics = list_figures(leads, metadata.tiers, metadata.capacity, facts, params.evaluate.confidence)
     order = best_first(leads)
     ranked = leads.iloc[order].reset_index(drop=True)
-    return RankedList(ranked, order, figures, as_of, scorer.model_id, contract.profile["fingerprint"])
+    return RankedList(ranked, order, metrics, as_of, scorer.model_id, contract.profile["fingerprint"])
 
 
 def ranked_rows(parts: Sequence[Path], listed: RankedList) -> pa.RecordBatchReader:
     """Stream the scored rows in the order of the list, as SCORES.
 
-    `parts` is what `score_shards` wrote: it is looked into where it lies, so that the list is never held whole.
+    `parts` is what `score_shards` wrote: it is read from a memory map, so that the list is never in memory as a whole.
     """
     ends = np.cumsum([len(read_part(part, ["lead_id"])) for part in parts])
     day = None if pd.isna(listed.as_of) else listed.as_of.to_pydatetime()
@@ -202,30 +204,32 @@ def ranked_rows(parts: Sequence[Path], listed: RankedList) -> pa.RecordBatchRead
             rows = slice(start, start + ROW_GROUP)
             taken = rows_of(parts, ends, listed.order[rows])
             tiers = pa.Table.from_pandas(listed.leads[TIER].iloc[rows], preserve_index=False)
-            found = {name: one[name] for one in (taken, tiers) for name in one.column_names}
-            found |= {name: pa.array([value] * len(taken)) for name, value in same.items()}
-            yield from pa.table({name: found[name] for name in COLUMNS}).cast(SCORES).combine_chunks().to_batches()
+            columns = {name: one[name] for one in (taken, tiers) for name in one.column_names}
+            columns |= {name: pa.array([value] * len(taken)) for name, value in same.items()}
+            yield from pa.table({name: columns[name] for name in COLUMNS}).cast(SCORES).combine_chunks().to_batches()
 
     return pa.RecordBatchReader.from_batches(SCORES, batches())
 
 
 def rows_of(parts: Sequence[Path], ends: np.ndarray, rows: np.ndarray) -> pa.Table:
-    """Take FIGURES of some rows, in their order, counted over parts that end at `ends`; part by part, as taking across
-    all of them would first put them together in memory."""
+    """Take SCORE_COLUMNS of some rows, in their order, counted over parts that end at `ends`.
+
+    Part by part, as taking across all of them would first put them together in memory.
+    """
     order = np.argsort(rows)
     cuts = np.searchsorted(rows[order], [0, *ends])
-    found = [
-        read_part(part, FIGURES).take(pa.array(rows[order[cuts[n] : cuts[n + 1]]] - (ends[n - 1] if n else 0)))
+    pieces = [
+        read_part(part, SCORE_COLUMNS).take(pa.array(rows[order[cuts[n] : cuts[n + 1]]] - (ends[n - 1] if n else 0)))
         for n, part in enumerate(parts)
     ]
-    return pa.concat_tables(found).combine_chunks().take(pa.array(np.argsort(order)))
+    return pa.concat_tables(pieces).combine_chunks().take(pa.array(np.argsort(order)))
 
 
 def summarise(listed: RankedList) -> dict[str, Any]:
     """Return the list in a few numbers: leads, expected conversions, and the lowest score that reached each tier."""
     leads = listed.leads
     by_tier = leads.groupby("tier")["probability"]
-    by_score = (leads["tier_reason"] == "") | (leads["tier"] == EXCLUDED)  # triggers and the lot ask for no score
+    by_score = (leads["tier_reason"] == "") | (leads["tier"] == EXCLUDED)  # triggers and exploration need no score
     lowest = leads[by_score].groupby("tier")["score"].min()
     return {
         "as_of": listed.day,
@@ -234,4 +238,4 @@ def summarise(listed: RankedList) -> dict[str, Any]:
         "lowest_score": {str(name): int(least) for name, least in lowest.items()},
         "model_id": listed.model_id,
         "data_fingerprint": listed.fingerprint,
-    } | listed.figures
+    } | listed.metrics

@@ -1,4 +1,4 @@
-"""Phase one of scoring: leads are scored a shard at a time, and each finished shard is a file that a rerun takes up."""
+"""Phase one of scoring: leads are scored a shard at a time, and each finished shard is a file that a rerun reuses."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ SHARD = pa.schema(
         "inputs": pa.string(),  # digest of all feature values that the model reads
     }
 )
-DIGESTED = 4096  # leads at once, which the processor's cache holds
-FIGURES = [name for name in SHARD.names if name != "inputs"]
+DIGESTED = 4096  # leads at once, which fit the processor's cache
+SCORE_COLUMNS = [name for name in SHARD.names if name != "inputs"]
 
 
 @dataclass(frozen=True)
 class EarlierList:
-    """An earlier list by the same model and program, whose rows stand again where a lead's inputs are the same.
+    """An earlier list by the same model and program, whose rows are reused where a lead's inputs are the same.
 
-    A lead's figures are a function of the features that the model reads, and of nothing else, so equal inputs give
-    equal figures: a new event, an edit, a window that moved or a day of age show as other inputs.
+    A lead's scores are a function of the features that the model reads, and of nothing else, so equal inputs give
+    equal scores: a new event, an edit, a window that moved or a day of age show as other inputs.
 
     Attributes
     ----------
@@ -75,18 +75,18 @@ class EarlierList:
         return cls(scores, pq.read_table(inputs).to_pandas().set_index("lead_id")["inputs"])
 
     def holds(self, lead_id: pd.Series[str], inputs: pd.Series[str]) -> np.ndarray:
-        """Say which leads had the same inputs then, shape (n,)."""
+        """Return which leads had the same inputs then, shape (n,)."""
         return (self.inputs.reindex(lead_id).to_numpy() == inputs.to_numpy()).astype("bool")
 
     def count(self, parts: Iterable[Path]) -> int:
-        """Count the leads of scored shards whose rows stood again."""
+        """Count the leads of scored shards whose rows were reused."""
         now = [read_part(part, INPUTS.names).to_pandas() for part in parts]
         return sum(int(self.holds(one["lead_id"], one["inputs"]).sum()) for one in now)
 
     def rows(self, lead_id: pd.Series[str]) -> pd.DataFrame:
-        """Return FIGURES of some of its leads."""
+        """Return SCORE_COLUMNS of some of its leads."""
         wanted = pa.array(lead_id, pa.string())
-        return pq.read_table(self.scores, columns=FIGURES, filters=pc.field("lead_id").isin(wanted)).to_pandas()
+        return pq.read_table(self.scores, columns=SCORE_COLUMNS, filters=pc.field("lead_id").isin(wanted)).to_pandas()
 
 
 def score_shards(
@@ -109,17 +109,17 @@ def score_shards(
         Where the files lie. Those of an earlier run that was stopped are taken as they are; the folder belongs to one
         model, data set, day and number of reasons.
     earlier
-        A list whose rows stand again where nothing changed; None: every lead is scored. Neither changes a byte.
+        A list whose rows are reused where nothing changed; None: every lead is scored. Neither changes a byte.
     """
-    for scored in contract.each(snapshots, Scoring(scorer, reasons, work.resolve(), earlier)):
+    for scored in contract.each(snapshots, ScoringTask(scorer, reasons, work.resolve(), earlier)):
         yield Path(scored["file"].iloc[0])
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """The step that scores a shard into a file, see `score_shards`; its result is one row, `file`.
+class ScoringTask:
+    """The task that scores a shard into a file, see `score_shards`; its result is one row, `file`.
 
-    What triggers and exclusions ask of the events is answered on the way, so that the log is read once.
+    The facts for triggers and exclusions are computed on the way, so that the log is read once.
     """
 
     scorer: Scorer
@@ -127,40 +127,40 @@ class Scoring:
     work: Path
     earlier: EarlierList | None
 
-    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+    def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
         metadata = self.scorer.metadata
-        whole = ask_matrix(moments, events, metadata.matrix)
-        return query_facts(moments, events, metadata.matrix, metadata.tiers) if whole is None else whole
+        query = ask_matrix(moments, events, metadata.matrix)
+        return query_facts(moments, events, metadata.matrix, metadata.tiers) if query is None else query
 
-    def kept(self, shard: LeadShard) -> pd.DataFrame | None:
+    def finished(self, shard: LeadShard) -> pd.DataFrame | None:
         file = self._file(shard)
-        return _named(file) if _finished(file, shard) else None
+        return _file_row(file) if _finished(file, shard) else None
 
-    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+    def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
         file = self._file(shard)
         metadata = self.scorer.metadata
         frame = attributes_as_of(shard.rows, shard.leads, shard.history, metadata.matrix.attributes)
-        features = matrix_of(frame, found, metadata.matrix)
+        features = matrix_of(frame, aggregates, metadata.matrix)
         rows = _score(pd.concat([shard.rows, features], axis=1), self.scorer, self.reasons, self.earlier)
-        facts = compute_facts(frame, found, metadata.matrix, metadata.tiers)
+        facts = compute_facts(frame, aggregates, metadata.matrix, metadata.tiers)
         unseen = count_unseen(frame, metadata.matrix.attributes, metadata.matrix.vocabulary)
         schema = pa.schema([*SHARD, *fact_columns(metadata.tiers)])
         table = pa.Table.from_pandas(pd.concat([rows, facts], axis=1), schema, preserve_index=False)
         write_arrow(table.replace_schema_metadata(), file)
         proof = {"leads": _leads_digest(shard), "sha256": file_digest(file), "unseen": unseen}
         write_json(proof, _proof(file))
-        return _named(file)
+        return _file_row(file)
 
     def _file(self, shard: LeadShard) -> Path:
         return self.work / f"shard-{shard.number:05d}.arrow"
 
 
-def _named(file: Path) -> pd.DataFrame:
+def _file_row(file: Path) -> pd.DataFrame:
     return pd.DataFrame({"file": [str(file)]})
 
 
 def read_part(part: Path, columns: list[str]) -> pa.Table:
-    """Look into some columns of a scored shard where it lies: only what is touched comes into memory."""
+    """Read some columns of a scored shard from a memory map: only what is touched comes into memory."""
     with pa.memory_map(str(part)) as file, pa.ipc.open_file(file) as reader:
         return reader.read_all().select(columns)
 
@@ -172,13 +172,13 @@ def read_inputs(parts: Sequence[Path]) -> pa.RecordBatchReader:
 
 
 def read_facts(parts: Sequence[Path], tiers: TierParams) -> Facts:
-    """Read what tiers ask about the leads of scored shards, in their order, indexed from 0."""
+    """Read the facts for tiers of the leads of scored shards, in their order, indexed from 0."""
     names = [field.name for field in fact_columns(tiers)]
     return name_facts(pa.concat_tables(read_part(part, names) for part in parts).to_pandas(), tiers)
 
 
 def count_new_values(parts: Sequence[Path]) -> dict[str, int]:
-    """Count, for each category attribute, the leads whose value is no level of its own in the model."""
+    """Count, for each category attribute, the leads whose value has no level of its own in the model."""
     counts = Counter[str]()
     for part in parts:
         counts.update(json.loads(_proof(part).read_text(encoding="utf-8"))["unseen"])

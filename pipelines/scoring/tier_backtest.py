@@ -1,4 +1,4 @@
-"""What the tiers did on the held-out lists: their sizes, what capacity brought, and which rates can be certified."""
+"""Tiers on the held-out score lists: their sizes, conversions within capacity, and which rates can be certified."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipelines.storage.contract_store import Contract
 log = logging.getLogger("leadscore")
 
 
-def tier_figures(
+def tier_metrics(
     rows: pd.DataFrame,
     log_odds: np.ndarray,
     metadata: ModelMetadata,
@@ -30,7 +30,7 @@ def tier_figures(
     contract: Contract,
     sampled: float,
 ) -> tuple[dict[str, Any], pd.Series[str]]:
-    """Put the leads of every held-out list into tiers, as scoring would have, and say what came of it.
+    """Put the leads of every held-out list into tiers, as scoring would have, and measure the result.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ def tier_figures(
     """
     listed, facts, tiers = put_into_tiers(rows, log_odds, metadata, contract, sampled)
     capacity = sampled_capacity(metadata.capacity, sampled)
-    place = working_places(listed, tiers, metadata.tiers, facts)
+    rank = working_places(listed, tiers, metadata.tiers, facts)
     horizon = params.snapshots.horizon_days if params.source.order == "dates" else None
-    certificates = certify(listed, tiers, place, metadata.tiers.ladder, sampled=sampled, horizon_days=horizon)
+    certificates = certify(listed, tiers, rank, metadata.tiers.ladder, sampled=sampled, horizon_days=horizon)
     for one in certificates:
         log.info("evaluate: %s", one.sentence)
     return {
@@ -62,7 +62,7 @@ def tier_figures(
         "capacity": capacity,
         "lists": _sizes(listed, tiers),
         "share_changed": share_changed(listed, tiers),
-        "realised": realised_wins(listed, place, capacity, params.evaluate, params.project.seed),
+        "realised": realised_wins(listed, rank, capacity, params.evaluate, params.project.seed),
         "certificates": [one.to_json() for one in certificates],
     }, tiers
 
@@ -70,7 +70,7 @@ def tier_figures(
 def put_into_tiers(
     rows: pd.DataFrame, log_odds: np.ndarray, metadata: ModelMetadata, contract: Contract, sampled: float
 ) -> tuple[pd.DataFrame, Facts, pd.Series[str]]:
-    """Return the rows as lists with their points, what triggers and exclusions ask, and the tiers."""
+    """Return the rows as lists with their points, the facts for triggers and exclusions, and the tiers."""
     points = metadata.points.points(log_odds)
     listed = rows[["lead_id", "snapshot_at", "label"]].assign(
         probability=expit(log_odds), points=points, score=score(points)

@@ -1,4 +1,4 @@
-"""What tiers need from the data and the list in place: facts for triggers and exclusions, and previous tiers."""
+"""What tiers need from the data and the current score list: facts for triggers and exclusions, and previous tiers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from models.tiers.score_lists import previous_tiers
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, LeadShard
 
-LISTED = ["lead_id", "as_of", "model_id", "earned_tier", "previous_tier"]
+TIER_COLUMNS = ["lead_id", "as_of", "model_id", "earned_tier", "previous_tier"]
 DEAL_VALUE = "deal_value"
 log = logging.getLogger("leadscore")
 
 
 def override_facts(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: TierParams) -> Facts:
-    """Ask what triggers and exclusions ask about leads at their moments, and for their deal values.
+    """Evaluate the conditions of triggers and exclusions for leads at their moments, and look up their deal values.
 
     Parameters
     ----------
@@ -46,108 +46,112 @@ def override_facts(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tie
     """
     warn_of_types(contract, tiers)
     numbered = rows[["lead_id", "snapshot_at"]].assign(row=np.arange(len(rows)))
-    nothing = pd.DataFrame(columns=["row", *(field.name for field in fact_columns(tiers))])
-    found = pd.concat(contract.each(numbered, _Asking(spec, tiers))) if len(rows) else nothing
-    return name_facts(found.sort_values("row").set_axis(rows.index), tiers)
+    empty = pd.DataFrame(columns=["row", *(field.name for field in fact_columns(tiers))])
+    columns = pd.concat(contract.each(numbered, _FactsTask(spec, tiers))) if len(rows) else empty
+    return name_facts(columns.sort_values("row").set_axis(rows.index), tiers)
 
 
 @dataclass(frozen=True)
-class _Asking:
-    """The step that asks about a shard's leads: row, and what `compute_facts` returns."""
+class _FactsTask:
+    """The task that computes the facts of a shard's leads: row, and what `compute_facts` returns."""
 
     spec: MatrixSpec
     tiers: TierParams
 
-    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+    def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
         return query_facts(moments, events, self.spec, self.tiers)
 
-    def kept(self, shard: LeadShard) -> None:
+    def finished(self, shard: LeadShard) -> None:
         return None
 
-    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+    def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
         frame = attributes_as_of(shard.rows, shard.leads, shard.history, self.spec.attributes)
-        return compute_facts(frame, found, self.spec, self.tiers).assign(row=shard.rows["row"])
+        return compute_facts(frame, aggregates, self.spec, self.tiers).assign(row=shard.rows["row"])
 
 
 def query_facts(moments: ir.Table, events: ir.Table, spec: MatrixSpec, tiers: TierParams) -> ir.Table | None:
-    """Return what triggers and exclusions ask of the event log, as `conditions.ask_conditions`."""
+    """Return the query of the event log for triggers and exclusions, as `conditions.ask_conditions`."""
     return ask_conditions(moments, events, spec, _conditions(tiers))
 
 
-def compute_facts(frame: pd.DataFrame, found: pa.Table | None, spec: MatrixSpec, tiers: TierParams) -> pd.DataFrame:
-    """Say of each row of `attributes_as_of` whether each condition holds, by its place, and its deal value.
+def compute_facts(
+    frame: pd.DataFrame, aggregates: pa.Table | None, spec: MatrixSpec, tiers: TierParams
+) -> pd.DataFrame:
+    """Return, for each row of `attributes_as_of`, whether each condition holds, by its number, and the deal value.
 
-    `found` is the answer to `query_facts`, or to `matrix.ask_matrix`, which holds more.
+    `aggregates` is the result of `query_facts`, or of `matrix.ask_matrix`, which holds more.
     """
-    held = conditions_of(frame, found, spec, _conditions(tiers))
+    held = conditions_of(frame, aggregates, spec, _conditions(tiers))
     attribute, deal_value = tiers.value.attribute, pd.Series(np.nan, index=held.index)
     if attribute is not None:
         deal_value = frame[attribute].astype("float64")
-    return held.set_axis(_places(tiers), axis=1).assign(**{DEAL_VALUE: deal_value.to_numpy()})
+    return held.set_axis(_condition_columns(tiers), axis=1).assign(**{DEAL_VALUE: deal_value.to_numpy()})
 
 
-def name_facts(found: pd.DataFrame, tiers: TierParams) -> Facts:
-    """Name what `compute_facts` returned, by its index."""
+def name_facts(columns: pd.DataFrame, tiers: TierParams) -> Facts:
+    """Name the columns that `compute_facts` returned; the index stays."""
     names = [one.name for one in tiers.triggers + tiers.exclusions]
-    return Facts(found[_places(tiers)].astype("bool").set_axis(names, axis=1), found[DEAL_VALUE].astype("float64"))
+    return Facts(
+        columns[_condition_columns(tiers)].astype("bool").set_axis(names, axis=1), columns[DEAL_VALUE].astype("float64")
+    )
 
 
 def fact_columns(tiers: TierParams) -> list[pa.Field]:
     """Return the columns that `compute_facts` returns."""
-    return [pa.field(place, pa.bool_()) for place in _places(tiers)] + [pa.field(DEAL_VALUE, pa.float64())]
+    return [pa.field(name, pa.bool_()) for name in _condition_columns(tiers)] + [pa.field(DEAL_VALUE, pa.float64())]
 
 
 def _conditions(tiers: TierParams) -> dict[str, Condition]:
     return {one.name: one.when for one in tiers.triggers + tiers.exclusions}
 
 
-def _places(tiers: TierParams) -> list[str]:
-    """Stand in for the names of triggers and exclusions, which may be any text, in a table with other columns."""
-    return [f"condition_{place}" for place in range(len(tiers.triggers) + len(tiers.exclusions))]
+def _condition_columns(tiers: TierParams) -> list[str]:
+    """Return column names in place of the names of triggers and exclusions, which may be any text."""
+    return [f"condition_{number}" for number in range(len(tiers.triggers) + len(tiers.exclusions))]
 
 
 def warn_of_types(contract: Contract, tiers: TierParams) -> None:
-    """Say which event types of triggers and exclusions no event has: misspelt, or not come yet."""
-    asked = {
+    """Warn of event types in triggers and exclusions that no event has: misspelt, or not seen yet."""
+    types = {
         name for one in tiers.triggers + tiers.exclusions if isinstance(one.when, EventSeen) for name in one.when.types
     }
-    if asked:
+    if types:
         seen = contract.events.select("event_type").distinct().to_pyarrow().column("event_type").to_pylist()
-        for name in sorted(asked.difference(seen)):
-            log.warning("tiers: a trigger or exclusion asks for event type %r, which no event has", name)
+        for name in sorted(types.difference(seen)):
+            log.warning("tiers: a trigger or exclusion names event type %r, which no event has", name)
 
 
 def exploration_quota(as_of: pd.Timestamp, metadata: ModelMetadata, params: Params) -> Quota:
-    """Return the lot of a list that a model makes on a day."""
+    """Return the exploration quota of a score list that a model makes on a day."""
     return Quota(params.exploration.share, params.project.seed, period_of(as_of, metadata.snapshots))
 
 
 def read_previous_tiers(path: Path, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
-    """Return the tiers that a new list is compared with; see `tier_lists.previous_tiers`.
+    """Return the tiers that a new list is compared with; see `score_lists.previous_tiers`.
 
     Parameters
     ----------
     path
-        The scores of the list in place; there need be none.
+        The scores of the current list; there may be none.
 
     Raises
     ------
     DataError
-        Where the list in place cannot be read.
+        Where the current list cannot be read.
     """
     if not path.is_file():
         return None
     try:
         known = set(pq.read_schema(path).names)
-        in_place = pd.read_parquet(path, columns=[name for name in LISTED if name in known])
+        current = pd.read_parquet(path, columns=[name for name in TIER_COLUMNS if name in known])
     except (OSError, ArrowException) as error:
         raise DataError(
             path.name,
             "",
             found=f"a file that cannot be read ({error})",
             expected="the previous list of scores, whose tiers leads keep within tiers.margin",
-            fix=f"Restore {path}, or remove it so that tiers begin anew.",
+            fix=f"Restore {path}, or remove it so that tiers start afresh.",
         ) from None
-    if known.issuperset(LISTED):
-        return previous_tiers(in_place, as_of, model_id)
-    return None  # a list of a version that kept no such record
+    if known.issuperset(TIER_COLUMNS):
+        return previous_tiers(current, as_of, model_id)
+    return None  # written by a version that kept no such record

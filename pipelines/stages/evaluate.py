@@ -21,7 +21,7 @@ from models.tiers.capacity import sampled_capacity
 from pipelines.config.params import Params
 from pipelines.reporting.scorecard import write_scorecard
 from pipelines.scoring.contact_log import measure_feedback
-from pipelines.scoring.tier_backtest import tier_figures
+from pipelines.scoring.tier_backtest import tier_metrics
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import finite, write_csv, write_json, write_parquet
@@ -54,7 +54,7 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     for name in figures.keys() & {"scorecard", "rules"}:
         figures[name] |= compare_ranking(ranked["model"], ranked[name], params.evaluate, params.project.seed)
     contract = Contract.open(layout, params.project)
-    of_tiers, tiers = tier_figures(rows, log_odds, scorer.metadata, params, contract, sampled)
+    of_tiers, tiers = tier_metrics(rows, log_odds, scorer.metadata, params, contract, sampled)
     tree = {
         "model_id": scorer.model_id,
         "fingerprint": scorer.metadata.fingerprint,

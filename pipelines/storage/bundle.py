@@ -19,7 +19,7 @@ CARD = "card.json"
 
 
 def save_bundle(scorer: Scorer, folder: Path) -> None:
-    """Write the bundle in whole, with the SHA-256 of each file."""
+    """Write the complete bundle, with the SHA-256 of each file."""
     files = scorer.to_files()
     manifest = {name: _digest(text) for name, text in files.items()}
     with staged_folder(folder) as staged:
@@ -29,9 +29,9 @@ def save_bundle(scorer: Scorer, folder: Path) -> None:
 
 
 def warn_of_scale(folder: Path, scale: PointsParams) -> None:
-    """Say so where a model that is about to replace another has another scale: their scores do not compare.
+    """Warn where a new model has another scale than the one it replaces: their scores do not compare.
 
-    The scale is all that is read, so a bundle of an older format will do.
+    Only the scale is read, so a bundle of an older format will do.
     """
     try:
         before = PointsParams.model_validate(json.loads((folder / CARD).read_text(encoding="utf-8"))["points"])
@@ -46,10 +46,10 @@ def load_bundle(folder: Path, threads: int) -> Scorer:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if not isinstance(manifest, dict):
-            raise ValueError(f"{MANIFEST} is no mapping")
+            raise ValueError(f"{MANIFEST} is not a mapping")
         files = {name: (folder / name).read_bytes().decode("utf-8") for name in manifest}
     except (OSError, ValueError) as error:
-        raise ModelError(f"no whole model in {folder}: {error}; run train, or point to a trained model") from None
+        raise ModelError(f"no complete model in {folder}: {error}; run train, or point to a trained model") from None
     damaged = [name for name, digest in manifest.items() if _digest(files[name]) != digest]
     if damaged:
         raise ModelError(f"{folder / damaged[0]} is not what train saved (its hash differs); train again")
@@ -61,11 +61,11 @@ def _digest(text: str) -> str:
 
 
 def check_fits(scorer: Scorer, contract: Contract) -> None:
-    """Refuse a model that reads what the tables do not hold; raises ModelError."""
-    read = [name for name, one in scorer.metadata.matrix.attributes.items() if one.known != "outcome"]
-    lacking = [name for name in read if name not in contract.leads]
-    if lacking or (scorer.metadata.snapshots is not None) != ("created_at" in contract.leads):
-        why = f"it reads attribute {lacking[0]!r}, which the tables lack" if lacking else "one has dates, one has none"
+    """Check that the tables hold what the model reads; raises ModelError."""
+    needed = [name for name, one in scorer.metadata.matrix.attributes.items() if one.known != "outcome"]
+    missing = [name for name in needed if name not in contract.leads]
+    if missing or (scorer.metadata.snapshots is not None) != ("created_at" in contract.leads):
+        why = f"it reads attribute {missing[0]!r}, which they do not have" if missing else "one has dates, one has none"
         raise ModelError(
             f"model {scorer.model_id} does not fit these data ({why}), so that nothing can be compared; take the alias "
             "champion away in MLflow to begin anew"

@@ -31,7 +31,7 @@ SHARD_EVENTS = 4_000_000  # events, counted once for each snapshot; both bound m
 
 @dataclass(frozen=True)
 class LeadShard:
-    """Snapshots of the `number`th range of leads, indexed from 0, and what is known of those leads but their events."""
+    """Snapshots of the `number`th range of leads, indexed from 0, and those leads' data except their events."""
 
     number: int
     rows: pd.DataFrame
@@ -51,19 +51,19 @@ class Shard(LeadShard):
 
 
 class ShardTask(Protocol):
-    """What is done with each shard: a question to the event log, and what is made of the answer."""
+    """What is done with each shard: a query of the event log, and what is computed from its result."""
 
-    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        """Return the question as one Ibis expression with the column `row`; None where events do not matter.
+    def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        """Return the query as one Ibis expression with the column `row`; None where events do not matter.
 
         `moments` holds lead_id, snapshot_at and row, the number of each snapshot.
         """
 
-    def kept(self, shard: LeadShard) -> pd.DataFrame | None:
-        """Return the result of an earlier run that was stopped; None where there is none."""
+    def finished(self, shard: LeadShard) -> pd.DataFrame | None:
+        """Return the result that an interrupted run has left; None where there is none."""
 
-    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
-        """Return the shard's result, given the answer."""
+    def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
+        """Return the shard's result, given the result of the query."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ class Contract:
 
     @property
     def data_until(self) -> pd.Timestamp:
-        """The last moment the data speaks of."""
+        """The last moment that the data covers."""
         return pd.Timestamp(self.profile["data_until"]).as_unit("us")
 
     def close(self) -> None:
-        """Let go of DuckDB."""
+        """Close the connection to DuckDB."""
         self.events.get_backend().disconnect()
 
     def matrix(
@@ -98,7 +98,7 @@ class Contract:
     ) -> Iterator[pd.DataFrame]:
         """Yield the snapshots with their features, a shard of leads at a time, by lead_id.
 
-        With rules, `rule_points` beside the features: what the hand-written rules give, as known at the snapshot.
+        With rules, a column `rule_points` too: the points by the hand-written rules, as known at the snapshot.
         """
         features = self.each(snapshots, _Features(spec))
         if rules is None:
@@ -108,14 +108,14 @@ class Contract:
         for rows, given in zip(features, self.each(snapshots, _RulePoints(spec, rules)), strict=True):
             yield pd.concat([rows.iloc[:, :width], given, rows.iloc[:, width:]], axis=1)
 
-    def each(self, snapshots: pd.DataFrame, step: ShardTask) -> Iterator[pd.DataFrame]:
-        """Do a step on every shard, and yield the results by lead_id."""
+    def each(self, snapshots: pd.DataFrame, task: ShardTask) -> Iterator[pd.DataFrame]:
+        """Do a task on every shard, and yield the results by lead_id."""
         for shard in self.shards(snapshots):
-            kept = step.kept(shard)
-            if kept is None:
-                asked = step.ask(numbered(shard.rows), shard.events)
-                kept = step.answer(shard, None if asked is None else asked.to_pyarrow())
-            yield kept
+            result = task.finished(shard)
+            if result is None:
+                query = task.query(numbered(shard.rows), shard.events)
+                result = task.compute(shard, None if query is None else query.to_pyarrow())
+            yield result
 
     def shards(self, snapshots: pd.DataFrame) -> Iterator[Shard]:
         """Yield the snapshots with the tables of their leads, a range of leads at a time."""
@@ -130,7 +130,7 @@ class Contract:
             yield Shard(number, rows.reset_index(drop=True), attributes, history, events)
 
     def count_shards(self, snapshots: pd.DataFrame) -> int:
-        """Say how many shards these snapshots make."""
+        """Count the shards that these snapshots make."""
         leads = snapshots["lead_id"].nunique()
         return math.ceil(leads / self._shard_leads(len(snapshots), leads))
 
@@ -146,8 +146,8 @@ def _cut(frame: pd.DataFrame, firsts: Sequence[str], lasts: Sequence[str]) -> It
     lead = frame["lead_id"]
     by_lead = np.arange(len(lead)) if lead.is_monotonic_increasing else lead.argsort(kind="stable").to_numpy()
 
-    def lead_at(place: int) -> str:
-        return str(lead.iloc[place])
+    def lead_at(index: int) -> str:
+        return str(lead.iloc[index])
 
     for first, last in zip(firsts, lasts, strict=True):
         start, end = bisect_left(by_lead, first, key=lead_at), bisect_right(by_lead, last, key=lead_at)
@@ -163,50 +163,50 @@ class _Features:
 
     spec: MatrixSpec
 
-    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+    def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
         return ask_matrix(moments, events, self.spec)
 
-    def kept(self, shard: LeadShard) -> None:
+    def finished(self, shard: LeadShard) -> None:
         return None
 
-    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
+    def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
         frame = attributes_as_of(shard.rows, shard.leads, shard.history, self.spec.attributes)
-        features = matrix_of(frame, found, self.spec)
+        features = matrix_of(frame, aggregates, self.spec)
         return pd.concat([shard.rows, features], axis=1)
 
 
 @dataclass(frozen=True)
 class _RulePoints:
-    """What the hand-written rules give, as `rule_points`."""
+    """The points by the hand-written rules, as `rule_points`."""
 
     spec: MatrixSpec
     rules: RulesParams
 
-    def ask(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+    def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
         return ask_sums(moments, events, self.rules)
 
-    def kept(self, shard: LeadShard) -> None:
+    def finished(self, shard: LeadShard) -> None:
         return None
 
-    def answer(self, shard: LeadShard, found: pa.Table | None) -> pd.DataFrame:
-        sums = sums_of(shard.rows, shard.leads, shard.history, found, self.spec, self.rules)
+    def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
+        sums = sums_of(shard.rows, shard.leads, shard.history, aggregates, self.spec, self.rules)
         return pd.DataFrame({"rule_points": points(sums, len(shard.rows), self.rules)})
 
 
 def check_event_columns(profile: dict[str, Any], layout: Layout) -> None:
-    """Raise DataError where the log was written by another version of ingest, so that its marks mean something else."""
+    """Raise DataError where another version of ingest wrote the log, whose derived columns mean something else."""
     if profile.get("marks_version") != MARKS_VERSION:
         raise DataError(
             "events",
             "",
-            found=f"a log in {layout.contract} whose marks are of version {profile.get('marks_version')}",
-            expected=f"marks of version {MARKS_VERSION}, which ingest writes beside the contract's columns",
+            found=f"a log in {layout.contract} whose derived columns are of version {profile.get('marks_version')}",
+            expected=f"derived columns of version {MARKS_VERSION}, which ingest adds to the contract's columns",
             fix="Run ingest again.",
         )
 
 
 def read_profile(layout: Layout) -> dict[str, Any]:
-    """Read what `ingest` learned of the data: counts, ranges, the last moment and the fingerprint."""
+    """Read what `ingest` learned about the data: counts, ranges, the last moment and the fingerprint."""
     if not layout.profile.path.is_file():
         raise DataError("contract", "", found="no tables", expected="what ingest writes", fix="Run ingest first.")
     profile: dict[str, Any] = json.loads(layout.profile.path.read_text(encoding="utf-8"))
@@ -214,7 +214,7 @@ def read_profile(layout: Layout) -> dict[str, Any]:
 
 
 def read_tables(layout: Layout) -> dict[str, pd.DataFrame]:
-    """Read the tables that are held in memory, by their names in `Contract`."""
+    """Read the tables that are kept in memory, by their names in `Contract`."""
     files = {"leads": layout.leads, "outcomes": layout.outcomes, "history": layout.attribute_history}
     return {name: pd.read_parquet(file.path) for name, file in files.items()}
 
@@ -234,7 +234,7 @@ def read_matrix(layout: Layout) -> tuple[pd.DataFrame, MatrixSpec]:
 
 
 def connect(project: Project) -> ibis.BaseBackend:
-    """Open an in-process DuckDB that uses the given cores and memory and never reaches for the network."""
+    """Open an in-process DuckDB that uses the given cores and memory and never uses the network."""
     backend = ibis.duckdb.connect(threads=project.threads, memory_limit=project.duckdb_memory)
     for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
         backend.raw_sql(f"SET {setting} = false")

@@ -1,4 +1,4 @@
-"""Every file the stages write goes through here: staged beside its place, then swapped in whole."""
+"""Every file the stages write goes through here: staged next to its target, then swapped in."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pyarrow import csv
 
 ROW_GROUP = 131_072  # fixed, so that the bytes do not depend on how the rows arrived
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")  # as the kernel has it
+NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")  # as the kernel writes it
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def write_parquet(rows: pd.DataFrame | pa.Table | pa.RecordBatchReader, path: Path) -> int:
-    """Write rows to one Parquet file in row groups of a fixed size; a reader is streamed, never held whole.
+    """Write rows to one Parquet file in row groups of a fixed size; a reader is streamed, never loaded at once.
 
     Parameters
     ----------
@@ -65,15 +65,15 @@ def row_groups(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
     for batch in reader:
         while count + batch.num_rows >= ROW_GROUP:
             take = ROW_GROUP - count
-            yield _whole([*held, batch.slice(0, take)])
+            yield _one_chunk([*held, batch.slice(0, take)])
             held, count, batch = [], 0, batch.slice(take)
         held, count = [*held, batch], count + batch.num_rows
     if count:
-        yield _whole(held)
+        yield _one_chunk(held)
 
 
-def _whole(batches: list[pa.RecordBatch]) -> pa.Table:
-    """One table in one piece: Parquet's pages break where pieces do."""
+def _one_chunk(batches: list[pa.RecordBatch]) -> pa.Table:
+    """One table in one chunk: Parquet's pages break where chunks do."""
     return pa.Table.from_batches(batches).combine_chunks()
 
 
@@ -83,7 +83,7 @@ def write_json(tree: Any, path: Path) -> None:
     Raises
     ------
     ValueError
-        On a number that is not finite: JSON has no word for it.
+        On a number that is not finite: JSON cannot express it.
     """
     text = json.dumps(tree, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False, default=_plain)
     with staged_file(path) as staged:
@@ -95,7 +95,7 @@ def _plain(value: object) -> object:
         return value.item()
     if isinstance(value, dt.date):
         return value.isoformat()
-    raise TypeError(f"{type(value).__name__} does not go into JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def write_csv(rows: pd.DataFrame, path: Path) -> None:
@@ -152,12 +152,12 @@ def file_digest(path: Path) -> str:
 
 
 def disk_full(error: Exception) -> bool:
-    """Whether a write failed because the disk, a quota or a limit is full, whoever says so."""
+    """Whether a write failed because the disk, a quota or a limit is full, whichever library reports it."""
     return any(sign in str(error) for sign in NO_ROOM)
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder and the files in it to the disk, so that a power cut after a later rename leaves them whole."""
+    """Sync a folder and its files to the disk, so that a power cut after a later rename leaves them complete."""
     for path in (*sorted(folder.iterdir()), folder):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -168,14 +168,14 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def staged_file(path: Path) -> Iterator[Path]:
-    """A temporary sibling of `path` that takes its place on success and is removed on failure."""
+    """A temporary sibling of `path` that replaces it on success and is removed on failure."""
     with _staged(path, os.replace) as staged:
         yield staged
 
 
 @contextmanager
 def staged_folder(path: Path) -> Iterator[Path]:
-    """A temporary sibling folder that takes the place of the folder `path` on success and is removed on failure."""
+    """A temporary sibling folder that replaces the folder `path` on success and is removed on failure."""
     with _staged(path, _swap_folder) as staged:
         staged.mkdir()
         yield staged
@@ -194,7 +194,7 @@ def _staged(path: Path, swap: Callable[[Path, Path], None]) -> Iterator[Path]:
 
 
 def _swap_folder(staged: Path, path: Path) -> None:
-    """Folders cannot be replaced in one step: the old one steps aside, and `_sweep` puts it back after a kill."""
+    """Folders cannot be replaced in one step: the old one is renamed, and `_sweep` restores it after a kill."""
     aside = _aside(path)
     if path.exists():
         path.rename(aside)
@@ -207,15 +207,15 @@ def _aside(path: Path) -> Path:
 
 
 def _sweep(path: Path) -> None:
-    """Mend what a killed run left: an old folder that stepped aside, and staged files whose process is gone."""
+    """Clean up after a killed run: restore a renamed folder, and remove staged files whose process is gone."""
     aside = _aside(path)
     if aside.exists() and not path.exists():
         aside.rename(path)
     _remove(aside)
     for left in path.parent.glob(".*.*.staged"):  # a pattern with the name in it would be remembered for each name
         owner = left.name.split(".")[-2]
-        mine = left.name.startswith(f".{path.name}.")
-        if mine and (owner == str(os.getpid()) or not _is_running(owner)):
+        belongs = left.name.startswith(f".{path.name}.")
+        if belongs and (owner == str(os.getpid()) or not _is_running(owner)):
             _remove(left)
 
 
@@ -237,7 +237,7 @@ def _remove(path: Path) -> None:
 
 
 def finite(tree: Any) -> Any:
-    """Say null where a figure does not exist: JSON has no word for NaN."""
+    """Replace NaN and infinities by null, as JSON cannot express them."""
     if isinstance(tree, dict):
         return {key: finite(value) for key, value in tree.items()}
     if isinstance(tree, list):

@@ -16,14 +16,14 @@ NAME = ".lock"
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold a folder, which is made; the kernel lets go with the process, however it ends, so no lock goes stale.
+    """Lock a folder, which is created; the kernel unlocks it when the process ends, so that no lock goes stale.
 
     Raises
     ------
     BusyError
-        At once where another process holds it, with who that is.
+        At once where another process holds the lock, naming it.
     DeliveryError
-        Where the folder cannot be made or written.
+        Where the folder cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

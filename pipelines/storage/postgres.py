@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from psycopg import Connection, Error
 
 
-SIGNS = {  # what libpq and the server say of a connection that failed, and what may be repeated: no part of the string
+SIGNS = {  # in messages of libpq and the server, and what may be shown instead: no part of the connection string
     "password authentication failed": "a wrong user or password",
     "no password supplied": "no password",
     "resolve host": "an unknown host",
@@ -44,15 +44,15 @@ def connect(variable: str, key: str) -> Connection[Any]:
     ParamsError
         Where there is no such variable, its text is malformed, or psycopg is not installed.
     psycopg.OperationalError
-        Where the server does not answer; `why` says it without secrets.
+        Where the server does not answer; `why` describes it without secrets.
     """
     psycopg = driver(key)
     try:
-        given = from_environment(variable, key) if variable else ""
-        connection: Connection[Any] = psycopg.connect(given, client_encoding="UTF8")
+        secret = from_environment(variable, key) if variable else ""
+        connection: Connection[Any] = psycopg.connect(secret, client_encoding="UTF8")
         return connection
-    except psycopg.ProgrammingError:  # its text would repeat the connection string
-        raise ParamsError(f"{key}: {variable} holds no connection string; write postgresql://user@host/name") from None
+    except psycopg.ProgrammingError:  # its message would repeat the connection string
+        raise ParamsError(f"{key}: {variable} is not a connection string; write postgresql://user@host/name") from None
 
 
 def driver(key: str) -> ModuleType:
@@ -65,8 +65,8 @@ def driver(key: str) -> ModuleType:
 
 
 def why(error: Error) -> str:
-    """Say what went wrong without the connection string and without data."""
+    """Describe an error without the connection string and without data."""
     if error.sqlstate and error.sqlstate[:2] not in ("08", "22", "23", "28"):
         return str(error.diag.message_primary or f"fault {error.sqlstate}")
-    said = [words for sign, words in SIGNS.items() if sign in str(error).lower()]
-    return said[0] if said else f"fault {error.sqlstate or type(error).__name__}"
+    reasons = [words for sign, words in SIGNS.items() if sign in str(error).lower()]
+    return reasons[0] if reasons else f"fault {error.sqlstate or type(error).__name__}"

@@ -1,7 +1,7 @@
-"""The engine for event logs that one machine is too small for: the same questions and the same steps, on Spark.
+"""The engine for event logs that are too large for one machine: the same queries and the same tasks, on Spark.
 
 The events lie in buckets by a hash of their lead, so that ordering and pairing a lead's events moves none of them.
-The groups that come out are brought to their shards of leads, and each shard's step is done by one task in Python.
+The resulting groups are brought to their shards of leads, and each shard's task runs in Python inside Spark.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = logging.getLogger("leadscore")
-PLACE_BITS = 32  # of `row`: the place in its shard; the shard's number is above them
+INDEX_BITS = 32  # of `row`: the index in its shard; the shard's number is above them
 ALWAYS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",  # an overflow is an error
@@ -95,36 +95,36 @@ class SparkContract(Contract):
             return cls(**tables, events=rows, profile=profile, session=session, work=work, held=held.pop_all())
 
     def close(self) -> None:
-        """Let go of the folder, and leave Spark to the process, which may open another contract."""
+        """Unlock the folder, and leave Spark to the process, which may open another contract."""
         self.held.close()
 
-    def each(self, snapshots: pd.DataFrame, step: ShardTask) -> Iterator[pd.DataFrame]:
-        """Do a step on every shard, one task a shard, and yield the results by lead_id."""
+    def each(self, snapshots: pd.DataFrame, task: ShardTask) -> Iterator[pd.DataFrame]:
+        """Do a task on every shard, and yield the results by lead_id."""
         with tempfile.TemporaryDirectory(dir=self.work) as name:
             folder = Path(name)
-            kept: list[pd.DataFrame | None] = []
+            finished: list[pd.DataFrame | None] = []
             for shard in self.shards(snapshots):
-                kept.append(step.kept(shard))
-                if kept[-1] is None:
+                finished.append(task.finished(shard))
+                if finished[-1] is None:
                     _hand_over(shard, folder)
-            todo = [number for number, one in enumerate(kept) if one is None]
+            todo = [number for number, one in enumerate(finished) if one is None]
             if todo:
-                self._work_through(step, folder, todo)
-            for number, one in enumerate(kept):
+                self._run(task, folder, todo)
+            for number, one in enumerate(finished):
                 yield pd.read_parquet(_file(folder, "results", number)) if one is None else one
 
-    def _work_through(self, step: ShardTask, folder: Path, todo: Sequence[int]) -> None:
-        """Ask once for all shards, bring each its part of the answer, and let it do the step."""
+    def _run(self, task: ShardTask, folder: Path, todo: Sequence[int]) -> None:
+        """Query once for all shards, bring each its part of the result, and let it do the task."""
         spark = self.session
         shards = spark.createDataFrame([(number,) for number in todo], "shard bigint")
-        asked = step.ask(ibis.pyspark.connect(spark).read_parquet(folder / "moments"), self.events)
-        if asked is None:
-            answer = spark.createDataFrame([], "shard bigint")
+        query = task.query(ibis.pyspark.connect(spark).read_parquet(folder / "moments"), self.events)
+        if query is None:
+            result = spark.createDataFrame([], "shard bigint")
         else:
-            asked.to_parquet(folder / "answer")
-            answer = spark.read.parquet(str(folder / "answer")).selectExpr("*", f"row >> {PLACE_BITS} AS shard")
-        task = partial(_do, spark.sparkContext.broadcast(step), folder, asked is not None)
-        shards.groupBy("shard").cogroup(answer.groupBy("shard")).applyInArrow(task, "shard bigint").collect()
+            query.to_parquet(folder / "query")
+            result = spark.read.parquet(str(folder / "query")).selectExpr("*", f"row >> {INDEX_BITS} AS shard")
+        work = partial(_do, spark.sparkContext.broadcast(task), folder, query is not None)
+        shards.groupBy("shard").cogroup(result.groupBy("shard")).applyInArrow(work, "shard bigint").collect()
 
 
 def start(spark: SparkParams) -> SparkSession:
@@ -137,7 +137,7 @@ def start(spark: SparkParams) -> SparkSession:
     """
     if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
         raise ParamsError("--engine spark needs Java 17 or later; install it, or leave the engine at duckdb")
-    # PySpark says so wherever its pandas side is touched; but for a few counts, only Arrow passes between the two.
+    # PySpark warns wherever its pandas side is used; but for a few counts, only Arrow passes between the two.
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
     try:
         from pyspark.sql import SparkSession
@@ -154,10 +154,10 @@ def start(spark: SparkParams) -> SparkSession:
 
 
 def _bucketed(session: SparkSession, layout: Layout, work: Path, buckets: int) -> str:
-    """Return the name of the table of events in buckets, written where these events are not there yet."""
+    """Return the name of the table of events in buckets, written where they are not there yet."""
     status = layout.events.path.stat()
-    made_of = f"{layout.events.path.resolve()} {status.st_size} {status.st_mtime_ns} {buckets}"
-    name = f"events_{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
+    identity = f"{layout.events.path.resolve()} {status.st_size} {status.st_mtime_ns} {buckets}"
+    name = f"events_{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     events = session.read.parquet(str(layout.events.path))
     session.conf.set("spark.sql.shuffle.partitions", str(buckets))
     for left in work.iterdir():  # older events, and what a run that was killed handed over
@@ -186,22 +186,22 @@ def _file(folder: Path, what: str, number: int) -> Path:
 
 
 def _hand_over(shard: LeadShard, folder: Path) -> None:
-    """Write what a task needs of its shard, and its snapshots as the question takes them, numbered over all shards."""
-    row = (shard.number << PLACE_BITS) + np.arange(len(shard.rows))
+    """Write what a task needs of its shard, and its snapshots as the query takes them, numbered over all shards."""
+    row = (shard.number << INDEX_BITS) + np.arange(len(shard.rows))
     moments = shard.rows[["lead_id", "snapshot_at"]].assign(row=row)
     tables = {"moments": moments, "rows": shard.rows, "leads": shard.leads, "history": shard.history}
     for what, rows in tables.items():
         write_parquet(rows, _file(folder, what, shard.number))
 
 
-def _do(step: Broadcast[ShardTask], folder: Path, asked: bool, shards: pa.Table, answer: pa.Table) -> pa.Table:
-    """Do the step on one shard, in a task of Spark."""
+def _do(task: Broadcast[ShardTask], folder: Path, queried: bool, shards: pa.Table, result: pa.Table) -> pa.Table:
+    """Do the task on one shard, inside Spark."""
     number = int(shards["shard"][0].as_py())
     rows, leads, history = (pd.read_parquet(_file(folder, what, number)) for what in ("rows", "leads", "history"))
-    found = None
-    if asked:
-        place = pc.bit_wise_and(answer["row"], (1 << PLACE_BITS) - 1)
-        found = answer.drop_columns("shard").set_column(answer.schema.get_field_index("row"), "row", place)
-    result = step.value.answer(LeadShard(number, rows, leads, history), found)
-    write_parquet(result, _file(folder, "results", number))
+    aggregates = None
+    if queried:
+        index = pc.bit_wise_and(result["row"], (1 << INDEX_BITS) - 1)
+        aggregates = result.drop_columns("shard").set_column(result.schema.get_field_index("row"), "row", index)
+    computed = task.value.compute(LeadShard(number, rows, leads, history), aggregates)
+    write_parquet(computed, _file(folder, "results", number))
     return shards

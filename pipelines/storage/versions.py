@@ -16,7 +16,7 @@ LIBRARIES = ["duckdb", "ibis-framework", "lightgbm", "numpy", "pandas", "pyarrow
 
 @cache
 def versions() -> dict[str, str]:
-    """The program, by a digest of its own source too, Python and the libraries that compute."""
+    """The program with a digest of its own source, Python and the libraries that compute."""
     libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
     program = f"{importlib.metadata.version('leadscore')}+{source_digest(ROOT)}"
     return {"leadscore": program, "python": platform.python_version()} | libraries
@@ -33,5 +33,5 @@ def source_digest(root: Path) -> str:
 
 def source_files(root: Path) -> list[Path]:
     """Return the program's modules and page templates, however deep they lie, in the order of their paths."""
-    found = [path for floor in PACKAGES for path in (root / floor).rglob("*") if path.suffix in SOURCES]
-    return sorted(path for path in found if path.is_file())
+    paths = [path for floor in PACKAGES for path in (root / floor).rglob("*") if path.suffix in SOURCES]
+    return sorted(path for path in paths if path.is_file())

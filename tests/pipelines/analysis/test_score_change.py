@@ -209,7 +209,7 @@ def test_what_cannot_be_answered_is_said(trained: Trained, found: pd.DataFrame, 
         (Ask(), ParamsError, "nothing to compare.*--from is not given"),
         (Ask("2026-06-01", "2026-05-01"), ParamsError, "the earlier day comes first"),
         (Ask("May", "2026-05-01"), ParamsError, "'May' is not a date"),
-        (Ask(*DAYS, model_from=tmp_path), ModelError, "no whole model"),
+        (Ask(*DAYS, model_from=tmp_path), ModelError, "no complete model"),
     ]
     for ask, kind, said in asked:
         with pytest.raises(kind, match=said):

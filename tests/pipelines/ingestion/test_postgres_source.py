@@ -212,7 +212,7 @@ def test_a_name_with_a_statement_in_it_is_only_a_name(database: psycopg.Connecti
     [
         ("postgresql://me:s3cret@host/db", "", ParamsError, "is to name an environment variable"),
         ("LEADSCORE_S3CRET", "", ParamsError, "LEADSCORE_S3CRET is not set"),
-        (VARIABLE, "s3cret and no more", ParamsError, "holds no connection string"),
+        (VARIABLE, "s3cret and no more", ParamsError, "is not a connection string"),
         (VARIABLE, "host=127.0.0.1 port=1 password=s3cret", DataError, "found no server there"),
         (VARIABLE, "postgresql://me:pa@s3cret@127.0.0.1:1/db", DataError, "found an unknown host"),
         (VARIABLE, "host=no.such.host.invalid password=s3cret", DataError, "found an unknown host"),

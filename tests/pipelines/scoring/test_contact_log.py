@@ -94,7 +94,7 @@ def test_too_little_and_not_asked_for_leave_the_level(
     layout = logged(tmp_path, training(), chance)
     with caplog.at_level(logging.WARNING, logger="leadscore"):
         assert intercept_if_called(learned, training(), ENTRIES, asked(**changed), layout) is learned.sigmoid
-    assert ("too few to correct the level" in caplog.text) == told
+    assert ("too few to correct the intercept" in caplog.text) == told
 
 
 def test_figures_of_the_later_period_are_set_side_by_side(tmp_path: Path) -> None:
