@@ -18,6 +18,7 @@ from features.matrix.catalogue import Catalogue, catalogue
 from features.schema.declarations import AttributeSpec
 from features.schema.vocabulary import GROUPS, Vocabulary
 from pipelines.config.params import DEFAULT, EventDefaults, Params, TableSource, load
+from pipelines.reporting.glossary import glossary_page
 from pipelines.scoring.score_list import MEANING, SCORES
 from pipelines.storage.files import staged_file
 from pipelines.storage.layout import Artifact, Layout
@@ -55,9 +56,9 @@ class Note:
 
 
 def write_reference(app: typer.Typer, folder: Path) -> list[Path]:
-    """Write every page of the reference into a folder; equal code and params give equal bytes."""
+    """Write every page of the reference into a folder, and the glossary beside it; equal code gives equal bytes."""
     written = []
-    for name, text in pages(app).items():
+    for name, text in (pages(app) | {"../glossary.md": glossary_page()}).items():
         with staged_file(folder / name) as staged:
             staged.write_text(text, encoding="utf-8", newline="\n")
         written.append(folder / name)

@@ -19,6 +19,7 @@ from pipelines.config.params import Params
 from pipelines.reporting import charts as figures
 from pipelines.reporting import scorecard_table as card_table
 from pipelines.reporting import tables
+from pipelines.reporting.glossary import report_terms
 from pipelines.reporting.page import page, write_page
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.layout import Layout
@@ -142,6 +143,7 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "lift_rows": tables.every_tenth(run.lift, list(drawn), "lift"),
         "calibration_rows": run.calibration.to_dict("records"),
         "ladder": tables.ladder(run.metadata.points),
+        "glossary": report_terms(),
         "overlap": tables.overlap,
         "best_in": tables.best_in,
         "value_text": figures.value_text,
