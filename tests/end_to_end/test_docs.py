@@ -20,7 +20,8 @@ from tests.pipelines.cli.test_app import leadscore
 from tests.support.openml_stand_in import bank, serve
 from tests.support.paths import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = [*ROOT_PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 QUICK = """
@@ -67,8 +68,28 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_linked_from_the_index() -> None:
     index = ROOT / "docs" / "README.md"
     linked = {(index.parent / link).resolve() for link in LINK.findall(index.read_text(encoding="utf-8"))}
-    assert linked | {index, ROOT / "README.md"} == set(PAGES)
+    assert linked | {index, *ROOT_PAGES} == set(PAGES)
     assert "docs/README.md" in LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def test_the_readme_is_short_and_its_picture_small() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+    assert (ROOT / "docs" / "images" / "report.png").stat().st_size < 300_000
+
+
+def test_every_function_that_the_architecture_names_stands_in_its_file() -> None:
+    text = " ".join((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split())
+    named = re.findall(r"`(\w+)` (?:in|of) `([\w/]+\.py)`", text)
+    assert len(named) > 25
+    for name, file in named:
+        defined = re.search(rf"^ *(?:def|class) {name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+        assert defined, f"{file} has no {name}"
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for file in re.findall(r"`((?:features|models|pipelines|tests)/[\w/]*\w\.py)`", text):
+        assert (ROOT / file).is_file(), file
 
 
 @pytest.mark.parametrize("width", ["40", "200"])
