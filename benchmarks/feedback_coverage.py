@@ -17,9 +17,9 @@ import pandas as pd
 from scipy.special import expit
 
 from features.cohort.snapshots import DAY
-from models.evaluation.metrics import Ranked, figures
+from models.evaluation.metrics import Ranked, compute_metrics
 from models.kpis.tier_kpis import interval
-from models.tiers.contact_weights import contact_weights, feedback_figures
+from models.tiers.contact_weights import contact_metrics, contact_weights
 from pipelines.config.params import Params, load
 from pipelines.storage.files import write_json
 
@@ -58,9 +58,9 @@ def look(seed: int, drawn: int, params: Params) -> dict[str, bool]:
     """Say of each figure whether the interval of the lists as worked, and the weighted one, hold the truth."""
     rows, said, log, if_called = world(seed, drawn)
     weights = contact_weights(rows, log, 7, params.exploration)
-    found: dict[str, Any] = feedback_figures(rows, said, weights, CALLED, params.evaluate, seed)
+    found: dict[str, Any] = contact_metrics(rows, said, weights, CALLED, params.evaluate, seed)
     ranked = Ranked.of(rows.assign(label=if_called), said, CALLED, params.evaluate.calibration_bins)
-    truth = figures(ranked, ranked.weight, params.evaluate)
+    truth = compute_metrics(ranked, ranked.weight, params.evaluate)
     return {
         f"{way} {name}": found[way][f"{name}_low"] <= truth[name] <= found[way][f"{name}_high"]
         for way in ("as_worked", "if_called")

@@ -13,7 +13,7 @@ from scipy.special import xlog1py, xlogy
 from features.schema.spec import Spec
 
 LEAST_PROBABILITY = 1e-9
-Figures = dict[str, float]
+Metrics = dict[str, float]
 
 
 class EvaluateParams(Spec):
@@ -105,7 +105,7 @@ class Ranked:
         return np.concatenate([[0.0], np.cumsum(values)[self.tie_end]])
 
 
-def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Figures:
+def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Metrics:
     """Compute every figure with `_low` and `_high` beside it.
 
     Returns
@@ -115,10 +115,10 @@ def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Figures:
         precision_at_k, capacity_lift (precision_at_k over base_rate: times calling by chance), base_rate and
         mean_probability, each with `_low` and `_high` (percentiles over resampled leads), and n, n_leads, n_positive.
     """
-    point = figures(ranked, ranked.weight, params)
+    point = compute_metrics(ranked, ranked.weight, params)
     rng = np.random.default_rng(seed)
-    draws = [figures(ranked, _row_weights(ranked, rng), params) for _ in range(params.resamples)]
-    result: Figures = {}
+    draws = [compute_metrics(ranked, _row_weights(ranked, rng), params) for _ in range(params.resamples)]
+    result: Metrics = {}
     for name, value in point.items():
         low, high = _interval(np.array([draw[name] for draw in draws]), params.confidence)
         result |= {name: value, f"{name}_low": low, f"{name}_high": high}
@@ -126,7 +126,7 @@ def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Figures:
     return result | {name: float(value) for name, value in counts.items()}
 
 
-def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: EvaluateParams, seed: int) -> Figures:
+def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: EvaluateParams, seed: int) -> Metrics:
     """Compute by how much a rival's log-loss lies above the model's, on the same rows and the same resamples.
 
     Parameters
@@ -151,7 +151,7 @@ def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: Ev
     return {"log_loss_gap": float(gap.mean()), "log_loss_gap_low": low, "log_loss_gap_high": high}
 
 
-def compare_ranking(model: Ranked, rival: Ranked, params: EvaluateParams, seed: int) -> Figures:
+def compare_ranking(model: Ranked, rival: Ranked, params: EvaluateParams, seed: int) -> Metrics:
     """Compute how much better than a rival the model ranks the same rows, on the same resamples.
 
     Returns
@@ -162,7 +162,7 @@ def compare_ranking(model: Ranked, rival: Ranked, params: EvaluateParams, seed: 
     """
     point = _ranking(model, model.weight) - _ranking(rival, rival.weight)
     gaps = _ranking_draws(model, params, seed) - _ranking_draws(rival, params, seed)
-    result: Figures = {}
+    result: Metrics = {}
     for place, name in enumerate(("auc_gap", "capacity_lift_gap")):
         low, high = _interval(gaps[:, place], params.confidence)
         result |= {name: float(point[place]), f"{name}_low": low, f"{name}_high": high}
@@ -188,7 +188,7 @@ def row_losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
     return -(xlogy(label, p) + xlog1py(1 - label, -p))
 
 
-def figures(ranked: Ranked, weight: np.ndarray, params: EvaluateParams) -> Figures:
+def compute_metrics(ranked: Ranked, weight: np.ndarray, params: EvaluateParams) -> Metrics:
     """Compute every figure once, rows weighted by `weight` of shape (n,): a weight of 2 is the row twice."""
     label = ranked.label
     positive, seen = ranked.curve(weight * label), ranked.curve(weight)

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Step:
+class WaterfallStep:
     """One bar of the waterfall: what a theme adds, and the sum of points before and after it."""
 
     text: str
@@ -42,7 +42,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Standing:
+class LeadScore:
     """What the model says of one lead at one moment.
 
     Attributes
@@ -56,11 +56,11 @@ class Standing:
     score: int
     fit: float
     engagement: float
-    steps: list[Step]
+    steps: list[WaterfallStep]
 
 
 @dataclass(frozen=True)
-class Move:
+class EventEffect:
     """What the model would say after one more event: never a promise of what the event would cause.
 
     Attributes
@@ -77,7 +77,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Similar:
+class SimilarLeads:
     """Later snapshots of other leads near this one, one a lead, and how many of them converted.
 
     Attributes
@@ -101,10 +101,10 @@ class Similar:
     last: pd.Timestamp
 
 
-def standing(scorer: Scorer, row: pd.DataFrame) -> Standing:
+def standing(scorer: Scorer, row: pd.DataFrame) -> LeadScore:
     """Say what the model thinks of the one row, and the points of each theme from the base to the sum."""
     scored = scorer.score(row, 0).iloc[0]
-    return Standing(
+    return LeadScore(
         probability=float(scored["probability"]),
         points=float(scored["points"]),
         score=int(scored["score"]),
@@ -114,7 +114,7 @@ def standing(scorer: Scorer, row: pd.DataFrame) -> Standing:
     )
 
 
-def waterfall(scorer: Scorer, row: pd.DataFrame) -> list[Step]:
+def waterfall(scorer: Scorer, row: pd.DataFrame) -> list[WaterfallStep]:
     """Walk from nothing over the base points to the lead's points, strongest theme first.
 
     Returns
@@ -125,20 +125,20 @@ def waterfall(scorer: Scorer, row: pd.DataFrame) -> list[Step]:
     base, points = scorer.contributions(row)
     entries = scorer.catalogue
     reasons = top_reasons(points, scorer.values(row), entries, len(entries))[0]
-    steps = [Step("base points, the same for every lead", "base", 0.0, base)]
+    steps = [WaterfallStep("base points, the same for every lead", "base", 0.0, base)]
     for reason in reasons:
         text = reason.text.split(" ", 1)[1]
-        steps.append(Step(text, reason.group, steps[-1].end, steps[-1].end + reason.points))
+        steps.append(WaterfallStep(text, reason.group, steps[-1].end, steps[-1].end + reason.points))
     small = len(columns_by_theme(entries)) - len(reasons)
     total = base + float(add_columns(points, range(len(entries)))[0])
     if small:
         word = "themes" if small > 1 else "theme"
         rest = f"{small} {word} of less than {LEAST_POINTS:g} points each, together"
-        steps.append(Step(rest, "rest", steps[-1].end, total))
+        steps.append(WaterfallStep(rest, "rest", steps[-1].end, total))
     return steps
 
 
-def bars(steps: list[Step]) -> list[Row]:
+def bars(steps: list[WaterfallStep]) -> list[Row]:
     """Lay each step out on one axis: left and width of its bar, in percent of the axis."""
     ends = [0.0, *(step.end for step in steps)]
     low, high = min(ends), max(ends)
@@ -154,9 +154,9 @@ def bars(steps: list[Step]) -> list[Row]:
     ]
 
 
-def moves(
-    scorer: Scorer, matrix: pd.DataFrame, more: Sequence[NextEvent], now: Standing, labels: Mapping[str, str]
-) -> list[Move]:
+def event_effects(
+    scorer: Scorer, matrix: pd.DataFrame, more: Sequence[NextEvent], now: LeadScore, labels: Mapping[str, str]
+) -> list[EventEffect]:
     """Say what the model would say after each event, most points gained first.
 
     Parameters
@@ -167,7 +167,7 @@ def moves(
     log_odds = scorer.log_odds(matrix)
     points = scorer.metadata.points.points(log_odds)
     found = [
-        Move(
+        EventEffect(
             label=scope_label(event.event_type, labels),
             by="the lead" if event.direction == "inbound" else "sales",
             points=float(points[place] - now.points),
@@ -179,7 +179,7 @@ def moves(
     return sorted(found, key=lambda move: (-move.points, move.label))
 
 
-def similar_in_score(rows: pd.DataFrame, probability: float, k: int, confidence: float) -> Similar | None:
+def similar_in_score(rows: pd.DataFrame, probability: float, k: int, confidence: float) -> SimilarLeads | None:
     """Find the leads whose score was nearest, by the log-odds.
 
     Parameters
@@ -193,7 +193,7 @@ def similar_in_score(rows: pd.DataFrame, probability: float, k: int, confidence:
 
 def similar_in_reasons(
     rows: pd.DataFrame, themes: np.ndarray, lead: np.ndarray, k: int, confidence: float
-) -> Similar | None:
+) -> SimilarLeads | None:
     """Find the leads that have their score for nearly the same reasons, by the points of each theme.
 
     Parameters
@@ -214,7 +214,7 @@ def theme_points(scorer: Scorer, matrix: pd.DataFrame) -> np.ndarray:
     return np.column_stack([add_columns(points, places) for places in columns])
 
 
-def _nearest(rows: pd.DataFrame, distance: np.ndarray, how: str, k: int, confidence: float) -> Similar | None:
+def _nearest(rows: pd.DataFrame, distance: np.ndarray, how: str, k: int, confidence: float) -> SimilarLeads | None:
     """Take the nearest snapshot of each lead, then the k nearest leads; the interval is Wilson's (1927)."""
     if rows.empty:
         return None
@@ -222,7 +222,7 @@ def _nearest(rows: pd.DataFrame, distance: np.ndarray, how: str, k: int, confide
     near = order.drop_duplicates("lead_id").head(k)
     converted = int(near["label"].sum())
     interval = binomtest(converted, len(near)).proportion_ci(confidence, method="wilson")
-    return Similar(
+    return SimilarLeads(
         how=how,
         n=len(near),
         converted=converted,

@@ -22,7 +22,7 @@ NAMED = 2  # themes that a sentence names for each part
 
 
 @dataclass(frozen=True)
-class Step:
+class ChangeStep:
     """The same leads as one model scores them in one state of knowledge.
 
     Attributes
@@ -39,7 +39,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Change:
+class ScoreChange:
     """What moved the points of some leads between two steps; rows are the leads of the steps, indexed from 0.
 
     Attributes
@@ -67,7 +67,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class _Standing:
+class _ScoredStep:
     """A step's points, in all and by theme, and the values they come from."""
 
     scorer: Scorer
@@ -76,7 +76,7 @@ class _Standing:
     themes: pd.DataFrame
 
 
-def explain_change(steps: Sequence[Step]) -> Change:
+def explain_change(steps: Sequence[ChangeStep]) -> ScoreChange:
     """Walk from step to step and give each its part of the difference.
 
     Parameters
@@ -101,7 +101,7 @@ def explain_change(steps: Sequence[Step]) -> Change:
         parts[step.part] = after.points - before.points
         themes[step.part] = _theme_differences(before, after)
         moved[step.part] = _moved(before, after, themes[step.part])
-    return Change(
+    return ScoreChange(
         lead_id=steps[0].matrix["lead_id"].reset_index(drop=True),
         start=standings[0].points,
         end=standings[-1].points,
@@ -112,7 +112,7 @@ def explain_change(steps: Sequence[Step]) -> Change:
     )
 
 
-def table(change: Change, counts: pd.DataFrame, reasons: int) -> pd.DataFrame:
+def table(change: ScoreChange, counts: pd.DataFrame, reasons: int) -> pd.DataFrame:
     """Return one row a lead.
 
     Parameters
@@ -141,7 +141,7 @@ def table(change: Change, counts: pd.DataFrame, reasons: int) -> pd.DataFrame:
     return rows.astype({"lead_id": "str", "text": "str", "reasons": "str"})  # of no rows, pandas cannot tell
 
 
-def theme_totals(change: Change) -> pd.DataFrame:
+def theme_totals(change: ScoreChange) -> pd.DataFrame:
     """Sum the points of all leads: part, theme, label, points and absolute (of |points|); one row a part and theme."""
     sums = [
         pd.DataFrame(
@@ -192,15 +192,15 @@ def totals(rows: pd.DataFrame, themes: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _standings(steps: Sequence[Step]) -> list[_Standing]:
-    standings: list[_Standing] = []
+def _standings(steps: Sequence[ChangeStep]) -> list[_ScoredStep]:
+    standings: list[_ScoredStep] = []
     for step in steps:
         before = standings[-1] if standings and standings[-1].scorer is step.scorer else None
         standings.append(_standing(step, before))
     return standings
 
 
-def _standing(step: Step, before: _Standing | None) -> _Standing:
+def _standing(step: ChangeStep, before: _ScoredStep | None) -> _ScoredStep:
     """Score the step, where the model is that of the step before only the leads that look different to it.
 
     Explaining takes most of the time, and few leads are edited between two dates.
@@ -214,20 +214,20 @@ def _standing(step: Step, before: _Standing | None) -> _Standing:
     found = found.assign(**{BASE: base})
     points = scorer.metadata.points.points(scorer.log_odds(matrix))
     if before is None:
-        return _Standing(scorer, values, points, found)
+        return _ScoredStep(scorer, values, points, found)
     all_points, themes = before.points.copy(), before.themes.copy()
     all_points[asked] = points
     themes.iloc[asked] = found.to_numpy()
-    return _Standing(scorer, values, all_points, themes)
+    return _ScoredStep(scorer, values, all_points, themes)
 
 
-def _theme_differences(before: _Standing, after: _Standing) -> pd.DataFrame:
+def _theme_differences(before: _ScoredStep, after: _ScoredStep) -> pd.DataFrame:
     """Subtract theme by theme; a theme that one of two models does not have gives no points there."""
     names = [str(name) for name in dict.fromkeys([*before.themes, *after.themes])]
     return after.themes.reindex(columns=names, fill_value=0.0) - before.themes.reindex(columns=names, fill_value=0.0)
 
 
-def _moved(before: _Standing, after: _Standing, themes: pd.DataFrame) -> pd.DataFrame:
+def _moved(before: _ScoredStep, after: _ScoredStep, themes: pd.DataFrame) -> pd.DataFrame:
     if before.scorer is not after.scorer:
         return pd.DataFrame(True, index=themes.index, columns=themes.columns)
     differ = _differ(before.values, after.values)
@@ -239,14 +239,14 @@ def _differ(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (one != other) & ~(np.isnan(one) & np.isnan(other))
 
 
-def _labels(steps: Sequence[Step]) -> dict[str, str]:
+def _labels(steps: Sequence[ChangeStep]) -> dict[str, str]:
     labels = {BASE: "base points"}
     for step in steps:
         labels |= {entry.theme: entry.theme_label for entry in step.scorer.catalogue}
     return labels
 
 
-def _sentences(rows: pd.DataFrame, change: Change) -> list[str]:
+def _sentences(rows: pd.DataFrame, change: ScoreChange) -> list[str]:
     named = {part: _named(change, part) for part in PARTS if part in change.themes}
     return [
         _sentence(row, {part: themes[place] for part, themes in named.items()})
@@ -254,7 +254,7 @@ def _sentences(rows: pd.DataFrame, change: Change) -> list[str]:
     ]
 
 
-def _named(change: Change, part: str) -> list[str]:
+def _named(change: ScoreChange, part: str) -> list[str]:
     """For each lead: the strongest themes of a part that are worth a point, with their points, among those that moved.
 
     The base of another model is no theme that could be told apart from the model itself.
@@ -295,7 +295,7 @@ def _in_brackets(text: str) -> str:
     return f" ({text})" if text else ""
 
 
-def _reasons(change: Change, n: int) -> list[str]:
+def _reasons(change: ScoreChange, n: int) -> list[str]:
     names = [(part, str(theme)) for part, themes in change.themes.items() for theme in themes]
     points = np.column_stack([themes.to_numpy("float64") for themes in change.themes.values()])
     order = np.argsort(-np.abs(points), axis=1, kind="stable")[:, :n]

@@ -63,7 +63,7 @@ class Lists:
         return {name: float(lowest.get(name, math.nan)) for name in self.names}
 
 
-def looks(lists: Lists, segments: pd.DataFrame, confidence: float, params: KpiParams) -> list[Row]:
+def compare_rates(lists: Lists, segments: pd.DataFrame, confidence: float, params: KpiParams) -> list[Row]:
     """Compare promise and outcome for all leads, each tier and each segment.
 
     Parameters
@@ -92,12 +92,12 @@ def looks(lists: Lists, segments: pd.DataFrame, confidence: float, params: KpiPa
     for family in families:
         each = 1 - (1 - confidence) / len(families) / len(family)
         for group, name, inside in family:
-            one = look(group, name, inside, each, params)
+            one = compare_group(group, name, inside, each, params)
             found.append(one | _put_right(one, inside, lists, params))
     return found
 
 
-def look(group: str, name: str, rows: pd.DataFrame, confidence: float, params: KpiParams) -> Row:
+def compare_group(group: str, name: str, rows: pd.DataFrame, confidence: float, params: KpiParams) -> Row:
     """Compare what was promised to the leads of some matured rows with what came, each lead at its first list.
 
     Returns
@@ -107,12 +107,14 @@ def look(group: str, name: str, rows: pd.DataFrame, confidence: float, params: K
         confidence (of that interval), answer.
     """
     once = first_lists(rows)
-    came = rate("came", once["label"], confidence)
+    came = rate("observed_rate", once["label"], confidence)
     promised = float(once["probability"].mean())
-    answer = judge(promised, came["came_low"], came["came_high"], params)
+    answer = judge(promised, came["observed_rate_low"], came["observed_rate_high"], params)
     counts = {"leads": len(once), "converted": int(once["label"].sum())}
     return (
-        {"group": group, "name": name, "promised": promised, "confidence": confidence, "answer": answer} | counts | came
+        {"group": group, "name": name, "predicted_rate": promised, "confidence": confidence, "answer": answer}
+        | counts
+        | came
     )
 
 
@@ -146,15 +148,15 @@ def points_off(once: pd.DataFrame, points: PointsParams) -> float:
 def _put_right(found: Row, rows: pd.DataFrame, lists: Lists, params: KpiParams) -> Row:
     """Return points_off and mend: a tier's own cut-off, in a segment that of the best tier, for all leads none."""
     if found["answer"] not in ("too generous", "too strict"):
-        return {"points_off": None, "mend": None}
+        return {"points_off": None, "fix": None}
     off = points_off(first_lists(rows), lists.points)
     if found["name"] == ALL and found["group"] == "tier":
-        return {"points_off": off, "mend": None}
+        return {"points_off": off, "fix": None}
     tier, among = (found["name"], lists.matured) if found["group"] == "tier" else (lists.names[0], rows)
-    return {"points_off": off, "mend": _mend(found, tier, among, lists, params)}
+    return {"points_off": off, "fix": _fixed_cutoff(found, tier, among, lists, params)}
 
 
-def _mend(found: Row, tier: str, rows: pd.DataFrame, lists: Lists, params: KpiParams) -> Row | None:
+def _fixed_cutoff(found: Row, tier: str, rows: pd.DataFrame, lists: Lists, params: KpiParams) -> Row | None:
     """Find the lowest whole score from which leads came to what the tier promised, up to the tier above.
 
     A tier that is too generous is searched upwards from its cut-off, one that is too strict downwards for as long as
@@ -178,10 +180,10 @@ def _mend(found: Row, tier: str, rows: pd.DataFrame, lists: Lists, params: KpiPa
     generous = found["answer"] == "too generous"
     for right in range(cut, above) if generous else range(cut, -1, -1):
         inside = ordered[ordered["score"].ge(right) & ordered["score"].lt(above)]
-        came = rate("came", inside.drop_duplicates("lead_id")["label"], found["confidence"])
-        kept = came["came"] >= promised and came["came_low"] > promised / params.telling
+        came = rate("observed_rate", inside.drop_duplicates("lead_id")["label"], found["confidence"])
+        kept = came["observed_rate"] >= promised and came["observed_rate_low"] > promised / params.telling
         if kept:
-            best = {"tier": tier, "promised": promised, "cutoff": cuts[tier], "right": right} | came
+            best = {"tier": tier, "predicted_rate": promised, "cutoff": cuts[tier], "new_cutoff": right} | came
             best |= {"per_list": len(inside) / lists.count}
         if kept == generous:
             break

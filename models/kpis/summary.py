@@ -13,27 +13,27 @@ AS_WORKED = (
 TENTHS_BELOW = 20  # leads a list from which tenths say nothing more
 
 
-def lines(found: Sequence[Row], volumes: Sequence[Row], best: Row, horizon: str, confidence: float) -> list[str]:
-    """Say which promises were kept and which were not.
+def lines(comparisons: Sequence[Row], volumes: Sequence[Row], best: Row, horizon: str, confidence: float) -> list[str]:
+    """Say which predicted rates were reached and which were not.
 
     Parameters
     ----------
-    found, volumes
-        As from `looks` and `volumes`.
+    comparisons, volumes
+        As from `compare_rates` and `volumes`.
     best
         The figures of the best tier over all lists, with its `name`.
     horizon
         Such as "within 30 days".
     confidence
-        With which all looks together are free of a false alarm.
+        With which all comparisons together are free of a false alarm.
     """
     return [
-        *_broken(found),
-        _kept(found),
-        *(_mended(one) for one in found if one["group"] == "tier" and one["mend"] is not None),
+        *_misfits(comparisons),
+        _fits(comparisons),
+        *(_fix(one) for one in comparisons if one["group"] == "tier" and one["fix"] is not None),
         *_filled(volumes),
         *sent(best, horizon),
-        f"{len(found)} looks were taken; a model that keeps every promise is called too generous anywhere in at most "
+        f"{len(comparisons)} comparisons were made; a calibrated model is called too generous anywhere in at most "
         f"{(1 - confidence) / 2:.0%} of such reports.",
         AS_WORKED,
     ]
@@ -49,38 +49,41 @@ def sent(best: Row, horizon: str) -> list[str]:
     return [f"Of {best['leads']:,} leads listed as {best['name']}, {' and '.join(said)} {horizon}."] if said else []
 
 
-def _broken(found: Sequence[Row]) -> list[str]:
-    words = [_of_answer(answer, found) for answer in ("too generous", "too strict")]
+def _misfits(comparisons: Sequence[Row]) -> list[str]:
+    words = [_of_answer(answer, comparisons) for answer in ("too generous", "too strict")]
     return [word for word in words if word] or ["Nothing is surely too generous or too strict."]
 
 
-def _of_answer(answer: str, found: Sequence[Row]) -> str:
+def _of_answer(answer: str, comparisons: Sequence[Row]) -> str:
     """Name the tiers with their figures, and of the segments the first few."""
-    tiers = [_promise(one) for one in found if one["answer"] == answer and one["group"] == "tier"]
-    segments = [f"{one['group']} {one['name']}" for one in found if one["answer"] == answer and one["group"] != "tier"]
+    tiers = [_rates_of(one) for one in comparisons if one["answer"] == answer and one["group"] == "tier"]
+    segments = [
+        f"{one['group']} {one['name']}" for one in comparisons if one["answer"] == answer and one["group"] != "tier"
+    ]
     more = [f"and {len(segments) - NAMED} more segments"] if len(segments) > NAMED else []
     named = "; ".join([*tiers, *(["by segment " + ", ".join([*segments[:NAMED], *more])] if segments else [])])
     return f"{answer.capitalize()}: {named}." if named else ""
 
 
-def _promise(one: Row) -> str:
-    return f"{one['name']} (promised {one['promised']:.1%}, came {_rate(one, 'came')}, {one['leads']:,} leads)"
+def _rates_of(one: Row) -> str:
+    rates = f"predicted {one['predicted_rate']:.1%}, actual {_rate(one, 'observed_rate')}"
+    return f"{one['name']} ({rates}, {one['leads']:,} leads)"
 
 
-def _kept(found: Sequence[Row]) -> str:
-    fits = [one for one in found if one["answer"] == "fits"]
+def _fits(comparisons: Sequence[Row]) -> str:
+    fits = [one for one in comparisons if one["answer"] == "fits"]
     tiers = [one["name"] for one in fits if one["group"] == "tier"]
-    few = sum(one["answer"] == "too few to say" for one in found)
+    few = sum(one["answer"] == "too few to say" for one in comparisons)
     named = f" ({', '.join(tiers)}{' and segments' if len(fits) > len(tiers) else ''})" if tiers else ""
-    return f"Of {len(found)} looks {len(fits)} fit{named}, and in {few} the leads are too few to say."
+    return f"Of {len(comparisons)} comparisons {len(fits)} fit{named}, and in {few} the leads are too few to say."
 
 
-def _mended(one: Row) -> str:
-    mend = one["mend"]
+def _fix(one: Row) -> str:
+    fix = one["fix"]
     return (
-        f"{mend['tier'].capitalize()} would have kept its promise of {mend['promised']:.1%} from a score of "
-        f"{mend['right']} on, rather than {mend['cutoff']:.0f}: {_count(mend['per_list'])} leads a list, who came to "
-        f"{_rate(mend, 'came')}."
+        f"{fix['tier'].capitalize()} would have reached its predicted rate of {fix['predicted_rate']:.1%} from a score "
+        f"of {fix['new_cutoff']} on, rather than {fix['cutoff']:.0f}: {_count(fix['per_list'])} leads a list, with an "
+        f"actual rate of {_rate(fix, 'observed_rate')}."
     )
 
 

@@ -119,7 +119,7 @@ def first_lists(listed: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     return listed.sort_values(["snapshot_at", "lead_id"]).drop_duplicates(["lead_id", *by])
 
 
-def tier_figures(listed: pd.DataFrame, facts: pd.DataFrame, ladder: Sequence[str], confidence: float) -> list[Row]:
+def tier_metrics(listed: pd.DataFrame, facts: pd.DataFrame, ladder: Sequence[str], confidence: float) -> list[Row]:
     """Compute the figures of each tier, over all lists and period by period.
 
     Parameters
@@ -192,7 +192,7 @@ def _figures(counted: pd.DataFrame, rows: int, caught: pd.Series[bool], confiden
         "rows": rows,
         "matured": len(matured),
         "converted": int(matured["label"].sum()),
-        "promised": float(matured["probability"].mean()),
+        "predicted_rate": float(matured["probability"].mean()),
     } | {key: value for name, column in rates.items() for key, value in rate(name, column, confidence).items()}
 
 

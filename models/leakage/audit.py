@@ -13,8 +13,8 @@ from models.leakage.field_checks import (
     stands_out,
     vanishes,
 )
-from models.leakage.rows import AuditParams, Check, judge_rows
-from models.leakage.timing_checks import at_the_moment, edited_after_outcome, overlaps, tells_by_order
+from models.leakage.rows import AuditParams, LeakageCheck, judge_rows
+from models.leakage.timing_checks import edited_after_outcome, events_at_outcome, order_predicts_outcome, split_overlap
 
 
 def audit(
@@ -27,7 +27,7 @@ def audit(
     order: str,
     seed: int,
     params: AuditParams,
-) -> list[Check]:
+) -> list[LeakageCheck]:
     """Put every question to the data.
 
     Parameters
@@ -57,9 +57,9 @@ def audit(
         filled_after_outcome(rows, params),
         filled_in_one_step(rows, params),
         edited_after_outcome(history, outcomes, edited, params),
-        at_the_moment(moments, params),
-        overlaps(matrix, order),
-        tells_by_order(leads, matrix.groupby("lead_id")["label"].max(), order, params),
+        events_at_outcome(moments, params),
+        split_overlap(matrix, order),
+        order_predicts_outcome(leads, matrix.groupby("lead_id")["label"].max(), order, params),
         vanishes(matrix, rows, order, seed, params),
     ]
     return sorted(checks, key=lambda check: (check.answer != "fires", check.code))

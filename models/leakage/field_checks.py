@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from models.leakage.predictive_power import auc_within, level_effects, power
+from models.leakage.predictive_power import auc_within, level_effects, univariate_strength
 from models.leakage.rows import (
     AuditParams,
-    Check,
+    LeakageCheck,
     Question,
     Rows,
     Subject,
@@ -21,7 +21,7 @@ from models.leakage.rows import (
 )
 from models.leakage.suspicious_names import named_leaky
 
-POWER = Question("LK01", "One field tells far more than the rest")
+UNIVARIATE_AUC = Question("LK01", "One field tells far more than the rest")
 SIBLING = Question("LK02", "A field is a sibling of the label")
 NAMED = Question("LK03", "A field is named like something written after the outcome")
 FILLED = Question("LK04", "A field is filled only after the outcome")
@@ -33,10 +33,10 @@ DOUBT = "Expect it to mislead again: it may only tell what time it was. Leave it
 NO_FIELDS = "no attribute and no event type is used"
 
 
-def stands_out(rows: Rows, params: AuditParams) -> Check:
+def stands_out(rows: Rows, params: AuditParams) -> LeakageCheck:
     """Name fields that alone rank too well and lie above all that do not; no strong one hides another."""
     if nothing := _nothing_to_judge(rows, rows.subjects):
-        return POWER.not_applicable(nothing)
+        return UNIVARIATE_AUC.not_applicable(nothing)
     strong = [one for one in rows.subjects if rows.low_auc(one) >= params.strong_auc]
     highest = max((rows.best(one).auc for one in rows.subjects if one not in strong), default=0.5)
     found = {
@@ -45,28 +45,30 @@ def stands_out(rows: Rows, params: AuditParams) -> Check:
         if rows.low_auc(one) >= highest + params.stands_out
     }
     top = max(rows.subjects, key=lambda one: rows.best(one).auc)
-    return POWER.answer(found, f"the strongest is {top.column} with an AUC of {_auc(rows, top)}; {rows.size}", ASK)
+    return UNIVARIATE_AUC.answer(
+        found, f"the strongest is {top.column} with an AUC of {_auc(rows, top)}; {rows.size}", ASK
+    )
 
 
-def mirrors_label(rows: Rows, params: AuditParams) -> Check:
+def mirrors_label(rows: Rows, params: AuditParams) -> LeakageCheck:
     """Name fields that alone remove much of the doubt about the outcome, as another spelling of it does."""
     if nothing := _nothing_to_judge(rows, rows.subjects):
         return SIBLING.not_applicable(nothing)
     told = {
-        one: max((rows.powers[entry.name] for entry in one.features), key=lambda best: best.told)
+        one: max((rows.strengths[entry.name] for entry in one.features), key=lambda best: best.uncertainty_coefficient)
         for one in rows.subjects
     }
     found = {
-        one.column: f"alone it removes {best.told:.0%} of the doubt about the outcome"
+        one.column: f"alone it removes {best.uncertainty_coefficient:.0%} of the doubt about the outcome"
         for one, best in told.items()
-        if best.told - rows.critical * best.told_error >= params.sibling_share
+        if best.uncertainty_coefficient - rows.critical * best.uncertainty_coefficient_error >= params.sibling_share
     }
-    top = max(told, key=lambda one: told[one].told)
-    said = f"the most doubt is removed by {top.column}, {max(told[top].told, 0):.0%}; {rows.size}"
+    top = max(told, key=lambda one: told[one].uncertainty_coefficient)
+    said = f"the most doubt is removed by {top.column}, {max(told[top].uncertainty_coefficient, 0):.0%}; {rows.size}"
     return SIBLING.answer(found, said, ASK)
 
 
-def named_after_outcome(rows: Rows, params: AuditParams) -> Check:
+def named_after_outcome(rows: Rows, params: AuditParams) -> LeakageCheck:
     """Name fields without dates of writing whose name speaks of the outcome and that do tell of it."""
     fields = [one for one in rows.subjects if one.is_undated]
     if nothing := _nothing_to_judge(rows, fields):
@@ -82,7 +84,7 @@ def named_after_outcome(rows: Rows, params: AuditParams) -> Check:
     return NAMED.answer(found, f"{said}; {rows.size}", ASK)
 
 
-def filled_after_outcome(rows: Rows, params: AuditParams) -> Check:
+def filled_after_outcome(rows: Rows, params: AuditParams) -> LeakageCheck:
     """Name fields without dates of writing that are filled mostly for one outcome, whether won or lost."""
     fields = [one for one in rows.subjects if one.is_undated]
     if nothing := _nothing_to_judge(rows, fields):
@@ -110,7 +112,7 @@ def _filled(subject: Subject, rows: Rows) -> np.ndarray:
     return rows.frame[subject.features[0].name].notna().to_numpy()
 
 
-def filled_in_one_step(rows: Rows, params: AuditParams) -> Check:
+def filled_in_one_step(rows: Rows, params: AuditParams) -> LeakageCheck:
     """Name fields of an undated export that are empty in exactly the same rows and, where filled, tell of the outcome.
 
     Another system has written them in one go, on leads of its choice; no chance makes two fields agree so.
@@ -142,7 +144,7 @@ def _others(subject: Subject, block: Iterable[Subject]) -> str:
     return ", ".join(one.column for one in block if one is not subject)
 
 
-def vanishes(matrix: pd.DataFrame, rows: Rows, order: str, seed: int, params: AuditParams) -> Check:
+def vanishes(matrix: pd.DataFrame, rows: Rows, order: str, seed: int, params: AuditParams) -> LeakageCheck:
     """Name fields that ranked the training period and, as learned there, do not rank the later one.
 
     Periods are not held apart here: a field that ranked because it told the time is just what is looked for.
@@ -172,9 +174,9 @@ def _transfer(
     label, early = both["label"].to_numpy("float64"), np.arange(len(both)) < n_early
     nowhen = np.zeros(len(both), dtype=np.int64)
     levels = {entry.name: levels_of(both, entry) for entry in subject.features}
-    powers = {name: power(level[early], label[early], nowhen[early]) for name, level in levels.items()}
-    name = max(powers, key=lambda one: powers[one].auc)
-    before, level = powers[name], levels[name]
+    strengths = {name: univariate_strength(level[early], label[early], nowhen[early]) for name, level in levels.items()}
+    name = max(strengths, key=lambda one: strengths[one].auc)
+    before, level = strengths[name], levels[name]
     if before.auc - critical * before.error < params.held_auc:
         return None
     effect = level_effects(level[early], label[early], nowhen[early], int(level.max()) + 1)

@@ -13,7 +13,7 @@ LEAST = 0.001  # probability: a level that was pure in the other folds does not 
 
 
 @dataclass(frozen=True)
-class Power:
+class UnivariateStrength:
     """What one column tells.
 
     Attributes
@@ -22,9 +22,9 @@ class Power:
         Area under the ROC curve, pairs formed within periods only; 0.5 says nothing.
     error
         Its standard error.
-    told
+    uncertainty_coefficient
         Share of the outcome's entropy within periods that the column removes; 0 or less says nothing, 1 everything.
-    told_error
+    uncertainty_coefficient_error
         Its standard error.
     n, n_positive
         Rows it was measured on, and how many of them converted.
@@ -32,8 +32,8 @@ class Power:
 
     auc: float
     error: float
-    told: float
-    told_error: float
+    uncertainty_coefficient: float
+    uncertainty_coefficient_error: float
     n: int
     n_positive: int
 
@@ -90,7 +90,7 @@ def mean_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.bincount(group, values) / np.maximum(np.bincount(group), 1)
 
 
-def power(level: np.ndarray, label: np.ndarray, period: np.ndarray) -> Power:
+def univariate_strength(level: np.ndarray, label: np.ndarray, period: np.ndarray) -> UnivariateStrength:
     """How well the levels of one column tell the outcome of rows of the same period, out of fold.
 
     Parameters
@@ -105,8 +105,8 @@ def power(level: np.ndarray, label: np.ndarray, period: np.ndarray) -> Power:
     """
     rate = rate_out_of_fold(level, label, period)
     auc, error = auc_within(rate, label, period)
-    told, told_error = _told(rate, label, mean_by(period, label)[period])
-    return Power(auc, error, told, told_error, len(label), int(label.sum()))
+    coefficient, coefficient_error = _uncertainty_coefficient(rate, label, mean_by(period, label)[period])
+    return UnivariateStrength(auc, error, coefficient, coefficient_error, len(label), int(label.sum()))
 
 
 def auc_within(score: np.ndarray, label: np.ndarray, period: np.ndarray) -> tuple[float, float]:
@@ -141,7 +141,7 @@ def _delong(score: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
     return float(above.mean()), float(variance)
 
 
-def _told(rate: np.ndarray, label: np.ndarray, base: np.ndarray) -> tuple[float, float]:
+def _uncertainty_coefficient(rate: np.ndarray, label: np.ndarray, base: np.ndarray) -> tuple[float, float]:
     before, after = _losses(base, label), _losses(base + rate, label)
     saved = (before - after) / before.mean()
     return float(saved.mean()), float(saved.std() / np.sqrt(len(saved)))

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from features.matrix.catalogue import Entry
 from features.matrix.matrix import MatrixSpec
 from features.schema.spec import Spec
-from models.leakage.predictive_power import Power, level_of, power
+from models.leakage.predictive_power import UnivariateStrength, level_of, univariate_strength
 from models.splitting.holdout import draw
 
 Answer = Literal["fires", "does not fire", "not applicable"]
@@ -108,7 +108,7 @@ class AuditParams(Spec):
 
 
 @dataclass(frozen=True)
-class Check:
+class LeakageCheck:
     """One question of the audit and its answer.
 
     Attributes
@@ -136,15 +136,15 @@ class Question:
     code: str
     title: str
 
-    def answer(self, found: dict[str, str], detail: str, what_to_do: str) -> Check:
+    def answer(self, found: dict[str, str], detail: str, what_to_do: str) -> LeakageCheck:
         """Fire where columns were found."""
         if found:
-            return Check(self.code, self.title, "fires", found, detail, what_to_do)
-        return Check(self.code, self.title, "does not fire", {}, detail, "")
+            return LeakageCheck(self.code, self.title, "fires", found, detail, what_to_do)
+        return LeakageCheck(self.code, self.title, "does not fire", {}, detail, "")
 
-    def not_applicable(self, why: str) -> Check:
+    def not_applicable(self, why: str) -> LeakageCheck:
         """Say why the question cannot be put to these data."""
-        return Check(self.code, self.title, "not applicable", {}, why, "")
+        return LeakageCheck(self.code, self.title, "not applicable", {}, why, "")
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: two may be made of one column
@@ -231,7 +231,7 @@ class Rows:
     frame: pd.DataFrame
     period: np.ndarray
     subjects: list[Subject]
-    powers: dict[str, Power]
+    strengths: dict[str, UnivariateStrength]
     critical: float
     too_few: str
 
@@ -243,9 +243,9 @@ class Rows:
     def size(self) -> str:
         return f"{len(self.frame):,} leads, {int(self.label.sum()):,} converted"
 
-    def best(self, subject: Subject) -> Power:
+    def best(self, subject: Subject) -> UnivariateStrength:
         """The power of the subject's strongest feature."""
-        return max((self.powers[entry.name] for entry in subject.features), key=lambda one: one.auc)
+        return max((self.strengths[entry.name] for entry in subject.features), key=lambda one: one.auc)
 
     def low_auc(self, subject: Subject) -> float:
         """The AUC that the subject surely has."""
@@ -271,8 +271,8 @@ def judge_rows(matrix: pd.DataFrame, spec: MatrixSpec, order: str, seed: int, pa
     label = frame["label"].to_numpy("float64")
     too_few = too_few_to_judge(label, params)
     levels = {} if too_few else {name: levels_of(frame, entry) for name, entry in features.items()}
-    powers = {name: power(level, label, period) for name, level in levels.items()}
-    return Rows(frame, period, subjects, powers, critical_value(params.confidence, len(features)), too_few)
+    strengths = {name: univariate_strength(level, label, period) for name, level in levels.items()}
+    return Rows(frame, period, subjects, strengths, critical_value(params.confidence, len(features)), too_few)
 
 
 def levels_of(frame: pd.DataFrame, entry: Entry) -> np.ndarray:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from models.leakage.predictive_power import level_of, power
+from models.leakage.predictive_power import level_of, univariate_strength
 from models.leakage.rows import (
     AuditParams,
-    Check,
+    LeakageCheck,
     Question,
     critical_value,
     periods_of,
@@ -24,7 +24,7 @@ ORDER = Question("LK09", "The id or the order of rows tells the outcome")
 
 def edited_after_outcome(
     history: pd.DataFrame, outcomes: pd.DataFrame, columns: dict[str, str], params: AuditParams
-) -> Check:
+) -> LeakageCheck:
     """Name fields of the attribute history whose edits nearly all come once the lead has converted or been lost.
 
     Parameters
@@ -49,7 +49,7 @@ def edited_after_outcome(
     found = {
         columns[name]: f"{k:,} of {n:,} edits come at the outcome or after it"
         for name, (k, n) in counted.items()
-        if n >= params.min_each and surely(k, n, critical) >= params.late_share
+        if n >= params.min_each and wilson_lower_bound(k, n, critical) >= params.late_share
     }
     said = ", ".join(f"{columns[name]} {k:,} of {n:,}" for name, (k, n) in counted.items())
     return EDITED.answer(
@@ -66,7 +66,7 @@ def _changes(lead_id: pd.Series, values: pd.Series) -> np.ndarray:
     return same_lead & ~same_value
 
 
-def at_the_moment(moments: pd.DataFrame | None, params: AuditParams) -> Check:
+def events_at_outcome(moments: pd.DataFrame | None, params: AuditParams) -> LeakageCheck:
     """Name event types that come when the outcome does and hardly ever else.
 
     Parameters
@@ -82,7 +82,7 @@ def at_the_moment(moments: pd.DataFrame | None, params: AuditParams) -> Check:
     found = {
         name: f"{k:,} of {n:,} events come at the moment of their lead's conversion"
         for name, k, n in counted
-        if n >= params.min_each and surely(k, n, critical) >= params.moment_share
+        if n >= params.min_each and wilson_lower_bound(k, n, critical) >= params.moment_share
     }
     name, k, n = max(counted, key=lambda one: one[1] / max(one[2], 1))
     return MOMENT.answer(
@@ -92,7 +92,7 @@ def at_the_moment(moments: pd.DataFrame | None, params: AuditParams) -> Check:
     )
 
 
-def surely(k: int, n: int, critical: float) -> float:
+def wilson_lower_bound(k: int, n: int, critical: float) -> float:
     """The share that is surely behind `k` of `n` (Wilson 1927): lower end of the interval, 0 where n is 0."""
     if n == 0:
         return 0.0
@@ -100,7 +100,7 @@ def surely(k: int, n: int, critical: float) -> float:
     return float((share + z / 2 - critical * np.sqrt((share * (1 - share) + z / 4) / n)) / (1 + z))
 
 
-def overlaps(matrix: pd.DataFrame, order: str) -> Check:
+def split_overlap(matrix: pd.DataFrame, order: str) -> LeakageCheck:
     """Find leads whose label was learned from and tested on: the same row of a lead, or horizons that overlap.
 
     With dates a lead may teach and test at different times; but what taught must have been known before any test.
@@ -120,7 +120,7 @@ def overlaps(matrix: pd.DataFrame, order: str) -> Check:
     )
 
 
-def tells_by_order(leads: pd.DataFrame, label: pd.Series, order: str, params: AuditParams) -> Check:
+def order_predicts_outcome(leads: pd.DataFrame, label: pd.Series, order: str, params: AuditParams) -> LeakageCheck:
     """Find out whether the id, or the place in the file, tells the outcome among leads of the same time.
 
     Parameters
@@ -132,7 +132,7 @@ def tells_by_order(leads: pd.DataFrame, label: pd.Series, order: str, params: Au
     """
     known = leads[leads["lead_id"].isin(label.index)].sort_values("position", ignore_index=True)
     outcome = known["lead_id"].map(label).to_numpy("float64")
-    faces = _faces(known, order)
+    faces = _id_and_order_levels(known, order)
     if not faces:
         return ORDER.not_applicable("rows stand in the order of time, and the number of the row is the id")
     if too_few := too_few_to_judge(outcome, params):
@@ -140,13 +140,13 @@ def tells_by_order(leads: pd.DataFrame, label: pd.Series, order: str, params: Au
     time = {"dates": "created_at", "rows": "position"}.get(order)
     period = periods_of(known[time], params.periods) if time else np.zeros(len(known), dtype=np.int64)
     critical = critical_value(params.confidence, len(faces))
-    powers = {name: power(level, outcome, period) for name, level in faces.items()}
+    strengths = {name: univariate_strength(level, outcome, period) for name, level in faces.items()}
     found = {
         name: f"it ranks {len(known):,} leads with an AUC of {one.auc:.2f}"
-        for name, one in powers.items()
+        for name, one in strengths.items()
         if one.auc - critical * one.error >= params.order_auc
     }
-    said = ", ".join(f"{name} {one.auc:.2f}" for name, one in powers.items())
+    said = ", ".join(f"{name} {one.auc:.2f}" for name, one in strengths.items())
     return ORDER.answer(
         found,
         f"AUC among {len(known):,} leads: {said}",
@@ -155,7 +155,7 @@ def tells_by_order(leads: pd.DataFrame, label: pd.Series, order: str, params: Au
     )
 
 
-def _faces(leads: pd.DataFrame, order: str) -> dict[str, np.ndarray]:
+def _id_and_order_levels(leads: pd.DataFrame, order: str) -> dict[str, np.ndarray]:
     """What an id or a row's place may give away, as levels: the place, the id's number, and its letters."""
     position = leads["position"].to_numpy("float64")
     number = leads["lead_id"].str.extract(r"(\d{1,15})(?!.*\d)", expand=False).to_numpy("float64")

@@ -18,7 +18,7 @@ LEAST_EXPECTED = 5.0  # leads a bin must be expected to hold for the chi-square 
 
 
 @dataclass(frozen=True)
-class Sample:
+class DriftSample:
     """Rows of one side, reference or current, and how many independent leads say as much.
 
     Attributes
@@ -33,7 +33,7 @@ class Sample:
     leads: float
 
     @classmethod
-    def of(cls, rows: pd.DataFrame) -> Sample:
+    def of(cls, rows: pd.DataFrame) -> DriftSample:
         """Count the leads behind rows that have lead_id."""
         return cls(rows, independent_leads(rows["lead_id"]))
 
@@ -48,7 +48,7 @@ def independent_leads(lead_id: pd.Series[str]) -> float:
     return float(weight.sum() ** 2 / (weight**2).sum()) if len(weight) else 0.0
 
 
-def feature_drift(reference: Sample, current: Sample, entries: Sequence[Entry]) -> list[Row]:
+def feature_drift(reference: DriftSample, current: DriftSample, entries: Sequence[Entry]) -> list[Row]:
     """Measure the shift of each feature, and how likely chance alone makes it.
 
     Returns
@@ -61,12 +61,12 @@ def feature_drift(reference: Sample, current: Sample, entries: Sequence[Entry]) 
     if not len(entries) or not len(reference.rows) or not len(current.rows):
         return []
     found = [_of_feature(reference, current, entry) for entry in entries]
-    adjusted = holm(np.array([row["chance"] for row in found]))
-    rows = [row | {"adjusted": float(chance)} for row, chance in zip(found, adjusted, strict=True)]
+    adjusted = holm(np.array([row["p_value"] for row in found]))
+    rows = [row | {"adjusted_p_value": float(chance)} for row, chance in zip(found, adjusted, strict=True)]
     return sorted(rows, key=lambda row: (-row["psi"], row["name"]))
 
 
-def _of_feature(reference: Sample, current: Sample, entry: Entry) -> Row:
+def _of_feature(reference: DriftSample, current: DriftSample, entry: Entry) -> Row:
     before, now = (side.rows[entry.name].to_numpy("float64") for side in (reference, current))
     return {
         "name": entry.name,
@@ -105,7 +105,7 @@ def shift(before: np.ndarray, now: np.ndarray, leads_before: float, leads_now: f
     if codes is None and len(known_before) and len(known_now):
         ks = float(ks_2samp(known_before, known_now, method="asymp").statistic)
         chances.append(float(kstwobign.sf(ks * np.sqrt(n * m / (n + m)))))
-    return {"psi": psi, "ks": ks, "chance": min(1.0, len(chances) * min(chances))}
+    return {"psi": psi, "ks": ks, "p_value": min(1.0, len(chances) * min(chances))}
 
 
 def _binned(before: np.ndarray, now: np.ndarray, codes: int | None) -> np.ndarray:

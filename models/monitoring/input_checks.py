@@ -19,7 +19,7 @@ from scipy.stats import norm, t
 from features.matrix.catalogue import Entry
 from features.schema.spec import Spec
 from models.kpis.tier_kpis import Row
-from models.monitoring.drift import Sample, feature_drift, independent_leads, shift
+from models.monitoring.drift import DriftSample, feature_drift, independent_leads, shift
 
 Outcome = Literal["alert", "quiet", "not applicable"]
 TESTED = 9  # checks that share the false alarms; freshness is a fact, and the estimate never alerts
@@ -119,7 +119,7 @@ class MonitorParams(Spec):
 
 
 @dataclass(frozen=True)
-class Check:
+class MonitorCheck:
     """One question of the monitor and its answer.
 
     Attributes
@@ -134,29 +134,29 @@ class Check:
     title: str
     outcome: Outcome
     detail: str
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
     early: bool = False
 
 
-def answer(code: str, title: str, alert: bool, detail: str, figures: Mapping[str, float] | None = None) -> Check:
+def result(code: str, title: str, alert: bool, detail: str, metrics: Mapping[str, float] | None = None) -> MonitorCheck:
     """Make a check out of what was seen; figures that do not exist are left out."""
-    known = {name: float(value) for name, value in (figures or {}).items() if np.isfinite(value)}
-    return Check(code, title, "alert" if alert else "quiet", detail, known)
+    known = {name: float(value) for name, value in (metrics or {}).items() if np.isfinite(value)}
+    return MonitorCheck(code, title, "alert" if alert else "quiet", detail, known)
 
 
-def nothing(code: str, title: str, why: str) -> Check:
+def not_applicable(code: str, title: str, why: str) -> MonitorCheck:
     """Make a check that cannot be asked."""
-    return Check(code, title, "not applicable", why)
+    return MonitorCheck(code, title, "not applicable", why)
 
 
-def fresh(newest: pd.Timestamp | None, as_of: pd.Timestamp, max_silence_days: int) -> Check:
+def fresh(newest: pd.Timestamp | None, as_of: pd.Timestamp, max_silence_days: int) -> MonitorCheck:
     """Check that the feed has not stopped."""
     title = "The feed is fresh"
     if newest is None:
-        return answer("MN01", title, True, "no record at all is known")
+        return result("MN01", title, True, "no record at all is known")
     days = (as_of - newest) / pd.Timedelta(days=1)
     detail = f"the newest record is of {newest:%Y-%m-%d %H:%M}, {days:.1f} days back, of {max_silence_days} allowed"
-    return answer("MN01", title, days > max_silence_days, detail, {"days": days})
+    return result("MN01", title, days > max_silence_days, detail, {"days": days})
 
 
 def volume_rows(weekly: pd.DataFrame, params: MonitorParams) -> list[Row]:
@@ -187,7 +187,7 @@ def volume_rows(weekly: pd.DataFrame, params: MonitorParams) -> list[Row]:
             "n": int(weekly[name].iloc[-1]),
             "expected": float(mean[name] * leads),
             "ratio": float(now[name] / mean[name]) if mean[name] else float("inf"),
-            "chance": min(
+            "p_value": min(
                 1.0, len(told) * _chance(now[name] - mean[name], spread[name], mean[name] / leads, len(before))
             ),
         }
@@ -201,16 +201,16 @@ def _chance(gap: float, spread: float, poisson: float, n: int) -> float:
     return float(2 * t.sf(abs(gap) / width, n - 1)) if width > 0 else float(gap == 0)
 
 
-def volume(rows: Sequence[Row], params: MonitorParams) -> Check:
+def volume(rows: Sequence[Row], params: MonitorParams) -> MonitorCheck:
     """Check that no kind of record has dried up or multiplied; `rows` as from `volume_rows`."""
     title = "As much comes in as is usual"
     if not rows:
-        return nothing("MN02", title, f"no kind of record comes {params.min_events:,} times before a list")
+        return not_applicable("MN02", title, f"no kind of record comes {params.min_events:,} times before a list")
     low, high = 1 / params.volume_change, params.volume_change
-    bad = [row for row in rows if not low <= row["ratio"] <= high and row["chance"] <= params.each]
+    bad = [row for row in rows if not low <= row["ratio"] <= high and row["p_value"] <= params.each]
     said = [f"{row['name']} {row['n']:,} for {row['expected']:,.0f}" for row in bad]
     detail = _some(said) or f"each of {len(rows)} kinds of records within {low:.2f} to {high:.2f} times the usual"
-    return answer("MN02", title, bool(bad), detail, {f"ratio {row['name']}": row["ratio"] for row in rows})
+    return result("MN02", title, bool(bad), detail, {f"ratio {row['name']}": row["ratio"] for row in rows})
 
 
 def inputs(
@@ -220,7 +220,7 @@ def inputs(
     current: pd.DataFrame,
     entries: Sequence[Entry],
     params: MonitorParams,
-) -> tuple[Check, list[Row]]:
+) -> tuple[MonitorCheck, list[Row]]:
     """Check the features that the model reads; see `drift.feature_drift` for the rows beside the answer.
 
     Parameters
@@ -231,14 +231,14 @@ def inputs(
         Features to look at; those of the calendar are left out.
     """
     read = [entry for entry in entries if entry.measure != CALENDAR]
-    rows = feature_drift(Sample.of(reference), Sample.of(current), read)
+    rows = feature_drift(DriftSample.of(reference), DriftSample.of(current), read)
     if not rows:
-        return nothing(code, title, "the model reads no such feature, or there is no lead to look at"), []
-    rows = [row | {"alert": _moved(row, params) and row["adjusted"] <= params.each} for row in rows]
+        return not_applicable(code, title, "the model reads no such feature, or there is no lead to look at"), []
+    rows = [row | {"alert": _moved(row, params) and row["adjusted_p_value"] <= params.each} for row in rows]
     bad = [row for row in rows if row["alert"]]
     said = [f"{row['label']} (PSI {row['psi']:.2f})" for row in bad]
     detail = _some(said) or f"none of {len(rows)} features has surely moved; largest PSI {rows[0]['psi']:.2f}"
-    return answer(code, title, bool(bad), detail, {"psi": rows[0]["psi"], "moved": float(len(bad))}), rows
+    return result(code, title, bool(bad), detail, {"psi": rows[0]["psi"], "moved": float(len(bad))}), rows
 
 
 def _moved(row: Row, params: MonitorParams) -> bool:
@@ -269,21 +269,21 @@ def level_rows(before: Mapping[str, pd.Series[str]], now: Mapping[str, pd.Series
             for value in sorted(str(one) for one in counts.index if one not in gone and counts[one] >= LEAST_ROWS):
                 share = float(counts[value] / len(here))
                 chance = min(1.0, float((1 - share) ** len(there)) * len(counts) * len(now))
-                found.append({"what": what, "attribute": name, "value": value, "share": share, "chance": chance})
+                found.append({"what": what, "attribute": name, "value": value, "share": share, "p_value": chance})
     return sorted(found, key=lambda row: (-row["share"], row["attribute"], row["value"]))
 
 
-def levels(rows: Sequence[Row], params: MonitorParams) -> Check:
+def levels(rows: Sequence[Row], params: MonitorParams) -> MonitorCheck:
     """Check that no frequent value is new or has vanished; `rows` as from `level_rows`."""
-    bad = [row for row in rows if row["share"] >= params.level_share and row["chance"] <= params.each]
+    bad = [row for row in rows if row["share"] >= params.level_share and row["p_value"] <= params.each]
     said = [f"{row['what']}: {row['attribute']} {row['value']} ({row['share']:.1%})" for row in bad]
     largest = max((row["share"] for row in rows if row["what"] == "new"), default=0.0)
     detail = _some(said) or f"no value that {params.level_share:.0%} of leads have is new or has vanished"
-    figures = {"largest new share": largest}
-    return answer("MN05", "Values of categories are those that are known", bool(bad), detail, figures)
+    metrics = {"largest new share": largest}
+    return result("MN05", "Values of categories are those that are known", bool(bad), detail, metrics)
 
 
-def scores(reference: pd.DataFrame, current: pd.DataFrame, params: MonitorParams) -> Check:
+def scores(reference: pd.DataFrame, current: pd.DataFrame, params: MonitorParams) -> MonitorCheck:
     """Check that scores lie where they did.
 
     Parameters
@@ -298,12 +298,12 @@ def scores(reference: pd.DataFrame, current: pd.DataFrame, params: MonitorParams
         f"mean score {now.mean():.1f}, it was {before.mean():.1f}; PSI {found['psi']:.2f}, Kolmogorov-Smirnov distance "
         f"{found['ks']:.2f}"
     )
-    figures = {"psi": found["psi"], "ks": found["ks"], "mean": now.mean(), "reference mean": before.mean()}
-    alert = _moved(found, params) and found["chance"] <= params.each
-    return answer("MN06", "Scores are spread as they were, whatever the season", alert, detail, figures)
+    metrics = {"psi": found["psi"], "ks": found["ks"], "mean": now.mean(), "reference mean": before.mean()}
+    alert = _moved(found, params) and found["p_value"] <= params.each
+    return result("MN06", "Scores are spread as they were, whatever the season", alert, detail, metrics)
 
 
-def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: MonitorParams) -> Check:
+def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: MonitorParams) -> MonitorCheck:
     """Check that as many leads as before lie above what was the cut-off of the best tier.
 
     A tier that capacity fills is as long whatever happens, so that its length tells nothing; what reaches its usual
@@ -318,7 +318,7 @@ def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: Mon
     title = "As many leads as before reach the best tier's cut-off, whatever the season"
     listed = reference[(reference["tier"] == best) & ~reference["overridden"]]
     if listed.empty:
-        return nothing("MN07", title, f"no lead of the reference is {best} by its score")
+        return not_applicable("MN07", title, f"no lead of the reference is {best} by its score")
     cutoff = float(listed.groupby("snapshot_at")["score"].min().median())
     was, now = (float((rows["score"] >= cutoff).mean()) for rows in (reference, current))
     leads = [independent_leads(rows["lead_id"]) for rows in (reference, current)]
@@ -330,8 +330,8 @@ def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: Mon
     detail = (
         f"{now:.1%} of the leads have a score of {cutoff:.0f} or more, the usual cut-off of {best}; it was {was:.1%}"
     )
-    figures = {"share": now, "reference share": was, "cutoff": cutoff}
-    return answer("MN07", title, moved and chance <= params.each, detail, figures)
+    metrics = {"share": now, "reference share": was, "cutoff": cutoff}
+    return result("MN07", title, moved and chance <= params.each, detail, metrics)
 
 
 def _some(said: Sequence[str]) -> str:
@@ -339,7 +339,7 @@ def _some(said: Sequence[str]) -> str:
     return ", ".join([*said[:NAMED], *more])
 
 
-def told(checks: Sequence[Check]) -> list[str]:
+def told(checks: Sequence[MonitorCheck]) -> list[str]:
     """Say what the checks found, in lines for people: alerts first."""
     alerts = [check for check in checks if check.outcome == "alert"]
     asked = [check for check in checks if check.outcome != "not applicable"]

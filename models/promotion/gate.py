@@ -11,7 +11,15 @@ import pandas as pd
 from pydantic import Field
 
 from features.schema.spec import Spec
-from models.evaluation.metrics import EvaluateParams, Figures, Ranked, compare, compare_ranking, figures, row_losses
+from models.evaluation.metrics import (
+    EvaluateParams,
+    Metrics,
+    Ranked,
+    compare,
+    compare_ranking,
+    compute_metrics,
+    row_losses,
+)
 from models.evaluation.verdict import NAMES
 from models.leakage.rows import subjects_of
 from models.leakage.timing_checks import OVERLAP
@@ -80,7 +88,7 @@ class GateCheck:
     title: str
     outcome: Outcome
     detail: str
-    figures: Figures = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,8 +99,8 @@ class Cohort:
     ----------
     rows
         lead_id, snapshot_at and label (matured), later than what every model of the comparison learned from.
-    challenger, champion, yardstick
-        Probabilities, shape (n,); None where there is no such model, or the yardstick is the champion itself.
+    challenger, champion, reference
+        Probabilities, shape (n,); None where there is no such model, or the reference is the champion itself.
     baselines
         Name to probability, shape (n,).
     tiers, champion_tiers
@@ -106,7 +114,7 @@ class Cohort:
     rows: pd.DataFrame
     challenger: np.ndarray
     champion: np.ndarray | None
-    yardstick: np.ndarray | None
+    reference: np.ndarray | None
     baselines: Mapping[str, np.ndarray]
     tiers: pd.Series[str]
     champion_tiers: pd.Series[str] | None
@@ -211,7 +219,7 @@ def judge(cohort: Cohort, gate: Gate) -> list[GateCheck]:
 
 def surely_better(cohort: Cohort, gate: Gate) -> bool:
     """Whether the challenger may become the champion of record: its log-loss is surely below that of the old one."""
-    record = cohort.champion if cohort.yardstick is None else cohort.yardstick
+    record = cohort.champion if cohort.reference is None else cohort.reference
     return record is None or _gap(cohort.rows, cohort.challenger, record, gate)["gap_high"] < 0
 
 
@@ -241,10 +249,10 @@ def _not_worse(cohort: Cohort, gate: Gate) -> GateCheck:
 
 def _no_ratchet(cohort: Cohort, gate: Gate) -> GateCheck:
     title = "No ratchet of small losses since the champion of record"
-    if cohort.yardstick is None:
+    if cohort.reference is None:
         own = "the champion is itself the champion of record"
         return GateCheck("PG05", title, "not applicable", NO_CHAMPION if cohort.champion is None else own)
-    gap = _gap(cohort.rows, cohort.challenger, cohort.yardstick, gate)
+    gap = _gap(cohort.rows, cohort.challenger, cohort.reference, gate)
     detail = f"{_words(gap, 'the champion of record')}, tolerated {_tolerated(gap, gate)}"
     return _check("PG05", title, _within(gap, gate), detail, gap)
 
@@ -273,7 +281,7 @@ def _lift(cohort: Cohort, gate: Gate) -> GateCheck:
 
 def _calibration(cohort: Cohort, gate: Gate) -> GateCheck:
     ranked = _rank(cohort, cohort.challenger, gate)
-    found = figures(ranked, ranked.weight, gate.evaluate)
+    found = compute_metrics(ranked, ranked.weight, gate.evaluate)
     error, rate, cap = found["calibration_error"], found["base_rate"], gate.params.calibration_error
     detail = (
         f"promised {found['mean_probability']:.2%} on average, came {rate:.2%}; calibration error {error:.4f}, "
@@ -308,7 +316,7 @@ def _segments(cohort: Cohort, gate: Gate) -> GateCheck:
     return _check("PG10", title, gap["gap_low"] <= floor, detail, gap)
 
 
-def _segment_gaps(cohort: Cohort, champion: np.ndarray, gate: Gate) -> dict[str, Figures]:
+def _segment_gaps(cohort: Cohort, champion: np.ndarray, gate: Gate) -> dict[str, Metrics]:
     gaps = {}
     for column in cohort.segments:
         levels = cohort.segments[column].to_numpy()
@@ -320,7 +328,7 @@ def _segment_gaps(cohort: Cohort, champion: np.ndarray, gate: Gate) -> dict[str,
     return gaps
 
 
-def _gap(rows: pd.DataFrame, challenger: np.ndarray, rival: np.ndarray, gate: Gate) -> Figures:
+def _gap(rows: pd.DataFrame, challenger: np.ndarray, rival: np.ndarray, gate: Gate) -> Metrics:
     """Return gap, gap_low, gap_high (above 0 the challenger is worse) and rival, the rival's log-loss."""
     found = compare(rows, challenger, rival, gate.evaluate, gate.seed)
     return {
@@ -331,7 +339,7 @@ def _gap(rows: pd.DataFrame, challenger: np.ndarray, rival: np.ndarray, gate: Ga
     }
 
 
-def _within(gap: Figures, gate: Gate) -> bool:
+def _within(gap: Metrics, gate: Gate) -> bool:
     """Whether not even the upper end of the gap's interval lies above the tolerance."""
     return gap["gap_high"] <= gate.params.tolerance * gap["rival"]
 
@@ -340,12 +348,12 @@ def _rank(cohort: Cohort, probability: np.ndarray, gate: Gate) -> Ranked:
     return Ranked.of(cohort.rows, probability, cohort.capacity, gate.evaluate.calibration_bins)
 
 
-def _check(code: str, title: str, good: bool, detail: str, numbers: Figures | None = None) -> GateCheck:
+def _check(code: str, title: str, good: bool, detail: str, numbers: Metrics | None = None) -> GateCheck:
     known = {name: float(value) for name, value in (numbers or {}).items() if np.isfinite(value)}
     return GateCheck(code, title, "passed" if good else "failed", detail, known)
 
 
-def _words(gap: Figures, name: str) -> str:
+def _words(gap: Metrics, name: str) -> str:
     word = "worse" if gap["gap"] > 0 else "better"
     return (
         f"log-loss {abs(gap['gap']):.4f} {word} than {name}'s {gap['rival']:.4f} "
@@ -353,7 +361,7 @@ def _words(gap: Figures, name: str) -> str:
     )
 
 
-def _tolerated(gap: Figures, gate: Gate) -> str:
+def _tolerated(gap: Metrics, gate: Gate) -> str:
     return f"{gate.params.tolerance * gap['rival']:.4f} at the upper end"
 
 

@@ -32,7 +32,7 @@ KEY = ["lead_id", "snapshot_at"]
 
 
 @dataclass(frozen=True)
-class Run:
+class ComparedRun:
     """What one run left.
 
     Attributes
@@ -52,26 +52,26 @@ class Run:
     scores: pd.DataFrame
 
 
-def side_by_side(a: Run, b: Run, params: EvaluateParams, seed: int) -> Row:
+def side_by_side(a: ComparedRun, b: ComparedRun, params: EvaluateParams, seed: int) -> Row:
     """Compare two runs as far as they speak of the same thing.
 
     Returns
     -------
     dict
-        The tree of compare.json: `runs` (what each is), `figures` (each on its own test rows, with intervals),
+        The tree of compare.json: `runs` (what each is), `measures` (each on its own test rows, with intervals),
         `settings` (those that differ), `features` (only_a, only_b, left_out_a, left_out_b), `importance` (by theme and
         by feature, mean |points| in both), `paired` (B against A on the rows that both were tested on), `scores` (both
-        lists of leads). What `refused` ({what, why}) names is None, or left out of the figures.
+        lists of leads). What `refused` ({what, why}) names is None, or left out of the measures.
     """
     refused = {
         "paired": _why_not_paired(a, b),
-        "scores": _why_notscores_side_by_side(a, b),
+        "scores": _why_scores_not_comparable(a, b),
         "precision_at_k": _why_not_capacity(a, b),
     }
     return {
         "runs": {"a": _about(a), "b": _about(b)},
         "confidence": {"a": a.metrics["confidence"], "b": b.metrics["confidence"], "paired": params.confidence},
-        "figures": [one for one in _figures(a.metrics, b.metrics) if not refused.get(one["name"])],
+        "measures": [one for one in _measures(a.metrics, b.metrics) if not refused.get(one["name"])],
         "settings": _settings(a, b),
         "features": _features(a, b),
         "importance": {
@@ -84,7 +84,7 @@ def side_by_side(a: Run, b: Run, params: EvaluateParams, seed: int) -> Row:
     }
 
 
-def _about(run: Run) -> Row:
+def _about(run: ComparedRun) -> Row:
     test, counts = run.metrics["test"], run.metrics["snapshots"]
     return {
         "name": run.name,
@@ -102,7 +102,7 @@ def _about(run: Run) -> Row:
     }
 
 
-def _figures(a: Tree, b: Tree) -> list[Row]:
+def _measures(a: Tree, b: Tree) -> list[Row]:
     """List the figures that both runs have: name, label, better, form, meaning, and value, low and high of each."""
     of_b = {measure.name for measure in measures(b)}
     return [
@@ -123,14 +123,14 @@ def _estimate(figures: Tree, name: str) -> Row:
     return {"value": figures[name], "low": figures[f"{name}_low"], "high": figures[f"{name}_high"]}
 
 
-def _settings(a: Run, b: Run) -> list[Row]:
+def _settings(a: ComparedRun, b: ComparedRun) -> list[Row]:
     """List the settings and choices that differ: key, a, b; None where a run does not have it."""
     ours, theirs = _all_settings(a), _all_settings(b)
     keys = sorted(ours.keys() | theirs.keys())
     return [{"key": key, "a": ours.get(key), "b": theirs.get(key)} for key in keys if ours.get(key) != theirs.get(key)]
 
 
-def _all_settings(run: Run) -> dict[str, str]:
+def _all_settings(run: ComparedRun) -> dict[str, str]:
     """Flatten what was set and what the folds chose; values as text."""
     metadata = {key: value for key, value in run.metadata.items() if key not in (*LEARNED, "matrix")}
     matrix = run.metadata["matrix"]
@@ -151,7 +151,7 @@ def _flat(tree: Any, key: str) -> dict[str, str]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-def _features(a: Run, b: Run) -> Row:
+def _features(a: ComparedRun, b: ComparedRun) -> Row:
     ours, theirs = ([one["name"] for one in run.explanation["features"]] for run in (a, b))
     return {
         "both": len(set(ours) & set(theirs)),
@@ -170,7 +170,7 @@ def _importance(ours: list[Row], theirs: list[Row], label: str) -> list[Row]:
     return sorted(rows, key=lambda row: (-max(row["a"] or 0.0, row["b"] or 0.0), row["name"]))
 
 
-def _why_not_alike(a: Run, b: Run) -> str:
+def _why_not_alike(a: ComparedRun, b: ComparedRun) -> str:
     ours, theirs = a.metrics, b.metrics
     if ours["fingerprint"] != theirs["fingerprint"]:
         return f"the data differ (fingerprint {ours['fingerprint'][:8]} and {theirs['fingerprint'][:8]})"
@@ -182,7 +182,7 @@ def _why_not_alike(a: Run, b: Run) -> str:
     return ""
 
 
-def _why_not_paired(a: Run, b: Run) -> str:
+def _why_not_paired(a: ComparedRun, b: ComparedRun) -> str:
     common = _common(a, b)
     if why := _why_not_alike(a, b):
         return why
@@ -193,7 +193,7 @@ def _why_not_paired(a: Run, b: Run) -> str:
     return "" if common["label_a"].nunique() == 2 else "all common rows have the same outcome"
 
 
-def _why_notscores_side_by_side(a: Run, b: Run) -> str:
+def _why_scores_not_comparable(a: ComparedRun, b: ComparedRun) -> str:
     if why := _why_not_alike(a, b):
         return why
     days = [run.scores["as_of"].max() for run in (a, b)]
@@ -207,17 +207,17 @@ def _why_notscores_side_by_side(a: Run, b: Run) -> str:
     return "" if a.scores["lead_id"].isin(b.scores["lead_id"]).any() else "no lead is on both lists"
 
 
-def _why_not_capacity(a: Run, b: Run) -> str:
+def _why_not_capacity(a: ComparedRun, b: ComparedRun) -> str:
     ours, theirs = a.metrics["capacity"], b.metrics["capacity"]
     return "" if ours == theirs else f"the capacities differ ({ours:,} and {theirs:,})"
 
 
-def _common(a: Run, b: Run) -> pd.DataFrame:
+def _common(a: ComparedRun, b: ComparedRun) -> pd.DataFrame:
     columns = [*KEY, "label", "model"]
     return a.predictions[columns].merge(b.predictions[columns], "inner", KEY, suffixes=("_a", "_b")).sort_values(KEY)
 
 
-def _paired(a: Run, b: Run, params: EvaluateParams, seed: int) -> Row:
+def _paired(a: ComparedRun, b: ComparedRun, params: EvaluateParams, seed: int) -> Row:
     """Compare B with A on the rows that were test rows of both; gaps above 0: B is better."""
     common = _common(a, b)
     rows = common[KEY].assign(label=common["label_a"])

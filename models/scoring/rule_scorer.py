@@ -14,10 +14,10 @@ from models.points.grades import grade
 from models.points.groups import Part, point_groups
 from models.points.scale import add_columns, score
 from models.scoring.reasons import LEAST_POINTS
-from models.tiers.assignment import by_cut_offs, overridden, places_before
+from models.tiers.assignment import by_cut_offs, overridden, previous_tier_ranks
 from models.tiers.declarations import TierParams
-from models.tiers.exploration import Explored
-from models.tiers.overrides import Facts
+from models.tiers.exploration import Exploration
+from models.tiers.overrides import TierFacts
 from models.tiers.score_lists import describe, tier_columns
 
 BELOW = "none"  # the tier of a lead that reaches no threshold
@@ -57,7 +57,7 @@ def score_by_rules(
     lead_id
         One a lead, shape (n,).
     parts
-        Points of each rule, and of the start, shape (n, rules + 1); see `rules.contributions`.
+        Points of each rule, and of the start, shape (n, rules + 1); see `rule_points.contributions`.
     rule_parts
         What each rule is of, in the order of `rules.names`.
     reasons
@@ -95,10 +95,10 @@ def rule_tiers(
     rules: RulesParams,
     params: TierParams,
     capacity: int,
-    facts: Facts | None,
+    facts: TierFacts | None,
     previous: pd.Series[str] | None,
 ) -> pd.DataFrame:
-    """Return the columns of `tier_lists.tier_columns` for a list that the rules have scored.
+    """Return the columns of `score_lists.tier_columns` for a list that the rules have scored.
 
     The thresholds of the rules are the cut-offs, and who reaches none is in tier BELOW. Without thresholds the policy
     holds with points in the place of probabilities; what a call brings needs a probability, so capacity rules then.
@@ -117,7 +117,7 @@ def rule_tiers(
     names = [*(one.name for one in rules.thresholds), BELOW]
     tiers = _by_thresholds(scored, rules, params, names, facts, previous)
     unmoved = _by_thresholds(scored, rules, params, names, facts, None)
-    return describe(scored, tiers, unmoved, params, names, facts, previous, Explored.nobody(tiers, names[0]))
+    return describe(scored, tiers, unmoved, params, names, facts, previous, Exploration.nobody(tiers, names[0]))
 
 
 def _by_thresholds(
@@ -125,11 +125,11 @@ def _by_thresholds(
     rules: RulesParams,
     params: TierParams,
     names: list[str],
-    facts: Facts | None,
+    facts: TierFacts | None,
     previous: pd.Series[str] | None,
 ) -> pd.Series[str]:
     least, sent = overridden(scored.index, params, names, facts)
-    before = places_before(scored["lead_id"], previous, names)
+    before = previous_tier_ranks(scored["lead_id"], previous, names)
     cut_offs = [one.at_least for one in rules.thresholds]
     place = by_cut_offs(scored["points"].to_numpy("float64"), cut_offs, before, params.margin)
     reached = np.array(names)[np.minimum(place, least)]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from models.points.scale import PointsParams
 from models.tiers.declarations import TierParams, Value
-from models.tiers.overrides import EXCLUDED, Facts, strongest
+from models.tiers.overrides import EXCLUDED, TierFacts, strongest
 
 NEW = -1  # the place of a lead that was in no tier of the previous list
 
@@ -25,7 +25,7 @@ def assign(
     capacity: int,
     *,
     scale: PointsParams | None = None,
-    facts: Facts | None = None,
+    facts: TierFacts | None = None,
     previous: pd.Series[str] | None = None,
     held: int = 0,
     drawn: pd.Series[bool] | None = None,
@@ -61,7 +61,7 @@ def assign(
     least, sent = overridden(scored.index, params, names, facts)
     if drawn is not None:
         least = np.where(drawn, 0, least)
-    before = places_before(scored["lead_id"], previous if params.margin else None, names)
+    before = previous_tier_ranks(scored["lead_id"], previous if params.margin else None, names)
     match params.policy:
         case "capacity":
             places = params.places(capacity)
@@ -85,7 +85,7 @@ def tier_reasons(
     unmoved: pd.Series[str],
     params: TierParams,
     names: Sequence[str],
-    facts: Facts | None,
+    facts: TierFacts | None,
     previous: pd.Series[str] | None,
     earned: pd.Series[str],
 ) -> pd.Series[str]:
@@ -106,7 +106,7 @@ def tier_reasons(
         "excluded: NAME", "drawn by lot to learn: else TIER", "trigger: NAME", "kept TIER: within M points of the
         cut-off", "not yet TIER: within M points of the cut-off", or "" by the frame's index.
     """
-    before = names_before(scored["lead_id"], previous)
+    before = previous_tier_names(scored["lead_id"], previous)
     rank = {name: place for place, name in enumerate([*names, EXCLUDED])}
     near = f": within {params.margin:g} points of the cut-off"
     moved = tiers != unmoved
@@ -127,7 +127,7 @@ def tier_reasons(
 
 
 def overridden(
-    index: pd.Index, params: TierParams, names: Sequence[str], facts: Facts | None
+    index: pd.Index, params: TierParams, names: Sequence[str], facts: TierFacts | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the place that triggers give at the least (the last where none holds), and the tier an exclusion sends to.
 
@@ -141,16 +141,16 @@ def overridden(
     return places[trigger], _named([one.tier for one in params.exclusions], exclusion)
 
 
-def names_before(lead_id: pd.Series[str], previous: pd.Series[str] | None) -> pd.Series[str]:
+def previous_tier_names(lead_id: pd.Series[str], previous: pd.Series[str] | None) -> pd.Series[str]:
     """Return each lead's tier in the previous list, "" where it was not on it."""
     if previous is None:
         return pd.Series("", index=lead_id.index, dtype="str")
     return previous.reindex(pd.Index(lead_id)).fillna("").set_axis(lead_id.index).astype("str")
 
 
-def places_before(lead_id: pd.Series[str], previous: pd.Series[str] | None, names: Sequence[str]) -> np.ndarray:
+def previous_tier_ranks(lead_id: pd.Series[str], previous: pd.Series[str] | None, names: Sequence[str]) -> np.ndarray:
     """Return each lead's place in the ladder of the previous list, NEW where it had none; shape (n,)."""
-    place = pd.Index(names).get_indexer(pd.Index(names_before(lead_id, previous)))
+    place = pd.Index(names).get_indexer(pd.Index(previous_tier_names(lead_id, previous)))
     return np.where(place < 0, NEW, place).astype("int64")
 
 
@@ -159,11 +159,11 @@ def by_cut_offs(ruler: np.ndarray, cut_offs: Sequence[float], before: np.ndarray
     return _first_reached(ruler[:, None] + _shifts(before, len(cut_offs), margin) >= np.array(cut_offs))
 
 
-def working_place(
+def working_rank(
     scored: pd.DataFrame,
     tiers: pd.Series[str],
     params: TierParams,
-    facts: Facts | None,
+    facts: TierFacts | None,
     drawn: pd.Series[bool] | None = None,
 ) -> pd.Series[float]:
     """Return each lead's place, from 0, when one list is worked from the top; infinity for the excluded.
@@ -213,7 +213,7 @@ def id_order(lead_id: pd.Series[str]) -> np.ndarray:
 
 
 def _value_ratio(
-    scored: pd.DataFrame, params: TierParams, facts: Facts | None, before: np.ndarray, scale: PointsParams | None
+    scored: pd.DataFrame, params: TierParams, facts: TierFacts | None, before: np.ndarray, scale: PointsParams | None
 ) -> np.ndarray:
     """Return what a call brings on average over what it costs, at each boundary; shape (n, tiers - 1)."""
     chance = scored["probability"].to_numpy("float64")[:, None]
@@ -225,7 +225,7 @@ def _value_ratio(
     return chance * _deal_value(len(scored), params.value, facts)[:, None] / params.value.call_cost
 
 
-def _deal_value(n: int, value: Value, facts: Facts | None) -> np.ndarray:
+def _deal_value(n: int, value: Value, facts: TierFacts | None) -> np.ndarray:
     if facts is None:
         return np.full(n, value.deal_value)
     return facts.deal_value.fillna(value.deal_value).to_numpy("float64")

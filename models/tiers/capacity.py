@@ -13,7 +13,7 @@ from models.evaluation.metrics import EvaluateParams
 CAPACITIES = (0.9, 1.0, 1.1)  # as it is, and a tenth less or more
 
 
-def places_at(capacity: int, times: float) -> int:
+def scaled_capacity(capacity: int, times: float) -> int:
     """Return a capacity that is so many times as large, in whole leads."""
     return math.floor(round(capacity * times, 6) + 0.5)
 
@@ -43,7 +43,7 @@ def wins_interval(probability: np.ndarray, confidence: float) -> tuple[int, int]
     return int(low), int(min(high, len(probability)))
 
 
-def promised_wins(
+def expected_wins(
     scored: pd.DataFrame, place: pd.Series[float], capacity: int, confidence: float
 ) -> list[dict[str, Any]]:
     """Say what capacity, and a tenth less or more, buys on one list.
@@ -53,7 +53,7 @@ def promised_wins(
     scored
         probability, score; one row a lead.
     place
-        See `tier_policy.working_place`.
+        See `assignment.working_rank`.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def _promise(called: pd.DataFrame, capacity: int, confidence: float) -> dict[str
     }
 
 
-def realised_wins(
+def observed_wins(
     rows: pd.DataFrame, place: pd.Series[float], capacity: int, params: EvaluateParams, seed: int
 ) -> list[dict[str, Any]]:
     """Say what capacity, and a tenth less or more, bought a list on held-out lists.
@@ -89,7 +89,7 @@ def realised_wins(
     rows
         lead_id, snapshot_at, label; a win is a lead that converts within the horizon of its list, on every such list.
     place
-        Within the row's list; see `tier_policy.working_place`.
+        Within the row's list; see `assignment.working_rank`.
 
     Returns
     -------
@@ -129,4 +129,4 @@ def realised_wins(
 
 
 def _capacities(capacity: int) -> list[int]:
-    return [places_at(capacity, times) for times in CAPACITIES]
+    return [scaled_capacity(capacity, times) for times in CAPACITIES]

@@ -20,7 +20,7 @@ from models.tiers.declarations import Certify, Tier
 
 
 @dataclass(frozen=True)
-class Tested:
+class TierTest:
     """A tier, or its best part, tested.
 
     Attributes
@@ -41,7 +41,7 @@ class Tested:
     places: int
     leads: int
     wins: int
-    least_rate: float
+    rate_lower_bound: float
     passed: bool
 
 
@@ -64,14 +64,14 @@ class Certificate:
     rate: float
     confidence: float
     certified: bool
-    tests: list[Tested]
+    tests: list[TierTest]
     sentence: str
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def least_rate(wins: int, leads: int, confidence: float) -> float:
+def rate_lower_bound(wins: int, leads: int, confidence: float) -> float:
     """Return the rate that is surely reached, with the given confidence; 0 without a win.
 
     Source: Clopper and Pearson 1934, Biometrika 26, the one-sided bound. It also holds for the mean rate of leads that
@@ -100,7 +100,7 @@ def certify(
     rows
         lead_id, snapshot_at, label, probability of held-out lists.
     tiers, place
-        Of the rows, by the very policy that scores; see `tier_lists.assign_lists` and `tier_policy.working_place`.
+        Of the rows, by the very policy that scores; see `score_lists.assign_lists` and `assignment.working_rank`.
     sampled
         Share of all leads that the rows stand for; `places` are told for all of them.
     horizon_days
@@ -133,7 +133,7 @@ def entries(rows: pd.DataFrame, inside: pd.Series[bool]) -> pd.DataFrame:
 
 def _tests(
     rows: pd.DataFrame, inside: pd.Series[bool], place: pd.Series[float], asked: Certify, sampled: float
-) -> list[Tested]:
+) -> list[TierTest]:
     """Test cut-offs from the top down until one fails; the last is the tier as it stands."""
     of_list = rows["snapshot_at"].fillna(pd.Timestamp(0))
     size = inside.groupby(of_list).transform("sum")
@@ -141,12 +141,12 @@ def _tests(
     shares = np.arange(1, asked.steps + 1) / asked.steps
     parts = {float(share): inside & (rank <= np.ceil(np.round(size * share, 6))) for share in shares}
     begin = next((share for share, part in parts.items() if _would_pass(entries(rows, part), asked)), 1.0)
-    tested: list[Tested] = []
+    tested: list[TierTest] = []
     for share in [share for share in parts if share >= begin and inside.any()]:
         entered, places = entries(rows, parts[share]), parts[share].sum() / of_list.nunique() / sampled
         wins = int(entered["label"].sum())
-        least = least_rate(wins, len(entered), asked.confidence)
-        tested.append(Tested(share, round(places), len(entered), wins, least, least >= asked.rate))
+        least = rate_lower_bound(wins, len(entered), asked.confidence)
+        tested.append(TierTest(share, round(places), len(entered), wins, least, least >= asked.rate))
         if not tested[-1].passed:
             break
     return tested
@@ -160,7 +160,7 @@ def _would_pass(entered: pd.DataFrame, asked: Certify) -> bool:
     return bool(len(passing) and chance[passing[0] :].sum() >= asked.confidence)
 
 
-def _sentence(name: str, asked: Certify, tests: list[Tested], better: str, when: str, within: str) -> str:
+def _sentence(name: str, asked: Certify, tests: list[TierTest], better: str, when: str, within: str) -> str:
     """Put the tests of one tier into words; `better` is a better tier that is not certified, if there is one."""
     if better:
         return f"No guarantee for {name}: not tested, because {better} comes first and is not certified."
@@ -177,5 +177,5 @@ def _sentence(name: str, asked: Certify, tests: list[Tested], better: str, when:
         f" The best {one.places:,} a list do convert at {asked.rate:.1%} or more ({one.wins:,} of {one.leads:,} leads)."
         for one in tests[:-1]
     ]
-    failed = f"which shows {last.least_rate:.1%} or more, not {asked.rate:.1%}, {surely}"
+    failed = f"which shows {last.rate_lower_bound:.1%} or more, not {asked.rate:.1%}, {surely}"
     return f"No guarantee for {name}: {shown}, {failed}." + "".join(passed[-1:])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from models.evaluation.metrics import EvaluateParams, Figures, Ranked, evaluate
+from models.evaluation.metrics import EvaluateParams, Metrics, Ranked, evaluate
 from models.tiers.exploration import ExplorationParams
 
 NEVER_CALLED = "nobody who was drawn by lot was called, so nothing is known of leads below the best tier once called"
@@ -82,7 +82,7 @@ def contact_weights(rows: pd.DataFrame, contacts: pd.DataFrame, every_days: int,
     )
 
 
-def feedback_figures(
+def contact_metrics(
     rows: pd.DataFrame,
     probability: np.ndarray,
     weights: Weights,
@@ -128,7 +128,7 @@ def feedback_figures(
     return counts | {"as_worked": as_worked, "if_called": if_called, "lines": _lines(counts, as_worked, if_called)}
 
 
-def _lines(counts: dict[str, object], as_worked: Figures, if_called: Figures) -> list[str]:
+def _lines(counts: dict[str, object], as_worked: Metrics, if_called: Metrics) -> list[str]:
     def told(name: str, form: str) -> str:
         before, after = (
             f"{one[name]:{form}} ({one[f'{name}_low']:{form}} to {one[f'{name}_high']:{form}})"

@@ -2,7 +2,7 @@
 
 Whom sales calls follows the score, and so does the history that the next model learns from: of leads that nobody calls
 it only ever shows what they do uncalled. The lot calls some of them, with a chance that is known and written down, so
-that figures can be weighted by it (see `feedback`).
+that figures can be weighted by it (see `contact_weights`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from features.schema.spec import Spec
 from models.points.scale import PointsParams
 from models.splitting.holdout import draw
 from models.tiers.assignment import assign, overridden
-from models.tiers.capacity import places_at
+from models.tiers.capacity import scaled_capacity
 from models.tiers.declarations import TierParams
-from models.tiers.overrides import Facts
+from models.tiers.overrides import TierFacts
 
 
 class ExplorationParams(Spec):
@@ -67,7 +67,7 @@ class Quota:
 
 
 @dataclass(frozen=True)
-class Explored:
+class Exploration:
     """What the lot did to a list, by the index of its leads.
 
     Attributes
@@ -86,7 +86,7 @@ class Explored:
     propensity: pd.Series[float]
 
     @classmethod
-    def nobody(cls, tiers: pd.Series[str], best: str) -> Explored:
+    def nobody(cls, tiers: pd.Series[str], best: str) -> Exploration:
         """Return what a list without a lot says."""
         return cls(tiers, pd.Series(False, index=tiers.index), (tiers == best).astype("float64"))
 
@@ -108,10 +108,10 @@ def explore(
     quota: Quota,
     *,
     scale: PointsParams | None,
-    facts: Facts | None,
+    facts: TierFacts | None,
     previous: pd.Series[str] | None,
-) -> Explored:
-    """Draw leads of lower tiers into the best tier; the other arguments are those of `tier_policy.assign`.
+) -> Exploration:
+    """Draw leads of lower tiers into the best tier; the other arguments are those of `assignment.assign`.
 
     Under capacity so many places of the best tier are held for the lot as `quota.share` says, in whole leads, after
     triggered leads have taken theirs; under the other policies as many leads as that share of the tier are added to it.
@@ -121,20 +121,20 @@ def explore(
     held = _held(scored, params, capacity, quota.share, facts)
     earned = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous, held=held)
     in_best = earned == params.names[0]
-    wanted = held if params.policy == "capacity" else places_at(int(in_best.sum()), quota.share)
+    wanted = held if params.policy == "capacity" else scaled_capacity(int(in_best.sum()), quota.share)
     possible = ~in_best & (sent == "")
     n = min(wanted, int(possible.sum()))
     number = draw(scored["lead_id"], quota.seed, f"explore:{quota.period}").where(possible)
     drawn = number.rank(method="first") <= n
     chance = np.select([in_best, possible], [1.0, n / max(int(possible.sum()), 1)], 0.0)
-    return Explored(earned, drawn, pd.Series(chance, index=scored.index))
+    return Exploration(earned, drawn, pd.Series(chance, index=scored.index))
 
 
-def _held(scored: pd.DataFrame, params: TierParams, capacity: int, share: float, facts: Facts | None) -> int:
+def _held(scored: pd.DataFrame, params: TierParams, capacity: int, share: float, facts: TierFacts | None) -> int:
     """Return the places of the best tier that the lot gets, 0 where tiers have no places."""
     if params.policy != "capacity" or len(params.ladder) == 1:
         return 0
     places = params.places(capacity)[0]
     least, sent = overridden(scored.index, params, params.names, facts)
     triggered = int(((least == 0) & (sent == "")).sum())
-    return max(min(places_at(places, share), places - triggered), 0)
+    return max(min(scaled_capacity(places, share), places - triggered), 0)

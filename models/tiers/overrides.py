@@ -29,7 +29,7 @@ class Override(Spec):
 
 
 @dataclass(frozen=True)
-class Facts:
+class TierFacts:
     """What tiers ask about leads beside their figures; both tables have the index of the leads' list.
 
     Attributes
@@ -43,9 +43,9 @@ class Facts:
     held: pd.DataFrame
     deal_value: pd.Series[float]
 
-    def of(self, index: pd.Index) -> Facts:
+    def of(self, index: pd.Index) -> TierFacts:
         """Return the facts of some of the leads, in the order of `index`."""
-        return Facts(self.held.reindex(index), self.deal_value.reindex(index))
+        return TierFacts(self.held.reindex(index), self.deal_value.reindex(index))
 
 
 def strongest(overrides: Sequence[Override], held: pd.DataFrame, order: Sequence[str]) -> np.ndarray:

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from models.points.scale import PointsParams
-from models.tiers.assignment import assign, id_order, names_before, overridden, tier_reasons, working_place
-from models.tiers.capacity import promised_wins
+from models.tiers.assignment import assign, id_order, overridden, previous_tier_names, tier_reasons, working_rank
+from models.tiers.capacity import expected_wins
 from models.tiers.declarations import TierParams
-from models.tiers.exploration import Explored, Quota, explore
-from models.tiers.overrides import EXCLUDED, Facts
+from models.tiers.exploration import Exploration, Quota, explore
+from models.tiers.overrides import EXCLUDED, TierFacts
 
 
 def previous_tiers(in_place: pd.DataFrame | None, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
@@ -46,7 +46,7 @@ def previous_tiers(in_place: pd.DataFrame | None, as_of: pd.Timestamp | None, mo
 
 
 def assign_lists(
-    rows: pd.DataFrame, params: TierParams, capacity: int, *, scale: PointsParams, facts: Facts | None
+    rows: pd.DataFrame, params: TierParams, capacity: int, *, scale: PointsParams, facts: TierFacts | None
 ) -> pd.Series[str]:
     """Put the leads of every list into tiers, each list compared with the one before it, the first with none.
 
@@ -67,10 +67,10 @@ def assign_lists(
         known = None if facts is None else facts.of(one.index)
         return assign(one, params, capacity, scale=scale, facts=known, previous=previous)
 
-    return one_after_another(rows, give)
+    return assign_in_order(rows, give)
 
 
-def one_after_another(
+def assign_in_order(
     rows: pd.DataFrame, give: Callable[[pd.DataFrame, pd.Series[str] | None], pd.Series[str]]
 ) -> pd.Series[str]:
     """Give tiers to every list in the order of time; see `assign_lists`.
@@ -96,12 +96,12 @@ def share_changed(rows: pd.DataFrame, tiers: pd.Series[str]) -> float:
     return float((ordered["tier"] != ordered["tier"].shift())[follows].mean())
 
 
-def working_places(
-    rows: pd.DataFrame, tiers: pd.Series[str], params: TierParams, facts: Facts | None
+def working_ranks(
+    rows: pd.DataFrame, tiers: pd.Series[str], params: TierParams, facts: TierFacts | None
 ) -> pd.Series[float]:
-    """Return `tier_policy.working_place` of every list; snapshot_at missing: one list in all."""
+    """Return `assignment.working_rank` of every list; snapshot_at missing: one list in all."""
     found = [
-        working_place(one, tiers.loc[one.index], params, None if facts is None else facts.of(one.index))
+        working_rank(one, tiers.loc[one.index], params, None if facts is None else facts.of(one.index))
         for _, one in rows.groupby("snapshot_at", dropna=False)
     ]
     return pd.concat(found).reindex(rows.index)
@@ -113,7 +113,7 @@ def tier_columns(
     capacity: int,
     *,
     scale: PointsParams | None,
-    facts: Facts | None,
+    facts: TierFacts | None,
     previous: pd.Series[str] | None,
     quota: Quota | None,
 ) -> pd.DataFrame:
@@ -127,13 +127,13 @@ def tier_columns(
     Returns
     -------
     DataFrame
-        tier; stage, its lifecycle stage, "" outside of the ladder; tier_reason, see `tier_policy.tier_reasons`;
+        tier; stage, its lifecycle stage, "" outside of the ladder; tier_reason, see `assignment.tier_reasons`;
         previous_tier, the tier that it was compared with, "" where there was none; earned_tier, explored (yes or no)
         and propensity, see `exploration.Explored`.
     """
     if quota is None:
         tiers = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous)
-        explored = Explored.nobody(tiers, params.names[0])
+        explored = Exploration.nobody(tiers, params.names[0])
     else:
         explored = explore(scored, params, capacity, quota, scale=scale, facts=facts, previous=previous)
         drawn = explored.drawn
@@ -148,9 +148,9 @@ def describe(
     unmoved: pd.Series[str],
     params: TierParams,
     names: Sequence[str],
-    facts: Facts | None,
+    facts: TierFacts | None,
     previous: pd.Series[str] | None,
-    explored: Explored,
+    explored: Exploration,
 ) -> pd.DataFrame:
     """Put tiers beside their stage, reason, previous tier and what the lot did; see `tier_columns`."""
     earned = explored.earned.mask(~explored.drawn, tiers)  # others move up into places that drawn leads leave
@@ -160,7 +160,7 @@ def describe(
             "tier": tiers,
             "stage": tiers.map(stages).fillna("").astype("str"),
             "tier_reason": tier_reasons(scored, tiers, unmoved, params, names, facts, previous, earned),
-            "previous_tier": names_before(scored["lead_id"], previous),
+            "previous_tier": previous_tier_names(scored["lead_id"], previous),
             "earned_tier": earned,
             "explored": explored.drawn.map({True: "yes", False: "no"}).astype("str"),
             "propensity": explored.propensity,
@@ -173,8 +173,8 @@ def best_first(scored: pd.DataFrame) -> np.ndarray:
     return np.lexsort((id_order(scored["lead_id"]), -scored["probability"].to_numpy("float64")))
 
 
-def list_figures(
-    scored: pd.DataFrame, params: TierParams, capacity: int, facts: Facts | None, confidence: float
+def list_summary(
+    scored: pd.DataFrame, params: TierParams, capacity: int, facts: TierFacts | None, confidence: float
 ) -> dict[str, Any]:
     """Say what a list's tiers hold and what capacity buys.
 
@@ -190,7 +190,7 @@ def list_figures(
     dict
         tiers (leads in each, the excluded only where there are any), overfull (under capacity, tiers with more
         triggered leads than places: places, triggered), explored (leads drawn by lot), capacity (see
-        `capacity.promised_wins`).
+        `capacity.expected_wins`).
     """
     names = params.names + [EXCLUDED] * bool((scored["tier"] == EXCLUDED).any())
     least, _ = overridden(scored.index, params, params.names, facts)
@@ -199,14 +199,14 @@ def list_figures(
         name: int(((scored["tier"] == name) & (least == place)).sum()) for place, name in enumerate(params.names)
     }
     drawn = scored["explored"] == "yes"
-    working = working_place(scored, scored["tier"], params, facts, drawn)
+    working = working_rank(scored, scored["tier"], params, facts, drawn)
     return {
         "tiers": {name: int((scored["tier"] == name).sum()) for name in names},
         "overfull": {
             name: {"places": n, "triggered": triggered[name]} for name, n in places.items() if triggered[name] > n
         },
         "explored": int(drawn.sum()),
-        "capacity": promised_wins(scored, working, capacity, confidence),
+        "capacity": expected_wins(scored, working, capacity, confidence),
     }
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from features.schema.errors import DataError
-from models.promotion.run_comparison import Run, side_by_side
+from models.promotion.run_comparison import ComparedRun, side_by_side
 from pipelines.config.params import Params
 from pipelines.reporting.page import figure_text, page, points
 from pipelines.storage.files import finite, staged_file, write_json
@@ -51,11 +51,11 @@ def write_comparison(tree: dict[str, Any], params: Params, out: Path) -> None:
     log.info("compare: %s", out / "compare.html")
 
 
-def _read(folder: Path) -> Run:
+def _read(folder: Path) -> ComparedRun:
     layout = Layout.folder(folder)
     if not layout.metrics.path.is_file():
         layout = Layout.workspace(folder)
-    return Run(
+    return ComparedRun(
         name=folder.resolve().name,
         metrics=_json(layout.metrics.path, folder),
         selection=_json(layout.selection.path, folder),
@@ -113,7 +113,7 @@ def _period(period: dict[str, str | None]) -> str:
 
 
 def _figures(tree: dict[str, Any]) -> Table:
-    rows = [[one["label"], *(_estimate(one[side], one["form"]) for side in "ab")] for one in tree["figures"]]
+    rows = [[one["label"], *(_estimate(one[side], one["form"]) for side in "ab")] for one in tree["measures"]]
     return _table("on its own test rows", rows)
 
 

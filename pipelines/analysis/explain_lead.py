@@ -17,12 +17,12 @@ from features.matrix.matrix import feature_matrix
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import DataError, ModelError
 from models.explanation.lead_explanation import (
-    Move,
+    EventEffect,
+    LeadScore,
     Row,
-    Similar,
-    Standing,
+    SimilarLeads,
     attributes_known,
-    moves,
+    event_effects,
     similar_in_reasons,
     similar_in_score,
     standing,
@@ -41,7 +41,7 @@ DAY = pd.Timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Story:
+class LeadExplanation:
     """All that is told of one lead at one moment.
 
     Attributes
@@ -69,22 +69,22 @@ class Story:
     at: pd.Timestamp
     order: str
     cautions: list[str]
-    standing: Standing
+    standing: LeadScore
     listed: Row | None
     attributes: list[Row]
     left_out: list[str]
     events: list[Row]
     n_events: int | None
     not_counted: int
-    moves: list[Move] | None
-    similar: list[Similar]
+    event_effects: list[EventEffect] | None
+    similar: list[SimilarLeads]
     horizon_days: int | None
     confidence: float
     model_id: str
     fingerprint: str
 
 
-def explain_lead(lead_id: str, params: Params, layout: Layout) -> Story:
+def explain_lead(lead_id: str, params: Params, layout: Layout) -> LeadExplanation:
     """Tell one lead's story at the scoring day, whether it is open or not. Writes nothing.
 
     Raises
@@ -105,7 +105,7 @@ def explain_lead(lead_id: str, params: Params, layout: Layout) -> Story:
     has_events = bool(event_features(spec.params, spec.vocabulary))
     counted = timeline(events.to_pandas(), at, spec.vocabulary, spec.event_labels)
     frame = attributes_as_of(moment, contract.leads, contract.history, spec.attributes)
-    return Story(
+    return LeadExplanation(
         lead_id=lead_id,
         at=at,
         order=params.source.order,
@@ -117,7 +117,7 @@ def explain_lead(lead_id: str, params: Params, layout: Layout) -> Story:
         events=counted[: params.explain.timeline],
         n_events=len(counted) if has_events else None,
         not_counted=len(events) - len(counted),
-        moves=_moves(lead_id, at, scorer, contract, events, now) if has_events else None,
+        event_effects=_moves(lead_id, at, scorer, contract, events, now) if has_events else None,
         similar=_similar(lead_id, row, now, scorer, params, layout),
         horizon_days=scorer.metadata.snapshots.horizon_days if scorer.metadata.snapshots else None,
         confidence=params.evaluate.confidence,
@@ -193,8 +193,8 @@ def _listed(lead_id: str, at: pd.Timestamp, scorer: Scorer, layout: Layout) -> R
 
 
 def _moves(
-    lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, events: pa.Table, now: Standing
-) -> list[Move]:
+    lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, events: pa.Table, now: LeadScore
+) -> list[EventEffect]:
     spec = scorer.metadata.matrix
     more = next_events(contract.events, ibis.literal(at.to_pydatetime()), spec.vocabulary)
     if not more:
@@ -202,12 +202,12 @@ def _moves(
     lead = contract.leads[contract.leads["lead_id"] == lead_id]
     history = contract.history[contract.history["lead_id"] == lead_id]
     matrix = feature_matrix(*with_one_more(lead, history, events, at, more), spec)
-    return moves(scorer, matrix, more, now, spec.event_labels)
+    return event_effects(scorer, matrix, more, now, spec.event_labels)
 
 
 def _similar(
-    lead_id: str, row: pd.DataFrame, now: Standing, scorer: Scorer, params: Params, layout: Layout
-) -> list[Similar]:
+    lead_id: str, row: pd.DataFrame, now: LeadScore, scorer: Scorer, params: Params, layout: Layout
+) -> list[SimilarLeads]:
     """Hold the lead beside other leads of the later period, which the model did not learn from."""
     k, confidence = params.explain.similar_leads, params.evaluate.confidence
     predictions = pd.read_parquet(layout.predictions.path).rename(columns={"model": "probability"})

@@ -10,7 +10,7 @@ from rich.text import Text
 from features.matrix.catalogue import scope_label
 from features.matrix.counterfactual import new_events
 from features.schema.errors import ParamsError
-from models.explanation.score_change import PARTS, Change, table
+from models.explanation.score_change import PARTS, ScoreChange, table
 from models.points.scale import score
 from pipelines.analysis.score_change import Ask, End, edits_between, ends, explained, union
 from pipelines.config.params import Params
@@ -59,7 +59,7 @@ def _days(old: End, new: End) -> str:
     return "" if pd.isna(old.at) else f", {old.at:%Y-%m-%d} to {new.at:%Y-%m-%d}"
 
 
-def _points(change: Change) -> Table:
+def _points(change: ScoreChange) -> Table:
     shown = Table("from", "about", box=None, pad_edge=False)
     shown.add_column("points", justify="right")
     shown.add_row("", "at first", f"{change.start[0]:.1f}")

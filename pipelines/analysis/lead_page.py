@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.explanation.lead_explanation import Move, Row, Similar, Step, bars
-from pipelines.analysis.explain_lead import Story
+from models.explanation.lead_explanation import EventEffect, Row, SimilarLeads, WaterfallStep, bars
+from pipelines.analysis.explain_lead import LeadExplanation
 from pipelines.reporting.page import page, percent, points
 from pipelines.storage.files import staged_file
 
@@ -26,70 +26,70 @@ NOBODY = "The test period holds no other lead."
 NO_MOVES = "This data has no events, and what a lead is does not change by what anybody does: nothing to try out."
 
 
-def show(story: Story, console: Console) -> None:
-    """Print the story; what came from the data is printed as plain text, without control characters."""
-    now = story.standing
-    console.print(Text(_plain(f"Lead {story.lead_id}{when(story)}"), style="bold"))
-    console.print(Text(f"Score {now.score}, probability {percent(now.probability)}{within(story)}. {listing(story)}"))
-    for caution in story.cautions:
+def show(lead: LeadExplanation, console: Console) -> None:
+    """Print the explanation; what came from the data is printed as plain text, without control characters."""
+    now = lead.standing
+    console.print(Text(_plain(f"Lead {lead.lead_id}{when(lead)}"), style="bold"))
+    console.print(Text(f"Score {now.score}, probability {percent(now.probability)}{within(lead)}. {listing(lead)}"))
+    for caution in lead.cautions:
         console.print(Text(f"Note: {caution}", style="yellow"))
     _print(console, "Points", _waterfall_table(now.steps))
-    console.print(Text(sum_line(story)))
-    _print(console, "What would move it", _moves_table(story.moves) if story.moves else NO_MOVES)
-    if story.moves:
+    console.print(Text(sum_line(lead)))
+    _print(console, "What would move it", _moves_table(lead.event_effects) if lead.event_effects else NO_MOVES)
+    if lead.event_effects:
         console.print(Text(NOT_CAUSAL))
-    _print(console, "Leads like it", "\n".join(likeness(one, story) for one in story.similar) or NOBODY)
-    _print(console, "Known of it", _attributes_table(story.attributes))
-    if story.left_out:
-        console.print(Text(f"Never used, as written with the outcome: {_plain(', '.join(story.left_out))}."))
-    _print(console, "Events, newest first", _events_table(story.events) if story.events else timeline_line(story))
-    if story.events:
-        console.print(Text(timeline_line(story)))
+    _print(console, "Leads like it", "\n".join(likeness(one, lead) for one in lead.similar) or NOBODY)
+    _print(console, "Known of it", _attributes_table(lead.attributes))
+    if lead.left_out:
+        console.print(Text(f"Never used, as written with the outcome: {_plain(', '.join(lead.left_out))}."))
+    _print(console, "Events, newest first", _events_table(lead.events) if lead.events else timeline_line(lead))
+    if lead.events:
+        console.print(Text(timeline_line(lead)))
 
 
-def write_lead_page(story: Story, path: Path, project: str) -> None:
-    """Write the story as one self-contained HTML page."""
-    text = lead_page(story, project)
+def write_lead_page(lead: LeadExplanation, path: Path, project: str) -> None:
+    """Write the explanation as one self-contained HTML page."""
+    text = lead_page(lead, project)
     with staged_file(path) as staged:
         staged.write_text(text, encoding="utf-8", newline="\n")
     log.info("explain: %s, %.0f kB; it holds personal data", path, len(text.encode()) / 1e3)
 
 
-def lead_page(story: Story, project: str) -> str:
-    """Fill the page: equal stories give equal bytes."""
+def lead_page(lead: LeadExplanation, project: str) -> str:
+    """Fill the page: equal explanations give equal bytes."""
     contents = {
-        "story": story,
-        "now": story.standing,
-        "bars": bars(story.standing.steps),
-        "when": when(story),
-        "within": within(story),
-        "listing": listing(story),
-        "sum_line": sum_line(story),
-        "timeline_line": timeline_line(story),
+        "lead": lead,
+        "now": lead.standing,
+        "bars": bars(lead.standing.steps),
+        "when": when(lead),
+        "within": within(lead),
+        "listing": listing(lead),
+        "sum_line": sum_line(lead),
+        "timeline_line": timeline_line(lead),
         "not_causal": NOT_CAUSAL,
         "no_moves": NO_MOVES,
         "nobody": NOBODY,
-        "likeness": {one.how: likeness(one, story) for one in story.similar},
-        "metrics": {"model_id": story.model_id, "snapshots": {"order": story.order}},
-        "profile": {"fingerprint": story.fingerprint},
+        "likeness": {one.how: likeness(one, lead) for one in lead.similar},
+        "metrics": {"model_id": lead.model_id, "snapshots": {"order": lead.order}},
+        "profile": {"fingerprint": lead.fingerprint},
         "charts": {},
     }
     return page("lead.html.j2", contents, project)
 
 
-def when(story: Story) -> str:
+def when(lead: LeadExplanation) -> str:
     """Say the moment in words; tables without dates have none."""
-    return "" if pd.isna(story.at) else f" at the start of {story.at:%Y-%m-%d}"
+    return "" if pd.isna(lead.at) else f" at the start of {lead.at:%Y-%m-%d}"
 
 
-def within(story: Story) -> str:
+def within(lead: LeadExplanation) -> str:
     """Say the horizon in words; tables without dates have none."""
-    return "" if story.horizon_days is None else f" within {story.horizon_days} days"
+    return "" if lead.horizon_days is None else f" within {lead.horizon_days} days"
 
 
-def listing(story: Story) -> str:
+def listing(lead: LeadExplanation) -> str:
     """Say where the lead stands on the published list."""
-    one = story.listed
+    one = lead.listed
     if one is None:
         return "It is not on the last scored list, so it has no tier."
     why = f" ({one['tier_reason']})" if one["tier_reason"] else ""
@@ -102,9 +102,9 @@ def listing(story: Story) -> str:
     return f"The last scored list{day} is of another day or another model: there {place}, with score {one['score']}."
 
 
-def sum_line(story: Story) -> str:
+def sum_line(lead: LeadExplanation) -> str:
     """Write the sum of the shown points, which is the score."""
-    now = story.standing
+    now = lead.standing
     shown = round(sum(step.shown for step in now.steps), 1)
     exact = f" (exactly {now.points:.4f})" if 0 <= shown <= 100 and round(shown) != now.score else ""
     clipped = "" if 0 <= shown <= 100 else ", kept between 0 and 100"
@@ -112,28 +112,28 @@ def sum_line(story: Story) -> str:
     return f"Sum {shown:.1f}{exact}{clipped}: score {now.score}. Of it {parts}."
 
 
-def timeline_line(story: Story) -> str:
+def timeline_line(lead: LeadExplanation) -> str:
     """Say how many events there are, how many are shown, and how many do not count."""
-    if story.n_events is None:
+    if lead.n_events is None:
         return "This data has no events."
-    shown = "" if len(story.events) == story.n_events else f"; the newest {len(story.events):,} are shown"
-    later = f" {story.not_counted:,} more are later than that or were learned of later, and do not count."
-    word = "event counts" if story.n_events == 1 else "events count"
-    return f"{story.n_events:,} {word}{when(story)}{shown}." + (later if story.not_counted else "")
+    shown = "" if len(lead.events) == lead.n_events else f"; the newest {len(lead.events):,} are shown"
+    later = f" {lead.not_counted:,} more are later than that or were learned of later, and do not count."
+    word = "event counts" if lead.n_events == 1 else "events count"
+    return f"{lead.n_events:,} {word}{when(lead)}{shown}." + (later if lead.not_counted else "")
 
 
-def likeness(one: Similar, story: Story) -> str:
+def likeness(one: SimilarLeads, lead: LeadExplanation) -> str:
     """Say how other leads fared, with n, period, interval and how alike they are."""
     what = "nearest in score" if one.how == "by score" else "whose points come from nearly the same themes"
     period = "" if pd.isna(one.first) else f" ({one.first:%Y-%m-%d} to {one.last:%Y-%m-%d})"
     return (
-        f"Of the {one.n:,} other leads of the test period{period} {what}, {one.converted:,} converted{within(story)}: "
-        f"{percent(one.rate)} ({percent(one.low)} to {percent(one.high)}, {story.confidence:.0%} interval). The model "
+        f"Of the {one.n:,} other leads of the test period{period} {what}, {one.converted:,} converted{within(lead)}: "
+        f"{percent(one.rate)} ({percent(one.low)} to {percent(one.high)}, {lead.confidence:.0%} interval). The model "
         f"had promised them {percent(one.promised)} on average, from {percent(one.lowest)} to {percent(one.highest)}."
     )
 
 
-def _waterfall_table(steps: list[Step]) -> Table:
+def _waterfall_table(steps: list[WaterfallStep]) -> Table:
     table = _table("Why", "Group", ">Points", ">Sum", "From 0 to the score")
     for bar in bars(steps):
         step = bar["step"]
@@ -146,9 +146,9 @@ def _waterfall_table(steps: list[Step]) -> Table:
     return table
 
 
-def _moves_table(moves: list[Move]) -> Table:
+def _moves_table(event_effects: list[EventEffect]) -> Table:
     table = _table("One more", "By", ">Points", ">Score", ">Probability")
-    for move in moves:
+    for move in event_effects:
         table.add_row(_text(move.label), move.by, points(move.points, 1), str(move.score), percent(move.probability))
     return table
 

@@ -14,7 +14,7 @@ from scipy.special import expit
 from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
 from features.matrix.matrix import feature_matrix
 from features.schema.errors import ModelError, ParamsError
-from models.explanation.score_change import Change, Step, explain_change, table, theme_totals, totals
+from models.explanation.score_change import ChangeStep, ScoreChange, explain_change, table, theme_totals, totals
 from models.points.scale import score
 from models.scoring.scorer import Scorer
 from models.tiers.score_lists import flows, tier_columns
@@ -65,7 +65,7 @@ class Explained:
 
     listed_from: pd.DataFrame
     listed_to: pd.DataFrame
-    change: Change
+    change: ScoreChange
     counts: pd.DataFrame
 
 
@@ -175,13 +175,13 @@ def explained(contract: Contract, old: End, new: End, leads: pd.DataFrame) -> It
         first, last = (
             _matrix(shard, rows.loc[rows[on], "lead_id"], end) for on, end in (("on_from", old), ("on_to", new))
         )
-        steps = [Step("", old.scorer, _of(first, both))]
+        steps = [ChangeStep("", old.scorer, _of(first, both))]
         if pd.notna(old.at) and old.at < new.at:
             between = counterfactuals(
                 both, shard.leads, shard.history, shard.events, old.scorer.metadata.matrix, old.at, new.at
             )
-            steps += [Step(part, old.scorer, matrix.assign(lead_id=both)) for part, matrix in between.items()]
-        steps.append(Step("new_model", new.scorer, _of(last, both)))
+            steps += [ChangeStep(part, old.scorer, matrix.assign(lead_id=both)) for part, matrix in between.items()]
+        steps.append(ChangeStep("new_model", new.scorer, _of(last, both)))
         yield Explained(_listed(first, old), _listed(last, new), explain_change(steps), _counts(shard, both, old, new))
 
 

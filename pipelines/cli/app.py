@@ -306,7 +306,7 @@ def promote(
     """Make a model the champion, if it is not worse than the champion and the baselines on later rows.
 
     IN: data/contract/*, features, audit.json, --model, the champion in MLflow. OUT: the aliases champion, previous and
-    yardstick, and a record of the decision, in MLflow; refused, exit code 8 and the aliases as they were.
+    reference, and a record of the decision, in MLflow; refused, exit code 8 and the aliases as they were.
     """
     from pipelines.registry.promote import promote as stage
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from models.leakage.predictive_power import BINS, level_of
-from models.leakage.predictive_power import power as of_levels
+from models.leakage.predictive_power import univariate_strength as of_levels
 from models.leakage.suspicious_names import named_leaky, words
 
 Look = Literal["empty", "constant", "time", "id", "number", "domain", "title", "text", "category"]
@@ -140,7 +140,7 @@ def _apart(value: float, numbers: np.ndarray) -> bool:
     return bool(gap > 0 and (value < 0 or gap > np.ptp(others)))
 
 
-def power(cells: pd.Series[str], converted: np.ndarray) -> float:
+def univariate_strength(cells: pd.Series[str], converted: np.ndarray) -> float:
     """How well one column alone ranks the converted leads, out of fold.
 
     Parameters
@@ -187,7 +187,7 @@ def leaks(frame: pd.DataFrame, names: Sequence[str], converted: pd.Series[bool])
     label = converted.to_numpy(dtype=bool)
     suspects = {name: named_leaky(name) for name in names}
     if 0 < label.sum() < len(label):
-        powers = {name: power(frame[name], label) for name in names}
+        powers = {name: univariate_strength(frame[name], label) for name in names}
         typical = float(np.median(list(powers.values()))) if powers else 0.5
         for name in names:
             suspects[name] += _too_strong(powers[name], typical) + _filled_late(frame[name], label)

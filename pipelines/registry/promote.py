@@ -100,17 +100,17 @@ def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> l
         return _refuse(registry, _record(params, at, "", checks), at)
     aliases = registry.aliases()
     with tempfile.TemporaryDirectory() as work:
-        champion, yardstick = (
+        champion, reference = (
             _registered(name, aliases, registry, params, Path(work)) for name in (CHAMPION, REFERENCE)
         )
         if champion is not None and champion.scorer.model_id == challenger.model_id:
             return [*done, f"{challenger.model_id} is the champion already, version {champion.version}"]
-        if yardstick is not None and champion is not None and yardstick.version == champion.version:
-            yardstick = None
+        if reference is not None and champion is not None and reference.version == champion.version:
+            reference = None
         gate = Gate(params.promotion, params.evaluate, params.project.seed)
-        cohort = _cohort(challenger, champion, yardstick, params, layout)
+        cohort = _cohort(challenger, champion, reference, params, layout)
         checks = [*checks, no_leak(_audit(layout), challenger, params.promotion), *judge(cohort, gate)]
-        record = _record(params, at, challenger.model_id, checks) | _rivals(champion, yardstick) | _seen(cohort.rows)
+        record = _record(params, at, challenger.model_id, checks) | _rivals(champion, reference) | _seen(cohort.rows)
         if any(check.outcome == "failed" for check in checks):
             return _refuse(registry, record, at)
         version = _version(registry, challenger, bundle, params, Path(work))
@@ -221,13 +221,13 @@ def _version(registry: Registry, challenger: Scorer, bundle: Path, params: Param
 
 
 def _cohort(
-    challenger: Scorer, champion: Registered | None, yardstick: Registered | None, params: Params, layout: Layout
+    challenger: Scorer, champion: Registered | None, reference: Registered | None, params: Params, layout: Layout
 ) -> Cohort:
     """Score the matured rows that are later than what every model learned from, each with its own features."""
     matrix, spec = read_matrix(layout)
     counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
     sampled = counts["sampled"] / counts["matured"]
-    rivals = [one.scorer for one in (champion, yardstick) if one is not None]
+    rivals = [one.scorer for one in (champion, reference) if one is not None]
     with closing(Contract.open(layout, params.project)) as contract:
         for scorer in (challenger, *rivals):
             check_fits(scorer, contract)
@@ -239,7 +239,7 @@ def _cohort(
         log_odds = challenger.log_odds(own)
         old = None if champion is None else champion.scorer.log_odds(_features(rows, champion.scorer, contract))
         record = (
-            None if yardstick is None else yardstick.scorer.probability(_features(rows, yardstick.scorer, contract))
+            None if reference is None else reference.scorer.probability(_features(rows, reference.scorer, contract))
         )
 
         def tiers(said: np.ndarray, scorer: Scorer) -> pd.Series[str]:
@@ -249,7 +249,7 @@ def _cohort(
             rows=rows[["lead_id", "snapshot_at", "label"]],
             challenger=expit(log_odds),
             champion=None if old is None else expit(old),
-            yardstick=record,
+            reference=record,
             baselines=baselines(own, challenger),
             tiers=tiers(log_odds, challenger),
             champion_tiers=None if old is None or champion is None else tiers(old, champion.scorer),
@@ -292,11 +292,11 @@ def _record(params: Params, at: pd.Timestamp, model_id: str, checks: list[GateCh
 
 def _rounded(check: dict[str, Any]) -> dict[str, Any]:
     """Keep six digits of each figure: a record is a tag of MLflow, whose length is limited."""
-    return check | {"figures": {name: float(f"{value:.6g}") for name, value in check["figures"].items()}}
+    return check | {"metrics": {name: float(f"{value:.6g}") for name, value in check["metrics"].items()}}
 
 
-def _rivals(champion: Registered | None, yardstick: Registered | None) -> dict[str, Any]:
-    named = {CHAMPION: champion, REFERENCE: yardstick}
+def _rivals(champion: Registered | None, reference: Registered | None) -> dict[str, Any]:
+    named = {CHAMPION: champion, REFERENCE: reference}
     return {
         name: None if one is None else {"version": one.version, "model_id": one.scorer.model_id}
         for name, one in named.items()

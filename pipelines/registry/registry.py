@@ -24,7 +24,7 @@ from pipelines.config.params import Params
 from pipelines.storage.versions import PACKAGES, ROOT
 
 REQUIREMENTS = ["ibis-framework", "lightgbm", "mlflow-skinny", "numpy", "pandas", "pydantic", "scikit-learn", "scipy"]
-CHAMPION, PREVIOUS, CHALLENGER, REFERENCE = "champion", "previous", "challenger", "yardstick"
+CHAMPION, PREVIOUS, CHALLENGER, REFERENCE = "champion", "previous", "challenger", "reference"
 LONGEST = 8000  # characters that MLflow keeps of a run's tag; what is longer it cuts without a word
 Aliases = list[tuple[str, str | None]]
 

@@ -115,7 +115,7 @@ def walk_auc(periods: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> 
     figure = _walk(periods)
     places = list(range(len(periods)))
     for number, (who, name) in enumerate(names.items()):
-        drawn = [period["figures"][who] for period in periods]
+        drawn = [period["metrics"][who] for period in periods]
         trace = _steps(periods, drawn, "auc", ".3f", number)
         spread = {"error_y": _spread_of(drawn, "auc", CURVES[number][0])} if number == 0 else {}
         figure.add_trace(trace.update(name=plain(name), **spread))
@@ -131,7 +131,7 @@ def walk_promise(periods: Sequence[Mapping[str, Any]]) -> go.Figure:
     periods
         cut and figures, as in backtest.json.
     """
-    model, uncorrected = ([period["figures"][who] for period in periods] for who in ("model", "uncorrected"))
+    model, uncorrected = ([period["metrics"][who] for period in periods] for who in ("model", "uncorrected"))
     came = _steps(periods, model, "base_rate", ".1%", 2).update(error_y=_spread_of(model, "base_rate", GREEN))
     promised = _steps(periods, model, "mean_probability", ".1%", 0)
     before = _steps(periods, uncorrected, "mean_probability", ".1%", 1)

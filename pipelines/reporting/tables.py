@@ -14,9 +14,9 @@ from scipy.special import expit
 from features.matrix.catalogue import Catalogue
 from features.schema.declarations import AttributeSpec
 from models.evaluation.measures import Measure, Tree
-from models.evaluation.metrics import Figures
+from models.evaluation.metrics import Metrics
 from models.evaluation.verdict import NAMES
-from models.explanation.lead_explanation import Step, bars
+from models.explanation.lead_explanation import WaterfallStep, bars
 from models.points.scale import PointsParams
 from models.tiers.declarations import TierParams
 from pipelines.reporting.charts import value_text
@@ -30,12 +30,12 @@ class Judged:
 
     name: str
     label: str
-    figures: Figures
+    metrics: Metrics
 
     @property
     def ranks(self) -> bool:
         """Whether it puts leads in an order at all; one probability for everybody does not."""
-        return self.figures["auc_high"] > self.figures["auc_low"]
+        return self.metrics["auc_high"] > self.metrics["auc_low"]
 
 
 PART_WORDS = {
@@ -69,7 +69,7 @@ QUESTIONS = {
 def judged(metrics: Tree) -> list[Judged]:
     """List the model and the baselines, best by log-loss first among the baselines."""
     rivals = sorted(metrics["baselines"].items(), key=lambda item: float(item[1]["log_loss"]))
-    baselines = [Judged(name, _capital(NAMES.get(name, name)), figures) for name, figures in rivals]
+    baselines = [Judged(name, _capital(NAMES.get(name, name)), metrics) for name, metrics in rivals]
     return [Judged("model", "Model", metrics["test"]), *baselines]
 
 
@@ -77,7 +77,7 @@ def best_in(periods: list[Row], names: list[str], measure: Measure) -> int:
     """Count the periods of a backtest in which the model's figure is better than that of every other of `names`."""
     sign = 1.0 if measure.better == "higher" else -1.0
     asked = {"model", *names}  # where its figure has no interval, as with an AUC of 1, the model is not among the names
-    values = [{name: sign * period["figures"][name][measure.name] for name in asked} for period in periods]
+    values = [{name: sign * period["metrics"][name][measure.name] for name in asked} for period in periods]
     return sum(all(of["model"] > of[name] for name in asked - {"model"}) for of in values)
 
 
@@ -99,8 +99,8 @@ def segments(metrics: Tree, attributes: Mapping[str, AttributeSpec]) -> list[Row
         {
             "label": _label(name, attributes),
             "levels": [
-                {"level": level, "figures": figures}
-                for level, figures in sorted(levels.items(), key=lambda item: (-item[1]["n"], item[0]))
+                {"level": level, "metrics": metrics}
+                for level, metrics in sorted(levels.items(), key=lambda item: (-item[1]["n"], item[0]))
             ],
         }
         for name, levels in metrics["segments"].items()
@@ -137,13 +137,13 @@ def leads(scores: pd.DataFrame, n: int) -> list[Row]:
     ]
 
 
-def _walk(row: Mapping[Any, Any], reasons: list[Row]) -> list[Step]:
+def _walk(row: Mapping[Any, Any], reasons: list[Row]) -> list[WaterfallStep]:
     """Walk from the base over the listed reasons to the points; what they leave out is one last step."""
     ends = list(accumulate([reason["points"] for reason in reasons], initial=row["base_points"]))
     starts = zip(reasons, pairwise(ends), strict=True)
-    steps = [Step(reason["text"], reason["group"], start, end) for reason, (start, end) in starts]
-    base = Step("base points, the same for every lead", "base", 0.0, row["base_points"])
-    return [base, *steps, Step("all other themes, together", "rest", ends[-1], row["points"])]
+    steps = [WaterfallStep(reason["text"], reason["group"], start, end) for reason, (start, end) in starts]
+    base = WaterfallStep("base points, the same for every lead", "base", 0.0, row["base_points"])
+    return [base, *steps, WaterfallStep("all other themes, together", "rest", ends[-1], row["points"])]
 
 
 def came_and_went(explanation: Tree, unseen: Tree) -> list[Row]:
@@ -237,7 +237,7 @@ def every_tenth(curve: pd.DataFrame, who: list[str], column: str) -> list[Row]:
     """Thin a gain or lift curve for a table: the share called, and the figure of each of `who`."""
     tenths = curve[(curve["share_called"] * 100).round() % 10 == 0]
     by_share = {share: rows.set_index("who")[column] for share, rows in tenths.groupby("share_called")}
-    return [{"share": share, "figures": [float(figures[name]) for name in who]} for share, figures in by_share.items()]
+    return [{"share": share, "metrics": [float(metrics[name]) for name in who]} for share, metrics in by_share.items()]
 
 
 def ladder(scale: PointsParams) -> list[Row]:

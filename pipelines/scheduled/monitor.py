@@ -26,19 +26,19 @@ from models.kpis.tier_kpis import Row
 from models.monitoring import outcome_checks as outcomes
 from models.monitoring.input_checks import (
     CALENDAR,
-    Check,
+    MonitorCheck,
     fresh,
     inputs,
     level_rows,
     levels,
-    nothing,
+    not_applicable,
     scores,
     tiers,
     told,
     volume,
     volume_rows,
 )
-from models.monitoring.outcome_checks import Judging
+from models.monitoring.outcome_checks import OutcomeSettings
 from models.points.scale import score
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import sample_leads
@@ -216,16 +216,18 @@ class MonitorData:
         return rows[rows["created_at"] >= rows["snapshot_at"] - born].reset_index(drop=True)
 
     @cached_property
-    def judging(self) -> Judging:
+    def settings(self) -> OutcomeSettings:
         params = self.params
         capacity = sampled_capacity(self.scorer.metadata.capacity, self.sampled)
-        return Judging(params.monitor, params.kpis, params.evaluate, capacity, params.project.seed)
+        return OutcomeSettings(params.monitor, params.kpis, params.evaluate, capacity, params.project.seed)
 
-    def looks(self, rows: pd.DataFrame) -> list[Row]:
+    def compare_rates(self, rows: pd.DataFrame) -> list[Row]:
         """Promise and outcome by tier; none where no list has matured."""
         if rows["label"].notna().sum() == 0:
             return []
-        return outcomes.tier_looks(Lists(rows, self.scorer.metadata.tiers, self.scorer.metadata.points), self.judging)
+        return outcomes.tier_comparisons(
+            Lists(rows, self.scorer.metadata.tiers, self.scorer.metadata.points), self.settings
+        )
 
 
 def run_monitor(params: Params, layout: Layout, scorer: Scorer, folder: Path) -> dict[str, Any]:
@@ -271,7 +273,7 @@ def raise_alerts(tree: dict[str, Any]) -> None:
         raise AlertError("; ".join(tree["lines"]))
 
 
-def _ask(data: MonitorData) -> tuple[list[Check], dict[str, Any]]:
+def _ask(data: MonitorData) -> tuple[list[MonitorCheck], dict[str, Any]]:
     """Put every question but the first."""
     params, calendar, reference, newest = data.params.monitor, data.calendar, data.reference, data.newest
     read = set(data.scorer.features_read)
@@ -282,13 +284,13 @@ def _ask(data: MonitorData) -> tuple[list[Check], dict[str, Any]]:
     comes, coming = inputs("MN04", "Who comes in is as it was", *data.arrivals,
                            [entry for entry in entries if entry.group == "fit"], params)  # fmt: skip
     values = level_rows(*_values(data))
-    matured, measured = data.of(calendar.matured), outcomes.performance(reference, data.judging)
-    by_tier = {"reference": data.looks(reference), "matured": data.looks(matured)}
+    matured, measured = data.of(calendar.matured), outcomes.performance(reference, data.settings)
+    by_tier = {"reference": data.compare_rates(reference), "matured": data.compare_rates(matured)}
     later = matured[matured["snapshot_at"] > calendar.reference[-1]]
-    now = outcomes.performance(later, data.judging)
+    now = outcomes.performance(later, data.settings)
     young = [_early_row(data, lists, age) for age, lists in calendar.young.items()]
-    told_by_scores = {"newest": outcomes.estimate(newest, data.judging),
-                      "reference": outcomes.estimate(reference, data.judging)}  # fmt: skip
+    told_by_scores = {"newest": outcomes.estimate(newest, data.settings),
+                      "reference": outcomes.estimate(reference, data.settings)}  # fmt: skip
     checks = [
         volume(kinds, params),
         does,
@@ -296,8 +298,8 @@ def _ask(data: MonitorData) -> tuple[list[Check], dict[str, Any]]:
         levels(values, params),
         scores(reference, data.newest_any_season, params),
         tiers(reference, data.newest_any_season, data.scorer.metadata.tiers.names[0], params),
-        outcomes.promises(by_tier["matured"], params),
-        outcomes.lift(measured, now, data.judging),
+        outcomes.tier_calibration(by_tier["matured"], params),
+        outcomes.lift(measured, now, data.settings),
         outcomes.early(young, params),
         outcomes.estimated(told_by_scores["newest"], told_by_scores["reference"], measured),
     ]
@@ -316,7 +318,7 @@ def _ask(data: MonitorData) -> tuple[list[Check], dict[str, Any]]:
 
 def _early_row(data: MonitorData, lists: pd.DatetimeIndex, days: int) -> Row:
     calendar = data.calendar
-    row = outcomes.early_row(data.reference, data.of(lists), calendar.watched, days, len(calendar.young))
+    row = outcomes.early_conversions(data.reference, data.of(lists), calendar.watched, days, len(calendar.young))
     return row | {"lists": len(lists), "since": lists[0].date().isoformat()}
 
 
@@ -360,18 +362,20 @@ def _values(data: MonitorData) -> tuple[dict[str, pd.Series[str]], dict[str, pd.
     return ({name: frame[name] for name in names} for frame in (before, now))  # type: ignore[return-value]
 
 
-def _no_reference(calendar: MonitoredLists) -> Check:
+def _no_reference(calendar: MonitoredLists) -> MonitorCheck:
     n = len(calendar.reference)
     why = f"{n} lists are later than what the model learned from and older than new leads; {LEAST_LISTS} are needed"
-    return nothing("MN02", "There is a reference to compare with", why)
+    return not_applicable("MN02", "There is a reference to compare with", why)
 
 
-def _no_leads(data: MonitorData) -> Check:
+def _no_leads(data: MonitorData) -> MonitorCheck:
     which = f"the list of {data.calendar.newest:%Y-%m-%d}" if data.newest.empty else "the lists of the reference"
-    return nothing("MN02", "There are leads to look at", f"no lead is open on {which}")
+    return not_applicable("MN02", "There are leads to look at", f"no lead is open on {which}")
 
 
-def _told(as_of: pd.Timestamp, scorer: Scorer, calendar: MonitoredLists, checks: Sequence[Check]) -> dict[str, Any]:
+def _told(
+    as_of: pd.Timestamp, scorer: Scorer, calendar: MonitoredLists, checks: Sequence[MonitorCheck]
+) -> dict[str, Any]:
     return {
         "as_of": as_of.date().isoformat(),
         "list": calendar.newest.date().isoformat(),

@@ -11,7 +11,7 @@ import pandas as pd
 from features.matrix.catalogue import Catalogue
 from models.learners.calibration import Sigmoid
 from models.splitting.forward_folds import in_time
-from models.tiers.contact_weights import Weights, contact_weights, feedback_figures
+from models.tiers.contact_weights import Weights, contact_metrics, contact_weights
 from models.training.training import Learned, calibrate, history_of
 from pipelines.config.params import Params
 from pipelines.storage.layout import Layout
@@ -36,7 +36,7 @@ def measure_feedback(
     weights = _weights(rows, params, layout)
     if weights is None:
         return None
-    return feedback_figures(rows, probability, weights, capacity, params.evaluate, params.project.seed)
+    return contact_metrics(rows, probability, weights, capacity, params.evaluate, params.project.seed)
 
 
 def intercept_if_called(

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from models.scoring.scorer import Scorer
 from models.tiers.overrides import EXCLUDED
-from models.tiers.score_lists import best_first, list_figures, tier_columns
+from models.tiers.score_lists import best_first, list_summary, tier_columns
 from pipelines.config.params import Params
 from pipelines.scoring.shards import SCORE_COLUMNS, read_facts, read_part
 from pipelines.scoring.tier_inputs import exploration_quota, read_previous_tiers, warn_of_types
@@ -184,7 +184,7 @@ def rank_leads(
         scored, metadata.tiers, metadata.capacity, scale=metadata.points, facts=facts, previous=previous, quota=quota
     )
     leads = scored.assign(**tiers)
-    metrics = list_figures(leads, metadata.tiers, metadata.capacity, facts, params.evaluate.confidence)
+    metrics = list_summary(leads, metadata.tiers, metadata.capacity, facts, params.evaluate.confidence)
     order = best_first(leads)
     ranked = leads.iloc[order].reset_index(drop=True)
     return RankedList(ranked, order, metrics, as_of, scorer.model_id, contract.profile["fingerprint"])

@@ -22,7 +22,7 @@ from features.attributes.definitions import count_unseen
 from features.matrix.matrix import ask_matrix, matrix_of
 from models.scoring.scorer import Scorer
 from models.tiers.declarations import TierParams
-from models.tiers.overrides import Facts
+from models.tiers.overrides import TierFacts
 from pipelines.scoring.tier_inputs import compute_facts, fact_columns, name_facts, query_facts
 from pipelines.storage.contract_store import Contract, LeadShard
 from pipelines.storage.files import file_digest, write_arrow, write_json
@@ -171,7 +171,7 @@ def read_inputs(parts: Sequence[Path]) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(INPUTS, (batch.cast(INPUTS) for batch in batches))
 
 
-def read_facts(parts: Sequence[Path], tiers: TierParams) -> Facts:
+def read_facts(parts: Sequence[Path], tiers: TierParams) -> TierFacts:
     """Read the facts for tiers of the leads of scored shards, in their order, indexed from 0."""
     names = [field.name for field in fact_columns(tiers)]
     return name_facts(pa.concat_tables(read_part(part, names) for part in parts).to_pandas(), tiers)

@@ -11,10 +11,10 @@ from scipy.special import expit
 
 from models.points.scale import score
 from models.scoring.scorer import ModelMetadata
-from models.tiers.capacity import realised_wins, sampled_capacity
+from models.tiers.capacity import observed_wins, sampled_capacity
 from models.tiers.certification import certify
-from models.tiers.overrides import Facts
-from models.tiers.score_lists import assign_lists, share_changed, working_places
+from models.tiers.overrides import TierFacts
+from models.tiers.score_lists import assign_lists, share_changed, working_ranks
 from pipelines.config.params import Params
 from pipelines.scoring.tier_inputs import override_facts
 from pipelines.storage.contract_store import Contract
@@ -51,7 +51,7 @@ def tier_metrics(
     """
     listed, facts, tiers = put_into_tiers(rows, log_odds, metadata, contract, sampled)
     capacity = sampled_capacity(metadata.capacity, sampled)
-    rank = working_places(listed, tiers, metadata.tiers, facts)
+    rank = working_ranks(listed, tiers, metadata.tiers, facts)
     horizon = params.snapshots.horizon_days if params.source.order == "dates" else None
     certificates = certify(listed, tiers, rank, metadata.tiers.ladder, sampled=sampled, horizon_days=horizon)
     for one in certificates:
@@ -62,14 +62,14 @@ def tier_metrics(
         "capacity": capacity,
         "lists": _sizes(listed, tiers),
         "share_changed": share_changed(listed, tiers),
-        "realised": realised_wins(listed, rank, capacity, params.evaluate, params.project.seed),
+        "realised": observed_wins(listed, rank, capacity, params.evaluate, params.project.seed),
         "certificates": [one.to_json() for one in certificates],
     }, tiers
 
 
 def put_into_tiers(
     rows: pd.DataFrame, log_odds: np.ndarray, metadata: ModelMetadata, contract: Contract, sampled: float
-) -> tuple[pd.DataFrame, Facts, pd.Series[str]]:
+) -> tuple[pd.DataFrame, TierFacts, pd.Series[str]]:
     """Return the rows as lists with their points, the facts for triggers and exclusions, and the tiers."""
     points = metadata.points.points(log_odds)
     listed = rows[["lead_id", "snapshot_at", "label"]].assign(

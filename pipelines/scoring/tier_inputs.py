@@ -20,7 +20,7 @@ from features.schema.errors import DataError
 from models.scoring.scorer import ModelMetadata
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Quota, period_of
-from models.tiers.overrides import Facts
+from models.tiers.overrides import TierFacts
 from models.tiers.score_lists import previous_tiers
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, LeadShard
@@ -30,7 +30,7 @@ DEAL_VALUE = "deal_value"
 log = logging.getLogger("leadscore")
 
 
-def override_facts(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: TierParams) -> Facts:
+def override_facts(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: TierParams) -> TierFacts:
     """Evaluate the conditions of triggers and exclusions for leads at their moments, and look up their deal values.
 
     Parameters
@@ -88,10 +88,10 @@ def compute_facts(
     return held.set_axis(_condition_columns(tiers), axis=1).assign(**{DEAL_VALUE: deal_value.to_numpy()})
 
 
-def name_facts(columns: pd.DataFrame, tiers: TierParams) -> Facts:
+def name_facts(columns: pd.DataFrame, tiers: TierParams) -> TierFacts:
     """Name the columns that `compute_facts` returned; the index stays."""
     names = [one.name for one in tiers.triggers + tiers.exclusions]
-    return Facts(
+    return TierFacts(
         columns[_condition_columns(tiers)].astype("bool").set_axis(names, axis=1), columns[DEAL_VALUE].astype("float64")
     )
 

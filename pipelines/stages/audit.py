@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from models.leakage.audit import audit
-from models.leakage.rows import Check
+from models.leakage.rows import LeakageCheck
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import write_json
@@ -20,7 +20,7 @@ from pipelines.storage.layout import Layout
 log = logging.getLogger("leadscore")
 
 
-def audit_leakage(params: Params, layout: Layout) -> list[Check]:
+def audit_leakage(params: Params, layout: Layout) -> list[LeakageCheck]:
     """Write audit.json; nothing that a model learns from depends on it.
 
     Returns
@@ -52,7 +52,7 @@ def audit_leakage(params: Params, layout: Layout) -> list[Check]:
     return checks
 
 
-def _lines(checks: list[Check]) -> list[str]:
+def _lines(checks: list[LeakageCheck]) -> list[str]:
     fired = [f"{check.code} {check.title}: {', '.join(check.columns)}" for check in checks if check.answer == "fires"]
     return fired or [f"none of {len(checks)} checks fires"]
 

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.matrix.matrix import MatrixSpec
 from features.schema.errors import DataError
-from models.evaluation.metrics import Figures, Ranked, evaluate
+from models.evaluation.metrics import Metrics, Ranked, evaluate
 from models.scoring.baselines import baselines
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import sample_leads, split_at_random
@@ -144,17 +144,17 @@ def _period(step: Step, params: Params) -> dict[str, Any]:
         "training_rate": float(np.round(training["label"].mean(), 9)),
         "linear_share": step.scorer.metadata.linear_share,
         "left_out": len(step.scorer.metadata.left_out),
-        "figures": _figures(step.rows, params),
+        "metrics": _figures(step.rows, params),
     }
 
 
 def _mean_auc(periods: list[dict[str, Any]]) -> float:
     """Average the model's AUC over periods by their rows: pooled rows would be ranked by their periods' levels, too."""
-    figures = [period["figures"]["model"] for period in periods]
-    return float(np.average([one["auc"] for one in figures], weights=[one["n"] for one in figures]))
+    metrics = [period["metrics"]["model"] for period in periods]
+    return float(np.average([one["auc"] for one in metrics], weights=[one["n"] for one in metrics]))
 
 
-def _figures(rows: pd.DataFrame, params: Params) -> dict[str, Figures]:
+def _figures(rows: pd.DataFrame, params: Params) -> dict[str, Metrics]:
     """Compute the figures of the model and of each baseline on the same rows."""
     return {name: _evaluate(rows, rows[name].to_numpy("float64"), params) for name in _predictions(rows)}
 
@@ -163,7 +163,7 @@ def _predictions(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in rows if name not in ("lead_id", "snapshot_at", "label", "cut")]
 
 
-def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Figures:
+def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Metrics:
     ranked = Ranked.of(rows, probability, params.capacity.per_period, params.evaluate.calibration_bins)
     return evaluate(ranked, params.evaluate, params.project.seed)
 
@@ -178,7 +178,7 @@ def _random_split(last: Step, params: Params) -> dict[str, float]:
 
 def _tell(tree: dict[str, Any]) -> None:
     for period in tree["periods"]:
-        model, rival = period["figures"]["model"], period["figures"]["logistic"]
+        model, rival = period["metrics"]["model"], period["metrics"]["logistic"]
         log.info(
             "backtest: from %s AUC %.3f (%.3f to %.3f), logistic %.3f; promised %.1f%%, came %.1f%%, n %s",
             *(period["cut"], model["auc"], model["auc_low"], model["auc_high"], rival["auc"]),

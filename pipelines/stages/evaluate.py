@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from models.evaluation.metrics import Figures, Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
+from models.evaluation.metrics import Metrics, Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
 from models.evaluation.segments import segment_levels
 from models.evaluation.verdict import verdict
 from models.points.grades import grade, grade_matrix
@@ -99,12 +99,12 @@ def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: 
     return Ranked.of(rows, probability, capacity, params.evaluate.calibration_bins)
 
 
-def _evaluate(name: str, ranked: Ranked, params: Params) -> Figures:
+def _evaluate(name: str, ranked: Ranked, params: Params) -> Metrics:
     log.info("evaluate: %s, %d bootstrap resamples of %s leads", name, params.evaluate.resamples, f"{ranked.n_leads:,}")
     return evaluate(ranked, params.evaluate, params.project.seed)
 
 
-def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout, sampled: float) -> Figures:
+def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout, sampled: float) -> Metrics:
     twin = load_bundle(layout.random_split, params.project.threads)
     part = split_at_random(matrix, params.project.seed, params.split)
     rows = matrix[part == "test"].reset_index(drop=True)
@@ -127,7 +127,7 @@ def _grades(rows: pd.DataFrame, scorer: Scorer, params: Params) -> dict[str, Any
 
 def _segments(
     rows: pd.DataFrame, probability: np.ndarray, scorer: Scorer, params: Params, sampled: float
-) -> dict[str, dict[str, Figures]]:
+) -> dict[str, dict[str, Metrics]]:
     """Compute the figures by level of each segment attribute."""
     return {
         str(name): {

@@ -16,10 +16,10 @@ from rich.table import Table
 
 from features.schema.errors import DataError, ModelError, ParamsError
 from models.evaluation.segments import segment_levels
-from models.kpis.calibration_check import Lists, looks, volumes
+from models.kpis.calibration_check import Lists, compare_rates, volumes
 from models.kpis.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
 from models.kpis.summary import lines, sent
-from models.kpis.tier_kpis import Row, as_listed, first_lists, known, of_leads, tier_figures, winners, within
+from models.kpis.tier_kpis import Row, as_listed, first_lists, known, of_leads, tier_metrics, winners, within
 from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, time_to_conversion
 from models.points.scale import score, score_of
 from models.scoring.rule_scorer import rule_tiers, rules_id
@@ -27,7 +27,7 @@ from models.scoring.scorer import ModelMetadata
 from models.tiers.capacity import sampled_capacity
 from models.tiers.declarations import TierParams
 from models.tiers.overrides import EXCLUDED
-from models.tiers.score_lists import one_after_another
+from models.tiers.score_lists import assign_in_order
 from pipelines.config.params import Params
 from pipelines.scoring.rule_scoring import tier_names
 from pipelines.scoring.tier_inputs import override_facts
@@ -51,7 +51,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Book:
+class KpiInputs:
     """What the contract's tables say of leads, and what they cannot say.
 
     Attributes
@@ -71,7 +71,7 @@ class Book:
     params: Params
 
     @classmethod
-    def read(cls, params: Params, layout: Layout) -> Book:
+    def read(cls, params: Params, layout: Layout) -> KpiInputs:
         """Read them; raises DataError where ingest has not run."""
         contract, stages = Contract.open(layout, params.project), pd.read_parquet(layout.stages.path)
         if params.source.order != "dates":
@@ -108,16 +108,16 @@ def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
         Where the predictions come from another model than the one that scores.
     """
     metadata, model_id, rows, sampled = _predicted(params, layout)
-    book = Book.read(params, layout)
-    held = override_facts(rows, book.contract, metadata.matrix, metadata.tiers).held
+    inputs = KpiInputs.read(params, layout)
+    held = override_facts(rows, inputs.contract, metadata.matrix, metadata.tiers).held
     listed = as_listed(rows.assign(overridden=held.any(axis=1)), params.kpis)
     lists = Lists(listed, metadata.tiers, metadata.points)
-    tree = {"by": "model", "model_id": model_id} | _figures(listed, _stages(metadata.tiers), book, sampled)
+    tree = {"by": "model", "model_id": model_id} | _figures(listed, _stages(metadata.tiers), inputs, sampled)
     segments = segment_levels(listed, metadata.matrix.catalogue, params.evaluate)
     confidence = params.evaluate.confidence
     capacity = sampled_capacity(metadata.capacity, sampled)
-    found, volume = looks(lists, segments, confidence, params.kpis), volumes(lists, capacity, params.kpis)
-    tree |= {"looks": found, "volumes": volume}
+    found, volume = compare_rates(lists, segments, confidence, params.kpis), volumes(lists, capacity, params.kpis)
+    tree |= {"comparisons": found, "volumes": volume}
     tree["verdict"] = {"lines": lines(found, volume, _best(tree), _horizon(params), confidence)}
     return _write(tree, layout)
 
@@ -146,17 +146,17 @@ def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
     capacity = sampled_capacity(params.capacity.per_period, sampled)
     points = matrix["rule_points"].to_numpy("float64")
     rows = matrix[["lead_id", "snapshot_at", "label"]].assign(points=points, score=score(points), probability=np.nan)
-    book = Book.read(params, layout)
-    facts = override_facts(rows, book.contract, spec, params.tiers)
+    inputs = KpiInputs.read(params, layout)
+    facts = override_facts(rows, inputs.contract, spec, params.tiers)
 
     def give(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
         return rule_tiers(one, params.rules, params.tiers, capacity, facts.of(one.index), previous)["tier"]
 
-    listed = as_listed(rows.assign(tier=one_after_another(rows, give)), params.kpis)
+    listed = as_listed(rows.assign(tier=assign_in_order(rows, give)), params.kpis)
     mapped = {name: _stages(params.tiers).get(name, "") for name in tier_names(params)}
-    tree = {"by": "rules", "model_id": rules_id(params.rules)} | _figures(listed, mapped, book, sampled)
-    tree["missing"] |= {"promises": NO_PROMISE}
-    tree |= {"looks": [], "volumes": []}
+    tree = {"by": "rules", "model_id": rules_id(params.rules)} | _figures(listed, mapped, inputs, sampled)
+    tree["missing"] |= {"predictions": NO_PROMISE}
+    tree |= {"comparisons": [], "volumes": []}
     said = ["Whether tiers are too generous cannot be told: hand-written rules promise no probability."]
     tree["verdict"] = {"lines": said + sent(_best(tree), _horizon(params))}
     return _write(tree, layout)
@@ -207,13 +207,13 @@ def _stages(tiers: TierParams) -> dict[str, str]:
     return {tier.name: tier.stage for tier in tiers.ladder} | outside
 
 
-def _figures(listed: pd.DataFrame, stages: dict[str, str], book: Book, sampled: float) -> dict[str, Any]:
+def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, sampled: float) -> dict[str, Any]:
     """Return everything that needs no promise, of tiers (best first) that map to lifecycle stages."""
-    params, dated = book.params, book.params.source.order == "dates"
+    params, dated = inputs.params, inputs.params.source.order == "dates"
     confidence, days = params.evaluate.confidence, listed["snapshot_at"]
-    facts = _facts(first_lists(listed, ["tier", "period"]), stages, book)
+    facts = _facts(first_lists(listed, ["tier", "period"]), stages, inputs)
     return {
-        "fingerprint": book.contract.profile["fingerprint"],
+        "fingerprint": inputs.contract.profile["fingerprint"],
         "order": params.source.order,
         "horizon_days": params.snapshots.horizon_days if dated else None,
         "engagement_days": params.kpis.engagement_days,
@@ -227,42 +227,42 @@ def _figures(listed: pd.DataFrame, stages: dict[str, str], book: Book, sampled: 
             "first": days.min().date().isoformat() if dated else None,
             "last": days.max().date().isoformat() if dated else None,
         },
-        "missing": dict(book.missing),
+        "missing": dict(inputs.missing),
         "order_of_stages": params.kpis.stages,
         "stages": stages,
-        "tiers": tier_figures(listed, facts, list(stages), confidence),
-        "velocity": _velocity(listed, list(stages), book) if dated else None,
+        "tiers": tier_metrics(listed, facts, list(stages), confidence),
+        "velocity": _velocity(listed, list(stages), inputs) if dated else None,
     }
 
 
-def _facts(firsts: pd.DataFrame, stages: dict[str, str], book: Book) -> pd.DataFrame:
+def _facts(firsts: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs) -> pd.DataFrame:
     """Add what became of listed leads: engaged, accepted, fell_back, lost; missing where nothing can be said."""
     unknown = pd.Series(np.nan, index=firsts.index)
     found = firsts.assign(engaged=unknown, accepted=unknown, fell_back=unknown, lost=unknown)
-    if book.params.source.order != "dates":
+    if inputs.params.source.order != "dates":
         return found
-    params, at, outcomes = book.params, firsts["snapshot_at"], book.contract.outcomes.set_index("lead_id")
-    horizon, until = params.snapshots.horizon_days, book.contract.data_until
+    params, at, outcomes = inputs.params, firsts["snapshot_at"], inputs.contract.outcomes.set_index("lead_id")
+    horizon, until = params.snapshots.horizon_days, inputs.contract.data_until
     if outcomes["lost_at"].notna().any():
         lost = within(at, of_leads(firsts["lead_id"], outcomes["lost_at"]), horizon)
-        found = found.assign(lost=known(lost, at, horizon, book.closes_until))
-    if "engagement" not in book.missing:
-        engaged = known(_engaged(firsts, book), at, params.kpis.engagement_days, until)
+        found = found.assign(lost=known(lost, at, horizon, inputs.closes_until))
+    if "engagement" not in inputs.missing:
+        engaged = known(_engaged(firsts, inputs), at, params.kpis.engagement_days, until)
         found = found.assign(engaged=engaged)
-    if "stages" not in book.missing:
-        reached = stage_facts(firsts, book.entries, stages, horizon, until, params.kpis)
+    if "stages" not in inputs.missing:
+        reached = stage_facts(firsts, inputs.entries, stages, horizon, until, params.kpis)
         found = found.assign(accepted=reached["accepted"], fell_back=reached["fell_back"])
     return found
 
 
-def _engaged(firsts: pd.DataFrame, book: Book) -> np.ndarray:
+def _engaged(firsts: pd.DataFrame, inputs: KpiInputs) -> np.ndarray:
     """Whether the lead acted by itself in the days after its list and before it was won or lost, shape (n,)."""
-    outcomes = book.contract.outcomes.set_index("lead_id")
+    outcomes = inputs.contract.outcomes.set_index("lead_id")
     closed_at = of_leads(firsts["lead_id"], outcomes[["converted_at", "lost_at"]].min(axis=1))
-    window = pd.Timedelta(days=book.params.kpis.engagement_days)
+    window = pd.Timedelta(days=inputs.params.kpis.engagement_days)
     ends = pd.DataFrame({"window": firsts["snapshot_at"] + window, "closed": closed_at})
     asked = firsts[["lead_id", "snapshot_at"]].assign(key=np.arange(len(firsts)), ends_at=ends.min(axis=1))
-    events, begin = _known_events(book.contract), ibis.memtable(pa.Table.from_pandas(asked, preserve_index=False))
+    events, begin = _known_events(inputs.contract), ibis.memtable(pa.Table.from_pandas(asked, preserve_index=False))
     both = events.filter(events.direction == "inbound").inner_join(begin, "lead_id")
     inside = both.filter(both.event_at >= both.snapshot_at, both.event_at < both.ends_at)
     keys = inside.select("key").distinct().to_pyarrow().column("key").to_numpy()
@@ -275,30 +275,32 @@ def _known_events(contract: Contract) -> Any:
     return contract.events.filter(contract.events.event_at <= until, contract.events.known_at <= until)
 
 
-def _velocity(listed: pd.DataFrame, names: list[str], book: Book) -> dict[str, Any]:
-    params, contract, until = book.params, book.contract, book.contract.data_until
+def _velocity(listed: pd.DataFrame, names: list[str], inputs: KpiInputs) -> dict[str, Any]:
+    params, contract, until = inputs.params, inputs.contract, inputs.contract.data_until
     confidence, shares, outcomes = params.evaluate.confidence, params.kpis.shares, contract.outcomes
     created = contract.leads[["lead_id", "created_at"]].rename(columns={"created_at": "at"})
     entered = first_lists(listed, ["tier"]).rename(columns={"snapshot_at": "at"})
     entered = entered[entered["at"] > listed["snapshot_at"].min()]  # on the first list leads may have been in before
-    staged = "stages" not in book.missing
+    staged = "stages" not in inputs.missing
     since = pd.Timestamp(contract.profile["data_from"])
     return {
-        "from_creation": time_to_conversion(created, outcomes, book.closes_until, shares, confidence),
+        "from_creation": time_to_conversion(created, outcomes, inputs.closes_until, shares, confidence),
         "from_tier": {
-            name: time_to_conversion(entered[entered["tier"] == name], outcomes, book.closes_until, shares, confidence)
+            name: time_to_conversion(
+                entered[entered["tier"] == name], outcomes, inputs.closes_until, shares, confidence
+            )
             for name in names
         },
-        "in_stage": times_in_stage(book.entries, outcomes, params.kpis, until, confidence) if staged else [],
-        "growth": qualified_growth(book.entries, params.kpis, since, until, confidence) if staged else [],
-        "sales_cycle": _cycles(listed, names, book) if "sales cycle" not in book.missing else None,
+        "in_stage": times_in_stage(inputs.entries, outcomes, params.kpis, until, confidence) if staged else [],
+        "growth": qualified_growth(inputs.entries, params.kpis, since, until, confidence) if staged else [],
+        "sales_cycle": _cycles(listed, names, inputs) if "sales cycle" not in inputs.missing else None,
     }
 
 
-def _cycles(listed: pd.DataFrame, names: list[str], book: Book) -> dict[str, Any]:
+def _cycles(listed: pd.DataFrame, names: list[str], inputs: KpiInputs) -> dict[str, Any]:
     """Return the sales cycle of all wins, of each period's, and of those that each tier caught."""
-    kpis, confidence = book.params.kpis, book.params.evaluate.confidence
-    cycles = cycle_days(book.touched_at, book.contract.outcomes, book.closes_until)
+    kpis, confidence = inputs.params.kpis, inputs.params.evaluate.confidence
+    cycles = cycle_days(inputs.touched_at, inputs.contract.outcomes, inputs.closes_until)
     caught = winners(listed, names)
     return {
         "wins": len(cycles),
@@ -326,18 +328,18 @@ def _touches(contract: Contract, entries: pd.DataFrame, params: Params) -> pd.Se
 def tier_table(tree: dict[str, Any]) -> Table:
     """Lay out the figures of each tier over all lists, those that are told, for a terminal."""
     told = {name: label for name, label in COLUMNS.items() if any(tier["all"][f"{name}_n"] for tier in tree["tiers"])}
-    table = Table("tier", "leads", "promised", *told.values(), box=SIMPLE)
+    table = Table("tier", "leads", "predicted", *told.values(), box=SIMPLE)
     for tier in tree["tiers"]:
-        figures = tier["all"]
-        rates = [_interval(figures, name) for name in told]
-        table.add_row(tier["name"], f"{figures['leads']:,}", _percent(figures["promised"]), *rates)
+        metrics = tier["all"]
+        rates = [_interval(metrics, name) for name in told]
+        table.add_row(tier["name"], f"{metrics['leads']:,}", _percent(metrics["predicted_rate"]), *rates)
     return table
 
 
-def _interval(figures: Row, name: str) -> str:
-    if not figures[f"{name}_n"]:
+def _interval(metrics: Row, name: str) -> str:
+    if not metrics[f"{name}_n"]:
         return "-"
-    return f"{_percent(figures[name])} ({_percent(figures[f'{name}_low'])}-{_percent(figures[f'{name}_high'])})"
+    return f"{_percent(metrics[name])} ({_percent(metrics[f'{name}_low'])}-{_percent(metrics[f'{name}_high'])})"
 
 
 def _percent(share: float | None) -> str:

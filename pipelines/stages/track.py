@@ -77,7 +77,7 @@ def track_monitoring(params: Params, tree: Mapping[str, Any]) -> str:
     figures = {"alerts": float(len(tree["alerts"]))}
     for check in tree["checks"]:
         asked = {} if check["outcome"] == "not applicable" else {"alert": float(check["outcome"] == "alert")}
-        figures |= {_metric(check["code"], name): value for name, value in (asked | check["figures"]).items()}
+        figures |= {_metric(check["code"], name): value for name, value in (asked | check["metrics"]).items()}
     age, moment = (day - learned).days, int(day.timestamp() * 1000)
     client.log_batch(run_id, [Metric(name, value, moment, age) for name, value in figures.items()])
     client.set_tag(run_id, "last_day", tree["as_of"])

@@ -221,7 +221,7 @@ def test_figures_by_tier_equal_a_count_by_hand(layout: Layout) -> None:
     found = next(tier for tier in tree["tiers"] if tier["name"] == "hot")
     figures, day = found["all"], pd.Timedelta(days=1)
     assert (figures["leads"], figures["rows"], figures["converted"]) == (len(first), len(hot), first["label"].sum())
-    assert figures["promised"] == pytest.approx(first["model"].mean())
+    assert figures["predicted_rate"] == pytest.approx(first["model"].mean())
     for period in found["periods"]:
         of_month = hot[hot["snapshot_at"].dt.strftime("%Y-%m") == period["period"]].drop_duplicates("lead_id")
         assert (period["leads"], period["converted"]) == (len(of_month), of_month["label"].sum())
@@ -238,8 +238,8 @@ def test_figures_by_tier_equal_a_count_by_hand(layout: Layout) -> None:
     by_then = (created["converted_at"] - created["created_at"]) <= share["days"] * day
     long_ago = created["created_at"] + share["days"] * day < pd.Timestamp("2026-06-28")
     assert by_then[long_ago].mean() == pytest.approx(0.05, abs=0.01)
-    look = next(one for one in tree["looks"] if one["name"] == "hot")
-    assert (look["leads"], look["promised"]) == (figures["leads"], figures["promised"])
+    look = next(one for one in tree["comparisons"] if one["name"] == "hot")
+    assert (look["leads"], look["predicted_rate"]) == (figures["leads"], figures["predicted_rate"])
 
 
 def _engaged(first: pd.DataFrame, layout: Layout) -> np.ndarray:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.points.scale import score
 from models.tiers.declarations import TierParams
-from models.tiers.overrides import Facts
+from models.tiers.overrides import TierFacts
 from tests.support.tables import PARAMS
 
 SCALE = PARAMS.points
@@ -57,11 +57,11 @@ def with_points(points: Sequence[float]) -> pd.DataFrame:
     return leads(1 / (1 + np.exp(-log_odds)))
 
 
-def facts(rows: pd.DataFrame, deal_value: Sequence[float | None] | None = None, **held: Sequence[bool]) -> Facts:
+def facts(rows: pd.DataFrame, deal_value: Sequence[float | None] | None = None, **held: Sequence[bool]) -> TierFacts:
     """Facts of the rows; an override of the name `asked_twice` is called "asked twice"."""
     columns = {name.replace("_", " "): np.asarray(values, dtype=bool) for name, values in held.items()}
     value = pd.Series(deal_value if deal_value is not None else [None] * len(rows), index=rows.index, dtype="float64")
-    return Facts(pd.DataFrame(columns, index=rows.index), value)
+    return TierFacts(pd.DataFrame(columns, index=rows.index), value)
 
 
 def override(name: str, tier: str) -> dict[str, Any]:

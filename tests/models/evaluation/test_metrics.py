@@ -18,8 +18,8 @@ from models.evaluation.metrics import (
     calibration_curve,
     compare,
     compare_ranking,
+    compute_metrics,
     evaluate,
-    figures,
     gain_curve,
 )
 from tests.support.tables import MONDAY, PARAMS
@@ -43,7 +43,7 @@ def rank(rows: pd.DataFrame, probability: np.ndarray, capacity: int = CAPACITY, 
 
 
 def once(rows: pd.DataFrame, probability: np.ndarray, **sizes: int) -> dict[str, float]:
-    return figures(rank(rows, probability, **sizes), np.ones(len(rows)), CHOICE)
+    return compute_metrics(rank(rows, probability, **sizes), np.ones(len(rows)), CHOICE)
 
 
 @st.composite
@@ -62,7 +62,7 @@ def test_figures_equal_scikit_learn(drawn: tuple[np.ndarray, np.ndarray, np.ndar
     weight = weight if weighted else np.ones(len(label))
     assume(len(set(label[weight > 0])) == 2)
     best_first = np.lexsort((np.arange(len(label)), -probability))
-    found = figures(rank(rows_of(label), probability), weight[best_first], CHOICE)
+    found = compute_metrics(rank(rows_of(label), probability), weight[best_first], CHOICE)
     assert found["auc"] == pytest.approx(roc_auc_score(label, probability, sample_weight=weight))
     expected = average_precision_score(label, probability, sample_weight=weight)
     assert found["average_precision"] == pytest.approx(expected)
@@ -152,7 +152,7 @@ def test_drawing_leads_equals_repeating_their_rows(
     order = rows.assign(probability=probability).sort_values(
         ["probability", "lead_id", "snapshot_at"], ascending=[False, True, True]
     )
-    found = figures(ranked, repeats[order.index].astype("float64"), CHOICE)
+    found = compute_metrics(ranked, repeats[order.index].astype("float64"), CHOICE)
     assert found == pytest.approx(once(repeated.reset_index(drop=True), chosen), nan_ok=True)
 
 

@@ -12,7 +12,7 @@ from scipy.special import logit
 from features.matrix.counterfactual import NextEvent
 from models.explanation.lead_explanation import (
     attributes_known,
-    moves,
+    event_effects,
     similar_in_reasons,
     similar_in_score,
     standing,
@@ -61,7 +61,7 @@ def test_moves_are_what_the_model_says_of_the_changed_rows_best_first() -> None:
     model, rows = scorer(), matrix().head(4)
     now = standing(model, rows.head(1))
     more = [NextEvent(name, side, "online", None) for name, side in zip("abc", ["inbound", "outbound", "inbound"])]  # noqa: B905
-    found = moves(model, rows.iloc[1:], more, now, {"a": "a call"})
+    found = event_effects(model, rows.iloc[1:], more, now, {"a": "a call"})
     after = {move.label: move for move in found}
     points = model.metadata.points.points(model.log_odds(rows))
     assert [after[name].points for name in ("a call", "b", "c")] == pytest.approx((points[1:] - points[0]).tolist())

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
 from features.matrix.matrix import feature_matrix
-from models.explanation.score_change import PARTS, Change, Step, explain_change, table, theme_totals, totals
+from models.explanation.score_change import PARTS, ChangeStep, ScoreChange, explain_change, table, theme_totals, totals
 from models.learners.ensemble import Models
 from models.scoring.scorer import Scorer
 from models.tiers.score_lists import flows
@@ -39,12 +39,12 @@ def newer() -> Scorer:
     return Scorer(metadata(matrix=spec, linear_share=0.3), models, scorecard())
 
 
-def steps(world: Scenario, old: Scorer, new: Scorer, leads: list[str] | None = None) -> list[Step]:
+def steps(world: Scenario, old: Scorer, new: Scorer, leads: list[str] | None = None) -> list[ChangeStep]:
     ids = pd.Series(LEADS if leads is None else leads, dtype="str")
     since, until = (matrix_at(world, ids, at, one) for at, one in ((SINCE, old), (UNTIL, new)))
     between = counterfactuals(ids, *world.parts[1:], old.metadata.matrix, SINCE, UNTIL)
-    data = [Step(part, old, of.assign(lead_id=ids)) for part, of in between.items()]
-    return [Step("", old, since), *data, Step("new_model", new, until)]
+    data = [ChangeStep(part, old, of.assign(lead_id=ids)) for part, of in between.items()]
+    return [ChangeStep("", old, since), *data, ChangeStep("new_model", new, until)]
 
 
 def matrix_at(world: Scenario, ids: pd.Series[str], at: pd.Timestamp, model: Scorer) -> pd.DataFrame:
@@ -52,22 +52,22 @@ def matrix_at(world: Scenario, ids: pd.Series[str], at: pd.Timestamp, model: Sco
     return feature_matrix(*rows.parts, model.metadata.matrix).assign(lead_id=ids)
 
 
-def changed(world: Scenario, new: Scorer | None = None, leads: list[str] | None = None) -> Change:
+def changed(world: Scenario, new: Scorer | None = None, leads: list[str] | None = None) -> ScoreChange:
     return explain_change(steps(world, scorer(), new or scorer(), leads))
 
 
 @cache
-def crowd_steps(again: bool = False) -> list[Step]:
+def crowd_steps(again: bool = False) -> list[ChangeStep]:
     return steps(CROWD, scorer(), scorer() if again else newer())
 
 
 @cache
-def of_crowd(again: bool = False) -> Change:
+def of_crowd(again: bool = False) -> ScoreChange:
     """The crowd between its two days; with the same model again, or with the newer one."""
     return explain_change(crowd_steps(again))
 
 
-def of_some(places: slice) -> Change:
+def of_some(places: slice) -> ScoreChange:
     """Some leads of the crowd by themselves."""
     return explain_change([replace(step, matrix=step.matrix.iloc[places]) for step in crowd_steps()])
 
@@ -76,7 +76,7 @@ def known(row: Row, at: pd.Timestamp) -> bool:
     return bool(row["event_at"] < at and row["known_at"] <= at)
 
 
-def assert_adds_up(change: Change) -> None:
+def assert_adds_up(change: ScoreChange) -> None:
     assert change.parts.sum(axis=1).to_numpy() == pytest.approx(change.end - change.start, abs=1e-9)
     for part in PARTS:
         assert change.themes[part].sum(axis=1).to_numpy() == pytest.approx(change.parts[part].to_numpy(), abs=1e-9)
@@ -141,7 +141,7 @@ def test_without_new_events_and_edits_all_of_it_is_time() -> None:
 
 def test_the_same_day_and_the_same_model_change_nothing() -> None:
     rows = matrix_at(CROWD, pd.Series(LEADS), SINCE, scorer())
-    change = explain_change([Step("", scorer(), rows), Step("new_model", scorer(), rows)])
+    change = explain_change([ChangeStep("", scorer(), rows), ChangeStep("new_model", scorer(), rows)])
     assert (change.parts == 0).all(axis=None)
     assert change.start.tolist() == change.end.tolist()
     assert set(rows_of(change)["text"]) == {"no change of a point"}
@@ -149,7 +149,7 @@ def test_the_same_day_and_the_same_model_change_nothing() -> None:
 
 def test_with_one_day_and_two_models_all_of_it_is_the_model() -> None:
     old, new = (matrix_at(CROWD, pd.Series(LEADS), SINCE, model) for model in (scorer(), newer()))
-    change = explain_change([Step("", scorer(), old), Step("new_model", newer(), new)])
+    change = explain_change([ChangeStep("", scorer(), old), ChangeStep("new_model", newer(), new)])
     assert change.parts["new_model"].tolist() == (change.end - change.start).tolist()
     assert change.themes["new_model"].sum(axis=1).to_numpy() == pytest.approx(change.end - change.start, abs=1e-9)
     gone = [entry.theme for entry in scorer().catalogue if entry.theme not in {one.theme for one in newer().catalogue}]
@@ -212,7 +212,7 @@ def test_one_lead_changes_as_it_does_among_others() -> None:
         pd.testing.assert_frame_equal(alone, together.iloc[[place]], check_exact=True)
 
 
-def rows_of(change: Change) -> pd.DataFrame:
+def rows_of(change: ScoreChange) -> pd.DataFrame:
     """The table, with counts as the pipeline takes them."""
     return table(change, pd.DataFrame({"n_edited_attributes": 1, "n_new_events": 2}, index=change.parts.index), 3)
 
@@ -230,12 +230,12 @@ def test_reasons_are_the_strongest_of_all_parts() -> None:
             )
 
 
-def change_of(points: dict[str, float], moved: bool = True) -> Change:
+def change_of(points: dict[str, float], moved: bool = True) -> ScoreChange:
     """One lead whose parts each come from one theme."""
     parts = pd.DataFrame([[points.get(part, 0.0) for part in PARTS]], columns=list(PARTS))
     themes = {part: pd.DataFrame({"": [0.0], "event:visit": [points.get(part, 0.0)]}) for part in PARTS}
     total = sum(points.values())
-    return Change(
+    return ScoreChange(
         lead_id=pd.Series(["x"]),
         start=np.array([50.0]),
         end=np.array([50.0 + total]),

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from models.kpis.calibration_check import ALL, Lists, judge, looks, points_off, volumes
+from models.kpis.calibration_check import ALL, Lists, compare_rates, judge, points_off, volumes
 from models.kpis.summary import AS_WORKED, lines
 from models.kpis.tier_kpis import Row, as_listed, interval
 from models.points.scale import score_of
 from models.tiers.assignment import assign
 from models.tiers.declarations import TierParams
-from models.tiers.score_lists import one_after_another
+from models.tiers.score_lists import assign_in_order
 from tests.models.kpis.test_tier_kpis import TIERS, WEEK, with_params
 from tests.support.tables import MONDAY, PARAMS
 
@@ -33,7 +33,7 @@ def lists_of(rows: pd.DataFrame, tiers: TierParams = TIERS, capacity: int = CAPA
 
 
 def tiers_of(rows: pd.DataFrame, tiers: TierParams, capacity: int) -> pd.Series[str]:
-    return one_after_another(rows, lambda one, previous: assign(one, tiers, capacity))
+    return assign_in_order(rows, lambda one, previous: assign(one, tiers, capacity))
 
 
 def world(seed: int, n: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -72,7 +72,9 @@ def world(seed: int, n: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
 def answers(rows: pd.DataFrame, segments: pd.DataFrame, **changes: float) -> list[Row]:
     lists = lists_of(rows)
     order = rows.sort_values(["snapshot_at", "lead_id"]).index
-    return looks(lists, segments.loc[order].reset_index(drop=True), CONFIDENCE, STRICT.model_copy(update=changes))
+    return compare_rates(
+        lists, segments.loc[order].reset_index(drop=True), CONFIDENCE, STRICT.model_copy(update=changes)
+    )
 
 
 def test_the_chances_of_the_test_world_are_true() -> None:
@@ -128,21 +130,21 @@ def crowd(n: int = 8000, off: float = 0.0, seed: int = 5) -> pd.DataFrame:
 @pytest.mark.parametrize("off", [np.log(2), -np.log(2)])
 def test_the_cutoff_that_puts_it_right_is_where_leads_keep_the_promise(off: float) -> None:
     lists = lists_of(crowd(off=off), capacity=800)
-    found = {one["name"]: one for one in looks(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, STRICT)}
-    hot = found["hot"]["mend"]
-    assert hot["right"] - hot["cutoff"] == pytest.approx(np.sign(off) * PARAMS.points.double_odds, abs=9)
+    found = {one["name"]: one for one in compare_rates(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, STRICT)}
+    hot = found["hot"]["fix"]
+    assert hot["new_cutoff"] - hot["cutoff"] == pytest.approx(np.sign(off) * PARAMS.points.double_odds, abs=9)
     rows = lists.rows
-    above = rows[rows["score"] >= hot["right"]]
-    assert hot["came"] == above["label"].mean() >= hot["promised"]
-    assert (hot["per_list"], hot["came_n"]) == (len(above), len(above))
+    above = rows[rows["score"] >= hot["new_cutoff"]]
+    assert hot["observed_rate"] == above["label"].mean() >= hot["predicted_rate"]
+    assert (hot["per_list"], hot["observed_rate_n"]) == (len(above), len(above))
     if off > 0:
-        between = rows[rows["score"].between(hot["cutoff"], hot["right"] - 1)]
+        between = rows[rows["score"].between(hot["cutoff"], hot["new_cutoff"] - 1)]
         nearer = [rows.loc[rows["score"] >= cut, "label"].mean() for cut in sorted(between["score"].unique())]
-        assert max(nearer) < hot["promised"], "no lower score would do"
+        assert max(nearer) < hot["predicted_rate"], "no lower score would do"
     else:
-        assert rows.loc[rows["score"] >= hot["right"] - 1, "label"].mean() < hot["promised"]
-    assert found["cold"]["mend"] is None, "the last tier has no cut-off"
-    assert found[ALL]["mend"] is None
+        assert rows.loc[rows["score"] >= hot["new_cutoff"] - 1, "label"].mean() < hot["predicted_rate"]
+    assert found["cold"]["fix"] is None, "the last tier has no cut-off"
+    assert found[ALL]["fix"] is None
 
 
 def test_a_segment_is_put_right_at_the_best_tier() -> None:
@@ -151,11 +153,11 @@ def test_a_segment_is_put_right_at_the_best_tier() -> None:
     rows["probability"] = np.where(odd, expit(logit(rows["probability"]) + np.log(2)), rows["probability"])
     lists = lists_of(rows, capacity=800)
     region = pd.DataFrame({"region": np.where(odd, "odd", "even")}, index=rows.index)
-    found = {one["name"]: one for one in looks(lists, region, CONFIDENCE, STRICT)}
+    found = {one["name"]: one for one in compare_rates(lists, region, CONFIDENCE, STRICT)}
     assert found["even"]["answer"] == "fits"
     assert found["odd"]["answer"] == "too generous"
-    assert found["odd"]["mend"]["tier"] == "hot"
-    assert found["odd"]["mend"]["right"] > found["odd"]["mend"]["cutoff"]
+    assert found["odd"]["fix"]["tier"] == "hot"
+    assert found["odd"]["fix"]["new_cutoff"] > found["odd"]["fix"]["cutoff"]
 
 
 def test_doubt_is_shared_by_all_looks() -> None:
@@ -165,7 +167,7 @@ def test_doubt_is_shared_by_all_looks() -> None:
     assert sum(doubt) == pytest.approx(1 - CONFIDENCE)
     assert len({round(one, 12) for one in doubt[:4]}) == 1
     assert sum(doubt[:4]) == pytest.approx((1 - CONFIDENCE) / 2)
-    alone = looks(lists_of(rows), pd.DataFrame(index=rows.index), CONFIDENCE, STRICT)
+    alone = compare_rates(lists_of(rows), pd.DataFrame(index=rows.index), CONFIDENCE, STRICT)
     assert sum(1 - one["confidence"] for one in alone) == pytest.approx(1 - CONFIDENCE)
 
 
@@ -175,13 +177,13 @@ def test_what_has_not_matured_changes_no_answer() -> None:
     both = pd.concat([rows, more], ignore_index=True)
     labels = pd.concat([segments, segments.loc[more.index]], ignore_index=True)
     for one, other in zip(answers(rows, segments), answers(both, labels), strict=True):
-        assert [one[key] for key in ("name", "leads", "converted", "promised", "answer")] == [
-            other[key] for key in ("name", "leads", "converted", "promised", "answer")
+        assert [one[key] for key in ("name", "leads", "converted", "predicted_rate", "answer")] == [
+            other[key] for key in ("name", "leads", "converted", "predicted_rate", "answer")
         ]
 
 
 @pytest.mark.parametrize(
-    ("came", "of", "tolerance", "answer"),
+    ("observed", "of", "tolerance", "answer"),
     [
         (5, 200, 0.0, "too generous"),
         (0, 60, 0.0, "too generous"),
@@ -197,8 +199,8 @@ def test_what_has_not_matured_changes_no_answer() -> None:
         (700, 10_000, 0.1, "too generous"),
     ],
 )
-def test_answers(came: int, of: int, tolerance: float, answer: str) -> None:
-    low, high = interval(came, of, 0.95)
+def test_answers(observed: int, of: int, tolerance: float, answer: str) -> None:
+    low, high = interval(observed, of, 0.95)
     assert judge(PROMISED, low, high, with_params(tolerance=tolerance, telling=2.0)) == answer
 
 
@@ -249,12 +251,15 @@ def test_leads_whose_tier_no_score_tells_move_no_cutoff() -> None:
     lists = replace(plain, rows=pd.concat([plain.rows, put], ignore_index=True))
     assert lists.cutoffs == plain.cutoffs
     ours, theirs = (
-        {one["name"]: one["mend"] for one in looks(each, pd.DataFrame(index=each.rows.index), CONFIDENCE, STRICT)}
+        {
+            one["name"]: one["fix"]
+            for one in compare_rates(each, pd.DataFrame(index=each.rows.index), CONFIDENCE, STRICT)
+        }
         for each in (lists, plain)
     )
-    assert ours["hot"]["right"] > ours["hot"]["cutoff"] == theirs["hot"]["cutoff"]
-    above = plain.rows[plain.rows["score"] >= ours["hot"]["right"]]
-    assert ours["hot"]["came_n"] == len(above), "a cut-off calls none of them"
+    assert ours["hot"]["new_cutoff"] > ours["hot"]["cutoff"] == theirs["hot"]["cutoff"]
+    above = plain.rows[plain.rows["score"] >= ours["hot"]["new_cutoff"]]
+    assert ours["hot"]["observed_rate_n"] == len(above), "a cut-off calls none of them"
     outside = replace(plain, rows=pd.concat([plain.rows, put.iloc[20:]], ignore_index=True))
     assert [one["filling"] for one in volumes(outside, 800, PARAMS.kpis)] == [
         one["filling"] for one in volumes(plain, 800, PARAMS.kpis)
@@ -274,25 +279,25 @@ def best(**values: object) -> dict[str, Any]:
 def test_the_verdict_in_words() -> None:
     lists = lists_of(crowd(off=np.log(4)), capacity=800)
     region = pd.DataFrame({"region": [f"r{n % 12:02d}" for n in range(len(lists.rows))]}, index=lists.rows.index)
-    found = looks(lists, region, CONFIDENCE, PARAMS.kpis)
+    found = compare_rates(lists, region, CONFIDENCE, PARAMS.kpis)
     volume = volumes(lists, 800, PARAMS.kpis)
     lost = {"lost": 0.25, "lost_low": 0.2, "lost_high": 0.3, "lost_n": 1200}
     said = lines(found, volume, best(**lost), "within 30 days", CONFIDENCE)
-    assert said[0].startswith("Too generous: all leads (promised ")
+    assert said[0].startswith("Too generous: all leads (predicted ")
     assert "region r00" in said[0]
     assert "more segments" in said[0]
-    mended = [line for line in said if line.startswith("Hot would have kept its promise")]
-    assert len(mended) == 1
+    fixed = [line for line in said if line.startswith("Hot would have reached its predicted rate")]
+    assert len(fixed) == 1
     assert "Leads a list: hot 800 for 800 places (fills the places), warm 1,600 for 1,600 places" in " ".join(said)
     assert "Of 1,200 leads listed as hot, 25.0% (20.0% to 30.0%) were lost within 30 days." in said
-    assert said[-2].startswith(f"{len(found)} looks were taken; ")
+    assert said[-2].startswith(f"{len(found)} comparisons were made; ")
     assert said[-2].endswith("at most 5% of such reports.")
     assert said[-1] == AS_WORKED
 
 
 def test_the_verdict_says_no_more_than_is_known() -> None:
     lists = lists_of(crowd(n=400), capacity=40)
-    found = looks(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, PARAMS.kpis)
+    found = compare_rates(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, PARAMS.kpis)
     said = lines(found, [], best(), "in the end", CONFIDENCE)
     assert said[0] == "Nothing is surely too generous or too strict."
     assert len(said) == 4

@@ -19,12 +19,12 @@ from models.kpis.tier_kpis import (
     interval,
     known,
     period_of,
-    tier_figures,
+    tier_metrics,
     winners,
     within,
 )
 from models.tiers.assignment import assign
-from models.tiers.score_lists import one_after_another
+from models.tiers.score_lists import assign_in_order
 from tests.support.tables import DAY, MONDAY, PARAMS
 
 LADDER = ["hot", "warm", "cold"]
@@ -61,7 +61,7 @@ def facts(rows: pd.DataFrame, **known_of: float) -> pd.DataFrame:
 
 
 def figures(rows: pd.DataFrame, **known_of: float) -> dict[str, Any]:
-    found = tier_figures(rows, facts(rows, **known_of), LADDER, 0.9)
+    found = tier_metrics(rows, facts(rows, **known_of), LADDER, 0.9)
     return {tier["name"]: tier for tier in found}
 
 
@@ -97,7 +97,7 @@ def test_what_has_not_matured_is_no_failure() -> None:
     assert same["conversion_rate_low"] == hot["conversion_rate_low"]
     empty = figures(listed([("a", 0, "cold", None)]))["cold"]["all"]
     assert empty["matured"] == 0
-    assert np.isnan([empty["conversion_rate"], empty["conversion_rate_low"], empty["promised"]]).all()
+    assert np.isnan([empty["conversion_rate"], empty["conversion_rate_low"], empty["predicted_rate"]]).all()
 
 
 def test_every_win_is_caught_by_the_best_tier_it_was_in() -> None:
@@ -146,12 +146,12 @@ def test_lists_are_put_into_tiers_one_by_one() -> None:
         }
     )
     shuffled = rows.sample(frac=1, random_state=1)
-    found = as_listed(shuffled.assign(tier=one_after_another(shuffled, fill)), PARAMS.kpis)
+    found = as_listed(shuffled.assign(tier=assign_in_order(shuffled, fill)), PARAMS.kpis)
     tiers = found.groupby("snapshot_at")["tier"].value_counts().unstack()[LADDER]  # noqa: PD010
     assert tiers.to_numpy().tolist() == [[2, 4, 4], [2, 4, 4]]
     assert found.loc[found["tier"] == "hot", "lead_id"].tolist() == ["l0", "l1", "l8", "l9"]
     undated = rows.head(10).assign(snapshot_at=pd.NaT)
-    undated = as_listed(undated.assign(tier=one_after_another(undated, fill)), PARAMS.kpis)
+    undated = as_listed(undated.assign(tier=assign_in_order(undated, fill)), PARAMS.kpis)
     assert (undated["tier"] == "hot").sum() == 2
     assert set(undated["period"]) == {""}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from models.leakage.rows import Check
+from models.leakage.rows import LeakageCheck
 from models.leakage.timing_checks import edited_after_outcome
 from tests.support.leakage_world import AUDIT
 
@@ -14,7 +14,7 @@ BEFORE, AT, AFTER = pd.Timestamp("2025-01-15"), WON, pd.Timestamp("2025-03-01")
 COLUMNS = {"plan": "Plan", "size": "Size"}
 
 
-def check(*edits: pd.Timestamp, closes: str = "converted_at", leads: int = 100) -> Check:
+def check(*edits: pd.Timestamp, closes: str = "converted_at", leads: int = 100) -> LeakageCheck:
     """Audit leads whose plan is edited once each, at these moments in turn; their size keeps its value."""
     ids = [f"a{place:03d}" for place in range(leads)]
     first = pd.DataFrame({"lead_id": ids, "valid_from": START, "plan": None, "size": 5.0})

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from models.leakage.rows import Check
-from models.leakage.timing_checks import tells_by_order
+from models.leakage.rows import LeakageCheck
+from models.leakage.timing_checks import order_predicts_outcome
 from tests.support.leakage_world import AUDIT, labels
 
 LABEL = labels(2000)
 SHUFFLED = np.random.default_rng(3).permutation(2000)
 
 
-def check(label: np.ndarray, ids: Sequence[str], order: str = "none") -> Check:
+def check(label: np.ndarray, ids: Sequence[str], order: str = "none") -> LeakageCheck:
     leads = pd.DataFrame({"lead_id": pd.Series(list(ids), dtype="str"), "position": np.arange(len(ids))})
     if order == "dates":
         leads = leads.assign(created_at=pd.Timestamp("2025-01-01") + pd.to_timedelta(leads["position"], unit="h"))
     outcome = pd.Series(label, index=leads["lead_id"])
-    return tells_by_order(leads.sample(frac=1, random_state=1), outcome, order, AUDIT)
+    return order_predicts_outcome(leads.sample(frac=1, random_state=1), outcome, order, AUDIT)
 
 
 def test_a_file_sorted_by_outcome_is_told() -> None:
@@ -56,7 +56,7 @@ def test_with_dates_the_drift_of_the_base_rate_is_not_told() -> None:
 def test_leads_without_an_outcome_are_passed_over() -> None:
     leads = pd.DataFrame({"lead_id": [f"a{place}" for place in range(2000)], "position": range(2000)})
     known = pd.Series(np.sort(LABEL)[::2], index=leads["lead_id"][::2])
-    assert "1,000 leads" in tells_by_order(leads, known, "none", AUDIT).detail
+    assert "1,000 leads" in order_predicts_outcome(leads, known, "none", AUDIT).detail
 
 
 def test_rows_that_are_numbered_in_the_order_of_time_are_not_asked() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from models.leakage.timing_checks import overlaps
+from models.leakage.timing_checks import split_overlap
 
 MONDAY, WEEK = pd.Timestamp("2025-03-03"), pd.Timedelta(weeks=1)
 
@@ -23,28 +23,28 @@ def rows(*snapshots: tuple[str, int, int, str]) -> pd.DataFrame:
 
 def test_a_lead_whose_label_was_known_only_during_the_test_is_told() -> None:
     matrix = rows(("a", 0, 4, "train"), ("b", 0, 6, "train"), ("b", 5, 9, "test"), ("c", 5, 9, "test"))
-    check = overlaps(matrix, "dates")
+    check = split_overlap(matrix, "dates")
     assert (check.code, check.answer, check.columns) == ("LK08", "fires", {"lead_id": "1 of 2 test leads"})
     assert "build_features" in check.what_to_do
 
 
 def test_without_dates_a_lead_on_both_sides_is_told() -> None:
     matrix = rows(("a", 0, 0, "train"), ("b", 0, 0, "train"), ("a", 0, 0, "test"))
-    assert overlaps(matrix, "none").answer == "fires"
-    assert overlaps(matrix, "rows").answer == "fires"
+    assert split_overlap(matrix, "none").answer == "fires"
+    assert split_overlap(matrix, "rows").answer == "fires"
 
 
 def test_a_lead_that_taught_before_the_test_began_may_be_tested() -> None:
     matrix = rows(("a", 0, 5, "train"), ("a", 4, 8, "embargo"), ("a", 5, 9, "test"))
-    check = overlaps(matrix, "dates")
+    check = split_overlap(matrix, "dates")
     assert check.answer == "does not fire"
     assert "1 test leads" in check.detail
 
 
 def test_other_leads_may_be_known_late() -> None:
-    assert overlaps(rows(("a", 0, 8, "train"), ("b", 5, 9, "test")), "dates").answer == "does not fire"
+    assert split_overlap(rows(("a", 0, 8, "train"), ("b", 5, 9, "test")), "dates").answer == "does not fire"
 
 
 def test_without_a_test_there_is_nothing_to_ask() -> None:
-    assert overlaps(rows(("a", 0, 5, "train")), "dates").answer == "not applicable"
-    assert overlaps(rows(("a", 0, 5, "test")), "dates").answer == "not applicable"
+    assert split_overlap(rows(("a", 0, 5, "train")), "dates").answer == "not applicable"
+    assert split_overlap(rows(("a", 0, 5, "test")), "dates").answer == "not applicable"

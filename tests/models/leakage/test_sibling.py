@@ -48,7 +48,9 @@ def test_few_leads_must_tell_more() -> None:
     few = np.r_[np.ones(75), np.zeros(75)]
     wrong = np.random.default_rng(5).random(150) < 0.08
     rows = world({"verdict": np.where((few > 0) ^ wrong, "signed", "gone")}, few).rows
-    assert rows.powers["verdict"].told > AUDIT.sibling_share  # but by no more than chance may give
+    assert (
+        rows.strengths["verdict"].uncertainty_coefficient > AUDIT.sibling_share
+    )  # but by no more than chance may give
     assert mirrors_label(rows, AUDIT).answer == "does not fire"
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from models.leakage.field_checks import vanishes
-from models.leakage.rows import Check, judge_rows
+from models.leakage.rows import LeakageCheck, judge_rows
 from tests.support.leakage_world import AUDIT, labels, signal, world
 
 LABEL = labels(4000)
 LATER = np.arange(4000) >= 2800
 
 
-def check(columns: dict[str, np.ndarray], label: np.ndarray = LABEL, order: str = "dates") -> Check:
+def check(columns: dict[str, np.ndarray], label: np.ndarray = LABEL, order: str = "dates") -> LeakageCheck:
     made = world(columns, label, order)
     return vanishes(made.matrix, made.rows, order, 7, AUDIT)
 

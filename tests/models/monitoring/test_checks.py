@@ -12,7 +12,7 @@ from scipy.special import expit
 from models.kpis.calibration_check import Lists
 from models.monitoring import outcome_checks as outcomes
 from models.monitoring.input_checks import (
-    Check,
+    MonitorCheck,
     MonitorParams,
     fresh,
     inputs,
@@ -24,13 +24,13 @@ from models.monitoring.input_checks import (
     volume,
     volume_rows,
 )
-from models.monitoring.outcome_checks import Judging
+from models.monitoring.outcome_checks import OutcomeSettings
 from tests.support.small_model import ENTRIES, matrix
 from tests.support.tables import DAY, MONDAY, PARAMS
 
 MONITOR: MonitorParams = PARAMS.monitor
 EVALUATE = PARAMS.evaluate.model_copy(update={"resamples": 30})
-JUDGING = Judging(MONITOR, PARAMS.kpis, EVALUATE, capacity=40, seed=1)
+JUDGING = OutcomeSettings(MONITOR, PARAMS.kpis, EVALUATE, capacity=40, seed=1)
 LADDER = PARAMS.tiers.model_copy(update={"triggers": [], "exclusions": []})
 WEEK, LISTS, LEADS = 7 * DAY, 12, 400
 
@@ -131,7 +131,7 @@ def test_a_large_shift_of_few_leads_and_a_sure_one_that_is_small_are_no_alert() 
     copies = pd.concat([rows.assign(lead_id=rows["lead_id"] + str(copy)) for copy in range(10)])
     size = copies["size"] * 1.1
     small, table = inputs("MN03", "x", copies, copies.assign(size=size), ENTRIES, MONITOR)
-    assert next(row for row in table if row["name"] == "size")["adjusted"] < 1e-6
+    assert next(row for row in table if row["name"] == "size")["adjusted_p_value"] < 1e-6
     assert small.outcome == "quiet"
 
 
@@ -170,9 +170,9 @@ def test_scores_and_tiers(reference: pd.DataFrame) -> None:
     assert tiers(reference.assign(overridden=True), newest(), "hot", MONITOR).outcome == "not applicable"
 
 
-def looks_of(rows: pd.DataFrame) -> Check:
-    found = outcomes.tier_looks(Lists(rows, LADDER, PARAMS.points), JUDGING)
-    return outcomes.promises(found, MONITOR)
+def looks_of(rows: pd.DataFrame) -> MonitorCheck:
+    found = outcomes.tier_comparisons(Lists(rows, LADDER, PARAMS.points), JUDGING)
+    return outcomes.tier_calibration(found, MONITOR)
 
 
 @pytest.mark.parametrize(("rate", "outcome"), [(1.0, "quiet"), (0.3, "alert"), (2.2, "alert")])
@@ -184,7 +184,7 @@ def test_promises_on_matured_lists(rate: float, outcome: str) -> None:
 
 
 def test_nothing_is_said_of_promises_before_anything_matured() -> None:
-    assert outcomes.promises([], MONITOR).outcome == "not applicable"
+    assert outcomes.tier_calibration([], MONITOR).outcome == "not applicable"
     assert looks_of(newest().assign(label=0.0)).outcome == "not applicable"
     assert outcomes.performance(newest().assign(label=np.nan), JUDGING) is None
 
@@ -230,7 +230,7 @@ def weeks(rng: np.random.Generator, first: int, lists: int, rate: float = 1.0, n
 @pytest.mark.parametrize(("rate", "outcome"), [(1.0, "quiet"), (0.4, "alert"), (2.0, "alert")])
 def test_young_lists_are_early_and_say_so(rate: float, outcome: str) -> None:
     rng = np.random.default_rng(4)
-    row = outcomes.early_row(weeks(rng, 0, 8), weeks(rng, 20, 4, rate), 5, 28, 2)
+    row = outcomes.early_conversions(weeks(rng, 0, 8), weeks(rng, 20, 4, rate), 5, 28, 2)
     found = outcomes.early([row], MONITOR)
     assert (found.outcome, found.early) == (outcome, True)
     assert "early" in told([found])[0] or outcome == "quiet"
@@ -240,19 +240,21 @@ def test_young_lists_are_early_and_say_so(rate: float, outcome: str) -> None:
 def test_a_conversion_counts_once_whichever_lists_its_lead_is_on() -> None:
     rng = np.random.default_rng(4)
     before, now = weeks(rng, 0, 8), weeks(rng, 20, 4)
-    row = outcomes.early_row(before, now, 7, 28, 1)
+    row = outcomes.early_conversions(before, now, 7, 28, 1)
     last = now.groupby("lead_id")[["snapshot_at", "converted_at"]].max()
-    assert row["came"] == (last["converted_at"] < last["snapshot_at"] + WEEK).sum() > 100
-    assert outcomes.early_row(before, now, 2, 28, 1)["came"] == 0
-    assert outcomes.early([outcomes.early_row(before, now, 2, 28, 1)], MONITOR).outcome == "not applicable"
+    assert row["observed"] == (last["converted_at"] < last["snapshot_at"] + WEEK).sum() > 100
+    assert outcomes.early_conversions(before, now, 2, 28, 1)["observed"] == 0
+    assert outcomes.early([outcomes.early_conversions(before, now, 2, 28, 1)], MONITOR).outcome == "not applicable"
 
 
 def test_the_word_of_more_weeks_is_surer_and_of_two_looks_less_so() -> None:
     rng = np.random.default_rng(4)
     before, now = weeks(rng, 0, 8), weeks(rng, 20, 4, 1.5)
-    one, four = (outcomes.early_row(before, now[now["snapshot_at"] >= MONDAY + at * WEEK], 5, 7, 1) for at in (23, 20))
-    assert four["chance"] < one["chance"]
-    assert outcomes.early_row(before, now, 5, 28, 2)["chance"] == pytest.approx(2 * four["chance"])
+    one, four = (
+        outcomes.early_conversions(before, now[now["snapshot_at"] >= MONDAY + at * WEEK], 5, 7, 1) for at in (23, 20)
+    )
+    assert four["p_value"] < one["p_value"]
+    assert outcomes.early_conversions(before, now, 5, 28, 2)["p_value"] == pytest.approx(2 * four["p_value"])
 
 
 def test_a_model_that_promises_too_much_is_no_early_alert() -> None:
@@ -260,12 +262,12 @@ def test_a_model_that_promises_too_much_is_no_early_alert() -> None:
     rng = np.random.default_rng(4)
     sides = weeks(rng, 0, 8), weeks(rng, 20, 4, 1.5)
     twice = [rows.assign(probability=rows["probability"] * 2) for rows in sides]
-    one, other = (outcomes.early_row(before, now, 5, 28, 1) for before, now in (sides, twice))
+    one, other = (outcomes.early_conversions(before, now, 5, 28, 1) for before, now in (sides, twice))
     assert one["ratio"] == pytest.approx(other["ratio"])
-    assert one["chance"] == pytest.approx(other["chance"])
-    few = one | {"came": MONITOR.min_positive - 1, "expected": 2.0}
+    assert one["p_value"] == pytest.approx(other["p_value"])
+    few = one | {"observed": MONITOR.min_positive - 1, "expected": 2.0}
     assert outcomes.early([few], MONITOR).outcome == "not applicable"
-    assert outcomes.early([few | {"came": MONITOR.min_positive}], MONITOR).outcome != "not applicable"
+    assert outcomes.early([few | {"observed": MONITOR.min_positive}], MONITOR).outcome != "not applicable"
 
 
 def test_an_estimate_is_right_where_probabilities_are_and_never_alerts(reference: pd.DataFrame) -> None:
@@ -281,12 +283,15 @@ def test_an_estimate_is_right_where_probabilities_are_and_never_alerts(reference
 
 
 def test_alerts_are_told_and_silence_too() -> None:
-    quiet, loud = Check("MN01", "Fine", "quiet", "so"), Check("MN02", "As usual", "alert", "not so", {}, True)
+    quiet, loud = (
+        MonitorCheck("MN01", "Fine", "quiet", "so"),
+        MonitorCheck("MN02", "As usual", "alert", "not so", {}, True),
+    )
     assert told([quiet, loud]) == ["MN02 As usual: no. not so (early: not matured)"]
     assert told([quiet])[0].startswith("No alert: 1 of 1")
 
 
-def alarms(draw: Callable[[np.random.Generator], list[Check]], worlds: int) -> float:
+def alarms(draw: Callable[[np.random.Generator], list[MonitorCheck]], worlds: int) -> float:
     rng = np.random.default_rng(11)
     return sum(any(check.outcome == "alert" for check in draw(rng)) for _ in range(worlds)) / worlds
 
@@ -295,22 +300,22 @@ def test_false_alarms_of_all_checks_together_are_as_few_as_the_params_say() -> N
     """In worlds where nothing moves; thresholds of size are taken away, so that chance alone decides."""
     sure = {"psi": 1e-9, "ks": 1e-9, "volume_change": 1 + 1e-9, "tier_change": 1 + 1e-9, "rate_change": 1 + 1e-9}
     params = MONITOR.model_copy(update=sure | {"lift_loss": 1e-9, "false_alarms": 0.1})
-    judging = Judging(params, PARAMS.kpis.model_copy(update={"tolerance": 0.0}), EVALUATE, 40, 1)
+    settings = OutcomeSettings(params, PARAMS.kpis.model_copy(update={"tolerance": 0.0}), EVALUATE, 40, 1)
     names = [f"x{number}" for number in range(12)]
     entries = [ENTRIES[0].model_copy(update={"name": name, "levels": None, "measure": "count"}) for name in names]
 
-    def draw(rng: np.random.Generator) -> list[Check]:
+    def draw(rng: np.random.Generator) -> list[MonitorCheck]:
         before, now = listed(rng, n=250), listed(rng, n=300, lists=4).drop_duplicates("lead_id")
         sides = [rows.assign(**dict(zip(names, features(rows, rng), strict=True))) for rows in (before, now)]
-        early = outcomes.early_row(weeks(rng, 0, 6, n=150), weeks(rng, 20, 2, n=150), 5, 14, 1)
-        looks = outcomes.tier_looks(Lists(now, LADDER, PARAMS.points), judging)
+        early = outcomes.early_conversions(weeks(rng, 0, 6, n=150), weeks(rng, 20, 2, n=150), 5, 14, 1)
+        compare_rates = outcomes.tier_comparisons(Lists(now, LADDER, PARAMS.points), settings)
         return [
             volume(volume_rows(weekly(rng), params), params),
             inputs("MN03", "x", *sides, entries, params)[0],
             scores(before, now, params),
             tiers(before, now, "hot", params),
             outcomes.early([early], params),
-            outcomes.promises(looks, judging.monitor),
+            outcomes.tier_calibration(compare_rates, settings.monitor),
         ]
 
     assert alarms(draw, 60) <= 0.18  # 0.1, and as much more as 60 worlds leave open

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, ks_2samp
 
-from models.monitoring.drift import Sample, feature_drift, holm, independent_leads, population_shift, shift
+from models.monitoring.drift import DriftSample, feature_drift, holm, independent_leads, population_shift, shift
 from tests.support.small_model import ENTRIES, matrix
 
 RNG = np.random.default_rng(8)
@@ -34,7 +34,7 @@ def test_neither_order_nor_unit_matters(values: list[float], unit: float) -> Non
     scaled = shift(before * 2.0**10, now * 2.0**10, 20, len(now), None)
     assert found == again
     assert scaled["ks"] == found["ks"]
-    assert 0 <= found["chance"] <= 1
+    assert 0 <= found["p_value"] <= 1
     assert found["psi"] >= 0
 
 
@@ -42,15 +42,15 @@ def test_a_larger_shift_is_larger_and_surer() -> None:
     found = [shift(*moved(by), 3000, 3000, None) for by in (0.0, 0.2, 0.5, 1.0)]
     for name in ("psi", "ks"):
         assert [one[name] for one in found] == sorted(one[name] for one in found)
-    assert found[0]["chance"] > 0.01
-    assert found[1]["chance"] < 1e-6
+    assert found[0]["p_value"] > 0.01
+    assert found[1]["p_value"] < 1e-6
 
 
 def test_one_row_a_lead_is_the_textbook_test() -> None:
     before, now = RNG.integers(0, 3, 500).astype(float), RNG.choice(3, 400, p=[0.4, 0.3, 0.3]).astype(float)
     found = shift(before, now, 500, 400, codes=3)
     table = [np.bincount(side.astype(int), minlength=3) for side in (before, now)]
-    assert found["chance"] == pytest.approx(chi2_contingency(table).pvalue)
+    assert found["p_value"] == pytest.approx(chi2_contingency(table).pvalue)
     assert found["ks"] is None
     numbers = moved(0.1, 400)
     assert shift(*numbers, 400, 400, None)["ks"] == pytest.approx(ks_2samp(*numbers).statistic)
@@ -63,7 +63,7 @@ def test_copies_of_a_lead_make_nothing_surer() -> None:
     assert independent_leads(four["lead_id"]) == pytest.approx(300)
     once = shift(rows["x"].to_numpy(), other["x"].to_numpy(), independent_leads(rows["lead_id"]), 300, None)
     copied = shift(four["x"].to_numpy(), other["x"].to_numpy(), independent_leads(four["lead_id"]), 300, None)
-    assert copied["chance"] == pytest.approx(once["chance"], rel=0.3)
+    assert copied["p_value"] == pytest.approx(once["p_value"], rel=0.3)
 
 
 def test_what_goes_missing_is_a_shift() -> None:
@@ -71,16 +71,16 @@ def test_what_goes_missing_is_a_shift() -> None:
     holes = np.where(RNG.random(len(now)) < 0.5, np.nan, now)
     found = shift(before, holes, 3000, 3000, None)
     assert found["psi"] > 1
-    assert found["chance"] < 1e-9
-    nothing = shift(before, np.full(50, np.nan), 3000, 50, None)
-    assert nothing["ks"] is None
-    assert nothing["chance"] < 1e-9
+    assert found["p_value"] < 1e-9
+    not_applicable = shift(before, np.full(50, np.nan), 3000, 50, None)
+    assert not_applicable["ks"] is None
+    assert not_applicable["p_value"] < 1e-9
 
 
 def test_rare_levels_are_held_together() -> None:
     before = np.repeat([0.0, 1.0, 2.0, 3.0], [940, 20, 20, 20])
     now = np.repeat([0.0, 1.0, 2.0, 3.0], [92, 6, 1, 1])
-    assert shift(before, now, 1000, 100, codes=4)["chance"] > 0.3  # 6 where 2 are expected, of bins too thin alone
+    assert shift(before, now, 1000, 100, codes=4)["p_value"] > 0.3  # 6 where 2 are expected, of bins too thin alone
 
 
 @pytest.mark.parametrize("copies", [1, 5])
@@ -89,7 +89,7 @@ def test_chance_is_called_a_shift_no_more_often_than_it_says(copies: int) -> Non
     rng, sure = np.random.default_rng(4), 0
     for _ in range(400):
         sides = [np.repeat(rng.normal(0, 1, n), copies) + 0.3 * rng.normal(0, 1, n * copies) for n in (300, 150)]
-        sure += shift(*sides, 300, 150, None)["chance"] < 0.05
+        sure += shift(*sides, 300, 150, None)["p_value"] < 0.05
     assert sure / 400 < 0.08
 
 
@@ -103,8 +103,8 @@ def test_the_feature_that_moved_comes_first_and_the_others_stay() -> None:
     half = rows["lead_id"].index < 1000
     mean = float(rows["size"].mean())
     now = rows[~half].assign(size=rows.loc[~half, "size"] + mean)
-    found = feature_drift(Sample.of(rows[half]), Sample.of(now), ENTRIES)
+    found = feature_drift(DriftSample.of(rows[half]), DriftSample.of(now), ENTRIES)
     assert found[0]["name"] == "size"
-    assert found[0]["adjusted"] < 1e-6
-    assert [row["name"] for row in found if row["adjusted"] < 0.01] == ["size"]
+    assert found[0]["adjusted_p_value"] < 1e-6
+    assert [row["name"] for row in found if row["adjusted_p_value"] < 0.01] == ["size"]
     assert len(found) == len(ENTRIES)

@@ -53,12 +53,12 @@ def tiers(probability: np.ndarray) -> pd.Series[str]:
     return pd.Series(np.where(np.argsort(np.argsort(-probability)) < 400, "hot", "cold"), dtype="str")
 
 
-def cohort(challenger: np.ndarray, champion: np.ndarray | None, yardstick: np.ndarray | None = None) -> Cohort:
+def cohort(challenger: np.ndarray, champion: np.ndarray | None, reference: np.ndarray | None = None) -> Cohort:
     return Cohort(
         rows=ROWS,
         challenger=challenger,
         champion=champion,
-        yardstick=yardstick,
+        reference=reference,
         baselines={"prior": np.full(N, ROWS["label"].mean())},
         tiers=tiers(challenger),
         champion_tiers=None if champion is None else tiers(champion),
@@ -117,7 +117,7 @@ def test_a_challenger_that_may_be_too_much_worse_is_refused_though_it_came_out_b
 
 
 def gap_of(given: Cohort) -> dict[str, float]:
-    return next(one.figures for one in judge(given, GATE) if one.code == "PG04")
+    return next(one.metrics for one in judge(given, GATE) if one.code == "PG04")
 
 
 def test_a_miscalibrated_challenger_is_refused_though_it_ranks_alike() -> None:
@@ -169,7 +169,7 @@ def test_a_broken_challenger_is_refused_for_what_is_wrong() -> None:
 
 
 def fires(code: str, *columns: str) -> dict[str, object]:
-    return {"code": code, "title": "A title", "answer": "fires", "columns": dict.fromkeys(columns, "figures")}
+    return {"code": code, "title": "A title", "answer": "fires", "columns": dict.fromkeys(columns, "metrics")}
 
 
 def test_a_leak_counts_where_the_model_reads_it_and_nobody_accepted_it() -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from models.evaluation.metrics import Ranked, evaluate
-from models.promotion.run_comparison import Run, side_by_side
+from models.promotion.run_comparison import ComparedRun, side_by_side
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
 from tests.support.tables import MONDAY, PARAMS
 
@@ -24,7 +24,7 @@ CHOICE = PARAMS.evaluate.model_copy(update={"resamples": 40})
 
 
 @cache
-def a_run(name: str = "one", noise: float = 0.2, first: int = 0) -> Run:
+def a_run(name: str = "one", noise: float = 0.2, first: int = 0) -> ComparedRun:
     """A run on 300 of 400 leads, whose probabilities are the better the less noise they have."""
     rng = np.random.default_rng(1)
     signal, other = rng.normal(size=400), rng.normal(size=400)
@@ -41,7 +41,7 @@ def a_run(name: str = "one", noise: float = 0.2, first: int = 0) -> Run:
         for each, strength in (("size", 3.0), (f"only_{name}", 1.0))
     ]
     settings = {"num_leaves": 15, "rounds": 40 + round(100 * noise)}
-    return Run(
+    return ComparedRun(
         name=name,
         metrics={
             "model_id": name,
@@ -73,11 +73,11 @@ def a_run(name: str = "one", noise: float = 0.2, first: int = 0) -> Run:
     )
 
 
-def compared(a: Run, b: Run) -> dict[str, Any]:
+def compared(a: ComparedRun, b: ComparedRun) -> dict[str, Any]:
     return side_by_side(a, b, CHOICE, 1)
 
 
-def told(run: Run, **metrics: object) -> Run:
+def told(run: ComparedRun, **metrics: object) -> ComparedRun:
     return replace(run, metrics={**run.metrics, **metrics})
 
 
@@ -89,7 +89,7 @@ def test_a_run_against_itself_shows_no_difference() -> None:
     assert found["paired"]["verdict"] == "neither predicts surely better; neither ranks surely better"
     assert found["scores"]["tier_changed"] == 0
     assert found["scores"]["rank_correlation"] == pytest.approx(1)
-    assert all(figure["a"] == figure["b"] for figure in found["figures"])
+    assert all(figure["a"] == figure["b"] for figure in found["measures"])
 
 
 def test_the_better_model_is_named_and_turns_with_the_sides() -> None:
@@ -114,11 +114,11 @@ def test_pairs_are_the_rows_that_tested_both_and_nothing_else() -> None:
     assert sum(flow["n"] for flow in found["scores"]["tiers"]) == 400
 
 
-def on_day(run: Run, day: str) -> Run:
+def on_day(run: ComparedRun, day: str) -> ComparedRun:
     return replace(run, scores=run.scores.assign(as_of=pd.Timestamp(day)))
 
 
-REFUSED: dict[str, tuple[Callable[[Run], Run], dict[str, str]]] = {
+REFUSED: dict[str, tuple[Callable[[ComparedRun], ComparedRun], dict[str, str]]] = {
     "data": (
         lambda run: told(run, fingerprint="0" * 64),
         dict.fromkeys(("paired", "scores"), "the data differ (fingerprint ffffffff and 00000000)"),
@@ -157,7 +157,7 @@ def test_what_cannot_be_compared_is_refused_with_its_reason_and_the_rest_is_show
         assert why[one["what"]] in one["why"]
     assert (found["paired"] is None) == ("paired" in why)
     assert (found["scores"] is None) == ("scores" in why)
-    names = [figure["name"] for figure in found["figures"]]
+    names = [figure["name"] for figure in found["measures"]]
     assert "auc" in names and ("precision_at_k" in names) == ("precision_at_k" not in why)
     assert found["importance"]["themes"][0] == {"name": "company size", "label": "company size", "a": 2.8, "b": 2.5}
 
@@ -199,7 +199,7 @@ def test_the_command_compares_two_folders_and_writes_one_page(
     printed = " ".join(capsys.readouterr().out.split())
     tree = json.loads((out / "compare.json").read_text(encoding="utf-8"))
     metrics = [json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in (one, two)]
-    auc = next(figure for figure in tree["figures"] if figure["name"] == "auc")
+    auc = next(figure for figure in tree["measures"] if figure["name"] == "auc")
     assert [auc["a"]["value"], auc["b"]["value"]] == [each["test"]["auc"] for each in metrics]
     assert tree["paired"]["n"] == metrics[0]["test"]["n"]
     assert "train.rounds" in [setting["key"] for setting in tree["settings"]]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.tiers.assignment import assign, working_place
+from models.tiers.assignment import assign, working_rank
 from models.tiers.declarations import TierParams
 from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import tier_columns
@@ -26,7 +26,7 @@ def tiers_of(rows: pd.DataFrame, params: TierParams, capacity: int = 2, **more: 
     return assign(rows, params, capacity, scale=SCALE, **more).tolist()
 
 
-def names_before(rows: pd.DataFrame, places: list[int | None]) -> pd.Series[str]:
+def previous_tier_names(rows: pd.DataFrame, places: list[int | None]) -> pd.Series[str]:
     return before(rows, [None if place is None else f"tier {place}" for place in places[: len(rows)]])
 
 
@@ -44,7 +44,7 @@ def test_every_lead_is_in_one_tier_and_exclusions_win(
     n = len(rows)
     params = ladder(1.0, 1.5, "rest", policy=policy, margin=margin, **TRIGGERS, **EXCLUSIONS)
     known = facts(rows, asked=asked[:n], read=gone[:n][::-1], student=asked[:n][::-1], gone=gone[:n])
-    found = assign(rows, params, capacity, scale=SCALE, facts=known, previous=names_before(rows, places))
+    found = assign(rows, params, capacity, scale=SCALE, facts=known, previous=previous_tier_names(rows, places))
     assert found.index.equals(rows.index)
     assert set(found) <= {*params.names, EXCLUDED}
     assert ((found == EXCLUDED) == gone[:n]).all()
@@ -73,7 +73,9 @@ def test_without_margin_each_list_stands_alone(
     probability: list[float], policy: str, places: list[int | None], capacity: int
 ) -> None:
     rows, params = leads(probability), ladder(1.0, 2.0, "rest", policy=policy)
-    assert tiers_of(rows, params, capacity, previous=names_before(rows, places)) == tiers_of(rows, params, capacity)
+    assert tiers_of(rows, params, capacity, previous=previous_tier_names(rows, places)) == tiers_of(
+        rows, params, capacity
+    )
 
 
 @given(chances, policies, st.integers(1, 6), st.lists(st.floats(-2.4, 2.4), min_size=25, max_size=25))
@@ -94,7 +96,7 @@ def test_under_capacity_only_a_lead_better_by_more_takes_a_place(
     probability: list[float], places: list[int | None], capacity: int
 ) -> None:
     rows, params = leads(probability), ladder(1.0, "rest", margin=5)
-    previous = names_before(rows, [None if place is None else min(place, 1) for place in places])
+    previous = previous_tier_names(rows, [None if place is None else min(place, 1) for place in places])
     found = assign(rows, params, capacity, previous=previous)
     assert (found == "tier 0").sum() == min(capacity, len(rows))
     was = rows["lead_id"].map(previous) == "tier 0"
@@ -199,7 +201,7 @@ def test_a_list_is_worked_from_the_top() -> None:
     known = facts(rows, asked=[False] * 4 + [True], read=[False] * 5, student=[False] * 5, gone=[True] + [False] * 4)
     tiers = assign(rows, params, 2, facts=known)
     assert tiers.tolist() == [EXCLUDED, "tier 0", "tier 1", "tier 1", "tier 0"]
-    assert working_place(rows, tiers, params, known).tolist() == [np.inf, 1, 2, 3, 0]
+    assert working_rank(rows, tiers, params, known).tolist() == [np.inf, 1, 2, 3, 0]
 
 
 def test_a_tier_of_another_ladder_counts_as_none() -> None:

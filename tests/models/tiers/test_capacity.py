@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from models.tiers.capacity import places_at, promised_wins, realised_wins, wins_distribution, wins_interval
+from models.tiers.capacity import expected_wins, observed_wins, scaled_capacity, wins_distribution, wins_interval
 from tests.support.tables import MONDAY, PARAMS
 from tests.support.tier_world import leads
 
@@ -39,19 +39,19 @@ def test_the_interval_holds_the_wins_as_often_as_it_says() -> None:
 
 
 def test_a_tenth_is_whole_leads() -> None:
-    assert [places_at(200, times) for times in (0.9, 1.0, 1.1)] == [180, 200, 220]
-    assert [places_at(5, times) for times in (0.9, 1.0, 1.1)] == [5, 5, 6]  # 4.5 and 5.5
+    assert [scaled_capacity(200, times) for times in (0.9, 1.0, 1.1)] == [180, 200, 220]
+    assert [scaled_capacity(5, times) for times in (0.9, 1.0, 1.1)] == [5, 5, 6]  # 4.5 and 5.5
 
 
 def test_capacity_is_spent_from_the_top_and_never_on_the_excluded() -> None:
     rows = leads([0.1, 0.8, 0.5, 0.3, 0.9])
     place = pd.Series([4.0, 0.0, 1.0, 2.0, np.inf])
-    less, as_it_is, more = promised_wins(rows, place, 3, 0.9)
+    less, as_it_is, more = expected_wins(rows, place, 3, 0.9)
     assert (less["leads"], as_it_is["leads"], more["leads"]) == (3, 3, 3)
     assert as_it_is["wins"] == pytest.approx(1.6)
     assert as_it_is["cut_off"] == rows["score"][3]
-    assert promised_wins(rows, place, 10, 0.9)[1]["leads"] == 4
-    assert promised_wins(rows.head(0), place.head(0), 10, 0.9)[1]["cut_off"] is None
+    assert expected_wins(rows, place, 10, 0.9)[1]["leads"] == 4
+    assert expected_wins(rows.head(0), place.head(0), 10, 0.9)[1]["cut_off"] is None
 
 
 def test_realised_wins_are_counted_by_list_and_vary_by_lead() -> None:
@@ -65,7 +65,7 @@ def test_realised_wins_are_counted_by_list_and_vary_by_lead() -> None:
     )
     place = pd.Series(np.tile(np.arange(n, dtype="float64"), n_lists))
     params = PARAMS.evaluate.model_copy(update={"resamples": 200})
-    less, as_it_is, more = realised_wins(rows, place, 20, params, seed=1)
+    less, as_it_is, more = observed_wins(rows, place, 20, params, seed=1)
     assert [one["wins"] for one in (less, as_it_is, more)] == [5, 5, 6]  # leads 0, 4, 8, 12, 16, and 20
     assert (as_it_is["lists"], as_it_is["leads"], as_it_is["rate"]) == (n_lists, 20, 0.25)
     assert as_it_is["wins_low"] < 3.5 < 5 < 6.5 < as_it_is["wins_high"]  # six rows of a lead are one draw, not six

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import binom
 
-from models.tiers.certification import Certificate, certify, entries, least_rate
+from models.tiers.certification import Certificate, certify, entries, rate_lower_bound
 from models.tiers.declarations import TierParams
-from models.tiers.score_lists import assign_lists, working_places
+from models.tiers.score_lists import assign_lists, working_ranks
 from tests.support.tables import DAY, MONDAY
 from tests.support.tier_world import SCALE, ladder
 
@@ -36,9 +36,9 @@ def ask(rate: float, steps: int = 1, confidence: float = CONFIDENCE) -> dict[str
 @given(st.integers(1, 300), st.data())
 def test_the_bound_is_where_so_many_wins_become_too_many_for_chance(n: int, data: st.DataObject) -> None:
     wins = data.draw(st.integers(1, n))
-    rate = least_rate(wins, n, 0.9)
+    rate = rate_lower_bound(wins, n, 0.9)
     assert binom.sf(wins - 1, n, rate) == pytest.approx(0.1, abs=1e-9)
-    assert least_rate(0, n, 0.9) == 0
+    assert rate_lower_bound(0, n, 0.9) == 0
     assert rate < wins / n
 
 
@@ -174,7 +174,7 @@ def world(seed: int, level: float, params: TierParams) -> Truth:
     ]
     rows = pd.concat(frames, ignore_index=True)
     tiers = assign_lists(rows, params, 15, scale=SCALE, facts=None)
-    place = working_places(rows, tiers, params, None)
+    place = working_ranks(rows, tiers, params, None)
     return Truth(rows, tiers, certify(rows, tiers, place, params.ladder, sampled=1.0, horizon_days=28))
 
 
@@ -202,8 +202,8 @@ def test_in_200_worlds_the_bound_lies_above_the_truth_as_rarely_as_it_says(world
     missed, missed_by_rows = [], []
     for one in worlds:
         hot = one.tiers == "tier 0"
-        missed.append(one.certificates[0].tests[-1].least_rate > one.rate(hot))
+        missed.append(one.certificates[0].tests[-1].rate_lower_bound > one.rate(hot))
         rows = one.rows[hot]
-        missed_by_rows.append(least_rate(int(rows["label"].sum()), len(rows), CONFIDENCE) > rows["true"].mean())
+        missed_by_rows.append(rate_lower_bound(int(rows["label"].sum()), len(rows), CONFIDENCE) > rows["true"].mean())
     assert np.mean(missed) <= 1 - CONFIDENCE
     assert np.mean(missed_by_rows) > 1.5 * (1 - CONFIDENCE)

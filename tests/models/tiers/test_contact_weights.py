@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation.metrics import Figures, Ranked, evaluate, figures
-from models.tiers.contact_weights import NEVER_CALLED, Weights, contact_weights, feedback_figures
+from models.evaluation.metrics import Metrics, Ranked, compute_metrics, evaluate
+from models.tiers.contact_weights import NEVER_CALLED, Weights, contact_metrics, contact_weights
 from pipelines.config.simulation import Feedback
 from pipelines.simulation import funnel
 from pipelines.simulation.export import simulate
@@ -34,22 +34,22 @@ def weights() -> Weights:
 
 
 @cache
-def found() -> dict[str, Figures]:
+def found() -> dict[str, Metrics]:
     """Figures of all rows as they were worked, of contacts as they stand, and of contacts weighted."""
     rows, said = world().rows, world().rows["probability"].to_numpy()
     called = (weights().weight > 0).to_numpy()
-    both = feedback_figures(rows, said, weights(), 100, EVALUATE, seed=1)
+    both = contact_metrics(rows, said, weights(), 100, EVALUATE, seed=1)
     contacts = evaluate(Ranked.of(rows[called], said[called], 100, 10), EVALUATE, seed=1)
     return {"as worked": both["as_worked"], "contacts": contacts, "weighted": both["if_called"]}
 
 
-def truth() -> Figures:
+def truth() -> Metrics:
     rows = world().rows.assign(label=world().if_called)
     ranked = Ranked.of(rows, rows["probability"].to_numpy(), 100, 10)
-    return figures(ranked, ranked.weight, EVALUATE)
+    return compute_metrics(ranked, ranked.weight, EVALUATE)
 
 
-def holds(interval: Figures, name: str) -> bool:
+def holds(interval: Metrics, name: str) -> bool:
     return interval[f"{name}_low"] <= truth()[name] <= interval[f"{name}_high"]
 
 
@@ -82,7 +82,7 @@ def test_clipping_is_counted_and_leans_towards_the_leads_called_anyway() -> None
     clipped = contact_weights(world().rows, world().contacts, 7, EXPLORATION.model_copy(update={"max_weight": 4.0}))
     assert clipped.clipped.equals(clipped.drawn)
     assert clipped.effective > weights().effective
-    both = feedback_figures(world().rows, world().rows["probability"].to_numpy(), clipped, 100, EVALUATE, seed=1)
+    both = contact_metrics(world().rows, world().rows["probability"].to_numpy(), clipped, 100, EVALUATE, seed=1)
     share = clipped.drawn.sum() / (clipped.weight > 0).sum()
     assert both["clipped"] == pytest.approx(share)
     assert both["if_called"]["base_rate"] > found()["weighted"]["base_rate"]  # type: ignore[index]  # a dict of figures
@@ -130,7 +130,7 @@ def test_what_sales_chose_itself_has_no_chance_and_no_weight() -> None:
 def test_without_a_lot_nothing_is_said_of_leads_that_nobody_called() -> None:
     only = world().contacts[world().contacts["explored"] == "no"]
     given = contact_weights(world().rows, only, 7, EXPLORATION)
-    both = feedback_figures(world().rows, world().rows["probability"].to_numpy(), given, 100, EVALUATE, seed=1)
+    both = contact_metrics(world().rows, world().rows["probability"].to_numpy(), given, 100, EVALUATE, seed=1)
     assert both["if_called"] is None
     assert both["lines"] == [f"Contact log: {NEVER_CALLED}."]
 
@@ -148,7 +148,7 @@ def test_a_weight_of_two_is_the_row_twice() -> None:
     weighted = Ranked.of(rows, said, 20, 10, twice)
     copied = np.repeat(np.arange(500), twice.astype(int))
     doubled = Ranked.of(rows.iloc[copied].reset_index(drop=True), said[copied], 20, 10)
-    one, other = (figures(ranked, ranked.weight, EVALUATE) for ranked in (weighted, doubled))
+    one, other = (compute_metrics(ranked, ranked.weight, EVALUATE) for ranked in (weighted, doubled))
     assert one == pytest.approx(other)
 
 

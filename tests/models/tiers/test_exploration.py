@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Quota, period_of
 from models.tiers.overrides import EXCLUDED
-from models.tiers.score_lists import list_figures, previous_tiers, tier_columns
+from models.tiers.score_lists import list_summary, previous_tiers, tier_columns
 from tests.support.tables import DAY, MONDAY, PARAMS
 from tests.support.tier_world import SCALE, before, chances, facts, ladder, leads, override, policies, with_points
 
@@ -145,7 +145,7 @@ def test_triggered_leads_go_before_the_lot() -> None:
 def test_a_drawn_lead_is_called_first_and_lends_the_tier_no_score() -> None:
     params = ladder(1.0, "rest")
     found = MANY.join(listed(MANY, params, 40, 0.1))
-    figures = list_figures(found, params, 40, None, 0.9)
+    figures = list_summary(found, params, 40, None, 0.9)
     assert figures["explored"] == 4
     assert figures["capacity"][1]["leads"] == 40
     earned = found[(found["tier"] == "tier 0") & ~drawn(found)]

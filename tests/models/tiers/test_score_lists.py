@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.tiers.assignment import assign, working_place
+from models.tiers.assignment import assign, working_rank
 from models.tiers.score_lists import (
     assign_lists,
     best_first,
-    list_figures,
+    list_summary,
     previous_tiers,
     share_changed,
     tier_columns,
-    working_places,
+    working_ranks,
 )
 from tests.support.tables import DAY, MONDAY
 from tests.support.tier_world import SCALE, facts, ladder, override, with_points
@@ -85,8 +85,8 @@ def test_each_list_is_compared_with_the_one_before_it() -> None:
         previous = found[before.index].set_axis(pd.Index(before["lead_id"]))
         alone = assign(one, params, 4, scale=SCALE, facts=known.of(one.index), previous=previous)
         assert found[one.index].equals(alone)
-        place = working_places(rows, found, params, known)[one.index]
-        assert place.equals(working_place(one, found[one.index], params, known.of(one.index)))
+        place = working_ranks(rows, found, params, known)[one.index]
+        assert place.equals(working_rank(one, found[one.index], params, known.of(one.index)))
     unordered = rows.assign(snapshot_at=pd.NaT)
     one_list = unordered.drop_duplicates("lead_id")
     assert assign_lists(one_list, PARAMS, 4, scale=SCALE, facts=None).equals(assign(one_list, PARAMS, 4))
@@ -104,15 +104,15 @@ def test_a_tier_too_small_for_its_triggers_is_told() -> None:
     params = ladder(1.0, "rest", triggers=[override("asked", "tier 0")], exclusions=[override("gone", "excluded")])
     known = facts(rows, asked=[True, True, True, False], gone=[False] * 4)
     listed = rows.assign(tier=assign(rows, params, 2, facts=known), explored="no")
-    found = list_figures(listed, params, 2, known, 0.9)
+    found = list_summary(listed, params, 2, known, 0.9)
     assert found["overfull"] == {"tier 0": {"places": 2, "triggered": 3}}
     assert found["tiers"] == {"tier 0": 3, "tier 1": 1}
     assert found["capacity"][1]["leads"] == 2
-    roomy = list_figures(listed.assign(tier=assign(rows, params, 3, facts=known)), params, 3, known, 0.9)
+    roomy = list_summary(listed.assign(tier=assign(rows, params, 3, facts=known)), params, 3, known, 0.9)
     assert roomy["overfull"] == {}
     gone = facts(rows, asked=[False] * 4, gone=[False] * 3 + [True])
     listed = listed.assign(tier=assign(rows, params, 2, facts=gone))
-    assert list_figures(listed, params, 2, gone, 0.9)["tiers"] == {"tier 0": 2, "tier 1": 1, "excluded": 1}
+    assert list_summary(listed, params, 2, gone, 0.9)["tiers"] == {"tier 0": 2, "tier 1": 1, "excluded": 1}
 
 
 def test_the_best_come_first_ties_broken_by_lead_however_they_come() -> None:

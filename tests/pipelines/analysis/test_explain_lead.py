@@ -19,7 +19,7 @@ from features.events.event_log import CONTRACT, mark_events
 from features.matrix.counterfactual import EVENTS, JUST_NOW
 from features.schema.errors import DataError, ModelError
 from models.explanation.lead_explanation import bars
-from pipelines.analysis.explain_lead import Story, explain_lead
+from pipelines.analysis.explain_lead import LeadExplanation, explain_lead
 from pipelines.analysis.lead_page import lead_page, show
 from pipelines.config.params import Params, load, with_as_of
 from pipelines.scoring.population import one_lead
@@ -116,9 +116,9 @@ def copied(layout: Layout, folder: Path) -> Layout:
     return Layout.folder(folder / "copy")
 
 
-def printed(story: Story) -> str:
+def printed(explained: LeadExplanation) -> str:
     file = io.StringIO()
-    show(story, Console(width=500, file=file))
+    show(explained, Console(width=500, file=file))
     return file.getvalue()
 
 
@@ -127,28 +127,32 @@ def test_the_story_is_that_of_the_scored_list(dated: tuple[Params, Layout]) -> N
     rows = listed(layout)
     for place in (0, len(rows) // 2, len(rows) - 1):
         row = rows.iloc[place]
-        story = explain_lead(row["lead_id"], params, layout)
-        now = story.standing
+        explained = explain_lead(row["lead_id"], params, layout)
+        now = explained.standing
         assert (now.score, now.probability, now.points) == (row["score"], row["probability"], row["points"])
         assert (now.fit, now.engagement) == (row["fit"], row["engagement"])
         assert now.steps[-1].end == pytest.approx(row["points"], abs=1e-8)
-        assert story.listed is not None
-        assert (story.listed["tier"], story.listed["rank"], story.listed["same"]) == (row["tier"], place + 1, True)
-        assert f", grade {row['grade']}, number {place + 1} of" in printed(story)
-        assert story.cautions == [] or "not usable" in story.cautions[0]
+        assert explained.listed is not None
+        assert (explained.listed["tier"], explained.listed["rank"], explained.listed["same"]) == (
+            row["tier"],
+            place + 1,
+            True,
+        )
+        assert f", grade {row['grade']}, number {place + 1} of" in printed(explained)
+        assert explained.cautions == [] or "not usable" in explained.cautions[0]
 
 
 def test_what_would_move_it_is_what_the_event_in_the_log_does(dated: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = dated
     lead_id = with_events(layout)
-    story = explain_lead(lead_id, params, layout)
-    assert story.moves is not None
-    assert {(move.label, move.by) for move in story.moves} == {("visit", "the lead"), ("mail", "sales")}
+    explained = explain_lead(lead_id, params, layout)
+    assert explained.event_effects is not None
+    assert {(move.label, move.by) for move in explained.event_effects} == {("visit", "the lead"), ("mail", "sales")}
     log = pq.read_table(layout.events.path).select(CONTRACT)
     known = log.to_pandas()
-    known = known[known["known_at"] <= story.at]
-    at = story.at - JUST_NOW
-    for move in story.moves:
+    known = known[known["known_at"] <= explained.at]
+    at = explained.at - JUST_NOW
+    for move in explained.event_effects:
         alike = known[known["event_type"] == move.label]
         value = alike["value"].median()
         more = {"lead_id": lead_id, "event_at": at, "known_at": at, "event_type": move.label}
@@ -160,23 +164,23 @@ def test_what_would_move_it_is_what_the_event_in_the_log_does(dated: tuple[Param
         contract, scorer = Contract.open(changed, params.project), load_bundle(changed.bundle, 2)
         rows = next(contract.matrix(one_lead(lead_id, contract, params, changed), scorer.metadata.matrix))
         after = scorer.score(rows, 0).iloc[0]
-        assert move.probability == after["probability"] != story.standing.probability
+        assert move.probability == after["probability"] != explained.standing.probability
         assert move.score == after["score"]
-        assert move.points == pytest.approx(after["points"] - story.standing.points)
+        assert move.points == pytest.approx(after["points"] - explained.standing.points)
 
 
 def test_the_timeline_holds_this_leads_events_up_to_the_day(dated: tuple[Params, Layout]) -> None:
     params, layout = dated
     lead_id = with_events(layout)
     log = pq.read_table(layout.events.path).to_pandas().query("lead_id == @lead_id")
-    story = explain_lead(lead_id, params, layout)
-    known = log[(log["event_at"] < story.at) & (log["known_at"] <= story.at)]
-    assert story.n_events == len(known)
-    assert story.not_counted == len(log) - len(known)
-    assert [one["event_at"] for one in story.events] == sorted(known["event_at"], reverse=True)
+    explained = explain_lead(lead_id, params, layout)
+    known = log[(log["event_at"] < explained.at) & (log["known_at"] <= explained.at)]
+    assert explained.n_events == len(known)
+    assert explained.not_counted == len(log) - len(known)
+    assert [one["event_at"] for one in explained.events] == sorted(known["event_at"], reverse=True)
     few = params.model_copy(update={"explain": params.explain.model_copy(update={"timeline": 1})})
     short = explain_lead(lead_id, few, layout)
-    assert short.events == story.events[:1]
+    assert short.events == explained.events[:1]
     assert "the newest 1 are shown" in printed(short)
 
 
@@ -185,13 +189,13 @@ def test_leads_like_it_are_others_of_the_test_period(dated: tuple[Params, Layout
     tested = pd.read_parquet(layout.predictions.path)
     lead_id = tested["lead_id"].iloc[0]
     every = params.model_copy(update={"explain": params.explain.model_copy(update={"similar_leads": 10_000})})
-    story = explain_lead(lead_id, with_as_of(every, "2025-11-24"), layout)
+    explained = explain_lead(lead_id, with_as_of(every, "2025-11-24"), layout)
     others = tested[tested["lead_id"] != lead_id]
-    assert {one.how for one in story.similar} == {"by score", "by reasons"}
-    by_score, by_reasons = story.similar
+    assert {one.how for one in explained.similar} == {"by score", "by reasons"}
+    by_score, by_reasons = explained.similar
     assert by_score.n == others["lead_id"].nunique()
     assert 0 < by_reasons.n <= params.explain.sample_rows
-    for one in story.similar:
+    for one in explained.similar:
         assert others["snapshot_at"].min() <= one.first <= one.last <= others["snapshot_at"].max()
     assert by_score.lowest >= others["model"].min()
 
@@ -200,52 +204,52 @@ def test_an_earlier_day_is_told_as_it_was_then(dated: tuple[Params, Layout]) -> 
     params, layout = dated
     lead = pd.read_parquet(layout.leads.path).iloc[3]  # created early in the year, and never bought
     day = (lead["created_at"] + pd.Timedelta(days=4)).date().isoformat()
-    story = explain_lead(lead["lead_id"], with_as_of(params, day), layout)
-    assert any("looks back" in caution for caution in story.cautions)
-    assert all(one["event_at"] < story.at for one in story.events)
-    assert "no tier" in printed(story)
+    explained = explain_lead(lead["lead_id"], with_as_of(params, day), layout)
+    assert any("looks back" in caution for caution in explained.cautions)
+    assert all(one["event_at"] < explained.at for one in explained.events)
+    assert "no tier" in printed(explained)
 
 
 def test_a_lead_that_is_not_open_is_told_so(dated: tuple[Params, Layout]) -> None:
     params, layout = dated
     outcomes = pd.read_parquet(layout.outcomes.path)
     won = outcomes.sort_values("converted_at").iloc[0]
-    story = explain_lead(won["lead_id"], params, layout)
-    assert any(f"converted on {won['converted_at']:%Y-%m-%d}" in caution for caution in story.cautions)
-    assert any("days old" in caution for caution in story.cautions)
+    explained = explain_lead(won["lead_id"], params, layout)
+    assert any(f"converted on {won['converted_at']:%Y-%m-%d}" in caution for caution in explained.cautions)
+    assert any("days old" in caution for caution in explained.cautions)
 
 
 def test_the_page_holds_all_of_it_and_no_other_lead(dated: tuple[Params, Layout]) -> None:
     params, layout = dated
     lead_id = with_events(layout)
-    story = explain_lead(lead_id, params, layout)
-    text = lead_page(story, "a project")
+    explained = explain_lead(lead_id, params, layout)
+    text = lead_page(explained, "a project")
     page = Page(text)
     shown = [row[2] for row in page.rows("waterfall")[1:]]
     numbers = [float(one.replace("−", "-")) for one in shown]
-    assert sum(numbers) == pytest.approx(round(story.standing.points, 1), abs=1e-6)
-    assert len(page.rows("moves-table")) == 1 + len(story.moves or [])
-    assert len(page.rows("events")) == 1 + len(story.events)
+    assert sum(numbers) == pytest.approx(round(explained.standing.points, 1), abs=1e-6)
+    assert len(page.rows("moves-table")) == 1 + len(explained.event_effects or [])
+    assert len(page.rows("events")) == 1 + len(explained.events)
     others = set(pd.read_parquet(layout.leads.path)["lead_id"]) - {lead_id}
     # a colour is no lead
-    everywhere = set(re.findall(r"(?<![#\w])a\d{4}\b", text + printed(story)))
+    everywhere = set(re.findall(r"(?<![#\w])a\d{4}\b", text + printed(explained)))
     assert everywhere & others == set()
     assert lead_id in everywhere
     assert "Not an effect" in text
-    assert lead_page(story, "a project") == text
+    assert lead_page(explained, "a project") == text
 
 
 def test_the_page_asks_nothing_of_the_network_and_shows_values_as_text(dated: tuple[Params, Layout]) -> None:
     params, layout = dated
     leads = pd.read_parquet(layout.leads.path).set_index("lead_id")["sector"]
     lead_id = next(one for one in listed(layout)["lead_id"] if leads[one] == HOSTILE)
-    story = explain_lead(lead_id, params, layout)
-    text = lead_page(story, "a project")
+    explained = explain_lead(lead_id, params, layout)
+    text = lead_page(explained, "a project")
     assert "<b onclick" not in text
     assert "&lt;b onclick" in text
     assert not re.findall(r'(?:src|href)="(?!#|data:)', text)
     assert "default-src 'none'" in text
-    assert "\x1b" not in printed(story)
+    assert "\x1b" not in printed(explained)
 
 
 def test_bars_lie_on_one_axis_that_holds_them_all(dated: tuple[Params, Layout]) -> None:
@@ -262,11 +266,11 @@ def test_bars_lie_on_one_axis_that_holds_them_all(dated: tuple[Params, Layout]) 
 def test_tables_without_dates_and_events_say_what_does_not_apply(undated: tuple[Params, Layout]) -> None:
     params, layout = undated
     tested = pd.read_parquet(layout.predictions.path)["lead_id"].iloc[0]
-    story = explain_lead(tested, params, layout)
-    assert (story.moves, story.n_events, story.horizon_days) == (None, None, None)
-    text = printed(story)
+    explained = explain_lead(tested, params, layout)
+    assert (explained.event_effects, explained.n_events, explained.horizon_days) == (None, None, None)
+    text = printed(explained)
     assert "This data has no events" in text
-    assert "NaT" not in text + lead_page(story, "a project")
+    assert "NaT" not in text + lead_page(explained, "a project")
     assert "learned from this lead's own outcome" not in text
     trained = set(pd.read_parquet(layout.matrix.path).query("part == 'train'")["lead_id"])
     taught = explain_lead(min(trained), params, layout)
@@ -330,10 +334,10 @@ def test_a_list_of_another_day_gives_no_tier_of_today(dated: tuple[Params, Layou
     other = copied(layout, tmp_path)
     rows = listed(layout)
     rows.assign(model_id="another").to_parquet(other.scores.path)
-    story = explain_lead(str(rows["lead_id"].iloc[0]), params, other)
-    assert story.listed is not None
-    assert not story.listed["same"]
-    assert "another model" in printed(story)
+    explained = explain_lead(str(rows["lead_id"].iloc[0]), params, other)
+    assert explained.listed is not None
+    assert not explained.listed["same"]
+    assert "another model" in printed(explained)
     day_before = explain_lead(str(rows["lead_id"].iloc[0]), with_as_of(params, "2025-12-19"), layout)
     assert day_before.listed is not None
     assert not day_before.listed["same"]

@@ -58,7 +58,7 @@ def test_a_curve_is_thinned_to_tenths() -> None:
     )
     rows = tables.every_tenth(curve, ["b", "a"], "gain")
     assert [round(row["share"], 9) for row in rows] == [round(place / 10, 9) for place in range(11)]
-    assert rows[3]["figures"] == pytest.approx([0.6, 0.3])
+    assert rows[3]["metrics"] == pytest.approx([0.6, 0.3])
 
 
 def test_intervals_overlap_where_they_touch() -> None:

@@ -66,7 +66,7 @@ def period(cut: str, **figures_of: float) -> dict[str, Any]:
     """One period of a backtest; each of `figures_of` is somebody's AUC."""
     rest = {"base_rate": 0.2, "mean_probability": 0.1, "log_loss": 0.5}
     ends = {f"{name}_{end}": 0.0 for name in ("auc", "base_rate") for end in ("low", "high")}
-    return {"cut": cut, "figures": {name: rest | ends | {"auc": auc} for name, auc in figures_of.items()}}
+    return {"cut": cut, "metrics": {name: rest | ends | {"auc": auc} for name, auc in figures_of.items()}}
 
 
 def test_each_period_of_the_table_equals_the_backtest(dated: tuple[Params, Layout]) -> None:
@@ -76,7 +76,7 @@ def test_each_period_of_the_table_equals_the_backtest(dated: tuple[Params, Layou
     assert len(rows) == len(backtest["periods"]) + 1
     for row, entry in zip(rows, backtest["periods"], strict=False):
         assert row[0] == f"{entry['cut']}from {entry['training_rows']:,} rows"
-        assert_figures(row[1:], entry["figures"], page)
+        assert_figures(row[1:], entry["metrics"], page)
     assert rows[-1][0] == "All rows pooled"
     assert_figures(rows[-1][1:], backtest["pooled"], page)
 
@@ -207,9 +207,9 @@ def test_tiers_over_time_are_shown_as_they_were_measured(run: tuple[Params, Layo
     assert all(line in section(page, "kpis") for line in found["verdict"]["lines"])
     for row, tier in zip(page.rows("kpi-tiers")[1:], found["tiers"], strict=True):
         figures_of = tier["all"]
-        assert row[:3] == [tier["name"], f"{figures_of['leads']:,}", percent(figures_of["promised"])]
+        assert row[:3] == [tier["name"], f"{figures_of['leads']:,}", percent(figures_of["predicted_rate"])]
         assert row[3].startswith(percent(figures_of["conversion_rate"]) + percent(figures_of["conversion_rate_low"]))
-    looks = [one for one in found["looks"] if one["group"] == "tier"]
+    looks = [one for one in found["comparisons"] if one["group"] == "tier"]
     shown = [row[:3] for row in page.rows("kpi-looks")[1:]]
     assert shown == [[one["name"], one["answer"], f"{one['leads']:,}"] for one in looks]
 
@@ -233,13 +233,15 @@ def test_velocity_is_shown_with_dates_and_its_absence_explained(
 
 def test_a_tier_that_is_too_generous_is_shown_with_its_cutoff(dated: tuple[Params, Layout]) -> None:
     found = tree(dated[1].kpis.path)
-    mend = {"tier": "hot", "right": 77, "cutoff": 70.0, "per_list": 12.0, "came": 0.2}
-    look = found["looks"][1] | {"answer": "too generous", "points_off": 7.5, "mend": mend}
-    page = rendered(dated, kpis=found | {"looks": [found["looks"][0], look]})
+    mend = {"tier": "hot", "new_cutoff": 77, "cutoff": 70.0, "per_list": 12.0, "observed_rate": 0.2}
+    look = found["comparisons"][1] | {"answer": "too generous", "points_off": 7.5, "fix": mend}
+    page = rendered(dated, kpis=found | {"comparisons": [found["comparisons"][0], look]})
     row = page.rows("kpi-looks")[2]
     assert row[1] == "too generous"
     assert row[-2:] == ["+7.5", "hot from 77 rather than 70: 12.0 leads a list, who came to 20.0%"]
-    assert "Points too high" not in section(rendered(dated, kpis=found | {"looks": found["looks"][:1]}), "kpis")
+    assert "Points too high" not in section(
+        rendered(dated, kpis=found | {"comparisons": found["comparisons"][:1]}), "kpis"
+    )
 
 
 def test_no_figure_is_a_programmers_nothing(run: tuple[Params, Layout]) -> None:
@@ -266,7 +268,7 @@ def test_a_stage_that_has_not_run_is_named_by_its_file(
 def test_the_auc_chart_draws_every_period_and_the_models_whiskers() -> None:
     periods = [period("2018-03-10", model=0.7, logistic=0.6), period("2018-04-07", model=0.8, logistic=0.65)]
     for entry in periods:
-        entry["figures"]["model"] |= {"auc_low": 0.5, "auc_high": 0.9}
+        entry["metrics"]["model"] |= {"auc_low": 0.5, "auc_high": 0.9}
     chart = figures.walk_auc(periods, {"model": "Model", "logistic": "<b>Logistic</b>"})
     model, logistic, reference = chart.data
     assert [model.name, logistic.name, reference.name] == ["Model", "&lt;b&gt;Logistic&lt;/b&gt;", "any order"]
@@ -280,8 +282,8 @@ def test_the_auc_chart_draws_every_period_and_the_models_whiskers() -> None:
 
 def test_the_promise_chart_draws_what_came_and_both_promises() -> None:
     entry = period("row 1,200", model=0.7, uncorrected=0.7)
-    entry["figures"]["model"] |= {"base_rate_low": 0.15, "base_rate_high": 0.3}
-    entry["figures"]["uncorrected"] |= {"mean_probability": 0.05}
+    entry["metrics"]["model"] |= {"base_rate_low": 0.15, "base_rate_high": 0.3}
+    entry["metrics"]["uncorrected"] |= {"mean_probability": 0.05}
     came, promised, before = figures.walk_promise([entry]).data
     assert [list(trace.y) for trace in (came, promised, before)] == [[0.2], [0.1], [0.05]]
     assert list(came.error_y.array) == pytest.approx([0.1])
@@ -299,7 +301,7 @@ def test_a_tie_is_no_win() -> None:
     periods = [period("a", model=0.7, logistic=0.6), period("b", model=0.7, logistic=0.7)]
     names = ["model", "logistic"]
     assert tables.best_in(periods, names, Measure("auc", "AUC", "higher", "number", "")) == 1
-    periods[1]["figures"]["model"]["log_loss"] = 0.4
+    periods[1]["metrics"]["model"]["log_loss"] = 0.4
     assert tables.best_in(periods, names, Measure("log_loss", "Log-loss", "lower", "number", "")) == 1
 
 

@@ -148,7 +148,7 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
         "quality": [abs(metrics["uncorrected"]["log_loss"] - test["log_loss"])],
         "kpis": [
             *(100 * row[f"growth{end}"] for row in growth for end in ENDS if row["growth"] is not None),
-            sum(look["group"] != "tier" for look in kpis["looks"]),
+            sum(look["group"] != "tier" for look in kpis["comparisons"]),
             *([cycle["wins"] - cycle["all"]["n"]] if cycle else []),
         ],
         "backtest": [abs(backtest["random_split"]["auc"] - backtest["mean_auc"])] if backtest["applicable"] else [],

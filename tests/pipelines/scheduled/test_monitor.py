@@ -211,5 +211,5 @@ def test_metrics_over_time_in_one_run_a_model(world: tuple[Params, Layout], tmp_
     assert [one.step for one in history] == [(day - learned).days for day in days]
     assert [one.timestamp for one in history] == [int(day.timestamp() * 1000) for day in days]
     assert [one.value for one in history] == [
-        next(check["figures"]["psi"] for check in tree["checks"] if check["code"] == "MN06") for tree in trees
+        next(check["metrics"]["psi"] for check in tree["checks"] if check["code"] == "MN06") for tree in trees
     ]

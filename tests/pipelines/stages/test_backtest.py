@@ -69,8 +69,8 @@ def test_figures_are_those_of_the_predictions(small: tuple[Params, Layout]) -> N
     assert [period["cut"] for period in tree["periods"]] == rows["cut"].drop_duplicates().tolist()
     for period in tree["periods"]:
         mine = rows[rows["cut"] == period["cut"]]
-        assert period["figures"]["model"]["n"] == len(mine)
-        assert period["figures"]["model"]["auc"] == pytest.approx(roc_auc_score(mine["label"], mine["model"]))
+        assert period["metrics"]["model"]["n"] == len(mine)
+        assert period["metrics"]["model"]["auc"] == pytest.approx(roc_auc_score(mine["label"], mine["model"]))
     assert tree["pooled"]["model"]["n"] == len(rows)
     assert {"model", "prior", "logistic", "scorecard", "uncorrected"} <= set(tree["pooled"])
 

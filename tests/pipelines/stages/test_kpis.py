@@ -45,14 +45,14 @@ def tiers_of(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_rules_have_tiers_and_figures_but_promise_nothing(run: tuple[Params, Layout]) -> None:
     tree = measure_kpis_by_rules(*run)
     assert tree["by"] == "rules"
-    assert tree["looks"] == tree["volumes"] == []
-    assert "promise no probability" in tree["missing"]["promises"]
+    assert tree["comparisons"] == tree["volumes"] == []
+    assert "promise no probability" in tree["missing"]["predictions"]
     assert tree["missing"]["stages"] == "the data hold no lifecycle stages"
     assert tree["verdict"]["lines"][0].startswith("Whether tiers are too generous cannot be told")
     matrix = pd.read_parquet(run[1].matrix.path)
     found = tiers_of(tree)
     assert sum(tier["rows"] for tier in found.values()) == len(matrix), "rules learned nothing, so every list counts"
-    assert all(tier["promised"] is None for tier in found.values())
+    assert all(tier["predicted_rate"] is None for tier in found.values())
     assert found["hot"]["conversion_rate"] > found["cold"]["conversion_rate"]
     hot = found["hot"]
     assert 0 < hot["engagement_rate_n"] < hot["conversion_rate_n"], "30 days have not passed for all, 14 days have"
@@ -121,7 +121,7 @@ def test_a_table_without_events_tells_what_it_can(tmp_path: Path) -> None:
     ingest(params.source, params.ingest, params.project, OLIST, layout)
     build_features(params, layout)
     tree = measure_kpis_by_rules(params, layout)
-    assert tree["missing"].keys() == {"engagement", "stages", "sales cycle", "promises"}
+    assert tree["missing"].keys() == {"engagement", "stages", "sales cycle", "predictions"}
     matrix = pd.read_parquet(layout.matrix.path)
     assert sum(tier["converted"] for tier in tiers_of(tree).values()) == matrix["label"].sum()
     raw = pd.read_csv(OLIST / "olist_marketing_qualified_leads_dataset.csv", parse_dates=["first_contact_date"])
