@@ -8,7 +8,7 @@ export DO_NOT_TRACK = 1
 
 run: .venv/.installed  ## history -> scored, tiered, explained leads
 	.venv/bin/dvc repro
-	@$(LEADSCORE) where
+	@$(LEADSCORE) report --summary
 
 test: .venv/.installed  ## all tests, types and style, in the same environment
 	.venv/bin/ruff check .

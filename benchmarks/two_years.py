@@ -2,9 +2,9 @@
 
 `.venv/bin/python -m benchmarks.two_years --work FOLDER` writes benchmarks/two_years.json; `--leads`, `--first` and
 `--last` make it larger or shorter, `--world` draws another world. It is drawn once and cut off at each Monday, as an
-export of that day would be. Each week `score --to`, `monitor` and `retrain` run as a scheduler would run them, by their
-command lines, in one process. Afterwards three ways to serve are judged against the known truth on every list: the
-first model for ever, the loop, and an oracle of the same recipe that is trained anew every week and serves at once,
+export of that day would be. Each week `nightly score`, `monitor` and `retrain` run as a scheduler would run them, by
+their command lines, in one process. Afterwards three ways to serve are judged against the known truth on every list:
+the first model for ever, the loop, and an oracle of the same recipe that is trained anew every week and serves at once,
 without a gate.
 """
 
@@ -158,14 +158,14 @@ def leadscore(*words: object) -> tuple[int, str]:
 
 def run_week(place: Place, world: Simulated, day: pd.Timestamp) -> dict[str, Any]:
     """Export, score, monitor and retrain as of one Monday; say what came of it."""
-    began, asked = time.process_time(), ("--params", place.overlay, "--data", place.data, "--to", place.lists)
+    began, asked = time.process_time(), ("--params", place.overlay, "--data", place.data, "--lists", place.lists)
     at = ("--as-of", f"{day:%Y-%m-%d}")
     export(world, day, place.data)
     model = ("--model", place.champion)
-    scored, complaint = leadscore("score", *asked, *at, *model, "--reasons", "top-3")
-    watched, _ = leadscore("monitor", *asked, *at, *model)
+    scored, complaint = leadscore("nightly", "score", *asked, *at, *model, "--reasons", "top-3")
+    watched, _ = leadscore("nightly", "monitor", *asked, *at, *model)
     found = read(place.lists / "monitor" / "monitor.json") if watched in (0, 9) else {}
-    answered, why = leadscore("retrain", *asked, *at)
+    answered, why = leadscore("nightly", "retrain", *asked, *at)
     record = read(place.lists / "retrain" / "retrained.json")
     retrained = record if record.get("day") == f"{day:%Y-%m-%d}" else None
     return {
@@ -373,8 +373,17 @@ def run(place: Place, world: Simulated, days: pd.DatetimeIndex) -> list[dict[str
     for number, day in enumerate(days):
         if number == 0:  # the first model is there before the first list
             export(world, day, place.data)
-            first = ("--params", place.overlay, "--data", place.data, "--to", place.lists, "--as-of", f"{day:%Y-%m-%d}")
-            leadscore("retrain", *first)
+            first = (
+                "--params",
+                place.overlay,
+                "--data",
+                place.data,
+                "--lists",
+                place.lists,
+                "--as-of",
+                f"{day:%Y-%m-%d}",
+            )
+            leadscore("nightly", "retrain", *first)
         row = run_week(place, world, day)
         if number == 0:
             row["answer"] = "promoted"

@@ -26,7 +26,7 @@ with DAG(
     default_args=DEFAULTS,
 ):
     score = BashOperator(
-        task_id="score", bash_command=f"{LEADSCORE} score --to lists --as-of {{{{ ds }}}} {CHAMPION} {READS}"
+        task_id="score", bash_command=f"{LEADSCORE} nightly score --lists lists --as-of {{{{ ds }}}} {CHAMPION} {READS}"
     )
 
 with DAG(
@@ -39,12 +39,12 @@ with DAG(
 ):
     monitor = BashOperator(
         task_id="monitor",
-        bash_command=f"{LEADSCORE} monitor --to lists --as-of {{{{ ds }}}} {CHAMPION} {READS}",
+        bash_command=f"{LEADSCORE} nightly monitor --lists lists --as-of {{{{ ds }}}} {CHAMPION} {READS}",
         retries=0,  # an alert, exit code 9, stays one
     )
     retrain = BashOperator(
         task_id="retrain",
-        bash_command=f"{LEADSCORE} retrain --to lists --as-of {{{{ ds }}}} {READS}",
+        bash_command=f"{LEADSCORE} nightly retrain --lists lists --as-of {{{{ ds }}}} {READS}",
         trigger_rule="all_done",  # an alert is a reason to retrain, and the schedule another
         skip_on_exit_code=8,  # refused: the champion stays
     )

@@ -199,8 +199,8 @@ def _why_scores_not_comparable(a: ComparedRun, b: ComparedRun) -> str:
     days = [run.scores["as_of"].max() for run in (a, b)]
     if days[0] != days[1] and not all(pd.isna(day) for day in days):
         return (
-            f"the lists are of different days ({days[0]:%Y-%m-%d} and {days[1]:%Y-%m-%d}); `leadscore change` says why "
-            "scores change between days"
+            f"the lists are of different days ({days[0]:%Y-%m-%d} and {days[1]:%Y-%m-%d}); "
+            "`leadscore lead change` says why scores change between days"
         )
     if a.scores["probability"].isna().any() or b.scores["probability"].isna().any():
         return "one of the lists was scored by the hand-written rules"

@@ -129,7 +129,9 @@ def explain_lead(lead_id: str, params: Params, layout: Layout) -> LeadExplanatio
 def _metrics(scorer: Scorer, layout: Layout) -> dict[str, Any]:
     path = layout.metrics.path
     if not path.is_file() or not layout.predictions.path.is_file():
-        raise DataError(path.name, "", found="no file", expected="what evaluate writes", fix="Run evaluate first.")
+        raise DataError(
+            path.name, "", found="no file", expected="what evaluate writes", fix="Run `leadscore stage evaluate` first."
+        )
     metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if metrics["model_id"] != scorer.model_id:
         raise ModelError(

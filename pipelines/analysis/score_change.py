@@ -131,19 +131,21 @@ def ends(ask: Ask, contract: Contract, params: Params, layout: Layout) -> tuple[
     new = old if new.model_id == old.model_id else new  # one object: what both give alike is asked once
     dated = "created_at" in contract.leads
     if not dated and (ask.since or ask.until):
-        raise ParamsError("these tables have no dates, so only the model can change: leave out --from and --to")
+        raise ParamsError("these tables have no dates, so only the model can change: leave out --since and --until")
     if new is old and (ask.since is None or not dated):
         raise ParamsError(
             "there is nothing to compare: the model is the same"
-            + (", and --from is not given; name the earlier day with --from, or" if dated else ";")
-            + " give another model's folder with --model-from"
+            + (", and --since is not given; name the earlier day with --since, or" if dated else ";")
+            + " give another model's folder with --model-since"
         )
     last = params if ask.until is None else with_as_of(params, ask.until)
     to = End(new, open_leads(contract, new.metadata.snapshots, last, layout)[0])
     first = last if ask.since is None else with_as_of(params, ask.since)
     start = End(old, open_leads(contract, old.metadata.snapshots, first, layout)[0])
     if dated and start.at > to.at:
-        raise ParamsError(f"--from is {start.at:%Y-%m-%d} and --to is {to.at:%Y-%m-%d}; the earlier day comes first")
+        raise ParamsError(
+            f"--since is {start.at:%Y-%m-%d} and --until is {to.at:%Y-%m-%d}; the earlier day comes first"
+        )
     return start, to
 
 

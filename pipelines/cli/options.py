@@ -1,4 +1,4 @@
-"""What commands have in common: their options, and how they are read."""
+"""Options that commands share, each with one meaning, and how they are read."""
 
 from __future__ import annotations
 
@@ -33,20 +33,42 @@ class Engine(StrEnum):
     spark = "spark"
 
 
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+DATA = typer.Option("--data", metavar="FOLDER", help="Folder of the files named in `source`.")
+OUT = typer.Option(
+    "--out", metavar="FOLDER", help="Folder of one run, with all that it writes; default: the project's own folders."
+)
+LISTS = typer.Option("--lists", metavar="FOLDER", help="Folder of published lists, and of what nightly commands keep.")
+
 ParamsOption = Annotated[
-    Path | None, typer.Option("--params", help="YAML laid over params.yaml; states only what differs.")
+    Path | None,
+    typer.Option("--params", metavar="FILE", help="YAML laid over params.yaml; states only what differs."),
 ]
-DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the files named in `source`.")]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder of a `leadscore run`; default: the project's own folders.")
-]
+DataOption = Annotated[Path | None, DATA]
+RequiredDataOption = Annotated[Path, DATA]
+OutOption = Annotated[Path | None, OUT]
+RequiredOutOption = Annotated[Path, OUT]
+ListsOption = Annotated[Path | None, LISTS]
+RequiredListsOption = Annotated[Path, LISTS]
 AsOfOption = Annotated[
     str | None,
-    typer.Option("--as-of", help="Day to stand at, such as 2026-11-01, or today (in UTC); default: `score.as_of`."),
+    typer.Option(
+        "--as-of", metavar="DAY", help="Day to score at, such as 2026-11-01, or today (UTC); default: `score.as_of`."
+    ),
 ]
+ByOption = Annotated[By, typer.Option("--by", help="Who scores: the model, or the hand-written rules alone.")]
 EngineOption = Annotated[
-    Engine, typer.Option(help="What works through the events: DuckDB in this process, or Spark as `spark` says.")
+    Engine, typer.Option("--engine", help="What aggregates the events: DuckDB, or Spark as `spark` says.")
 ]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="MODEL", help="A model's folder, or models:/NAME@ALIAS in MLflow; default: artifacts/model."
+    ),
+]
+TrackOption = Annotated[bool, typer.Option("--track", help="Also log the results in MLflow.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Publish and send nothing; say what would change.")]
+LeadArgument = Annotated[str, typer.Argument(metavar="ID", help="The lead's id, as the data hold it.")]
 
 
 def loaded(params: Path | None, out: Path | None, as_of: str | None = None) -> tuple[Params, Layout]:

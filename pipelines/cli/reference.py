@@ -198,11 +198,11 @@ def commands_page(app: typer.Typer) -> str:
             ("2", "the command line or the params say something that cannot be meant"),
             ("3", "a table breaks the contract, is missing, or is too little to learn from"),
             ("4", "a saved model is missing, damaged, or does not fit"),
-            ("5", "score --to: the feed has stopped or shrunk; nothing was published"),
-            ("6", "score --to, deliver: not everything could be written; what was there stays"),
+            ("5", "nightly score: the feed has stopped or shrunk; nothing was published"),
+            ("6", "nightly score, deliver: not everything could be written; what was there stays"),
             ("7", "another run holds the folder"),
-            ("8", "promote, retrain: a check of the gate failed; the champion stays"),
-            ("9", "monitor: something has moved; the findings are written"),
+            ("8", "model promote, nightly retrain: a check of the gate failed; the champion stays"),
+            ("9", "nightly monitor: something has moved; the findings are written"),
         ],
     )
     return _page(lines)

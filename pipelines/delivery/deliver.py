@@ -107,7 +107,7 @@ def _system(params: Delivery, to: str) -> System:
         return HubSpotObjects(params.hubspot)
     if to == "salesforce":
         return SalesforceRecords(params.salesforce)
-    raise ParamsError(f"--to {to}: a database has no outbox; only CRMs do")
+    raise ParamsError(f"deliver {to}: a database has no outbox; only CRMs do")
 
 
 def _books(params: Delivery, system: System, to: str, *, copy: bool = False) -> AbstractContextManager[Outbox]:
@@ -158,9 +158,7 @@ def _to_crm(params: Params, scores: ScoreList, to: str, sleep: Callable[[float],
         taken = waiting - dead
         log.info("deliver: %s: %s leads, %s changed and taken, %s not", to, f"{listed:,}", f"{taken:,}", f"{dead:,}")
         if dead:
-            raise DeliveryError(
-                f"{to} did not take {dead:,} leads; `leadscore deliver --to {to} --dead-letters` lists them"
-            )
+            raise DeliveryError(f"{to} did not take {dead:,} leads; `leadscore deliver {to} --dead-letters` lists them")
         if old := len(outbox.dead_letters()):
             log.warning("deliver: %s: %s leads are still set aside from earlier runs", to, f"{old:,}")
 

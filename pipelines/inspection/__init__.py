@@ -1,4 +1,4 @@
 """Looks at unknown files and proposes a `source`.
 
-Writes nothing, and decides nothing that `source` does not say afterwards.
+Decides nothing that `source` does not say afterwards, and writes nothing but the params file of `leadscore init`.
 """

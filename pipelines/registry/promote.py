@@ -183,7 +183,7 @@ def _switch(registry: Registry, decision: Unfinished, at: pd.Timestamp) -> None:
 def _whole(bundle: Path, params: Params) -> tuple[Scorer | None, list[GateCheck]]:
     """Load the challenger; what keeps it from loading fails the check of its artifacts."""
     if not bundle.is_dir():
-        raise ModelError(f"no model in {bundle}; run train, or name a bundle's folder with --model")
+        raise ModelError(f"no model in {bundle}; run `leadscore stage train`, or name a bundle's folder with --model")
     try:
         scorer = load_bundle(bundle, params.project.threads)
         named = {*json.loads((bundle / MANIFEST).read_text(encoding="utf-8")), MANIFEST}
@@ -274,7 +274,9 @@ def _nobody(rows: pd.DataFrame) -> Cohort:
 
 def _audit(layout: Layout) -> list[dict[str, Any]]:
     if not layout.audit.path.is_file():
-        raise DataError("audit", "", found="no audit.json", expected="what audit writes", fix="Run audit first.")
+        raise DataError(
+            "audit", "", found="no audit.json", expected="what audit writes", fix="Run `leadscore stage audit` first."
+        )
     checks: list[dict[str, Any]] = json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"]
     return checks
 

@@ -46,7 +46,13 @@ def show_scorecard(params: Params, layout: Layout) -> tuple[Table, list[str]]:
     """
     scorer = load_bundle(layout.bundle, params.project.threads)
     if not layout.metrics.path.is_file():
-        raise DataError("metrics.json", "", found="no file", expected="what evaluate writes", fix="Run evaluate first.")
+        raise DataError(
+            "metrics.json",
+            "",
+            found="no file",
+            expected="what evaluate writes",
+            fix="Run `leadscore stage evaluate` first.",
+        )
     metrics = json.loads(layout.metrics.path.read_text(encoding="utf-8"))
     if metrics["model_id"] != scorer.model_id:
         raise ModelError(

@@ -62,7 +62,7 @@ def check_contract(layout: Layout) -> None:
             "",
             found=f"tables in {layout.contract} that are missing or not as they were written",
             expected="what ingest writes",
-            fix="Run ingest again, or give --data.",
+            fix="Run `leadscore stage ingest` again, or give --data.",
         )
 
 

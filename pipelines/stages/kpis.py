@@ -170,13 +170,14 @@ def _predicted(params: Params, layout: Layout) -> tuple[ModelMetadata, str, pd.D
             "",
             found="no predictions of the later period",
             expected="what evaluate writes",
-            fix="Run evaluate first, or `leadscore kpis --by rules` where there is no model.",
+            fix="Run `leadscore stage evaluate` first; without a model, `leadscore stage kpis --by rules`.",
         )
     scorer = load_bundle(layout.bundle, params.project.threads)
     told = json.loads(layout.metrics.path.read_text(encoding="utf-8"))["model_id"]
     if told != scorer.model_id:
         raise ModelError(
-            f"the predictions come from model {told}, but {layout.bundle} holds {scorer.model_id}; run evaluate again"
+            f"the predictions come from model {told}, but {layout.bundle} holds {scorer.model_id}; "
+            "run `leadscore stage evaluate` again"
         )
     matrix, _ = read_matrix(layout)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
@@ -187,7 +188,7 @@ def _predicted(params: Params, layout: Layout) -> tuple[ModelMetadata, str, pd.D
             "lead_id",
             found="other snapshots than the matrix has",
             expected="the test rows of the matrix",
-            fix="Run evaluate again.",
+            fix="Run `leadscore stage evaluate` again.",
         )
     probability = predictions["model"].to_numpy("float64")
     scored = rows.assign(

@@ -172,7 +172,7 @@ def _chart(chart: go.Figure) -> dict[str, Any]:
 
 
 def _change(layout: Layout, summary: dict[str, Any]) -> dict[str, Any] | None:
-    """Read what `leadscore change` wrote, if it did and its newer list is the one that is shown."""
+    """Read what `leadscore lead change` wrote, if it did and its newer list is the one that is shown."""
     path = layout.change_summary.path
     tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     told = {"model_to": "model_id", "to": "as_of", "data_fingerprint": "data_fingerprint"}

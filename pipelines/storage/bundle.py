@@ -49,7 +49,9 @@ def load_bundle(folder: Path, threads: int) -> Scorer:
             raise ValueError(f"{MANIFEST} is not a mapping")
         files = {name: (folder / name).read_bytes().decode("utf-8") for name in manifest}
     except (OSError, ValueError) as error:
-        raise ModelError(f"no complete model in {folder}: {error}; run train, or point to a trained model") from None
+        raise ModelError(
+            f"no complete model in {folder}: {error}; run `leadscore stage train`, or point to a trained model"
+        ) from None
     damaged = [name for name, digest in manifest.items() if _digest(files[name]) != digest]
     if damaged:
         raise ModelError(f"{folder / damaged[0]} is not what train saved (its hash differs); train again")

@@ -201,14 +201,16 @@ def check_event_columns(profile: dict[str, Any], layout: Layout) -> None:
             "",
             found=f"a log in {layout.contract} whose derived columns are of version {profile.get('marks_version')}",
             expected=f"derived columns of version {MARKS_VERSION}, which ingest adds to the contract's columns",
-            fix="Run ingest again.",
+            fix="Run `leadscore stage ingest` again.",
         )
 
 
 def read_profile(layout: Layout) -> dict[str, Any]:
     """Read what `ingest` learned about the data: counts, ranges, the last moment and the fingerprint."""
     if not layout.profile.path.is_file():
-        raise DataError("contract", "", found="no tables", expected="what ingest writes", fix="Run ingest first.")
+        raise DataError(
+            "contract", "", found="no tables", expected="what ingest writes", fix="Run `leadscore stage ingest` first."
+        )
     profile: dict[str, Any] = json.loads(layout.profile.path.read_text(encoding="utf-8"))
     return profile
 
@@ -222,14 +224,26 @@ def read_tables(layout: Layout) -> dict[str, pd.DataFrame]:
 def read_spec(layout: Layout) -> MatrixSpec:
     """Read which columns build_features made; raises DataError where it has not run."""
     if not layout.vocabulary.path.is_file():
-        raise DataError("vocabulary", "", found="no file", expected="what build_features writes", fix="Run it first.")
+        raise DataError(
+            "vocabulary",
+            "",
+            found="no file",
+            expected="what build_features writes",
+            fix="Run `leadscore stage build-features` first.",
+        )
     return MatrixSpec.model_validate_json(layout.vocabulary.path.read_text(encoding="utf-8"))
 
 
 def read_matrix(layout: Layout) -> tuple[pd.DataFrame, MatrixSpec]:
     """Read what build_features wrote; raises DataError where it has not run."""
     if not layout.matrix.path.is_file():
-        raise DataError("matrix", "", found="no file", expected="what build_features writes", fix="Run it first.")
+        raise DataError(
+            "matrix",
+            "",
+            found="no file",
+            expected="what build_features writes",
+            fix="Run `leadscore stage build-features` first.",
+        )
     return pd.read_parquet(layout.matrix.path), read_spec(layout)
 
 

@@ -100,7 +100,7 @@ def test_the_reference_is_what_the_code_says(width: str, monkeypatch: pytest.Mon
     assert set(made) == {path.name for path in (ROOT / "docs" / "reference").iterdir()}
     for name, text in made.items():
         committed = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
-        assert text == committed, f"{name} is stale; run: .venv/bin/leadscore docs --to docs/reference"
+        assert text == committed, f"{name} is stale; run: .venv/bin/leadscore docs docs/reference"
 
 
 def test_every_key_of_the_params_is_in_the_reference_with_its_words() -> None:

@@ -56,9 +56,8 @@ def sections_read(path: Path) -> set[str]:
 
 def command_sections(stage: str) -> set[str]:
     """Sections that the stage's command passes on by name in the command line."""
-    tree = ast.parse((ROOT / "pipelines/cli/app.py").read_text(encoding="utf-8"))
-    name = {"track": "track_run"}.get(stage, stage)
-    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    tree = ast.parse((ROOT / "pipelines/cli/stages.py").read_text(encoding="utf-8"))
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == stage)
     text = ast.unparse(function)
     return {section for section in SECTIONS if f"found.{section}" in text}
 
@@ -94,7 +93,7 @@ def test_params_cover_the_sections_read(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_says_what_it_does_and_has_a_command(stage: str) -> None:
     assert len(STAGES[stage]["desc"]) > 80
-    assert STAGES[stage]["cmd"] == f".venv/bin/leadscore {stage.replace('_', '-')}"
+    assert STAGES[stage]["cmd"] == f".venv/bin/leadscore stage {stage.replace('_', '-')}"
 
 
 def test_outs_are_where_the_layout_says() -> None:

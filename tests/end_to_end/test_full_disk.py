@@ -123,7 +123,7 @@ def test_a_command_that_finds_no_room_says_so_in_one_line(
     ready = job(tmp_path)
     out = ready.overlay.parent / "out"
     before = digests(out)
-    words = ("ingest", "--params", ready.overlay, "--out", out, "--data", tmp_path / "data")
+    words = ("stage", "ingest", "--params", ready.overlay, "--out", out, "--data", tmp_path / "data")
     with no_file_above(2_000):
         assert leadscore(monkeypatch, *words) == DeliveryError.exit_code
     told = capsys.readouterr().err.splitlines()

@@ -203,7 +203,7 @@ def test_today_is_the_day_in_utc_whatever_the_clocks_on_the_wall_do(tmp_path: Pa
 
     monkeypatch.setattr("pipelines.cli.options.dt.datetime", Clock)
     monkeypatch.setattr("pipelines.scheduled.job.run_job", run_job)
-    words = ("score", "--to", here.to, "--as-of", "today", "--params", here.overlay)
+    words = ("nightly", "score", "--lists", here.to, "--as-of", "today", "--params", here.overlay)
     assert leadscore(monkeypatch, *words, "--out", here.overlay.parent / "out") == 0
     assert asked == [dt.date(2024, 3, 10)]
 

@@ -135,5 +135,5 @@ def test_a_log_without_these_marks_is_refused(tmp_path: Path, version: int | Non
     assert "answered_at" not in profile["tables"]["events"]["columns"]
     profile |= {"marks_version": version}
     layout.profile.path.write_text(json.dumps({name: one for name, one in profile.items() if one is not None}))
-    with pytest.raises(DataError, match=rf"marks are of version {version}.*Run ingest again"):
+    with pytest.raises(DataError, match=rf"marks are of version {version}.*Run `leadscore stage ingest` again"):
         Contract.open(layout, PARAMS.project)

@@ -193,9 +193,9 @@ def test_the_command_compares_two_folders_and_writes_one_page(
     shutil.copytree(one, two)
     (folder / "params.yaml").write_text(text.replace("max_rounds: 20", "max_rounds: 3"), encoding="utf-8")
     for stage in ("train", "evaluate", "explain", "score"):
-        assert leadscore(monkeypatch, stage, *where, two) == 0
+        assert leadscore(monkeypatch, "stage", stage, *where, two) == 0
     capsys.readouterr()
-    assert leadscore(monkeypatch, "compare", one, two, *where, out) == 0
+    assert leadscore(monkeypatch, "model", "compare", one, two, *where[:2], "--save", out) == 0
     printed = " ".join(capsys.readouterr().out.split())
     tree = json.loads((out / "compare.json").read_text(encoding="utf-8"))
     metrics = [json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in (one, two)]
@@ -210,7 +210,7 @@ def test_the_command_compares_two_folders_and_writes_one_page(
     )
     assert f"{auc['a']['value']:.3f}" in page
     before = (out / "compare.html").read_bytes()
-    assert leadscore(monkeypatch, "compare", one, tmp_path / "nowhere", "--out", out) == 3
+    assert leadscore(monkeypatch, "model", "compare", one, tmp_path / "nowhere", "--save", out) == 3
     assert "no such file in" in capsys.readouterr().err
     assert (out / "compare.html").read_bytes() == before
 
@@ -218,7 +218,7 @@ def test_the_command_compares_two_folders_and_writes_one_page(
 def test_the_command_says_what_goes_in_and_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command in ("compare", "change"):
-        assert leadscore(monkeypatch, command, "--help") == 0
+    for words in (("model", "compare"), ("lead", "change")):
+        assert leadscore(monkeypatch, *words, "--help") == 0
         printed = capsys.readouterr().out
         assert "IN:" in printed and "OUT:" in printed

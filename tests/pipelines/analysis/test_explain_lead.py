@@ -1,4 +1,4 @@
-"""`leadscore explain LEAD_ID`: what it tells is what the model says, and it tells of nobody else."""
+"""`leadscore lead explain`: what it tells is what the model says, and it tells of nobody else."""
 
 from __future__ import annotations
 
@@ -284,11 +284,11 @@ def test_the_command_prints_writes_the_page_only_where_asked_and_leaves_the_run_
     before = {path: path.stat().st_mtime_ns for path in layout.reports.rglob("*") if path.is_file()}
     common = ["--params", layout.reports.parent / "params.yaml", "--out", layout.reports]
     lead_id = listed(layout)["lead_id"].iloc[0]
-    assert leadscore(monkeypatch, "explain", lead_id, *common) == 0
+    assert leadscore(monkeypatch, "lead", "explain", lead_id, *common) == 0
     out = capsys.readouterr().out
     assert f"Lead {lead_id}" in out
     assert "Sum" in out
-    assert leadscore(monkeypatch, "explain", lead_id, *common, "--html", tmp_path / "lead.html") == 0
+    assert leadscore(monkeypatch, "lead", "explain", lead_id, *common, "--html", tmp_path / "lead.html") == 0
     assert [path.name for path in tmp_path.iterdir()] == ["lead.html"]
     assert before == {path: path.stat().st_mtime_ns for path in layout.reports.rglob("*") if path.is_file()}
 
@@ -298,14 +298,14 @@ def test_what_is_wrong_is_one_clear_line(
 ) -> None:
     _, layout = dated
     common = ["--params", layout.reports.parent / "params.yaml", "--out", layout.reports]
-    assert leadscore(monkeypatch, "explain", "nobody", *common, "--html", tmp_path / "x.html") == 2
+    assert leadscore(monkeypatch, "lead", "explain", "nobody", *common, "--html", tmp_path / "x.html") == 2
     assert "no lead 'nobody' among the 600" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    assert leadscore(monkeypatch, "explain", *common, "--html", tmp_path / "x.html") == 2
-    assert "give its id" in capsys.readouterr().err
-    assert leadscore(monkeypatch, "explain", "a0599", *common, "--as-of", "2025-01-01") == 2
+    assert leadscore(monkeypatch, "lead", "explain", *common, "--html", tmp_path / "x.html") == 2
+    assert "Missing argument" in capsys.readouterr().err
+    assert leadscore(monkeypatch, "lead", "explain", "a0599", *common, "--as-of", "2025-01-01") == 2
     assert "later --as-of" in capsys.readouterr().err
-    assert leadscore(monkeypatch, "explain", "a0001", "--out", tmp_path / "nowhere") == 3
+    assert leadscore(monkeypatch, "lead", "explain", "a0001", "--out", tmp_path / "nowhere") == 3
 
 
 def test_figures_of_another_model_or_of_none_are_refused(dated: tuple[Params, Layout], tmp_path: Path) -> None:
@@ -314,10 +314,10 @@ def test_figures_of_another_model_or_of_none_are_refused(dated: tuple[Params, La
     lead_id = str(listed(layout)["lead_id"].iloc[0])
     text = spoilt.metrics.path.read_text(encoding="utf-8")
     spoilt.metrics.path.write_text(re.sub(r'"model_id": "\w+"', '"model_id": "another"', text), encoding="utf-8")
-    with pytest.raises(ModelError, match="run evaluate again"):
+    with pytest.raises(ModelError, match="run `leadscore stage evaluate` again"):
         explain_lead(lead_id, params, spoilt)
     spoilt.metrics.path.unlink()
-    with pytest.raises(DataError, match="Run evaluate first"):
+    with pytest.raises(DataError, match="Run `leadscore stage evaluate` first"):
         explain_lead(lead_id, params, spoilt)
 
 

@@ -1,4 +1,4 @@
-"""`leadscore change` on simulated leads: the same scores as two scorings, and one clear line where it cannot answer."""
+"""`leadscore lead change` on simulated leads: the scores of two scorings, and one clear line where it cannot answer."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_without_dates_only_the_model_can_change(
     build_features(params, layout)
     train(params, layout)
     where = ("--params", folder / "params.yaml", "--out", folder / "out")
-    assert leadscore(monkeypatch, "change", *where, "--model-from", layout.random_split) == 0
+    assert leadscore(monkeypatch, "lead", "change", *where, "--model-since", layout.random_split) == 0
     found = pd.read_parquet(layout.change.path)
     assert sorted(found["lead_id"]) == [f"a{number:04d}" for number in range(390, 400)]
     assert found["new_model"].tolist() == found["difference"].tolist()
@@ -255,9 +255,12 @@ def test_without_dates_only_the_model_can_change(
     assert (
         "all of the difference comes from the model" in json.loads(layout.change_summary.path.read_text())["notes"][0]
     )
-    assert leadscore(monkeypatch, "change", *where, "--lead", "a0390", "--model-from", layout.random_split) == 0
+    assert leadscore(monkeypatch, "lead", "change", "a0390", *where, "--model-since", layout.random_split) == 0
     assert "new model" in capsys.readouterr().out
-    assert leadscore(monkeypatch, "change", *where) == 2
-    assert leadscore(monkeypatch, "change", *where, "--from", "2026-01-01", "--model-from", layout.random_split) == 2
+    assert leadscore(monkeypatch, "lead", "change", *where) == 2
+    assert (
+        leadscore(monkeypatch, "lead", "change", *where, "--since", "2026-01-01", "--model-since", layout.random_split)
+        == 2
+    )
     shown = capsys.readouterr().err
     assert "there is nothing to compare" in shown and "no dates" in shown and "Traceback" not in shown

@@ -71,9 +71,18 @@ def test_what_is_published_stays_as_it_is(
 ) -> None:
     save_bundle(scorer(linear_share=1.0), tmp_path / "other")
     before = digests(made.to)
-    words = ["--params", made.overlay, "--out", made.overlay.parent / "out", "--as-of", DAY, "--to", made.to]
+    words = ["--params", made.overlay, "--out", made.overlay.parent / "out", "--as-of", DAY, "--lists", made.to]
     assert (
-        leadscore(monkeypatch, "shadow", *words, "--champion", made.request.model, "--challenger", tmp_path / "other")
+        leadscore(
+            monkeypatch,
+            "nightly",
+            "shadow",
+            *words,
+            "--champion",
+            made.request.model,
+            "--challenger",
+            tmp_path / "other",
+        )
         == 0
     )
     assert "rank correlation" in capsys.readouterr().out

@@ -201,31 +201,6 @@ def test_a_failed_run_keeps_the_last_good_scores(monkeypatch: pytest.MonkeyPatch
     assert (folder / "out" / "scores.parquet").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "run",
-        "simulate",
-        "ingest",
-        "build-features",
-        "train",
-        "evaluate",
-        "scorecard",
-        "explain",
-        "score",
-        "report",
-        "track",
-        "inspect",
-    ],
-)
-def test_every_command_says_what_goes_in_and_out(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert leadscore(monkeypatch, command, "--help") == 0
-    printed = capsys.readouterr().out
-    assert ("IN:" in printed and "OUT" in printed) or command == "inspect"
-
-
 def test_a_scoring_date_that_is_none_is_a_usage_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,19 +213,19 @@ def test_a_scoring_date_that_is_none_is_a_usage_error(
     [
         ["--since-last"],
         ["--dry-run", "--reasons", "all"],
-        ["--to", "lists", "--by", "rules"],
-        ["--to", "lists", "--backfill", "2026-01-01", "2026-02-01", "--as-of", "2026-01-01"],
-        ["--to", "lists", "--every-days", "7"],
-        ["--to", "lists", "--as-of", "yesterday"],
-        ["--to", "lists", "--reasons", "five"],
-        ["--to", "lists", "--backfill", "2026-01-01"],
+        ["--lists", "lists", "--by", "rules"],
+        ["--lists", "lists", "--backfill", "2026-01-01", "2026-02-01", "--as-of", "2026-01-01"],
+        ["--lists", "lists", "--every-days", "7"],
+        ["--lists", "lists", "--as-of", "yesterday"],
+        ["--lists", "lists", "--reasons", "five"],
+        ["--lists", "lists", "--backfill", "2026-01-01"],
     ],
 )
 def test_a_scheduled_run_that_cannot_be_meant_is_a_usage_error(
     words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert leadscore(monkeypatch, "score", "--params", ROOT / "params.yaml", *words) == 2
+    assert leadscore(monkeypatch, "nightly", "score", "--params", ROOT / "params.yaml", *words) == 2
     assert "--" in capsys.readouterr().err
     assert not (tmp_path / "lists" / "runs").exists()
 
@@ -261,10 +236,17 @@ def test_faults_have_exit_codes_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["ingest", "build-features", "audit", "train", "evaluate", "scorecard", "explain", "score", "report"]
+    "command",
+    [
+        "explain",
+        "score",
+        "report",
+        "model scorecard",
+        *(f"stage {name}" for name in ("ingest", "build-features", "audit", "train", "evaluate", "score", "report")),
+    ],
 )
 def test_a_stage_before_its_time_says_what_to_run_first(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert leadscore(monkeypatch, command, "--out", tmp_path) in (3, 4)
+    assert leadscore(monkeypatch, *command.split(), "--out", tmp_path) in (3, 4)
     assert "Traceback" not in capsys.readouterr().err

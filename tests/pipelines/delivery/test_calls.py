@@ -183,7 +183,7 @@ def test_scores_that_are_no_list_are_refused(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def leadscore(*words: str) -> int:
-        monkeypatch.setattr("sys.argv", ["leadscore", "deliver", "--to", "hubspot", *words])
+        monkeypatch.setattr("sys.argv", ["leadscore", "deliver", "hubspot", *words])
         with pytest.raises(SystemExit) as stop:
             cli.main()
         return int(stop.value.code or 0)

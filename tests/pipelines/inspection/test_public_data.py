@@ -1,4 +1,4 @@
-"""`leadscore data bank-marketing`: what OpenML sends becomes the file that the example reads, or one clear error."""
+"""`leadscore example bank-marketing`: what OpenML sends becomes the file that the example reads, or one clear error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_file_is_what_was_sent_with_the_published_names(
     short: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = serve(monkeypatch, short)
-    assert leadscore(monkeypatch, "data", "bank-marketing", "--to", tmp_path / "to here") == 0
+    assert leadscore(monkeypatch, "example", "bank-marketing", tmp_path / "to here") == 0
     assert all("openml.org/" in address for address in asked)
     assert any("1461" in address for address in asked)
     written = tmp_path / "to here" / "bank-full.csv"
@@ -47,7 +47,7 @@ def test_the_example_reads_every_row_of_it(
     short: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     serve(monkeypatch, short)
-    assert leadscore(monkeypatch, "data", "bank-marketing", "--to", tmp_path) == 0
+    assert leadscore(monkeypatch, "example", "bank-marketing", tmp_path) == 0
     params, layout = load(EXAMPLES / "bank_full.yaml"), Layout.folder(tmp_path / "out")
     profile = ingest(params.source, params.ingest, params.project, tmp_path, layout)
     assert profile["tables"]["leads"]["kept"] == len(short)
@@ -77,7 +77,7 @@ def test_what_is_not_the_published_file_is_refused(
 ) -> None:
     spoil, words = WRONG[case]
     serve(monkeypatch, spoil(short))
-    assert leadscore(monkeypatch, "data", "bank-marketing", "--to", tmp_path) == 3
+    assert leadscore(monkeypatch, "example", "bank-marketing", tmp_path) == 3
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -97,7 +97,7 @@ def test_offline_is_one_clear_error(
     error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fail(monkeypatch, error)
-    assert leadscore(monkeypatch, "data", "bank-marketing", "--to", tmp_path / "new") == 3
+    assert leadscore(monkeypatch, "example", "bank-marketing", tmp_path / "new") == 3
     shown = capsys.readouterr().err
     assert len(shown.strip().splitlines()) == 1
     assert "Go online and try again" in shown

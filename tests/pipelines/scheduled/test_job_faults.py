@@ -58,12 +58,13 @@ def elsewhere(ready: Job, folder: Path) -> Job:
 def command(here: Job, *words: str) -> list[str]:
     out = here.overlay.parent / "out"
     asked = [
+        "nightly",
         "score",
         "--params",
         here.overlay,
         "--out",
         out,
-        "--to",
+        "--lists",
         here.to,
         "--as-of",
         "2024-03-04",
@@ -223,7 +224,9 @@ def test_a_folder_that_is_a_file_is_a_delivery_error(ready: Job, tmp_path: Path)
 def test_a_second_run_ends_at_once_and_says_who_is_at_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["leadscore", "score", "--to", str(tmp_path), "--params", "no such file"])
+    monkeypatch.setattr(
+        "sys.argv", ["leadscore", "nightly", "score", "--lists", str(tmp_path), "--params", "no such file"]
+    )
     with hold(tmp_path), pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == BusyError.exit_code == 7

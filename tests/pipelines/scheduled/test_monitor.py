@@ -193,7 +193,16 @@ def test_the_command_and_its_exit_code(
 ) -> None:
     """On the tables of a scheduled run, whose feed has been silent for a year."""
     made = job(tmp_path)
-    words = ["monitor", "--params", str(made.overlay), "--out", str(tmp_path / "out"), "--as-of", "2025-03-03"]
+    words = [
+        "nightly",
+        "monitor",
+        "--params",
+        str(made.overlay),
+        "--out",
+        str(tmp_path / "out"),
+        "--as-of",
+        "2025-03-03",
+    ]
     assert leadscore(monkeypatch, *words) == 9
     assert "MN01" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "monitor.json").read_text())["alerts"] == ["MN01"]

@@ -142,9 +142,9 @@ def test_the_rules_stand_in_both_leaderboards(
     capsys.readouterr()
     assert leadscore(monkeypatch, "score", *where, "--by", "rules") == 0
     assert pd.read_parquet(out / "scores.parquet")["model_id"].str.startswith("rules-").all()
-    assert leadscore(monkeypatch, "rules", "explain", "a0399", *where) == 0
+    assert leadscore(monkeypatch, "lead", "rules", "a0399", *where) == 0
     assert "food" not in capsys.readouterr().out  # a0399 makes steel
-    assert leadscore(monkeypatch, "rules", "explain", "nobody", *where) == 2
+    assert leadscore(monkeypatch, "lead", "rules", "nobody", *where) == 2
     shown = capsys.readouterr().err
     assert "error: no lead 'nobody' among the 400 of" in shown and "Traceback" not in shown
 
@@ -303,6 +303,6 @@ def test_tables_without_dates_are_scored_and_explained_too(tmp_path: Path) -> No
 def test_the_command_says_what_goes_in_and_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert leadscore(monkeypatch, "rules", "explain", "--help") == 0
+    assert leadscore(monkeypatch, "lead", "rules", "--help") == 0
     printed = capsys.readouterr().out
     assert "IN:" in printed and "OUT:" in printed

@@ -144,7 +144,7 @@ def test_the_command_writes_and_is_silent_unless_watched(
 ) -> None:
     layout = copy_of(run[1], tmp_path)
     (tmp_path / "params.yaml").write_text(TEXT, encoding="utf-8")
-    words = ("kpis", "--by", "rules", "--params", tmp_path / "params.yaml", "--out", layout.reports)
+    words = ("stage", "kpis", "--by", "rules", "--params", tmp_path / "params.yaml", "--out", layout.reports)
     assert leadscore(monkeypatch, *words) == 0
     assert capsys.readouterr().out == ""
     first = layout.kpis.path.read_bytes()
@@ -163,7 +163,9 @@ def test_the_table_for_a_terminal_has_every_tier(run: tuple[Params, Layout]) -> 
 
 def test_without_predictions_or_rules_it_says_what_to_do(run: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = run
-    with pytest.raises(DataError, match=r"Run evaluate first, or `leadscore kpis --by rules`"):
+    with pytest.raises(
+        DataError, match=r"Run `leadscore stage evaluate` first; without a model, `leadscore stage kpis --by rules`"
+    ):
         measure_kpis(params, layout)
     with pytest.raises(ParamsError, match="names no rule"):
         measure_kpis_by_rules(params.model_copy(update={"rules": NO_RULES}), layout)

@@ -83,7 +83,7 @@ def test_a_text_that_was_cut_or_grew_is_found(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    with pytest.raises(ModelError, match=f"no whole model in .*{name}.*run train"):
+    with pytest.raises(ModelError, match=f"no whole model in .*{name}.*run `leadscore stage train`"):
         load_bundle(folder, 1)
 
 

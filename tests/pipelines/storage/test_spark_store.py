@@ -177,7 +177,7 @@ def test_without_java_or_pyspark_it_says_what_to_do(monkeypatch: pytest.MonkeyPa
         start(SMALL)
 
 
-@pytest.mark.parametrize("words", [("build-features",), ("score",), ("score", "--to", "lists")])
+@pytest.mark.parametrize("words", [("stage", "build-features"), ("score",), ("nightly", "score", "--lists", "lists")])
 def test_the_commands_open_the_tables_on_the_engine(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,95 @@
+"""The commands of `leadscore lead`: all about one lead's score, and why scores changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.cli.options import AsOfOption, LeadArgument, OutOption, ParamsOption, loaded
+
+lead_app = typer.Typer(help="One lead's score, and why scores changed.", no_args_is_help=True)
+
+
+@lead_app.command()
+def explain(
+    lead_id: LeadArgument,
+    params: ParamsOption = None,
+    out: OutOption = None,
+    as_of: AsOfOption = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write it as this page.")] = None,
+) -> None:
+    """Say all about one lead's score.
+
+    Points from the base to the score, what would move it, leads like it, attributes and events.
+
+    IN: data/contract/*, features, model, predictions, scores. OUT: the terminal, and the page of --html, which holds
+    personal data.
+    """
+    from pipelines.analysis.explain_lead import explain_lead
+    from pipelines.analysis.lead_page import show, write_lead_page
+
+    found, layout = loaded(params, out, as_of)
+    story = explain_lead(lead_id, found, layout)
+    show(story, Console(highlight=False))
+    if html is not None:
+        write_lead_page(story, html, found.project.name)
+
+
+@lead_app.command()
+def change(
+    lead_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Show this lead in full and write nothing; default: all leads.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="DAY", help="The earlier day, such as 2026-05-01; default: --until."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DAY", help="The later day; default: `score.as_of`.")
+    ] = None,
+    model_since: Annotated[
+        Path | None,
+        typer.Option("--model-since", metavar="FOLDER", help="The earlier model; default: artifacts/model."),
+    ] = None,
+    model_until: Annotated[
+        Path | None,
+        typer.Option("--model-until", metavar="FOLDER", help="The later model; default: artifacts/model."),
+    ] = None,
+    params: ParamsOption = None,
+    out: OutOption = None,
+) -> None:
+    """Say why scores changed between two days or two models.
+
+    By time, edits, events and the new model; the parts add up.
+
+    IN: data/contract/*, one or two models. OUT: change.parquet, change.csv and change.json, which `leadscore report`
+    shows; of one lead a table.
+    """
+    from pipelines.analysis.lead_change import explain_lead_change
+    from pipelines.analysis.score_change import Ask, explain_changes
+
+    ask = Ask(since, until, model_since, model_until)
+    if lead_id is None:
+        explain_changes(ask, *loaded(params, out))
+    else:
+        Console().print(explain_lead_change(lead_id, ask, *loaded(params, out)))
+
+
+@lead_app.command()
+def rules(
+    lead_id: LeadArgument,
+    params: ParamsOption = None,
+    out: OutOption = None,
+    as_of: AsOfOption = None,
+) -> None:
+    """Show each point one lead earned by the rules.
+
+    IN: data/contract/*, features. OUT: a table, with the decay of each point.
+    """
+    from pipelines.scoring.rule_scoring import explain_lead
+
+    for line in explain_lead(lead_id, *loaded(params, out, as_of)):
+        typer.echo(line)

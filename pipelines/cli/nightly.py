@@ -1,0 +1,221 @@
+"""The commands of `leadscore nightly`: what a scheduler calls. Each may be run twice, killed, and run again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from features.schema.errors import ParamsError
+from pipelines.cli.options import (
+    AsOfOption,
+    DataOption,
+    DryRunOption,
+    Engine,
+    EngineOption,
+    ListsOption,
+    ModelOption,
+    OutOption,
+    ParamsOption,
+    RequiredDataOption,
+    RequiredListsOption,
+    TrackOption,
+    loaded,
+    now,
+    opener,
+)
+
+if TYPE_CHECKING:
+    from pipelines.config.params import Params
+    from pipelines.storage.layout import Layout
+
+nightly_app = typer.Typer(help="What a scheduler calls; safe to kill and to run again.", no_args_is_help=True)
+
+
+@nightly_app.command()
+def score(
+    lists: RequiredListsOption,
+    params: ParamsOption = None,
+    data: DataOption = None,
+    out: OutOption = None,
+    as_of: AsOfOption = None,
+    model: ModelOption = None,
+    reasons: Annotated[
+        str | None, typer.Option("--reasons", help="top-N, all or none; default: `score.reasons`.")
+    ] = None,
+    since_last: Annotated[
+        bool, typer.Option("--since-last", help="Score only leads that changed since the current list; same bytes.")
+    ] = False,
+    backfill: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--backfill", metavar="FIRST LAST", help="A list for each day of the grid between two."),
+    ] = None,
+    every_days: Annotated[
+        int | None,
+        typer.Option("--every-days", min=1, help="Of --backfill; default: `snapshots.every_days` of the model."),
+    ] = None,
+    dry_run: DryRunOption = False,
+    engine: EngineOption = Engine.duckdb,
+) -> None:
+    """Score the open leads and publish the list.
+
+    IN: --model, and your files in --data, or without it data/contract/* of --out. OUT: LISTS/current/scores.parquet,
+    scores.csv and manifest.json, together or not at all.
+    """
+    if backfill and as_of:
+        raise ParamsError("--backfill stands in for --as-of; give one of them")
+    if every_days and not backfill:
+        raise ParamsError("--every-days needs --backfill")
+    from pipelines.storage.lock import hold
+
+    with hold(lists):  # before the imports that take seconds
+        from pipelines.scheduled import job
+
+        found, layout = loaded(params, out, as_of)
+        request = job.JobRequest(
+            model=model or str(layout.bundle),
+            to=lists,
+            data=data,
+            reasons=reasons or f"top-{found.score.reasons}",
+            since_last=since_last,
+            dry_run=dry_run,
+            opened=opener(engine, found),
+        )
+        if backfill is None:
+            lines = job.run_job(found, layout, request, time.perf_counter)
+        else:
+            lines = job.backfill(found, layout, request, *backfill, every_days, time.perf_counter)
+    for line in lines:
+        typer.echo(line)
+
+
+@nightly_app.command()
+def monitor(
+    params: ParamsOption = None,
+    lists: ListsOption = None,
+    data: DataOption = None,
+    out: OutOption = None,
+    as_of: AsOfOption = None,
+    model: ModelOption = None,
+    track: TrackOption = False,
+) -> None:
+    """Has the world moved away from the model? Exit code 9 if so.
+
+    Freshness and volume of the feed, drift of inputs, scores and tiers, calibration on lists that have matured, early
+    signs on those that have not, and an estimate from the scores alone. Changes nothing.
+
+    IN: data/contract/*, or your files in --data with --lists; --model. OUT: monitor.json and monitor.html, in reports
+    or in LISTS/monitor.
+    """
+    from pipelines.registry.named_model import find_bundle
+    from pipelines.reporting.monitor_page import checks_table, write_monitor_page
+    from pipelines.scheduled.monitor import raise_alerts, run_monitor
+    from pipelines.storage.bundle import load_bundle
+    from pipelines.storage.lock import hold
+
+    found, layout = loaded(params, out, as_of)
+    folder = layout.reports if lists is None else lists / "monitor"
+    with nullcontext() if lists is None else hold(lists), TemporaryDirectory() as work:
+        where = _taken_in(found, layout, data, lists)
+        scorer = load_bundle(find_bundle(model or str(layout.bundle), found, Path(work)), found.project.threads)
+        tree = run_monitor(found, where, scorer, folder)
+        write_monitor_page(tree, folder, found.project.name)
+    if track:
+        from pipelines.stages.track import track_monitoring
+
+        track_monitoring(found, tree)
+    if sys.stdout.isatty():
+        Console().print(checks_table(tree))
+    raise_alerts(tree)
+
+
+def _taken_in(params: Params, layout: Layout, data: Path | None, lists: Path | None) -> Layout:
+    """Return where the contract tables lie: those of a run, or of the scheduled run, brought up to the user's files."""
+    from pipelines.scheduled.input_files import check_contract, ingest_if_changed
+    from pipelines.scheduled.job import feed_layout
+
+    if data is None:
+        check_contract(layout)
+        return layout
+    if lists is None:
+        raise ParamsError("--data needs --lists FOLDER, which holds what is read from the files")
+    own = feed_layout(lists)
+    ingest_if_changed(params, data, own)
+    return own
+
+
+@nightly_app.command()
+def retrain(
+    lists: RequiredListsOption,
+    data: RequiredDataOption,
+    params: ParamsOption = None,
+    as_of: AsOfOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Retrain now, due or not.")] = False,
+) -> None:
+    """Train a challenger if one is due; promote it if it passes.
+
+    Due by schedule or alert. Safe to schedule daily, to kill, and to run again: it goes on where it stopped, and until
+    the gate has decided the champion is as it was. Refused, exit code 8.
+
+    IN: your files in --data, LISTS/monitor/monitor.json, the champion in MLflow. OUT: LISTS/retrain, a version in
+    MLflow, and what `model promote` writes.
+    """
+    from pipelines.storage.lock import hold
+
+    with hold(lists / "retrain"):  # before the imports that take seconds
+        import pandas as pd
+
+        from pipelines.scheduled import retrain as stage
+
+        found, _ = loaded(params, None, as_of)
+        moment = now()
+        day = moment.floor("D") if found.score.as_of == "latest" else pd.Timestamp(found.score.as_of)
+        for line in stage.retrain(found, stage.RetrainRequest(data, lists, day, moment, force), params):
+            typer.echo(line)
+
+
+@nightly_app.command()
+def shadow(
+    params: ParamsOption = None,
+    lists: ListsOption = None,
+    data: DataOption = None,
+    out: OutOption = None,
+    as_of: AsOfOption = None,
+    champion: Annotated[
+        str | None, typer.Option("--champion", metavar="MODEL", help="As --model; default: the alias champion.")
+    ] = None,
+    challenger: Annotated[
+        str | None, typer.Option("--challenger", metavar="MODEL", help="As --model; default: the alias challenger.")
+    ] = None,
+) -> None:
+    """Score with challenger and champion, and compare.
+
+    Publishes and delivers nothing.
+
+    IN: data/contract/*, or your files in --data with --lists; two models. OUT: shadow.json and shadow.csv, in reports
+    or in LISTS/shadow: rank correlation, leads that change tier, the best leads of both, the biggest movers and why.
+    """
+    from pipelines.analysis import shadow as stage
+    from pipelines.registry.named_model import find_bundle
+    from pipelines.storage.bundle import load_bundle
+    from pipelines.storage.lock import hold
+
+    found, layout = loaded(params, out, as_of)
+    asked = {"champion": champion, "challenger": challenger}
+    with nullcontext() if lists is None else hold(lists), TemporaryDirectory() as work:
+        where = _taken_in(found, layout, data, lists)
+        models = [
+            load_bundle(
+                find_bundle(named or f"models:/{found.project.name}@{alias}", found, Path(work) / alias),
+                found.project.threads,
+            )
+            for alias, named in asked.items()
+        ]
+        tree = stage.shadow(found, where, models[0], models[1], layout.reports if lists is None else lists / "shadow")
+    Console().print(stage.shown(tree), soft_wrap=True)
