@@ -1,4 +1,4 @@
-"""The charts of a run as Plotly figures: gain, lift, calibration, walk forward, dependence. Frames in, figures out."""
+"""The charts of a run as Plotly figures: gain, lift, calibration, walk forward, dependence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-# Okabe and Ito 2008, "Color Universal Design": told apart by readers of any colour vision
+# Okabe and Ito 2008, "Color Universal Design": distinct for readers of any colour vision
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 GROUP_COLOURS = {"fit": BLUE, "engagement": ORANGE}
 INK, QUIET, GREY, GRID = "#1b1f24", "#57606a", "#8c959f", "#e4e7eb"
@@ -20,9 +20,9 @@ PANELS = [("points", [0.5, 1.0]), ("rate", [0.24, 0.42]), ("n", [0.0, 0.16])]
 PANEL_DIGITS = {"points": "+.1f", "rate": ".1%", "n": ","}
 PANEL_AXIS = {"nticks": 4, "tickangle": 0, "rangemode": "tozero", "zeroline": True, "zerolinecolor": "#b6bec7"}
 PANEL_TITLES = {"points": "points", "rate": "rate", "n": "rows"}
-LONGEST_LABEL = 22
-MOST_TICKS = 8
-ROOM = 40  # characters that fit along an axis on a phone
+MAX_LABEL_LENGTH = 22
+MAX_TICKS = 8
+AXIS_CHARACTERS = 40  # characters that fit along an axis on a phone
 HEIGHT = 360
 
 AXIS = {
@@ -53,14 +53,14 @@ TEMPLATE = go.layout.Template(
 
 
 def gain(curve: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
-    """Draw which share of the conversions the best leads hold.
+    """Draw the share of all conversions among the best leads.
 
     Parameters
     ----------
     curve
         who, share_called and gain, as in gain.csv.
     names
-        Who is drawn, to its name in the legend, in the order of the legend.
+        The curves to draw and their names in the legend, in the order of the legend.
     """
     figure = _curves(curve, names, "gain", ".1%")
     figure.add_scatter(x=[0, 1], y=[0, 1], name="any order", **_reference())
@@ -69,7 +69,7 @@ def gain(curve: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
 
 
 def lift(curve: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
-    """Draw how many times the average the best leads convert; parameters as in `gain`, of lift.csv."""
+    """Draw the conversion rate of the best leads relative to the average; parameters as in `gain`, with lift.csv."""
     figure = _curves(curve, names, "lift", ".2f")
     figure.add_scatter(x=[0, 1], y=[1, 1], name="any order", **_reference())
     figure.update_xaxes(title_text="share of rows called, best first", tickformat=".0%", range=[0, 1.001], dtick=0.2)
@@ -77,16 +77,16 @@ def lift(curve: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
 
 
 def calibration(curve: pd.DataFrame) -> go.Figure:
-    """Draw what was promised against what came, with the interval of each group.
+    """Draw the predicted against the actual conversion rate, with the interval of each group.
 
     Parameters
     ----------
     curve
         n, probability, rate, rate_low, rate_high; one row a group of equal size, as in calibration.csv.
     """
-    top = float(curve[["probability", "rate_high"]].max().max()) * 1.05
+    limit = float(curve[["probability", "rate_high"]].max().max()) * 1.05
     figure = _blank()
-    figure.add_scatter(x=[0, top], y=[0, top], name="promise kept", **_reference())
+    figure.add_scatter(x=[0, limit], y=[0, limit], name="perfectly calibrated", **_reference())
     figure.add_scatter(
         x=curve["probability"].tolist(),
         y=curve["rate"].tolist(),
@@ -96,10 +96,10 @@ def calibration(curve: pd.DataFrame) -> go.Figure:
         mode="markers",
         marker={"color": BLUE, "size": 9},
         cliponaxis=False,
-        hovertemplate="promised %{x:.1%}, came %{y:.1%}, %{customdata:,} rows<extra></extra>",
+        hovertemplate="predicted %{x:.1%}, actual %{y:.1%}, %{customdata:,} rows<extra></extra>",
     )
-    figure.update_xaxes(title_text="promised", tickformat=".1%", range=[0, top])
-    return figure.update_yaxes(title_text="came", tickformat=".1%", range=[0, top])
+    figure.update_xaxes(title_text="predicted", tickformat=".1%", range=[0, limit])
+    return figure.update_yaxes(title_text="actual", tickformat=".1%", range=[0, limit])
 
 
 def walk_auc(periods: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> go.Figure:
@@ -108,41 +108,45 @@ def walk_auc(periods: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> 
     Parameters
     ----------
     periods
-        cut and figures, as in backtest.json.
+        cut and metrics, as in backtest.json.
     names
-        Who is drawn, to its name in the legend, in the order of the legend.
+        The curves to draw and their names in the legend, in the order of the legend.
     """
     figure = _walk(periods)
-    places = list(range(len(periods)))
+    positions = list(range(len(periods)))
     for number, (who, name) in enumerate(names.items()):
-        drawn = [period["metrics"][who] for period in periods]
-        trace = _steps(periods, drawn, "auc", ".3f", number)
-        spread = {"error_y": _spread_of(drawn, "auc", CURVES[number][0])} if number == 0 else {}
+        metrics = [period["metrics"][who] for period in periods]
+        trace = _steps(periods, metrics, "auc", ".3f", number)
+        spread = {"error_y": _spread_of(metrics, "auc", CURVES[number][0])} if number == 0 else {}
         figure.add_trace(trace.update(name=plain(name), **spread))
-    figure.add_scatter(x=places, y=[0.5] * len(places), name="any order", **_reference())
+    figure.add_scatter(x=positions, y=[0.5] * len(positions), name="any order", **_reference())
     return figure.update_yaxes(title_text="AUC", tickformat=".2f")
 
 
-def walk_promise(periods: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """Draw what was promised after each retraining, with and without the correction of the level, and what came.
+def walk_rates(periods: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw the predicted rate after each retraining, with and without recalibration, and the actual rate.
 
     Parameters
     ----------
     periods
-        cut and figures, as in backtest.json.
+        cut and metrics, as in backtest.json.
     """
     model, uncorrected = ([period["metrics"][who] for period in periods] for who in ("model", "uncorrected"))
-    came = _steps(periods, model, "base_rate", ".1%", 2).update(error_y=_spread_of(model, "base_rate", GREEN))
-    promised = _steps(periods, model, "mean_probability", ".1%", 0)
-    before = _steps(periods, uncorrected, "mean_probability", ".1%", 1)
+    actual = _steps(periods, model, "base_rate", ".1%", 2).update(error_y=_spread_of(model, "base_rate", GREEN))
+    predicted = _steps(periods, model, "mean_probability", ".1%", 0)
+    unadjusted = _steps(periods, uncorrected, "mean_probability", ".1%", 1)
     figure = _walk(periods)
-    for trace, name in ((came, "came"), (promised, "promised"), (before, "promised, level of all training")):
+    for trace, name in (
+        (actual, "actual"),
+        (predicted, "predicted"),
+        (unadjusted, "predicted, without recalibration"),
+    ):
         figure.add_trace(trace.update(name=name))
     return figure.update_yaxes(title_text="converted", tickformat=".0%", rangemode="tozero")
 
 
 def dependence(rows: Sequence[Mapping[str, Any]], group: str, absent: str) -> go.Figure:
-    """Draw how one feature's points, conversion rate and number of rows go with its value.
+    """Draw one feature's points, conversion rate and number of rows by its value.
 
     Levels of a category are rows of dots; numbers run from left to right in groups of about equal size, evenly spaced.
 
@@ -153,22 +157,22 @@ def dependence(rows: Sequence[Mapping[str, Any]], group: str, absent: str) -> go
     group
         fit or engagement, which gives the colour.
     absent
-        What a missing value is called; it stands apart from the others, with a hollow mark.
+        The label of a missing value, which is drawn apart from the others with a hollow marker.
     """
-    frame = _placed(rows, absent)
-    levelled = any(isinstance(row["value"], str) for row in rows)
-    along, across = ("y", "x") if levelled else ("x", "y")
+    frame = _positioned(rows, absent)
+    categorical = any(isinstance(row["value"], str) for row in rows)
+    along, across = ("y", "x") if categorical else ("x", "y")
     colours = {"points": GROUP_COLOURS[group], "rate": GREEN, "n": GREY}
     figure = _blank(showlegend=False)
     for number, (what, _) in enumerate(PANELS):
         for _, part in frame.groupby("missing"):
-            trace = _bars(part, along) if what == "n" else _marks(part, what, along, colours[what], levelled)
+            trace = _bars(part, along) if what == "n" else _markers(part, what, along, colours[what], categorical)
             figure.add_trace(trace.update({f"{across}axis": _axis(across, number)}))
     return _lay_out_panels(figure, frame, along, across)
 
 
 def value_text(value: str | float | None, absent: str) -> str:
-    """Say a feature's value: the level's name, a number of three digits, or the word for a missing one."""
+    """Format a feature's value: the level's name, a number of three digits, or the label of a missing value."""
     if value is None:
         return absent
     if isinstance(value, str):
@@ -177,13 +181,13 @@ def value_text(value: str | float | None, absent: str) -> str:
 
 
 def short_label(value: str | float) -> str:
-    """A value for an axis: cut where it is long, and with nothing in it that Plotly takes for markup."""
+    """Format a value for an axis: shortened, and without anything that Plotly reads as markup."""
     text = value_text(value, "")
-    return plain(text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1].rstrip() + "…")
+    return plain(text if len(text) <= MAX_LABEL_LENGTH else text[: MAX_LABEL_LENGTH - 1].rstrip() + "…")
 
 
 def plain(text: str) -> str:
-    """Escape what Plotly would read as tags: labels come from data that others wrote."""
+    """Escape what Plotly would read as tags: labels come from the user's data."""
     return html.escape(text, quote=False)
 
 
@@ -208,12 +212,12 @@ def _curves(curve: pd.DataFrame, names: Mapping[str, str], column: str, digits: 
 
 
 def _walk(periods: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """A blank chart with the cuts along it, evenly spaced, as many of them named as there is room for."""
+    """Return a blank chart with the cuts along its axis, evenly spaced, as many of them labelled as fit."""
     texts = [_cut_text(str(period["cut"])) for period in periods]
     widest = max(len(line) for text in texts for line in text.split("<br>"))
-    every = math.ceil(len(texts) * (widest + 1) / ROOM)
-    named = list(range(0, len(texts), every))
-    ticks = {"tickvals": named, "ticktext": texts[::every], "tickangle": 0}
+    every = math.ceil(len(texts) * (widest + 1) / AXIS_CHARACTERS)
+    labelled = list(range(0, len(texts), every))
+    ticks = {"tickvals": labelled, "ticktext": texts[::every], "tickangle": 0}
     axis = ticks | {"range": [-0.5, len(texts) - 0.5]}
     return _blank().update_xaxes(title_text="retrained", showgrid=False, **axis)
 
@@ -224,12 +228,12 @@ def _cut_text(cut: str) -> str:
 
 
 def _steps(
-    periods: Sequence[Mapping[str, Any]], figures: Sequence[Mapping[str, float]], what: str, digits: str, number: int
+    periods: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, float]], name: str, digits: str, number: int
 ) -> go.Scatter:
     colour, dash = CURVES[number]
     return go.Scatter(
         x=list(range(len(periods))),
-        y=[entry[what] for entry in figures],
+        y=[entry[name] for entry in metrics],
         customdata=[period["cut"] for period in periods],
         mode="lines+markers",
         line={"color": colour, "dash": dash, "width": 2.5 if number == 0 else 2},
@@ -239,9 +243,9 @@ def _steps(
     )
 
 
-def _spread_of(figures: Sequence[Mapping[str, float]], what: str, colour: str) -> dict[str, Any]:
-    frame = pd.DataFrame(list(figures), dtype="float64")
-    return _whiskers(frame[what], frame[f"{what}_low"], frame[f"{what}_high"], colour)
+def _spread_of(metrics: Sequence[Mapping[str, float]], name: str, colour: str) -> dict[str, Any]:
+    frame = pd.DataFrame(list(metrics), dtype="float64")
+    return _whiskers(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], colour)
 
 
 def _reference() -> dict[str, Any]:
@@ -254,29 +258,30 @@ def _whiskers(at: pd.Series[float], low: pd.Series[float], high: pd.Series[float
     return ends | {"type": "data", "symmetric": False, "color": colour, "thickness": 1.2, "width": 0}
 
 
-def _placed(rows: Sequence[Mapping[str, Any]], absent: str) -> pd.DataFrame:
-    """Give each value its place on the axis and its names; levels are sorted by points, missing stands apart."""
+def _positioned(rows: Sequence[Mapping[str, Any]], absent: str) -> pd.DataFrame:
+    """Give each value its position on the axis and its labels; levels are sorted by points, missing is last."""
     known = [row for row in rows if row["value"] is not None]
-    levelled = any(isinstance(row["value"], str) for row in known)
-    if levelled:
+    categorical = any(isinstance(row["value"], str) for row in known)
+    if categorical:
         known = sorted(known, key=lambda row: float(row["points"]))
-    every = 1 if levelled or len(known) <= MOST_TICKS else 2
-    ticks = [short_label(row["value"]) if place % every == 0 else "" for place, row in enumerate(known)]
+    every = 1 if categorical or len(known) <= MAX_TICKS else 2
+    ticks = [short_label(row["value"]) if position % every == 0 else "" for position, row in enumerate(known)]
     missing = [row for row in rows if row["value"] is None]
     return pd.DataFrame([*known, *missing]).assign(
-        place=[float(place) for place in range(len(known))] + [-1.5 if levelled else len(known) + 0.5 for _ in missing],
+        position=[float(number) for number in range(len(known))]
+        + [-1.5 if categorical else len(known) + 0.5 for _ in missing],
         missing=[False] * len(known) + [True] * len(missing),
         text=[plain(value_text(row["value"], absent)) for row in [*known, *missing]],
-        tick=ticks + [absent if levelled else absent.replace(" ", "<br>") for _ in missing],
+        tick=ticks + [absent if categorical else absent.replace(" ", "<br>") for _ in missing],
     )
 
 
-def _marks(rows: pd.DataFrame, what: str, along: str, colour: str, levelled: bool) -> go.Scatter:
+def _markers(rows: pd.DataFrame, what: str, along: str, colour: str, categorical: bool) -> go.Scatter:
     across = "x" if along == "y" else "y"
     missing = bool(rows["missing"].any())
     trace = go.Scatter(
         _data(rows, what, along),
-        mode="markers" if levelled or missing else "lines+markers",
+        mode="markers" if categorical or missing else "lines+markers",
         marker={"color": colour, "size": 7, "symbol": "diamond-open" if missing else "circle"},
         line={"color": colour, "width": 2},
     )
@@ -291,7 +296,7 @@ def _bars(rows: pd.DataFrame, along: str) -> go.Bar:
 def _data(rows: pd.DataFrame, what: str, along: str) -> dict[str, Any]:
     across = "x" if along == "y" else "y"
     hover = f"%{{customdata}}: %{{{across}:{PANEL_DIGITS[what]}}}<extra></extra>"
-    values = {along: rows["place"].tolist(), across: rows[what].tolist()}
+    values = {along: rows["position"].tolist(), across: rows[what].tolist()}
     return values | {"customdata": rows["text"].tolist(), "hovertemplate": hover}
 
 
@@ -304,11 +309,11 @@ def _lay_out_panels(figure: go.Figure, frame: pd.DataFrame, along: str, across: 
     upright = across == "y"
     shared = {
         "tickmode": "array",
-        "tickvals": frame["place"].tolist(),
+        "tickvals": frame["position"].tolist(),
         "ticktext": frame["tick"].tolist(),
         "showgrid": False,
         "anchor": _axis("y", len(PANELS) - 1) if upright else "x",
-        "range": [float(frame["place"].min()) - 0.7, float(frame["place"].max()) + 0.7],
+        "range": [float(frame["position"].min()) - 0.7, float(frame["position"].max()) + 0.7],
         "tickangle": 0,
     }
     axes: dict[str, Any] = {f"{along}axis": shared}
@@ -322,13 +327,13 @@ def _lay_out_panels(figure: go.Figure, frame: pd.DataFrame, along: str, across: 
     return figure.update_layout(axes, annotations=titles, height=height, margin={"l": 44, "r": 12, "t": 24, "b": 28})
 
 
-def _two_ticks(what: str, most: float) -> dict[str, Any]:
-    """Mark nought and the largest round number: the small panels have no room for more."""
-    if what == "points":
+def _two_ticks(panel: str, maximum: float) -> dict[str, Any]:
+    """Label zero and the largest round number: the small panels have no room for more."""
+    if panel == "points":
         return {}
-    unit = 10 ** math.floor(math.log10(most)) if most > 0 else 1
-    ticks = [0, unit * math.floor(most / unit)] if most > 0 else [0]
-    return {"tickvals": ticks, "tickformat": ".3~p" if what == "rate" else ","}
+    unit = 10 ** math.floor(math.log10(maximum)) if maximum > 0 else 1
+    ticks = [0, unit * math.floor(maximum / unit)] if maximum > 0 else [0]
+    return {"tickvals": ticks, "tickformat": ".3~p" if panel == "rate" else ","}
 
 
 def _title(text: str) -> dict[str, Any]:

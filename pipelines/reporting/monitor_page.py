@@ -1,4 +1,4 @@
-"""The monitor's findings for people: a table in the terminal, and a page of its own."""
+"""The monitor's results for people: a table in the terminal and an HTML page."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ STYLES = {"alert": "bold red", "quiet": "green", "not applicable": "dim"}
 
 def checks_table(tree: dict[str, Any]) -> Table:
     """Lay out every check for a terminal; what comes from data is never markup."""
-    table = Table("", "check", "answer", "what was seen", box=SIMPLE, title=f"{tree['list']}, model {tree['model_id']}")
+    table = Table("", "check", "result", "details", box=SIMPLE, title=f"{tree['list']}, model {tree['model_id']}")
     for check in tree["checks"]:
-        said = check["outcome"] + (" (early)" if check["early"] else "")
-        seen = "".join(character if character.isprintable() else " " for character in check["detail"])
-        table.add_row(check["code"], check["title"], Text(said, STYLES[check["outcome"]]), Text(seen))
+        outcome = check["outcome"] + (" (early)" if check["early"] else "")
+        detail = "".join(character if character.isprintable() else " " for character in check["detail"])
+        table.add_row(check["code"], check["title"], Text(outcome, STYLES[check["outcome"]]), Text(detail))
     return table
 
 
 def write_monitor_page(tree: dict[str, Any], folder: Path, project: str) -> None:
-    """Write monitor.html, one file that asks nothing of the network; equal findings give equal bytes."""
+    """Write monitor.html, one file that needs no network; equal results give equal bytes."""
     contents = {
         "tree": tree,
         "shown": SHOWN,

@@ -1,4 +1,4 @@
-"""Pages of one file, from templates: how they are written and how they write figures."""
+"""HTML pages of one file, from templates, and the formats of their figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_DEFINED = "–"  # a figure that does not exist, such as the AUC of a segmen
 
 
 def write_page(text: str, layout: Layout) -> Path:
-    """Write report.html in whole."""
+    """Write report.html, or leave the old one."""
     with staged_file(layout.report.path) as staged:
         staged.write_text(text, encoding="utf-8", newline="\n")
     log.info("report: %s, %.1f MB", layout.report.path, len(text.encode()) / 1e6)
@@ -29,7 +29,7 @@ def write_page(text: str, layout: Layout) -> Path:
 
 
 def page(template: str, contents: dict[str, Any], project: str) -> str:
-    """Fill a template; style and scripts come with it, so that the page opens offline."""
+    """Fill a template and embed style and scripts, so that the page opens offline."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -51,28 +51,28 @@ def page(template: str, contents: dict[str, Any], project: str) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Write a share as 6.1%."""
+    """Format a share, such as 6.1%."""
     return NOT_DEFINED if value is None or math.isnan(value) else f"{value:.{digits}%}"
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """Write a number with thousands marked."""
+    """Format a number with thousands separators."""
     return NOT_DEFINED if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def points(value: float, digits: int = 0) -> str:
-    """Write points with their sign, a true minus, and no sign at nought."""
+    """Format points with their sign, a true minus, and no sign at zero."""
     text = f"{value:+.{digits}f}".replace("-", "−")
     return text[1:] if not text.strip("+−0.") else text
 
 
 def figure_text(value: float | None, form: str) -> str:
-    """Write a figure of merit: a share, a number of times, or a number of three digits."""
+    """Format a metric: as a share, as a multiple, or with three digits."""
     if form == "share":
         return percent(value)
     return number(value, 2 if form == "times" else 3)
 
 
 def _content_hash(script: str) -> str:
-    """The hash by which the page's content security policy knows its own scripts; no other script runs."""
+    """The hash with which the page's content security policy allows its own scripts and no others."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

@@ -1,4 +1,4 @@
-"""The learned scorecard on paper: a CSV to type into a CRM, Markdown, a draft for HubSpot, and a table to print."""
+"""The learned scorecard as files: a CSV to type into a CRM, Markdown, a draft for HubSpot, and a table to print."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def write_scorecard(scorer: Scorer, metrics: dict[str, Any], name: str, layout: 
     Parameters
     ----------
     metrics
-        The tree of metrics.json, for what the card loses against the model.
+        The tree of metrics.json, for how the card compares with the model.
     name
-        Of the project; the score in HubSpot is called after it.
+        Of the project; the score in HubSpot is named after it.
     """
     card, entries = scorer.scorecard, scorer.catalogue
     write_csv(table(card, entries), layout.scorecard_csv.path)
@@ -35,14 +35,14 @@ def write_scorecard(scorer: Scorer, metrics: dict[str, Any], name: str, layout: 
 
 
 def show_scorecard(params: Params, layout: Layout) -> tuple[Table, list[str]]:
-    """Return the card as a table for the terminal, and what its points mean and cost.
+    """Return the card as a table for the terminal, and what its points mean and how it compares with the model.
 
     Raises
     ------
     DataError
         Where evaluate has not run.
     ModelError
-        Where the figures come from another model.
+        Where the metrics come from another model.
     """
     scorer = load_bundle(layout.bundle, params.project.threads)
     if not layout.metrics.path.is_file():
@@ -59,9 +59,9 @@ def show_scorecard(params: Params, layout: Layout) -> tuple[Table, list[str]]:
             f"metrics.json comes from model {metrics['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
             "evaluate again"
         )
-    shown = Table("criterion", title="Learned scorecard", title_justify="left")
+    printed = Table("criterion", title="Learned scorecard", title_justify="left")
     for column in ("points", "rows", "converted"):
-        shown.add_column(column, justify="right")
+        printed.add_column(column, justify="right")
     for row in table(scorer.scorecard, scorer.catalogue).itertuples():
-        shown.add_row(str(row.criterion), f"{row.points:+d}", f"{row.rows:,}", f"{row.conversion_rate:.1%}")
-    return shown, [meaning(scorer.scorecard), *against_model(metrics)]
+        printed.add_row(str(row.criterion), f"{row.points:+d}", f"{row.rows:,}", f"{row.conversion_rate:.1%}")
+    return printed, [meaning(scorer.scorecard), *against_model(metrics)]

@@ -13,26 +13,26 @@ GROUP_NAMES = {"fit": "Fit", "engagement": "Engagement"}
 CONTACTS = "0-1"  # HubSpot's object type of people
 ENDPOINT = "POST /marketing/lead-scoring/2026-09-beta/scores"
 READ_FIRST = (
-    "This is a draft. Nothing was sent, and no account was there to try it in.",
+    "This is a draft. Nothing was sent, and it has not been tried in an account.",
     "HubSpot renames fields between beta versions of this API (2027-03-beta has minValue and maxValue in each rule, "
-    "maxScorePerCategory, and no groupCategory); compare with the version that your account offers.",
-    "What is created is a draft there too, until it is published with POST .../scores/{scoreId}/draft/publish.",
-    "Windows, such as the last 7 days, are part of a property's name here; fill those properties anew each day, or "
-    "replace their rules by HubSpot's own event criteria.",
+    "maxScorePerCategory, and no groupCategory); compare it with the version of your account.",
+    "The score is created as a draft there too, until it is published with POST .../scores/{scoreId}/draft/publish.",
+    "Windows, such as the last 7 days, are part of a property's name here; update those properties each day, or "
+    "replace their rules with HubSpot's own event criteria.",
 )
 ADAPT = (
-    "configuration.filterBranch: the shape is that of HubSpot's list filters, not documented for scores",
-    "groupCategory: documented as a string without its values",
-    "property: one contact property for each feature, called like it in `properties`; create and fill them first",
-    "values of a property with levels: the spellings of your data; HubSpot wants its own option values",
+    "configuration.filterBranch: has the shape of HubSpot's list filters; not documented for scores",
+    "groupCategory: documented as a string, without its possible values",
+    "property: one contact property for each feature, with the name in `properties`; create and fill them first",
+    "values of a property with levels: spelt as in your data; HubSpot expects its own option values",
 )
 
 
 def hubspot_draft(card: Scorecard, entries: Catalogue, name: str) -> dict[str, Any]:
     """Draft the request that creates the card as a lead score in HubSpot.
 
-    The fields of the body follow the public reference of HubSpot's lead-scoring API (beta); what that does not document
-    is named under `adapt`, so nothing of it should be sent unread.
+    The fields of the body follow the public reference of HubSpot's lead-scoring API (beta); what it does not document
+    is listed under `adapt`. Read the draft before you send it.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The scorecard as people and a CRM read it: a table in plain English, Markdown, and what it costs to use it."""
+"""The scorecard for people and a CRM: a table in plain English, Markdown, and a comparison with the model."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WINDOWED = ("count", "active_days", "value_sum")  # measures whose feature's nam
 
 
 def table(card: Scorecard, entries: Catalogue) -> pd.DataFrame:
-    """Return the card, one row a line, most points first.
+    """Return the card, one row for each line, most points first.
 
     Returns
     -------
     DataFrame
-        group, criterion (plain English), points, then what a CRM asks for: feature (its name in the catalogue),
+        group, criterion (plain English), points, then what a CRM needs: feature (its name in the catalogue),
         condition (at least, less than, is one of, is not known) and value (a number, or levels joined by a bar), and
-        rows (training rows that fulfil it) and conversion_rate (theirs).
+        rows (training rows that meet it) and conversion_rate (theirs).
     """
     rows = [_row(line, entries[line.feature]) for line in ordered(card)]
     columns = ["group", "criterion", "points", "feature", "condition", "value", "rows", "conversion_rate"]
@@ -48,15 +48,15 @@ def _row(line: Line, entry: Entry) -> dict[str, Any]:
     }
 
 
-def to_markdown(card: Scorecard, entries: Catalogue, beside: list[str]) -> str:
-    """Return the table as Markdown, in a sentence what its points mean, and what is said beside it."""
+def to_markdown(card: Scorecard, entries: Catalogue, notes: list[str]) -> str:
+    """Return the table as Markdown, with a sentence on what its points mean, and the notes."""
     rows = [f"| {_cell(line, entries)} | {line.points:+d} | {line.n:,} | {line.rate:.1%} |" for line in ordered(card)]
     head = ["| criterion | points | rows | conversion rate |", "|---|---:|---:|---:|"]
-    return "\n".join([*head, *rows, "", meaning(card), *(f"\n{line}" for line in beside)]) + "\n"
+    return "\n".join([*head, *rows, "", meaning(card), *(f"\n{line}" for line in notes)]) + "\n"
 
 
 def against_model(metrics: Mapping[str, Any]) -> list[str]:
-    """Say how much worse than the model the card ranked the later rows.
+    """Describe how much worse than the model the card ranked the later rows.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ def against_model(metrics: Mapping[str, Any]) -> list[str]:
     """
     model, card = metrics["test"], metrics["baselines"]["scorecard"]
     if card["capacity_lift_gap"] is None or card["auc_gap"] is None:
-        return ["On the later rows nobody converted, so what the card loses against the model is not known."]
+        return ["No lead of the later rows converted, so card and model cannot be compared."]
     rows = "rows" if metrics["snapshots"]["order"] == "dates" else "leads"
-    lifts = [one["precision_at_k"] / one["base_rate"] for one in (card, model)]
+    lifts = [metrics["precision_at_k"] / metrics["base_rate"] for metrics in (card, model)]
     lines = [
         f"On the {model['n']:,.0f} {rows} of the test, {model['n_positive']:,.0f} converted, the card has an AUC of "
         f"{card['auc']:.3f} and the model {model['auc']:.3f}: {_lost(card, 'auc_gap', 3)}.",
@@ -75,7 +75,7 @@ def against_model(metrics: Mapping[str, Any]) -> list[str]:
         f"times by the model: {_lost(card, 'capacity_lift_gap', 2)}. Ranges are {metrics['confidence']:.0%} intervals "
         "of the difference, over leads.",
     ]
-    chance = "More points did not surely mean more conversions there: the card's ranking may be chance."
+    chance = "The card's ranking is not significantly better than chance there."
     return lines if card["auc_low"] > 0.5 else [*lines, chance]
 
 
@@ -85,20 +85,21 @@ def _lost(card: Mapping[str, float], name: str, digits: int) -> str:
 
 
 def _cell(line: Line, entries: Catalogue) -> str:
-    """A bar in a level's name would end the cell."""
+    """Replace bars in a level's name, which would end the cell."""
     return describe(line.condition, entries[line.feature]).replace("|", "/")
 
 
 def meaning(card: Scorecard) -> str:
-    """Say what the points of a card mean."""
+    """Explain the points of a card."""
     start = f"A lead without points converts at {1 / (1 + math.exp(-card.base)):.1%}"
     if not card.lines:
-        return f"{start}; no criterion is known to change that."
-    return f"Every line that holds counts. {start}; {math.log(2) / card.slope:.0f} points more double the odds."
+        return f"{start}; no criterion changes that."
+    doubling = f"every {math.log(2) / card.slope:.0f} points more double the odds"
+    return f"Every criterion that is met counts. {start}; {doubling}."
 
 
 def describe(condition: Condition, entry: Entry) -> str:
-    """Say a condition in plain English, as a marketer would type it."""
+    """Describe a condition in plain English."""
     if condition.kind == "level":
         levels = [(entry.levels or [])[level].replace("_", " ") for level in condition.levels]
         return f"{entry.label} is {levels[0] if len(levels) == 1 else ', '.join(levels[:-1]) + ' or ' + levels[-1]}"

@@ -1,4 +1,4 @@
-"""The tables of a run's report: what the other stages wrote, as rows a reader can follow."""
+"""The tables of a run's report: the results of the other stages as rows for people."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Something that was judged on the later period: the model or a baseline."""
+class Evaluated:
+    """The model or a baseline, with its metrics on the later period."""
 
     name: str
     label: str
@@ -34,60 +34,62 @@ class Judged:
 
     @property
     def ranks(self) -> bool:
-        """Whether it puts leads in an order at all; one probability for everybody does not."""
+        """Whether it ranks leads at all; one probability for all leads does not."""
         return self.metrics["auc_high"] > self.metrics["auc_low"]
 
 
 PART_WORDS = {
-    "train": "All that was known on the first day of the test; forward folds inside it choose among candidate models.",
-    "embargo": "Outcomes not yet known on the first day of the test; used for nothing.",
-    "test": "The later period, looked at once; every figure of this page comes from it.",
+    "train": "Everything known on the first day of the test; forward folds inside it choose among candidate models.",
+    "embargo": "Outcomes not yet known on the first day of the test; not used.",
+    "test": "The later period, evaluated once; every metric of this page comes from it.",
 }
 PART_WORDS_UNDATED = {
     "rows": {
         "train": "The first rows; forward folds inside them choose among candidate models.",
-        "test": "The last rows, looked at once; every figure of this page comes from them.",
+        "test": "The last rows, evaluated once; every metric of this page comes from them.",
     },
     "none": {
-        "train": "Leads drawn by a hash of their id; folds inside them choose among candidate models.",
-        "test": "The rest of the leads, looked at once; every figure of this page comes from them.",
+        "train": "Leads chosen by a hash of their id; folds inside them choose among candidate models.",
+        "test": "The rest of the leads, evaluated once; every metric of this page comes from them.",
     },
 }
 
 QUESTIONS = {
-    "features that drift": "Which features are left out because their values move from fold to fold?",
-    "weight of recent rows": "Do recent rows weigh more in learning?",
-    "categories in the boosters": "Do the trees see a category as a code, or as how its rows converted before?",
-    "declared directions": "Are the trees held to the directions that the catalogue declares?",
+    "features that drift": "Which features are left out because their values drift from fold to fold?",
+    "weight of recent rows": "Do recent rows have more weight in training?",
+    "categories in the boosters": "Do the trees use a category's code, or its past conversion rate (target encoding)?",
+    "declared directions": "Must the trees follow the directions that the catalogue declares?",
     "settings of the boosters": "Which settings grow the trees?",
-    "blend": "How much of the log-odds is logistic regression, and how much trees?",
-    "memory of the level": "How fast does the level of the probabilities forget older outcomes?",
-    "scorecard": "How strongly are the points of the scorecard drawn towards each other?",
+    "blend": "Which share of the log-odds comes from the logistic regression, and which from the trees?",
+    "memory of the level": "How far back do outcomes count when the intercept is recalibrated?",
+    "scorecard": "How strongly is the scorecard regularised?",
 }
 
 
-def judged(metrics: Tree) -> list[Judged]:
+def evaluated(metrics: Tree) -> list[Evaluated]:
     """List the model and the baselines, best by log-loss first among the baselines."""
     rivals = sorted(metrics["baselines"].items(), key=lambda item: float(item[1]["log_loss"]))
-    baselines = [Judged(name, _capital(NAMES.get(name, name)), metrics) for name, metrics in rivals]
-    return [Judged("model", "Model", metrics["test"]), *baselines]
+    baselines = [Evaluated(name, _capital(NAMES.get(name, name)), metrics) for name, metrics in rivals]
+    return [Evaluated("model", "Model", metrics["test"]), *baselines]
 
 
 def best_in(periods: list[Row], names: list[str], measure: Measure) -> int:
     """Count the periods of a backtest in which the model's figure is better than that of every other of `names`."""
     sign = 1.0 if measure.better == "higher" else -1.0
-    asked = {"model", *names}  # where its figure has no interval, as with an AUC of 1, the model is not among the names
-    values = [{name: sign * period["metrics"][name][measure.name] for name in asked} for period in periods]
-    return sum(all(of["model"] > of[name] for name in asked - {"model"}) for of in values)
+    compared = {"model", *names}  # where its figure has no interval, as with an AUC of 1, the model is not in names
+    values = [{name: sign * period["metrics"][name][measure.name] for name in compared} for period in periods]
+    return sum(all(of["model"] > of[name] for name in compared - {"model"}) for of in values)
 
 
 def decisions(selection: Tree) -> list[Row]:
-    """List what was asked of the folds: the question and its words, what was chosen, its figures, every candidate."""
+    """List the decisions made on the folds: question and explanation, the chosen candidate, every candidate."""
     return [
         {
             **decision,
             "words": QUESTIONS.get(decision["question"], ""),
-            "found": next(one for one in decision["candidates"] if one["name"] == decision["chosen"]),
+            "choice": next(
+                candidate for candidate in decision["candidates"] if candidate["name"] == decision["chosen"]
+            ),
         }
         for decision in selection["decisions"]
     ]
@@ -109,7 +111,7 @@ def segments(metrics: Tree, attributes: Mapping[str, AttributeSpec]) -> list[Row
 
 def tiers(summary: Tree, metrics: Tree, policy: TierParams) -> list[Row]:
     """Describe each tier, best first: n, lowest score, expected conversions (sum of probabilities), and certificate."""
-    certificates = {one["tier"]: one for one in metrics["tiers"]["certificates"]}
+    certificates = {entry["tier"]: entry for entry in metrics["tiers"]["certificates"]}
     return [
         {
             "name": tier.name,
@@ -127,18 +129,18 @@ def tiers(summary: Tree, metrics: Tree, policy: TierParams) -> list[Row]:
 
 
 def leads(scores: pd.DataFrame, n: int) -> list[Row]:
-    """Return the first `n` scored leads: reasons as points and text apart, and `bars` from the base to the points."""
+    """Return the first `n` scored leads: reasons split into points and text, and `bars` from the base to the points."""
     columns = ["lead_id", "score", "probability", "tier", "tier_reason", "grade", "fit", "engagement", "points"]
     rows = scores.head(n).to_dict("records")
-    parted = [(row, _reasons(row["reasons"])) for row in rows]
+    explained = [(row, _reasons(row["reasons"])) for row in rows]
     return [
         {name: row[name] for name in columns} | {"reasons": reasons, "bars": bars(_walk(row, reasons))}
-        for row, reasons in parted
+        for row, reasons in explained
     ]
 
 
 def _walk(row: Mapping[Any, Any], reasons: list[Row]) -> list[WaterfallStep]:
-    """Walk from the base over the listed reasons to the points; what they leave out is one last step."""
+    """Return the steps from the base over the listed reasons to the points; the last step is all the rest."""
     ends = list(accumulate([reason["points"] for reason in reasons], initial=row["base_points"]))
     starts = zip(reasons, pairwise(ends), strict=True)
     steps = [WaterfallStep(reason["text"], reason["group"], start, end) for reason, (start, end) in starts]
@@ -146,40 +148,41 @@ def _walk(row: Mapping[Any, Any], reasons: list[Row]) -> list[WaterfallStep]:
     return [base, *steps, WaterfallStep("all other themes, together", "rest", ends[-1], row["points"])]
 
 
-def came_and_went(explanation: Tree, unseen: Tree) -> list[Row]:
-    """List the categories whose values changed since training: values gone since, and leads with rare or new ones."""
+def changed_values(explanation: Tree, unseen: Tree) -> list[Row]:
+    """List the categories whose values changed since training: vanished values, and leads with rare or new ones."""
     categories = explanation["categories"]
     return [
-        {"label": one["label"], "vanished": one["vanished"], "unseen": unseen.get(one["name"], 0)}
-        for one in categories
-        if one["vanished"] or unseen.get(one["name"], 0)
+        {"label": entry["label"], "vanished": entry["vanished"], "unseen": unseen.get(entry["name"], 0)}
+        for entry in categories
+        if entry["vanished"] or unseen.get(entry["name"], 0)
     ]
 
 
 def interactions(explanation: Tree) -> list[Row]:
-    """List the pairs that act together, each cell with how strongly it is shaded, -1 to 1."""
+    """List the interacting pairs, each cell with its shade, -1 to 1."""
     pairs = explanation["interactions"] or []
     listed = []
     for pair in pairs:
-        most = max(abs(cell["points"] or 0.0) for row in pair["cells"] for cell in row)
+        maximum = max(abs(cell["points"] or 0.0) for row in pair["cells"] for cell in row)
         shaded = [
-            [cell | {"shade": (cell["points"] or 0.0) / most if most else 0.0} for cell in row] for row in pair["cells"]
+            [cell | {"shade": (cell["points"] or 0.0) / maximum if maximum else 0.0} for cell in row]
+            for row in pair["cells"]
         ]
         listed.append({**pair, "cells": shaded})
     return listed
 
 
 def grade_rows(metrics: Tree) -> list[Row]:
-    """Lay out the grades as rows of fit, each with its four cells and how strongly each is shaded, 0 to 1."""
+    """Lay out the grades as rows of fit, each with its four cells and their shades, 0 to 1."""
     cells = metrics["grades"]["cells"]
-    most = max((cell["rate"] or 0.0 for cell in cells), default=0.0)
-    shaded = [cell | {"shade": (cell["rate"] or 0.0) / most if most else 0.0} for cell in cells]
+    maximum = max((cell["rate"] or 0.0 for cell in cells), default=0.0)
+    shaded = [cell | {"shade": (cell["rate"] or 0.0) / maximum if maximum else 0.0} for cell in cells]
     letters = dict.fromkeys(cell["grade"][0] for cell in cells)
     return [{"fit": letter, "cells": [cell for cell in shaded if cell["grade"][0] == letter]} for letter in letters]
 
 
 def movers(explanation: Tree, n: int) -> dict[str, list[Row]]:
-    """Rank what moves the scores: `features` and `themes` (at most `n` each) and `groups`.
+    """Rank features and themes (at most `n` each) and groups by their mean points.
 
     Returns
     -------
@@ -196,7 +199,7 @@ def movers(explanation: Tree, n: int) -> dict[str, list[Row]]:
 
 
 def dependences(explanation: Tree, entries: Catalogue) -> list[Row]:
-    """List each explained feature, strongest first: name, label, group, rows, `absent` and a sentence on its ends."""
+    """List each explained feature, strongest first: name, label, group, rows, `absent` and its extremes."""
     known = {entry.name: entry for entry in entries}
     listed = []
     for feature in explanation["features"]:
@@ -205,7 +208,7 @@ def dependences(explanation: Tree, entries: Catalogue) -> list[Row]:
             entry = known[feature["name"]]
             absent = "none" if entry.empty == "missing" else "not known"
             about = {"name": entry.name, "label": entry.label, "unit": entry.unit, "group": entry.group}
-            listed.append(about | {"rows": rows, "absent": absent, "sentence": _ends(rows, absent)})
+            listed.append(about | {"rows": rows, "absent": absent, "sentence": _extremes(rows, absent)})
     return listed
 
 
@@ -234,7 +237,7 @@ def attributes_read(profile: Tree, attributes: Mapping[str, AttributeSpec]) -> l
 
 
 def every_tenth(curve: pd.DataFrame, who: list[str], column: str) -> list[Row]:
-    """Thin a gain or lift curve for a table: the share called, and the figure of each of `who`."""
+    """Reduce a gain or lift curve to a table: the share called, and the value of each of `who`."""
     tenths = curve[(curve["share_called"] * 100).round() % 10 == 0]
     by_share = {share: rows.set_index("who")[column] for share, rows in tenths.groupby("share_called")}
     return [{"share": share, "metrics": [float(metrics[name]) for name in who]} for share, metrics in by_share.items()]
@@ -270,15 +273,18 @@ def _reasons(text: str) -> list[Row]:
 
 def _with_widths(rows: list[Row]) -> list[Row]:
     total = sum(row["mean_points"] for row in rows)
-    most = max((row["mean_points"] for row in rows), default=0.0)
+    maximum = max((row["mean_points"] for row in rows), default=0.0)
     return [
         row
-        | {"share": row["mean_points"] / total if total else 0.0, "width": row["mean_points"] / most if most else 0.0}
+        | {
+            "share": row["mean_points"] / total if total else 0.0,
+            "width": row["mean_points"] / maximum if maximum else 0.0,
+        }
         for row in rows
     ]
 
 
-def _ends(rows: list[Row], absent: str) -> str:
+def _extremes(rows: list[Row], absent: str) -> str:
     low, high = (pick(rows, key=lambda row: float(row["points"])) for pick in (min, max))
     return (
         f"lowest at {value_text(low['value'], absent)} ({low['points']:+.1f} points, {low['rate']:.1%} converted), "

@@ -1,4 +1,4 @@
-"""Stage report: what the other stages wrote becomes one page that opens offline and asks nothing of the network."""
+"""Stage report: writes the results of the other stages as one page that needs no network."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from models.evaluation.measures import measures
 from models.scorecard.scorecard import Scorecard
 from models.scoring.scorer import ModelMetadata
 from pipelines.config.params import Params
-from pipelines.reporting import charts as figures
-from pipelines.reporting import scorecard_table as card_table
-from pipelines.reporting import tables
+from pipelines.reporting import charts, scorecard_table, tables
 from pipelines.reporting.glossary import report_terms
 from pipelines.reporting.page import page, write_page
 from pipelines.storage.bundle import load_bundle
@@ -28,8 +26,8 @@ log = logging.getLogger("leadscore")
 
 
 @dataclass(frozen=True)
-class Run:
-    """The artifacts the page is made of."""
+class ReportInputs:
+    """The artifacts that the page shows."""
 
     metrics: dict[str, Any]
     explanation: dict[str, Any]
@@ -49,7 +47,7 @@ class Run:
     change: dict[str, Any] | None
 
     @classmethod
-    def read(cls, layout: Layout, threads: int) -> Run:
+    def read(cls, layout: Layout, threads: int) -> ReportInputs:
         """Read them; raises as `write_report` does."""
         scorer = load_bundle(layout.bundle, threads)
         run = cls(
@@ -70,8 +68,8 @@ class Run:
             calibration=pd.read_csv(_existing(layout.plots / "calibration.csv", "evaluate")),
             change=None,
         )
-        made = {"metrics.json": run.metrics, "kpis.json": run.kpis, "explanation.json": run.explanation}
-        for name, tree in (made | {"the scores": run.summary}).items():
+        results = {"metrics.json": run.metrics, "kpis.json": run.kpis, "explanation.json": run.explanation}
+        for name, tree in (results | {"the scores": run.summary}).items():
             if tree["model_id"] != scorer.model_id:
                 raise ModelError(
                     f"{name} come from model {tree['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
@@ -93,22 +91,22 @@ def write_report(params: Params, layout: Layout) -> Path:
     DataError
         Where a stage that it reads from has not run.
     ModelError
-        Where the model is damaged, or figures and scores come from another one.
+        Where the model is damaged, or metrics and scores come from another one.
     """
-    text = render(Run.read(layout, params.project.threads), params.project.name, params.report.top_leads)
+    text = render(ReportInputs.read(layout, params.project.threads), params.project.name, params.report.top_leads)
     return write_page(text, layout)
 
 
-def render(run: Run, project: str, top_leads: int) -> str:
+def render(run: ReportInputs, project: str, top_leads: int) -> str:
     """Assemble the page: equal runs give equal bytes."""
     return page("report.html.j2", _contents(run, top_leads), project)
 
 
-def _contents(run: Run, top_leads: int) -> dict[str, Any]:
+def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
     attributes = run.metadata.matrix.attributes
     shown = len(run.explanation["dependence"])
-    judged = tables.judged(run.metrics)
-    drawn = {entry.name: entry.label for entry in judged if entry.ranks}
+    evaluated = tables.evaluated(run.metrics)
+    ranked = {entry.name: entry.label for entry in evaluated if entry.ranks}
     dependences = tables.dependences(run.explanation, run.metadata.matrix.catalogue)
     return {
         "metrics": run.metrics,
@@ -121,13 +119,13 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "backtest": run.backtest,
         "kpis": run.kpis,
         "explanation": run.explanation,
-        "judged": judged,
-        "drawn": drawn,
-        "best": next(entry for entry in judged if entry.name == run.metrics["verdict"]["best_baseline"]),
+        "evaluated": evaluated,
+        "ranked": ranked,
+        "best": next(entry for entry in evaluated if entry.name == run.metrics["verdict"]["best_baseline"]),
         "measures": measures(run.metrics),
         "grades": tables.grade_rows(run.metrics),
-        "criteria": card_table.table(run.scorecard, run.metadata.matrix.catalogue).to_dict("records"),
-        "card_says": [card_table.meaning(run.scorecard), *card_table.against_model(run.metrics)],
+        "criteria": scorecard_table.table(run.scorecard, run.metadata.matrix.catalogue).to_dict("records"),
+        "card_notes": [scorecard_table.meaning(run.scorecard), *scorecard_table.against_model(run.metrics)],
         "segments": tables.segments(run.metrics, attributes),
         "tiers": tables.tiers(run.summary, run.metrics, run.metadata.tiers),
         "leads": tables.leads(run.scores, top_leads),
@@ -135,48 +133,48 @@ def _contents(run: Run, top_leads: int) -> dict[str, Any]:
         "dependences": dependences,
         "parts": tables.parts(run.metrics["snapshots"]),
         "attributes": tables.attributes_read(run.profile, attributes),
-        "came_and_went": tables.came_and_went(run.explanation, run.summary["unseen"]),
+        "changed_values": tables.changed_values(run.explanation, run.summary["unseen"]),
         "pairs": tables.interactions(run.explanation),
         "change": run.change,
         "catalogue": run.catalogue.to_dict("records"),
-        "gain_rows": tables.every_tenth(run.gain, list(drawn), "gain"),
-        "lift_rows": tables.every_tenth(run.lift, list(drawn), "lift"),
+        "gain_rows": tables.every_tenth(run.gain, list(ranked), "gain"),
+        "lift_rows": tables.every_tenth(run.lift, list(ranked), "lift"),
         "calibration_rows": run.calibration.to_dict("records"),
         "ladder": tables.ladder(run.metadata.points),
         "glossary": report_terms(),
         "overlap": tables.overlap,
         "best_in": tables.best_in,
-        "value_text": figures.value_text,
-        "charts": {name: _chart(chart) for name, chart in _figures(run, drawn, dependences).items()},
+        "value_text": charts.value_text,
+        "charts": {name: _chart(figure) for name, figure in _charts(run, ranked, dependences).items()},
     }
 
 
-def _figures(run: Run, drawn: dict[str, str], dependences: list[tables.Row]) -> dict[str, go.Figure]:
-    charts = {
-        "gain": figures.gain(run.gain, drawn),
-        "lift": figures.lift(run.lift, drawn),
-        "calibration": figures.calibration(run.calibration),
+def _charts(run: ReportInputs, ranked: dict[str, str], dependences: list[tables.Row]) -> dict[str, go.Figure]:
+    figures = {
+        "gain": charts.gain(run.gain, ranked),
+        "lift": charts.lift(run.lift, ranked),
+        "calibration": charts.calibration(run.calibration),
     }
     if run.backtest["applicable"]:
         periods = run.backtest["periods"]
-        charts |= {"walk-auc": figures.walk_auc(periods, drawn), "walk-promise": figures.walk_promise(periods)}
-    return charts | {
-        f"dependence-{place}": figures.dependence(row["rows"], row["group"], row["absent"])
-        for place, row in enumerate(dependences, start=1)
+        figures |= {"walk-auc": charts.walk_auc(periods, ranked), "walk-rates": charts.walk_rates(periods)}
+    return figures | {
+        f"dependence-{number}": charts.dependence(row["rows"], row["group"], row["absent"])
+        for number, row in enumerate(dependences, start=1)
     }
 
 
-def _chart(chart: go.Figure) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(chart.to_json())
+def _chart(figure: go.Figure) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(figure.to_json())
     return {"data": tree["data"], "layout": tree["layout"]}
 
 
 def _change(layout: Layout, summary: dict[str, Any]) -> dict[str, Any] | None:
-    """Read what `leadscore lead change` wrote, if it did and its newer list is the one that is shown."""
+    """Read the results of `leadscore lead change`, if its newer list is the one that is shown."""
     path = layout.change_summary.path
     tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    told = {"model_to": "model_id", "to": "as_of", "data_fingerprint": "data_fingerprint"}
-    same = all(tree.get(name) == summary[ours] for name, ours in told.items())
+    keys = {"model_to": "model_id", "to": "as_of", "data_fingerprint": "data_fingerprint"}
+    same = all(tree.get(name) == summary[key] for name, key in keys.items())
     return tree if same else None
 
 

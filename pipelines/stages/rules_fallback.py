@@ -1,7 +1,7 @@
-"""What serves while there is too little to learn from: the hand-written rules, and a page that says so.
+"""The fallback while there is too little to learn from: scores by the hand-written rules, and a page that says so.
 
-There is one model for all leads, so a thin segment is always scored by what all segments taught it; only when all of
-them together are too few do the rules alone serve.
+One model serves all leads, so even a small segment is scored by what was learned from all of them; the rules alone are
+used only where all segments together are too small.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from pipelines.storage.files import write_json
 from pipelines.storage.layout import Layout
 
 PART_WORDS = {
-    "train": "What a model would learn from, once it is enough.",
+    "train": "What a model would learn from, once there is enough of it.",
     "embargo": "Outcomes not yet known on the first day of the test.",
     "test": "What a model would be tested on.",
 }
 log = logging.getLogger("leadscore")
 
 
-def serve_by_rules(refusal: NotReadyError, params: Params, layout: Layout) -> None:
-    """Score by the rules, and write metrics.json, kpis.json and report.html with no figure of a model.
+def serve_by_rules(not_ready: NotReadyError, params: Params, layout: Layout) -> None:
+    """Score by the rules, and write metrics.json, kpis.json and report.html without a model's metrics.
 
     Raises
     ------
     NotReadyError
-        The refusal itself, where there are no rules to serve in its stead.
+        The same error, where there are no rules to use instead.
     """
     if not params.rules.names:
-        raise refusal
+        raise not_ready
     scored = score_leads_by_rules(params, layout)
-    metrics = _metrics(refusal, params, layout, len(scored))
+    metrics = _metrics(not_ready, params, layout, len(scored))
     for line in metrics["verdict"]["lines"]:
         log.warning("readiness: %s", line)
     write_json(metrics, layout.metrics.path)
@@ -50,11 +50,11 @@ def serve_by_rules(refusal: NotReadyError, params: Params, layout: Layout) -> No
     write_page(page("not_ready.html.j2", _contents(metrics, scored, params, layout), params.project.name), layout)
 
 
-def _metrics(refusal: NotReadyError, params: Params, layout: Layout, n: int) -> dict[str, Any]:
+def _metrics(not_ready: NotReadyError, params: Params, layout: Layout, n: int) -> dict[str, Any]:
     lines = [
-        f"Not usable yet: {refusal.found}.",
+        f"Not usable yet: {not_ready.found}.",
         f"The {n:,} leads are ranked by the hand-written rules alone: by points, without a probability.",
-        "A longer history or a shorter snapshots.horizon_days gives more to learn from; the least is set in readiness.",
+        "A longer history or a shorter snapshots.horizon_days gives more to learn from; readiness sets the minimum.",
     ]
     return {
         "verdict": {"usable": False, "best_baseline": "rules", "lines": lines},
@@ -81,7 +81,7 @@ def _contents(metrics: dict[str, Any], scored: pd.DataFrame, params: Params, lay
         "leads": tables.leads(scored, params.report.top_leads),
         "parts": [part | {"words": PART_WORDS[part["name"]]} for part in tables.parts(metrics["snapshots"])],
         "attributes": tables.attributes_read(profile, params.source.attributes),
-        "came_and_went": [],
+        "changed_values": [],
         "catalogue": catalogue.to_dict("records"),
         "charts": {},
     }

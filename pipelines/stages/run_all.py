@@ -39,14 +39,14 @@ def run_all(params: Params, data: Path, layout: Layout) -> bool:
     try:
         for stage in stages(params, data, layout).values():
             stage()
-    except NotReadyError as refusal:
-        serve_by_rules(refusal, params, layout)
+    except NotReadyError as not_ready:
+        serve_by_rules(not_ready, params, layout)
         return False
     return True
 
 
 def stages(params: Params, data: Path, layout: Layout) -> dict[str, Stage]:
-    """Name every stage after the data is there, in the order they run."""
+    """Return every stage after simulation, by name, in the order they run."""
     return {
         "ingest": lambda: ingest(params.source, params.ingest, params.project, data, layout),
         "build_features": lambda: build_features(params, layout),

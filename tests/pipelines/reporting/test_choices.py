@@ -1,4 +1,4 @@
-"""The report's walk forward, choices and correction: every number equals its file, and what does not apply says so."""
+"""The report's backtest, choices and recalibration: every number equals its file, and what does not apply says so."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from features.schema.errors import DataError
 from models.evaluation.measures import Measure
 from models.training.selection import Candidate, Decision
 from pipelines.config.params import Params
-from pipelines.reporting import charts as figures
-from pipelines.reporting import tables
+from pipelines.reporting import charts, tables
 from pipelines.reporting.page import number, percent
 from pipelines.reporting.tables import QUESTIONS
-from pipelines.stages.report import Run, render, write_report
+from pipelines.stages.report import ReportInputs, render, write_report
 from pipelines.storage.layout import Layout
 from tests.pipelines.stages.test_report import Page, undated_run
 from tests.support.tiny import tiny_copy, tiny_params
@@ -38,13 +37,13 @@ def undated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
 
 @pytest.fixture(scope="module", params=["dated", "undated"])
 def run(request: pytest.FixtureRequest) -> tuple[Params, Layout]:
-    found: tuple[Params, Layout] = request.getfixturevalue(request.param)
-    return found
+    params_and_layout: tuple[Params, Layout] = request.getfixturevalue(request.param)
+    return params_and_layout
 
 
 def tree(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def page_of(layout: Layout) -> Page:
@@ -56,17 +55,17 @@ def section(page: Page, name: str) -> str:
 
 
 def rendered(run: tuple[Params, Layout], **changed: Any) -> Page:
-    """The page of a run in which some artifacts say something else."""
+    """The page of a run with some artifacts changed."""
     params, layout = run
-    parts = Run.read(layout, params.project.threads).__dict__ | changed
-    return Page(render(Run(**parts), params.project.name, params.report.top_leads))
+    parts = ReportInputs.read(layout, params.project.threads).__dict__ | changed
+    return Page(render(ReportInputs(**parts), params.project.name, params.report.top_leads))
 
 
-def period(cut: str, **figures_of: float) -> dict[str, Any]:
-    """One period of a backtest; each of `figures_of` is somebody's AUC."""
+def period(cut: str, **auc_of: float) -> dict[str, Any]:
+    """One period of a backtest; `auc_of` gives the AUC of the model and of baselines."""
     rest = {"base_rate": 0.2, "mean_probability": 0.1, "log_loss": 0.5}
     ends = {f"{name}_{end}": 0.0 for name in ("auc", "base_rate") for end in ("low", "high")}
-    return {"cut": cut, "metrics": {name: rest | ends | {"auc": auc} for name, auc in figures_of.items()}}
+    return {"cut": cut, "metrics": {name: rest | ends | {"auc": auc} for name, auc in auc_of.items()}}
 
 
 def test_each_period_of_the_table_equals_the_backtest(dated: tuple[Params, Layout]) -> None:
@@ -76,31 +75,31 @@ def test_each_period_of_the_table_equals_the_backtest(dated: tuple[Params, Layou
     assert len(rows) == len(backtest["periods"]) + 1
     for row, entry in zip(rows, backtest["periods"], strict=False):
         assert row[0] == f"{entry['cut']}from {entry['training_rows']:,} rows"
-        assert_figures(row[1:], entry["metrics"], page)
+        assert_metrics(row[1:], entry["metrics"], page)
     assert rows[-1][0] == "All rows pooled"
-    assert_figures(rows[-1][1:], backtest["pooled"], page)
+    assert_metrics(rows[-1][1:], backtest["pooled"], page)
 
 
-def assert_figures(cells: list[str], figures_of: dict[str, Any], page: Page) -> None:
-    """Compare one row's cells with the figures of its period."""
-    places = [element["attrs"] for element in page.all("td")]
-    ranked = list(dict.fromkeys(place["data-auc"] for place in places if "data-auc" in place))
-    judged = list(dict.fromkeys(place["data-loss"] for place in places if "data-loss" in place))
-    model = figures_of["model"]
-    expected = [f"{number(model['n'])}{number(model['n_positive'])} came"]
+def assert_metrics(cells: list[str], metrics: dict[str, Any], page: Page) -> None:
+    """Compare one row's cells with the metrics of its period."""
+    cells_of = [element["attrs"] for element in page.all("td")]
+    ranked = list(dict.fromkeys(cell["data-auc"] for cell in cells_of if "data-auc" in cell))
+    evaluated = list(dict.fromkeys(cell["data-loss"] for cell in cells_of if "data-loss" in cell))
+    model = metrics["model"]
+    expected = [f"{number(model['n'])}{number(model['n_positive'])} converted"]
     for name in ranked:
-        auc, low, high = (number(figures_of[name][key], 3) for key in ("auc", "auc_low", "auc_high"))
+        auc, low, high = (number(metrics[name][key], 3) for key in ("auc", "auc_low", "auc_high"))
         expected.append(f"{auc}{low} to {high}")
-    expected += [number(figures_of[name]["log_loss"], 3) for name in judged]
-    expected += [percent(figures_of[name]["mean_probability"]) for name in ("model", "uncorrected")]
-    came, low, high = (percent(model[key]) for key in ("base_rate", "base_rate_low", "base_rate_high"))
-    assert cells == [*expected, f"{came}{low} to {high}"]
-    assert set(judged) == {"model", "prior", "logistic", "scorecard", "rules"}
-    assert {"model", "logistic"} <= set(ranked) <= set(judged) - {"prior"}
+    expected += [number(metrics[name]["log_loss"], 3) for name in evaluated]
+    expected += [percent(metrics[name]["mean_probability"]) for name in ("model", "uncorrected")]
+    rate, low, high = (percent(model[key]) for key in ("base_rate", "base_rate_low", "base_rate_high"))
+    assert cells == [*expected, f"{rate}{low} to {high}"]
+    assert set(evaluated) == {"model", "prior", "logistic", "scorecard", "rules"}
+    assert {"model", "logistic"} <= set(ranked) <= set(evaluated) - {"prior"}
 
 
 @pytest.mark.parametrize(("flattering", "words"), [(0.1, "0.100 too much"), (-0.02, "0.020 too little")])
-def test_the_optimism_gap_is_said_with_its_sign(dated: tuple[Params, Layout], flattering: float, words: str) -> None:
+def test_the_optimism_gap_has_its_sign(dated: tuple[Params, Layout], flattering: float, words: str) -> None:
     backtest = tree(dated[1].backtest.path)
     auc = backtest["mean_auc"] + flattering
     page = rendered(dated, backtest=backtest | {"random_split": {"auc": auc, "n": 100.0}})
@@ -109,7 +108,7 @@ def test_the_optimism_gap_is_said_with_its_sign(dated: tuple[Params, Layout], fl
     assert text.endswith(f"{words}.")
 
 
-def test_where_there_is_no_past_it_says_why(undated: tuple[Params, Layout]) -> None:
+def test_without_dates_the_reason_for_no_backtest_is_given(undated: tuple[Params, Layout]) -> None:
     page = page_of(undated[1])
     assert f"Not walked forward: {tree(undated[1].backtest.path)['why']}." in section(page, "backtest")
     assert not page.all("table", id="walk")
@@ -167,8 +166,8 @@ def test_features_left_out_are_named_with_the_reason(dated: tuple[Params, Layout
     selection = tree(dated[1].selection.path)
     some = rendered(dated, selection=selection | {"left_out": ["month of <creation>", "region"]})
     text = some.all("p", id="left-out")[0]["text"]
-    assert text.startswith("Left out: month of <creation>, region. Their values move from one part of training to the")
-    assert text.endswith("later rows are not clearly worse predicted without them.")
+    assert text.startswith("Left out: month of <creation>, region. Their values drift during the training period")
+    assert text.endswith("predictions on later rows are not clearly worse without them.")
     none = rendered(dated, selection=selection | {"left_out": []})
     assert none.all("p", id="left-out")[0]["text"] == "No feature was left out."
 
@@ -177,12 +176,12 @@ def test_without_an_order_no_fold_is_called_forward(undated: tuple[Params, Layou
     text = section(page_of(undated[1]), "choices")
     assert text.strip().startswith("What the folds chose")
     assert "memory of the level" not in text
-    assert "judged on later ones" not in text
+    assert "evaluated on later ones" not in text
 
 
 def test_calibration_before_and_after_equals_the_metrics(dated: tuple[Params, Layout]) -> None:
     metrics = tree(dated[1].metrics.path)
-    metadata = Run.read(dated[1], 1).metadata
+    metadata = ReportInputs.read(dated[1], 1).metadata
     before = metadata.sigmoid.model_copy(update={"intercept": metadata.sigmoid.intercept - 1})
     worse_before = metrics["uncorrected"] | {"log_loss": metrics["test"]["log_loss"] + 0.25, "mean_probability": 0.01}
     changed = {"metadata": metadata.model_copy(update={"uncorrected": before})}
@@ -191,60 +190,62 @@ def test_calibration_before_and_after_equals_the_metrics(dated: tuple[Params, La
     for row, of in zip(rows, (worse_before, metrics["test"]), strict=True):
         shares = [percent(of["mean_probability"]), percent(of["base_rate"])]
         assert row[1:] == [*shares, number(of["calibration_error"], 3), number(of["log_loss"], 3)]
-    assert "it changes no ranking. Here it lowers the log-loss by 0.250." in section(page, "quality")
+    assert "it does not change the ranking. Here it lowers the log-loss by 0.250." in section(page, "quality")
 
 
-def test_where_nothing_was_corrected_it_says_why(dated: tuple[Params, Layout], undated: tuple[Params, Layout]) -> None:
+def test_where_nothing_was_recalibrated_the_reason_is_given(
+    dated: tuple[Params, Layout], undated: tuple[Params, Layout]
+) -> None:
     assert "without an order of rows no outcome is more recent" in section(page_of(undated[1]), "quality")
-    metadata = Run.read(dated[1], 1).metadata
+    metadata = ReportInputs.read(dated[1], 1).metadata
     page = rendered(dated, metadata=metadata.model_copy(update={"uncorrected": metadata.sigmoid}))
-    assert "on the forward folds the level of all of training did best" in section(page, "quality")
+    assert "on the forward folds, calibration on all training rows was best" in section(page, "quality")
     assert not page.all("table", id="correction")
 
 
 def test_tiers_over_time_are_shown_as_they_were_measured(run: tuple[Params, Layout]) -> None:
-    found, page = tree(run[1].kpis.path), page_of(run[1])
-    assert all(line in section(page, "kpis") for line in found["verdict"]["lines"])
-    for row, tier in zip(page.rows("kpi-tiers")[1:], found["tiers"], strict=True):
-        figures_of = tier["all"]
-        assert row[:3] == [tier["name"], f"{figures_of['leads']:,}", percent(figures_of["predicted_rate"])]
-        assert row[3].startswith(percent(figures_of["conversion_rate"]) + percent(figures_of["conversion_rate_low"]))
-    looks = [one for one in found["comparisons"] if one["group"] == "tier"]
+    kpis, page = tree(run[1].kpis.path), page_of(run[1])
+    assert all(line in section(page, "kpis") for line in kpis["verdict"]["lines"])
+    for row, tier in zip(page.rows("kpi-tiers")[1:], kpis["tiers"], strict=True):
+        kpis_of = tier["all"]
+        assert row[:3] == [tier["name"], f"{kpis_of['leads']:,}", percent(kpis_of["predicted_rate"])]
+        assert row[3].startswith(percent(kpis_of["conversion_rate"]) + percent(kpis_of["conversion_rate_low"]))
+    comparisons = [one for one in kpis["comparisons"] if one["group"] == "tier"]
     shown = [row[:3] for row in page.rows("kpi-looks")[1:]]
-    assert shown == [[one["name"], one["answer"], f"{one['leads']:,}"] for one in looks]
+    assert shown == [[one["name"], one["answer"], f"{one['leads']:,}"] for one in comparisons]
 
 
 def test_velocity_is_shown_with_dates_and_its_absence_explained(
     dated: tuple[Params, Layout], undated: tuple[Params, Layout]
 ) -> None:
-    found, page = tree(dated[1].kpis.path)["velocity"], page_of(dated[1])
+    velocity, page = tree(dated[1].kpis.path)["velocity"], page_of(dated[1])
     first, *tiers = page.rows("kpi-velocity")[1:]
-    assert first[:3] == [f"creation{found['from_creation']['first']} to {found['from_creation']['last']}"] + [
-        f"{found['from_creation'][name]:,}" for name in ("n", "happened")
+    assert first[:3] == [f"creation{velocity['from_creation']['first']} to {velocity['from_creation']['last']}"] + [
+        f"{velocity['from_creation'][name]:,}" for name in ("n", "happened")
     ]
     names = ("hot", "warm", "cold", "excluded")
-    assert [row[1] for row in tiers] == [f"{found['from_tier'][name]['n']:,}" for name in names]
+    assert [row[1] for row in tiers] == [f"{velocity['from_tier'][name]['n']:,}" for name in names]
     assert "not reached" in " ".join(first)
-    assert [row[0] for row in page.rows("kpi-stages")[1:]] == [one["stage"] for one in found["in_stage"]]
-    assert page.rows("kpi-cycle")[1][1] == f"{found['sales_cycle']['all']['n']:,}"
-    assert "Lead velocity is not told, because the data carry no dates." in section(page_of(undated[1]), "kpis")
+    assert [row[0] for row in page.rows("kpi-stages")[1:]] == [one["stage"] for one in velocity["in_stage"]]
+    assert page.rows("kpi-cycle")[1][1] == f"{velocity['sales_cycle']['all']['n']:,}"
+    assert "Lead velocity is not available, because the data carry no dates." in section(page_of(undated[1]), "kpis")
     assert not page_of(undated[1]).all("table", id="kpi-velocity")
 
 
 def test_a_tier_that_is_too_generous_is_shown_with_its_cutoff(dated: tuple[Params, Layout]) -> None:
-    found = tree(dated[1].kpis.path)
-    mend = {"tier": "hot", "new_cutoff": 77, "cutoff": 70.0, "per_list": 12.0, "observed_rate": 0.2}
-    look = found["comparisons"][1] | {"answer": "too generous", "points_off": 7.5, "fix": mend}
-    page = rendered(dated, kpis=found | {"comparisons": [found["comparisons"][0], look]})
+    kpis = tree(dated[1].kpis.path)
+    fix = {"tier": "hot", "new_cutoff": 77, "cutoff": 70.0, "per_list": 12.0, "observed_rate": 0.2}
+    row_of_tier = kpis["comparisons"][1] | {"answer": "too generous", "points_off": 7.5, "fix": fix}
+    page = rendered(dated, kpis=kpis | {"comparisons": [kpis["comparisons"][0], row_of_tier]})
     row = page.rows("kpi-looks")[2]
     assert row[1] == "too generous"
-    assert row[-2:] == ["+7.5", "hot from 77 rather than 70: 12.0 leads a list, who came to 20.0%"]
+    assert row[-2:] == ["+7.5", "hot from 77 rather than 70: 12.0 leads on each list, of whom 20.0% converted"]
     assert "Points too high" not in section(
-        rendered(dated, kpis=found | {"comparisons": found["comparisons"][:1]}), "kpis"
+        rendered(dated, kpis=kpis | {"comparisons": kpis["comparisons"][:1]}), "kpis"
     )
 
 
-def test_no_figure_is_a_programmers_nothing(run: tuple[Params, Layout]) -> None:
+def test_no_value_is_shown_as_nan_or_none(run: tuple[Params, Layout]) -> None:
     text = page_of(run[1]).all("main")[0]["text"]
     for name in ("backtest", "choices", "quality"):
         assert not re.search(r"\b(nan|None|null|undefined)\b", section(page_of(run[1]), name)), name
@@ -269,7 +270,7 @@ def test_the_auc_chart_draws_every_period_and_the_models_whiskers() -> None:
     periods = [period("2018-03-10", model=0.7, logistic=0.6), period("2018-04-07", model=0.8, logistic=0.65)]
     for entry in periods:
         entry["metrics"]["model"] |= {"auc_low": 0.5, "auc_high": 0.9}
-    chart = figures.walk_auc(periods, {"model": "Model", "logistic": "<b>Logistic</b>"})
+    chart = charts.walk_auc(periods, {"model": "Model", "logistic": "<b>Logistic</b>"})
     model, logistic, reference = chart.data
     assert [model.name, logistic.name, reference.name] == ["Model", "&lt;b&gt;Logistic&lt;/b&gt;", "any order"]
     assert [list(model.y), list(logistic.y)] == [[0.7, 0.8], [0.6, 0.65]]
@@ -280,21 +281,21 @@ def test_the_auc_chart_draws_every_period_and_the_models_whiskers() -> None:
     assert model.marker.symbol != logistic.marker.symbol
 
 
-def test_the_promise_chart_draws_what_came_and_both_promises() -> None:
+def test_the_rates_chart_draws_the_actual_and_both_predicted_rates() -> None:
     entry = period("row 1,200", model=0.7, uncorrected=0.7)
     entry["metrics"]["model"] |= {"base_rate_low": 0.15, "base_rate_high": 0.3}
     entry["metrics"]["uncorrected"] |= {"mean_probability": 0.05}
-    came, promised, before = figures.walk_promise([entry]).data
-    assert [list(trace.y) for trace in (came, promised, before)] == [[0.2], [0.1], [0.05]]
-    assert list(came.error_y.array) == pytest.approx([0.1])
-    assert list(came.error_y.arrayminus) == pytest.approx([0.05])
+    actual, predicted, unadjusted = charts.walk_rates([entry]).data
+    assert [list(trace.y) for trace in (actual, predicted, unadjusted)] == [[0.2], [0.1], [0.05]]
+    assert list(actual.error_y.array) == pytest.approx([0.1])
+    assert list(actual.error_y.arrayminus) == pytest.approx([0.05])
 
 
-@pytest.mark.parametrize(("n", "named"), [(1, 1), (6, 6), (13, 7), (60, 7)])
-def test_cuts_are_named_as_far_as_there_is_room(n: int, named: int) -> None:
-    chart = figures.walk_auc([period(f"2018-03-{place:02}", model=0.7) for place in range(n)], {"model": "Model"})
+@pytest.mark.parametrize(("n", "labelled"), [(1, 1), (6, 6), (13, 7), (60, 7)])
+def test_as_many_cuts_are_labelled_as_fit(n: int, labelled: int) -> None:
+    chart = charts.walk_auc([period(f"2018-03-{day:02}", model=0.7) for day in range(n)], {"model": "Model"})
     assert len(chart.data[0].x) == n
-    assert len(chart.layout.xaxis.tickvals) == len(chart.layout.xaxis.ticktext) == named
+    assert len(chart.layout.xaxis.tickvals) == len(chart.layout.xaxis.ticktext) == labelled
 
 
 def test_a_tie_is_no_win() -> None:
@@ -305,9 +306,9 @@ def test_a_tie_is_no_win() -> None:
     assert tables.best_in(periods, names, Measure("log_loss", "Log-loss", "lower", "number", "")) == 1
 
 
-def test_a_question_without_words_is_still_listed() -> None:
+def test_a_question_without_an_explanation_is_listed() -> None:
     candidate = Candidate(name="yes", loss=0.5, worse_by=0.0, error=0.0)
     decision = Decision(question="a new one", chosen="yes", candidates=[candidate])
     row = tables.decisions({"decisions": [decision.model_dump()]})[0]
     assert row["words"] == ""
-    assert row["found"] == candidate.model_dump()
+    assert row["choice"] == candidate.model_dump()

@@ -20,8 +20,9 @@ from scipy.special import expit
 from models.points.scale import PointsParams
 from pipelines.analysis.score_change import Ask, explain_changes
 from pipelines.config.params import Params
+from pipelines.reporting import page as page_module
 from pipelines.stages import report
-from pipelines.stages.report import Run, render
+from pipelines.stages.report import ReportInputs, render
 from pipelines.storage.layout import Layout
 from tests.support.tiny import tiny_copy, tiny_params
 
@@ -50,7 +51,7 @@ SOURCES = {  # the artifacts that a section may take its figures from
 
 
 class Texts(HTMLParser):
-    """The pieces of text that a reader sees, each with the section it stands in."""
+    """The pieces of text that a reader sees, each with its section."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class Texts(HTMLParser):
 
 
 def tagged(form: str, value: float | None, digits: int) -> str:
-    """Stand in for a filter of the page: say what it was given in place of what it would write."""
+    """Replace a filter of the page: return its input instead of its output."""
     return "–" if value is None or math.isnan(value) else f"⟦{form} {digits} {float(value)!r}⟧"
 
 
@@ -89,7 +90,7 @@ def written(form: str, digits: int, value: float) -> str:
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """Every value of an artifact, and of each list or mapping how many it holds."""
+    """Every value of an artifact, and the length of each list or mapping."""
     if isinstance(tree, Mapping | list | tuple):
         yield len(tree)
         for one in tree.values() if isinstance(tree, Mapping) else tree:
@@ -123,7 +124,7 @@ def artifacts(layout: Layout) -> dict[str, Any]:
 
 
 def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
-    """What the page works out of the artifacts, by section."""
+    """What the page computes from the artifacts, by section."""
     metrics, summary, backtest, metadata = (trees[name] for name in ("metrics", "summary", "backtest", "metadata"))
     test, explanation, kpis = metrics["test"], trees["explanation"], trees["kpis"]
     means = [won / summary["tiers"][name] for name, won in summary["expected_conversions"].items() if won]
@@ -180,14 +181,14 @@ def steps(row: Mapping[str, Any]) -> list[float]:
 
 
 def constants() -> set[str]:
-    """Numbers that stand in the templates' own words."""
-    files = sorted(report.TEMPLATES.glob("*.j2"))
+    """Numbers in the templates' own texts."""
+    files = sorted(page_module.TEMPLATES.glob("*.j2"))
     return {number for file in files for number in NUMBER.findall(file.read_text(encoding="utf-8"))}
 
 
 @dataclass(frozen=True)
 class Expected:
-    """A piece of text as the artifacts have it: its section, its words, and what in it is in no artifact."""
+    """A piece of text as the artifacts have it: its section, its text, and its numbers that are in no artifact."""
 
     section: str
     text: str
@@ -195,37 +196,37 @@ class Expected:
 
 
 def expected(params: Params, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> list[Expected]:
-    """Fill the page anew with what each filter was given, look each value up, and round it here."""
+    """Fill the page again with the input of each filter, look each value up, and round it here."""
     trees = artifacts(layout)
-    worked_out = derived(trees, params.report.top_leads)
+    computed = derived(trees, params.report.top_leads)
     values = {name: list(leaves(tree)) for name, tree in trees.items()}
     known = {
         section: {one for name in names | EVERYWHERE for one in values.get(name, []) if not isinstance(one, str)}
-        | set(worked_out.get(section, []))
+        | set(computed.get(section, []))
         for section, names in SOURCES.items()
     }
-    words = {section: said(names | EVERYWHERE, values) | constants() for section, names in SOURCES.items()}
+    words = {section: numbers_in(names | EVERYWHERE, values) | constants() for section, names in SOURCES.items()}
     words["choices"] |= {f"{value:.4g}" for value in trees["selection"]["settings"].values()}
     words["reading"] |= {str(score) for score in range(0, 101, 10)}
     words[""] |= set(NUMBER.findall(trees["profile"]["fingerprint"][:16]))
     with monkeypatch.context() as patched:
         for form, digits in (("percent", 1), ("number", 0), ("points", 0)):
-            patched.setattr(report, form, partial(_tag, form, digits))
-        patched.setattr(report.figures, "value_text", _tag_value)
+            patched.setattr(page_module, form, partial(_tag, form, digits))
+        patched.setattr(report.charts, "value_text", _tag_value)
         pieces = Texts(filled(params, layout)).pieces
     return [_expected(section, source, known[section], words[section]) for section, source in pieces]
 
 
 def _expected(section: str, source: str, known: set[Any], words: set[str]) -> Expected:
     text = TAG.sub(lambda tag: written(tag[1], int(tag[2]), float(tag[3])), source)
-    nowhere = {tag[3] for tag in TAG.finditer(source) if float(tag[3]) not in known}
-    return Expected(section, text, nowhere | (set(NUMBER.findall(TAG.sub("", source))) - words))
+    unknown = {tag[3] for tag in TAG.finditer(source) if float(tag[3]) not in known}
+    return Expected(section, text, unknown | (set(NUMBER.findall(TAG.sub("", source))) - words))
 
 
 def untraced(page: str, traced: list[Expected]) -> list[tuple[str, str]]:
-    """List the section and the text of every piece of a page whose numbers are not what the artifacts say."""
+    """List section and text of every piece of a page whose numbers differ from the artifacts."""
     shown = Texts(page).pieces
-    assert len(shown) == len(traced), "another number of texts"
+    assert len(shown) == len(traced), "a different number of texts"
     pairs = zip(shown, traced, strict=True)
     return [(section, text) for (section, text), one in pairs if text != one.text or one.unknown]
 
@@ -238,13 +239,15 @@ def _tag_value(value: str | float | None, absent: str) -> str:
     return tagged("value", value, 0) if isinstance(value, float) else value or absent
 
 
-def said(names: set[str], values: Mapping[str, list[Any]]) -> set[str]:
-    """Numbers that stand in texts of the artifacts, and whole numbers among their values."""
-    mine = [one for name in names if name in values for one in values[name]]
-    whole = {f"{one:.0f}" for one in mine if isinstance(one, int | float) and one == one and one == round(one)}
-    shares = {f"{share}%" for one in mine for share in re.findall(r"lift_at_([\d.]+)$", str(one))}
+def numbers_in(names: set[str], values: Mapping[str, list[Any]]) -> set[str]:
+    """Numbers in texts of the artifacts, and integers among their values."""
+    leaves_of = [one for name in names if name in values for one in values[name]]
+    whole = {f"{one:.0f}" for one in leaves_of if isinstance(one, int | float) and one == one and one == round(one)}
+    shares = {f"{share}%" for one in leaves_of for share in re.findall(r"lift_at_([\d.]+)$", str(one))}
     return (
-        whole | shares | {number for one in mine if not isinstance(one, float) for number in NUMBER.findall(str(one))}
+        whole
+        | shares
+        | {number for one in leaves_of if not isinstance(one, float) for number in NUMBER.findall(str(one))}
     )
 
 
@@ -269,14 +272,14 @@ def test_every_number_is_in_the_artifacts(run: tuple[Params, Layout], monkeypatc
 def test_an_altered_number_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
     traced, page = expected(*run, monkeypatch), page_of(run[1]).partition("<script")[0]
     digits = [
-        found.start(1) for found in re.finditer(r">[^<>]*?(\d)[^<>]*<", page) if found.start() > page.index("<main")
+        match.start(1) for match in re.finditer(r">[^<>]*?(\d)[^<>]*<", page) if match.start() > page.index("<main")
     ]
-    for place in digits[:: len(digits) // 20]:
-        altered = page[:place] + str((int(page[place]) + 1) % 10) + page[place + 1 :]
-        assert len(untraced(altered, traced)) == 1, page[place - 60 : place + 20]
+    for position in digits[:: len(digits) // 20]:
+        altered = page[:position] + str((int(page[position]) + 1) % 10) + page[position + 1 :]
+        assert len(untraced(altered, traced)) == 1, page[position - 60 : position + 20]
 
 
-def test_a_figure_that_has_moved_since_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_that_has_changed_since_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
     params, layout = run
     text = layout.metrics.path.read_text(encoding="utf-8")
     metrics = json.loads(text)
@@ -288,7 +291,9 @@ def test_a_figure_that_has_moved_since_is_found(run: tuple[Params, Layout], monk
 
 
 def test_a_figure_from_nowhere_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report.tables, "came_and_went", lambda *_: [{"label": "x", "vanished": [], "unseen": 123456.5}])
+    monkeypatch.setattr(
+        report.tables, "changed_values", lambda *_: [{"label": "x", "vanished": [], "unseen": 123456.5}]
+    )
     assert any("123456.5" in one.unknown for one in expected(*run, monkeypatch))
 
 
@@ -307,7 +312,7 @@ def test_what_changed_is_shown_of_this_list_alone(run: tuple[Params, Layout], mo
 
 
 def filled(params: Params, layout: Layout) -> str:
-    return render(Run.read(layout, 1), params.project.name, params.report.top_leads)
+    return render(ReportInputs.read(layout, 1), params.project.name, params.report.top_leads)
 
 
 def test_every_point_of_a_chart_is_in_the_artifacts(run: tuple[Params, Layout]) -> None:
@@ -315,7 +320,7 @@ def test_every_point_of_a_chart_is_in_the_artifacts(run: tuple[Params, Layout]) 
     source = re.search(r'id="charts">(.*?)</script>', page_of(run[1]), re.DOTALL)
     assert source
     known = {one for tree in trees.values() for one in leaves(tree) if isinstance(one, int | float)}
-    known |= {half / 2 for half in range(-4, 200)}  # places along an axis, and the lines of reference
+    known |= {half / 2 for half in range(-4, 200)}  # positions along an axis, and the reference lines
     calibration = [row[name] for row in trees["calibration"] for name in ("probability", "rate_high")]
     known.add(max(calibration) * 1.05)
     for name, chart in json.loads(source[1]).items():

@@ -1,4 +1,4 @@
-"""The report: what it says equals what was measured, what it shows is only text, and it asks nothing of the network."""
+"""The report: it equals the artifacts, shows data as text only, and needs no network."""
 
 from __future__ import annotations
 
@@ -181,21 +181,21 @@ def test_the_comparison_equals_the_metrics(layout: Layout) -> None:
         for _ in who:
             cell = next(cells)["attrs"]
             if "data-value" in cell:
-                found = [float(cell[name]) for name in ("data-value", "data-low", "data-high")]
-                figures_of = who[cell["data-who"]]
-                assert found == [figures_of[measure], figures_of[f"{measure}_low"], figures_of[f"{measure}_high"]]
+                shown = [float(cell[name]) for name in ("data-value", "data-low", "data-high")]
+                metrics_of_who = who[cell["data-who"]]
+                assert shown == [metrics_of_who[f"{measure}{end}"] for end in ("", "_low", "_high")]
                 compared.add((measure, cell["data-who"]))
     named = ["auc", "average_precision", "log_loss", "brier", "calibration_error", "lift_at_10", "precision_at_k"]
     assert {(measure, name) for measure in named for name in ("model", "logistic", "random_split")} <= compared
     assert ("log_loss", "prior") in compared
-    assert ("lift_at_10", "prior") not in compared, "one probability for everybody is no order"
+    assert ("lift_at_10", "prior") not in compared, "one probability for all leads is no ranking"
 
 
 def test_the_tiers_equal_the_scores(layout: Layout) -> None:
     scores = pd.read_parquet(layout.scores.path)
     rows = page_of(layout).rows("tiers")[1:]
     assert [row[0] for row in rows] == ["hot", "warm", "cold"] + ["excluded"] * ("excluded" in set(scores["tier"]))
-    assert rows[0][-1] in ("no guarantee", "10.0% or more") and rows[1][-1] == "none asked for"
+    assert rows[0][-1] in ("not certified", "10.0% or more") and rows[1][-1] == "none requested"
     for name, _, n, lowest, expected, mean, _ in rows:
         tier = scores[scores["tier"] == name]
         by_score = tier[(tier["tier_reason"] == "") | (name == "excluded")]
@@ -210,8 +210,8 @@ def test_the_top_leads_are_the_first_of_the_scores(dated: tuple[Params, Layout])
     page = page_of(layout)
     rows = page.rows("top-leads")[1:]
     assert [row[0] for row in rows] == scores["lead_id"].tolist()
-    told = scores[["score", "probability", "tier", "tier_reason"]].to_numpy().tolist()
-    assert [row[1:4] for row in rows] == [[str(score), percent(p), tier + why] for score, p, tier, why in told]
+    expected = scores[["score", "probability", "tier", "tier_reason"]].to_numpy().tolist()
+    assert [row[1:4] for row in rows] == [[str(score), percent(p), tier + why] for score, p, tier, why in expected]
     chips = [item["text"] for item in page.all("li") if item["attrs"].get("class") in ("up", "down")]
     reasons = [reason for lead in scores["reasons"] for reason in json.loads(lead)]
     assert chips == [f"{points(reason['points'])} {reason['text'].split(' ', 1)[1]}" for reason in reasons]
@@ -236,8 +236,8 @@ def test_the_matrix_of_grades_equals_the_metrics(layout: Layout) -> None:
     assert [shades[name] for name in by_rate] == sorted(shades.values())
     assert max(shades.values()) == 45
     scores = pd.read_parquet(layout.scores.path)
-    told = [cell["text"] for cell in page.all("td", data_label="Grade")]
-    assert told == scores["grade"].head(len(told)).tolist() != []
+    grades_shown = [cell["text"] for cell in page.all("td", data_label="Grade")]
+    assert grades_shown == scores["grade"].head(len(grades_shown)).tolist() != []
 
 
 def test_the_scorecard_is_the_one_that_is_written_for_a_crm(layout: Layout) -> None:
@@ -260,7 +260,7 @@ def test_the_audit_is_shown_check_by_check(layout: Layout) -> None:
         assert row[4] == check["what_to_do"]
 
 
-def test_what_others_wrote_is_only_text(undated: tuple[Params, Layout]) -> None:
+def test_data_is_shown_as_text_only(undated: tuple[Params, Layout]) -> None:
     page = page_of(undated[1])
     assert not page.all("img")
     assert not page.all("b", onclick="alert(2)")
@@ -275,7 +275,7 @@ def test_what_others_wrote_is_only_text(undated: tuple[Params, Layout]) -> None:
     assert "&lt;/script&gt;" in json.dumps(charts)
 
 
-def test_nothing_is_asked_of_the_network(layout: Layout) -> None:
+def test_the_page_needs_no_network(layout: Layout) -> None:
     page = page_of(layout)
     for element in page.elements:
         for name in ("src", "href", "action", "poster", "srcset"):
@@ -322,12 +322,12 @@ def test_the_page_can_be_read_without_seeing_it(layout: Layout) -> None:
 def test_every_figure_has_a_caption_words_and_a_table(layout: Layout) -> None:
     page = page_of(layout)
     charts = json.loads(page.all("script", id="charts")[0]["text"])
-    places = [element["attrs"] for element in page.elements if "data-chart" in element["attrs"]]
-    assert sorted(place["data-chart"] for place in places) == sorted(charts)
-    assert all(place["role"] == "img" and place["aria-label"] for place in places)
+    chart_boxes = [element["attrs"] for element in page.elements if "data-chart" in element["attrs"]]
+    assert sorted(attrs["data-chart"] for attrs in chart_boxes) == sorted(charts)
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in chart_boxes)
     assert len(page.all("figcaption")) == len(page.all("figure")) == len(charts)
     shown_as_table = [summary for summary in page.all("summary") if summary["text"].startswith("The same as a table")]
-    beside = {"calibration", "walk-auc", "walk-promise"} & set(charts)
+    beside = {"calibration", "walk-auc", "walk-rates"} & set(charts)
     assert len(shown_as_table) == len(charts) - len(beside), "these have their table beside them"
 
 
@@ -342,14 +342,14 @@ def test_a_run_with_dates_says_its_period(dated: tuple[Params, Layout]) -> None:
 def test_a_run_without_dates_says_so(undated: tuple[Params, Layout]) -> None:
     text = page_of(undated[1]).all("main")[0]["text"]
     assert "The data carry no dates and no order." in text
-    assert "this split is not chronological" in text
+    assert "the split is not chronological" in text
     assert "later period" not in text.replace(metrics_of(undated[1])["verdict"]["lines"][2], "")
     assert "never used: written with the outcome" in text
     assert "None" not in text
     assert not re.search(r"\bnan\b", text)
 
 
-def test_rows_in_order_are_called_so(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+def test_rows_in_order_are_named_as_such(undated: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = undated
     copy = _copy(layout, tmp_path)
     metrics = metrics_of(copy)
@@ -357,7 +357,7 @@ def test_rows_in_order_are_called_so(undated: tuple[Params, Layout], tmp_path: P
     copy.metrics.path.write_text(json.dumps(metrics))
     write_report(params, copy)
     text = page_of(copy).all("main")[0]["text"]
-    assert "The order of the rows stands in for time" in text
+    assert "The order of the rows is used instead of time" in text
     assert "not chronological" not in text.replace(metrics["verdict"]["lines"][0], "")
 
 
@@ -371,7 +371,7 @@ def test_a_list_of_a_model_that_is_not_usable_says_so(undated: tuple[Params, Lay
         write_report(params, copy)
         page = page_of(copy)
         assert page.all("h2")[0]["text"] == ("Verdict: usable" if usable else "Verdict: not usable")
-        assert ("do not call by it" in page.all("section", id="leads")[0]["text"]) is not usable
+        assert ("Do not use this list" in page.all("section", id="leads")[0]["text"]) is not usable
 
 
 def test_no_list_of_leads_where_none_is_wanted(undated: tuple[Params, Layout], tmp_path: Path) -> None:
@@ -392,7 +392,7 @@ def test_a_stage_that_has_not_run_is_named(undated: tuple[Params, Layout], tmp_p
     assert not list(copy.reports.glob("*report.html*"))
 
 
-def test_figures_of_another_model_are_refused(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+def test_metrics_of_another_model_are_rejected(undated: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = undated
     copy = _copy(layout, tmp_path)
     copy.metrics.path.write_text(json.dumps(metrics_of(copy) | {"model_id": "another"}))
@@ -401,7 +401,7 @@ def test_figures_of_another_model_are_refused(undated: tuple[Params, Layout], tm
 
 
 @needs(CHROMIUM.exists(), f"no browser at {CHROMIUM}")
-def test_what_others_wrote_does_nothing_in_a_browser(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+def test_hostile_data_does_nothing_in_a_browser(undated: tuple[Params, Layout], tmp_path: Path) -> None:
     page = undated[1].report.path
     with browser(tmp_path) as opened:
         opened.open(page)
@@ -411,7 +411,7 @@ def test_what_others_wrote_does_nothing_in_a_browser(undated: tuple[Params, Layo
 
 
 def _copy(layout: Layout, folder: Path) -> Layout:
-    """The same run elsewhere, so that a test may spoil it."""
+    """A copy of the run that a test may change."""
     copy = Layout.folder(folder / "copy")
     for file in layout.reports.rglob("*"):
         if file.is_file() and "events" not in file.name:
@@ -425,7 +425,7 @@ def _copy(layout: Layout, folder: Path) -> Layout:
     ("value", "digits", "text"),
     [(3.6, 0, "+4"), (-3.6, 0, "−4"), (0.2, 0, "0"), (-0.04, 1, "0.0"), (-0.05001, 1, "−0.1"), (10.0, 0, "+10")],
 )
-def test_points_have_a_sign_unless_they_are_nought(value: float, digits: int, text: str) -> None:
+def test_points_have_a_sign_unless_they_are_zero(value: float, digits: int, text: str) -> None:
     assert points(value, digits) == text
 
 
