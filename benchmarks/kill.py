@@ -1,4 +1,4 @@
-"""Kill the scheduled run at random moments: is the list in force whole each time, and does the rerun end as if
+"""Kill the scheduled run at random moments: is the current list complete each time, and does the rerun end as if
 nothing had been?
 
 After `leadscore run --out OUT`: `.venv/bin/python -m benchmarks.kill --out OUT --params PARAMS --work FOLDER`. Half of

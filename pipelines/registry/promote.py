@@ -1,7 +1,7 @@
-"""Promote a challenger that passes the gate, or roll the champion back; every decision is a record in the registry.
+"""Promote a challenger that passes the gate, or roll the champion back; the registry records every decision.
 
 MLflow sets one alias at a time. A decision is therefore recorded first, in one transaction, with the aliases it sets in
-their order; then they are set; then it is marked as finished. Each alias points to a whole version before and after
+their order; then they are set; then it is marked as finished. Each alias points to a complete version before and after
 every one of these calls, and the next promote or rollback completes what a killed one left.
 """
 
@@ -59,18 +59,18 @@ class Registered:
     scorer: Scorer
 
 
-def _alone(decide: Callable[Concatenate[Params, P], list[str]]) -> Callable[Concatenate[Params, P], list[str]]:
-    """Let one decision be made at a time on a machine; a second one ends at once with BusyError."""
+def _one_at_a_time(decide: Callable[Concatenate[Params, P], list[str]]) -> Callable[Concatenate[Params, P], list[str]]:
+    """Allow one decision at a time on a machine; a second one ends at once with BusyError."""
 
     @wraps(decide)
-    def decide_alone(params: Params, /, *rest: P.args, **named: P.kwargs) -> list[str]:
+    def decide_one_at_a_time(params: Params, /, *rest: P.args, **named: P.kwargs) -> list[str]:
         with hold(Path(params.track.artifacts)):
             return decide(params, *rest, **named)
 
-    return decide_alone
+    return decide_one_at_a_time
 
 
-@_alone
+@_one_at_a_time
 def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> list[str]:
     """Judge the model of a bundle against the champion and the baselines, and promote it where it passes.
 
@@ -89,13 +89,13 @@ def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> l
     Raises
     ------
     RefusedError
-        Where a check fails; the aliases stay as they are, and the refusal is recorded.
+        Where a check fails; the aliases stay as they are, and the rejection is recorded.
     DataError, ModelError
         Where there is nothing to judge, or the champion cannot score these data.
     """
     registry = Registry.open(params)
     done = _complete(registry, at)
-    challenger, checks = _whole(bundle, params)
+    challenger, checks = _load_challenger(bundle, params)
     if challenger is None:
         return _refuse(registry, _record(params, at, "", checks), at)
     aliases = registry.aliases()
@@ -110,7 +110,9 @@ def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> l
         gate = Gate(params.promotion, params.evaluate, params.project.seed)
         cohort = _cohort(challenger, champion, reference, params, layout)
         checks = [*checks, no_leak(_audit(layout), challenger, params.promotion), *judge(cohort, gate)]
-        record = _record(params, at, challenger.model_id, checks) | _rivals(champion, reference) | _seen(cohort.rows)
+        record = (
+            _record(params, at, challenger.model_id, checks) | _rivals(champion, reference) | _rows_used(cohort.rows)
+        )
         if any(check.outcome == "failed" for check in checks):
             return _refuse(registry, record, at)
         version = _version(registry, challenger, bundle, params, Path(work))
@@ -125,14 +127,14 @@ def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> l
     return [*done, *_lines(checks), f"promoted: {challenger.model_id} is the champion, version {version}"]
 
 
-@_alone
+@_one_at_a_time
 def roll_back(params: Params, at: pd.Timestamp) -> list[str]:
-    """Let champion and previous change places, so that a second rollback takes back the first.
+    """Swap champion and previous, so that a second rollback undoes the first.
 
     Raises
     ------
     ModelError
-        Where there is no previous champion, or it is not whole; nothing is changed then.
+        Where there is no previous champion, or it is not complete; nothing is changed then.
     """
     registry = Registry.open(params)
     pending = registry.unfinished()
@@ -176,12 +178,12 @@ def _switch(registry: Registry, decision: Unfinished, at: pd.Timestamp) -> None:
     aliases = registry.aliases()
     for alias, version in decision.aliases:
         if aliases.get(alias) != version:
-            registry.point(alias, version)
+            registry.set_alias(alias, version)
     registry.finish(decision, at)
 
 
-def _whole(bundle: Path, params: Params) -> tuple[Scorer | None, list[GateCheck]]:
-    """Load the challenger; what keeps it from loading fails the check of its artifacts."""
+def _load_challenger(bundle: Path, params: Params) -> tuple[Scorer | None, list[GateCheck]]:
+    """Load the challenger; an error on loading fails the check of its artifacts."""
     if not bundle.is_dir():
         raise ModelError(f"no model in {bundle}; run `leadscore stage train`, or name a bundle's folder with --model")
     try:
@@ -204,12 +206,12 @@ def _registered(
 
 
 def _fetch(version: str, registry: Registry, params: Params, folder: Path) -> Scorer:
-    """Download a version and load it, which proves that it is whole."""
+    """Download a version and load it, which proves that it is complete."""
     return load_bundle(download_bundle(f"models:/{registry.name}/{version}", params, folder), params.project.threads)
 
 
 def _version(registry: Registry, challenger: Scorer, bundle: Path, params: Params, work: Path) -> str:
-    """Return the challenger's version, which is registered where track has not, and make sure that it is whole."""
+    """Return the challenger's version, which is registered where track has not, and make sure that it is complete."""
     version = registry.version_of(challenger.model_id)
     if version is None:
         open_experiment(params)
@@ -234,7 +236,7 @@ def _cohort(
         test = matrix[matrix["part"] == "test"]
         rows = unseen(test, [one.metadata for one in (challenger, *rivals)], contract.profile["fingerprint"])
         if rows.empty:
-            return _nobody(rows)
+            return _empty_cohort(rows)
         own = _features(rows, challenger, contract)
         log_odds = challenger.log_odds(own)
         old = None if champion is None else champion.scorer.log_odds(_features(rows, champion.scorer, contract))
@@ -242,8 +244,8 @@ def _cohort(
             None if reference is None else reference.scorer.probability(_features(rows, reference.scorer, contract))
         )
 
-        def tiers(said: np.ndarray, scorer: Scorer) -> pd.Series[str]:
-            return put_into_tiers(rows, said, scorer.metadata, contract, sampled)[2]
+        def tiers(scores: np.ndarray, scorer: Scorer) -> pd.Series[str]:
+            return put_into_tiers(rows, scores, scorer.metadata, contract, sampled)[2]
 
         return Cohort(
             rows=rows[["lead_id", "snapshot_at", "label"]],
@@ -259,15 +261,15 @@ def _cohort(
 
 
 def _features(rows: pd.DataFrame, scorer: Scorer, contract: Contract) -> pd.DataFrame:
-    """Compute a model's own features of the rows, in their order, with what the hand-written rules give beside them."""
-    beside = rows[[name for name in ("lead_id", "snapshot_at", "rule_points") if name in rows]]
-    numbered = beside.assign(row=np.arange(len(rows)))
+    """Compute a model's own features of the rows, in their order, next to the points by the hand-written rules."""
+    own = rows[[name for name in ("lead_id", "snapshot_at", "rule_points") if name in rows]]
+    numbered = own.assign(row=np.arange(len(rows)))
     parts = contract.matrix(numbered, scorer.metadata.matrix)
     return pd.concat(parts, ignore_index=True).sort_values("row", ignore_index=True)
 
 
-def _nobody(rows: pd.DataFrame) -> Cohort:
-    """Return the cohort of no rows, which the gate refuses to judge on."""
+def _empty_cohort(rows: pd.DataFrame) -> Cohort:
+    """Return the cohort without rows, on which the gate cannot judge."""
     none = pd.Series([], dtype="str")
     return Cohort(rows[["lead_id", "snapshot_at", "label"]], np.zeros(0), None, None, {}, none, None, pd.DataFrame(), 1)
 
@@ -305,8 +307,8 @@ def _rivals(champion: Registered | None, reference: Registered | None) -> dict[s
     }
 
 
-def _seen(rows: pd.DataFrame) -> dict[str, Any]:
-    """Say on what rows a decision stands; without dates it has no period."""
+def _rows_used(rows: pd.DataFrame) -> dict[str, Any]:
+    """Describe the rows of a decision; without dates it has no period."""
     first, last = rows["snapshot_at"].min(), rows["snapshot_at"].max()
     period = {"first": None, "last": None} if pd.isna(first) else {"first": str(first.date()), "last": str(last.date())}
     counts = {"n": len(rows), "n_leads": int(rows["lead_id"].nunique()), "n_positive": int(rows["label"].sum())}

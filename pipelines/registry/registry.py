@@ -1,4 +1,4 @@
-"""The registry of models, and the one module beside track that talks to MLflow: versions, aliases and decisions."""
+"""The registry of models, and the only module besides track that talks to MLflow: versions, aliases and decisions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from pipelines.storage.versions import PACKAGES, ROOT
 
 REQUIREMENTS = ["ibis-framework", "lightgbm", "mlflow-skinny", "numpy", "pandas", "pydantic", "scikit-learn", "scipy"]
 CHAMPION, PREVIOUS, CHALLENGER, REFERENCE = "champion", "previous", "challenger", "reference"
-LONGEST = 8000  # characters that MLflow keeps of a run's tag; what is longer it cuts without a word
+LONGEST = 8000  # characters that MLflow keeps of a run's tag; longer ones are cut silently
 Aliases = list[tuple[str, str | None]]
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A decision that is recorded, while its aliases may not all be in place."""
+    """A decision that is recorded, while not all of its aliases may be set."""
 
     run_id: str
     action: str
@@ -58,7 +58,7 @@ class Registry:
         Returns
         -------
         str
-            The new version; it carries the tag model_id once it is whole.
+            The new version; it carries the tag model_id once it is complete.
         """
         info = mlflow.pyfunc.log_model(
             name="model",
@@ -76,12 +76,12 @@ class Registry:
 
     def version_of(self, model_id: str) -> str | None:
         """Return the newest version of a model, None where it is not registered."""
-        found = [
+        versions = [
             int(one.version)
             for one in self.client.search_model_versions(f"name = '{self.name}'")
             if one.tags.get("model_id") == model_id
         ]
-        return str(max(found)) if found else None
+        return str(max(versions)) if versions else None
 
     def aliases(self) -> dict[str, str]:
         """Return alias to version; empty where no model is registered."""
@@ -93,8 +93,8 @@ class Registry:
             raise
         return {alias: str(version) for alias, version in aliases.items()}
 
-    def point(self, alias: str, version: str | None) -> None:
-        """Let an alias point to a version, or take it away; one transaction of the registry."""
+    def set_alias(self, alias: str, version: str | None) -> None:
+        """Let an alias point to a version, or remove it; one transaction of the registry."""
         if version is None:
             self.client.delete_registered_model_alias(self.name, alias)
         else:
@@ -121,30 +121,30 @@ class Registry:
         return Unfinished(run.info.run_id, tags["action"], aliases)
 
     def finish(self, decision: Unfinished, at: pd.Timestamp) -> None:
-        """Say that the aliases of a decision are in place."""
+        """Record that the aliases of a decision are set."""
         self.client.set_terminated(decision.run_id, "FINISHED", _millis(at))
 
     def unfinished(self) -> list[Unfinished]:
-        """Return decisions whose aliases may not be in place, oldest first; a killed command leaves one at most."""
-        found = self._decisions("attributes.status = 'RUNNING'")
+        """Return decisions whose aliases may not be set, oldest first; a killed command leaves one at most."""
+        runs = self._decisions("attributes.status = 'RUNNING'")
         return [
             Unfinished(
                 run.info.run_id,
                 run.data.tags["action"],
                 [(alias, version) for alias, version in json.loads(run.data.tags["aliases"])],
             )
-            for run in found
+            for run in runs
         ]
 
     def decisions(self) -> list[dict[str, Any]]:
         """Return every decision, oldest first."""
         return [json.loads(run.data.tags["decision"]) for run in self._decisions("")]
 
-    def _decisions(self, asked: str) -> list[Any]:
-        return list(self.client.search_runs([self._experiment()], asked, order_by=["attributes.start_time ASC"]))
+    def _decisions(self, query: str) -> list[Any]:
+        return list(self.client.search_runs([self._experiment()], query, order_by=["attributes.start_time ASC"]))
 
     def monitoring(self) -> str:
-        """Return the id of the experiment that holds what the monitor finds; it is made."""
+        """Return the id of the experiment that holds the results of the monitor; it is created."""
         return _experiment_id(f"{self.name} monitoring", self.artifacts)
 
     def _experiment(self) -> str:
@@ -152,7 +152,7 @@ class Registry:
 
 
 def open_experiment(params: Params) -> None:
-    """Let new runs go to the project's experiment, which is made."""
+    """Let new runs go to the project's experiment, which is created."""
     mlflow.set_experiment(experiment_id=_experiment_id(params.project.name, params.track.artifacts))
 
 
@@ -168,7 +168,7 @@ def _millis(at: pd.Timestamp) -> int:
 
 
 def download_bundle(uri: str, params: Params, folder: Path) -> Path:
-    """Fetch the scorer of a registered model, such as models:/lead-scoring@champion, into a folder, which is emptied.
+    """Fetch the scorer of a registered model, such as models:/lead-scoring@champion, into an emptied folder.
 
     Returns
     -------
@@ -189,10 +189,10 @@ def download_bundle(uri: str, params: Params, folder: Path) -> Path:
         raise ModelError(
             f"{uri}: {str(error).splitlines()[0]}; run track and promote, or name a bundle's folder"
         ) from None
-    found = sorted(folder.rglob("card.json"))
-    if not found:
+    bundles = sorted(folder.rglob("card.json"))
+    if not bundles:
         raise ModelError(f"{uri} holds no scorer of this program; register one with track, or name a bundle's folder")
-    return found[0].parent
+    return bundles[0].parent
 
 
 def _connect(params: Params) -> None:
@@ -203,7 +203,7 @@ def _connect(params: Params) -> None:
 
 
 def _signature(scorer: Scorer) -> ModelSignature:
-    """Declare features as optional doubles: integer columns would refuse missing values at the model's door."""
+    """Declare features as optional doubles: integer columns would reject missing values."""
     features = [ColSpec("double", name, required=False) for name in scorer.feature_names]
     outputs = [("string", "lead_id"), ("double", "probability"), ("long", "score"),
                ("string", "reasons"), ("string", "reasons_text")]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What must hold before a list is published: the feed is fresh and has not shrunk; and what a reader should know of."""
+"""Checks before a list is published: the feed is fresh and has not shrunk; and flags that a reader should know."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def feed_at(contract: Contract, as_of: pd.Timestamp | None) -> dict[str, Any]:
 
 
 def check_feed(feed: Mapping[str, Any], last: Mapping[str, Any], as_of: pd.Timestamp | None, limits: Job) -> None:
-    """Stop where a feed stopped or shrank.
+    """Check that the feed has neither stopped nor shrunk.
 
     Parameters
     ----------
     feed
         The result of `feed_at`.
     last
-        The same of the last list before; empty where there is none.
+        The same of the previous list; empty where there is none.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def check_feed(feed: Mapping[str, Any], last: Mapping[str, Any], as_of: pd.Times
         if newest is None or as_of - pd.Timestamp(newest) > limit:
             raise FeedError(
                 f"the feed has stopped: on {as_of:%Y-%m-%d} the newest record is of {newest or 'no time at all'}, "
-                f"more than job.max_silence_days ({limits.max_silence_days}) back; nothing was published. Mend the "
+                f"more than job.max_silence_days ({limits.max_silence_days}) back; nothing was published. Fix the "
                 "export, or raise job.max_silence_days"
             )
     for name in ("leads", "events"):
@@ -69,27 +69,27 @@ def check_feed(feed: Mapping[str, Any], last: Mapping[str, Any], as_of: pd.Times
         if now < limits.min_volume_share * before:
             raise FeedError(
                 f"the feed has shrunk: {now:,} {name} where the last list had {before:,}, less than "
-                f"job.min_volume_share ({limits.min_volume_share:g}) of them; nothing was published. Mend the export, "
+                f"job.min_volume_share ({limits.min_volume_share:g}) of them; nothing was published. Fix the export, "
                 "or set job.min_volume_share: 0 for one run"
             )
 
 
 def drift(leads: pd.DataFrame, unseen: Mapping[str, int], last: pd.Series[int] | None, limits: Job) -> dict[str, Any]:
-    """Measure how far this list is from what the model knows, and from the last list.
+    """Measure how far this list is from the training data of the model, and from the previous list.
 
     Parameters
     ----------
     leads
-        The list: score.
+        The score list: score.
     unseen
         By attribute, leads with a value the model does not know.
     last
-        The scores of the last list before, or None.
+        The scores of the previous list, or None.
 
     Returns
     -------
     dict
-        `unseen`, `score_shift` (population stability index, None without a last list) and `flags`: sentences, empty
+        `unseen`, `score_shift` (population stability index, None without a previous list) and `flags`: sentences, empty
         where all is within `job`.
     """
     shift = None if last is None else population_stability(last.to_numpy(), leads["score"].to_numpy())

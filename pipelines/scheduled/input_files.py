@@ -1,4 +1,4 @@
-"""The user's files of a scheduled run: read once into the run's own folder, and again only when they have changed."""
+"""The user's files of a scheduled run: read once into the run's own folder, and again only after a change."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def ingest_if_changed(params: Params, data: Path, layout: Layout) -> dict[str, s
         Where a file changed while it was read, or as `ingest` does.
     """
     files = digests(params.source, data)
-    asked = params.model_dump(mode="json", include={"source", "ingest"})
-    proof: dict[str, Any] = {"files": files, "versions": versions()} | asked
-    written = layout.contract.parent / "taken_in.json"
-    if _read(written) != proof or not _is_complete(layout):
-        written.unlink(missing_ok=True)
+    settings = params.model_dump(mode="json", include={"source", "ingest"})
+    proof: dict[str, Any] = {"files": files, "versions": versions()} | settings
+    record = layout.contract.parent / "ingested.json"
+    if _read(record) != proof or not _is_complete(layout):
+        record.unlink(missing_ok=True)
         ingest(params.source, params.ingest, params.project, data, layout)
         changed = [path for path, digest in digests(params.source, data).items() if files.get(path) != digest]
         if changed:
@@ -42,15 +42,15 @@ def ingest_if_changed(params: Params, data: Path, layout: Layout) -> dict[str, s
                 changed[0],
                 "",
                 found="a file that changed while it was read",
-                expected="files that are whole before the run begins",
-                fix="Export beside their place and rename; then run again.",
+                expected="files that are complete before the run begins",
+                fix="Export to another name and rename when complete; then run again.",
             )
-        write_json(proof, written)
+        write_json(proof, record)
     return files
 
 
 def check_contract(layout: Layout) -> None:
-    """Refuse contract tables that are not what `ingest` wrote: cut off, or replaced in part.
+    """Check that the contract tables are what `ingest` wrote: neither cut off nor replaced in part.
 
     Raises
     ------

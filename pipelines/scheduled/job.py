@@ -1,7 +1,7 @@
-"""The scheduled run: one day's list, scored, checked and published whole, or the last one stays in force.
+"""The scheduled run: one day's list, scored, checked and published completely, or the last one stays current.
 
-What a list is depends on its day, the model, the data, the previous list and this program alone, and its name says so.
-A run that finds its list published has nothing to do; one that was killed takes up the shards that are finished.
+A list depends on its day, the model, the data, the previous list and this program alone, and so does its name.
+A run that finds its list published has nothing to do; one that was killed goes on with its finished shards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pipelines.config.params import Params, reasons_asked, with_as_of
 from pipelines.registry.named_model import find_bundle
 from pipelines.scheduled.feed_checks import check_feed, drift, feed_at
 from pipelines.scheduled.input_files import check_contract, ingest_if_changed
-from pipelines.scheduled.manifest import identity, name_of, rows_in
+from pipelines.scheduled.manifest import list_identity, name_of, rows_in
 from pipelines.scheduled.published import INPUTS, MANIFEST, SCORES, SHEET, PublishedLists
 from pipelines.scoring.population import open_leads, scoring_day
 from pipelines.scoring.score_list import RankedList, rank_leads, ranked_rows, summarise, write_rows
@@ -44,7 +44,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What is asked of a scheduled run.
+    """The request for a scheduled run.
 
     Attributes
     ----------
@@ -57,11 +57,11 @@ class JobRequest:
     reasons
         top-N, all or none.
     since_last
-        Score only leads whose inputs differ from the list in force; the bytes are the same.
+        Score only leads whose inputs differ from the current list; the bytes are the same.
     dry_run
         Do everything but publish.
     prune
-        Whether days beyond `job.keep_days` go.
+        Whether lists older than `job.keep_days` are removed.
     opened
         Opens the contract tables, on the engine that computes.
     """
@@ -78,7 +78,7 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """What every day of a request shares; `stamp` tells the contract tables that were checked."""
+    """What every day of a request shares; `stamp` identifies the contract tables that were checked."""
 
     request: JobRequest
     published: PublishedLists
@@ -91,7 +91,7 @@ class PreparedJob:
 
 
 def run_job(params: Params, layout: Layout, request: JobRequest, clock: Clock) -> list[str]:
-    """Publish the list of `score.as_of`. The caller holds the lock on the folder.
+    """Publish the list of `score.as_of`. The caller has locked the folder.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def run_job(params: Params, layout: Layout, request: JobRequest, clock: Clock) -
     Raises
     ------
     DataError, ModelError, FeedError, DeliveryError
-        In each case the list in force stays in force.
+        In each case the current list stays current.
     """
     with _prepared(params, layout, request) as ready:
         return _score_day(params, ready, clock)
@@ -133,7 +133,7 @@ def backfill(
                 "leads",
                 "created_at",
                 found="tables without dates",
-                expected="dates, as each list of a backfill stands at a day",
+                expected="dates, as each list of a backfill is of one day",
                 fix="Run without --backfill.",
             )
         step = snapshots.every_days if every_days is None else every_days
@@ -164,19 +164,19 @@ def _prepared(params: Params, layout: Layout, request: JobRequest) -> Iterator[P
 
 @contextmanager
 def _delivering(folder: Path) -> Iterator[None]:
-    """Say of a disk that fails or is full what it means for the list."""
+    """Turn errors of a disk that fails or is full into a DeliveryError."""
     try:
         yield
     except (OSError, duckdb.Error) as error:
         if not (isinstance(error, OSError | duckdb.IOException) or disk_full(error)):
             raise
         reason = str(error).splitlines()[0]
-        raise DeliveryError(f"cannot write to {folder}: {reason}; the last list stays in force") from error
+        raise DeliveryError(f"cannot write to {folder}: {reason}; the last list stays current") from error
 
 
 @contextmanager
-def _steady(ready: PreparedJob) -> Iterator[None]:
-    """Refuse contract tables that were replaced while they were read."""
+def _unchanged_tables(ready: PreparedJob) -> Iterator[None]:
+    """Check that the contract tables are not replaced while they are read."""
     try:
         yield
     finally:
@@ -191,7 +191,7 @@ def _steady(ready: PreparedJob) -> Iterator[None]:
 
 
 def _stamp(layout: Layout) -> tuple[int, int]:
-    """Tell one writing of the contract tables from another."""
+    """Identify one version of the contract tables."""
     status = layout.profile.path.stat() if layout.profile.path.is_file() else None
     return (status.st_ino, status.st_mtime_ns) if status else (0, 0)
 
@@ -204,33 +204,35 @@ def _score_day(params: Params, ready: PreparedJob, clock: Clock) -> list[str]:
     if request.prune and not request.dry_run:
         published.prune(params.job.keep_days, day)
     previous = published.before(day)
-    last = previous if dated else published.current_name()
+    latest = previous if dated else published.current_name()
     feed = feed_at(ready.contract, as_of)
-    check_feed(feed, published.manifest(last).get("feed", {}) if last else {}, as_of, params.job)
-    lot = {"share": params.exploration.share, "seed": params.project.seed}
-    made_of = identity(ready.layout, day, ready.scorer.model_id, request.reasons, previous, ready.files, lot)
-    if published.is_complete(name_of(made_of)):
-        return [_stand(ready, name_of(made_of))]
-    draft = _draft(params, ready, made_of, clock)
+    check_feed(feed, published.manifest(latest).get("feed", {}) if latest else {}, as_of, params.job)
+    exploration = {"share": params.exploration.share, "seed": params.project.seed}
+    identity = list_identity(
+        ready.layout, day, ready.scorer.model_id, request.reasons, previous, ready.files, exploration
+    )
+    if published.is_complete(name_of(identity)):
+        return [_make_current(ready, name_of(identity))]
+    draft = _score_draft(params, ready, identity, clock)
     draft.manifest["feed"] = feed
     if request.dry_run:
         shutil.rmtree(draft.work)
         counts = _counts(draft.manifest, ready.scorer)
         return [f"would publish {draft.name}: {counts}", _changes(published, draft.listed.leads)]
     _publish(draft, published)
-    return [_stand(ready, draft.name)]
+    return [_make_current(ready, draft.name)]
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A list that is scored and not yet published.
+    """A score list that is not yet published.
 
     Attributes
     ----------
     work
         The folder of its shards.
     timings
-        Seconds, and how many leads were not scored anew; in no other file.
+        Seconds, and how many leads were not scored again; in no other file.
     """
 
     name: str
@@ -241,31 +243,31 @@ class Draft:
     timings: dict[str, float]
 
 
-def _draft(params: Params, ready: PreparedJob, made_of: dict[str, Any], clock: Clock) -> Draft:
-    """Score what is not scored yet, rank it, and say what it is."""
-    started, contract, scorer, name = clock(), ready.contract, ready.scorer, name_of(made_of)
+def _score_draft(params: Params, ready: PreparedJob, identity: dict[str, Any], clock: Clock) -> Draft:
+    """Score what is not scored yet, rank it, and summarise it."""
+    started, contract, scorer, name = clock(), ready.contract, ready.scorer, name_of(identity)
     work = _work(ready.published, name)
-    earlier = _earlier(ready.published, made_of) if ready.request.since_last else None
-    with _steady(ready):
+    earlier = _earlier(ready.published, identity) if ready.request.since_last else None
+    with _unchanged_tables(ready):
         snapshots, who = open_leads(contract, scorer.metadata.snapshots, params, ready.layout)
         shards = score_shards(contract, scorer, snapshots, ready.reasons, work, earlier)
-        parts = list(_shown(shards, contract.count_shards(snapshots), f"score {name}"))
+        parts = list(_with_progress(shards, contract.count_shards(snapshots), f"score {name}"))
         rows = rows_in(ready.layout)
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
-    before = ready.published.run(made_of["previous"]) / SCORES if made_of["previous"] else None
+    before = ready.published.run(identity["previous"]) / SCORES if identity["previous"] else None
     listed = rank_leads(parts, scorer, snapshots, contract, before, params)
     unseen = count_new_values(parts)
     summary = summarise(listed) | {"who": who, "unseen": unseen}
-    found = drift(listed.leads, unseen, _scores(ready.published, made_of["previous"]), params.job)
-    hindsight = _hindsight(scorer, made_of["as_of"])
-    for flag in [*found["flags"], *([hindsight] if hindsight else [])]:
+    shift = drift(listed.leads, unseen, _scores(ready.published, identity["previous"]), params.job)
+    hindsight = _hindsight(scorer, identity["as_of"])
+    for flag in [*shift["flags"], *([hindsight] if hindsight else [])]:
         log.warning("score: %s", flag)
-    more = {"drift": found, "hindsight": hindsight, "rows": rows}
-    return Draft(name, work, parts, listed, made_of | summary | more, timings)
+    more = {"drift": shift, "hindsight": hindsight, "rows": rows}
+    return Draft(name, work, parts, listed, identity | summary | more, timings)
 
 
 def _publish(draft: Draft, published: PublishedLists) -> None:
-    """Write a list whole, bring it to the disk, and clear what it was made of."""
+    """Write a list whole, sync it to the disk, and remove its shards."""
     with published.new(draft.name) as staged:
         write_rows(ranked_rows(draft.parts, draft.listed), staged / SCORES, staged / SHEET)
         write_parquet(read_inputs(draft.parts), staged / INPUTS)
@@ -275,26 +277,26 @@ def _publish(draft: Draft, published: PublishedLists) -> None:
     shutil.rmtree(draft.work)
 
 
-def _stand(ready: PreparedJob, name: str) -> str:
-    """Put a list that is published in force, and say so."""
+def _make_current(ready: PreparedJob, name: str) -> str:
+    """Make a published list the current one, and describe it."""
     published = ready.published
     what = f"{name}: {_counts(published.manifest(name), ready.scorer)}"
     if ready.request.dry_run:
         return f"already published {what}"
     if published.make_current(name):
         return f"published {what}"
-    return f"published {what}; a list of a later day stays in force"
+    return f"published {what}; a list of a later day stays current"
 
 
 def _counts(manifest: dict[str, Any], scorer: Scorer) -> str:
-    """Count the leads of each tier, best first, which neither a file's order nor a lowest score tells."""
+    """Count the leads of each tier, best first."""
     best_first = [*scorer.metadata.tiers.names, EXCLUDED]
     tiers = ", ".join(f"{name} {manifest['tiers'][name]:,}" for name in best_first if name in manifest["tiers"])
     return f"{manifest['n']:,} {manifest['who']} ({tiers})"
 
 
 def _work(published: PublishedLists, name: str) -> Path:
-    """The folder of a list's shards; those of other lists, which nobody will end, go."""
+    """The folder of a list's shards; those of other lists, which no run will finish, are removed."""
     shards = published.work / "shards"
     for other in shards.glob("*"):
         if other.name != name:
@@ -303,13 +305,13 @@ def _work(published: PublishedLists, name: str) -> Path:
     return shards / name
 
 
-def _earlier(published: PublishedLists, made_of: dict[str, Any]) -> EarlierList | None:
-    """The list in force, where the same model and program made it with the same reasons."""
+def _earlier(published: PublishedLists, identity: dict[str, Any]) -> EarlierList | None:
+    """The current list, where the same model and program made it with the same reasons."""
     name = published.current_name()
     if name is None or not published.is_complete(name):
         return None
-    held = published.manifest(name)
-    if any(held[key] != made_of[key] for key in ("model_id", "reasons", "versions")):
+    manifest = published.manifest(name)
+    if any(manifest[key] != identity[key] for key in ("model_id", "reasons", "versions")):
         return None
     return EarlierList.open(published.run(name) / SCORES, published.run(name) / INPUTS)
 
@@ -324,25 +326,25 @@ def _hindsight(scorer: Scorer, day: str | None) -> str | None:
     until = scorer.metadata.trained_until
     if day is None or until is None or until[: len(day)] <= day:
         return None
-    return (
-        f"the model learned from outcomes up to {until}, after this day: the list says nothing of how good it would be"
-    )
+    return f"the model learned from outcomes up to {until}, after this day: the list does not show how well it would do"
 
 
 def _changes(published: PublishedLists, leads: pd.DataFrame) -> str:
-    """Say what a list would change against the one in force."""
-    held = published.current_name()
-    if held is None:
-        return "there is no list in force yet"
-    old = pq.read_table(published.run(held) / SCORES, columns=["lead_id", "tier", "score"]).to_pandas()
+    """Count what a list would change against the current one."""
+    current = published.current_name()
+    if current is None:
+        return "there is no current list yet"
+    old = pq.read_table(published.run(current) / SCORES, columns=["lead_id", "tier", "score"]).to_pandas()
     both = old.merge(leads[["lead_id", "tier", "score"]], on="lead_id", suffixes=("_old", ""))
     tier, points = ((both[f"{name}_old"] != both[name]).sum() for name in ("tier", "score"))
     new, gone = len(leads) - len(both), len(old) - len(both)
-    return f"against {held}: {new:,} leads new, {gone:,} gone, {tier:,} in another tier, {points:,} with another score"
+    return (
+        f"against {current}: {new:,} leads new, {gone:,} gone, {tier:,} in another tier, {points:,} with another score"
+    )
 
 
-def _shown(parts: Iterable[Path], total: int, label: str) -> Iterator[Path]:
-    """Show how far it is: a bar where a person watches, else a line for each shard where there are several."""
+def _with_progress(parts: Iterable[Path], total: int, label: str) -> Iterator[Path]:
+    """Show progress: a bar in a terminal, else a log line for each shard where there are several."""
     console = Console(stderr=True)
     if console.is_terminal:
         yield from track(parts, label, total=total, console=console, transient=True)

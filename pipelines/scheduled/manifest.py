@@ -1,4 +1,4 @@
-"""What a list says of itself: what decides its bytes, and what is in it. Nothing in it depends on when or how fast."""
+"""The manifest of a list: what decides its bytes, and what is in it; nothing depends on when it was made."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pipelines.storage.layout import Layout
 from pipelines.storage.versions import versions
 
 
-def identity(
+def list_identity(
     layout: Layout,
     day: str | None,
     model_id: str,
     reasons: str,
     previous: str | None,
     files: Mapping[str, str],
-    lot: Mapping[str, float],
+    exploration: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return all that decides the bytes of a list.
 
@@ -28,12 +28,12 @@ def identity(
     layout
         Where the contract tables lie.
     day
-        The scoring day in ISO's way; None for tables without dates.
+        The scoring day in ISO format; None for tables without dates.
     previous
-        The list of the last day before.
+        The list of the previous day.
     files
         Digests of the user's files, where the run has read them itself.
-    lot
+    exploration
         Share and seed of `exploration`.
     """
     return {
@@ -44,7 +44,7 @@ def identity(
         "reasons": reasons,
         "previous": previous,
         "inputs": dict(files),
-        "exploration": dict(lot),
+        "exploration": dict(exploration),
         "versions": versions(),
     }
 

@@ -1,7 +1,7 @@
-"""The folder of published lists: each whole in a folder of its own, and `current` points to the one in force.
+"""The folder of published lists: each complete in a folder of its own, and `current` points to the current one.
 
-A list is made beside its place, brought to the disk and renamed; then one rename moves `current`. So whoever reads
-`current/` finds one whole list at any moment, whatever kills the run.
+A list is written under a temporary name, synced to the disk and renamed; then one rename moves `current`. So whoever
+reads `current/` finds one complete list at any moment, even if the run is killed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PublishedLists:
         return self.current.readlink().name if self.current.is_symlink() and self.current.exists() else None
 
     def manifest(self, name: str) -> dict[str, Any]:
-        """What a list says of itself; an empty mapping where it cannot be read."""
+        """The manifest of a list; an empty mapping where it cannot be read."""
         try:
             tree = json.loads((self.run(name) / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -63,13 +63,13 @@ class PublishedLists:
         return tree if isinstance(tree, dict) else {}
 
     def is_complete(self, name: str) -> bool:
-        """Whether every file of a list is as its manifest says."""
+        """Whether every file of a list matches its manifest."""
         outputs: dict[str, str] = self.manifest(name).get("outputs", {})
         files = {file: self.run(name) / file for file in outputs}
         return bool(files) and all(path.is_file() and file_digest(path) == outputs[f] for f, path in files.items())
 
     def days(self) -> dict[str, str]:
-        """The list that stands for each day, oldest day first; of several the one in force, else the newest made."""
+        """The list of each day, oldest day first; of several the current one, else the one made last."""
         names = [*sorted((path.name for path in self.runs.glob("[!.]*")), key=self._made), self.current_name()]
         manifests = {name: self.manifest(name) for name in names if name is not None}
         days = {manifest["as_of"] or "": name for name, manifest in manifests.items() if manifest}
@@ -79,13 +79,13 @@ class PublishedLists:
         return self.run(name).stat().st_mtime_ns, name
 
     def before(self, day: str | None) -> str | None:
-        """The list of the last day before `day`; None for tables without dates, which have no days."""
+        """The list of the last day before `day`; None for tables without dates."""
         earlier = [name for one, name in self.days().items() if day and one and one < day]
         return earlier[-1] if earlier else None
 
     @contextmanager
     def new(self, name: str) -> Iterator[Path]:
-        """A folder that becomes the list `name`, whole and on the disk, or nothing at all."""
+        """A folder that becomes the list `name`, complete and on the disk, or nothing at all."""
         with staged_folder(self.run(name)) as staged:
             yield staged
             self._date_last(staged)
@@ -93,18 +93,18 @@ class PublishedLists:
         _sync_names(self.runs)
 
     def _date_last(self, staged: Path) -> None:
-        """Let a list count as the newest made also where the clock was set back since another was."""
+        """Let a list count as the one made last, even where the clock was set back."""
         newest = max((path.stat().st_mtime_ns for path in self.runs.glob("[!.]*")), default=0)
         if staged.stat().st_mtime_ns <= newest:
             os.utime(staged, ns=(newest + 1, newest + 1))
 
     def make_current(self, name: str) -> bool:
-        """Point `current` to a list in one step, unless it is of an earlier day than the one in force."""
-        held = self.current_name()
-        day, held_day = (self.manifest(one).get("as_of") or "" if one else "" for one in (name, held))
-        if held is not None and day < held_day:
+        """Point `current` to a list in one step, unless it is of an earlier day than the current one."""
+        current = self.current_name()
+        day, current_day = (self.manifest(one).get("as_of") or "" if one else "" for one in (name, current))
+        if current is not None and day < current_day:
             return False
-        if held != name:
+        if current != name:
             link = self.folder / ".current.staged"
             link.unlink(missing_ok=True)
             link.symlink_to(Path(self.runs.name) / name)
@@ -113,9 +113,9 @@ class PublishedLists:
         return True
 
     def prune(self, keep: int, coming: str | None) -> None:
-        """Remove what killed runs left, lists that another of the same day stands for, and all but the newest days.
+        """Remove what killed runs left, lists replaced by another of the same day, and all but the newest days.
 
-        `coming` is the day about to be published, which counts among those kept. The list in force stays.
+        `coming` is the day about to be published, which counts among those kept. The current list stays.
         """
         days = self.days()
         newest = sorted({*days, coming or ""})[-keep:]
@@ -126,7 +126,7 @@ class PublishedLists:
 
 
 def _sync_names(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Sync the names in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -50,7 +50,7 @@ def track(params: Params, layout: Layout, overlay: Path | None) -> str:
         if overlay is not None:
             mlflow.log_artifact(str(overlay), "params")
         _log_trials(json.loads(layout.selection.path.read_text(encoding="utf-8"))["trials"])
-        registry.point(CHALLENGER, registry.version_of(scorer.model_id) or registry.register(scorer, layout.bundle))
+        registry.set_alias(CHALLENGER, registry.version_of(scorer.model_id) or registry.register(scorer, layout.bundle))
     log.info("track: run %s in experiment %s of %s", run.info.run_id, params.project.name, params.track.uri)
     return str(run.info.run_id)
 

@@ -69,7 +69,7 @@ def test_a_run_on_a_full_disk_leaves_the_last_list_and_is_done_once_there_is_roo
         try:
             here.run()
         except DeliveryError as error:
-            assert "the last list stays in force" in str(error)
+            assert "the last list stays current" in str(error)
             assert digests(here.to) == before
             stopped.add("listing" if list((here.to / ".work").rglob("shard-*.json")) else "scoring")
         (disk / "ballast").unlink()

@@ -100,7 +100,7 @@ def full_disk(here: Job, day: pd.Timestamp, patch: Patch) -> None:
 
 def clock_set_back(here: Job, day: pd.Timestamp, patch: Patch) -> None:
     """The night before's run is done once more, two days earlier by the machine's clock."""
-    assert "a later day stays in force" in here.run(day - 3 * DAY)[0]
+    assert "a later day stays current" in here.run(day - 3 * DAY)[0]
 
 
 def events_sent_twice(here: Job, day: pd.Timestamp, patch: Patch) -> None:
@@ -166,7 +166,7 @@ def _ten_nights(crm: CrmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.MonkeyPatch.context() as patch:
             fault(here, day, patch)
         if night:
-            send()  # the scheduler delivers whatever list is in force
+            send()  # the scheduler delivers whatever list is current
             assert held(crm) == wanted and crm.changes == changes
         here.run(day)
         assert (here.to / "current/scores.csv").read_bytes() == (plain.to / "current/scores.csv").read_bytes()

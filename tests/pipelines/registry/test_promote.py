@@ -160,7 +160,7 @@ def test_a_better_challenger_takes_the_place_of_a_worse_champion(
     strict = other.model_copy(update={"promotion": params.promotion.model_copy(update={"tolerance": 0.1})})
     assert "promoted" in promote(strict, layout, layout.bundle, later())[-1]
     aliases = Registry.open(other).aliases()
-    assert aliases[CHAMPION] == aliases[REFERENCE] != aliases[PREVIOUS], "surely better: the new champion of record"
+    assert aliases[CHAMPION] == aliases[REFERENCE] != aliases[PREVIOUS], "surely better: the new reference champion"
     Registry.open(params)
 
 
@@ -196,7 +196,7 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
         """Run a command that dies after `place` calls of the registry."""
         calls = 0
         with monkeypatch.context() as patch:
-            for name in ("record", "point", "finish"):
+            for name in ("record", "set_alias", "finish"):
                 real = getattr(Registry, name)
 
                 def call(*args: object, real: object = real) -> object:
@@ -213,7 +213,7 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
     def _run(command: str) -> None:
         promote(params, layout, bundle, later()) if command == "promote" else roll_back(params, later())
 
-    for place in range(4):  # record, previous, champion, finish: the same champion of record stays
+    for place in range(4):  # record, previous, champion, finish: the same reference champion stays
         killed(place, "promote")
         assert champion(params, tmp_path) == (new if place > 2 else old)
         _run("promote")

@@ -115,7 +115,7 @@ def test_what_decides_a_list_decides_its_name(ready: Job, tmp_path: Path) -> Non
     other = job(tmp_path / "other", capacity=10).asked(to=here.to)
     other.run()
     names = [path.name for path in PublishedLists(here.to).runs.iterdir()]
-    assert len(set(names)) == len(names) == 3  # of a day only the one in force, and the one it took the place of, stay
+    assert len(set(names)) == len(names) == 3  # of a day only the current list and the one it replaced stay
     assert first is not None and all(name != first for name in names if "03-05" in name)
 
 
@@ -130,13 +130,13 @@ def test_a_damaged_list_is_made_again(ready: Job, tmp_path: Path) -> None:
         assert digests(here.to) == whole
 
 
-def test_a_later_list_stays_in_force(ready: Job, tmp_path: Path) -> None:
+def test_a_later_list_stays_current(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path)
     here.run(TODAY + DAY)
-    held = PublishedLists(here.to).current_name()
+    current = PublishedLists(here.to).current_name()
     lines = here.run(TODAY)
-    assert PublishedLists(here.to).current_name() == held
-    assert "a later day stays in force" in lines[0]
+    assert PublishedLists(here.to).current_name() == current
+    assert "a later day stays current" in lines[0]
     assert len(list(PublishedLists(here.to).runs.iterdir())) == 2
 
 
@@ -159,7 +159,7 @@ def test_backfill_by_days_steps_over_the_change_of_clocks(ready: Job, tmp_path: 
 
 def test_dry_run_changes_nothing_and_says_what_would(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path)
-    assert "no list in force" in here.asked(dry_run=True).run()[1]
+    assert "no current list" in here.asked(dry_run=True).run()[1]
     here.run()
     before = digests(here.to)
     lines = here.asked(dry_run=True).run(TODAY + 3 * DAY)

@@ -36,7 +36,7 @@ COMMAND = "from pipelines.cli.app import main; main()"
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A job whose list of the day before is in force."""
+    """A job whose list of the day before is current."""
     one = job(tmp_path_factory.mktemp("faults"))
     one.run(TODAY - DAY)
     return one
@@ -185,7 +185,7 @@ def test_what_cannot_be_written_is_a_delivery_error_and_changes_nothing(
     size: int, ready: Job, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     here, before = elsewhere(ready, tmp_path), digests(ready.to)
-    with no_file_above(size), pytest.raises(DeliveryError, match="the last list stays in force"):
+    with no_file_above(size), pytest.raises(DeliveryError, match="the last list stays current"):
         here.run()
     assert digests(here.to) == before
     here.run()

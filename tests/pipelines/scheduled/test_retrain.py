@@ -143,7 +143,7 @@ def test_killed_anywhere_the_champion_is_whole_and_a_rerun_goes_on(
         elif killed == "record":
             trap.setattr(door, "write_json", lambda tree, path: die() if "answer" in tree else None)
         else:
-            name = {"register": "register", "alias": "point", "decision": "record"}[killed]
+            name = {"register": "register", "alias": "set_alias", "decision": "record"}[killed]
             trap.setattr(Registry, name, die)
         with pytest.raises(KilledError):
             retrain(params, request, None)
