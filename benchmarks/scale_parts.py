@@ -159,7 +159,7 @@ def shards_of(params: Params, layout: Layout) -> Iterator[tuple[pd.DataFrame, np
         matrix = pd.read_parquet(path)
         values = scorer.values(matrix).copy(order="K")
         values[:, left_out] = np.nan
-        yield matrix, scorer.models.statistics.apply(values)
+        yield matrix, scorer.models.target_encoding.apply(values)
 
 
 def over_shards(

@@ -30,7 +30,7 @@ def attributes_as_of(
     DataFrame
         One row a snapshot, in its order: the columns of `leads`. For a lead with a history, each historic attribute
         is taken from the last row with valid_from < snapshot_at and is missing before the first, because what the
-        CRM shows today was written later. A history that does not begin with its lead so tells of edits to come.
+        CRM shows today was written later. A history that does not begin with its lead so leaks edits to come.
     """
     current = snapshots[["lead_id", "snapshot_at"]].merge(leads, "left", "lead_id")
     edited = [name for name, spec in attributes.items() if spec.known == "history" and name in history]
@@ -48,7 +48,7 @@ def attributes_as_of(
 def check_history(leads: pd.DataFrame, history: pd.DataFrame) -> None:
     """Refuse a history that does not begin with its lead.
 
-    Before the first row nothing is known of an edited attribute, so that a missing value would tell of an edit to come.
+    Before the first row nothing is known of an edited attribute, so that a missing value would leak an edit to come.
 
     Raises
     ------

@@ -180,7 +180,7 @@ def _calendar(name: str, created_at: pd.Series[pd.Timestamp]) -> np.ndarray:
 
 
 def _by_value(values: pd.Series[str], numbers: Callable[[Sequence[str]], list[float]]) -> np.ndarray:
-    """Return a number for every value, asked once for each distinct one: free text repeats. Missing stays missing."""
+    """Return a number for every value, computed once for each distinct one, as text repeats; missing stays missing."""
     codes, distinct = pd.factorize(values)
     return np.array([*numbers(distinct.astype("str").to_list()), np.nan])[codes]
 
@@ -207,7 +207,7 @@ def _first_match(title: str, rules: Sequence[TitleLevel]) -> str:
 
 
 def domain_kind(domain: str, params: FeatureParams) -> str:
-    """Say whether a mail domain or address is a company's, a free provider's or a school's."""
+    """Classify a mail domain or address as a company's, a free provider's or a school's."""
     host = domain.rsplit("@", 1)[-1].strip().lower()
     if host in params.free_hosts:
         return "free"

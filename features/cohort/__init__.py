@@ -1,4 +1,4 @@
-"""Who is at risk at a moment, and what became of them: snapshots and labels.
+"""Who is at risk at a moment, and their outcomes: snapshots and labels.
 
 No feature: a cohort is the same whatever is computed for it.
 """

@@ -10,7 +10,7 @@ from features.schema.declarations import SnapshotParams
 def label_dated(
     snapshots: pd.DataFrame, outcomes: pd.DataFrame, data_until: pd.Timestamp, params: SnapshotParams
 ) -> pd.DataFrame:
-    """Say of each snapshot whether the lead converted within the horizon, and whether we can know yet.
+    """Label each snapshot by whether the lead converted within the horizon, where that is known already.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def label_dated(
 
 
 def label_undated(snapshots: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Say of each lead whether it converted, for tables without dates; an open lead has not matured.
+    """Label each lead by whether it converted, for tables without dates; an open lead has not matured.
 
     Returns
     -------

@@ -30,7 +30,7 @@ def at_risk(
     outcomes
         One row a lead that has one: lead_id, converted_at, lost_at.
     moments
-        The times to stand at.
+        The snapshot times.
     params
         Youngest and oldest age of a lead.
 

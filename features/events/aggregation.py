@@ -1,9 +1,9 @@
 """From the event log to the event features of each snapshot, in two steps.
 
-`visible_events` is ONE Ibis expression, on any backend: each snapshot beside the events that were known then.
-`add_up` makes the features of them with numpy, which is several times faster than as many aggregates in SQL, and the
-same on every backend. All sums are of integers (values in millionths, decay weights in 2**-20), so that the order in
-which events come, and so the number of threads, never changes a bit.
+`visible_events` is ONE Ibis expression, on any backend: each snapshot with the events that were known then.
+`compute_event_features` aggregates them with numpy, which is several times faster than as many aggregates in SQL, and
+gives the same bits on every backend. All sums are of integers (values in millionths, decay weights in 2**-20), so that
+neither the order of the events nor the number of threads changes a bit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from features.events.event_log import (
     OPENS_DAY_OF_DIRECTION,
     TYPE,
     type_code,
-    with_marks,
+    with_derived_columns,
 )
 from features.schema.declarations import FeatureParams
 from features.schema.vocabulary import ANY, GROUPS, OTHER, Vocabulary
@@ -37,19 +37,19 @@ DECAY_UNIT = 1 << 20
 MOST_HALF_LIVES = 21  # after which an event's weight is less than half a unit
 HALF = float(1 << 32)  # a float64 adds two million such numbers to the last digit; larger ones are added in two halves
 PIECE_EVENTS = 300_000  # added up at once, about; whatever it is, the bits are the same
-SAMPLES = 300  # of each piece, that say where to cut
-BITS = {  # of a group of events: the bit of their kind, and whether it is set
+SAMPLES = 300  # of each piece, that decide where to cut
+BITS = {  # of a group of events: the bit of their event code, and whether it is set
     "any_inbound": (INBOUND, True),
     "any_outbound": (INBOUND, False),
     "any_online": (ONLINE, True),
     "any_offline": (ONLINE, False),
 }
-ASKED = 4  # what an event's kind is multiplied with, to say below it what held at the snapshot:
+SNAPSHOT_BITS = 4  # an event code is multiplied with it, to make room for the bits that hold at the snapshot:
 UNANSWERED = 2  # the lead had not acted since
 LAST_VALUE = 1  # no later value of its lead and type was known
 FLAGS = {
-    "opens_day": ASKED * OPENS_DAY,
-    "opens_day_of_direction": ASKED * OPENS_DAY_OF_DIRECTION,
+    "opens_day": SNAPSHOT_BITS * OPENS_DAY,
+    "opens_day_of_direction": SNAPSHOT_BITS * OPENS_DAY_OF_DIRECTION,
     "unanswered": UNANSWERED,
     "is_last_value": LAST_VALUE,
 }
@@ -65,34 +65,34 @@ def visible_events(snapshots: ir.Table, events: ir.Table, vocabulary: Vocabulary
     snapshots
         lead_id, snapshot_at and `row`, the snapshot's number from 0.
     events
-        The contract's events with their marks, see `event_marks.with_marks`. Which count says `engagement.counts_at`.
+        The contract's events, see `event_log.with_derived_columns`; `definitions.counts_at` decides which count.
     vocabulary
-        Says whether anything is asked of values and of answers.
+        Decides whether features need values and answers.
 
     Returns
     -------
     Table
-        One row a pair, in no order: row; kind, that of `event_marks.MARKS` and below it the bits UNANSWERED and
-        LAST_VALUE, where they are asked of; age, in microseconds before the snapshot; and value, where it is asked of.
+        One row a pair, in no order: row; code, the log's event code and below it the bits UNANSWERED and LAST_VALUE,
+        where a feature needs them; age, in microseconds before the snapshot; and value, where a feature needs it.
     """
-    seen = pair_known(snapshots, with_marks(events))
-    columns = {"kind": seen.kind * ASKED, "age": seen.snapshot_at.delta(seen.event_at, unit="microsecond")}
+    seen = pair_known(snapshots, with_derived_columns(events))
+    columns = {"code": seen.kind * SNAPSHOT_BITS, "age": seen.snapshot_at.delta(seen.event_at, unit="microsecond")}
     if "any_outbound" in vocabulary.event_groups:
-        columns["kind"] += (seen.answered_at <= seen.snapshot_at).ifelse(0, UNANSWERED)
+        columns["code"] += (seen.answered_at <= seen.snapshot_at).ifelse(0, UNANSWERED)
     if vocabulary.valued_types:
-        columns["kind"] += (seen.surpassed_at <= seen.snapshot_at).ifelse(0, LAST_VALUE)
+        columns["code"] += (seen.surpassed_at <= seen.snapshot_at).ifelse(0, LAST_VALUE)
         columns["value"] = seen.value
     return seen.select("row", **columns)
 
 
-def add_up(
-    found: pa.Table, snapshot_at: pd.Series, params: FeatureParams, vocabulary: Vocabulary
+def compute_event_features(
+    visible: pa.Table, snapshot_at: pd.Series, params: FeatureParams, vocabulary: Vocabulary
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """Make the event features of what was visible, of some snapshots at a time.
+    """Compute the event features from the visible events, some snapshots at a time.
 
     Parameters
     ----------
-    found
+    visible
         The result of `visible_events`.
     snapshot_at
         Of each snapshot, by `row`.
@@ -105,44 +105,44 @@ def add_up(
     """
     since_midnight = snapshot_at.to_numpy("datetime64[us]").astype("int64") % MICROSECONDS_A_DAY
     features = event_features(params, vocabulary)
-    for rows, seen in _pieces(found, len(snapshot_at)):
+    for rows, seen in _pieces(visible, len(snapshot_at)):
         tables = dict(_tables(seen, since_midnight[rows], params, vocabulary))
-        scopes = {one.scope: _in_scope(seen.kinds, one.scope, vocabulary) for one in features}
+        scopes = {one.scope: _in_scope(seen.codes, one.scope, vocabulary) for one in features}
         yield rows, {one.name: _column(one, tables, scopes[one.scope], params) for one in features}
 
 
-def seen_within(found: pa.Table, n: int, asked: Sequence[tuple[Collection[str], int | None]]) -> np.ndarray:
-    """Say which snapshots saw an event of some types within so many days, or ever (None).
+def seen_within(visible: pa.Table, n: int, conditions: Sequence[tuple[Collection[str], int | None]]) -> np.ndarray:
+    """Flag the snapshots with an event of some types in the last `days` days, or ever (None).
 
     Parameters
     ----------
-    found
+    visible
         The result of `visible_events`, of all events or of those types.
     n
         How many snapshots there are.
-    asked
-        Types and days of each question.
+    conditions
+        Types and days of each.
 
     Returns
     -------
     ndarray
-        Shape (n, questions), true and false.
+        Shape (n, conditions), boolean.
     """
-    held = np.zeros((n, len(asked)), dtype=bool)
-    codes = [[type_code(name) for name in types] for types, _ in asked]
-    for batch in found.to_batches():
-        told, age, row = batch["kind"].dictionary_encode(), batch["age"].to_numpy(), batch["row"].to_numpy()
-        types, number = told.dictionary.to_numpy() // (ASKED * TYPE), told.indices.to_numpy()
-        for place, (_, days) in enumerate(asked):
-            hit = np.flatnonzero(np.isin(types, codes[place]).take(number))
+    held = np.zeros((n, len(conditions)), dtype=bool)
+    codes = [[type_code(name) for name in types] for types, _ in conditions]
+    for batch in visible.to_batches():
+        encoded, age, row = batch["code"].dictionary_encode(), batch["age"].to_numpy(), batch["row"].to_numpy()
+        types, number = encoded.dictionary.to_numpy() // (SNAPSHOT_BITS * TYPE), encoded.indices.to_numpy()
+        for index, (_, days) in enumerate(conditions):
+            hit = np.flatnonzero(np.isin(types, codes[index]).take(number))
             recent = hit if days is None else hit[age[hit] <= days * MICROSECONDS_A_DAY]
-            held[row[recent], place] = True
+            held[row[recent], index] = True
     return held
 
 
-def _pieces(found: pa.Table, n: int) -> Iterator[tuple[slice, Seen]]:
-    """Cut the events, by snapshot, into pieces that the processor's cache holds; yield whose they are, and them."""
-    runs = [_by_row(batch) for batch in found.to_batches()]
+def _pieces(visible: pa.Table, n: int) -> Iterator[tuple[slice, Seen]]:
+    """Cut the events, by snapshot, into pieces that fit the processor's cache; yield each range and its events."""
+    runs = [_by_row(batch) for batch in visible.to_batches()]
     stride = max(1, PIECE_EVENTS // SAMPLES)
     step = PIECE_EVENTS // stride
     sampled = np.sort(np.concatenate([np.empty(0, "int64"), *(row[::stride] for row, _ in runs)]))
@@ -150,11 +150,11 @@ def _pieces(found: pa.Table, n: int) -> Iterator[tuple[slice, Seen]]:
     for begin, end in pairwise(edges if n else [0, 0]):
         ends = [np.searchsorted(row, [begin, end]) for row, _ in runs]
         parts = [batch.slice(first, last - first) for (first, last), (_, batch) in zip(ends, runs, strict=True)]
-        yield slice(begin, end), Seen.of(pa.Table.from_batches(parts, found.schema), begin, end - begin)
+        yield slice(begin, end), Seen.of(pa.Table.from_batches(parts, visible.schema), begin, end - begin)
 
 
 def _by_row(batch: pa.RecordBatch) -> tuple[np.ndarray, pa.RecordBatch]:
-    """Order a batch by snapshot; return the snapshots beside it. A log that is clustered by lead gives it so."""
+    """Order a batch by snapshot; return its snapshots too. A log clustered by lead already has this order."""
     row = batch["row"].to_numpy()
     if (row[1:] >= row[:-1]).all():
         return row, batch
@@ -168,27 +168,27 @@ class Seen:
 
     Attributes
     ----------
-    kinds, n
-        The kinds that occur, ascending and whatever they open, and how many snapshots there are.
+    codes, n
+        The event codes that occur, ascending and without the OPENS bits, and the number of snapshots.
     cell
-        Where an event belongs in a table of shape (kinds, n), row by row.
+        Flat index of each event in a table of shape (codes, n).
     """
 
-    kinds: np.ndarray
+    codes: np.ndarray
     n: int
     cell: np.ndarray
     columns: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, found: pa.Table, first: int, n: int) -> Self:
+    def of(cls, visible: pa.Table, first: int, n: int) -> Self:
         """Read the events of `n` snapshots, the `first` and those after it."""
-        told = found["kind"].combine_chunks().dictionary_encode()
-        number, each = told.indices.to_numpy(), told.dictionary.to_numpy()
-        columns = {name: found[name].to_numpy() for name in found.schema.names if name != "kind"}
+        encoded = visible["code"].combine_chunks().dictionary_encode()
+        number, each = encoded.indices.to_numpy(), encoded.dictionary.to_numpy()
+        columns = {name: visible[name].to_numpy() for name in visible.schema.names if name != "code"}
         columns["row"] = columns["row"] - first
         columns |= {name: (each & bit > 0).take(number) for name, bit in FLAGS.items()}
-        kinds, place = np.unique(each // ASKED & ~(OPENS_DAY | OPENS_DAY_OF_DIRECTION), return_inverse=True)
-        return cls(kinds, n, (place * n).take(number) + columns["row"], columns)
+        codes, index = np.unique(each // SNAPSHOT_BITS & ~(OPENS_DAY | OPENS_DAY_OF_DIRECTION), return_inverse=True)
+        return cls(codes, n, (index * n).take(number) + columns["row"], columns)
 
     def only(self, which: np.ndarray, *names: str) -> Self:
         """Keep the events for which `which` is true, and some of their columns."""
@@ -204,12 +204,12 @@ class Seen:
             yield days, seen
 
     def count(self) -> np.ndarray:
-        """Count the events by kind and snapshot, shape (kinds, n)."""
-        return self._table(np.bincount(self.cell, minlength=len(self.kinds) * self.n))
+        """Count the events by event code and snapshot, shape (codes, n)."""
+        return self._table(np.bincount(self.cell, minlength=len(self.codes) * self.n))
 
-    def add(self, whole: np.ndarray) -> np.ndarray:
-        """Add up whole numbers of less than HALF, as `count`."""
-        return self._table(np.bincount(self.cell, whole, len(self.kinds) * self.n))
+    def add(self, integers: np.ndarray) -> np.ndarray:
+        """Sum integers of less than HALF, as `count`."""
+        return self._table(np.bincount(self.cell, integers, len(self.codes) * self.n))
 
     def least(self, values: np.ndarray) -> np.ndarray:
         """Return the least value, as `count`; missing where there is none."""
@@ -220,27 +220,27 @@ class Seen:
         return self._best(np.maximum, values, -np.inf)
 
     def _best(self, better: np.ufunc, values: np.ndarray, worst: float) -> np.ndarray:
-        found = np.full(len(self.kinds) * self.n, worst)
-        better.at(found, self.cell, values)
-        return self._table(np.where(found == worst, np.nan, found))
+        cells = np.full(len(self.codes) * self.n, worst)
+        better.at(cells, self.cell, values)
+        return self._table(np.where(cells == worst, np.nan, cells))
 
     def _table(self, cells: np.ndarray) -> np.ndarray:
-        return cells.reshape(len(self.kinds), self.n)
+        return cells.reshape(len(self.codes), self.n)
 
 
 def _tables(
     seen: Seen, since_midnight: np.ndarray, params: FeatureParams, vocabulary: Vocabulary
 ) -> Iterator[tuple[tuple[str, int | None], np.ndarray]]:
-    """Yield what the features are made of, by measure and window, each of shape (kinds, n)."""
+    """Yield the aggregates behind the features, by measure and window, each of shape (codes, n)."""
     age = seen.columns["age"]
     windows = sorted({*params.windows_days, *params.trend_days}, reverse=True)
     for days, recent in replace(seen, columns={"age": age}).within(windows):
         yield ("count", days), recent.count()
-    whole_days = age - since_midnight[seen.columns["row"]]  # a window of active days begins with a day
-    for mark in ("opens_day", "opens_day_of_direction"):
-        opening = replace(seen, columns={"age": whole_days}).only(seen.columns[mark], "age")
+    age_at_midnight = age - since_midnight[seen.columns["row"]]  # a window of active days begins with a day
+    for flag in ("opens_day", "opens_day_of_direction"):
+        opening = replace(seen, columns={"age": age_at_midnight}).only(seen.columns[flag], "age")
         for days, recent in opening.within(windows):
-            yield (mark, days), recent.count()
+            yield (flag, days), recent.count()
     for half_life in params.half_lives_days:
         recent = seen.only(age <= MOST_HALF_LIVES * half_life * MICROSECONDS_A_DAY, "age")
         weight = np.exp2(recent.columns["age"] / (-half_life * MICROSECONDS_A_DAY))
@@ -263,31 +263,31 @@ def _of_values(seen: Seen, windows: Sequence[int]) -> Iterator[tuple[tuple[str, 
     yield ("value_last", None), last.largest(last.columns["value"])
 
 
-def _in_scope(kinds: np.ndarray, scope: str, vocabulary: Vocabulary) -> np.ndarray:
-    """Return the places of the kinds of a scope."""
-    types = kinds // TYPE
+def _in_scope(codes: np.ndarray, scope: str, vocabulary: Vocabulary) -> np.ndarray:
+    """Return the indices of the event codes of a scope."""
+    types = codes // TYPE
     if scope == ANY:
-        mine = types == types
+        mask = types == types
     elif scope == OTHER:
-        mine = ~np.isin(types, [type_code(name) for name in vocabulary.event_types])
+        mask = ~np.isin(types, [type_code(name) for name in vocabulary.event_types])
     elif scope in GROUPS:
         bit, is_set = BITS[scope]
-        mine = (kinds & bit > 0) == is_set
+        mask = (codes & bit > 0) == is_set
     else:
-        mine = types == type_code(scope)
-    return np.flatnonzero(mine)
+        mask = types == type_code(scope)
+    return np.flatnonzero(mask)
 
 
-def _column(feature: EventFeature, tables: Tables, places: np.ndarray, params: FeatureParams) -> np.ndarray:
+def _column(feature: EventFeature, tables: Tables, indices: np.ndarray, params: FeatureParams) -> np.ndarray:
     """Return one feature of every snapshot, shape (n,)."""
 
     def total(measure: str, days: int | None = None) -> np.ndarray:
         table = tables[measure, days]
-        return table[places[0]] if len(places) == 1 else table[places].sum(axis=0)
+        return table[indices[0]] if len(indices) == 1 else table[indices].sum(axis=0)
 
     def best(measure: str, pick: np.ufunc) -> np.ndarray:
         table = tables[measure, None]
-        return pick.reduce(table[places], axis=0, initial=np.nan)
+        return pick.reduce(table[indices], axis=0, initial=np.nan)
 
     match feature.measure:
         case "count":

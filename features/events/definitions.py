@@ -8,7 +8,7 @@ from typing import Literal
 import ibis.expr.types as ir
 from ibis import _
 
-from features.events.event_log import unmarked
+from features.events.event_log import contract_columns
 from features.schema.declarations import FeatureParams
 from features.schema.vocabulary import ANY, OTHER, Vocabulary
 
@@ -36,7 +36,7 @@ class EventFeature:
         An event type, "other", or a group such as "any_inbound".
     days
         The window, the half-life of a decayed count, the recent part of a trend, or None for all time. A window of
-        active days begins with a whole day, the one so many days before the snapshot's.
+        active days begins at midnight, `days` days before the snapshot's day.
     """
 
     measure: Measure
@@ -66,11 +66,11 @@ class EventFeature:
 
     @property
     def direction(self) -> Literal["up", "down", "none"]:
-        """What the data may be held to: more unanswered outreach is never a better sign."""
+        """The declared direction: more unanswered outreach is never a better sign."""
         return "down" if self.measure == "unanswered" else "none"
 
     def describe(self, what: str) -> str:
-        """Say in plain English what the feature is, `what` being its events in words."""
+        """Describe the feature in plain English; `what` is its events in words."""
         window = "ever" if self.days is None else f"in the last {self.days} day{'s' if self.days > 1 else ''}"
         return {
             "count": f"{what}, times {window}",
@@ -109,8 +109,8 @@ def event_features(params: FeatureParams, vocabulary: Vocabulary) -> list[EventF
 
 
 def known_events(events: ir.Table, at: ir.Value) -> ir.Table:
-    """Keep the events that count at a moment; without marks, which do not."""
-    return unmarked(events).filter(counts_at(events, at))
+    """Keep the events that count at a moment; without derived columns, which do not hold for a part of the log."""
+    return contract_columns(events).filter(counts_at(events, at))
 
 
 def pair_known(snapshots: ir.Table, events: ir.Table) -> ir.Table:
@@ -120,7 +120,7 @@ def pair_known(snapshots: ir.Table, events: ir.Table) -> ir.Table:
 
 
 def counts_at(events: ir.Table, at: ir.Value) -> ir.BooleanValue:
-    """Say whether an event counts at a moment: it happened before, and was known by then."""
+    """Whether an event counts at a moment: it happened before, and was known by then."""
     return (events.event_at < at) & (events.known_at <= at)
 
 

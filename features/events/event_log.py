@@ -1,7 +1,7 @@
-"""What an event means within its lead's whole log, worked out once, when the log is written, and read ever after.
+"""Columns of an event that depend on its lead's complete log, derived once, when the log is written.
 
-A mark tells only of events that were known no later than what it is asked about, so that an event learned of later
-changes nothing that was seen before.
+A derived column depends only on events that were known no later than the snapshot that reads it, so that an event
+learned of later changes no earlier snapshot.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from features.schema.contract import TABLES
 
-MARKS_VERSION = 2  # raised when a mark is worked out in another way; logs with other marks are refused
-MARKS = pa.schema(
+DERIVED_VERSION = 2  # raised when a derived column changes its definition; logs of another version are refused
+DERIVED_COLUMNS = pa.schema(
     {
-        "kind": pa.int64(),  # the code of its type, and below it the bits that follow
+        "kind": pa.int64(),  # the event code: the code of its type, and below it the bits that follow
         "answered_at": pa.timestamp("us"),  # of outreach: since when the lead is known to have acted then or later
         "surpassed_at": pa.timestamp("us"),  # of values: since when a later one of lead and type is known
     }
@@ -35,8 +35,8 @@ MICROSECONDS_A_DAY = 86_400_000_000
 NEVER = np.iinfo("int64").max
 
 
-def mark_events(events: pa.Table) -> pa.Table:
-    """Add the marks to all events of some leads.
+def derive_columns(events: pa.Table) -> pa.Table:
+    """Add the derived columns to all events of some leads.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def mark_events(events: pa.Table) -> pa.Table:
     Returns
     -------
     Table
-        The same rows in the same order, with MARKS behind the contract's columns.
+        The same rows in the same order, with DERIVED_COLUMNS after the contract's columns.
     """
     lead = events["lead_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     at, known = (events[name].cast(pa.int64()).to_numpy() for name in ("event_at", "known_at"))
@@ -58,7 +58,7 @@ def mark_events(events: pa.Table) -> pa.Table:
     inbound = pc.equal(events["direction"], "inbound").to_numpy()[order]
     online = pc.equal(events["channel"], "online").to_numpy()[order]
     day = _numbered(lead, at // MICROSECONDS_A_DAY)
-    marks = {
+    derived = {
         "kind": codes[of_type] * TYPE
         + inbound * INBOUND
         + online * ONLINE
@@ -67,13 +67,13 @@ def mark_events(events: pa.Table) -> pa.Table:
         "answered_at": _answered(lead, at, visible, inbound),
         "surpassed_at": _surpassed(lead, of_type, at, visible, events["value"].to_numpy()[order]),
     }
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
     table = events.select(CONTRACT)
-    for field in MARKS:
-        mark = marks[field.name][place]
-        absent = None if field.name == "kind" else mark == NEVER
-        table = table.append_column(field, pa.array(mark, mask=absent).cast(field.type))
+    for field in DERIVED_COLUMNS:
+        values = derived[field.name][position]
+        absent = None if field.name == "kind" else values == NEVER
+        table = table.append_column(field, pa.array(values, mask=absent).cast(field.type))
     return table
 
 
@@ -82,7 +82,7 @@ def type_code(event_type: str) -> int:
     return int.from_bytes(hashlib.blake2b(event_type.encode(), digest_size=7).digest(), "big")
 
 
-def in_whole_leads(rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def in_complete_leads(rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Cut a stream that is sorted by lead_id anew, so that no lead is in two pieces."""
     held: list[pa.Table] = []
     for piece in rows:
@@ -96,16 +96,16 @@ def in_whole_leads(rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
-def unmarked(events: ir.Table) -> ir.Table:
-    """Keep the contract's columns: the marks of a log do not hold for a part of it."""
+def contract_columns(events: ir.Table) -> ir.Table:
+    """Keep the contract's columns: derived columns of a log do not hold for a part of it."""
     return events.select(*CONTRACT)
 
 
-def with_marks(events: ir.Table) -> ir.Table:
-    """Return the events with marks; those that have none are fetched, and marked in memory."""
-    if set(MARKS.names) <= set(events.columns):
+def with_derived_columns(events: ir.Table) -> ir.Table:
+    """Return the events with derived columns; where they are missing, the events are fetched and derived in memory."""
+    if set(DERIVED_COLUMNS.names) <= set(events.columns):
         return events
-    return ibis.memtable(mark_events(unmarked(events).to_pyarrow()))
+    return ibis.memtable(derive_columns(contract_columns(events).to_pyarrow()))
 
 
 def _numbered(*keys: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ def _numbered(*keys: np.ndarray) -> np.ndarray:
 
 
 def _first_known(group: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Say which event of each group was known first: one of them, where several were."""
+    """Flag the event of each group that was known first: one of them, where several were."""
     order = np.lexsort((visible, group))
     first = np.zeros(len(group), dtype="bool")
     first[order[np.diff(group[order], prepend=-1) > 0]] = True
@@ -128,22 +128,22 @@ def _answered(lead: np.ndarray, at: np.ndarray, visible: np.ndarray, inbound: np
     """Find since when an act of the lead at the time of each outreach or later is known; NEVER where there is none."""
     known = _earliest_from_here(lead, np.where(inbound, visible, NEVER))
     moment = _numbered(lead, at)
-    begins = np.flatnonzero(np.diff(moment, prepend=-1))  # what happened at one moment stands in no order
+    begins = np.flatnonzero(np.diff(moment, prepend=-1))  # events of one moment have no order
     return np.where(inbound, NEVER, known[begins][moment])
 
 
 def _surpassed(
-    lead: np.ndarray, kind: np.ndarray, at: np.ndarray, visible: np.ndarray, value: np.ndarray
+    lead: np.ndarray, event_type: np.ndarray, at: np.ndarray, visible: np.ndarray, value: np.ndarray
 ) -> np.ndarray:
     """Find since when a later value of the same lead and type is known, of one moment a higher one; NEVER for none."""
     valued = np.flatnonzero(~np.isnan(value))
-    valued = valued[np.lexsort((value[valued], at[valued], kind[valued], lead[valued]))]
-    group = _numbered(lead[valued], kind[valued])
+    valued = valued[np.lexsort((value[valued], at[valued], event_type[valued], lead[valued]))]
+    group = _numbered(lead[valued], event_type[valued])
     known = _earliest_from_here(group, visible[valued])
-    found = np.full(len(lead), NEVER)
+    since = np.full(len(lead), NEVER)
     followed = group[:-1] == group[1:]
-    found[valued[:-1][followed]] = known[1:][followed]
-    return found
+    since[valued[:-1][followed]] = known[1:][followed]
+    return since
 
 
 def _earliest_from_here(group: np.ndarray, time: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ class Entry(BaseModel):
     levels
         Of a category: the level of each code, in the order of the codes.
     empty
-        What an empty window gives: 0 or missing.
+        Value of an empty window: 0 or missing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +47,7 @@ class Entry(BaseModel):
 
 
 Catalogue = list[Entry]
-BESIDE = {
+RESERVED = {
     "lead_id",
     "snapshot_at",
     "known_at",
@@ -56,7 +56,7 @@ BESIDE = {
     "part",
     "position",
     "rule_points",
-}  # next to features
+}  # columns next to the features
 
 
 def catalogue(
@@ -83,7 +83,7 @@ def catalogue(
 
 def _check_names(names: list[str], attributes: Mapping[str, AttributeSpec]) -> None:
     twice = [name for name, n in Counter(names).items() if n > 1]
-    clashes = twice + sorted(BESIDE.intersection([*names, *attributes]))
+    clashes = twice + sorted(RESERVED.intersection([*names, *attributes]))
     if clashes:
         raise ParamsError(
             f"the feature matrix would have two columns called {clashes[0]!r}; give another name to the attribute in "
@@ -98,8 +98,8 @@ def to_frame(entries: Catalogue) -> pd.DataFrame:
 
 
 def level_counts(entries: Catalogue) -> dict[int, int]:
-    """Return, for each feature whose numbers are codes of levels, its place and how many levels it has."""
-    return {place: len(entry.levels) for place, entry in enumerate(entries) if entry.levels is not None}
+    """Return, for each feature whose numbers are codes of levels, its index and how many levels it has."""
+    return {index: len(entry.levels) for index, entry in enumerate(entries) if entry.levels is not None}
 
 
 GROUP_CHANNELS: dict[str, Channel] = {"any_online": "online", "any_offline": "offline"}
@@ -150,5 +150,5 @@ def _event_entry(
 
 
 def scope_label(scope: str, event_labels: Mapping[str, str]) -> str:
-    """Say in words which events a scope holds."""
+    """Describe in words the events of a scope."""
     return event_labels.get(scope) or SCOPE_LABELS.get(scope) or scope.replace("_", " ")

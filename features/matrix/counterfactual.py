@@ -14,13 +14,13 @@ from ibis import _
 
 from features.attributes.as_of import attributes_as_of
 from features.events.definitions import known_events
-from features.events.event_log import with_marks
+from features.events.event_log import with_derived_columns
 from features.matrix.matrix import MatrixSpec, feature_matrix
 from features.schema.contract import TABLES, arrow_schema
 from features.schema.declarations import AttributeSpec
 from features.schema.vocabulary import Vocabulary
 
-JUST_NOW = pd.Timedelta(hours=1)  # before the moment to stand at, so that the event counts there
+JUST_NOW = pd.Timedelta(hours=1)  # before the snapshot, so that the event counts
 EVENTS = arrow_schema("events", TABLES["events"])
 
 
@@ -50,7 +50,7 @@ def next_events(events: ir.Table, before: ir.Value, vocabulary: Vocabulary) -> l
     events
         The contract's events, of all leads.
     before
-        A moment: later events, and those learned of later, are not looked at.
+        A moment: later events, and those learned of later, are ignored.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def with_one_more(
     lead, history, events
         The contract's rows of this lead alone.
     at
-        The moment to stand at.
+        The snapshot time.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def with_one_more(
         snapshots, leads, history and events as `feature_matrix` takes them; one snapshot a copy, in the order of
         `more`. The copies are called "0", "1" and so on.
     """
-    ids = [str(place) for place in range(len(more))]
+    ids = [str(index) for index in range(len(more))]
     when = (at - JUST_NOW).to_pydatetime()
     added = [
         {"lead_id": name, "event_at": when, "known_at": when, "event_type": event.event_type}
@@ -124,20 +124,20 @@ def counterfactuals(
     Parameters
     ----------
     lead_ids
-        The leads to look at, created before `since`; one row each.
+        The leads, created before `since`; one row each.
     leads, history, events, spec
         As `matrix.feature_matrix` takes them.
 
     Returns
     -------
     dict
-        Three matrices, one row a lead in the order of `lead_ids`, each with one thing more: `time_passing` (attributes
+        Three matrices, one row a lead in the order of `lead_ids`, each with one change more: `time_passing` (attributes
         and events as known at `since`), `edited_attributes` (attributes as known at `until`), `new_events` (events too:
         this is the matrix at `until`).
     """
     later = _moments(lead_ids, until)
     then = attributes_then(lead_ids, leads, history, spec.attributes, since)
-    old_events = with_marks(known_events(events, ibis.literal(since.to_pydatetime())))
+    old_events = with_derived_columns(known_events(events, ibis.literal(since.to_pydatetime())))
     return {
         "time_passing": feature_matrix(later, then, history.head(0), old_events, spec),
         "edited_attributes": feature_matrix(later, leads, history, old_events, spec),
@@ -168,7 +168,7 @@ def edits(then: pd.DataFrame, now: pd.DataFrame, attributes: Mapping[str, Attrib
     -------
     DataFrame
         lead_id, attribute, then, now (as they are in the tables, missing where not known); by attribute, then in the
-        order of the leads. What was edited there and back is no edit.
+        order of the leads. A value that was changed and changed back is no edit.
     """
     changed = []
     for name, spec in attributes.items():
@@ -181,7 +181,7 @@ def edits(then: pd.DataFrame, now: pd.DataFrame, attributes: Mapping[str, Attrib
 
 
 def new_events(events: ir.Table, since: pd.Timestamp, until: pd.Timestamp) -> ir.Table:
-    """Keep the events that count at `until` and did not yet at `since`: they came, or became known, between."""
+    """Keep the events that count at `until` and did not yet at `since`: they happened, or became known, between."""
     first = ibis.literal(since.to_pydatetime())
     old = (events.event_at < first) & (events.known_at <= first)
     return known_events(events.filter(~old), ibis.literal(until.to_pydatetime()))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from features.attributes.as_of import attributes_as_of
 from features.attributes.definitions import fit_matrix
-from features.events.aggregation import add_up, visible_events
+from features.events.aggregation import compute_event_features, visible_events
 from features.events.definitions import event_features
 from features.matrix.catalogue import Catalogue, catalogue
 from features.schema.declarations import AttributeSpec, FeatureParams
@@ -54,7 +54,7 @@ def feature_matrix(
     leads, history
         The contract's tables, for the snapshots' leads at least.
     events
-        The contract's events, on the backend that shall compute; for the snapshots' leads at least.
+        The contract's events, on the backend that computes; for the snapshots' leads at least.
     spec
         Declarations and vocabulary.
 
@@ -68,20 +68,20 @@ def feature_matrix(
     ParamsError
         Where two columns of the matrix would have one name.
     """
-    asked = ask_matrix(numbered(snapshots), events, spec)
+    query = matrix_query(numbered(snapshots), events, spec)
     frame = attributes_as_of(snapshots, leads, history, spec.attributes)
-    return matrix_of(frame, None if asked is None else asked.to_pyarrow(), spec)
+    return matrix_from(frame, None if query is None else query.to_pyarrow(), spec)
 
 
 def numbered(snapshots: pd.DataFrame) -> ir.Table:
-    """Return the snapshots as what is asked about events takes them: lead_id, snapshot_at, and `row` from 0."""
+    """Return the snapshots as queries on events take them: lead_id, snapshot_at, and `row` from 0."""
     moments = snapshots[["lead_id", "snapshot_at"]].assign(row=range(len(snapshots)))
-    rows = pa.Table.from_pandas(moments, preserve_index=False)  # Ibis reads Arrow as it is, and of pandas asks too much
+    rows = pa.Table.from_pandas(moments, preserve_index=False)  # Ibis reads Arrow without a conversion
     return ibis.memtable(rows)
 
 
-def ask_matrix(moments: ir.Table, events: ir.Table, spec: MatrixSpec) -> ir.Table | None:
-    """Return what the matrix asks of the event log, as one expression; None where training knew no events.
+def matrix_query(moments: ir.Table, events: ir.Table, spec: MatrixSpec) -> ir.Table | None:
+    """Return the events that the matrix needs, as one expression; None where training knew no events.
 
     Parameters
     ----------
@@ -93,23 +93,25 @@ def ask_matrix(moments: ir.Table, events: ir.Table, spec: MatrixSpec) -> ir.Tabl
     return visible_events(moments, events, spec.vocabulary)
 
 
-def matrix_of(frame: pd.DataFrame, found: pa.Table | None, spec: MatrixSpec) -> pd.DataFrame:
+def matrix_from(frame: pd.DataFrame, visible: pa.Table | None, spec: MatrixSpec) -> pd.DataFrame:
     """Compute every feature of every snapshot; the rest as in `feature_matrix`.
 
     Parameters
     ----------
     frame
-        The result of `fit.attributes_as_of`.
-    found
-        The answer to `ask_matrix`.
+        The result of `attributes_as_of`.
+    visible
+        The result of `matrix_query`.
     """
     names = [entry.name for entry in spec.catalogue]
     fit = fit_matrix(frame, spec.attributes, spec.params, spec.vocabulary)
     pieces = [(slice(None), {str(name): fit[name].to_numpy() for name in fit})]
-    events = () if found is None else add_up(found, frame["snapshot_at"], spec.params, spec.vocabulary)
+    events = (
+        () if visible is None else compute_event_features(visible, frame["snapshot_at"], spec.params, spec.vocabulary)
+    )
     matrix = np.empty((len(names), len(frame)), "float32")  # one block, so that columns can be added to the frame
-    place = {name: row for row, name in enumerate(names)}
+    position = {name: row for row, name in enumerate(names)}
     for rows, values in chain(pieces, events):
         for name, column in values.items():
-            matrix[place[name], rows] = column
+            matrix[position[name], rows] = column
     return pd.DataFrame(matrix.T, columns=names, copy=False)

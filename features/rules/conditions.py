@@ -1,4 +1,4 @@
-"""Questions with a yes or no about a lead at a moment: what it is, or what it lately did."""
+"""Conditions on a lead at a moment: on its attributes, or on its events of the last N days."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from features.schema.spec import Spec
 
 
 class EventSeen(Spec):
-    """An event of one of some types came within the last so many days, or ever where `days` is null."""
+    """An event of one of some types happened in the last `days` days, or ever where `days` is null."""
 
     types: list[str] = Field(min_length=1, description="Event types as they are in the data.")
     days: int | None = Field(ge=1, description="Seen within so many days; null: ever.")
@@ -31,13 +31,13 @@ class EventSeen(Spec):
         return self
 
 
-def _kind(when: Any) -> str:
-    asks_attribute = "attribute" in when if isinstance(when, dict) else isinstance(when, AttributeTest)
-    return "attribute" if asks_attribute else "event"
+def _tag(when: Any) -> str:
+    on_attribute = "attribute" in when if isinstance(when, dict) else isinstance(when, AttributeTest)
+    return "attribute" if on_attribute else "event"
 
 
-Condition = Annotated[
-    Annotated[AttributeTest, Tag("attribute")] | Annotated[EventSeen, Tag("event")], Discriminator(_kind)
+RuleCondition = Annotated[
+    Annotated[AttributeTest, Tag("attribute")] | Annotated[EventSeen, Tag("event")], Discriminator(_tag)
 ]
 
 
@@ -49,7 +49,7 @@ def conditions_held(
     spec: MatrixSpec,
     conditions: Mapping[str, AttributeTest | EventSeen],
 ) -> pd.DataFrame:
-    """Say which conditions each lead met at its snapshot.
+    """Evaluate each condition for each lead at its snapshot.
 
     Parameters
     ----------
@@ -59,17 +59,17 @@ def conditions_held(
     Returns
     -------
     DataFrame
-        One row a snapshot in the order of `snapshots`, one column of true and false a condition.
+        One row a snapshot in the order of `snapshots`, one boolean column a condition.
     """
-    asked = ask_conditions(numbered(snapshots), events, spec, conditions)
+    query = condition_query(numbered(snapshots), events, spec, conditions)
     frame = attributes_as_of(snapshots, leads, history, spec.attributes)
-    return conditions_of(frame, None if asked is None else asked.to_pyarrow(), spec, conditions)
+    return conditions_from(frame, None if query is None else query.to_pyarrow(), spec, conditions)
 
 
-def ask_conditions(
+def condition_query(
     moments: ir.Table, events: ir.Table, spec: MatrixSpec, conditions: Mapping[str, AttributeTest | EventSeen]
 ) -> ir.Table | None:
-    """Return what the conditions ask of the event log, as one expression; None where none speaks of events.
+    """Return the events that the conditions need, as one expression; None where none is about events.
 
     Parameters
     ----------
@@ -80,27 +80,27 @@ def ask_conditions(
     return visible_events(moments, events.filter(events.event_type.isin(types)), spec.vocabulary) if types else None
 
 
-def conditions_of(
+def conditions_from(
     frame: pd.DataFrame,
-    found: pa.Table | None,
+    visible: pa.Table | None,
     spec: MatrixSpec,
     conditions: Mapping[str, AttributeTest | EventSeen],
 ) -> pd.DataFrame:
-    """Say which conditions each lead met; the rest as in `conditions_held`.
+    """Evaluate each condition for each lead; the rest as in `conditions_held`.
 
     Parameters
     ----------
     frame
-        The result of `fit.attributes_as_of`.
-    found
-        The answer to `ask_conditions`, or to `matrix.ask_matrix`, which holds more.
+        The result of `attributes_as_of`.
+    visible
+        The result of `condition_query`, or of `matrix.matrix_query`, which holds more.
     """
     of_events = {name: one for name, one in conditions.items() if isinstance(one, EventSeen)}
     tests = {name: one for name, one in conditions.items() if isinstance(one, AttributeTest)}
     held: dict[str, np.ndarray] = {}
-    if found is not None:
-        asked = [(one.types, one.days) for one in of_events.values()]
-        held |= zip(of_events, seen_within(found, len(frame), asked).T, strict=True)
+    if visible is not None:
+        windows = [(one.types, one.days) for one in of_events.values()]
+        held |= zip(of_events, seen_within(visible, len(frame), windows).T, strict=True)
     if tests:
         names = {one.attribute for one in tests.values()}
         facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary, names)

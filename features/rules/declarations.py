@@ -13,18 +13,18 @@ from features.schema.declarations import AttributeSpec
 from features.schema.errors import ParamsError
 from features.schema.spec import Spec
 
-START = "start"  # how the log calls what every lead has before any rule
+START = "start"  # name in the log of the points that every lead has before any rule
 
 
 class Cap(Spec):
-    """At most so many events count in each period of so many days; a period of 7 days begins on a Monday (UTC)."""
+    """At most `times` events count in each period of `days` days; a period of 7 days begins on a Monday (UTC)."""
 
     times: int = Field(ge=1, description="At most so many times")
     days: int = Field(ge=1, description="in each period of so many days, the latest of them; 7 begins on a Monday.")
 
 
 class Decay(Spec):
-    """How points fade with an event's age: to half after so many days, evenly to nothing, or all at once after them."""
+    """How points fade with an event's age: to half after `days` days, linearly to zero, or all at once after them."""
 
     kind: Literal["half_life", "linear", "expiry"] = Field(
         description=(
@@ -36,7 +36,7 @@ class Decay(Spec):
 
 
 class AttributeTest(Spec):
-    """A question about a lead: its attribute is one of some texts, is at least or below a number, or is missing."""
+    """A test of a lead: its attribute is one of some texts, is at least or below a number, or is missing."""
 
     attribute: str = Field(
         description=(
@@ -84,9 +84,9 @@ class EventRule(Spec):
 
 
 class PatternRule(Spec):
-    """Points, once, for so many events since the last answer, and within so many days where that is said.
+    """Points, once, for `times` events since the last answer, and within `days` days where set.
 
-    Taken back by an answer: "four e-mails without a click" is over once a click comes.
+    An answer takes them back: "four e-mails without a click" is over once a click comes.
     """
 
     name: str = Field(min_length=1, description="In plain English; each name once.")
@@ -105,7 +105,7 @@ class PatternRule(Spec):
 
 
 class Threshold(Spec):
-    """A name for the leads with at least so many points."""
+    """A name for the leads with at least `at_least` points."""
 
     name: str = Field(min_length=1, description="Name of the leads.")
     at_least: float = Field(description="With at least so many points.")
@@ -138,7 +138,7 @@ class RulesParams(Spec):
     def _are_clear(self) -> RulesParams:
         twice = [name for name, n in Counter([*self.names, START]).items() if n > 1]
         if twice:
-            raise ValueError(f"two rules are called {twice[0]!r}; the log could not tell them apart")
+            raise ValueError(f"two rules are called {twice[0]!r}; the log could not distinguish them")
         limits = [threshold.at_least for threshold in self.thresholds]
         if limits != sorted(set(limits), reverse=True):
             raise ValueError(f"thresholds go from the highest down, found {limits}")
@@ -146,10 +146,10 @@ class RulesParams(Spec):
 
 
 def refuse_repeats(rule: str, types: list[str]) -> None:
-    """Refuse an event type that stands twice in one rule; raises ValueError."""
+    """Refuse an event type that occurs twice in one rule; raises ValueError."""
     twice = [name for name, n in Counter(types).items() if n > 1]
     if twice:
-        raise ValueError(f"event type {twice[0]!r} stands twice in rule {rule!r}")
+        raise ValueError(f"event type {twice[0]!r} occurs twice in rule {rule!r}")
 
 
 def check_attributes(rules: RulesParams, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> None:
@@ -158,7 +158,7 @@ def check_attributes(rules: RulesParams, facts: pd.DataFrame, attributes: Mappin
     Parameters
     ----------
     facts
-        What rules may ask about; see `rule_entries.attribute_facts`.
+        What rules may test; see `point_log.attribute_facts`.
 
     Raises
     ------
@@ -166,14 +166,16 @@ def check_attributes(rules: RulesParams, facts: pd.DataFrame, attributes: Mappin
         Naming the rule and the attribute.
     """
     for rule in rules.attributes:
-        check_test(f"rules.attributes: rule {rule.name!r}", rule, facts, attributes)
+        check_attribute_test(f"rules.attributes: rule {rule.name!r}", rule, facts, attributes)
 
 
-def check_test(who: str, test: AttributeTest, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> None:
-    """Refuse one question as `check_attributes` does; `who` asks it, in the words of the error."""
+def check_attribute_test(
+    who: str, test: AttributeTest, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]
+) -> None:
+    """Refuse one test as `check_attributes` does; `who` names its owner in the error."""
     fault = _fault(test, facts, attributes)
     if fault:
-        raise ParamsError(f"{who} asks for attribute {test.attribute!r}, {fault}")
+        raise ParamsError(f"{who} tests attribute {test.attribute!r}, {fault}")
 
 
 def _fault(test: AttributeTest, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> str:
@@ -190,7 +192,7 @@ def _fault(test: AttributeTest, facts: pd.DataFrame, attributes: Mapping[str, At
 
 
 def unseen_types(rules: RulesParams, event_types: Iterable[str]) -> list[str]:
-    """Return the event types of the rules that the data do not hold: not come yet, or misspelt."""
-    asked = {name for rule in rules.events for name in rule.types}
-    asked |= {name for rule in rules.patterns for name in rule.types + rule.answers}
-    return sorted(asked.difference(event_types))
+    """Return the event types of the rules that the data do not hold: not yet seen, or misspelt."""
+    named = {name for rule in rules.events for name in rule.types}
+    named |= {name for rule in rules.patterns for name in rule.types + rule.answers}
+    return sorted(named.difference(event_types))

@@ -1,6 +1,6 @@
 """The log of the hand-written rules: each point that a lead earned at a snapshot, by which rule, when.
 
-Points are counted in thousandths, as whole numbers, so that a sum is the same in any order and always equals its log.
+Points are counted in thousandths, as integers, so that a sum is the same in any order and always equals its log.
 Entries have the columns `row` (the snapshot's number), `rule`, `earned_at`, `counts_from` (the time from which decay
 or a pattern's window is counted) and `milli` (thousandths of a point at the snapshot, never 0).
 """
@@ -42,16 +42,16 @@ def attribute_facts(
     attributes: Mapping[str, AttributeSpec],
     params: FeatureParams,
     vocabulary: Vocabulary,
-    asked: Collection[str] | None = None,
+    only: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Return what rules may ask about each snapshot: attributes as they are, and what is derived from them, in words.
+    """Return what rules may test of each snapshot: attributes as they are, and what is derived from them, in words.
 
     Parameters
     ----------
     frame
-        The result of `fit.attributes_as_of`; one row a snapshot.
-    asked
-        The derived columns that are asked for; None: all.
+        The result of `attributes_as_of`; one row a snapshot.
+    only
+        Names of the derived columns to compute; None: all.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def attribute_facts(
         columns are those of the matrix, such as job_title__seniority, with the name of the level instead of its code.
     """
     usable = [name for name, spec in attributes.items() if spec.known != "outcome"]
-    derived = fit_matrix(frame, attributes, params, vocabulary, asked)
+    derived = fit_matrix(frame, attributes, params, vocabulary, only)
     columns = {name: frame[name] for name in usable}
     for feature in attribute_features(attributes, params, vocabulary):
         if feature.name in derived and feature.name not in columns:
@@ -70,12 +70,12 @@ def attribute_facts(
     return pd.DataFrame(columns).reset_index(drop=True)
 
 
-def askable(attributes: Mapping[str, AttributeSpec], params: FeatureParams, *, dated: bool) -> pd.DataFrame:
+def empty_facts(attributes: Mapping[str, AttributeSpec], params: FeatureParams, *, dated: bool) -> pd.DataFrame:
     """Return the columns of `attribute_facts` with their types and no row, before any data are read."""
     known = {name: spec for name, spec in attributes.items() if spec.known != "outcome"}
-    kinds = {name: "float64" if spec.kind == "number" else "str" for name, spec in known.items()}
+    dtypes = {name: "float64" if spec.kind == "number" else "str" for name, spec in known.items()}
     times = dict.fromkeys(["snapshot_at", "created_at"] if dated else ["snapshot_at"], "datetime64[us]")
-    frame = pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in (times | kinds).items()})
+    frame = pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in (times | dtypes).items()})
     levels: dict[str, list[str]] = {name: [] for name, spec in known.items() if spec.kind == "category"}
     nothing: dict[str, Any] = {"event_types": [], "valued_types": [], "channels": {}, "event_groups": []}
     vocabulary = Vocabulary(**nothing, has_other=False, levels=levels, frequencies={}, dated=dated)
@@ -86,14 +86,14 @@ def attribute_entries(facts: pd.DataFrame, rules: RulesParams) -> pd.DataFrame:
     """Return the entries of the rules on attributes, as each stood at the snapshot; they have no time of their own."""
     parts = [pd.DataFrame({"row": np.flatnonzero(holds(rule, facts[rule.attribute]))}).assign(
         rule=rule.name, milli=rule.points * MILLI) for rule in rules.attributes]  # fmt: skip
-    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"row": [], "rule": [], "milli": []})
-    nowhen = pd.Series(pd.NaT, index=found.index, dtype="datetime64[us]")
-    found = found.assign(earned_at=nowhen, counts_from=nowhen)[ENTRY]
-    return found[found["milli"] != 0].astype({"row": "int64", "rule": "str", "milli": "int64"})
+    entries = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"row": [], "rule": [], "milli": []})
+    no_time = pd.Series(pd.NaT, index=entries.index, dtype="datetime64[us]")
+    entries = entries.assign(earned_at=no_time, counts_from=no_time)[ENTRY]
+    return entries[entries["milli"] != 0].astype({"row": "int64", "rule": "str", "milli": "int64"})
 
 
 def holds(test: AttributeTest, values: pd.Series) -> np.ndarray:
-    """Say for which values a test holds, shape (n,); of a missing value only that it is missing."""
+    """Evaluate a test for each value, shape (n,); a missing value passes only the test for missing."""
     match test.test:
         case "missing":
             return values.isna().to_numpy()
@@ -113,9 +113,9 @@ def event_entries(snapshots: ir.Table, events: ir.Table, rules: RulesParams) -> 
     snapshots
         lead_id, snapshot_at and `row`, the snapshot's number from 0.
     events
-        lead_id, event_at, known_at, event_type. Which count says `engagement.counts_at`. Of a rule with a cap the
-        latest events of each period count, because they are worth most: so one event more can only add to what a rule
-        gives or takes.
+        lead_id, event_at, known_at, event_type. `definitions.counts_at` decides which count. Of a rule with a
+        cap the latest events of each period count, because they are worth most: so one event more can only add to what
+        a rule gives or takes.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def event_points(entries: ir.Table) -> ir.Table:
 
 
 def _rule_rows(rules: RulesParams) -> pa.Table:
-    """One row for each rule and event type that it speaks of."""
+    """One row for each rule and event type of it."""
     rows: list[dict[str, object]] = []
     for rule in rules.events:
         decay, cap = rule.decay or Decay(kind="expiry", days=FOREVER), rule.cap
@@ -148,10 +148,12 @@ def _rule_rows(rules: RulesParams) -> pa.Table:
 
 
 def _visible(snapshots: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table:
-    """Pair each snapshot with the events known then and the rules that speak of them."""
-    asked = ibis.memtable(_rule_rows(rules))
-    spoken = events.select("lead_id", "event_at", "known_at", "event_type").join(asked, events.event_type == asked.type)
-    pairs = pair_known(snapshots, spoken)
+    """Pair each snapshot with the events known then and the rules about them."""
+    rule_rows = ibis.memtable(_rule_rows(rules))
+    ruled = events.select("lead_id", "event_at", "known_at", "event_type").join(
+        rule_rows, events.event_type == rule_rows.type
+    )
+    pairs = pair_known(snapshots, ruled)
     return pairs.mutate(age=pairs.snapshot_at.delta(pairs.event_at, unit="microsecond").cast("float64"))
 
 
@@ -160,8 +162,8 @@ def _of_events(seen: ir.Table) -> ir.Table:
     day = single.event_at.truncate("D").delta(ibis.literal(A_MONDAY), unit="day")
     single = single.mutate(span=single.days.cast("float64") * float(MICROSECONDS_A_DAY), bucket=day // single.period)
     newest = ibis.row_number().over(group_by=["row", "rule", "bucket"], order_by=ibis.desc("event_at"))
-    counted = single.mutate(place=newest)
-    counted = counted.filter(counted.place < counted.times)
+    counted = single.mutate(rank=newest)
+    counted = counted.filter(counted["rank"] < counted.times)
     left = ibis.cases(
         (counted.fading == "half_life", ibis.literal(2.0) ** -(counted.age / counted.span)),
         (counted.fading == "linear", ibis.greatest(1.0 - counted.age / counted.span, 0.0)),
@@ -212,7 +214,7 @@ def rule_log(
     Returns
     -------
     DataFrame
-        row (the snapshot's number from 0), rule, earned_at, counts_from, milli; see `rule_entries`.
+        row (the snapshot's number from 0), rule, earned_at, counts_from, milli; see the top of this module.
     """
     parts = [_of_attributes(snapshots, leads, history, spec, rules)]
     if rules.events or rules.patterns:
@@ -229,12 +231,12 @@ def rule_sums(
     rules: RulesParams,
 ) -> pd.DataFrame:
     """Return the log of `rule_log` summed by snapshot and rule: row, rule, milli."""
-    asked = ask_sums(numbered(snapshots), events, rules)
-    return sums_of(snapshots, leads, history, None if asked is None else asked.to_pyarrow(), spec, rules)
+    query = rule_query(numbered(snapshots), events, rules)
+    return rule_sums_from(snapshots, leads, history, None if query is None else query.to_pyarrow(), spec, rules)
 
 
-def ask_sums(moments: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table | None:
-    """Return what the rules ask of the event log, as one expression; None where no rule speaks of events.
+def rule_query(moments: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table | None:
+    """Return the sums of the rules on events, as one expression; None where no rule is about events.
 
     Parameters
     ----------
@@ -246,18 +248,18 @@ def ask_sums(moments: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Tabl
     return event_points(event_entries(moments, events, rules))
 
 
-def sums_of(
+def rule_sums_from(
     snapshots: pd.DataFrame,
     leads: pd.DataFrame,
     history: pd.DataFrame,
-    of_events: pa.Table | None,
+    event_sums: pa.Table | None,
     spec: MatrixSpec,
     rules: RulesParams,
 ) -> pd.DataFrame:
-    """Return the sums of `rule_sums` from the answer to `ask_sums`."""
+    """Return the sums of `rule_sums` from the result of `rule_query`."""
     parts = [_of_attributes(snapshots, leads, history, spec, rules)[SUM]]
-    if of_events is not None:
-        parts.append(_read(of_events, SUM))
+    if event_sums is not None:
+        parts.append(_read(event_sums, SUM))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -267,8 +269,8 @@ def _of_attributes(
     if not rules.attributes:
         return attribute_entries(pd.DataFrame(), rules)
     frame = attributes_as_of(snapshots, leads, history, spec.attributes)
-    asked = {rule.attribute for rule in rules.attributes}
-    facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary, asked)
+    tested = {rule.attribute for rule in rules.attributes}
+    facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary, tested)
     return attribute_entries(facts, rules)
 
 

@@ -40,7 +40,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Fault:
-    """A way in which a row breaks the contract: where, why in plain English, and the SQL that is true for such rows."""
+    """How a row breaks the contract: its column, the reason in plain English, and the SQL that selects such rows."""
 
     column: str
     reason: str
@@ -74,7 +74,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("propensity", "number"),
     ),
 }
-HAPPENED = {"events": "event_at", "contacts": "contacted_at"}  # when a row's event took place
+HAPPENED = {"events": "event_at", "contacts": "contacted_at"}  # the time of a row's event
 QUARANTINE = pa.schema(
     [("table", pa.string()), ("path", pa.string()), ("row", pa.int64())]
     + [(name, pa.string()) for name in ("column", "reason", "content")]
@@ -117,7 +117,7 @@ def arrow_schema(table: str, fields: Sequence[Field]) -> pa.Schema:
 
 
 def schema(table: str, fields: Sequence[Field]) -> DataFrameSchema:
-    """The guarantee on what ingest writes, for any slice of a contract table read with pandas.
+    """The schema of what ingest writes, for any slice of a contract table read with pandas.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def cell_name(field: Field) -> str:
 
 
 def as_text(cell: str, kind: CellKind) -> str:
-    """SQL that shows any cell as text; a whole number has no decimal point, whatever its type."""
+    """SQL that shows any cell as text; an integer has no decimal point, whatever its type."""
     if kind == "text":
         return cell
     if kind == "real":
@@ -262,7 +262,7 @@ def _day(time: str) -> str:
 
 
 def faults(table: str, fields: Sequence[Field], mapped: Sequence[str], time_format: str, *, dated: bool) -> list[Fault]:
-    """Every way in which one row of a source can break the contract, the gravest first.
+    """Every way in which one row of a source can break the contract, the most severe first.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ def faults(table: str, fields: Sequence[Field], mapped: Sequence[str], time_form
     mapped
         Names of the fields that the source has.
     time_format
-        As in `typed`; said in the reason.
+        As in `typed`; part of the reason.
     dated
         Whether leads have created_at.
 
@@ -283,16 +283,16 @@ def faults(table: str, fields: Sequence[Field], mapped: Sequence[str], time_form
         Their SQL reads the typed row and, for all tables but leads, its lead's `lead#` and `created#`.
     """
     present = [field for field in fields if field.name in mapped]
-    found = [fault for field in present for fault in _field_faults(field, time_format)]
+    of_fields = [fault for field in present for fault in _field_faults(field, time_format)]
     if table == "leads":
-        return found
+        return of_fields
     unknown = Fault("lead_id", "lead_id is not in leads", '"lead#" IS NULL')
     of_table = {
         "events": lambda: _event_faults(mapped),
         "outcomes": lambda: _outcome_faults(mapped, dated),
         "contacts": lambda: _contact_faults(mapped),
     }
-    return [*found, unknown, *of_table.get(table, list)()]
+    return [*of_fields, unknown, *of_table.get(table, list)()]
 
 
 def _field_faults(field: Field, time_format: str) -> list[Fault]:
@@ -304,16 +304,16 @@ def _field_faults(field: Field, time_format: str) -> list[Fault]:
         "choice": f"not one of {', '.join(field.choices)}",
         "flag": "neither in yes_values nor in no_values",
     }
-    found = [empty] if field.required else []
+    faults = [empty] if field.required else []
     if field.kind in expected:
         test = f"{cell} IS NOT NULL AND {identifier(name)} IS NULL"
-        found.append(Fault(name, f"{name} is {expected[field.kind]}", test, unfit=True))
-    return found
+        faults.append(Fault(name, f"{name} is {expected[field.kind]}", test, unfit=True))
+    return faults
 
 
 def _event_faults(mapped: Sequence[str]) -> list[Fault]:
     early = Fault("known_at", "known before it happened", before('"known_at"', '"event_at"'))
-    large = Fault("value", "value is beyond a trillion", f'abs("value") > {MOST_VALUE}')
+    large = Fault("value", "value is above a trillion", f'abs("value") > {MOST_VALUE}')
     return [fault for fault in (early, large) if fault.column in mapped]
 
 
@@ -322,21 +322,21 @@ def _contact_faults(mapped: Sequence[str]) -> list[Fault]:
     known = Fault("known_at", "known before it happened", before('"known_at"', '"contacted_at"'))
     unlisted = Fault("as_of", "contacted before the list that showed it", before('"contacted_at"', '"as_of"'))
     no_chance = Fault("propensity", "propensity is no chance from 0 to 1", 'NOT ("propensity" BETWEEN 0 AND 1)')
-    no_lot = Fault(
-        "propensity", "drawn by lot without a propensity", '"explored" = \'yes\' AND coalesce("propensity", 0) = 0'
+    no_propensity = Fault(
+        "propensity", "explored without a propensity", '"explored" = \'yes\' AND coalesce("propensity", 0) = 0'
     )
-    return [early, *(fault for fault in (known, unlisted, no_chance, no_lot) if fault.column in mapped)]
+    return [early, *(fault for fault in (known, unlisted, no_chance, no_propensity) if fault.column in mapped)]
 
 
 def _outcome_faults(mapped: Sequence[str], dated: bool) -> list[Fault]:
     times = [name for name in ("converted_at", "lost_at") if dated and name in mapped]
-    found = [Fault(name, f"{name} is before created_at", before(identifier(name), '"created#"')) for name in times]
+    faults = [Fault(name, f"{name} is before created_at", before(identifier(name), '"created#"')) for name in times]
     if {"converted", "converted_at"} <= set(mapped):
         undated = '"converted" AND "converted_at" IS NULL'
-        found.append(Fault("converted_at", "converted without a converted_at", undated))
+        faults.append(Fault("converted_at", "converted without a converted_at", undated))
         denied = 'NOT "converted" AND "converted_at" IS NOT NULL'
-        found.append(Fault("converted", "converted says no but converted_at is set", denied))
-    return found
+        faults.append(Fault("converted", "not converted, but converted_at is set", denied))
+    return faults
 
 
 def key_of(table: str, mapped: Sequence[str]) -> tuple[str, ...]:
@@ -350,12 +350,12 @@ def key_of(table: str, mapped: Sequence[str]) -> tuple[str, ...]:
 
 
 def seen_fault(key: Sequence[str]) -> Fault:
-    """The fault of a later row that carries the key of an earlier one and says something else."""
+    """The fault of a later row that has the key of an earlier one and other values."""
     return Fault(key[0], f"{' and '.join(key)} already seen with other values", "")
 
 
 def settled(table: str, field: Field, mapped: bool) -> str:
-    """SQL for a field's final value: what the typed cell says, or what a row means where it says nothing."""
+    """SQL for a field's final value: the typed cell, or the default of a row that leaves it empty."""
     name = identifier(field.name)
     if field.name == "known_at":
         happened = identifier(HAPPENED[table])
@@ -369,7 +369,7 @@ def kept_rows(table: str, fields: Sequence[Field]) -> str:
     """SQL for a contract table out of its typed rows without a fault, in the order in which it is written.
 
     Rows are copies of one another when all their contract columns agree; events, which have no key, only when their
-    whole source rows agree (two exams on one day with one result are two exams).
+    complete source rows agree (two exams on one day with one result are two exams).
     """
     names = ", ".join(identifier(field.name) for field in fields)
     good = f'"{table}#" WHERE "fault#" IS NULL'

@@ -42,9 +42,9 @@ class AttributeSpec(Spec):
     missing: list[str] = Field(default=[], description='Further spellings of "not known" for this column alone.')
 
     @model_validator(mode="after")
-    def _says_why(self) -> AttributeSpec:
+    def _has_reason(self) -> AttributeSpec:
         if self.known == "outcome" and not self.why:
-            raise ValueError("an attribute that is known: outcome says why it is left out, in `why`")
+            raise ValueError("an attribute that is known: outcome needs the reason it is left out, in `why`")
         return self
 
 

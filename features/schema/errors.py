@@ -1,20 +1,20 @@
-"""The one error that a user can mend."""
+"""The errors that a user can fix."""
 
 
 class LeadScoreError(Exception):
-    """Input, parameters or artifacts that break the contract; its text says where, what was found, and what to do."""
+    """Input, parameters or artifacts that break the contract; the text names location, finding and fix."""
 
     exit_code = 1
 
 
 class ParamsError(LeadScoreError):
-    """params.yaml or the command line says something that cannot be meant."""
+    """params.yaml or the command line holds an invalid value."""
 
     exit_code = 2
 
 
 class DataError(LeadScoreError):
-    """A table breaks the contract so far that no quarantine mends it.
+    """A table breaks the contract so badly that quarantining rows does not fix it.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class DataError(LeadScoreError):
 
     def __init__(self, table: str, column: str, *, found: str, expected: str, fix: str) -> None:
         self.table, self.column, self.found = table, column, found
-        place = f"table {table!r}" + (f", column {column!r}" if column else "")
-        super().__init__(f"{place}: found {found}; expected {expected}. {fix}")
+        location = f"table {table!r}" + (f", column {column!r}" if column else "")
+        super().__init__(f"{location}: found {found}; expected {expected}. {fix}")
 
 
 class NotReadyError(DataError):
@@ -49,13 +49,13 @@ class FeedError(LeadScoreError):
 
 
 class DeliveryError(LeadScoreError):
-    """Scores did not all reach the place that was to have them; what was there stays, and another run goes on."""
+    """Not all scores reached the delivery target; what was there stays, and another run continues."""
 
     exit_code = 6
 
 
 class BusyError(LeadScoreError):
-    """Another run is at work on the same folder."""
+    """Another run is using the same folder."""
 
     exit_code = 7
 
@@ -67,6 +67,6 @@ class RefusedError(LeadScoreError):
 
 
 class AlertError(LeadScoreError):
-    """The monitor has something to tell; its findings are written, and nothing else was changed."""
+    """The monitor raised an alert; its findings are written, and nothing else was changed."""
 
     exit_code = 9

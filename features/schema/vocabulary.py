@@ -34,7 +34,7 @@ class Vocabulary(BaseModel):
     channels
         Kept type to online or offline, "none" where its events are of both.
     event_groups
-        Directions and channels that some but not all events have: where all are inbound, "inbound" says nothing.
+        Directions and channels that some but not all events have: where all are inbound, "inbound" is redundant.
     has_other
         Whether training saw events outside `event_types`; only then has "other" features of its own.
     levels
@@ -125,8 +125,8 @@ def _divides(event_counts: pd.DataFrame, group: str) -> bool:
 
 
 def _channel(event_counts: pd.DataFrame, event_type: str) -> Channel:
-    found = set(event_counts.loc[event_counts["event_type"] == event_type, "channel"])
-    return "none" if len(found) > 1 else "online" if found == {"online"} else "offline"
+    channels = set(event_counts.loc[event_counts["event_type"] == event_type, "channel"])
+    return "none" if len(channels) > 1 else "online" if channels == {"online"} else "offline"
 
 
 def _levels(counts: pd.Series[int], params: FeatureParams) -> list[str]:

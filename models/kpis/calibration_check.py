@@ -12,7 +12,7 @@ from scipy.special import logit
 
 from models.evaluation.metrics import LEAST_PROBABILITY
 from models.kpis.tier_kpis import KpiParams, Row, first_lists, rate
-from models.learners.calibration import fit_level
+from models.learners.calibration import fit_intercept
 from models.points.scale import PointsParams
 from models.tiers.declarations import TierParams
 
@@ -141,7 +141,7 @@ def points_off(once: pd.DataFrame, points: PointsParams) -> float:
         label (0 or 1) and probability; one row a lead.
     """
     log_odds = logit(np.clip(once["probability"].to_numpy("float64"), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
-    shift = fit_level(log_odds, once["label"].to_numpy("float64"), np.ones(len(once)))
+    shift = fit_intercept(log_odds, once["label"].to_numpy("float64"), np.ones(len(once)))
     return round(-points.factor * shift, 1)
 
 

@@ -1,7 +1,7 @@
 """One sigmoid on the blended log-odds: it never changes the ranking, and contributions stay additive.
 
-Its slope is judged within periods, its intercept by the level of recent outcomes: how leads of one week compare with
-each other holds longer than how many of them buy.
+Its slope is fitted within periods, its intercept to recent outcomes: how leads of one week compare with each other
+holds longer than how many of them buy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit
 
 LEAST_SLOPE, GREATEST_SLOPE = 0.05, 5.0  # a model without skill is flattened, never turned upside down
-GREATEST_SHIFT = 50.0  # log-odds; beyond it a probability is 0 or 1 in floating point
+GREATEST_SHIFT = 50.0  # log-odds; past it a probability is 0 or 1 in floating point
 NEWTON_STEPS, LONGEST_STEP = 60, 2.0
 
 
@@ -44,10 +44,9 @@ def losses(log_odds: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 
 def losses_within(log_odds: np.ndarray, label: np.ndarray, period: np.ndarray) -> np.ndarray:
-    """Return the log-loss of each row once each period's level has been fitted to the period itself, shape (n,).
+    """Return the log-loss of each row once each period's intercept has been fitted to the period itself, shape (n,).
 
-    What remains is how well rows of one period are told apart. A period with one outcome alone tells nothing: its rows
-    lose nothing.
+    What remains is how well rows of one period are separated. A period with one outcome alone has a loss of 0.
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ def losses_within(log_odds: np.ndarray, label: np.ndarray, period: np.ndarray) -
 
 
 def fit_slope(raw: Sequence[np.ndarray], label: Sequence[np.ndarray], period: Sequence[np.ndarray]) -> float:
-    """Find the slope that loses least within periods, over several sets of rows no model was trained on.
+    """Find the slope with the lowest loss within periods, over several sets of rows no model was trained on.
 
     Parameters
     ----------
@@ -81,12 +80,12 @@ def fit_slope(raw: Sequence[np.ndarray], label: Sequence[np.ndarray], period: Se
     def loss(slope: float) -> float:
         return float(sum(losses_within(slope * r, y, p).sum() for r, y, p in zip(raw, label, period, strict=True)))
 
-    found = minimize_scalar(loss, bounds=(LEAST_SLOPE, GREATEST_SLOPE), method="bounded", options={"xatol": 1e-6})
-    return round(float(found.x), 6)
+    optimum = minimize_scalar(loss, bounds=(LEAST_SLOPE, GREATEST_SLOPE), method="bounded", options={"xatol": 1e-6})
+    return round(float(optimum.x), 6)
 
 
-def fit_level(log_odds: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
-    """Find the intercept at which the promised sum equals the sum that came, each row weighing as told.
+def fit_intercept(log_odds: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
+    """Find the intercept at which the weighted predicted rate equals the weighted actual rate.
 
     As if one more row of either outcome had been seen at every score, after Platt: where only one outcome was seen, the
     intercept stays finite.
@@ -106,7 +105,7 @@ def recency(at: np.ndarray, half_life: float) -> np.ndarray:
     Parameters
     ----------
     at
-        When each row stands, shape (n,).
+        Time of each row, shape (n,).
     half_life
         As a share of the time from the first row to the last; 0: all rows weigh 1.
     """

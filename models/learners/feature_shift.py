@@ -1,10 +1,10 @@
-"""Features that may not transfer: their values move from one part of training to the next."""
+"""Features that shift: their distribution moves from one part of training to the next."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from models.learners.gradient_boosting import Sample
+from models.learners.gradient_boosting import TrainingSample
 
 
 def drift(earlier: np.ndarray, later: np.ndarray, is_categorical: bool) -> float:
@@ -29,24 +29,24 @@ def drift(earlier: np.ndarray, later: np.ndarray, is_categorical: bool) -> float
     return float(np.abs(np.cumsum(first - second)).max())
 
 
-def drifts(earlier: Sample, later: Sample, categorical: list[int]) -> np.ndarray:
+def drifts(earlier: TrainingSample, later: TrainingSample, categorical: list[int]) -> np.ndarray:
     """Measure the drift of every feature, shape (k,)."""
     columns = range(earlier.features.shape[1])
     return np.array([drift(earlier.features[:, i], later.features[:, i], i in categorical) for i in columns])
 
 
 def candidates(drift_of: np.ndarray, limits: list[float]) -> list[frozenset[int]]:
-    """List the sets of features to try without: those that drifted beyond each limit; none twice, never all.
+    """List the sets of features to try without: those that drifted past each limit; none twice, never all.
 
-    The first set is empty: to leave out nothing is always tried.
+    The first set is empty: leaving out nothing is always tried.
     """
     sets = [frozenset(np.flatnonzero(drift_of > limit).tolist()) for limit in sorted(limits, reverse=True)]
-    everything = frozenset[int]()
-    return [left_out for left_out in dict.fromkeys([everything, *sets]) if len(left_out) < len(drift_of)]
+    no_features = frozenset[int]()
+    return [left_out for left_out in dict.fromkeys([no_features, *sets]) if len(left_out) < len(drift_of)]
 
 
-def without(sample: Sample, left_out: frozenset[int]) -> Sample:
+def without(sample: TrainingSample, left_out: frozenset[int]) -> TrainingSample:
     """Return the sample with some features not known: no learner can then use them, and their contribution is 0."""
     features = sample.features.copy()
     features[:, sorted(left_out)] = np.nan
-    return Sample(features, sample.label, sample.weight)
+    return TrainingSample(features, sample.label, sample.weight)

@@ -17,12 +17,13 @@ import numpy as np
 from pydantic import Field
 
 from features.schema.spec import Spec
-from models.learners.tree_shap import MOST_ASKED, Tree, TreeTables, interactions, most_asked
+from models.learners.tree_shap import LONGEST_PATH, Tree, TreeTables, deepest_path, interactions
 
-CORNER_CASES, LARGEST_GAP = 100, 1e-5  # rows on which tables are held to LightGBM, and log-odds they may differ by
-MANY_ROWS = 20_000  # make up for the time it takes to make tables
-USABLE_ROWS = 20  # of a feature while settings are compared: whatever is tried draws from the same features
-ROUNDS_AT_LEAST, ROUNDS_SHARE = 20, 0.2  # growing looks up every so many rounds, or this share of those grown
+CORNER_CASES = 100  # rows on which tables are checked against LightGBM
+LARGEST_GAP = 1e-5  # log-odds by which they may differ
+MANY_ROWS = 20_000  # from here on tables save more time than they take to build
+USABLE_ROWS = 20  # of a feature while settings are compared: every trial draws from the same features
+ROUNDS_AT_LEAST, ROUNDS_SHARE = 20, 0.2  # rounds between two evaluations, at least or as a share
 
 
 class TrainParams(Spec):
@@ -50,8 +51,8 @@ class TrainParams(Spec):
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Rows to learn from.
+class TrainingSample:
+    """Rows to train on.
 
     Attributes
     ----------
@@ -70,12 +71,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Shape:
-    """What boosters are told of the features.
+    """What boosters know of the features.
 
     Attributes
     ----------
     categorical
-        Places of the features whose numbers are codes.
+        Indices of the features whose numbers are codes.
     monotone
         For each feature 1 where the log-odds may never fall with its value, -1 where they may never rise, 0 where the
         data decide, shape (k,).
@@ -121,12 +122,12 @@ class Boosters:
 
     @cached_property
     def tables(self) -> TreeTables | None:
-        """What predicts faster than LightGBM, which does so where this is None.
+        """Tables that predict faster than LightGBM.
 
-        That is where the two do not agree, or trees are so deep that tables would not fit into memory.
+        None where the two do not agree, or trees are so deep that tables would not fit into memory.
         """
         trees = self._trees()
-        if max((most_asked(tree) for model in trees for tree in model), default=0) > MOST_ASKED:
+        if max((deepest_path(tree) for model in trees for tree in model), default=0) > LONGEST_PATH:
             return None
         tables = TreeTables.of(trees)
         rows = self._corner_cases(tables)
@@ -147,7 +148,7 @@ class Boosters:
         return tables.corner_cases(CORNER_CASES, self.models[0].num_feature())
 
     def interactions(self, features: np.ndarray, among: Sequence[int]) -> np.ndarray | None:
-        """Return what each pair of features adds together, shape (pairs, n); see `tree_tables.interactions`.
+        """Return the interaction of each pair of features, shape (pairs, n); see `tree_shap.interactions`.
 
         None where the trees are too deep to be read from tables.
         """
@@ -161,7 +162,7 @@ class Boosters:
 
     @property
     def splits(self) -> np.ndarray:
-        """How many splits look at each feature, shape (k,)."""
+        """The number of splits on each feature, shape (k,)."""
         return np.sum([model.feature_importance("split") for model in self.models], axis=0)
 
     def _mean(self, predict: Callable[[lgb.Booster], np.ndarray]) -> np.ndarray:
@@ -174,19 +175,19 @@ class Boosters:
 
     @classmethod
     def from_text(cls, texts: Sequence[str], threads: int) -> Self:
-        """Rebuild from `to_text`. The texts must be whole: LightGBM does not survive every damage."""
+        """Rebuild from `to_text`. The texts must be complete: LightGBM does not survive every damage."""
         return cls(tuple(lgb.Booster(model_str=text) for text in texts), threads)
 
 
 def grow(
-    cuts: Sequence[tuple[Sample, np.ndarray]], shape: Shape, params: TrainParams, seed: int, threads: int
+    cuts: Sequence[tuple[TrainingSample, np.ndarray]], shape: Shape, params: TrainParams, seed: int, threads: int
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Grow boosters on several samples side by side, a few rounds at a time, until the caller has seen enough.
+    """Grow boosters on several samples side by side, a few rounds at a time, until the caller stops.
 
     Parameters
     ----------
     cuts
-        Each a sample to learn from and the features (m, k) of rows to predict.
+        Each a sample to train on and the features (m, k) of rows to predict.
 
     Yields
     ------
@@ -203,9 +204,9 @@ def grow(
     while rounds < params.max_rounds:
         step = min(max(ROUNDS_AT_LEAST, int(rounds * ROUNDS_SHARE)), params.max_rounds - rounds)
 
-        def add(place: int, more: int = step) -> np.ndarray:
-            model, later = growing[place], cuts[tasks[place][0]][1]
-            begin = model.current_iteration()  # fewer than the rounds so far where some found nothing to split
+        def add(index: int, more: int = step) -> np.ndarray:
+            model, later = growing[index], cuts[tasks[index][0]][1]
+            begin = model.current_iteration()  # fewer than the rounds so far where some could not split
             for _ in range(more):
                 model.update()
             return np.asarray(model.predict(later, begin, more, raw_score=True, num_threads=1))
@@ -217,7 +218,9 @@ def grow(
         yield rounds, [total / params.boosters for total in raw]
 
 
-def train_boosters(sample: Sample, rounds: int, shape: Shape, params: TrainParams, seed: int, threads: int) -> Boosters:
+def train_boosters(
+    sample: TrainingSample, rounds: int, shape: Shape, params: TrainParams, seed: int, threads: int
+) -> Boosters:
     """Train each seed on all rows for a fixed number of rounds."""
     least = params.min_child_samples
     (binned,) = side_by_side(lambda rows: _binned(rows, shape, params, seed, least), [sample], threads)
@@ -249,7 +252,7 @@ def _predict(model: lgb.Booster, features: np.ndarray, contributions: bool = Fal
     return np.asarray(model.predict(features, raw_score=True, pred_contrib=contributions, num_threads=1))
 
 
-def _binned(sample: Sample, shape: Shape, params: TrainParams, seed: int, least: int) -> lgb.Dataset:
+def _binned(sample: TrainingSample, shape: Shape, params: TrainParams, seed: int, least: int) -> lgb.Dataset:
     """Sort the values into bins once, which took a fifth of the time of training; the boosters only read them.
 
     A feature that cannot be split into two parts of `least` rows is not there for the boosters to draw.

@@ -1,4 +1,4 @@
-"""Logistic regression on the feature matrix, as plain numbers: a rival of the boosters that is saved as JSON."""
+"""Logistic regression on the feature matrix, blended with the boosters and saved as JSON."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from models.learners.gradient_boosting import Sample
+from models.learners.gradient_boosting import TrainingSample
 
-BLOCK_ROWS = 8192  # worked on at once, so that a block's numbers stay in the processor's cache
-SMALL = 256  # whole numbers below it are looked up
+BLOCK_ROWS = 8192  # processed at once, so that a block's numbers stay in the processor's cache
+SMALL = 256  # integers below it are looked up
 CLIP = 5.0  # standard deviations; an extreme count in a later period must not decide alone
 
 
@@ -25,7 +25,7 @@ CLIP = 5.0  # standard deviations; an extreme count in a later period must not d
 class Design:
     """How features become columns: a number, its logarithm and a missing flag; a category one column a level.
 
-    Counts, ages and amounts often act by their ratios: the second visit says more than the twentieth.
+    Counts, ages and amounts often act by their ratios: the second visit matters more than the twentieth.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Design:
         In training, of each feature (first row) and of its logarithm (second), shape (2, k); scale is 1 where a feature
         is constant.
     levels
-        Number of levels of each categorical feature, by its place.
+        Number of levels of each categorical feature, by its index.
     """
 
     mean: np.ndarray
@@ -52,19 +52,19 @@ class Design:
 
     def columns(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the design matrix (n, c), and which feature each column belongs to (c,)."""
-        parts = [self.of_feature(features[:, place], place) for place in range(features.shape[1])]
+        parts = [self.of_feature(features[:, index], index) for index in range(features.shape[1])]
         owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         return np.column_stack([column for part in parts for column in part]), owner
 
-    def of_feature(self, values: np.ndarray, place: int) -> list[np.ndarray]:
+    def of_feature(self, values: np.ndarray, index: int) -> list[np.ndarray]:
         """Return the columns that one feature's values (n,) become, each of shape (n,)."""
         value = values.astype("float64")
         missing = np.isnan(value)
-        if place in self.levels:
-            return [column.astype("float32") for column in (*(value == n for n in range(self.levels[place])), missing)]
+        if index in self.levels:
+            return [column.astype("float32") for column in (*(value == n for n in range(self.levels[index])), missing)]
         columns = [missing.astype("float32")]
         for form, mean, scale in zip(
-            (_logarithm(value), value), self.mean[::-1, place], self.scale[::-1, place], strict=True
+            (_logarithm(value), value), self.mean[::-1, index], self.scale[::-1, index], strict=True
         ):
             standard = np.clip((form - mean) / scale, -CLIP, CLIP)
             columns.insert(0, np.where(missing, 0.0, standard).astype("float32"))
@@ -77,16 +77,16 @@ def _logarithm(values: np.ndarray) -> np.ndarray:
 
 
 def _blocks(features: np.ndarray) -> Iterator[tuple[slice, int, np.ndarray]]:
-    """Yield each feature of some rows after the other: the rows, the feature's place, its values."""
+    """Yield each feature of some rows after the other: the rows, the feature's index, its values."""
     for start in range(0, len(features), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
-        for place, values in enumerate(np.ascontiguousarray(features[rows].T)):
-            yield rows, place, values
+        for index, values in enumerate(np.ascontiguousarray(features[rows].T)):
+            yield rows, index, values
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What a feature's value gives, as some addends: looked up for small whole numbers, worked out for others.
+    """What a feature's value adds to the log-odds, as some addends: looked up for small integers, computed for others.
 
     Most features are counts and codes, so that most values are looked up.
     """
@@ -95,19 +95,19 @@ class Curve:
 
     @cached_property
     def small(self) -> list[np.ndarray]:
-        """The addends of the whole numbers below `SMALL`, and of missing behind them."""
+        """The addends of the integers below `SMALL`, and of missing after them."""
         return self.addends(np.append(np.arange(SMALL, dtype="float64"), np.nan))
 
     def of(self, values: np.ndarray) -> list[np.ndarray]:
         """Return the addends of values (n,), each of shape (n,)."""
         with np.errstate(invalid="ignore"):
-            whole = values.astype("uint8")
-        other = whole != values
+            integer = values.astype("uint8")
+        other = integer != values
         if not other.any():
-            return [addend[whole] for addend in self.small]
+            return [addend[integer] for addend in self.small]
         if np.array_equal(other, np.isnan(values)):
-            place = np.where(other, SMALL, whole.astype("intp"))
-            return [addend[place] for addend in self.small]
+            position = np.where(other, SMALL, integer.astype("intp"))
+            return [addend[position] for addend in self.small]
         return self.addends(values)
 
 
@@ -129,17 +129,17 @@ class Linear:
     intercept: float
 
     @classmethod
-    def train(cls, sample: Sample, levels: dict[int, int], c: float) -> Self:
+    def train(cls, sample: TrainingSample, levels: dict[int, int], c: float) -> Self:
         """Fit with an L2 penalty of inverse strength `c`."""
         return next(cls.path(sample, levels, [c]))
 
     @classmethod
-    def path(cls, sample: Sample, levels: dict[int, int], penalties: Iterable[float]) -> Iterator[Self]:
+    def path(cls, sample: TrainingSample, levels: dict[int, int], penalties: Iterable[float]) -> Iterator[Self]:
         """Fit with one inverse strength after the other, each from where the one before ended.
 
         On one thread, because more of them add in another order, and the order decides the last bits. A fit that
-        reaches the limit of iterations is a little more shrunk than `c` says, which is no reason to warn: the penalty
-        is chosen by the loss of the fit as it is.
+        reaches the limit of iterations is a little more shrunk than `c` implies, which is no reason to warn: the
+        penalty is chosen by the loss of the fit as it is.
         """
         design = Design.learn(sample.features, levels)
         matrix, _ = design.columns(sample.features)
@@ -154,16 +154,16 @@ class Linear:
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Return the log-odds, shape (n,); a row's bits depend on no other row, as they would in a matrix product."""
         total = np.full(len(features), self.intercept)
-        for rows, place, values in _blocks(features):
-            for addend in self._weighted[place].of(values):
+        for rows, index, values in _blocks(features):
+            for addend in self._weighted[index].of(values):
                 total[rows] += addend
         return total
 
     def contributions(self, features: np.ndarray) -> np.ndarray:
         """Return each feature's part of the log-odds, shape (n, k + 1); the last column is the base, of a mean lead."""
         parts = np.zeros((len(features), features.shape[1] + 1), order="F")
-        for rows, place, values in _blocks(features):
-            parts[rows, place] = self._centered[place].of(values)[0]
+        for rows, index, values in _blocks(features):
+            parts[rows, index] = self._centered[index].of(values)[0]
         parts[:, -1] = self.intercept + self.weight @ self.center
         return parts
 
@@ -171,29 +171,30 @@ class Linear:
     def _weighted(self) -> list[Curve]:
         """Of each feature, its columns times their weights; the columns of a category are all 0 but one."""
 
-        def addends(values: np.ndarray, place: int, weight: np.ndarray) -> list[np.ndarray]:
-            columns = self.design.of_feature(values, place)
-            found = [one * column for one, column in zip(weight, columns, strict=True) if one]
-            return [reduce(np.add, found)] if place in self.design.levels and found else found
+        def addends(values: np.ndarray, index: int, weight: np.ndarray) -> list[np.ndarray]:
+            columns = self.design.of_feature(values, index)
+            terms = [one * column for one, column in zip(weight, columns, strict=True) if one]
+            return [reduce(np.add, terms)] if index in self.design.levels and terms else terms
 
-        return [Curve(partial(addends, place=place, weight=self.weight[mine])) for place, mine in self._columns]
+        return [Curve(partial(addends, index=index, weight=self.weight[columns])) for index, columns in self._columns]
 
     @cached_property
     def _centered(self) -> list[Curve]:
         """Of each feature, the sum of its columns, less their means, times their weights."""
 
-        def addends(values: np.ndarray, place: int, mine: slice) -> list[np.ndarray]:
-            columns = zip(self.weight[mine], self.design.of_feature(values, place), self.center[mine], strict=True)
-            return [reduce(np.add, (weight * (column - center) for weight, column, center in columns))]
+        def addends(values: np.ndarray, index: int, columns: slice) -> list[np.ndarray]:
+            forms = self.design.of_feature(values, index)
+            terms = zip(self.weight[columns], forms, self.center[columns], strict=True)
+            return [reduce(np.add, (weight * (column - center) for weight, column, center in terms))]
 
-        return [Curve(partial(addends, place=place, mine=mine)) for place, mine in self._columns]
+        return [Curve(partial(addends, index=index, columns=columns)) for index, columns in self._columns]
 
     @property
     def _columns(self) -> Iterator[tuple[int, slice]]:
-        """Each feature and where its columns are."""
-        ends = np.cumsum([self.design.levels.get(place, 2) + 1 for place in range(self.design.mean.shape[1])])
-        for place, (begin, end) in enumerate(pairwise([0, *ends.tolist()])):
-            yield place, slice(begin, end)
+        """Each feature and the slice of its columns."""
+        ends = np.cumsum([self.design.levels.get(index, 2) + 1 for index in range(self.design.mean.shape[1])])
+        for index, (begin, end) in enumerate(pairwise([0, *ends.tolist()])):
+            yield index, slice(begin, end)
 
     @property
     def weighs(self) -> np.ndarray:

@@ -7,59 +7,59 @@ from typing import Any, Self
 
 import numpy as np
 
-from models.learners.gradient_boosting import Sample
+from models.learners.gradient_boosting import TrainingSample
 
 HALF = 0.5  # of a row of either outcome, added before log-odds are taken, which then exist
 
 
 @dataclass(frozen=True)
-class TargetStatistics:
-    """What each level of each category is worth: its log-odds less those of all rows, shrunk towards 0.
+class TargetEncoding:
+    """The value of each level of each category: its log-odds less those of all rows, shrunk towards 0.
 
     Attributes
     ----------
     values
-        By the feature's place: one number a level, in the order of the codes.
+        By the feature's index: one number a level, in the order of the codes.
     """
 
     values: dict[int, np.ndarray]
 
     @classmethod
-    def learn(cls, sample: Sample, levels: dict[int, int], strength: float) -> Self:
+    def learn(cls, sample: TrainingSample, levels: dict[int, int], strength: float) -> Self:
         """Learn from all rows; `strength` average rows are added to each level."""
         everyone = len(sample.label), float(sample.label.sum())
         values = {}
-        for place, n_levels in levels.items():
-            n, won = _count(sample.features[:, place], sample.label, n_levels)
-            values[place] = _worth(n, won, *everyone, strength)
+        for index, n_levels in levels.items():
+            n, won = _count(sample.features[:, index], sample.label, n_levels)
+            values[index] = _level_value(n, won, *everyone, strength)
         return cls(values)
 
     def apply(self, features: np.ndarray) -> np.ndarray:
-        """Return the features with codes replaced by what their levels are worth; what is not known stays so."""
-        encoded = features.copy(order="K")  # as it lies: turning a large matrix over costs more than the rest
-        for place, values in self.values.items():
-            encoded[:, place] = _look_up(features[:, place], values)
+        """Return the features with codes replaced by the values of their levels; missing stays missing."""
+        encoded = features.copy(order="K")  # same memory order: transposing a large matrix costs more than the rest
+        for index, values in self.values.items():
+            encoded[:, index] = _look_up(features[:, index], values)
         return encoded
 
     def to_json(self) -> dict[str, Any]:
-        return {str(place): values.tolist() for place, values in self.values.items()}
+        return {str(index): values.tolist() for index, values in self.values.items()}
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> Self:
-        return cls({int(place): np.asarray(values) for place, values in tree.items()})
+        return cls({int(index): np.asarray(values) for index, values in tree.items()})
 
 
 def encode_in_time_order(
-    sample: Sample, known: np.ndarray, at: np.ndarray, levels: dict[int, int], strength: float
+    sample: TrainingSample, known: np.ndarray, at: np.ndarray, levels: dict[int, int], strength: float
 ) -> np.ndarray:
-    """Encode each row by the rows whose outcome was known when it stood, never by its own or a later one.
+    """Encode each row by the rows whose outcome was known at its time, never by its own or a later one.
 
-    Source: ordered target statistics, Prokhorenkova et al. 2018, NeurIPS, with time in place of a random order.
+    Source: ordered target statistics, Prokhorenkova et al. 2018, NeurIPS, with time instead of a random order.
 
     Parameters
     ----------
     known, at
-        When each row's outcome was known, and when it stood, shapes (n,).
+        When each row's outcome was known, and the time of the row, shapes (n,).
 
     Returns
     -------
@@ -70,34 +70,34 @@ def encode_in_time_order(
     order = np.argsort(known, kind="stable")
     n_all = np.searchsorted(known[order], at, side="left").astype("float64")
     won_all = _before(sample.label[order], n_all)
-    for place, n_levels in levels.items():
-        column = sample.features[:, place]
+    for index, n_levels in levels.items():
+        column = sample.features[:, index]
         for level in range(n_levels):
-            rows, mine = np.flatnonzero(column == level), order[column[order] == level]
-            n = np.searchsorted(known[mine], at[rows], side="left").astype("float64")
-            won = _before(sample.label[mine], n)
-            encoded[rows, place] = _worth(n, won, n_all[rows], won_all[rows], strength)
+            rows, known_rows = np.flatnonzero(column == level), order[column[order] == level]
+            n = np.searchsorted(known[known_rows], at[rows], side="left").astype("float64")
+            won = _before(sample.label[known_rows], n)
+            encoded[rows, index] = _level_value(n, won, n_all[rows], won_all[rows], strength)
     return encoded
 
 
-def encode_out_of_fold(sample: Sample, fold: np.ndarray, levels: dict[int, int], strength: float) -> np.ndarray:
+def encode_out_of_fold(sample: TrainingSample, fold: np.ndarray, levels: dict[int, int], strength: float) -> np.ndarray:
     """Encode each row by the rows of the other folds, where there is no order; `fold` is each row's, shape (n,)."""
     encoded = sample.features.copy()
     for number in np.unique(fold):
         inside = fold == number
-        others = Sample(sample.features[~inside], sample.label[~inside])
-        encoded[inside] = TargetStatistics.learn(others, levels, strength).apply(sample.features[inside])
+        others = TrainingSample(sample.features[~inside], sample.label[~inside])
+        encoded[inside] = TargetEncoding.learn(others, levels, strength).apply(sample.features[inside])
     return encoded
 
 
 def _count(codes: np.ndarray, label: np.ndarray, n_levels: int) -> tuple[np.ndarray, np.ndarray]:
     known = np.isfinite(codes)
-    place = codes[known].astype("int64")
-    n = np.bincount(place, minlength=n_levels).astype("float64")
-    return n, np.bincount(place, label[known], minlength=n_levels)
+    level = codes[known].astype("int64")
+    n = np.bincount(level, minlength=n_levels).astype("float64")
+    return n, np.bincount(level, label[known], minlength=n_levels)
 
 
-def _worth(
+def _level_value(
     n: np.ndarray, won: np.ndarray, n_all: np.ndarray | float, won_all: np.ndarray | float, strength: float
 ) -> np.ndarray:
     average = (won_all + HALF) / (np.asarray(n_all) + 2 * HALF)
@@ -108,9 +108,9 @@ def _worth(
 def _look_up(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return the value of each code, NaN where it is missing or no level of training."""
     known = (codes >= 0) & (codes < len(values))
-    found = np.full(len(codes), np.nan)
-    found[known] = values[codes[known].astype("int64")]
-    return found
+    looked_up = np.full(len(codes), np.nan)
+    looked_up[known] = values[codes[known].astype("int64")]
+    return looked_up
 
 
 def _before(label: np.ndarray, n: np.ndarray) -> np.ndarray:

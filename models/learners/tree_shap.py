@@ -1,4 +1,4 @@
-"""What shallow trees say and what each feature adds to it, read from tables that are made once a model.
+"""Predictions and SHAP values of shallow trees, read from tables that are built once a model.
 
 A small tree can be in few states, so its value and its exact SHAP values in every state fit a table. A row then costs a
 look-up a tree, and nothing that is added for it depends on other rows, on how many there are, or on the number of
@@ -18,24 +18,24 @@ from typing import Any, Self
 import numpy as np
 
 MOST_CELLS = 512  # of one table; a tree with more states is cut into subtrees
-MOST_ASKED = 9  # features on the way to one leaf, whose table has two states of each: 2**9 = MOST_CELLS
+LONGEST_PATH = 9  # features on the path to one leaf, whose table has two states of each: 2**9 = MOST_CELLS
 BLOCK_ROWS = 8192  # looked up at once, so that a block's numbers stay in the processor's cache
-ZERO = float(np.float32(1e-35))  # LightGBM takes what is no further from 0 for 0
+ZERO = float(np.float32(1e-35))  # LightGBM reads values no further from 0 as 0
 INFINITE = 1e300  # is how it writes a threshold without bounds
 
 Tree = dict[str, Any]  # a node as LightGBM's `dump_model` gives it
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One decision on a leaf's way: which of a feature's codes go on, and the share of the training rows that did.
+class SplitCondition:
+    """One split on a leaf's path: which of a feature's codes pass, and the share of the training rows that did.
 
     Attributes
     ----------
     passes
         Whether each code of the feature passes, shape (n_codes,).
     share
-        Training rows that passed, of those that came.
+        Training rows that passed, of those that reached the split.
     """
 
     feature: int
@@ -45,26 +45,26 @@ class Condition:
 
 @dataclass(frozen=True)
 class Leaf:
-    """A leaf and all decisions on its way from the root."""
+    """A leaf and all splits on its path from the root."""
 
     value: float
-    way: tuple[Condition, ...]
+    path: tuple[SplitCondition, ...]
 
     @property
     def share(self) -> float:
         """Of the training rows."""
-        return math.prod(condition.share for condition in self.way)
+        return math.prod(condition.share for condition in self.path)
 
 
 @dataclass(frozen=True)
 class Codes:
-    """How a feature's values become codes: values with one code go one way at every node of every tree.
+    """How a feature's values become codes: values with one code take one branch at every node of every tree.
 
     Attributes
     ----------
     thresholds
         Ascending; a value's code is the number of those below it, and one code more stands for missing. None: the
-        values are categories, coded as they are, and one code more stands for all that no tree knows.
+        values are categories, coded as they are, and one code more stands for all values no tree knows.
     n
         How many codes there are.
     """
@@ -89,7 +89,7 @@ class Table:
     Attributes
     ----------
     model
-        Place of the model that the tree belongs to.
+        Index of the model that the tree belongs to.
     features
         Those that decide, shape (d,).
     steps
@@ -109,14 +109,14 @@ class Table:
 
     @cached_property
     def values(self) -> np.ndarray:
-        """What each feature adds to the log-odds in each state, shape (d, n_states); only explanations ask for it."""
+        """What each feature adds to the log-odds in each state, shape (d, n_states); computed only for explanations."""
         shape = _shape(self.cells)
         values = np.zeros((len(self.features), *shape))
         for leaf in self.leaves:
-            places, share, state = _states(leaf, self.features, self.cells, shape)
-            shapley = leaf.value * _shapley(share, [(bit,) for bit in range(len(places))])
-            for bit, place in enumerate(places):
-                values[place] += shapley[bit][state]
+            indices, share, state = _states(leaf, self.features, self.cells, shape)
+            shapley = leaf.value * _shapley(share, [(bit,) for bit in range(len(indices))])
+            for bit, index in enumerate(indices):
+                values[index] += shapley[bit][state]
         return values.reshape(len(self.features), -1)
 
     def state(self, codes: dict[int, np.ndarray]) -> np.ndarray:
@@ -134,7 +134,7 @@ class TreeTables:
     Attributes
     ----------
     codes
-        Of each feature that some tree asks for, by its place.
+        Of each feature that some tree splits on, by its index.
     constant
         Of each model, the sum of its trees without a split.
     base
@@ -153,22 +153,22 @@ class TreeTables:
         Parameters
         ----------
         models
-            The trees of each model: `tree_structure` of each of `tree_info` in LightGBM's `dump_model`; `most_asked`
-            of each no more than MOST_ASKED.
+            The trees of each model: `tree_structure` of each of `tree_info` in LightGBM's `dump_model`; `deepest_path`
+            of each no more than LONGEST_PATH.
         """
         codes = _codes([tree for model in models for tree in model])
         leaves = [[list(_leaves(tree, (), codes)) for tree in model] for model in models]
         base = sum(leaf.value * leaf.share for model in leaves for tree in model for leaf in tree)
         constant = tuple(sum(tree[0].value for tree in model if len(tree) == 1) for model in leaves)
-        parts = ((place, part) for place, model in enumerate(leaves) for tree in model for part in _parts(tree, 0))
-        tables = (_table(*part, place) for place, part in parts)
+        parts = ((index, part) for index, model in enumerate(leaves) for tree in model for part in _parts(tree, 0))
+        tables = (_table(*part, index) for index, part in parts)
         return cls(codes, tuple(tables), constant, base / len(models))
 
     def log_odds(self, features: np.ndarray, threads: int) -> np.ndarray:
         """Return the mean log-odds, shape (n,), of features (n, k): added up in LightGBM's order, to the last bit."""
-        found = np.empty(len(features))
-        self._by_block(lambda rows: found.__setitem__(rows, self._log_odds(features[rows])), len(features), threads)
-        return found
+        log_odds = np.empty(len(features))
+        self._by_block(lambda rows: log_odds.__setitem__(rows, self._log_odds(features[rows])), len(features), threads)
+        return log_odds
 
     def contributions(self, features: np.ndarray, threads: int) -> np.ndarray:
         """Return path-dependent SHAP values, shape (n, k + 1), of features (n, k); the last column is the base."""
@@ -177,18 +177,18 @@ class TreeTables:
     def explained(self, features: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
         """Return what `log_odds` and `contributions` do, bit by bit, from one look-up."""
         n, k = features.shape
-        found = np.zeros((k + 1, n))  # feature by feature, as it is filled and as it is read
-        found[k] = self.base
+        parts = np.zeros((k + 1, n))  # feature by feature, as it is filled and as it is read
+        parts[k] = self.base
         log_odds = np.empty(n)
 
         def fill(rows: slice) -> None:
-            log_odds[rows] = self._log_odds(features[rows], found[:k, rows])
+            log_odds[rows] = self._log_odds(features[rows], parts[:k, rows])
 
         self._by_block(fill, n, threads)
-        return log_odds, found.T
+        return log_odds, parts.T
 
     def _by_block(self, fill: Callable[[slice], None], n: int, threads: int) -> None:
-        """Fill blocks of rows on several threads; numpy lets go of its lock while it looks up and adds."""
+        """Fill blocks of rows on several threads; numpy releases the GIL while it looks up and adds."""
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(fill, (slice(start, start + BLOCK_ROWS) for start in range(0, n, BLOCK_ROWS))))
 
@@ -222,16 +222,16 @@ class TreeTables:
 # Reading trees
 
 
-def most_asked(node: Tree, asked: frozenset[int] = frozenset()) -> int:
-    """Return how many features decide on the way to the leaf where it is most; tables double with each."""
+def deepest_path(node: Tree, features: frozenset[int] = frozenset()) -> int:
+    """Return the most features on the path to one leaf; tables double with each."""
     if "split_feature" not in node:
-        return len(asked)
-    further = asked | {node["split_feature"]}
-    return max(most_asked(node[child], further) for child in ("left_child", "right_child"))
+        return len(features)
+    further = features | {node["split_feature"]}
+    return max(deepest_path(node[child], further) for child in ("left_child", "right_child"))
 
 
 def _codes(trees: Sequence[Tree]) -> dict[int, Codes]:
-    """Find the codes of every feature that some tree asks for."""
+    """Find the codes of every feature that some tree splits on."""
     thresholds: dict[int, set[float]] = {}
     categories: dict[int, int] = {}
     for node in itertools.chain.from_iterable(map(_splits, trees)):
@@ -261,7 +261,7 @@ def _threshold(node: Tree) -> float:
 
 
 def _goes_left(node: Tree, codes: Codes) -> np.ndarray:
-    """Say which codes of the node's feature go left, shape (n_codes,)."""
+    """Flag the codes of the node's feature that go left, shape (n_codes,)."""
     left = np.zeros(codes.n, dtype=bool)
     if codes.thresholds is None:
         left[_categories(node)] = True
@@ -275,41 +275,41 @@ def _rows(node: Tree) -> int:
     return int(node["internal_count"] if "split_feature" in node else node["leaf_count"])
 
 
-def _leaves(node: Tree, way: tuple[Condition, ...], codes: dict[int, Codes]) -> Iterator[Leaf]:
+def _leaves(node: Tree, path: tuple[SplitCondition, ...], codes: dict[int, Codes]) -> Iterator[Leaf]:
     if "split_feature" not in node:
-        yield Leaf(node["leaf_value"], way)
+        yield Leaf(node["leaf_value"], path)
         return
     feature = node["split_feature"]
     left = _goes_left(node, codes[feature])
     for child, passes in ((node["left_child"], left), (node["right_child"], ~left)):
-        yield from _leaves(child, (*way, Condition(feature, passes, _rows(child) / _rows(node))), codes)
+        yield from _leaves(child, (*path, SplitCondition(feature, passes, _rows(child) / _rows(node))), codes)
 
 
 # Making tables
 
 
 def _parts(leaves: Sequence[Leaf], depth: int) -> Iterator[tuple[Sequence[Leaf], list[int], list[np.ndarray]]]:
-    """Keep all leaves below a node together, or part them into its halves where there are too many states.
+    """Keep all leaves below a node together, or divide them into its halves where there are too many states.
 
-    The leaves come from left to right, and their ways part at `depth`.
+    The leaves are ordered from left to right, and their paths diverge at `depth`.
 
     Yields
     ------
     leaves, features, cells
         Of each part: its leaves, the features that decide, and for each of them the number of the cell of each code.
     """
-    features = list(dict.fromkeys(condition.feature for leaf in leaves for condition in leaf.way))
+    features = list(dict.fromkeys(condition.feature for leaf in leaves for condition in leaf.path))
     cells = [_cells(leaves, feature) for feature in features]
     if math.prod(int(cell.max()) + 1 for cell in cells) > MOST_CELLS and len(leaves) > 1:
-        for _, half in itertools.groupby(leaves, key=lambda leaf: id(leaf.way[depth])):
+        for _, half in itertools.groupby(leaves, key=lambda leaf: id(leaf.path[depth])):
             yield from _parts(list(half), depth + 1)
     elif features:
         yield leaves, features, cells
 
 
 def _cells(leaves: Sequence[Leaf], feature: int) -> np.ndarray:
-    """Number the feature's codes so that those that every leaf takes alike have one number, shape (n_codes,)."""
-    passes = {id(step): step.passes for leaf in leaves for step in leaf.way if step.feature == feature}
+    """Number the feature's codes so that codes that every leaf treats alike have one number, shape (n_codes,)."""
+    passes = {id(step): step.passes for leaf in leaves for step in leaf.path if step.feature == feature}
     numbers: dict[bytes, int] = {}
     of_codes = np.column_stack(list(passes.values()))
     return np.array([numbers.setdefault(code.tobytes(), len(numbers)) for code in of_codes])
@@ -320,8 +320,8 @@ def _table(leaves: Sequence[Leaf], features: Sequence[int], cells: Sequence[np.n
     shape = _shape(cells)
     reached = np.zeros(shape)
     for leaf in leaves:
-        places, _, state = _states(leaf, features, cells, shape)
-        reached += np.where(state == (1 << len(places)) - 1, leaf.value, 0.0)
+        indices, _, state = _states(leaf, features, cells, shape)
+        reached += np.where(state == (1 << len(indices)) - 1, leaf.value, 0.0)
     return Table(model, tuple(features), _steps(cells, shape), reached.ravel(), leaves, cells)
 
 
@@ -332,15 +332,15 @@ def _shape(cells: Sequence[np.ndarray]) -> list[int]:
 def _states(
     leaf: Leaf, features: Sequence[int], cells: Sequence[np.ndarray], shape: Sequence[int]
 ) -> tuple[list[int], list[float], np.ndarray]:
-    """Return the places of the leaf's own features, their shares, and its state in each of the table's states."""
-    places = list(dict.fromkeys(features.index(condition.feature) for condition in leaf.way))
-    steps = [[step for step in leaf.way if step.feature == features[place]] for place in places]
+    """Return the indices of the leaf's own features, their shares, and its state in each of the table's states."""
+    indices = list(dict.fromkeys(features.index(condition.feature) for condition in leaf.path))
+    steps = [[step for step in leaf.path if step.feature == features[index]] for index in indices]
     state = np.zeros((1,) * len(shape), dtype="intp")
-    for bit, (place, mine) in enumerate(zip(places, steps, strict=True)):
-        passes = np.zeros(shape[place], dtype="intp")
-        passes[cells[place]] = np.logical_and.reduce([step.passes for step in mine])
-        state = state + (passes << bit).reshape([-1 if axis == place else 1 for axis in range(len(shape))])
-    return places, [math.prod(step.share for step in mine) for mine in steps], state
+    for bit, (index, own_steps) in enumerate(zip(indices, steps, strict=True)):
+        passes = np.zeros(shape[index], dtype="intp")
+        passes[cells[index]] = np.logical_and.reduce([step.passes for step in own_steps])
+        state = state + (passes << bit).reshape([-1 if axis == index else 1 for axis in range(len(shape))])
+    return indices, [math.prod(step.share for step in own_steps) for own_steps in steps], state
 
 
 def _steps(cells: Sequence[np.ndarray], shape: Sequence[int]) -> tuple[np.ndarray, ...]:
@@ -375,10 +375,10 @@ def _shapley(share: Sequence[float], groups: Sequence[tuple[int, ...]]) -> np.nd
     passes = (np.arange(1 << d) >> np.arange(d)[:, None] & 1).astype("float64")
     terms = [np.ones((len(groups), 1 << d))]  # terms[k]: k of the features are in the coalition; by the group explained
     for j in range(d):
-        own = [place for place, group in enumerate(groups) if j in group]
+        own = [index for index, group in enumerate(groups) if j in group]
         worths = (passes[[j]], np.full((1, 1 << d), share[j]))
         inside, outside = (np.repeat(worth, len(groups), axis=0) for worth in worths)
-        inside[own] = outside[own] = 1  # what is explained counts for itself below
+        inside[own] = outside[own] = 1  # the explained features are multiplied in below
         without, within = [term * outside for term in terms], [term * inside for term in terms]
         middle = [a + b for a, b in zip(without[1:], within, strict=False)]
         terms = [without[0], *middle, within[-1]]
@@ -391,7 +391,7 @@ def _shapley(share: Sequence[float], groups: Sequence[tuple[int, ...]]) -> np.nd
 
 
 def interactions(models: Sequence[Sequence[Tree]], features: np.ndarray, among: Sequence[int]) -> np.ndarray:
-    """Return what each pair of features adds to the mean log-odds beyond what each adds without the other.
+    """Return what each pair of features adds to the mean log-odds on top of what each adds without the other.
 
     Half of a pair's number is part of either feature's SHAP value.
 
@@ -402,7 +402,7 @@ def interactions(models: Sequence[Sequence[Tree]], features: np.ndarray, among: 
     features
         Rows to explain, shape (n, k).
     among
-        Places of the features whose pairs are asked for.
+        Indices of the features whose pairs are explained.
 
     Returns
     -------
@@ -411,22 +411,22 @@ def interactions(models: Sequence[Sequence[Tree]], features: np.ndarray, among: 
     """
     codes = _codes([tree for model in models for tree in model])
     coded = {feature: coding.of(features[:, feature]) for feature, coding in codes.items()}
-    places = {frozenset(pair): place for place, pair in enumerate(itertools.combinations(among, 2))}
-    found = np.zeros((len(places), len(features)))
+    indices = {frozenset(pair): index for index, pair in enumerate(itertools.combinations(among, 2))}
+    total = np.zeros((len(indices), len(features)))
     for tree in itertools.chain.from_iterable(models):
-        for leaves, asked, cells in _parts(list(_leaves(tree, (), codes)), 0):
+        for leaves, deciding, cells in _parts(list(_leaves(tree, (), codes)), 0):
             shape = [int(cell.max()) + 1 for cell in cells]
-            steps = zip(asked, _steps(cells, shape), strict=True)
+            steps = zip(deciding, _steps(cells, shape), strict=True)
             state = reduce(np.add, (step[coded[feature]] for feature, step in steps))
-            for pair, values in _of_pairs(leaves, asked, cells, places).items():
-                found[pair] += values[state]
-    return found / len(models)
+            for pair, values in _of_pairs(leaves, deciding, cells, indices).items():
+                total[pair] += values[state]
+    return total / len(models)
 
 
 def _of_pairs(
-    leaves: Sequence[Leaf], features: Sequence[int], cells: Sequence[np.ndarray], places: Mapping[frozenset[int], int]
+    leaves: Sequence[Leaf], features: Sequence[int], cells: Sequence[np.ndarray], indices: Mapping[frozenset[int], int]
 ) -> dict[int, np.ndarray]:
-    """Add up what each leaf gives to each pair, over all states: by the pair's place, shape (n_states,)."""
+    """Add up what each leaf gives to each pair, over all states: by the pair's index, shape (n_states,)."""
     shape = [int(cell.max()) + 1 for cell in cells]
     total: dict[int, np.ndarray] = {}
     for leaf in leaves:
@@ -434,9 +434,9 @@ def _of_pairs(
         named = {
             pair: frozenset(features[own[bit]] for bit in pair) for pair in itertools.combinations(range(len(own)), 2)
         }
-        groups = [pair for pair, names in named.items() if names in places]
+        groups = [pair for pair, names in named.items() if names in indices]
         for pair, worth in zip(groups, _shapley(share, groups) if groups else (), strict=True):
-            place = places[named[pair]]
+            index = indices[named[pair]]
             spread = np.broadcast_to((leaf.value * worth)[state], shape).ravel()
-            total[place] = total[place] + spread if place in total else spread
+            total[index] = total[index] + spread if index in total else spread
     return total

@@ -58,7 +58,7 @@ class GradeParams(Spec):
         default=20000,
         ge=100,
         description=(
-            "Rows that cut-offs are learned from and that the matrix is measured on, whole leads; more take longer."
+            "Rows that cut-offs are learned from and that the matrix is measured on, complete leads; more take longer."
         ),
     )
 
@@ -78,7 +78,7 @@ class GradeCuts(BaseModel):
         Parameters
         ----------
         fit, engagement
-            Points of the training rows, shape (n,); not looked at where the cut-offs are set by hand.
+            Points of the training rows, shape (n,); ignored where the cut-offs are set by hand.
         """
         return cls(fit=_cuts(fit, params.fit), engagement=_cuts(engagement, params.engagement))
 
@@ -93,13 +93,13 @@ def _cuts(points: np.ndarray, steps: GradeSteps) -> tuple[float, float, float]:
 def _cut(points: np.ndarray, share: float) -> float:
     """Return the least points of the best `share` of rows, half way to the next ones; ties are never divided.
 
-    At most so many rows reach it: where more are tied at the top, such as all rows without any event, none does.
+    At most that share of rows reaches it: where more are tied at the top, as all rows without any event, none does.
     """
     value, rows = np.unique(np.round(points, SAME_POINTS), return_counts=True)
     at_least = rows[::-1].cumsum()[::-1] / max(len(points), 1)
-    place = int(np.searchsorted(-at_least, -share - ROUNDING))  # the first of the values that few enough reach
-    next_one = value[place] if place < len(value) else value[-1] + 2 * 10.0**-SAME_POINTS
-    return float(value[place - 1] + next_one) / 2
+    index = int(np.searchsorted(-at_least, -share - ROUNDING))  # the first value that at most `share` of the rows reach
+    next_one = value[index] if index < len(value) else value[-1] + 2 * 10.0**-SAME_POINTS
+    return float(value[index - 1] + next_one) / 2
 
 
 def grade(fit: np.ndarray, engagement: np.ndarray, cuts: GradeCuts | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Points of a lead by what they are of: fit and engagement, online and offline, and what counts against the lead."""
+"""Points of a lead by group: fit and engagement, online and offline, and what counts against the lead."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def point_groups(points: np.ndarray, parts: Sequence[Part]) -> dict[str, np.ndar
     dict
         `POINT_GROUPS`, each of shape (n,). `fit` and `engagement` hold every part once. `online`, `offline` and
         `other_engagement` divide engagement by the catalogue's channel; other is what has none, such as activity of any
-        kind. `negative` is the sum of the themes that take points away, of either group; the rest of the points is
-        what speaks for the lead. So base_points + fit + engagement = points, and online + offline +
+        kind. `negative` is the sum of the themes that take points away, of either group; the rest of the points
+        counts for the lead. So base_points + fit + engagement = points, and online + offline +
         other_engagement = engagement.
     """
-    groups = {name: add_columns(points, _places(parts, name)) for name in ("fit", "engagement")}
+    groups = {name: add_columns(points, _indices(parts, name)) for name in ("fit", "engagement")}
     channels = {"online": "online", "offline": "offline", "other_engagement": "none"}
     by_channel = {
-        name: add_columns(points, _places(parts, "engagement", channel)) for name, channel in channels.items()
+        name: add_columns(points, _indices(parts, "engagement", channel)) for name, channel in channels.items()
     }
     return groups | by_channel | {"negative": _negative(points, parts)}
 
 
-def _places(parts: Sequence[Part], group: str, channel: str | None = None) -> list[int]:
-    return [place for place, part in enumerate(parts) if part.group == group and channel in (None, part.channel)]
+def _indices(parts: Sequence[Part], group: str, channel: str | None = None) -> list[int]:
+    return [index for index, part in enumerate(parts) if part.group == group and channel in (None, part.channel)]
 
 
 def _negative(points: np.ndarray, parts: Sequence[Part]) -> np.ndarray:

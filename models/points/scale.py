@@ -1,4 +1,4 @@
-"""The scale of the score: points are log-odds on an anchored ruler that stays the same across retrainings."""
+"""The scale of the score: points are log-odds on an anchored scale that stays the same across retrainings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PointsParams(Spec):
 
 
 def scale_change(before: PointsParams, after: PointsParams) -> str:
-    """Say what a change of the scale does to a score."""
+    """Describe what a change of the scale does to a score."""
     odds = np.exp((before.anchor_score - after.offset) / after.factor)
     return (
         f"the scale of the score changes from {before.text} to {after.text}: {before.anchor_score:g} points meant a "

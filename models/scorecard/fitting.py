@@ -18,11 +18,11 @@ from scipy.special import expit, logit
 
 from features.matrix.catalogue import Catalogue, Entry
 from features.schema.spec import Spec
-from models.learners.gradient_boosting import Sample
+from models.learners.gradient_boosting import TrainingSample
 
-DIGITS = 3  # of a cut; more of them nobody would type
-WHOLE_DAYS = 2  # days; from here on a cut is a whole day
-LEAST_CURVATURE = 1e-9  # keeps the gain finite where hardly anything is left to learn
+DIGITS = 3  # of a cut; nobody would type more
+WHOLE_DAYS = 2  # days; from here on a cut is an integer
+LEAST_CURVATURE = 1e-9  # keeps the gain finite where hardly any loss is left
 
 Kind = Literal["at_least", "below", "level", "missing"]
 
@@ -54,7 +54,7 @@ class ScorecardParams(Spec):
 
 
 @dataclass(frozen=True)
-class Condition:
+class ScorecardCondition:
     """What a row must fulfil: a feature at least or below a threshold, at one of some levels, or not known."""
 
     feature: int
@@ -63,7 +63,7 @@ class Condition:
     levels: tuple[int, ...] = ()
 
     def holds(self, features: np.ndarray) -> np.ndarray:
-        """Say for each row of (n, k) whether it fulfils the condition, shape (n,); a missing value has no bound."""
+        """Whether each row of (n, k) fulfils the condition, shape (n,); a missing value has no bound."""
         value = features[:, self.feature]
         if self.kind == "missing":
             return np.asarray(np.isnan(value))
@@ -77,7 +77,7 @@ class Condition:
 class _Binned:
     """One feature as codes (n,): of its bin between cuts or of its level; the last code, `size`, is missing."""
 
-    place: int
+    index: int
     code: np.ndarray
     size: int
     cuts: np.ndarray | None
@@ -85,7 +85,7 @@ class _Binned:
     rows: np.ndarray
 
     @classmethod
-    def learn(cls, place: int, entry: Entry, value: np.ndarray, bins: int) -> Self:
+    def learn(cls, index: int, entry: Entry, value: np.ndarray, bins: int) -> Self:
         missing = np.isnan(value)
         cuts, size = None, len(entry.levels or [])
         if entry.levels is None:
@@ -95,7 +95,7 @@ class _Binned:
             code = np.where(missing, 0, value)
         code = np.where(missing, size, code).astype(np.intp)
         direction = {"up": 1, "down": -1, "none": 0}[entry.direction]
-        return cls(place, code, size, cuts, direction, np.bincount(code, minlength=size + 1))
+        return cls(index, code, size, cuts, direction, np.bincount(code, minlength=size + 1))
 
     def sums(self, weight: np.ndarray) -> np.ndarray:
         return np.bincount(self.code, weight, minlength=self.size + 1)
@@ -141,9 +141,9 @@ class _Patterns:
         return cls(np.zeros(len(label), dtype=np.intp), np.zeros((1, 0)), *totals)
 
     def split(self, fulfilled: np.ndarray, label: np.ndarray) -> _Patterns:
-        """Return the patterns once one more condition is told apart."""
-        found, of_row = np.unique(2 * self.of_row + fulfilled, return_inverse=True)
-        holds = np.column_stack([self.holds[found // 2], found % 2])
+        """Return the patterns once one more condition splits them."""
+        pattern, of_row = np.unique(2 * self.of_row + fulfilled, return_inverse=True)
+        holds = np.column_stack([self.holds[pattern // 2], pattern % 2])
         return _Patterns(of_row, holds, np.bincount(of_row).astype("float64"), np.bincount(of_row, label))
 
     def fit(self, columns: np.ndarray, signs: list[int], l2: float) -> tuple[float, np.ndarray]:
@@ -157,8 +157,8 @@ class _Patterns:
 
         bounds = [(None, None), *((0 if sign > 0 else None, 0 if sign < 0 else None) for sign in signs)]
         start = np.concatenate([[base_log_odds(self.positive.sum(), self.n.sum())], np.zeros(len(signs))])
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-        return float(found[0]), found[1:]
+        solution = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+        return float(solution[0]), solution[1:]
 
 
 def base_log_odds(positive: float, n: float) -> float:
@@ -167,18 +167,18 @@ def base_log_odds(positive: float, n: float) -> float:
 
 
 @dataclass(frozen=True)
-class Found:
+class FittedConditions:
     """The conditions of a card, their weights in log-odds, and the patterns of the training rows."""
 
-    conditions: list[Condition]
+    conditions: list[ScorecardCondition]
     weights: np.ndarray
     patterns: _Patterns
 
 
-def search(sample: Sample, entries: Catalogue, params: ScorecardParams, l2: float) -> Found:
+def search(sample: TrainingSample, entries: Catalogue, params: ScorecardParams, l2: float) -> FittedConditions:
     """Choose conditions one after another until none saves enough, or the card is full."""
     binned = _bin(sample.features, entries, params)
-    patterns, conditions, signs = _Patterns.none_yet(sample.label), list[Condition](), list[int]()
+    patterns, conditions, signs = _Patterns.none_yet(sample.label), list[ScorecardCondition](), list[int]()
     base, weights = base_log_odds(sample.label.sum(), len(sample.label)), np.zeros(0)
     while len(conditions) < params.max_lines:
         probability = expit(base + patterns.holds @ weights)[patterns.of_row]
@@ -189,16 +189,16 @@ def search(sample: Sample, entries: Catalogue, params: ScorecardParams, l2: floa
         signs.append(_sign(entries[best.feature], best))
         patterns = patterns.split(best.holds(sample.features), sample.label)
         base, weights = patterns.fit(patterns.holds, signs, l2)
-    return Found(conditions, weights, patterns)
+    return FittedConditions(conditions, weights, patterns)
 
 
 def _bin(features: np.ndarray, entries: Catalogue, params: ScorecardParams) -> list[_Binned]:
-    kept = [place for place, entry in enumerate(entries) if entry.measure not in params.left_out]
-    return [_Binned.learn(place, entries[place], features[:, place], params.bins) for place in kept]
+    kept = [index for index, entry in enumerate(entries) if entry.measure not in params.left_out]
+    return [_Binned.learn(index, entries[index], features[:, index], params.bins) for index in kept]
 
 
-def _sign(entry: Entry, condition: Condition) -> int:
-    """The side of zero that a weight must keep to, so that points never fall where the catalogue says up."""
+def _sign(entry: Entry, condition: ScorecardCondition) -> int:
+    """The side of zero that a weight must keep to, so that points never fall where the catalogue declares up."""
     bound = {"at_least": 1, "below": -1}.get(condition.kind, 0)
     return bound * {"up": 1, "down": -1, "none": 0}[entry.direction]
 
@@ -213,7 +213,7 @@ class _Candidates:
         Of gradient, curvature and rows, shape (3, conditions).
     """
 
-    conditions: list[Condition]
+    conditions: list[ScorecardCondition]
     sums: np.ndarray
     sign: int
 
@@ -222,59 +222,59 @@ def _best(
     binned: list[_Binned],
     gradient: np.ndarray,
     curvature: np.ndarray,
-    taken: list[Condition],
+    taken: list[ScorecardCondition],
     params: ScorecardParams,
     l2: float,
-) -> Condition | None:
+) -> ScorecardCondition | None:
     """Return the condition that saves most log-loss, or None where none saves `min_gain`."""
     best, most = None, params.min_gain
     n, total = len(gradient), curvature.sum()
     for feature in binned:
         sums = np.stack([feature.sums(gradient), feature.sums(curvature), feature.rows])
-        mine = [one for one in taken if one.feature == feature.place]
-        for found in _candidates(feature, sums, mine, params.max_levels, l2):
-            pull, bend, rows = found.sums
-            apart = np.maximum(bend * (1 - bend / total), LEAST_CURVATURE)  # less what the intercept would take up
-            fits = (rows >= params.min_rows) & (rows <= n - params.min_rows) & (pull * found.sign >= 0)
-            gains = np.where(fits, pull**2 / (2 * (apart + l2)), 0.0)
-            gains[[place for place, one in enumerate(found.conditions) if one in mine]] = 0.0
-            place = int(gains.argmax())
-            if gains[place] > most:
-                best, most = found.conditions[place], gains[place]
+        used = [one for one in taken if one.feature == feature.index]
+        for candidates in _candidates(feature, sums, used, params.max_levels, l2):
+            pull, bend, rows = candidates.sums
+            remaining = np.maximum(bend * (1 - bend / total), LEAST_CURVATURE)  # less what the intercept would take up
+            fits = (rows >= params.min_rows) & (rows <= n - params.min_rows) & (pull * candidates.sign >= 0)
+            gains = np.where(fits, pull**2 / (2 * (remaining + l2)), 0.0)
+            gains[[index for index, one in enumerate(candidates.conditions) if one in used]] = 0.0
+            index = int(gains.argmax())
+            if gains[index] > most:
+                best, most = candidates.conditions[index], gains[index]
     return best
 
 
 def _candidates(
-    feature: _Binned, sums: np.ndarray, mine: list[Condition], max_levels: int, l2: float
+    feature: _Binned, sums: np.ndarray, used: list[ScorecardCondition], max_levels: int, l2: float
 ) -> Iterator[_Candidates]:
-    size, place = feature.size, feature.place
+    size, index = feature.size, feature.index
     if feature.rows[size]:
-        yield _Candidates([Condition(place, "missing")], sums[:, size:], 0)
+        yield _Candidates([ScorecardCondition(index, "missing")], sums[:, size:], 0)
     if feature.cuts is None:
-        named = [level for one in mine for level in one.levels]
-        yield from _level_candidates(place, sums[:, :size], named, max_levels, l2)
+        named = [level for one in used for level in one.levels]
+        yield from _level_candidates(index, sums[:, :size], named, max_levels, l2)
     elif len(feature.cuts):
         yield from _bound_candidates(feature, feature.cuts, sums[:, :size])
 
 
 def _bound_candidates(feature: _Binned, cuts: np.ndarray, sums: np.ndarray) -> Iterator[_Candidates]:
-    """Both sides of every cut; where nothing is missing they say the same, and the rarer side is the news."""
+    """Both sides of every cut; where nothing is missing they are equivalent, and the rarer side is kept."""
     until = sums.cumsum(axis=1)
     below, above = until[:, :-1], until[:, -1:] - until[:, :-1]
     if not feature.rows[feature.size]:
         rare = below[2] < above[2]
         below, above = np.where(rare, below, 0.0), np.where(rare, 0.0, above)
     edges = [float(str(cut)) for cut in cuts]  # the digits of the float32, which is what is compared
-    yield _Candidates([Condition(feature.place, "at_least", edge) for edge in edges], above, feature.direction)
-    yield _Candidates([Condition(feature.place, "below", edge) for edge in edges], below, -feature.direction)
+    yield _Candidates([ScorecardCondition(feature.index, "at_least", edge) for edge in edges], above, feature.direction)
+    yield _Candidates([ScorecardCondition(feature.index, "below", edge) for edge in edges], below, -feature.direction)
 
 
 def _level_candidates(
-    place: int, sums: np.ndarray, named: list[int], max_levels: int, l2: float
+    index: int, sums: np.ndarray, named: list[int], max_levels: int, l2: float
 ) -> Iterator[_Candidates]:
-    """The best and the worst levels that no line names yet, so many together; the best split lies in this order.
+    """The best and the worst levels that no line names yet, cumulated; the best split lies in this order.
 
-    No level is named twice, so that the card says in one place what a level is worth.
+    No level is named twice, so that the card says in one line what a level is worth.
 
     Source: Fisher 1958, On grouping for maximum homogeneity, JASA 53, 789-798.
     """
@@ -283,5 +283,5 @@ def _level_candidates(
     for ranked in (order[:max_levels], order[::-1][:max_levels]):
         if len(ranked):
             sets = [tuple(sorted(int(level) for level in ranked[: end + 1])) for end in range(len(ranked))]
-            conditions = [Condition(place, "level", levels=levels) for levels in sets]
+            conditions = [ScorecardCondition(index, "level", levels=levels) for levels in sets]
             yield _Candidates(conditions, sums[:, ranked].cumsum(axis=1), 0)

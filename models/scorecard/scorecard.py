@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from features.matrix.catalogue import Catalogue
 from features.schema.errors import ModelError
-from models.learners.gradient_boosting import Sample
-from models.scorecard.fitting import Condition, Found, ScorecardParams, base_log_odds, search
+from models.learners.gradient_boosting import TrainingSample
+from models.scorecard.fitting import FittedConditions, ScorecardCondition, ScorecardParams, base_log_odds, search
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Line:
         Training rows that fulfil it, and the share of them that converted.
     """
 
-    condition: Condition
+    condition: ScorecardCondition
     points: int
     n: int
     rate: float
@@ -67,11 +67,11 @@ class Scorecard:
             )
 
     @classmethod
-    def train(cls, sample: Sample, entries: Catalogue, params: ScorecardParams, l2: float) -> Self:
+    def train(cls, sample: TrainingSample, entries: Catalogue, params: ScorecardParams, l2: float) -> Self:
         """Learn the lines and round their weights to whole points.
 
-        Nothing is drawn, and everything runs on one thread, so the same rows give the same bytes. The strongest line
-        gets `max_points`; lines that round to no point are left out. What a point is worth is fitted after rounding.
+        Nothing is random, and everything runs on one thread, so the same rows give the same bytes. The strongest line
+        gets `max_points`; lines that round to 0 points are left out. What a point is worth is fitted after rounding.
 
         Parameters
         ----------
@@ -91,15 +91,15 @@ class Scorecard:
         return card
 
     @classmethod
-    def _rounded(cls, found: Found, sample: Sample, max_points: int, l2: float) -> Self:
+    def _rounded(cls, fitted: FittedConditions, sample: TrainingSample, max_points: int, l2: float) -> Self:
         n, k = sample.features.shape
-        strongest = np.abs(found.weights).max(initial=0.0)
+        strongest = np.abs(fitted.weights).max(initial=0.0)
         if strongest == 0:
             return cls([], k, n, base_log_odds(sample.label.sum(), n), 0.0)
-        points = np.rint(found.weights * (max_points / strongest)).astype(int)
-        total = found.patterns.holds @ points
-        base, weight = found.patterns.fit((total * (strongest / max_points))[:, None], [0], l2)
-        lines = [_line(one, int(worth), sample) for one, worth in zip(found.conditions, points, strict=True) if worth]
+        points = np.rint(fitted.weights * (max_points / strongest)).astype(int)
+        total = fitted.patterns.holds @ points
+        base, weight = fitted.patterns.fit((total * (strongest / max_points))[:, None], [0], l2)
+        lines = [_line(one, int(worth), sample) for one, worth in zip(fitted.conditions, points, strict=True) if worth]
         return cls(lines, k, n, base, float(weight[0] * strongest / max_points))
 
     def points(self, features: np.ndarray) -> np.ndarray:
@@ -109,7 +109,7 @@ class Scorecard:
             total += line.points * line.condition.holds(features)
         return total
 
-    def check_orientation(self, sample: Sample) -> None:
+    def check_orientation(self, sample: TrainingSample) -> None:
         """Raise ModelError where more points do not mean more conversions among these rows."""
         if not self.lines or len(set(sample.label.tolist())) < 2:
             return
@@ -143,11 +143,11 @@ class Scorecard:
         return cls(lines, int(tree["k"]), int(tree["rows"]), float(tree["base"]), float(tree["slope"]))
 
 
-def _line(condition: Condition, points: int, sample: Sample) -> Line:
+def _line(condition: ScorecardCondition, points: int, sample: TrainingSample) -> Line:
     fulfilled = condition.holds(sample.features)
     return Line(condition, points, int(fulfilled.sum()), float(sample.label[fulfilled].mean()))
 
 
 def _line_from_json(tree: dict[str, Any]) -> Line:
     condition = tree["condition"] | {"levels": tuple(tree["condition"]["levels"])}
-    return Line(Condition(**condition), int(tree["points"]), int(tree["n"]), float(tree["rate"]))
+    return Line(ScorecardCondition(**condition), int(tree["points"]), int(tree["n"]), float(tree["rate"]))

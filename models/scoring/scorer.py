@@ -19,10 +19,10 @@ from features.matrix.matrix import MatrixSpec
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import ModelError
 from models.learners.calibration import Sigmoid, blend
-from models.learners.ensemble import Models
+from models.learners.ensemble import Ensemble
 from models.learners.gradient_boosting import Boosters
 from models.learners.logistic_regression import Linear
-from models.learners.target_encoding import TargetStatistics
+from models.learners.target_encoding import TargetEncoding
 from models.points.grades import GradeCuts, grade
 from models.points.groups import parts_of, point_groups
 from models.points.scale import PointsParams, score
@@ -87,7 +87,7 @@ class Scorer:
     """Turns feature rows into probabilities, points, scores, tiers and reasons."""
 
     metadata: ModelMetadata
-    models: Models
+    models: Ensemble
     scorecard: Scorecard
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -151,7 +151,7 @@ class Scorer:
     def _explained(self, values: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """Return the boosters' log-odds, shape (n,), and what `contributions` does, of what the learners see."""
         models, share = self.models, self.metadata.linear_share
-        log_odds, raw = models.boosters.explained(models.statistics.apply(values))
+        log_odds, raw = models.boosters.explained(models.target_encoding.apply(values))
         linear = models.linear.contributions(values)
         raw *= 1 - share  # in place, as they are large
         linear *= share
@@ -170,7 +170,7 @@ class Scorer:
             Places of the features in the catalogue; pairs come in the order of `itertools.combinations(among, 2)`.
         """
         models, metadata = self.models, self.metadata
-        found = models.boosters.interactions(models.statistics.apply(self._inputs(matrix)), among)
+        found = models.boosters.interactions(models.target_encoding.apply(self._inputs(matrix)), among)
         return (
             None
             if found is None
@@ -244,7 +244,7 @@ class Scorer:
             "card.json": self.metadata.model_dump(mode="json"),
             "linear.json": self.models.linear.to_json(),
             "scorecard.json": self.scorecard.to_json(),
-            "statistics.json": self.models.statistics.to_json(),
+            "statistics.json": self.models.target_encoding.to_json(),
         }
         return files | {name: json.dumps(tree, indent=1, sort_keys=True) + "\n" for name, tree in trees.items()}
 
@@ -267,6 +267,6 @@ class Scorer:
         names = sorted((name for name in files if name.startswith("booster_")), key=lambda name: (len(name), name))
         boosters = Boosters.from_text([files[name] for name in names], threads)
         parsed = {name: json.loads(files[name]) for name in ("linear.json", "scorecard.json", "statistics.json")}
-        statistics = TargetStatistics.from_json(parsed["statistics.json"])
-        models = Models(boosters, statistics, Linear.from_json(parsed["linear.json"]))
+        encoding = TargetEncoding.from_json(parsed["statistics.json"])
+        models = Ensemble(boosters, encoding, Linear.from_json(parsed["linear.json"]))
         return cls(metadata, models, Scorecard.from_json(parsed["scorecard.json"]))

@@ -1,4 +1,4 @@
-"""Forward-chained folds inside the training period: learn from the earlier rows, be judged on the next ones."""
+"""Forward-chained folds inside the training period: train on the earlier rows, evaluate on the next ones."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class Fold:
     Attributes
     ----------
     earlier, later
-        Places of the rows to learn from and of the rows to be judged on, shapes (n,) and (m,).
+        Indices of the rows to train on and of the rows to evaluate on, shapes (n,) and (m,).
     period
-        Code of each later row's period, shape (m,). Sales compares the leads of one period, so a model is judged by
-        how it ranks within each; the level of a period is another question.
+        Code of each later row's period, shape (m,). Sales compares the leads of one period, so a model is evaluated by
+        how it ranks within each; the intercept of a period is fitted separately.
     """
 
     earlier: np.ndarray
@@ -71,7 +71,7 @@ def in_time(rows: pd.DataFrame, order: Order) -> pd.DataFrame:
 
 
 def when(rows: pd.DataFrame, order: Order) -> np.ndarray:
-    """Return where each row stands in time, shape (n,): in days, in rows, or 0 where there is no order."""
+    """Return the time of each row, shape (n,): in days, in rows, or 0 where there is no order."""
     if order == "dates":
         return days(rows["snapshot_at"])
     if order == "rows":
@@ -80,7 +80,7 @@ def when(rows: pd.DataFrame, order: Order) -> np.ndarray:
 
 
 def forward_folds(rows: pd.DataFrame, order: Order, params: FoldParams, seed: int) -> list[Fold]:
-    """Cut rows so that each fold is judged on about as many conversions as any other.
+    """Cut rows so that each fold is evaluated on about as many conversions as any other.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def forward_folds(rows: pd.DataFrame, order: Order, params: FoldParams, seed: in
     Returns
     -------
     list of Fold
-        With time, each fold learns from the rows whose label was known when its later rows begin. Without any order,
-        each fold is judged on a hash of the leads and learns from all others. Folds that lack an outcome on either
+        With time, each fold trains on the rows whose label was known when its later rows begin. Without any order,
+        each fold is evaluated on a hash of the leads and trains on all others. Folds that lack an outcome on either
         side are left out.
     """
     if order == "none":
@@ -111,15 +111,15 @@ def _by_time(
     rows: pd.DataFrame, at: np.ndarray, order: Order, params: FoldParams
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Cut at moments, never within one, where equal shares of the conversions have been seen."""
-    moment, place = np.unique(at, return_inverse=True)
-    seen = np.cumsum(np.bincount(place, rows["label"].to_numpy("float64")))
+    moments, index = np.unique(at, return_inverse=True)
+    seen = np.cumsum(np.bincount(index, rows["label"].to_numpy("float64")))
     shares = params.first_share + (1 - params.first_share) * np.arange(params.count) / params.count
-    starts = np.unique(np.minimum(np.searchsorted(seen, shares * seen[-1]) + 1, len(moment) - 1))
+    starts = np.unique(np.minimum(np.searchsorted(seen, shares * seen[-1]) + 1, len(moments) - 1))
     known = days(rows["known_at"]) if order == "dates" else at
     cuts = []
-    for start, stop in zip(starts, [*starts[1:], len(moment)], strict=True):
-        inside = (place >= start) & (place < stop)
-        before = (known <= moment[start]) if order == "dates" else (place < start)
+    for start, stop in zip(starts, [*starts[1:], len(moments)], strict=True):
+        inside = (index >= start) & (index < stop)
+        before = (known <= moments[start]) if order == "dates" else (index < start)
         cuts.append((np.flatnonzero(before), np.flatnonzero(inside)))
     return cuts
 

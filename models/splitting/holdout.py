@@ -1,4 +1,4 @@
-"""Which snapshots may teach and which test: by time with an embargo, by row order, or by hash of the lead."""
+"""Which snapshots train and which test: by time with an embargo, by row order, or by hash of the lead."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from features.schema.spec import Spec
 
 Part = Literal["train", "embargo", "test"]
 PARTS: tuple[Part, ...] = ("train", "embargo", "test")
-DIGITS = 12  # of shares: 1 - 0.7 is a little more than 0.3, and a row would change sides
+DIGITS = 12  # of shares: 1 - 0.7 is a little more than 0.3, and a row would change parts
 
 
 class SplitParams(Spec):
-    """How much of the later history tests."""
+    """The share of the latest history that is the test part."""
 
     test_share: float = Field(
         default=0.25,
@@ -51,7 +51,7 @@ def split_by_time(snapshots: pd.DataFrame, params: SplitParams) -> pd.Series[str
 
 
 def split_by_position(position: pd.Series[int], params: SplitParams) -> pd.Series[str]:
-    """Assign rows to parts by their order: the last `test_share` tests."""
+    """Assign rows to parts by their order: the last `test_share` is the test part."""
     rank = position.rank(method="first").to_numpy() - 1
     return _by_rank(rank / len(position), position.index, params)
 
@@ -62,9 +62,9 @@ def split_by_hash(lead_id: pd.Series[str], seed: int, params: SplitParams) -> pd
 
 
 def split_at_random(snapshots: pd.DataFrame, seed: int, params: SplitParams) -> pd.Series[str]:
-    """Assign rows to "train" and "test" by chance, as is often done; kept only to show how much that flatters.
+    """Assign rows to "train" and "test" at random, as is often done; kept only to show how optimistic that is.
 
-    Snapshots of one lead fall on both sides, and the future teaches about the past.
+    Snapshots of one lead fall on both sides, and the model learns from the future.
     """
     key = snapshots["lead_id"] + "@" + snapshots["snapshot_at"].astype("str").fillna("no date")
     part = np.where(draw(key, seed, "random split") < params.test_share, "test", "train")
@@ -80,12 +80,12 @@ def sample_leads(rows: pd.DataFrame, max_rows: int, seed: int, purpose: str) -> 
 
 
 def draw(key: pd.Series[str], seed: int, purpose: str) -> pd.Series[float]:
-    """Draw a number in [0, 1) for each key: the same for the same key, seed and purpose, whatever else is there."""
+    """Return a pseudo-random number in [0, 1) for each key: it depends on key, seed and purpose alone."""
     prefix = f"{purpose}:{seed}:".encode()
-    place, distinct = pd.factorize(key, use_na_sentinel=False)
+    index, distinct = pd.factorize(key, use_na_sentinel=False)
     first = b"".join(hashlib.sha256(prefix + str(value).encode()).digest()[:8] for value in distinct.tolist())
     number = np.frombuffer(first, ">u8").astype("float64") / 2.0**64
-    return pd.Series(number[place], index=key.index)
+    return pd.Series(number[index], index=key.index)
 
 
 def _by_rank(rank: np.ndarray, index: pd.Index, params: SplitParams) -> pd.Series[str]:

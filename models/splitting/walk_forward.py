@@ -1,4 +1,4 @@
-"""The walk-forward backtest: where to cut, and what the periods say together."""
+"""The walk-forward backtest: where to cut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY = pd.Timedelta(days=1)
 
 
 class BacktestParams(Spec):
-    """How often the past is retrained, and how far each model looks."""
+    """How often the past is retrained, and how long each model is evaluated."""
 
     cuts: int = Field(default=4, ge=0, description="Retrainings in the past; 0: no backtest.")
     every_days: int = Field(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from features.rules.conditions import Condition
+from features.rules.conditions import RuleCondition
 from features.schema.spec import Spec
 
 EXCLUDED = "excluded"  # outside of the ladder: not to be called
@@ -19,7 +19,7 @@ class Override(Spec):
     """A condition and the tier it gives."""
 
     name: str = Field(min_length=1, description="In plain English, shown to sales as the reason; each name once.")
-    when: Condition = Field(
+    when: RuleCondition = Field(
         description=(
             "{types: [event types], days: seen within so many days, null: ever}, or a test on an "
             "attribute as in rules.attributes."

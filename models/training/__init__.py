@@ -1,4 +1,4 @@
 """Choosing settings on forward folds, searching them, and training the model that results.
 
-No row of the test period, and no figure for a page.
+No row of the test period, and no metric of a report.
 """

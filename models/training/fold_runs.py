@@ -1,4 +1,4 @@
-"""The training history as learners see it, and what they would have said on its forward folds."""
+"""The training history on its forward folds: models trained on earlier rows, predictions of later ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from features.matrix.catalogue import Catalogue
 from models.learners.calibration import losses_within
-from models.learners.ensemble import History, Settings
+from models.learners.ensemble import EnsembleSettings, TrainingHistory
 from models.learners.feature_shift import without
 from models.learners.gradient_boosting import grow, side_by_side
 from models.learners.logistic_regression import Linear
@@ -18,32 +18,32 @@ from models.scorecard.fitting import ScorecardParams
 from models.scorecard.scorecard import Scorecard
 from models.splitting.forward_folds import Fold
 
-PATIENCE = 3  # looks without a gain before boosters stop growing
+PATIENCE = 3  # evaluations without a gain before boosters stop growing
 
 
 @dataclass(frozen=True)
-class Forward:
-    """A history and the folds that judge.
+class FoldRuns:
+    """A history and the folds that candidates are evaluated on.
 
     Attributes
     ----------
     earlier, later
-        Of each fold, the rows to learn from and the rows to be judged on.
+        Of each fold, the rows to train on and the rows to evaluate on.
     period
         Of each fold, the code of each later row's period.
     grown
-        What boosters said before, by the settings that move them: the same question comes up again and again.
+        Boosters' predictions so far, by the settings that affect them: the same settings are evaluated repeatedly.
     """
 
-    earlier: list[History]
-    later: list[History]
+    earlier: list[TrainingHistory]
+    later: list[TrainingHistory]
     period: list[np.ndarray]
     seed: int
     threads: int
-    grown: dict[Settings, tuple[int, list[np.ndarray]]] = field(default_factory=dict, repr=False)
+    grown: dict[EnsembleSettings, tuple[int, list[np.ndarray]]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, history: History, folds: list[Fold], seed: int, threads: int) -> Forward:
+    def of(cls, history: TrainingHistory, folds: list[Fold], seed: int, threads: int) -> FoldRuns:
         return cls(
             [history.rows(fold.earlier) for fold in folds],
             [history.rows(fold.later) for fold in folds],
@@ -64,16 +64,16 @@ class Forward:
         """Return the loss within periods of every later row, fold after fold."""
         return np.concatenate([losses_within(*parts) for parts in zip(raw, self.label, self.period, strict=True)])
 
-    def boosters(self, settings: Settings) -> tuple[int, list[np.ndarray]]:
+    def boosters(self, settings: EnsembleSettings) -> tuple[int, list[np.ndarray]]:
         """Grow boosters on all folds until they no longer gain; return the best number of rounds and its log-odds."""
-        asked = replace(settings, rounds=0, c=1.0, linear_share=0.0, slope=1.0, level_half_life=0.0)
-        if asked not in self.grown:
-            self.grown[asked] = self._grow(settings)
-        return self.grown[asked]
+        key = replace(settings, rounds=0, c=1.0, linear_share=0.0, slope=1.0, recalibration_half_life=0.0)
+        if key not in self.grown:
+            self.grown[key] = self._grow(settings)
+        return self.grown[key]
 
-    def _grow(self, settings: Settings) -> tuple[int, list[np.ndarray]]:
+    def _grow(self, settings: EnsembleSettings) -> tuple[int, list[np.ndarray]]:
         cuts = [
-            (earlier.for_trees(settings), earlier.statistics(settings).apply(_kept(later, settings)))
+            (earlier.for_trees(settings), earlier.target_encoding(settings).apply(_kept(later, settings)))
             for earlier, later in zip(self.earlier, self.later, strict=True)
         ]
         shape, best, rounds, kept, since = self.earlier[0].shape(settings), np.inf, 0, list[np.ndarray](), 0
@@ -85,7 +85,7 @@ class Forward:
                 break
         return rounds, kept
 
-    def linears(self, settings: Settings, penalties: Iterable[float]) -> tuple[float, list[np.ndarray]]:
+    def linears(self, settings: EnsembleSettings, penalties: Iterable[float]) -> tuple[float, list[np.ndarray]]:
         """Train logistic regressions on all folds with ever less penalty, until they no longer gain."""
         rising = sorted(penalties)
         paths = [Linear.path(rows.for_linear(settings), rows.levels, rising) for rows in self.earlier]
@@ -105,7 +105,7 @@ class Forward:
         return chosen, kept
 
     def scorecards(
-        self, entries: Catalogue, params: ScorecardParams, settings: Settings, l2: float
+        self, entries: Catalogue, params: ScorecardParams, settings: EnsembleSettings, l2: float
     ) -> list[np.ndarray]:
         """Train a scorecard on each fold; return the log-odds of its later rows."""
 
@@ -117,5 +117,5 @@ class Forward:
             return side_by_side(work, range(len(self.earlier)), self.threads)
 
 
-def _kept(rows: History, settings: Settings) -> np.ndarray:
+def _kept(rows: TrainingHistory, settings: EnsembleSettings) -> np.ndarray:
     return without(rows.sample, settings.left_out).features

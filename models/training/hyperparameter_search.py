@@ -12,8 +12,8 @@ from pydantic import Field
 
 from features.schema.spec import Spec
 from models.learners.gradient_boosting import TrainParams
+from models.training.selection import ProgressCallback
 
-Watch = Callable[[str], None]
 Whole = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]  # searched on a logarithmic scale
@@ -60,17 +60,17 @@ def search(
     params: SearchParams,
     study: optuna.Study,
     seed: int,
-    watch: Watch,
+    progress: ProgressCallback,
 ) -> TrainParams:
-    """Return the settings that lost least; `start` is tried first.
+    """Return the settings with the lowest loss; `start` is tried first.
 
-    Trials that the study holds are not made again. Only finished trials are kept, and each is drawn from a seed of its
+    Trials that the study holds are not repeated. Only finished trials are kept, and each is drawn from a seed of its
     own, so that a search that was stopped and resumed ends where an undisturbed one does.
 
     Parameters
     ----------
     loss
-        What settings lose on the forward folds.
+        Loss of settings on the forward folds.
     study
         Where trials are kept.
     """
@@ -78,12 +78,12 @@ def search(
         chosen = _draw(start, params, study, seed + len(study.trials))
         value = loss(start.model_copy(update=chosen))
         study.add_trial(create_trial(params=chosen, distributions=params.distributions, value=value))
-        watch(f"trial {len(study.trials)} of {params.trials} loses {value:.6f}, the best {study.best_value:.6f}")
+        progress(f"trial {len(study.trials)}/{params.trials}: log-loss {value:.6f}, best {study.best_value:.6f}")
     return start.model_copy(update=study.best_params) if params.trials else start
 
 
 def _draw(start: TrainParams, params: SearchParams, study: optuna.Study, seed: int) -> dict[str, float]:
-    """Draw the next settings, in a study that nobody keeps: a trial that is killed leaves no trace."""
+    """Draw the next settings, in a temporary study: a trial that is killed leaves no trace."""
     if not study.trials:
         return {name: getattr(start, name) for name in params.bounds}
     drafts = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))

@@ -1,6 +1,6 @@
-"""What the forward folds choose: features, weights, encoding, constraints, settings, blend, slope and level.
+"""What the forward folds choose: features, weights, encoding, constraints, settings, blend, slope, recalibration.
 
-Every choice is judged on rows that come after those learned from, within periods, and goes to the simplest candidate
+Every choice is evaluated on rows after those trained on, within periods, and goes to the simplest candidate
 that is not clearly worse than the best one.
 """
 
@@ -15,16 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from features.matrix.catalogue import Catalogue
 from features.schema.spec import Spec
-from models.learners.calibration import blend, fit_level, fit_slope, losses, recency
-from models.learners.ensemble import Models, Settings
+from models.learners.calibration import blend, fit_intercept, fit_slope, losses, recency
+from models.learners.ensemble import Ensemble, EnsembleSettings
 from models.learners.feature_shift import candidates, drifts
 from models.learners.gradient_boosting import TrainParams
 from models.scorecard.fitting import ScorecardParams
 from models.splitting.forward_folds import FoldParams
-from models.training.fold_runs import Forward
+from models.training.fold_runs import FoldRuns
 
-JUDGES = 2  # boosters whose mean is judged: one alone speaks against large trees, whose noise a mean takes away
-Watch = Callable[[str], None]
+JUDGES = 2  # boosters whose mean is evaluated: one alone disfavours large trees, whose noise a mean removes
+ProgressCallback = Callable[[str], None]
 Search = Callable[[Callable[[TrainParams], float], TrainParams], TrainParams]
 
 
@@ -94,31 +94,31 @@ class Decision(BaseModel):
     candidates: list[Candidate]
 
     @property
-    def place(self) -> int:
+    def index(self) -> int:
         return [candidate.name for candidate in self.candidates].index(self.chosen)
 
 
-def decide(question: str, found: Mapping[str, np.ndarray], lead: np.ndarray) -> Decision:
+def decide(question: str, losses_of: Mapping[str, np.ndarray], lead: np.ndarray) -> Decision:
     """Choose the first candidate that is worse than the best by no more than the standard error of the difference.
 
     Parameters
     ----------
-    found
+    losses_of
         By candidate, the simplest first: the loss of each row, shape (n,).
     lead
         Code of each row's lead, shape (n,): rows of one lead depend on each other, so the error is taken over leads.
     """
-    best = min(found, key=lambda name: found[name].mean())
-    compared = [_compare(name, found[name], found[best], lead) for name in found]
+    best = min(losses_of, key=lambda name: losses_of[name].mean())
+    compared = [_compare(name, losses_of[name], losses_of[best], lead) for name in losses_of]
     chosen = next(candidate.name for candidate in compared if candidate.worse_by <= candidate.error)
     return Decision(question=question, chosen=chosen, candidates=compared)
 
 
-def _compare(name: str, mine: np.ndarray, best: np.ndarray, lead: np.ndarray) -> Candidate:
-    difference = mine - best
+def _compare(name: str, own: np.ndarray, best: np.ndarray, lead: np.ndarray) -> Candidate:
+    difference = own - best
     by_lead = np.bincount(lead, difference - difference.mean())
     error = np.sqrt((by_lead**2).sum()) / len(difference)
-    return Candidate(name=name, loss=_short(mine.mean()), worse_by=_short(difference.mean()), error=_short(error))
+    return Candidate(name=name, loss=_short(own.mean()), worse_by=_short(difference.mean()), error=_short(error))
 
 
 def _short(value: float) -> float:
@@ -126,78 +126,85 @@ def _short(value: float) -> float:
 
 
 def select(
-    forward: Forward, final: Forward, params: SelectionParams, start: TrainParams, search: Search, watch: Watch
-) -> tuple[Settings, list[Decision]]:
+    forward: FoldRuns,
+    final: FoldRuns,
+    params: SelectionParams,
+    start: TrainParams,
+    search: Search,
+    progress: ProgressCallback,
+) -> tuple[EnsembleSettings, list[Decision]]:
     """Answer one question after the other, each with what has been chosen before.
 
     Parameters
     ----------
     forward, final
         Folds of a sample of the leads, and of as many as can be: the more rows, the less shrinkage is right, so that
-        penalty, rounds, blend, slope and level are chosen on the latter. May be the same.
+        penalty, rounds, blend, slope and recalibration window are chosen on the latter. May be the same.
     start
         How boosters are trained where the search finds nothing clearly better.
     search
-        Looks for better settings, given a function that says what settings lose, and where to begin.
+        Looks for better settings, given the loss of settings and where to begin.
 
     Returns
     -------
-    Settings, list of Decision
+    EnsembleSettings, list of Decision
         What was chosen, and why.
     """
-    settings = Settings(
+    settings = EnsembleSettings(
         left_out=frozenset(),
         half_life=0.0,
-        statistics=False,
+        target_encoding=False,
         monotone=True,
         train=start.model_copy(update={"boosters": min(JUDGES, start.boosters)}),
         rounds=0,
         c=min(params.logistic_c),
         linear_share=0.5,
         slope=1.0,
-        level_half_life=0.0,
+        recalibration_half_life=0.0,
     )
     decisions: list[Decision] = []
     for step in (_features, _weights, _encoding, _directions):
         settings, decision = step(forward, params, settings)
-        decisions += _told(decision, watch)
+        decisions += _reported(decision, progress)
     settings, decision = _settings(forward, settings, search)
-    decisions += _told(decision, watch)
+    decisions += _reported(decision, progress)
     settings, decision = _blend(final, params, settings, params.logistic_c if final is not forward else [settings.c])
-    decisions += _told(decision, watch)
-    settings, decision = _level(final, params, settings)
-    decisions += _told(decision, watch)
+    decisions += _reported(decision, progress)
+    settings, decision = _recalibration(final, params, settings)
+    decisions += _reported(decision, progress)
     train = settings.train.model_copy(update={"boosters": start.boosters})
     return replace(settings, train=train), decisions
 
 
 def select_scorecard(
-    forward: Forward, entries: Catalogue, params: ScorecardParams, settings: Settings
+    forward: FoldRuns, entries: Catalogue, params: ScorecardParams, settings: EnsembleSettings
 ) -> tuple[float, Decision]:
-    """Choose the scorecard's penalty, among the features that transfer; the stronger, the simpler."""
-    found = {l2: forward.losses(forward.scorecards(entries, params, settings, l2)) for l2 in sorted(params.l2)[::-1]}
-    decision = decide("scorecard", {f"penalty {l2:g}": loss for l2, loss in found.items()}, forward.lead)
-    return list(found)[decision.place], decision
+    """Choose the scorecard's penalty, among the features that do not shift; the stronger, the simpler."""
+    losses_of = {
+        l2: forward.losses(forward.scorecards(entries, params, settings, l2)) for l2 in sorted(params.l2)[::-1]
+    }
+    decision = decide("scorecard", {f"penalty {l2:g}": loss for l2, loss in losses_of.items()}, forward.lead)
+    return list(losses_of)[decision.index], decision
 
 
-def _told(decision: Decision | None, watch: Watch) -> list[Decision]:
+def _reported(decision: Decision | None, progress: ProgressCallback) -> list[Decision]:
     if decision is None:
         return []
-    watch(f"{decision.question}: {decision.chosen}, of {len(decision.candidates)} candidates")
+    progress(f"{decision.question}: {decision.chosen}, of {len(decision.candidates)} candidates")
     return [decision]
 
 
-def _half_half(forward: Forward, params: SelectionParams, settings: Settings) -> tuple[float, np.ndarray]:
-    """Return the penalty that lost least, and the losses of an even blend with it."""
+def _half_half(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> tuple[float, np.ndarray]:
+    """Return the penalty with the lowest loss, and the losses of an even blend with it."""
     c, linear = forward.linears(settings, params.logistic_c)
     _, trees = forward.boosters(settings)
     return c, forward.losses([blend(*pair, 0.5) for pair in zip(trees, linear, strict=True)])
 
 
-Step = tuple[Settings, Decision | None]
+Choice = tuple[EnsembleSettings, Decision | None]
 
 
-def _features(forward: Forward, params: SelectionParams, settings: Settings) -> Step:
+def _features(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
     """Leave out what drifted from fold to fold, unless the later rows are clearly worse predicted without."""
     drift = np.median(
         [
@@ -208,16 +215,16 @@ def _features(forward: Forward, params: SelectionParams, settings: Settings) -> 
     )
     sets = candidates(drift, params.drift_limits)[::-1]  # the fewest features first
     tried = {_count(left_out, "left out"): replace(settings, left_out=left_out) for left_out in sets}
-    found = {name: _half_half(forward, params, trial) for name, trial in tried.items()}
-    decision = decide("features that drift", {name: loss for name, (_, loss) in found.items()}, forward.lead)
-    return replace(tried[decision.chosen], c=found[decision.chosen][0]), decision
+    results = {name: _half_half(forward, params, trial) for name, trial in tried.items()}
+    decision = decide("features that drift", {name: loss for name, (_, loss) in results.items()}, forward.lead)
+    return replace(tried[decision.chosen], c=results[decision.chosen][0]), decision
 
 
 def _count(left_out: frozenset[int], what: str) -> str:
     return f"{len(left_out)} {what}" if left_out else f"none {what}"
 
 
-def _weights(forward: Forward, params: SelectionParams, settings: Settings) -> Step:
+def _weights(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
     """Let recent rows weigh more, where that is clearly better."""
     if not forward.earlier[0].ordered:
         return settings, None
@@ -225,8 +232,8 @@ def _weights(forward: Forward, params: SelectionParams, settings: Settings) -> S
         return replace(settings, half_life=params.recency_half_lives[0]), None
     tried = {_half_life_name(value): replace(settings, half_life=value) for value in params.recency_half_lives}
     at_c = params.model_copy(update={"logistic_c": [settings.c]})
-    found = {name: _half_half(forward, at_c, trial)[1] for name, trial in tried.items()}
-    decision = decide("weight of recent rows", found, forward.lead)
+    losses_of = {name: _half_half(forward, at_c, trial)[1] for name, trial in tried.items()}
+    decision = decide("weight of recent rows", losses_of, forward.lead)
     return tried[decision.chosen], decision
 
 
@@ -234,15 +241,15 @@ def _half_life_name(value: float) -> str:
     return f"halved after {value:.3g} of the period" if value else "all alike"
 
 
-def _encoding(forward: Forward, params: SelectionParams, settings: Settings) -> Step:
-    """Show the boosters target statistics in place of codes, where that is clearly better."""
+def _encoding(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
+    """Show the boosters a target encoding instead of codes, where that is clearly better."""
     if not forward.earlier[0].levels:
         return settings, None
-    tried = {"codes": settings, "target statistics": replace(settings, statistics=True)}
+    tried = {"codes": settings, "target encoding": replace(settings, target_encoding=True)}
     return _by_trees("categories in the boosters", forward, tried)
 
 
-def _directions(forward: Forward, params: SelectionParams, settings: Settings) -> Step:
+def _directions(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
     """Hold the boosters to declared directions, unless that clearly costs."""
     if not any(forward.earlier[0].shape(settings).monotone):
         return settings, None
@@ -250,26 +257,26 @@ def _directions(forward: Forward, params: SelectionParams, settings: Settings) -
     return _by_trees("declared directions", forward, tried)
 
 
-def _settings(forward: Forward, settings: Settings, search: Search) -> Step:
+def _settings(forward: FoldRuns, settings: EnsembleSettings, search: Search) -> Choice:
     """Take the settings that a search finds, where they are clearly better than those of params.yaml."""
 
     def loss(train: TrainParams) -> float:
         return _short(forward.losses(forward.boosters(replace(settings, train=train))[1]).mean())
 
-    found = search(loss, settings.train)
-    if found == settings.train:
+    searched = search(loss, settings.train)
+    if searched == settings.train:
         return settings, None
-    tried = {"as in params.yaml": settings, "as searched": replace(settings, train=found)}
+    tried = {"as in params.yaml": settings, "as searched": replace(settings, train=searched)}
     return _by_trees("settings of the boosters", forward, tried)
 
 
-def _by_trees(question: str, forward: Forward, tried: dict[str, Settings]) -> Step:
-    found = {name: forward.losses(forward.boosters(trial)[1]) for name, trial in tried.items()}
-    decision = decide(question, found, forward.lead)
+def _by_trees(question: str, forward: FoldRuns, tried: dict[str, EnsembleSettings]) -> Choice:
+    losses_of = {name: forward.losses(forward.boosters(trial)[1]) for name, trial in tried.items()}
+    decision = decide(question, losses_of, forward.lead)
     return tried[decision.chosen], decision
 
 
-def _blend(forward: Forward, params: SelectionParams, settings: Settings, penalties: list[float]) -> Step:
+def _blend(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings, penalties: list[float]) -> Choice:
     """Choose penalty, rounds, share and slope; the nearer to even weights, the simpler.
 
     Weights that were estimated rarely beat equal ones later: Stock and Watson 2004, Journal of Forecasting 23, "the
@@ -277,33 +284,33 @@ def _blend(forward: Forward, params: SelectionParams, settings: Settings, penalt
     """
     rounds, trees = forward.boosters(settings)
     c, linear = forward.linears(settings, penalties)
-    tried, found = {}, {}
+    tried, losses_of = {}, {}
     for share in sorted(params.linear_shares, key=lambda share: (abs(share - 0.5), share)):
         raw = [blend(*parts, share) for parts in zip(trees, linear, strict=True)]
         slope = fit_slope(raw, forward.label, forward.period)
         name = f"{share:.0%} logistic"
         tried[name] = replace(settings, c=c, rounds=rounds, linear_share=share, slope=slope)
-        found[name] = forward.losses([slope * part for part in raw])
-    decision = decide("blend", found, forward.lead)
+        losses_of[name] = forward.losses([slope * part for part in raw])
+    decision = decide("blend", losses_of, forward.lead)
     return tried[decision.chosen], decision
 
 
-def _level(forward: Forward, params: SelectionParams, settings: Settings) -> Step:
-    """Choose how fast the level forgets; what follows recent outcomes most closely comes first.
+def _recalibration(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
+    """Choose the recalibration window of the intercept; the shortest one comes first.
 
-    Where the level moves, a long memory is far off; where it does not, a short one is a little noisier, and where that
-    matters the folds say so.
+    Where the base rate moves, a long window is biased; where it does not, a short one is a little noisier, and where
+    that matters the folds show it.
     """
     if not forward.earlier[0].ordered:
         return settings, None
-    memories = sorted(params.level_half_lives, key=lambda value: value or np.inf)
-    found: dict[str, list[np.ndarray]] = {_half_life_name(value): [] for value in memories}
+    half_lives = sorted(params.level_half_lives, key=lambda value: value or np.inf)
+    losses_of: dict[str, list[np.ndarray]] = {_half_life_name(value): [] for value in half_lives}
     for earlier, later in zip(forward.earlier, forward.later, strict=True):
-        models = Models.train(earlier, settings, forward.seed, forward.threads)
+        models = Ensemble.train(earlier, settings, forward.seed, forward.threads)
         before, after = (models.log_odds(rows.sample.features, settings) for rows in (earlier, later))
-        for value in memories:
-            shift = fit_level(before, earlier.sample.label, recency(earlier.at, value))
-            found[_half_life_name(value)].append(losses(after + shift, later.sample.label))
-    joined = {name: np.concatenate(parts) for name, parts in found.items()}
-    decision = decide("memory of the level", joined, forward.lead)
-    return replace(settings, level_half_life=memories[decision.place]), decision
+        for value in half_lives:
+            shift = fit_intercept(before, earlier.sample.label, recency(earlier.at, value))
+            losses_of[_half_life_name(value)].append(losses(after + shift, later.sample.label))
+    joined = {name: np.concatenate(parts) for name, parts in losses_of.items()}
+    decision = decide("recalibration window", joined, forward.lead)
+    return replace(settings, recalibration_half_life=half_lives[decision.index]), decision

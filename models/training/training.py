@@ -1,8 +1,7 @@
-"""From labelled snapshots to a scorer and its rivals. Sees the training part only."""
+"""From labelled snapshots to a trained ensemble and scorecard. Reads the training part only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,20 +9,19 @@ import pandas as pd
 
 from features.matrix.catalogue import Catalogue, level_counts
 from features.schema.errors import NotReadyError
-from models.learners.calibration import Sigmoid, fit_level, recency
-from models.learners.ensemble import History, Models, Settings
+from models.learners.calibration import Sigmoid, fit_intercept, recency
+from models.learners.ensemble import Ensemble, EnsembleSettings, TrainingHistory
 from models.learners.feature_shift import without
-from models.learners.gradient_boosting import Sample, TrainParams
+from models.learners.gradient_boosting import TrainingSample, TrainParams
 from models.scorecard.fitting import ScorecardParams
 from models.scorecard.scorecard import Scorecard
 from models.splitting.forward_folds import FoldParams, Order, days, forward_folds, in_time, when
 from models.splitting.holdout import draw, sample_leads
-from models.training.fold_runs import Forward
-from models.training.selection import Decision, Search, SelectionParams, select, select_scorecard
+from models.training.fold_runs import FoldRuns
+from models.training.selection import Decision, ProgressCallback, Search, SelectionParams, select, select_scorecard
 
-Watch = Callable[[str], None]
-WAYS = {"up": 1, "down": -1, "none": 0}
-BUCKETS = 5  # of leads, for target statistics where nothing orders the rows
+SIGNS = {"up": 1, "down": -1, "none": 0}
+BUCKETS = 5  # of leads, for the target encoding where nothing orders the rows
 
 
 @dataclass(frozen=True)
@@ -37,21 +35,21 @@ class Learned:
     settings, scorecard_l2, decisions
         What the forward folds chose, and why.
     sigmoid
-        Slope from the forward folds, level from recent outcomes.
+        Slope from the forward folds, intercept from recent outcomes.
     uncorrected
-        The same with the level of the whole training part, to show what the correction does.
+        The same with the intercept of the complete training part, to show what the correction does.
     """
 
-    models: Models
+    models: Ensemble
     scorecard: Scorecard
-    settings: Settings
+    settings: EnsembleSettings
     scorecard_l2: float
     decisions: list[Decision]
     sigmoid: Sigmoid
     uncorrected: Sigmoid
 
 
-def history_of(rows: pd.DataFrame, entries: Catalogue, order: Order, seed: int) -> History:
+def history_of(rows: pd.DataFrame, entries: Catalogue, order: Order, seed: int) -> TrainingHistory:
     """Bring labelled snapshots into the order of time and take what learners need.
 
     Parameters
@@ -62,14 +60,14 @@ def history_of(rows: pd.DataFrame, entries: Catalogue, order: Order, seed: int) 
     rows = in_time(rows, order)
     features = np.ascontiguousarray(rows[[entry.name for entry in entries]].to_numpy("float32"))
     at = when(rows, order)
-    return History(
-        sample=Sample(features, rows["label"].to_numpy("float64")),
+    return TrainingHistory(
+        sample=TrainingSample(features, rows["label"].to_numpy("float64")),
         at=at,
         known=days(rows["known_at"]) if order == "dates" else at,
         lead=pd.factorize(rows["lead_id"])[0],
         bucket=(draw(rows["lead_id"], seed, "statistics") * BUCKETS).astype("int64").to_numpy(),
         levels=level_counts(entries),
-        directions=tuple(WAYS[entry.direction] for entry in entries),
+        directions=tuple(SIGNS[entry.direction] for entry in entries),
         ordered=order != "none",
     )
 
@@ -84,7 +82,7 @@ def learn(
     search: Search,
     seed: int,
     threads: int,
-    watch: Watch,
+    progress: ProgressCallback,
 ) -> Learned:
     """Choose on forward folds inside the training part, then train on all of it.
 
@@ -93,7 +91,7 @@ def learn(
     matrix
         lead_id, part, label and features, and what `order` needs; only rows of the training part are read.
     start, search
-        How boosters are trained, and what looks for better.
+        How boosters are trained, and the search for better settings.
 
     Raises
     ------
@@ -108,10 +106,10 @@ def learn(
         if len(training) <= most
         else _forward(training, entries, order, selection.folds, most_at_last, seed, threads)
     )
-    settings, decisions = select(forward, final, selection, start, search, watch)
+    settings, decisions = select(forward, final, selection, start, search, progress)
     l2, decision = select_scorecard(forward, entries, scorecard, settings)
     learned = learn_with(training, entries, order, settings, scorecard, l2, seed, threads)
-    watch(
+    progress(
         f"{start.boosters} boosters of {settings.rounds} rounds and {settings.linear_share:.0%} logistic, "
         f"{len(training):,} rows"
     )
@@ -122,40 +120,46 @@ def learn_with(
     training: pd.DataFrame,
     entries: Catalogue,
     order: Order,
-    settings: Settings,
+    settings: EnsembleSettings,
     scorecard: ScorecardParams,
     l2: float,
     seed: int,
     threads: int,
 ) -> Learned:
-    """Train on all rows given, with settings that are already chosen; the level follows these rows."""
+    """Train on all rows given, with settings that are already chosen; the intercept is fitted to these rows."""
     history = history_of(training, entries, order, seed)
-    models = Models.train(history, settings, seed, threads)
+    models = Ensemble.train(history, settings, seed, threads)
     card = Scorecard.train(without(history.sample, settings.left_out), entries, scorecard, l2)
-    sigmoid, uncorrected = (calibrate(models, history, settings, memory) for memory in (settings.level_half_life, 0.0))
+    sigmoid, uncorrected = (
+        calibrate(models, history, settings, half_life) for half_life in (settings.recalibration_half_life, 0.0)
+    )
     return Learned(models, card, settings, l2, [], sigmoid, uncorrected)
 
 
 def calibrate(
-    models: Models, history: History, settings: Settings, memory: float, counts: np.ndarray | float = 1.0
+    models: Ensemble,
+    history: TrainingHistory,
+    settings: EnsembleSettings,
+    half_life: float,
+    counts: np.ndarray | float = 1.0,
 ) -> Sigmoid:
-    """Return the sigmoid with the chosen slope and the level of a history that fades with this half-life.
+    """Return the sigmoid with the chosen slope and the intercept of a history that fades with this half-life.
 
-    `counts` says how often each row counts, shape (n,).
+    `counts` is how often each row counts, shape (n,).
     """
-    log_odds, weight = models.log_odds(history.sample.features, settings), recency(history.at, memory) * counts
-    return Sigmoid(intercept=fit_level(log_odds, history.sample.label, weight), slope=settings.slope)
+    log_odds, weight = models.log_odds(history.sample.features, settings), recency(history.at, half_life) * counts
+    return Sigmoid(intercept=fit_intercept(log_odds, history.sample.label, weight), slope=settings.slope)
 
 
-def moved(settings: Settings, before: Catalogue, after: Catalogue) -> Settings:
-    """Return the settings for another catalogue: features are left out by name, wherever they stand."""
-    names = {before[place].name for place in settings.left_out}
-    return replace(settings, left_out=frozenset(place for place, entry in enumerate(after) if entry.name in names))
+def remap_settings(settings: EnsembleSettings, before: Catalogue, after: Catalogue) -> EnsembleSettings:
+    """Return the settings for another catalogue: features are left out by name, whatever their index."""
+    names = {before[index].name for index in settings.left_out}
+    return replace(settings, left_out=frozenset(index for index, entry in enumerate(after) if entry.name in names))
 
 
 def _forward(
     training: pd.DataFrame, entries: Catalogue, order: Order, params: FoldParams, most: int, seed: int, threads: int
-) -> Forward:
+) -> FoldRuns:
     rows = sample_leads(training, most, seed, "selection")
     folds = forward_folds(in_time(rows, order), order, params, seed)
     if not folds:
@@ -166,11 +170,11 @@ def _forward(
             expected="conversions spread over time",
             fix="Not usable yet: collect a longer history or shorten snapshots.horizon_days.",
         )
-    return Forward.of(history_of(rows, entries, order, seed), folds, seed, threads)
+    return FoldRuns.of(history_of(rows, entries, order, seed), folds, seed, threads)
 
 
 def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_negative: int, min_periods: int) -> None:
-    """Refuse to learn from too little.
+    """Refuse to train on too little data.
 
     Raises
     ------
@@ -179,11 +183,11 @@ def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_nega
     """
     training = matrix[matrix["part"] == "train"]
     positive = int(training["label"].sum())
-    found = {"rows": len(training), "converted": positive, "not converted": len(training) - positive}
+    available = {"rows": len(training), "converted": positive, "not converted": len(training) - positive}
     needed = {"rows": min_rows, "converted": min_positive, "not converted": min_negative}
     if matrix["snapshot_at"].notna().any():
-        found["periods"], needed["periods"] = training["snapshot_at"].nunique(), min_periods
-    short = [f"{found[name]} {name} (needs {needed[name]})" for name in needed if found[name] < needed[name]]
+        available["periods"], needed["periods"] = training["snapshot_at"].nunique(), min_periods
+    short = [f"{available[name]} {name} (needs {needed[name]})" for name in needed if available[name] < needed[name]]
     if not short:
         labels = {part: matrix.loc[matrix["part"] == part, "label"] for part in ("train", "test")}
         short = [f"{_only(label)} in part {part!r}" for part, label in labels.items() if label.nunique() < 2]

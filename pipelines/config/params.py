@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
-from features.rules.declarations import AttributeTest, RulesParams, check_attributes, check_test
-from features.rules.point_log import askable
+from features.rules.declarations import AttributeTest, RulesParams, check_attribute_test, check_attributes
+from features.rules.point_log import empty_facts
 from features.schema.declarations import AttributeSpec, FeatureParams, SnapshotParams
 from features.schema.errors import ParamsError
 from models.evaluation.metrics import EvaluateParams
@@ -315,7 +315,7 @@ def load(overlay: Path | None = None, base: Path = DEFAULT) -> Params:
     try:
         params = Params.model_validate(_apply_source_defaults(tree))
         source = params.source
-        facts = askable(source.attributes, params.features, dated=source.order == "dates")
+        facts = empty_facts(source.attributes, params.features, dated=source.order == "dates")
         check_attributes(params.rules, facts, source.attributes)
         _check_tiers(params.tiers, facts, source.attributes)
     except ValidationError as error:
@@ -330,10 +330,10 @@ def _check_tiers(tiers: TierParams, facts: pd.DataFrame, attributes: Mapping[str
     for key, overrides in {"triggers": tiers.triggers, "exclusions": tiers.exclusions}.items():
         for one in overrides:
             if isinstance(one.when, AttributeTest):
-                check_test(f"tiers.{key}: {one.name!r}", one.when, facts, attributes)
+                check_attribute_test(f"tiers.{key}: {one.name!r}", one.when, facts, attributes)
     if tiers.value.attribute is not None:
         holds_a_number = AttributeTest(attribute=tiers.value.attribute, test="at_least", value=0.0)
-        check_test("tiers.value", holds_a_number, facts, attributes)
+        check_attribute_test("tiers.value", holds_a_number, facts, attributes)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

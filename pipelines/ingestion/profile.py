@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.events.event_log import MARKS, MARKS_VERSION
+from features.events.event_log import DERIVED_COLUMNS, DERIVED_VERSION
 from features.schema.contract import TABLES, identifier
 from features.schema.declarations import AttributeSpec
 
@@ -102,7 +102,7 @@ def profile(
         "data_from": min(times, default=None),
         "data_until": max(times, default=None),
         "fingerprint": fingerprint(folder),
-        "marks_version": MARKS_VERSION,
+        "marks_version": DERIVED_VERSION,
     }
 
 
@@ -116,7 +116,7 @@ def _table(
     file = folder / f"{name}.parquet"
     connection.read_parquet(str(file)).create_view("profiled#", replace=True)
     columns = {}
-    for column in (one for one in pq.read_schema(file) if one.name not in MARKS.names):
+    for column in (one for one in pq.read_schema(file) if one.name not in DERIVED_COLUMNS.names):
         spec = attributes.get(column.name)
         listed = (name, column.name) in LISTED or (spec is not None and spec.kind == "category")
         columns[column.name] = _column(connection, column, tally.kept, listed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from features.matrix.catalogue import Catalogue, Entry
-from models.scorecard.fitting import Condition
+from models.scorecard.fitting import ScorecardCondition
 from models.scorecard.scorecard import Line, Scorecard
 from pipelines.reporting.scorecard_table import describe, ordered
 
@@ -90,7 +90,7 @@ def _rule(line: Line, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _operation(condition: Condition, entry: Entry) -> dict[str, Any]:
+def _operation(condition: ScorecardCondition, entry: Entry) -> dict[str, Any]:
     if condition.kind == "missing":
         return {"operationType": "ALL_PROPERTY", "operator": "IS_UNKNOWN"}
     if condition.kind == "level":

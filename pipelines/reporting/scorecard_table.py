@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from features.matrix.catalogue import Catalogue, Entry
-from models.scorecard.fitting import Condition
+from models.scorecard.fitting import ScorecardCondition
 from models.scorecard.scorecard import Line, Scorecard
 from models.scoring.reasons import MONTHS, unit_of
 
@@ -98,7 +98,7 @@ def meaning(card: Scorecard) -> str:
     return f"Every criterion that is met counts. {start}; {doubling}."
 
 
-def describe(condition: Condition, entry: Entry) -> str:
+def describe(condition: ScorecardCondition, entry: Entry) -> str:
     """Describe a condition in plain English."""
     if condition.kind == "level":
         levels = [(entry.levels or [])[level].replace("_", " ") for level in condition.levels]
@@ -117,14 +117,14 @@ def describe(condition: Condition, entry: Entry) -> str:
     return f"{entry.label}: {_bound(condition, '' if entry.unit in ('value', 'events') else entry.unit)}"
 
 
-def _bound(condition: Condition, unit: str) -> str:
+def _bound(condition: ScorecardCondition, unit: str) -> str:
     number = f"{condition.threshold:,.10g}"
     if condition.kind == "at_least":
         return f"{number} or more {unit}".rstrip()
     return f"less than {number} {unit_of(number, unit)}".rstrip()
 
 
-def _since(condition: Condition, unit: str) -> str:
+def _since(condition: ScorecardCondition, unit: str) -> str:
     number = round(condition.threshold)
     moment = MONTHS[number - 1] if unit == "month" else f"{number}:00"
     return f"from {moment} on" if condition.kind == "at_least" else f"before {moment}"

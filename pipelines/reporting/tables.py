@@ -61,7 +61,7 @@ QUESTIONS = {
     "declared directions": "Must the trees follow the directions that the catalogue declares?",
     "settings of the boosters": "Which settings grow the trees?",
     "blend": "Which share of the log-odds comes from the logistic regression, and which from the trees?",
-    "memory of the level": "How far back do outcomes count when the intercept is recalibrated?",
+    "recalibration window": "How far back do outcomes count when the intercept is recalibrated?",
     "scorecard": "How strongly is the scorecard regularised?",
 }
 

@@ -61,7 +61,7 @@ def intercept_if_called(
         return learned.sigmoid
     history, settings = history_of(rows, entries, order, params.project.seed), learned.settings
     corrected = calibrate(
-        learned.models, history, settings, settings.level_half_life, weights.weight.to_numpy("float64")
+        learned.models, history, settings, settings.recalibration_half_life, weights.weight.to_numpy("float64")
     )
     shift = corrected.intercept - learned.sigmoid.intercept
     log.info("train: the intercept is that of leads once called: %+.2f in log-odds", shift)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from features.attributes.as_of import attributes_as_of
 from features.attributes.definitions import count_unseen
-from features.matrix.matrix import ask_matrix, matrix_of
+from features.matrix.matrix import matrix_from, matrix_query
 from models.scoring.scorer import Scorer
 from models.tiers.declarations import TierParams
 from models.tiers.overrides import TierFacts
@@ -129,7 +129,7 @@ class ScoringTask:
 
     def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
         metadata = self.scorer.metadata
-        query = ask_matrix(moments, events, metadata.matrix)
+        query = matrix_query(moments, events, metadata.matrix)
         return query_facts(moments, events, metadata.matrix, metadata.tiers) if query is None else query
 
     def finished(self, shard: LeadShard) -> pd.DataFrame | None:
@@ -140,7 +140,7 @@ class ScoringTask:
         file = self._file(shard)
         metadata = self.scorer.metadata
         frame = attributes_as_of(shard.rows, shard.leads, shard.history, metadata.matrix.attributes)
-        features = matrix_of(frame, aggregates, metadata.matrix)
+        features = matrix_from(frame, aggregates, metadata.matrix)
         rows = _score(pd.concat([shard.rows, features], axis=1), self.scorer, self.reasons, self.earlier)
         facts = compute_facts(frame, aggregates, metadata.matrix, metadata.tiers)
         unseen = count_unseen(frame, metadata.matrix.attributes, metadata.matrix.vocabulary)

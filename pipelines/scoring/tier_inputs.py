@@ -15,7 +15,7 @@ from pyarrow import ArrowException
 
 from features.attributes.as_of import attributes_as_of
 from features.matrix.matrix import MatrixSpec
-from features.rules.conditions import Condition, EventSeen, ask_conditions, conditions_of
+from features.rules.conditions import EventSeen, RuleCondition, condition_query, conditions_from
 from features.schema.errors import DataError
 from models.scoring.scorer import ModelMetadata
 from models.tiers.declarations import TierParams
@@ -70,8 +70,8 @@ class _FactsTask:
 
 
 def query_facts(moments: ir.Table, events: ir.Table, spec: MatrixSpec, tiers: TierParams) -> ir.Table | None:
-    """Return the query of the event log for triggers and exclusions, as `conditions.ask_conditions`."""
-    return ask_conditions(moments, events, spec, _conditions(tiers))
+    """Return the query of the event log for triggers and exclusions, as `conditions.condition_query`."""
+    return condition_query(moments, events, spec, _conditions(tiers))
 
 
 def compute_facts(
@@ -79,9 +79,9 @@ def compute_facts(
 ) -> pd.DataFrame:
     """Return, for each row of `attributes_as_of`, whether each condition holds, by its number, and the deal value.
 
-    `aggregates` is the result of `query_facts`, or of `matrix.ask_matrix`, which holds more.
+    `aggregates` is the result of `query_facts`, or of `matrix.matrix_query`, which holds more.
     """
-    held = conditions_of(frame, aggregates, spec, _conditions(tiers))
+    held = conditions_from(frame, aggregates, spec, _conditions(tiers))
     attribute, deal_value = tiers.value.attribute, pd.Series(np.nan, index=held.index)
     if attribute is not None:
         deal_value = frame[attribute].astype("float64")
@@ -101,7 +101,7 @@ def fact_columns(tiers: TierParams) -> list[pa.Field]:
     return [pa.field(name, pa.bool_()) for name in _condition_columns(tiers)] + [pa.field(DEAL_VALUE, pa.float64())]
 
 
-def _conditions(tiers: TierParams) -> dict[str, Condition]:
+def _conditions(tiers: TierParams) -> dict[str, RuleCondition]:
     return {one.name: one.when for one in tiers.triggers + tiers.exclusions}
 
 

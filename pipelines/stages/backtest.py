@@ -19,7 +19,7 @@ from models.scoring.scorer import Scorer
 from models.splitting.holdout import sample_leads, split_at_random
 from models.splitting.walk_forward import Cut, cuts
 from models.training.hyperparameter_search import search
-from models.training.training import Learned, check_ready, learn, learn_with, moved
+from models.training.training import Learned, check_ready, learn, learn_with, remap_settings
 from pipelines.config.params import Params
 from pipelines.stages.build_features import labelled, learn_spec
 from pipelines.stages.train import random_twin, scorer_of
@@ -113,7 +113,7 @@ def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, first: Step |
     """Choose and train, or train with what was chosen at the first cut."""
     seed, threads, order = params.project.seed, params.project.threads, params.source.order
     if first is not None:
-        settings = moved(first.learned.settings, first.scorer.catalogue, spec.catalogue)
+        settings = remap_settings(first.learned.settings, first.scorer.catalogue, spec.catalogue)
         training, l2 = matrix[matrix["part"] == "train"], first.learned.scorecard_l2
         return learn_with(training, spec.catalogue, order, settings, params.scorecard, l2, seed, threads)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

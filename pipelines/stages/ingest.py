@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 from rich.console import Console
 
-from features.events.event_log import MARKS, in_whole_leads, mark_events
+from features.events.event_log import DERIVED_COLUMNS, derive_columns, in_complete_leads
 from features.schema.contract import (
     QUARANTINE,
     SQL_TYPES,
@@ -289,7 +289,7 @@ def _write(staging: Staging, table: str, path: Path) -> Tally:
     reader = staging.connection.sql(kept_rows(table, fields)).to_arrow_reader(ROW_GROUP)
     checked = _checked(reader, columns, table, fields)
     if table == "events":
-        columns, checked = pa.schema([*columns, *MARKS]), map(mark_events, in_whole_leads(checked))
+        columns, checked = pa.schema([*columns, *DERIVED_COLUMNS]), map(derive_columns, in_complete_leads(checked))
     batches = (batch for rows in checked for batch in rows.to_batches())
     kept = write_parquet(pa.RecordBatchReader.from_batches(columns, batches), path)
     entries = [entry for entry in staging.entries if entry.table == table]

@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from features.matrix.catalogue import Catalogue
 from features.matrix.matrix import MatrixSpec
-from models.learners.ensemble import Models
+from models.learners.ensemble import Ensemble
 from models.points.grades import GradeCuts
 from models.scoring.rule_points import RuleCurve, fit_curve
 from models.scoring.scorer import FORMAT, ModelMetadata, Scorer
@@ -161,7 +161,7 @@ def random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: 
     part = split_at_random(matrix, params.project.seed, params.split)
     rows, seed, threads = matrix[part == "train"], params.project.seed, params.project.threads
     history = history_of(rows, scorer.catalogue, params.source.order, seed)
-    models = Models.train(history, learned.settings, seed, threads)
+    models = Ensemble.train(history, learned.settings, seed, threads)
     level = {
         "sigmoid": calibrate(models, history, learned.settings, 0.0)
     }  # chance mixes old and new: one level for all

@@ -16,10 +16,10 @@ import pandas as pd
 import pyarrow as pa
 
 from features.attributes.as_of import attributes_as_of
-from features.events.event_log import MARKS_VERSION
-from features.matrix.matrix import MatrixSpec, ask_matrix, matrix_of, numbered
+from features.events.event_log import DERIVED_VERSION
+from features.matrix.matrix import MatrixSpec, matrix_from, matrix_query, numbered
 from features.rules.declarations import RulesParams
-from features.rules.point_log import ask_sums, sums_of
+from features.rules.point_log import rule_query, rule_sums_from
 from features.schema.errors import DataError
 from models.scoring.rule_points import points
 from pipelines.config.params import Project
@@ -164,14 +164,14 @@ class _Features:
     spec: MatrixSpec
 
     def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        return ask_matrix(moments, events, self.spec)
+        return matrix_query(moments, events, self.spec)
 
     def finished(self, shard: LeadShard) -> None:
         return None
 
     def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
         frame = attributes_as_of(shard.rows, shard.leads, shard.history, self.spec.attributes)
-        features = matrix_of(frame, aggregates, self.spec)
+        features = matrix_from(frame, aggregates, self.spec)
         return pd.concat([shard.rows, features], axis=1)
 
 
@@ -183,24 +183,24 @@ class _RulePoints:
     rules: RulesParams
 
     def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        return ask_sums(moments, events, self.rules)
+        return rule_query(moments, events, self.rules)
 
     def finished(self, shard: LeadShard) -> None:
         return None
 
     def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
-        sums = sums_of(shard.rows, shard.leads, shard.history, aggregates, self.spec, self.rules)
+        sums = rule_sums_from(shard.rows, shard.leads, shard.history, aggregates, self.spec, self.rules)
         return pd.DataFrame({"rule_points": points(sums, len(shard.rows), self.rules)})
 
 
 def check_event_columns(profile: dict[str, Any], layout: Layout) -> None:
     """Raise DataError where another version of ingest wrote the log, whose derived columns mean something else."""
-    if profile.get("marks_version") != MARKS_VERSION:
+    if profile.get("marks_version") != DERIVED_VERSION:
         raise DataError(
             "events",
             "",
             found=f"a log in {layout.contract} whose derived columns are of version {profile.get('marks_version')}",
-            expected=f"derived columns of version {MARKS_VERSION}, which ingest adds to the contract's columns",
+            expected=f"derived columns of version {DERIVED_VERSION}, which ingest adds to the contract's columns",
             fix="Run `leadscore stage ingest` again.",
         )
 

@@ -46,10 +46,10 @@ def belongs(event: dict[str, Any], scope: str, vocabulary: Vocabulary) -> bool:
 
 
 def measure(one: EventFeature, known: Events, at: pd.Timestamp, params: FeatureParams, vocabulary: Vocabulary) -> float:
-    mine = sorted((event for event in known if belongs(event, one.scope, vocabulary)), key=lambda e: e["event_at"])
-    recent = mine if one.days is None else [event for event in mine if event["event_at"] >= at - one.days * DAY]
-    times = [event["event_at"] for event in mine]
-    valued = [event for event in mine if not math.isnan(event["value"])]
+    in_scope = sorted((event for event in known if belongs(event, one.scope, vocabulary)), key=lambda e: e["event_at"])
+    recent = in_scope if one.days is None else [event for event in in_scope if event["event_at"] >= at - one.days * DAY]
+    times = [event["event_at"] for event in in_scope]
+    valued = [event for event in in_scope if not math.isnan(event["value"])]
     match one.measure:
         case "count":
             return len(recent)

@@ -11,8 +11,8 @@ from scipy.special import expit
 
 from features.matrix.catalogue import Catalogue, Entry
 from models.learners.calibration import Sigmoid
-from models.learners.ensemble import History, Models, Settings
-from models.learners.gradient_boosting import Sample, TrainParams
+from models.learners.ensemble import Ensemble, EnsembleSettings, TrainingHistory
+from models.learners.gradient_boosting import TrainingSample, TrainParams
 from models.points.grades import GradeCuts
 from models.scorecard.scorecard import Scorecard
 from models.scoring.scorer import FORMAT, ModelMetadata, Scorer
@@ -23,7 +23,7 @@ from tests.support.tables import DAY, MONDAY, PARAMS, SPEC
 
 ENTRIES: Catalogue = SPEC.catalogue
 NAMES = [entry.name for entry in ENTRIES]
-LEVELS = {place: len(entry.levels) for place, entry in enumerate(ENTRIES) if entry.levels is not None}
+LEVELS = {index: len(entry.levels) for index, entry in enumerate(ENTRIES) if entry.levels is not None}
 TRAIN = PARAMS.train.model_copy(
     update={
         "boosters": 2,
@@ -46,17 +46,17 @@ SELECTION = PARAMS.selection.model_copy(
     }
 )
 CARD = PARAMS.scorecard.model_copy(update={"max_lines": 5, "min_rows": 20, "l2": [1.0, 50.0]})
-SETTINGS = Settings(
+SETTINGS = EnsembleSettings(
     left_out=frozenset(),
     half_life=0.0,
-    statistics=False,
+    target_encoding=False,
     monotone=True,
     train=TRAIN,
     rounds=8,
     c=0.1,
     linear_share=0.5,
     slope=0.9,
-    level_half_life=0.0,
+    recalibration_half_life=0.0,
 )
 WEEKS, HORIZON = 30, 14  # of the matrix, and days until a label is known
 
@@ -104,22 +104,23 @@ def _column(entry: Entry, n: int, rng: np.random.Generator) -> np.ndarray:
     return np.where(rng.random(n) < 0.2 * may_be_missing, np.nan, values)
 
 
-def history(rows: pd.DataFrame | None = None, order: Order = "dates") -> History:
+def history(rows: pd.DataFrame | None = None, order: Order = "dates") -> TrainingHistory:
     """All rows as learners see them."""
     return history_of(matrix() if rows is None else rows, ENTRIES, order, seed=1)
 
 
 @cache
-def everything() -> Sample:
+def everything() -> TrainingSample:
     """All rows of `matrix()`."""
     return history().sample
 
 
 @cache
-def scorer(boosters: int = 2, linear_share: float = 0.5, statistics: bool = False) -> Scorer:
+def scorer(boosters: int = 2, linear_share: float = 0.5, target_encoding: bool = False) -> Scorer:
     """A scorer trained on all of `matrix()`."""
     train = TRAIN.model_copy(update={"boosters": boosters})
-    models = Models.train(history(), replace(SETTINGS, train=train, statistics=statistics), seed=3, threads=2)
+    settings = replace(SETTINGS, train=train, target_encoding=target_encoding)
+    models = Ensemble.train(history(), settings, seed=3, threads=2)
     return Scorer(metadata(linear_share=linear_share), models, scorecard())
 
 

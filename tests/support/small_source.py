@@ -81,8 +81,8 @@ def contract_bytes(layout: Layout) -> dict[str, bytes]:
 
 
 def reasons(profile: dict[str, Any], name: str) -> dict[str, int]:
-    found: dict[str, int] = profile["tables"][name]["quarantined"]
-    return found
+    result: dict[str, int] = profile["tables"][name]["quarantined"]
+    return result
 
 
 def as_typed(folder: Path) -> dict[str, Any]:

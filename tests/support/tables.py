@@ -166,8 +166,8 @@ def scenarios(draw: st.DrawFn, times: tuple[pd.Timestamp, ...] = (MONDAY,), n_le
         }
     )
     leads = [
-        {"lead_id": lead, "position": place, "created_at": times[0] - 90 * DAY} | draw(fixed) | draw(versions)
-        for place, lead in enumerate(ids)
+        {"lead_id": lead, "position": index, "created_at": times[0] - 90 * DAY} | draw(fixed) | draw(versions)
+        for index, lead in enumerate(ids)
     ]
     at = [(lead, time) for lead in ids for time in times]
     return Scenario(at, leads, draw(histories(ids, times[0])), draw(event_rows(ids, list(times))))
@@ -201,13 +201,13 @@ def crowd(
     leads = [
         {
             "lead_id": lead,
-            "position": place,
+            "position": index,
             "created_at": times[0] - 90 * DAY,
             "sector": pick(None, "steel", "food", "toys", "new", "other"),
             "mail": pick(None, "acme.example", "Ann@GMAIL.com", "x@cs.mit.edu"),
         }
         | version()
-        for place, lead in enumerate(ids)
+        for index, lead in enumerate(ids)
     ]
     edits = [(lead, age) for lead in ids[::2] for age in {90, pick(-3, 0, 2), pick(5, 9)}]
     history = [{"lead_id": lead, "valid_from": times[0] - age * DAY} | version() for lead, age in edits]

@@ -68,18 +68,18 @@ def level(name: str, kind: str, cells: list[Any]) -> list[str | None]:
 
 
 @given(scenarios(TIMES))
-def test_as_of_is_the_last_edit_before(world: Scenario) -> None:
-    snapshots, leads, history, _ = world.parts
-    found = attributes_as_of(snapshots, leads, history, ATTRIBUTES)
-    current = {row["lead_id"]: row for row in world.leads}
-    assert list(found["lead_id"]) == [who for who, _ in world.pairs]
-    for index, (who, at) in enumerate(world.pairs):
-        edits = [row for row in world.history if row["lead_id"] == who]
+def test_as_of_is_the_last_edit_before(scenario: Scenario) -> None:
+    snapshots, leads, history, _ = scenario.parts
+    result = attributes_as_of(snapshots, leads, history, ATTRIBUTES)
+    current = {row["lead_id"]: row for row in scenario.leads}
+    assert list(result["lead_id"]) == [who for who, _ in scenario.pairs]
+    for index, (who, at) in enumerate(scenario.pairs):
+        edits = [row for row in scenario.history if row["lead_id"] == who]
         before = [row for row in edits if row["valid_from"] < at]
         stood = max(before, key=lambda row: row["valid_from"]) if before else {}
         expected = current[who] | ({name: stood.get(name) for name in HISTORIC} if edits else {})
         for name in ATTRIBUTES:
-            cell = found.loc[index, name]
+            cell = result.loc[index, name]
             assert (None if pd.isna(cell) else cell) == expected.get(name), (name, who, at)
 
 
@@ -196,8 +196,8 @@ def words_of(**levels: list[str]) -> Vocabulary:
 def test_an_unseen_value_is_other_where_training_had_one() -> None:
     cells = ["steel", "new", None, "other"]
     assert column("x", "category", cells, words_of(x=["steel", "other"])).tolist()[1::2] == [1.0, 1.0]
-    found = column("x", "category", cells, words_of(x=["food", "steel"]))
-    np.testing.assert_array_equal(found, [1.0, np.nan, np.nan, np.nan])
+    result = column("x", "category", cells, words_of(x=["food", "steel"]))
+    np.testing.assert_array_equal(result, [1.0, np.nan, np.nan, np.nan])
 
 
 def test_unseen_values_are_counted() -> None:
@@ -227,21 +227,21 @@ def test_a_column_without_any_value_is_missing(kind: str, names: list[str]) -> N
 
 def test_how_common_a_value_is() -> None:
     vocabulary = VOCABULARY.model_copy(update={"levels": {"x": ["a"]}, "frequencies": {"x": {"a": 0.75, "b": 0.25}}})
-    found = column("x__frequency", "category", ["a", "b", "c", None], vocabulary)
-    np.testing.assert_array_equal(found, [0.75, 0.25, 0.0, np.nan])
+    result = column("x__frequency", "category", ["a", "b", "c", None], vocabulary)
+    np.testing.assert_array_equal(result, [0.75, 0.25, 0.0, np.nan])
 
 
 def test_age_and_calendar() -> None:
     rows = frame("leads", [lead()]).assign(snapshot_at=MONDAY)  # created 11 days before Monday 4 March, at 15:00
-    found = fit_matrix(rows, ATTRIBUTES, FEATURES, VOCABULARY).iloc[0]
-    assert found["lead_age"] == 10.375
-    assert (found["created_weekday"], found["created_hour"], found["created_month"]) == (3, 15, 2)
+    result = fit_matrix(rows, ATTRIBUTES, FEATURES, VOCABULARY).iloc[0]
+    assert result["lead_age"] == 10.375
+    assert (result["created_weekday"], result["created_hour"], result["created_month"]) == (3, 15, 2)
 
 
 def test_missing_values_are_counted_over_what_may_be_used() -> None:
     rows = frame("leads", [lead(), lead(size=1.0, rating="hot"), lead(sector="steel", mail="a.example", job="x")])
-    found = fit_matrix(rows.assign(snapshot_at=MONDAY), ATTRIBUTES, FEATURES, VOCABULARY)
-    assert found["missing_attributes"].tolist() == [5.0, 4.0, 2.0]
+    result = fit_matrix(rows.assign(snapshot_at=MONDAY), ATTRIBUTES, FEATURES, VOCABULARY)
+    assert result["missing_attributes"].tolist() == [5.0, 4.0, 2.0]
 
 
 def test_what_is_known_through_the_outcome_is_no_feature() -> None:

@@ -1,4 +1,4 @@
-"""A label is the outcome within the horizon, and is said only when it can be known."""
+"""A label is the outcome within the horizon, and is set only when it can be known."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def test_labels(leads: list[tuple[int, int | None]], until: int, horizon: int, l
         if won is not None
     ]
     snapshots = rows.set_index(pd.Index([9] * len(rows)))  # the caller's index stays, whatever it is
-    found = label_dated(snapshots, frame("outcomes", outcomes[::-1]), MONDAY + until * DAY, params)
-    assert found.index.equals(snapshots.index)
-    for row, (at, won) in zip(found.itertuples(), leads, strict=True):
+    result = label_dated(snapshots, frame("outcomes", outcomes[::-1]), MONDAY + until * DAY, params)
+    assert result.index.equals(snapshots.index)
+    for row, (at, won) in zip(result.itertuples(), leads, strict=True):
         assert row.known_at == MONDAY + (at + horizon + lag) * DAY
         assert row.matured == (at + horizon + lag <= until)
         if row.matured:
@@ -69,6 +69,6 @@ def test_without_dates_an_open_lead_has_not_matured() -> None:
     outcomes = frame(
         "outcomes", [{"lead_id": lead, "converted": won} for lead, won in (("d", None), ("b", False), ("a", True))]
     )
-    found = label_undated(moments([(lead, pd.NaT) for lead in "abcd"]), outcomes)
-    np.testing.assert_array_equal(found["label"], [1.0, 0.0, np.nan, np.nan])
-    assert found["matured"].tolist() == [True, True, False, False]
+    result = label_undated(moments([(lead, pd.NaT) for lead in "abcd"]), outcomes)
+    np.testing.assert_array_equal(result["label"], [1.0, 0.0, np.nan, np.nan])
+    assert result["matured"].tolist() == [True, True, False, False]

@@ -61,8 +61,8 @@ def test_the_population_at_risk(
     rows = [{"lead_id": f"lead {number}", "created_at": created} for number, (created, _, _) in enumerate(leads)]
     ends = [outcome(f"lead {number}", *ends) for number, (_, *ends) in enumerate(leads) if any(ends)]
     index = pd.DatetimeIndex(sorted(moments)).as_unit("us")
-    found = at_risk(frame("leads", rows[::-1]), frame("outcomes", ends), index, params)
-    assert list(found.itertuples(index=False, name=None)) == expected
+    result = at_risk(frame("leads", rows[::-1]), frame("outcomes", ends), index, params)
+    assert list(result.itertuples(index=False, name=None)) == expected
 
 
 @pytest.mark.parametrize("min_age", [0, 1])
@@ -90,13 +90,13 @@ def test_the_grid(first: pd.Timestamp, last: pd.Timestamp, every: int, anchor: d
     params = WEEKLY.model_copy(update={"every_days": every, "anchor": anchor})
     midnights = [first.normalize() + days * DAY for days in range((last - first).days + 2)]
     expected = [at for at in midnights if first <= at <= last and (at.date() - anchor).days % every == 0]
-    found = grid(first, last, params)
-    assert (list(found), found.unit) == (expected, "us")
+    result = grid(first, last, params)
+    assert (list(result), result.unit) == (expected, "us")
 
 
 def test_one_row_a_lead_where_there_are_no_dates() -> None:
     leads = pd.DataFrame({"lead_id": ["b", "a"], "position": [4, 2]}, index=[7, 3])
-    found = one_per_lead(leads)
-    assert found[["lead_id", "position"]].to_dict("list") == {"lead_id": ["b", "a"], "position": [4, 2]}
-    assert found["snapshot_at"].isna().all()
-    assert list(found.index) == [0, 1]
+    result = one_per_lead(leads)
+    assert result[["lead_id", "position"]].to_dict("list") == {"lead_id": ["b", "a"], "position": [4, 2]}
+    assert result["snapshot_at"].isna().all()
+    assert list(result.index) == [0, 1]

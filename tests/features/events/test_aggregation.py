@@ -1,4 +1,4 @@
-"""Event features are what their definitions say, and know nothing that was not known."""
+"""Event features follow their definitions and use nothing that was not yet known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from features.events import aggregation as event_sums
-from features.events.aggregation import DECAY_UNIT, VALUE_UNIT, add_up, visible_events
+from features.events.aggregation import DECAY_UNIT, VALUE_UNIT, compute_event_features, visible_events
 from features.events.definitions import count_events, event_features
 from features.schema.contract import MOST_VALUE, TABLES, faults
 from features.schema.declarations import FeatureParams
@@ -39,7 +39,7 @@ TIMES = (MONDAY, MONDAY + 7 * DAY, MONDAY + 30 * DAY)
 
 
 def visit(age: pd.Timedelta = DAY, late: pd.Timedelta = 0 * DAY, **other: Any) -> Row:
-    """A visit of lead a, so long before Monday, and known so much later."""
+    """A visit of lead a, some time before Monday, and known some time later."""
     rest = {"lead_id": "a", "event_type": "visit", "direction": "inbound", "channel": "online", "value": None}
     return rest | {"event_at": MONDAY - age, "known_at": MONDAY - age + late} | other
 
@@ -48,14 +48,14 @@ def computed(
     snapshots: pd.DataFrame, events: list[Row], params: FeatureParams = FEATURES, vocabulary: Vocabulary = VOCABULARY
 ) -> pd.DataFrame:
     rows = pa.Table.from_pandas(snapshots.assign(row=range(len(snapshots))))
-    found = visible_events(ibis.memtable(rows), ibis.memtable(table("events", events)), vocabulary)
-    return added(found.to_pyarrow(), snapshots, params, vocabulary)
+    result = visible_events(ibis.memtable(rows), ibis.memtable(table("events", events)), vocabulary)
+    return added(result.to_pyarrow(), snapshots, params, vocabulary)
 
 
-def added(found: pa.Table, snapshots: pd.DataFrame, params: FeatureParams, vocabulary: Vocabulary) -> pd.DataFrame:
-    """Put the pieces of `add_up` together; each must begin where the one before it ended."""
+def added(result: pa.Table, snapshots: pd.DataFrame, params: FeatureParams, vocabulary: Vocabulary) -> pd.DataFrame:
+    """Put the pieces of `compute_event_features` together; each must begin where the one before it ended."""
     pieces, end = [], 0
-    for rows, values in add_up(found, snapshots["snapshot_at"], params, vocabulary):
+    for rows, values in compute_event_features(result, snapshots["snapshot_at"], params, vocabulary):
         assert rows.start == end
         pieces.append(pd.DataFrame(values))
         end = rows.stop
@@ -70,37 +70,37 @@ def of_a(*events: Row, at: pd.Timestamp = MONDAY, params: FeatureParams = FEATUR
 def assert_equal_to_reference(
     snapshots: pd.DataFrame, events: list[Row], params: FeatureParams = FEATURES, vocabulary: Vocabulary = VOCABULARY
 ) -> None:
-    found = computed(snapshots, events, params, vocabulary)
+    result = computed(snapshots, events, params, vocabulary)
     expected = reference_matrix(snapshots, frame("events", events), params, vocabulary)
-    assert list(found) == list(expected)
-    for name in found:  # a decay weight is rounded to its unit, once for each event
+    assert list(result) == list(expected)
+    for name in result:  # a decay weight is rounded to its unit, once for each event
         slack = (len(events) + 1) / DECAY_UNIT if name.startswith("decayed") else 1e-6
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-6, atol=slack, err_msg=name)
+        np.testing.assert_allclose(result[name], expected[name], rtol=1e-6, atol=slack, err_msg=name)
 
 
 @settings(max_examples=12)
 @given(scenarios(TIMES))
-def test_equal_to_the_reference(world: Scenario) -> None:
-    assert_equal_to_reference(moments(world.pairs), world.events)
+def test_equal_to_the_reference(scenario: Scenario) -> None:
+    assert_equal_to_reference(moments(scenario.pairs), scenario.events)
 
 
 @pytest.mark.parametrize("clock", [0 * HOUR, 13 * HOUR])
 def test_equal_to_the_reference_on_a_crowd(clock: pd.Timedelta) -> None:
     """Hundreds of leads at once, at midnight and in the middle of the day, with the project's own windows."""
-    world = crowd(TIMES, 120, 900, clock)
+    scenario = crowd(TIMES, 120, 900, clock)
     params = FEATURES.model_copy(update={"windows_days": [1, 7, 30, 90], "half_lives_days": [7, 30]})
-    assert_equal_to_reference(moments(world.pairs), world.events, params)
+    assert_equal_to_reference(moments(scenario.pairs), scenario.events, params)
 
 
 def test_neither_pieces_nor_the_order_of_events_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = crowd(TIMES, 60, 900, 13 * HOUR)
-    snapshots = moments(world.pairs)
+    scenario = crowd(TIMES, 60, 900, 13 * HOUR)
+    snapshots = moments(scenario.pairs)
     rows = ibis.memtable(pa.Table.from_pandas(snapshots.assign(row=range(len(snapshots)))))
-    found = visible_events(rows, ibis.memtable(table("events", world.events)), VOCABULARY).to_pyarrow()
-    expected = added(found, snapshots, FEATURES, VOCABULARY)
+    result = visible_events(rows, ibis.memtable(table("events", scenario.events)), VOCABULARY).to_pyarrow()
+    expected = added(result, snapshots, FEATURES, VOCABULARY)
     for seed, size in enumerate((1, 7, 10_000)):
         monkeypatch.setattr(event_sums, "PIECE_EVENTS", size)
-        shuffled = found.take(np.random.default_rng(seed).permutation(len(found)))
+        shuffled = result.take(np.random.default_rng(seed).permutation(len(result)))
         pd.testing.assert_frame_equal(added(shuffled, snapshots, FEATURES, VOCABULARY), expected, check_exact=True)
 
 
@@ -119,14 +119,14 @@ def test_neither_pieces_nor_the_order_of_events_change_a_bit(monkeypatch: pytest
     ],
 )
 def test_windows_are_half_open(age: pd.Timedelta, late: pd.Timedelta, expected: tuple[int, int, int]) -> None:
-    found = of_a(visit(age, late))
-    assert tuple(found[f"count__visit__{window}"] for window in ("1d", "7d", "ever")) == expected
+    result = of_a(visit(age, late))
+    assert tuple(result[f"count__visit__{window}"] for window in ("1d", "7d", "ever")) == expected
 
 
 def test_an_empty_window_gives_what_is_declared() -> None:
-    found = of_a(visit(lead_id="b"))
+    result = of_a(visit(lead_id="b"))
     for feature in event_features(FEATURES, VOCABULARY):
-        assert (found[feature.name] == 0) if feature.fills_zero else np.isnan(found[feature.name]), feature
+        assert (result[feature.name] == 0) if feature.fills_zero else np.isnan(result[feature.name]), feature
 
 
 def test_no_events_and_no_snapshots_give_the_same_columns() -> None:
@@ -141,11 +141,11 @@ def test_a_late_arrival_never_takes_a_day_from_what_was_known_before() -> None:
         assert of_a(known, late, at=at)["active_days__any_inbound__ever"] == days
 
 
-def test_days_are_counted_apart_by_direction() -> None:
-    found = of_a(visit(DAY, direction="outbound"), visit(DAY - HOUR), visit(DAY - 2 * HOUR), visit(2 * DAY))
-    assert found["active_days__any_event__ever"] == 2
-    assert found["active_days__any_inbound__ever"] == 2
-    assert found["active_days__any_inbound__1d"] == 1
+def test_days_are_counted_separately_by_direction() -> None:
+    result = of_a(visit(DAY, direction="outbound"), visit(DAY - HOUR), visit(DAY - 2 * HOUR), visit(2 * DAY))
+    assert result["active_days__any_event__ever"] == 2
+    assert result["active_days__any_inbound__ever"] == 2
+    assert result["active_days__any_inbound__1d"] == 1
 
 
 def test_outreach_is_unanswered_until_the_lead_acts() -> None:
@@ -157,8 +157,8 @@ def test_outreach_is_unanswered_until_the_lead_acts() -> None:
 
 
 def test_of_values_at_one_moment_the_highest_is_the_last() -> None:
-    found = of_a(visit(value=1.0), visit(value=3.0), visit(value=2.0), visit(HOUR), visit(2 * DAY, value=9.0))
-    assert (found["value_last__visit"], found["value_max__visit"]) == (3.0, 9.0)
+    result = of_a(visit(value=1.0), visit(value=3.0), visit(value=2.0), visit(HOUR), visit(2 * DAY, value=9.0))
+    assert (result["value_last__visit"], result["value_max__visit"]) == (3.0, 9.0)
 
 
 def test_pace_is_in_events_a_week() -> None:
@@ -171,31 +171,31 @@ def test_a_weight_halves_with_every_half_life() -> None:
     assert of_a(visit(7 * DAY), visit(14 * DAY))["decayed__visit__7d"] == 0.75
 
 
-def test_sums_are_of_whole_units_so_that_their_order_changes_no_bit() -> None:
-    found = of_a(visit(HOUR, value=0.1), visit(3 * HOUR, value=0.2), visit(5 * HOUR))
-    assert (found["decayed__visit__7d"] * DECAY_UNIT).is_integer()
-    assert found["value_sum__visit__ever"] == 300_000 / VALUE_UNIT
+def test_sums_are_of_integers_so_that_their_order_changes_no_bit() -> None:
+    result = of_a(visit(HOUR, value=0.1), visit(3 * HOUR, value=0.2), visit(5 * HOUR))
+    assert (result["decayed__visit__7d"] * DECAY_UNIT).is_integer()
+    assert result["value_sum__visit__ever"] == 300_000 / VALUE_UNIT
 
 
 def test_any_value_that_the_contract_lets_in_can_be_added() -> None:
     most = float(MOST_VALUE)
-    found = of_a(visit(value=most), visit(value=most), visit(DAY * 2, value=-most))
-    assert (found["value_sum__visit__1d"], found["value_sum__visit__ever"]) == (2 * most, most)
+    result = of_a(visit(value=most), visit(value=most), visit(DAY * 2, value=-most))
+    assert (result["value_sum__visit__1d"], result["value_sum__visit__ever"]) == (2 * most, most)
     found_faults = {one.reason: one.test for one in faults("events", TABLES["events"], ["value"], "iso", dated=True)}
-    test = found_faults["value is beyond a trillion"]
+    test = found_faults["value is above a trillion"]
     rows = duckdb.sql(f"SELECT {test} FROM (VALUES ({most}), (-{most} - 1), (NULL)) AS t(value)").fetchall()
     assert rows == [(False,), (True,), (None,)]
 
 
 def test_a_type_that_training_did_not_know_is_other() -> None:
-    found = of_a(visit(event_type="never seen"), visit())
-    assert (found["count__other__7d"], found["count__visit__7d"], found["count__any_event__7d"]) == (1, 1, 2)
+    result = of_a(visit(event_type="never seen"), visit())
+    assert (result["count__other__7d"], result["count__visit__7d"], result["count__any_event__7d"]) == (1, 1, 2)
 
 
 def test_rare_types_alone_give_other_alone() -> None:
     rare = VOCABULARY.model_copy(update={"event_types": [], "valued_types": [], "channels": {}, "event_groups": []})
-    found = computed(moments([("a", MONDAY)]), [visit(), visit(event_type="call")], vocabulary=rare).iloc[0]
-    assert (found["count__other__7d"], found["count__any_event__ever"]) == (2, 2)
+    result = computed(moments([("a", MONDAY)]), [visit(), visit(event_type="call")], vocabulary=rare).iloc[0]
+    assert (result["count__other__7d"], result["count__any_event__ever"]) == (2, 2)
     assert event_features(FEATURES, rare.model_copy(update={"has_other": False})) == []
 
 

@@ -1,4 +1,4 @@
-"""One more event, tried out: the copy's features are those that the log with that event gives."""
+"""One more event as a counterfactual: the copy's features are those that the log with that event gives."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def added(lead_id: str, event: NextEvent) -> dict[str, object]:
 
 
 @cache
-def logged(place: int | None) -> pd.DataFrame:
+def logged(index: int | None) -> pd.DataFrame:
     """Features of every lead by the log alone, or by a log in which each lead has one of MORE too."""
     snapshots, leads, history, _ = CROWD.parts
-    more = [] if place is None else [added(lead, MORE[place]) for lead in snapshots["lead_id"]]
+    more = [] if index is None else [added(lead, MORE[index]) for lead in snapshots["lead_id"]]
     features = feature_matrix(snapshots, leads, history, ibis.memtable(table("events", CROWD.events + more)), SPEC)
     return features.set_index(snapshots["lead_id"])
 
@@ -48,21 +48,21 @@ def tried_out(lead_id: str) -> pd.DataFrame:
 @pytest.mark.parametrize("lead", range(0, 30, 5))
 def test_a_copy_has_the_features_of_the_log_with_that_event(lead: int) -> None:
     lead_id = str(CROWD.leads[lead]["lead_id"])
-    found = tried_out(lead_id)
-    for place in range(len(MORE)):
-        np.testing.assert_array_equal(found.iloc[place].to_numpy(), logged(place).loc[lead_id].to_numpy())
-        assert not np.array_equal(found.iloc[place], logged(None).loc[lead_id], equal_nan=True)
+    result = tried_out(lead_id)
+    for index in range(len(MORE)):
+        np.testing.assert_array_equal(result.iloc[index].to_numpy(), logged(index).loc[lead_id].to_numpy())
+        assert not np.array_equal(result.iloc[index], logged(None).loc[lead_id], equal_nan=True)
     fit = [entry.name for entry in SPEC.catalogue if not entry.theme.startswith("event:")]
-    np.testing.assert_array_equal(found[fit].iloc[0].to_numpy(), logged(None).loc[lead_id, fit].to_numpy())
+    np.testing.assert_array_equal(result[fit].iloc[0].to_numpy(), logged(None).loc[lead_id, fit].to_numpy())
 
 
 def test_a_lead_without_any_event_can_have_its_first() -> None:
     _, leads, history, _ = CROWD.parts
     lead = leads.head(1)
     tables = with_one_more(lead, history[:0], table("events", []), MONDAY, MORE)
-    found = feature_matrix(*tables, SPEC)
-    assert found["count__any_event__ever"].tolist() == [1, 1, 1]
-    assert found["count__visit__1d"].tolist() == [1, 0, 0]
+    result = feature_matrix(*tables, SPEC)
+    assert result["count__any_event__ever"].tolist() == [1, 1, 1]
+    assert result["count__visit__1d"].tolist() == [1, 0, 0]
 
 
 def event(kind: str, direction: str, days: float, late: float = 0, value: float | None = None) -> dict[str, object]:
@@ -71,7 +71,7 @@ def event(kind: str, direction: str, days: float, late: float = 0, value: float 
     return {"lead_id": "a", "event_at": at, "known_at": at + late * DAY, "event_type": kind, "value": value} | sides
 
 
-def test_the_next_event_is_as_most_of_its_kind_were() -> None:
+def test_the_next_event_is_as_most_of_its_type_were() -> None:
     calls = [event("call", "outbound", days) for days in (1, 2, 3)] + [event("call", "inbound", 4)] * 2
     visits = [event("visit", "inbound", 9, value=value) for value in (1.0, 3.0, 50.0, None)]
     log = ibis.memtable(table("events", [*calls, *visits, event("chat", "inbound", 5)]))
@@ -82,7 +82,7 @@ def test_the_next_event_is_as_most_of_its_kind_were() -> None:
 
 
 @pytest.mark.parametrize("days, late", [(0, 0), (-1, 0), (3, 4)])
-def test_what_was_not_known_by_then_does_not_say_what_is_usual(days: float, late: float) -> None:
+def test_what_was_not_known_by_then_does_not_decide_what_is_usual(days: float, late: float) -> None:
     known = [event("call", "outbound", 2)]
     log = ibis.memtable(table("events", known + [event("call", "inbound", days, late)] * 5))
     assert next_events(log, ibis.literal(MONDAY.to_pydatetime()), VOCABULARY) == [

@@ -53,15 +53,15 @@ TIMES = (MONDAY, MONDAY + 7 * DAY)
 few = settings(max_examples=6)
 
 
-def matrix(world: Scenario, spec: MatrixSpec = SPEC) -> pd.DataFrame:
-    return feature_matrix(*world.parts, spec)
+def matrix(scenario: Scenario, spec: MatrixSpec = SPEC) -> pd.DataFrame:
+    return feature_matrix(*scenario.parts, spec)
 
 
-def assert_same(found: pd.DataFrame, expected: pd.DataFrame, but: tuple[str, ...] = ()) -> None:
+def assert_same(result: pd.DataFrame, expected: pd.DataFrame, but: tuple[str, ...] = ()) -> None:
     """Bit for bit, columns and their order included."""
     kept = [name for name in expected if name not in but]
-    pd.testing.assert_frame_equal(found[kept], expected[kept], check_exact=True)
-    assert list(found) == list(expected)
+    pd.testing.assert_frame_equal(result[kept], expected[kept], check_exact=True)
+    assert list(result) == list(expected)
 
 
 def seen(event: Row, at: pd.Timestamp = MONDAY) -> bool:
@@ -73,83 +73,83 @@ def seen(event: Row, at: pd.Timestamp = MONDAY) -> bool:
 
 @few
 @given(scenarios(), st.data())
-def test_what_is_not_known_yet_changes_nothing(world: Scenario, data: st.DataObject) -> None:
+def test_what_is_not_known_yet_changes_nothing(scenario: Scenario, data: st.DataObject) -> None:
     """Later events and edits replaced by others, and what the CRM shows today of edited leads."""
-    ids = [row["lead_id"] for row in world.leads]
-    known = [row for row in world.events if seen(row)]
-    edits = [row for row in world.history if row["valid_from"] < MONDAY]
+    ids = [row["lead_id"] for row in scenario.leads]
+    known = [row for row in scenario.events if seen(row)]
+    edits = [row for row in scenario.history if row["valid_from"] < MONDAY]
     edited = {row["lead_id"] for row in edits}
     later = [row for row in data.draw(event_rows(ids, [MONDAY, MONDAY + 3 * DAY])) if not seen(row)]
     written = [{"lead_id": lead, "valid_from": MONDAY + data.draw(st.integers(0, 3)) * DAY} for lead in sorted(edited)]
     other = Scenario(
-        world.pairs,
-        [row | data.draw(versions) if row["lead_id"] in edited else row for row in world.leads],
+        scenario.pairs,
+        [row | data.draw(versions) if row["lead_id"] in edited else row for row in scenario.leads],
         edits + [row | data.draw(versions) for row in written],
         known + later,
     )
-    assert_same(matrix(other), matrix(world))
+    assert_same(matrix(other), matrix(scenario))
 
 
 def test_what_is_not_known_yet_changes_nothing_in_a_crowd() -> None:
-    world = crowd((MONDAY,))
-    known = [row for row in world.events if seen(row)]
-    louder = [row if seen(row) else row | {"event_type": "visit", "value": 7.0} for row in world.events]
-    assert 0 < len(known) < len(world.events)
+    scenario = crowd((MONDAY,))
+    known = [row for row in scenario.events if seen(row)]
+    louder = [row if seen(row) else row | {"event_type": "visit", "value": 7.0} for row in scenario.events]
+    assert 0 < len(known) < len(scenario.events)
     for events in (known, louder, louder + [row | {"direction": "inbound"} for row in louder if not seen(row)]):
-        assert_same(matrix(replace(world, events=events)), matrix(world))
+        assert_same(matrix(replace(scenario, events=events)), matrix(scenario))
 
 
 @few
 @given(scenarios(TIMES), st.sampled_from([-70, -1, 1, 3, 7, 365]))
-def test_only_the_calendar_sees_the_clocks_moved(world: Scenario, days: int) -> None:
+def test_only_calendar_features_change_with_a_shifted_clock(scenario: Scenario, days: int) -> None:
     weeks = days % 7 == 0
     but = ("created_month",) if weeks else ("created_month", "created_weekday")
-    assert_same(matrix(world.shifted(days * DAY)), matrix(world), but)
+    assert_same(matrix(scenario.shifted(days * DAY)), matrix(scenario), but)
 
 
 @few
 @given(scenarios(TIMES), st.randoms(use_true_random=False))
-def test_the_order_of_rows_changes_nothing(world: Scenario, random: Any) -> None:
-    mixed = {name: random.sample(rows, len(rows)) for name, rows in vars(world).items()}
-    places = [world.pairs.index(pair) for pair in mixed["pairs"]]
-    assert_same(matrix(Scenario(**mixed)), matrix(world).iloc[places].reset_index(drop=True))
+def test_the_order_of_rows_changes_nothing(scenario: Scenario, random: Any) -> None:
+    mixed = {name: random.sample(rows, len(rows)) for name, rows in vars(scenario).items()}
+    indices = [scenario.pairs.index(pair) for pair in mixed["pairs"]]
+    assert_same(matrix(Scenario(**mixed)), matrix(scenario).iloc[indices].reset_index(drop=True))
 
 
 @settings(max_examples=3)
 @given(scenarios(TIMES), st.data())
-def test_other_leads_change_nothing(world: Scenario, data: st.DataObject) -> None:
-    """Neither in the tables, nor in the list of those looked at."""
+def test_other_leads_change_nothing(scenario: Scenario, data: st.DataObject) -> None:
+    """Neither in the tables nor among the snapshots."""
     crowded = crowd(TIMES, 5, 20)
-    both = Scenario(*(getattr(crowded, name) + rows for name, rows in vars(world).items()))
-    expected = matrix(world)
-    assert_same(matrix(both).tail(len(world.pairs)).reset_index(drop=True), expected)
-    assert_same(matrix(replace(both, pairs=world.pairs)), expected)
-    one = data.draw(st.integers(0, len(world.pairs) - 1))
-    assert_same(matrix(replace(world, pairs=[world.pairs[one]])), expected.iloc[[one]].reset_index(drop=True))
+    both = Scenario(*(getattr(crowded, name) + rows for name, rows in vars(scenario).items()))
+    expected = matrix(scenario)
+    assert_same(matrix(both).tail(len(scenario.pairs)).reset_index(drop=True), expected)
+    assert_same(matrix(replace(both, pairs=scenario.pairs)), expected)
+    one = data.draw(st.integers(0, len(scenario.pairs) - 1))
+    assert_same(matrix(replace(scenario, pairs=[scenario.pairs[one]])), expected.iloc[[one]].reset_index(drop=True))
 
 
-def sharded(world: Scenario, file: Path, threads: int) -> pd.DataFrame:
-    snapshots, leads, history, _ = world.parts
+def sharded(scenario: Scenario, file: Path, threads: int) -> pd.DataFrame:
+    snapshots, leads, history, _ = scenario.parts
     project = Project.model_validate(PARAMS.project.model_dump() | {"threads": threads})
-    profile = {"tables": {"leads": {"kept": len(leads)}, "events": {"kept": len(world.events)}}}
+    profile = {"tables": {"leads": {"kept": len(leads)}, "events": {"kept": len(scenario.events)}}}
     contract = Contract(leads, frame("outcomes", []), history, store.connect(project).read_parquet(file), profile)
-    found = list(contract.matrix(snapshots, SPEC))
-    assert len(found) == contract.count_shards(snapshots)
-    return pd.concat(found, ignore_index=True)
+    result = list(contract.matrix(snapshots, SPEC))
+    assert len(result) == contract.count_shards(snapshots)
+    return pd.concat(result, ignore_index=True)
 
 
 def test_neither_threads_nor_shards_change_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world, file = crowd(TIMES, 40, 4_000), tmp_path / "events.parquet"
-    pq.write_table(table("events", world.events), file, row_group_size=500)  # for two threads to share
-    expected = sharded(world, file, 1)
-    assert_same(expected[[entry.name for entry in SPEC.catalogue]], matrix(world))
-    assert_same(sharded(world, file, 2), expected)
+    scenario, file = crowd(TIMES, 40, 4_000), tmp_path / "events.parquet"
+    pq.write_table(table("events", scenario.events), file, row_group_size=500)  # for two threads to share
+    expected = sharded(scenario, file, 1)
+    assert_same(expected[[entry.name for entry in SPEC.catalogue]], matrix(scenario))
+    assert_same(sharded(scenario, file, 2), expected)
     for limit, size in (("SHARD_LEADS", 13), ("SHARD_LEADS", 39), ("SHARD_EVENTS", 1_000), ("SHARD_EVENTS", 1)):
         monkeypatch.setattr(store, limit, size)
-        assert_same(sharded(world, file, 2), expected)
+        assert_same(sharded(scenario, file, 2), expected)
 
 
-def test_a_shard_holds_no_more_events_than_memory_is_meant_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_holds_no_more_events_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """100 leads of 50 events each, on 3 days: 150 pairs a lead."""
     leads = pd.DataFrame({"lead_id": [f"L{number:03d}" for number in range(100)]})
     profile = {"tables": {"leads": {"kept": 100}, "events": {"kept": 5_000}}}
@@ -162,42 +162,42 @@ def test_a_shard_holds_no_more_events_than_memory_is_meant_for(monkeypatch: pyte
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_shards_hold_what_is_asked_for_whatever_the_order_of_the_tables(seed: int) -> None:
+def test_shards_hold_their_leads_whatever_the_order_of_the_tables(seed: int) -> None:
     """Each its range of leads, with all their rows, in the order of the tables."""
     draw = np.random.default_rng(seed)
     ids = [f"L{number:02d}" for number in range(30)]
-    leads, history = (pd.DataFrame({"lead_id": draw.permutation(ids)}).assign(place=range(30)) for _ in range(2))
-    snapshots = pd.DataFrame({"lead_id": draw.choice(ids, 40)}).assign(snapshot_at=MONDAY, place=range(40))
+    leads, history = (pd.DataFrame({"lead_id": draw.permutation(ids)}).assign(number=range(30)) for _ in range(2))
+    snapshots = pd.DataFrame({"lead_id": draw.choice(ids, 40)}).assign(snapshot_at=MONDAY, number=range(40))
     profile = {"tables": {"leads": {"kept": 30}, "events": {"kept": 0}}}
     contract = Contract(leads, frame("outcomes", []), history, ibis.memtable(table("events", [])), profile)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "SHARD_LEADS", 7)
         shards = list(contract.shards(snapshots))
-    asked = sorted(snapshots["lead_id"].unique())
+    lead_ids = sorted(snapshots["lead_id"].unique())
     assert [sorted(shard.rows["lead_id"].unique()) for shard in shards] == [
-        asked[start : start + 7] for start in range(0, len(asked), 7)
+        lead_ids[start : start + 7] for start in range(0, len(lead_ids), 7)
     ]
     for shard in shards:
-        mine = shard.rows["lead_id"]
-        pd.testing.assert_frame_equal(shard.rows, snapshots[snapshots["lead_id"].isin(mine)].reset_index(drop=True))
-        for told, whole in ((shard.leads, leads), (shard.history, history)):
-            assert set(mine) <= set(told["lead_id"])
-            pd.testing.assert_frame_equal(told, whole[whole["lead_id"].between(mine.min(), mine.max())])
+        own = shard.rows["lead_id"]
+        pd.testing.assert_frame_equal(shard.rows, snapshots[snapshots["lead_id"].isin(own)].reset_index(drop=True))
+        for part, complete in ((shard.leads, leads), (shard.history, history)):
+            assert set(own) <= set(part["lead_id"])
+            pd.testing.assert_frame_equal(part, complete[complete["lead_id"].between(own.min(), own.max())])
 
 
 # What it is
 
 
 def test_the_catalogue_is_the_columns() -> None:
-    found = matrix(crowd((MONDAY,), 5, 20))
-    assert [entry.name for entry in SPEC.catalogue] == list(found)
-    assert len(set(found)) == len(found.columns)
-    assert set(found.dtypes) == {np.dtype("float32")}
+    result = matrix(crowd((MONDAY,), 5, 20))
+    assert [entry.name for entry in SPEC.catalogue] == list(result)
+    assert len(set(result)) == len(result.columns)
+    assert set(result.dtypes) == {np.dtype("float32")}
     for entry in SPEC.catalogue:
-        column = found[entry.name].dropna()
+        column = result[entry.name].dropna()
         if entry.levels is not None:
             assert column.isin(range(len(entry.levels))).all(), entry.name
-        assert entry.empty == "missing" or entry.group == "fit" or len(column) == len(found) or entry.empty == "none"
+        assert entry.empty == "missing" or entry.group == "fit" or len(column) == len(result) or entry.empty == "none"
 
 
 def test_labels_are_plain_english() -> None:
@@ -237,12 +237,12 @@ def test_an_attribute_may_not_be_called_like_another_column(name: str) -> None:
 
 @pytest.mark.parametrize("sort_keys", [True, False])
 def test_a_spec_survives_json(sort_keys: bool) -> None:
-    world = crowd((MONDAY,), 20, 100)
+    scenario = crowd((MONDAY,), 20, 100)
     text = json.dumps(SPEC.model_dump(mode="json"), sort_keys=sort_keys)
     again = MatrixSpec.model_validate_json(text)
     assert again == SPEC
     assert again.catalogue == SPEC.catalogue
-    assert_same(matrix(world, again), matrix(world))
+    assert_same(matrix(scenario, again), matrix(scenario))
 
 
 def test_leads_without_dates_and_events() -> None:
@@ -252,10 +252,10 @@ def test_leads_without_dates_and_events() -> None:
     spec = SPEC.model_copy(update={"vocabulary": nothing})
     leads = frame("leads", [{"lead_id": "a", "sector": "food"}, {"lead_id": "b", "size": 2.0}])
     rows, history = moments([("b", pd.NaT), ("a", pd.NaT)]), frame("attribute_history", [])
-    found = feature_matrix(rows, leads.drop(columns="created_at"), history, ibis.memtable(table("events", [])), spec)
-    assert list(found) == [entry.name for entry in spec.catalogue]
-    np.testing.assert_array_equal(found["sector"], [np.nan, 1.0])
-    np.testing.assert_array_equal(found["size"], [2.0, np.nan])
+    result = feature_matrix(rows, leads.drop(columns="created_at"), history, ibis.memtable(table("events", [])), spec)
+    assert list(result) == [entry.name for entry in spec.catalogue]
+    np.testing.assert_array_equal(result["sector"], [np.nan, 1.0])
+    np.testing.assert_array_equal(result["size"], [2.0, np.nan])
 
 
 # Real data
@@ -287,9 +287,9 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> tuple[Contract, MatrixSp
 
 def test_real_events_equal_the_reference(school: tuple[Contract, MatrixSpec, pd.DataFrame]) -> None:
     contract, spec, rows = school
-    found = pd.concat(contract.matrix(rows, spec), ignore_index=True)
-    busy = found[found["count__any_event__ever"] > 0]
-    some = pd.concat([busy.sample(25, random_state=1), busy.nlargest(3, "count__any_event__ever"), found.head(5)])
+    result = pd.concat(contract.matrix(rows, spec), ignore_index=True)
+    busy = result[result["count__any_event__ever"] > 0]
+    some = pd.concat([busy.sample(25, random_state=1), busy.nlargest(3, "count__any_event__ever"), result.head(5)])
     wanted = contract.events.filter(contract.events.lead_id.isin(list(some["lead_id"])))
     events = wanted.to_pyarrow().to_pandas()
     expected = reference_matrix(some, events, spec.params, spec.vocabulary)
@@ -301,7 +301,7 @@ def test_real_events_equal_the_reference(school: tuple[Contract, MatrixSpec, pd.
 
 def test_real_events_after_the_snapshot_change_nothing(school: tuple[Contract, MatrixSpec, pd.DataFrame]) -> None:
     contract, spec, rows = school
-    found = pd.concat(contract.matrix(rows, spec), ignore_index=True)
+    result = pd.concat(contract.matrix(rows, spec), ignore_index=True)
     before = contract.events.filter(contract.events.event_at < ibis.literal(AUGUST.to_pydatetime()))
     assert before.count().to_pyarrow().as_py() < contract.events.count().to_pyarrow().as_py()
-    assert_same(pd.concat(replace(contract, events=before).matrix(rows, spec), ignore_index=True), found)
+    assert_same(pd.concat(replace(contract, events=before).matrix(rows, spec), ignore_index=True), result)

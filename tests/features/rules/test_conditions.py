@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from pydantic import TypeAdapter, ValidationError
 
-from features.rules.conditions import Condition, conditions_held
+from features.rules.conditions import RuleCondition, conditions_held
 from features.rules.declarations import AttributeTest
 from tests.support.tables import DAY, MONDAY, SPEC, TICK, Row, Scenario, scenarios
 
-READ: TypeAdapter[Any] = TypeAdapter(Condition)
+READ: TypeAdapter[Any] = TypeAdapter(RuleCondition)
 
 
 def visit(at: pd.Timestamp, late: pd.Timedelta = 0 * DAY, kind: str = "visit") -> Row:
@@ -21,8 +21,8 @@ def visit(at: pd.Timestamp, late: pd.Timedelta = 0 * DAY, kind: str = "visit") -
     return {"event_at": at, "known_at": at + late, "event_type": kind} | rest
 
 
-def held(world: Scenario, **conditions: dict[str, Any]) -> pd.DataFrame:
-    return conditions_held(*world.parts, SPEC, {name: READ.validate_python(one) for name, one in conditions.items()})
+def held(scenario: Scenario, **conditions: dict[str, Any]) -> pd.DataFrame:
+    return conditions_held(*scenario.parts, SPEC, {name: READ.validate_python(one) for name, one in conditions.items()})
 
 
 def test_an_event_counts_from_the_day_after_and_within_its_days() -> None:
@@ -37,39 +37,39 @@ def test_an_event_counts_from_the_day_after_and_within_its_days() -> None:
     }
     leads = [{"lead_id": name, "position": 0, "created_at": MONDAY - 90 * DAY} for name in [*events, "none"]]
     pairs = [(str(lead["lead_id"]), MONDAY) for lead in leads]
-    world = Scenario(pairs, leads, [], [one | {"lead_id": name} for name, one in events.items()])
-    found = held(world, week={"types": ["visit"], "days": 7}, ever={"types": ["visit"], "days": None})
+    scenario = Scenario(pairs, leads, [], [one | {"lead_id": name} for name, one in events.items()])
+    result = held(scenario, week={"types": ["visit"], "days": 7}, ever={"types": ["visit"], "days": None})
     lead = pd.Series([name for name, _ in pairs])
-    assert set(lead[found["week"]]) == {"just before", "known in time", "on the edge"}
-    assert set(lead[found["ever"]]) == {"just before", "known in time", "on the edge", "beyond the edge"}
+    assert set(lead[result["week"]]) == {"just before", "known in time", "on the edge"}
+    assert set(lead[result["ever"]]) == {"just before", "known in time", "on the edge", "beyond the edge"}
 
 
 @settings(max_examples=6)
 @given(scenarios(times=(MONDAY - 7 * DAY, MONDAY)))
-def test_conditions_hold_where_a_plain_look_at_the_tables_says_so(world: Scenario) -> None:
-    found = held(
-        world,
+def test_conditions_hold_as_a_plain_scan_of_the_tables_finds(scenario: Scenario) -> None:
+    result = held(
+        scenario,
         visited={"types": ["visit", "chat"], "days": 8},
         steel={"attribute": "sector", "test": "is", "value": ["steel"]},
         unknown={"attribute": "mail", "test": "missing", "value": []},
         school={"attribute": "mail__kind", "test": "is", "value": ["academic"]},
     )
-    leads = {lead["lead_id"]: lead for lead in world.leads}
-    for row, (lead, at) in enumerate(world.pairs):
-        events = [one for one in world.events if one["lead_id"] == lead and one["event_type"] in ("visit", "chat")]
+    leads = {lead["lead_id"]: lead for lead in scenario.leads}
+    for row, (lead, at) in enumerate(scenario.pairs):
+        events = [one for one in scenario.events if one["lead_id"] == lead and one["event_type"] in ("visit", "chat")]
         visited = any(at - 8 * DAY <= one["event_at"] < at and one["known_at"] <= at for one in events)
         mail = leads[lead]["mail"]
         expected = [visited, leads[lead]["sector"] == "steel", mail is None, mail == "x@cs.mit.edu"]
-        assert found.loc[row].tolist() == expected
+        assert result.loc[row].tolist() == expected
 
 
-def test_no_condition_and_no_lead_ask_nothing() -> None:
-    world = Scenario([("a", MONDAY)], [{"lead_id": "a", "position": 0, "created_at": MONDAY - DAY}], [], [])
-    assert held(world).shape == (1, 0)
+def test_no_condition_and_no_lead_need_no_query() -> None:
+    scenario = Scenario([("a", MONDAY)], [{"lead_id": "a", "position": 0, "created_at": MONDAY - DAY}], [], [])
+    assert held(scenario).shape == (1, 0)
     assert held(Scenario([], [], [], []), it={"types": ["visit"], "days": 1}).shape == (0, 1)
 
 
-def test_a_condition_is_read_as_what_it_asks() -> None:
+def test_a_condition_is_read_by_its_keys() -> None:
     assert isinstance(READ.validate_python({"attribute": "a", "test": "below", "value": 3}), AttributeTest)
     with pytest.raises(ValidationError, match=r"event\.days"):
         READ.validate_python({"types": ["visit"]})

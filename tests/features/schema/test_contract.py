@@ -75,7 +75,7 @@ def test_patterns(time_format: str, text: str, expected: dt.datetime | None) -> 
     assert typed_cells(TIME, [text], time_format=time_format, zone="Europe/Berlin") == [expected]
 
 
-def test_patterns_say_whether_they_read_hours() -> None:
+def test_has_time_of_day_where_a_pattern_reads_hours() -> None:
     assert [has_time_of_day(pattern) for pattern in ("%d/%m/%y", "%d/%m/%y %H:%M", "%-I %p", "%c")] == [
         False,
         True,
@@ -107,7 +107,7 @@ def test_minus_zero_has_the_bytes_of_zero() -> None:
     assert math.copysign(1, typed_cells(NUMBER, ["-0"])[0]) == 1
 
 
-def test_a_whole_number_has_no_decimal_point_as_text() -> None:
+def test_an_integer_has_no_decimal_point_as_text() -> None:
     text = Field("x", "text")
     assert typed_cells(text, [7], "whole") == ["7"]
     assert typed_cells(text, [7.0, 7.5, math.nan], "real") == ["7", "7.5", None]
@@ -156,7 +156,7 @@ def event(**changed: object) -> pd.DataFrame:
     return pd.DataFrame([row | changed])
 
 
-def test_the_guarantee_holds_for_a_good_row() -> None:
+def test_the_schema_accepts_a_good_row() -> None:
     schema("events", TABLES["events"]).validate(event())
 
 
@@ -171,7 +171,7 @@ def test_the_guarantee_holds_for_a_good_row() -> None:
         {"extra": 1},
     ],
 )
-def test_the_guarantee_refuses(changed: dict[str, object]) -> None:
+def test_the_schema_rejects(changed: dict[str, object]) -> None:
     with pytest.raises((pandera.errors.SchemaError, pandera.errors.SchemaErrors)):
         schema("events", TABLES["events"]).validate(event(**changed))
 

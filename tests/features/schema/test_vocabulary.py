@@ -1,4 +1,4 @@
-"""What the training period teaches does not depend on the order of its rows, and never clashes with our own words."""
+"""A vocabulary does not depend on the order of the training rows, and never clashes with reserved names."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ kinds = st.tuples(
 
 
 @given(cells, st.lists(kinds, max_size=8), st.randoms(use_true_random=False))
-def test_the_order_of_rows_teaches_nothing(cells: list[Any], rows: list[Any], random: Any) -> None:
+def test_the_order_of_rows_changes_nothing(cells: list[Any], rows: list[Any], random: Any) -> None:
     leads, table = pd.DataFrame({"x": pd.Series(cells, dtype="str")}), counts(*rows)
     mixed = leads.iloc[random.sample(range(len(leads)), len(leads))]
     shuffled = table.iloc[random.sample(range(len(table)), len(table))]
@@ -88,8 +88,8 @@ def test_types_are_the_most_frequent_and_the_rest_is_other() -> None:
 
 
 def test_a_type_called_other_is_among_the_others() -> None:
-    found = learn(("other", "inbound", "online", 99, 0), ("visit", "inbound", "online", 3, 0))
-    assert (found.event_types, found.has_other) == (["visit"], True)
+    result = learn(("other", "inbound", "online", 99, 0), ("visit", "inbound", "online", 3, 0))
+    assert (result.event_types, result.has_other) == (["visit"], True)
 
 
 @pytest.mark.parametrize("name", ["any_event", "any_inbound", "any_offline"])
@@ -99,20 +99,20 @@ def test_a_type_called_like_a_group_is_refused(name: str) -> None:
     assert learn((name, "inbound", "online", 2, 0)).event_types == []  # among the others it does no harm
 
 
-def test_groups_that_hold_all_events_say_nothing() -> None:
+def test_groups_that_hold_all_events_are_left_out() -> None:
     assert learn(("visit", "inbound", "online", 3, 0)).event_groups == []
     both = learn(("visit", "inbound", "online", 3, 0), ("call", "outbound", "online", 3, 0))
     assert both.event_groups == ["any_inbound", "any_outbound"]
 
 
 def test_channels_and_values_of_types() -> None:
-    found = learn(
+    result = learn(
         ("visit", "inbound", "online", 3, 0),
         ("visit", "inbound", "offline", 1, 2),
         ("call", "outbound", "offline", 3, 0),
     )
-    assert found.channels == {"visit": "none", "call": "offline"}
-    assert found.valued_types == ["visit"]
+    assert result.channels == {"visit": "none", "call": "offline"}
+    assert result.valued_types == ["visit"]
 
 
 def test_dates_are_known_from_the_leads() -> None:

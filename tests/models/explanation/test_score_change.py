@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
 from features.matrix.matrix import feature_matrix
 from models.explanation.score_change import PARTS, ChangeStep, ScoreChange, explain_change, table, theme_totals, totals
-from models.learners.ensemble import Models
+from models.learners.ensemble import Ensemble
 from models.scoring.scorer import Scorer
 from models.tiers.score_lists import flows
 from models.training.training import history_of
@@ -35,7 +35,7 @@ def newer() -> Scorer:
         update={"event_types": ["visit"], "valued_types": ["visit"], "channels": {"visit": "online"}}
     )
     spec = SPEC.model_copy(update={"vocabulary": vocabulary})
-    models = Models.train(history_of(matrix(), spec.catalogue, "dates", seed=1), SETTINGS, seed=9, threads=2)
+    models = Ensemble.train(history_of(matrix(), spec.catalogue, "dates", seed=1), SETTINGS, seed=9, threads=2)
     return Scorer(metadata(matrix=spec, linear_share=0.3), models, scorecard())
 
 

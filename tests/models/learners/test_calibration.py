@@ -1,4 +1,4 @@
-"""The sigmoid keeps the ranking, its slope is judged within periods, and its level follows what came."""
+"""The sigmoid keeps the ranking, its slope is fitted within periods, and its intercept follows recent outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.learners.calibration import (
     LEAST_SLOPE,
     Sigmoid,
     blend,
-    fit_level,
+    fit_intercept,
     fit_slope,
     losses,
     losses_within,
@@ -35,14 +35,14 @@ def periods(draw: st.DrawFn) -> Rows:
     return np.array(log_odds), np.array(label, dtype="float64"), np.array(period)
 
 
-def drawn(intercept: float, slope: float, n: int = 20_000, center: float = -2.0) -> tuple[np.ndarray, np.ndarray]:
+def simulated(intercept: float, slope: float, n: int = 20_000, center: float = -2.0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(6)
     raw = rng.normal(center, 1.2, n)
     return raw, (rng.random(n) < expit(intercept + slope * raw)).astype("float64")
 
 
 def test_the_losses_are_the_log_losses() -> None:
-    raw, label = drawn(0.0, 1.0, n=200)
+    raw, label = simulated(0.0, 1.0, n=200)
     each = losses(raw, label)
     assert each.mean() == pytest.approx(log_loss(label, expit(raw)))
     assert each[:3] == pytest.approx(-np.log(np.where(label == 1, expit(raw), expit(-raw)))[:3])
@@ -51,23 +51,23 @@ def test_the_losses_are_the_log_losses() -> None:
 
 @settings(max_examples=100)
 @given(periods())
-def test_losses_within_equal_those_of_each_period_fitted_apart(rows: Rows) -> None:
+def test_losses_within_equal_those_of_each_period_fitted_separately(rows: Rows) -> None:
     log_odds, label, period = rows
-    found = losses_within(*rows)
+    result = losses_within(*rows)
     for code in np.unique(period):
         inside = period == code
         r, y = log_odds[inside], label[inside]
         if y.min() == y.max():
-            assert (found[inside] == 0).all()
+            assert (result[inside] == 0).all()
             continue
         best = minimize_scalar(lambda shift, r=r, y=y: losses(r + shift, y).sum(), bounds=(-30, 30), method="bounded")
-        assert found[inside].sum() == pytest.approx(best.fun, abs=1e-4)
-        assert found[inside].sum() <= best.fun + 1e-6
+        assert result[inside].sum() == pytest.approx(best.fun, abs=1e-4)
+        assert result[inside].sum() <= best.fun + 1e-6
 
 
 @settings(max_examples=100)
 @given(periods(), st.integers(0, 3), st.floats(-20, 20))
-def test_the_level_of_a_period_changes_no_loss_within(rows: Rows, moved: int, by: float) -> None:
+def test_the_intercept_of_a_period_changes_no_loss_within(rows: Rows, moved: int, by: float) -> None:
     log_odds, label, period = rows
     shifted = log_odds + by * (period == moved)
     assert losses_within(shifted, label, period) == pytest.approx(losses_within(*rows), abs=1e-6)
@@ -86,9 +86,9 @@ def test_a_better_order_within_periods_loses_less_and_one_across_them_changes_no
 def test_losses_within_stay_finite_and_right_where_scores_are_extreme(spread: float) -> None:
     log_odds = np.array([-spread, 0.0, spread, spread + 1])
     label = np.array([1.0, 0.0, 1.0, 0.0])
-    found = losses_within(log_odds, label, np.zeros(4, dtype="int64"))
+    result = losses_within(log_odds, label, np.zeros(4, dtype="int64"))
     grid = np.linspace(-150, 150, 6001)
-    assert found.sum() <= min(losses(log_odds + shift, label).sum() for shift in grid) + 1e-6
+    assert result.sum() <= min(losses(log_odds + shift, label).sum() for shift in grid) + 1e-6
 
 
 @pytest.mark.parametrize("slope", [0.4, 1.0, 2.5])
@@ -99,14 +99,14 @@ def test_the_slope_is_found_under_any_shift_of_the_periods(slope: float) -> None
     raw = rng.normal(0, 1, n)
     label = (rng.random(n) < expit(slope * raw + rng.normal(-1, 2, n_periods)[period])).astype("float64")
     halves = [slice(None, n // 2), slice(n // 2, None)]
-    found = fit_slope([raw[h] for h in halves], [label[h] for h in halves], [period[h] for h in halves])
-    assert found == pytest.approx(slope, rel=0.07)
+    result = fit_slope([raw[h] for h in halves], [label[h] for h in halves], [period[h] for h in halves])
+    assert result == pytest.approx(slope, rel=0.07)
     moved = raw + rng.normal(0, 5, n_periods)[period]  # the model's own level of each period does not count either
-    assert fit_slope([moved], [label], [period]) == pytest.approx(found, rel=0.01)
+    assert fit_slope([moved], [label], [period]) == pytest.approx(result, rel=0.01)
 
 
 def test_a_model_without_skill_is_flattened_and_one_upside_down_not_turned() -> None:
-    raw, label = drawn(0.0, -1.0)
+    raw, label = simulated(0.0, -1.0)
     one = np.zeros(len(raw), dtype="int64")
     assert fit_slope([raw], [label], [one]) == pytest.approx(LEAST_SLOPE, abs=1e-4)
     noise = np.random.default_rng(1).normal(size=len(label))
@@ -118,28 +118,28 @@ def test_a_model_without_skill_is_flattened_and_one_upside_down_not_turned() -> 
 def test_what_is_promised_is_what_came_with_half_a_row_of_either_outcome(rows: Rows, by: float, scale: float) -> None:
     log_odds, label, period = rows
     weight = scale * (1.0 + period)
-    shift = fit_level(log_odds, label, weight)
-    promised = (weight @ expit(log_odds + shift)) / weight.sum()
-    assert promised == pytest.approx((weight @ label + 0.5) / (weight.sum() + 1), abs=1e-6)
-    assert fit_level(log_odds + by, label, weight) == pytest.approx(shift - by, abs=1e-6)  # no level of its own
+    shift = fit_intercept(log_odds, label, weight)
+    predicted = (weight @ expit(log_odds + shift)) / weight.sum()
+    assert predicted == pytest.approx((weight @ label + 0.5) / (weight.sum() + 1), abs=1e-6)
+    assert fit_intercept(log_odds + by, label, weight) == pytest.approx(shift - by, abs=1e-6)  # no level of its own
 
 
-def test_one_more_conversion_raises_the_level_and_the_heavier_row_raises_it_more() -> None:
+def test_one_more_conversion_raises_the_intercept_and_the_heavier_row_raises_it_more() -> None:
     log_odds, weight = np.linspace(-3, 1, 9), np.linspace(0.1, 1, 9)
     label = np.zeros(9)
-    found = []
-    for place in (None, 0, 8):
+    result = []
+    for index in (None, 0, 8):
         now = label.copy()
-        now[[] if place is None else [place]] = 1
-        found.append(fit_level(log_odds, now, weight))
-    assert found == sorted(found)
-    assert len(set(found)) == 3
+        now[[] if index is None else [index]] = 1
+        result.append(fit_intercept(log_odds, now, weight))
+    assert result == sorted(result)
+    assert len(set(result)) == 3
 
 
 @pytest.mark.parametrize("outcome", [0.0, 1.0])
-def test_the_level_is_finite_where_only_one_outcome_was_seen(outcome: float) -> None:
+def test_the_intercept_is_finite_where_only_one_outcome_was_seen(outcome: float) -> None:
     for n in (1, 100):
-        shift = fit_level(np.full(n, -1.5), np.full(n, outcome), np.ones(n))
+        shift = fit_intercept(np.full(n, -1.5), np.full(n, outcome), np.ones(n))
         odds = (2 * n + 1) ** (2 * outcome - 1)
         assert -1.5 + shift == pytest.approx(math.log(odds))
 

@@ -1,4 +1,4 @@
-"""Features that moved within training are measured rightly, and what is left out has no say."""
+"""Feature shift within training is measured correctly, and features left out have no effect."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from models.learners.ensemble import Models
+from models.learners.ensemble import Ensemble
 from models.learners.feature_shift import candidates, drift, drifts, without
-from models.learners.gradient_boosting import Sample
+from models.learners.gradient_boosting import TrainingSample
 from tests.support.small_model import NAMES, SETTINGS, everything, history, scorer
 
 
@@ -39,7 +39,7 @@ def test_candidates_grow_are_never_repeated_and_never_all() -> None:
 
 
 def test_without_hides_only_the_features_left_out() -> None:
-    sample = Sample(np.arange(6, dtype="float32").reshape(2, 3), np.array([0.0, 1.0]))
+    sample = TrainingSample(np.arange(6, dtype="float32").reshape(2, 3), np.array([0.0, 1.0]))
     hidden = without(sample, frozenset({1})).features
     assert np.isnan(hidden[:, 1]).all()
     np.testing.assert_array_equal(hidden[:, [0, 2]], sample.features[:, [0, 2]])
@@ -47,7 +47,7 @@ def test_without_hides_only_the_features_left_out() -> None:
 
 
 def test_without_keeps_labels_and_weights() -> None:
-    sample = Sample(np.zeros((2, 2), dtype="float32"), np.array([0.0, 1.0]), np.array([0.5, 1.0]))
+    sample = TrainingSample(np.zeros((2, 2), dtype="float32"), np.array([0.0, 1.0]), np.array([0.5, 1.0]))
     hidden = without(sample, frozenset({0}))
     assert (hidden.label is sample.label, hidden.weight is sample.weight) == (True, True)
     assert without(sample, frozenset()).features.tolist() == sample.features.tolist()
@@ -56,9 +56,9 @@ def test_without_keeps_labels_and_weights() -> None:
 def test_drifts_take_each_feature_for_what_it_is() -> None:
     earlier = np.array([[0.0, 0.0, 5.0], [0.0, 2.0, 5.0]])
     later = np.array([[1.0, 1.0, np.nan], [1.0, 1.0, np.nan]])
-    found = drifts(Sample(earlier, np.zeros(2)), Sample(later, np.zeros(2)), [1])
-    assert found == pytest.approx([1.0, 1.0, 1.0])
-    as_number = drifts(Sample(earlier, np.zeros(2)), Sample(later, np.zeros(2)), [])
+    result = drifts(TrainingSample(earlier, np.zeros(2)), TrainingSample(later, np.zeros(2)), [1])
+    assert result == pytest.approx([1.0, 1.0, 1.0])
+    as_number = drifts(TrainingSample(earlier, np.zeros(2)), TrainingSample(later, np.zeros(2)), [])
     assert as_number == pytest.approx([1.0, 0.5, 1.0])
 
 
@@ -75,7 +75,7 @@ def test_drift_does_not_depend_on_the_order_of_rows_or_on_copies_of_all_of_them(
 def test_what_is_left_out_has_no_contribution() -> None:
     left_out = frozenset({NAMES.index("sector"), NAMES.index("size")})
     settings = replace(SETTINGS, left_out=left_out)
-    models = Models.train(history(), settings, seed=3, threads=2)
+    models = Ensemble.train(history(), settings, seed=3, threads=2)
     hidden = without(everything(), left_out).features
     usual = scorer().models
     for without_them, with_them in (

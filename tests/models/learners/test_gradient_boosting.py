@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.learners.gradient_boosting import Boosters, Sample, Shape, TrainParams, grow, train_boosters
+from models.learners.gradient_boosting import Boosters, Shape, TrainingSample, TrainParams, grow, train_boosters
 from tests.support.small_model import ENTRIES, LEVELS, TRAIN, everything
 
 EVERYTHING = everything()
-FIT, LATER = (Sample(EVERYTHING.features[part], EVERYTHING.label[part]) for part in (slice(400), slice(400, None)))
+FIT, LATER = (
+    TrainingSample(EVERYTHING.features[part], EVERYTHING.label[part]) for part in (slice(400), slice(400, None))
+)
 CATEGORICAL = list(LEVELS)
 USUAL = Shape(tuple(CATEGORICAL), (0,) * len(ENTRIES))
 
 
 def free(k: int) -> Shape:
-    """Of k numbers, each free to go either way."""
+    """Of k numbers, each without a direction."""
     return Shape((), (0,) * k)
 
 
@@ -55,10 +57,10 @@ def test_contributions_add_up_to_the_log_odds() -> None:
     rows = LATER.features.copy()
     assert np.isnan(rows).any()
     rows[:5, CATEGORICAL] = 99  # no level of training
-    found = boosters.contributions(rows)
-    assert found.shape == (len(rows), rows.shape[1] + 1)
-    assert found.sum(axis=1) == pytest.approx(boosters.log_odds(rows), abs=1e-9)
-    assert np.ptp(found[:, -1]) == 0
+    result = boosters.contributions(rows)
+    assert result.shape == (len(rows), rows.shape[1] + 1)
+    assert result.sum(axis=1) == pytest.approx(boosters.log_odds(rows), abs=1e-9)
+    assert np.ptp(result[:, -1]) == 0
 
 
 def test_contributions_are_shapley_values_counted_out_by_hand() -> None:
@@ -68,9 +70,9 @@ def test_contributions_are_shapley_values_counted_out_by_hand() -> None:
     known = np.nan_to_num(features)
     label = (known[:, 0] * known[:, 1] + known[:, 2] + rng.normal(size=300) > 0.3).astype("float64")
     params = TRAIN.model_copy(update={"boosters": 2, "feature_fraction": 1.0, "bagging_fraction": 1.0})
-    boosters = train_boosters(Sample(features, label), 4, free(3), params, 1, 1)
-    found = boosters.contributions(features[:10])
-    for row, parts in zip(features[:10], found, strict=True):
+    boosters = train_boosters(TrainingSample(features, label), 4, free(3), params, 1, 1)
+    result = boosters.contributions(features[:10])
+    for row, parts in zip(features[:10], result, strict=True):
         assert parts == pytest.approx(np.mean([shapley(model.dump_model(), row) for model in boosters.models], axis=0))
 
 
@@ -111,17 +113,17 @@ def test_contributions_equal_those_of_shap() -> None:
         warnings.simplefilter("ignore")  # of the packages it imports
         import shap
 
-    numeric = [place for place in range(len(ENTRIES)) if place not in LEVELS]
-    sample = Sample(EVERYTHING.features[:, numeric], EVERYTHING.label)
+    numeric = [index for index in range(len(ENTRIES)) if index not in LEVELS]
+    sample = TrainingSample(EVERYTHING.features[:, numeric], EVERYTHING.label)
     boosters = train_boosters(sample, 6, free(len(numeric)), TRAIN, 1, 1)
     explainers = [shap.TreeExplainer(model) for model in boosters.models]
     for explainer in explainers:
         explainer.model.model_type = "internal"  # its own code; otherwise it asks LightGBM
     values = np.mean([explainer.shap_values(sample.features[:50]) for explainer in explainers], axis=0)
     base = np.mean([explainer.expected_value for explainer in explainers])
-    found = boosters.contributions(sample.features[:50])
-    assert found[:, :-1] == pytest.approx(values, abs=1e-6)
-    assert found[0, -1] == pytest.approx(base, abs=1e-6)
+    result = boosters.contributions(sample.features[:50])
+    assert result[:, :-1] == pytest.approx(values, abs=1e-6)
+    assert result[0, -1] == pytest.approx(base, abs=1e-6)
     assert np.abs(values).max() > 0.1
 
 
@@ -168,9 +170,9 @@ def test_growing_ends_with_what_training_gives() -> None:
     steps = grown(params)
     assert [rounds for rounds, _ in steps] == [20, 40, 50]
     for rounds, raw in steps:
-        for (earlier, later), found in zip(((FIT, LATER.features), (LATER, FIT.features[:30])), raw, strict=True):
+        for (earlier, later), result in zip(((FIT, LATER.features), (LATER, FIT.features[:30])), raw, strict=True):
             trained_at_once = train_boosters(earlier, rounds, USUAL, params, 7, 1)
-            assert found == pytest.approx(trained_at_once.log_odds(later), abs=1e-12)  # sums of sums: other last bits
+            assert result == pytest.approx(trained_at_once.log_odds(later), abs=1e-12)  # sums of sums: other last bits
 
 
 def test_growing_gives_the_same_bytes_on_any_threads_and_beside_any_other_cut() -> None:
@@ -194,8 +196,8 @@ def test_boosters_that_find_nothing_to_split_in_some_or_all_rounds_grow_as_they_
         assert raw[0] == pytest.approx(train_boosters(FIT, rounds, USUAL, params, 7, 1).log_odds(LATER.features))
 
 
-@pytest.mark.parametrize("way", [1, -1])
-def test_a_declared_direction_is_obeyed(way: int) -> None:
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_declared_direction_is_obeyed(sign: int) -> None:
     rng = np.random.default_rng(1)
     features = rng.normal(size=(1500, 3)).astype("float32")
     label = (np.sin(3 * features[:, 0]) + features[:, 1] * features[:, 0] + rng.normal(size=1500) > 0).astype("float64")
@@ -204,25 +206,25 @@ def test_a_declared_direction_is_obeyed(way: int) -> None:
     rows[:, 0] = np.tile(np.linspace(-3, 3, 25), 200)
 
     def steps(shape: Shape) -> np.ndarray:
-        log_odds = train_boosters(Sample(features, label), 30, shape, whole, 1, 2).log_odds(rows)
-        return way * np.diff(log_odds.reshape(200, 25), axis=1)
+        log_odds = train_boosters(TrainingSample(features, label), 30, shape, whole, 1, 2).log_odds(rows)
+        return sign * np.diff(log_odds.reshape(200, 25), axis=1)
 
-    assert steps(Shape((), (way, 0, 0))).min() >= -1e-12
-    assert steps(Shape((), (way, 0, 0))).max() > 0.01  # held, and yet learned from
+    assert steps(Shape((), (sign, 0, 0))).min() >= -1e-12
+    assert steps(Shape((), (sign, 0, 0))).max() > 0.01  # held, and yet learned from
     assert steps(free(3)).min() < -0.01
 
 
 def unsampled(**changed: object) -> TrainParams:
-    """Settings under which nothing is drawn."""
+    """Parameters under which nothing is random."""
     return TRAIN.model_copy(update={"boosters": 1, "bagging_fraction": 1.0, "feature_fraction": 1.0} | changed)
 
 
-def test_a_row_that_weighs_nothing_teaches_nothing() -> None:
-    """Its label does not matter; where it lies still sets the cuts, which are places and not answers."""
+def test_a_row_that_weighs_nothing_changes_nothing() -> None:
+    """Its label does not matter; where it lies still sets the cuts, which depend on values and not on labels."""
     weight = np.where(np.arange(len(FIT.label)) % 3 == 0, 0.0, 1.0)
     turned = np.where(weight == 0, 1 - FIT.label, FIT.label)
     first, second, unweighted = (
-        train_boosters(Sample(FIT.features, label, given), 6, USUAL, unsampled(), 1, 1).log_odds(LATER.features)
+        train_boosters(TrainingSample(FIT.features, label, given), 6, USUAL, unsampled(), 1, 1).log_odds(LATER.features)
         for label, given in ((FIT.label, weight), (turned, weight), (turned, None))
     )
     assert first.tolist() == second.tolist()
@@ -231,13 +233,13 @@ def test_a_row_that_weighs_nothing_teaches_nothing() -> None:
 
 def test_a_row_that_weighs_twice_counts_as_two() -> None:
     params = unsampled(min_child_samples=1)
-    features = FIT.features[:, [place for place in range(len(ENTRIES)) if place not in LEVELS]].clip(0, 5).round()
+    features = FIT.features[:, [index for index in range(len(ENTRIES)) if index not in LEVELS]].clip(0, 5).round()
     weight = 1.0 + (np.arange(len(FIT.label)) % 2)
     twice, shape = np.repeat(np.arange(len(weight)), weight.astype(int)), free(features.shape[1])
-    weighted = train_boosters(Sample(features, FIT.label, weight), 3, shape, params, 1, 1)
-    repeated = train_boosters(Sample(features[twice], FIT.label[twice]), 3, shape, params, 1, 1)
+    weighted = train_boosters(TrainingSample(features, FIT.label, weight), 3, shape, params, 1, 1)
+    repeated = train_boosters(TrainingSample(features[twice], FIT.label[twice]), 3, shape, params, 1, 1)
     assert weighted.log_odds(features) == pytest.approx(repeated.log_odds(features), abs=1e-4)
-    plain = train_boosters(Sample(features, FIT.label), 3, shape, params, 1, 1)
+    plain = train_boosters(TrainingSample(features, FIT.label), 3, shape, params, 1, 1)
     assert np.abs(plain.log_odds(features) - weighted.log_odds(features)).max() > 0.05
 
 

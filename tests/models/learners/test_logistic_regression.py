@@ -15,24 +15,24 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 import models.learners.logistic_regression
-from models.learners.gradient_boosting import Sample
+from models.learners.gradient_boosting import TrainingSample
 from models.learners.logistic_regression import CLIP, Linear
 from tests.support.small_model import LEVELS, everything
 
 EVERYTHING = everything()
 
 
-def complete(n: int = 2000) -> Sample:
+def complete(n: int = 2000) -> TrainingSample:
     """Three numbers on very different scales and a category of three levels, nothing missing."""
     rng = np.random.default_rng(3)
     features = np.column_stack([rng.normal([4, 0, 0], [1, 1000, 0.01], (n, 3)), rng.integers(0, 3, n)]).astype(
         "float32"
     )
     log_odds = features[:, 0] - 4 - features[:, 1] / 1000 + (features[:, 3] == 2) - 1
-    return Sample(features, (rng.random(n) < expit(log_odds)).astype("float64"))
+    return TrainingSample(features, (rng.random(n) < expit(log_odds)).astype("float64"))
 
 
-def trained(sample: Sample = EVERYTHING, c: float = 0.1) -> Linear:
+def trained(sample: TrainingSample = EVERYTHING, c: float = 0.1) -> Linear:
     return Linear.train(sample, LEVELS if sample is EVERYTHING else {3: 3}, c)
 
 
@@ -59,13 +59,13 @@ def test_json_brings_back_every_bit() -> None:
 def test_the_number_of_threads_changes_no_bit() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(3000, 120)).astype("float32")
-    sample = Sample(features, (features[:, 0] + rng.normal(size=3000) > 0).astype("float64"))
-    found = []
+    sample = TrainingSample(features, (features[:, 0] + rng.normal(size=3000) > 0).astype("float64"))
+    result = []
     for threads in (1, 2):
         with threadpool_limits(threads):
             linear = Linear.train(sample, {}, 0.1)
-            found.append(linear.weight.tobytes() + linear.log_odds(features).tobytes())
-    assert found[0] == found[1]
+            result.append(linear.weight.tobytes() + linear.log_odds(features).tobytes())
+    assert result[0] == result[1]
 
 
 def test_a_row_alone_has_the_bits_it_has_among_others() -> None:
@@ -100,7 +100,7 @@ def test_missing_is_a_value_of_its_own() -> None:
     features = rng.normal(size=(1000, 1)).astype("float32")
     features[:300] = np.nan
     label = (rng.random(1000) < np.where(np.isnan(features[:, 0]), 0.9, 0.1)).astype("float64")
-    linear = Linear.train(Sample(features, label), {}, 10.0)
+    linear = Linear.train(TrainingSample(features, label), {}, 10.0)
     average = np.nanmean(features)
     known, missing = expit(linear.log_odds(np.array([[average], [np.nan]], "float32")))
     assert (known, missing) == (pytest.approx(0.1, abs=0.03), pytest.approx(0.9, abs=0.03))
@@ -129,7 +129,7 @@ def test_extreme_values_count_as_five_deviations() -> None:
 def test_features_that_are_constant_or_never_known_do_no_harm() -> None:
     sample = complete()
     dull = np.column_stack([sample.features, np.full(len(sample.label), 7.0), np.full(len(sample.label), np.nan)])
-    linear = Linear.train(Sample(dull.astype("float32"), sample.label), {3: 3}, 0.1)
+    linear = Linear.train(TrainingSample(dull.astype("float32"), sample.label), {3: 3}, 0.1)
     expected = trained(sample).log_odds(sample.features)
     assert linear.log_odds(dull.astype("float32")) == pytest.approx(expected, abs=0.01)
 
@@ -154,17 +154,17 @@ def test_ratios_are_learned_from_amounts() -> None:
     rng = np.random.default_rng(8)
     amount = np.exp(rng.normal(0, 2, 4000))
     truth = 1.5 * np.log1p(amount) - 2.5
-    sample = Sample(amount[:, None].astype("float32"), (rng.random(4000) < expit(truth)).astype("float64"))
-    found = Linear.train(sample, {}, 10.0).log_odds(sample.features)
+    sample = TrainingSample(amount[:, None].astype("float32"), (rng.random(4000) < expit(truth)).astype("float64"))
+    result = Linear.train(sample, {}, 10.0).log_odds(sample.features)
     middle = (amount > np.quantile(amount, 0.05)) & (amount < np.quantile(amount, 0.95))
-    assert np.abs(found - truth)[middle].max() < 0.4
+    assert np.abs(result - truth)[middle].max() < 0.4
 
 
 def test_numbers_below_zero_keep_their_side() -> None:
     sample = complete()
-    mirrored = Sample(-sample.features * [1, 1, 1, -1], sample.label)
-    found = trained(mirrored, 0.1).log_odds(mirrored.features.astype("float32"))
-    assert found == pytest.approx(trained(sample, 0.1).log_odds(sample.features), abs=0.01)
+    mirrored = TrainingSample(-sample.features * [1, 1, 1, -1], sample.label)
+    result = trained(mirrored, 0.1).log_odds(mirrored.features.astype("float32"))
+    assert result == pytest.approx(trained(sample, 0.1).log_odds(sample.features), abs=0.01)
 
 
 def test_a_row_that_weighs_twice_counts_as_two_and_one_of_none_for_nothing() -> None:
@@ -172,7 +172,9 @@ def test_a_row_that_weighs_twice_counts_as_two_and_one_of_none_for_nothing() -> 
     sample = complete()
     weight = np.arange(len(sample.label)) % 3.0
     repeated = np.repeat(np.arange(len(weight)), weight.astype(int))
-    weighted = trained(Sample(sample.features, sample.label, weight), 100.0).log_odds(sample.features)
-    expected = trained(Sample(sample.features[repeated], sample.label[repeated]), 100.0).log_odds(sample.features)
+    weighted = trained(TrainingSample(sample.features, sample.label, weight), 100.0).log_odds(sample.features)
+    expected = trained(TrainingSample(sample.features[repeated], sample.label[repeated]), 100.0).log_odds(
+        sample.features
+    )
     assert np.clip(weighted, -6, 6) == pytest.approx(np.clip(expected, -6, 6), abs=0.1)
     assert np.abs(weighted - trained(sample, 100.0).log_odds(sample.features)).max() > 0.1

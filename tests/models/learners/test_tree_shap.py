@@ -1,4 +1,4 @@
-"""Tables say what LightGBM says: the same log-odds to the last bit, the same SHAP values, whatever a value is."""
+"""Tables equal LightGBM: the same log-odds to the last bit, the same SHAP values, whatever a value is."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def by_lightgbm(kind: str, features: np.ndarray, contributions: bool = False) ->
 
 @cache
 def tables(kind: str) -> TreeTables:
-    found = boosters(kind).explaining
-    assert found is not None
-    return found
+    result = boosters(kind).explaining
+    assert result is not None
+    return result
 
 
 def strange(kind: str) -> np.ndarray:
     """Rows with every kind of value: on thresholds, beside them, missing, infinite, unknown and broken codes."""
     odd = np.array([np.nan, np.inf, -np.inf, -1, -0.5, 99, 2.5, 0, 1e-36, -1e-36, 1e-35, 3e38])
-    drawn = np.random.default_rng(3).choice(odd, (400, K))
-    return np.concatenate([drawn, tables(kind).corner_cases(400, K), with_gaps(rows(400, seed=9))])
+    sampled = np.random.default_rng(3).choice(odd, (400, K))
+    return np.concatenate([sampled, tables(kind).corner_cases(400, K), with_gaps(rows(400, seed=9))])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,8 +100,8 @@ def test_a_small_tree_gives_the_mean_over_all_orders_of_its_features() -> None:
             for step, feature in enumerate(order):
                 before, after = set(order[:step]), set(order[: step + 1])
                 adds[feature] += (worth(tree, values, after) - worth(tree, values, before)) / math.factorial(2)
-        found = TreeTables.of([[tree]]).contributions(values[None], 1)[0]
-        assert found.tolist() == pytest.approx([*adds, worth(tree, values, set())])
+        result = TreeTables.of([[tree]]).contributions(values[None], 1)[0]
+        assert result.tolist() == pytest.approx([*adds, worth(tree, values, set())])
 
 
 def test_a_row_has_the_same_bits_alone_in_other_blocks_and_on_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_lightgbm_explains_trees_too_deep_for_tables() -> None:
     settings = {"objective": "binary", "num_leaves": 12, "min_child_samples": 1, "verbose": -1, "num_threads": 1}
     deep = Boosters((lgb.train(settings, lgb.Dataset(features, label), 2),), 1)
     trees = [tree["tree_structure"] for tree in deep.models[0].dump_model()["tree_info"]]
-    assert max(map(tree_tables.most_asked, trees)) > tree_tables.MOST_ASKED
+    assert max(map(tree_tables.deepest_path, trees)) > tree_tables.LONGEST_PATH
     assert deep.tables is None
     np.testing.assert_allclose(deep.contributions(features[:9]).sum(axis=1), deep.log_odds(features[:9]), atol=1e-12)
 

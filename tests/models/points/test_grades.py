@@ -107,8 +107,8 @@ def test_training_sets_the_cut_offs_on_its_own_rows_and_scoring_keeps_them() -> 
     assert model.metadata.grades is not None
     training = matrix()[matrix()["part"] == "train"]
     scored = model.score(training, 0)
-    for place, group in enumerate(("fit", "engagement")):
-        steps = scored["grade"].str[place].value_counts(normalize=True).sort_index()
+    for index, group in enumerate(("fit", "engagement")):
+        steps = scored["grade"].str[index].value_counts(normalize=True).sort_index()
         assert steps.cumsum().tolist()[:3] == pytest.approx(np.cumsum(SHARES), abs=0.02), group
     later = matrix()[matrix()["part"] == "test"]
     assert model.metadata.grades == graded(scorer(), matrix().assign(label=0.0), params).metadata.grades
@@ -123,15 +123,15 @@ def test_training_sets_the_cut_offs_on_its_own_rows_and_scoring_keeps_them() -> 
     assert best["A1"] > best["C3"] > best["D4"]
 
 
-def test_cut_offs_come_from_a_bounded_sample_of_whole_leads() -> None:
+def test_cut_offs_come_from_a_bounded_sample_of_complete_leads() -> None:
     small = PARAMS.model_copy(update={"grades": replace_by_share().model_copy(update={"sample_rows": 100})})
-    found = graded(scorer(), matrix(), small).metadata.grades
-    assert found is not None
-    assert found == graded(scorer(), matrix(), small).metadata.grades
+    result = graded(scorer(), matrix(), small).metadata.grades
+    assert result is not None
+    assert result == graded(scorer(), matrix(), small).metadata.grades
     whole = graded(scorer(), matrix(), PARAMS.model_copy(update={"grades": replace_by_share()})).metadata.grades
     assert whole is not None
-    assert found != whole
-    assert found.fit == pytest.approx(whole.fit, abs=12)
+    assert result != whole
+    assert result.fit == pytest.approx(whole.fit, abs=12)
 
 
 def test_the_matrix_counts_every_row_once() -> None:
@@ -156,16 +156,16 @@ def test_rows_of_leads_of_their_own_have_the_exact_interval(n: int, data: st.Dat
     won = data.draw(st.integers(0, n))
     label = (np.arange(n) < won).astype("float64")
     exact = binomtest(won, n).proportion_ci(0.9, "exact")
-    found = rate_interval(label, np.arange(n), 0.9)
+    result = rate_interval(label, np.arange(n), 0.9)
     if won in (0, n):
-        assert found == pytest.approx((exact.low, exact.high))
+        assert result == pytest.approx((exact.low, exact.high))
     else:  # a lead less: the variance is that of a sample
-        assert found[0] < exact.low
-        assert found[1] > exact.high
-        assert found == pytest.approx((exact.low, exact.high), abs=0.3 / n)
+        assert result[0] < exact.low
+        assert result[1] > exact.high
+        assert result == pytest.approx((exact.low, exact.high), abs=0.3 / n)
 
 
-def test_copies_of_a_lead_tell_nothing_new() -> None:
+def test_copies_of_a_lead_add_no_information() -> None:
     label = (np.random.default_rng(3).random(60) < 0.3).astype("float64")
     once = rate_interval(label, np.arange(60), 0.9)
     assert rate_interval(np.tile(label, 30), np.tile(np.arange(60), 30), 0.9) == pytest.approx(once)

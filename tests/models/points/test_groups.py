@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import logit
 
 from features.rules.declarations import RulesParams
-from models.learners.ensemble import Models
+from models.learners.ensemble import Ensemble
 from models.points.groups import POINT_GROUPS, Part, parts_of, point_groups
 from models.points.scale import PointsParams, scale_change
 from models.scoring.rule_scorer import rule_parts
@@ -35,16 +35,16 @@ parts = st.lists(
 @given(parts, st.integers(0, 2**32 - 1))
 def test_groups_divide_all_points_and_channels_divide_engagement(of: list[Part], seed: int) -> None:
     points = np.random.default_rng(seed).normal(0, 5, (7, len(of)))
-    found = point_groups(points, of)
-    assert tuple(found) == POINT_GROUPS
-    assert found["fit"] + found["engagement"] == pytest.approx(points.sum(axis=1))
-    assert found["online"] + found["offline"] + found["other_engagement"] == pytest.approx(found["engagement"])
+    result = point_groups(points, of)
+    assert tuple(result) == POINT_GROUPS
+    assert result["fit"] + result["engagement"] == pytest.approx(points.sum(axis=1))
+    assert result["online"] + result["offline"] + result["other_engagement"] == pytest.approx(result["engagement"])
     for channel, name in (("online", "online"), ("offline", "offline"), ("none", "other_engagement")):
-        mine = [one.group == "engagement" and one.channel == channel for one in of]
-        assert found[name] == pytest.approx(points[:, mine].sum(axis=1))
+        mask = [one.group == "engagement" and one.channel == channel for one in of]
+        assert result[name] == pytest.approx(points[:, mask].sum(axis=1))
     alone = [point_groups(points[row : row + 1], of) for row in range(len(points))]
     for name in POINT_GROUPS:
-        assert [one[name][0] for one in alone] == found[name].tolist()
+        assert [one[name][0] for one in alone] == result[name].tolist()
 
 
 @given(parts, st.integers(0, 2**32 - 1))
@@ -57,7 +57,7 @@ def test_negative_is_what_the_themes_against_a_lead_take(of: list[Part], seed: i
     assert against + in_favour == pytest.approx(points.sum(axis=1))
 
 
-def test_the_catalogue_says_which_channel_a_feature_is_of() -> None:
+def test_the_catalogue_declares_the_channel_of_a_feature() -> None:
     of = dict(zip([entry.name for entry in ENTRIES], parts_of(ENTRIES), strict=True))
     assert of["count__visit__7d"] == Part("engagement", "online", "event:visit")
     assert of["count__any_offline__7d"].channel == "offline"
@@ -97,8 +97,8 @@ def test_a_rule_is_of_the_channel_that_all_its_types_are_of() -> None:
             ],
         }
     )
-    found = {name: (part.group, part.channel) for name, part in rule_parts(rules, SPEC).items()}
-    assert found == {
+    result = {name: (part.group, part.channel) for name, part in rule_parts(rules, SPEC).items()}
+    assert result == {
         "late": ("engagement", "none"),
         "big": ("fit", "none"),
         "came": ("engagement", "online"),
@@ -112,7 +112,7 @@ def test_a_rule_is_of_the_channel_that_all_its_types_are_of() -> None:
 def test_a_retraining_at_another_base_rate_keeps_the_scale() -> None:
     """The same probability is the same score, by a model of many and by a model of few conversions."""
     rare = matrix()[(matrix()["label"] == 0) | (matrix().index % 5 == 0)].reset_index(drop=True)
-    retrained = Models.train(history(rare), replace(SETTINGS, rounds=9), seed=5, threads=2)
+    retrained = Ensemble.train(history(rare), replace(SETTINGS, rounds=9), seed=5, threads=2)
     level = {"sigmoid": metadata().sigmoid.model_copy(update={"intercept": -1.0}), "base_rate": rare["label"].mean()}
     models = [scorer(), Scorer(metadata(**level), retrained, scorecard())]
     lists = [model.score(matrix(), 0) for model in models]
@@ -127,9 +127,9 @@ def test_a_retraining_at_another_base_rate_keeps_the_scale() -> None:
     assert both["score"].is_monotonic_increasing
 
 
-def test_a_change_of_the_scale_is_told_by_what_a_score_means() -> None:
+def test_a_change_of_the_scale_is_described_by_what_a_score_means() -> None:
     before = PointsParams(anchor_score=50, anchor_probability=0.05, double_odds=12)
     after = PointsParams(anchor_score=40, anchor_probability=0.05, double_odds=10)
-    said = scale_change(before, after)  # 10 points above the new anchor: odds of 1/19 twice
-    assert "50 points meant a probability of 0.05 and now mean 0.0952" in said
-    assert "from 50 points at 0.05, 12 more double the odds to 40 points at 0.05, 10 more double the odds" in said
+    text = scale_change(before, after)  # 10 points above the new anchor: odds of 1/19 twice
+    assert "50 points meant a probability of 0.05 and now mean 0.0952" in text
+    assert "from 50 points at 0.05, 12 more double the odds to 40 points at 0.05, 10 more double the odds" in text

@@ -40,17 +40,17 @@ def test_base_and_features_add_up_to_the_points(linear_share: float) -> None:
         scored["points"].to_numpy(), abs=1e-9
     )
     for group in ("fit", "engagement"):
-        of_group = [place for place, entry in enumerate(model.catalogue) if entry.group == group]
+        of_group = [index for index, entry in enumerate(model.catalogue) if entry.group == group]
         expected = parts[:, of_group].sum(axis=1)
         assert scored.set_index("lead_id")[group].loc[matrix()["lead_id"]].to_numpy() == pytest.approx(expected)
         assert np.ptp(expected) > 1
 
 
 @given(st.lists(st.floats(-300, 400), min_size=1))
-def test_only_the_score_is_clipped_and_whole(points: list[float]) -> None:
-    found = score(np.array(points))
-    assert found.dtype == np.int64
-    for value, whole in zip(points, found, strict=True):
+def test_only_the_score_is_clipped_and_rounded(points: list[float]) -> None:
+    result = score(np.array(points))
+    assert result.dtype == np.int64
+    for value, whole in zip(points, result, strict=True):
         assert whole == (0 if value < 0 else 100 if value > 100 else pytest.approx(value, abs=0.5))
     assert PointsParams(anchor_score=50, anchor_probability=0.5, double_odds=10).points(np.array([50.0]))[0] > 100
 

@@ -1,4 +1,4 @@
-"""The learned card is short, whole, additive, never against the catalogue, and the same on every machine."""
+"""The learned card is short, integer, additive, never against the catalogue, and the same on every machine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from features.matrix.catalogue import Catalogue, Entry
 from features.schema.errors import ModelError
-from models.learners.gradient_boosting import Sample
-from models.scorecard.fitting import Condition, ScorecardParams
+from models.learners.gradient_boosting import TrainingSample
+from models.scorecard.fitting import ScorecardCondition, ScorecardParams
 from models.scorecard.scorecard import Line, Scorecard
 from pipelines.reporting.scorecard_hubspot import hubspot_draft
 from pipelines.reporting.scorecard_table import against_model, describe, meaning, table, to_markdown
@@ -42,7 +42,7 @@ def trained() -> Scorecard:
 
 
 def entry(**changed: Any) -> Entry:
-    """A number without a direction, but for what a test says."""
+    """A number without a direction, except what a test sets."""
     return ENTRIES[NAMES.index("size")].model_copy(update=changed)
 
 
@@ -50,7 +50,7 @@ def of_one(value: np.ndarray, log_odds: np.ndarray, seed: int = 0, **changed: An
     """A card trained on one feature whose outcomes follow these log-odds."""
     features = value.astype("float32")[:, None]
     label = (np.random.default_rng(seed).random(len(value)) < expit(log_odds)).astype("float64")
-    return Scorecard.train(Sample(features, label), [entry(**changed)], CARD, 1.0), features
+    return Scorecard.train(TrainingSample(features, label), [entry(**changed)], CARD, 1.0), features
 
 
 def planted() -> tuple[np.ndarray, np.ndarray]:
@@ -62,17 +62,17 @@ def test_it_finds_the_card_that_made_the_data() -> None:
     features, log_odds = planted()
     label = (np.random.default_rng(6).random(len(log_odds)) < expit(log_odds)).astype("float64")
     strict = CARD.model_copy(update={"min_gain": 8.0})
-    card = Scorecard.train(Sample(features, label), [entry(name=name) for name in "abc"], strict, 1.0)
+    card = Scorecard.train(TrainingSample(features, label), [entry(name=name) for name in "abc"], strict, 1.0)
     strong, weak = sorted(card.lines, key=lambda line: -line.points)
-    assert strong.condition == Condition(0, "at_least", 4.0)
-    assert weak.condition in (Condition(1, "at_least", 3.0), Condition(1, "below", 3.0))
+    assert strong.condition == ScorecardCondition(0, "at_least", 4.0)
+    assert weak.condition in (ScorecardCondition(1, "at_least", 3.0), ScorecardCondition(1, "below", 3.0))
     assert (strong.points, abs(weak.points)) == (30, pytest.approx(15, abs=4))
     assert np.abs(card.log_odds(features) - log_odds).max() < 0.25
     at_least_four = features[:, 0] >= 4
     assert (strong.n, strong.rate) == (at_least_four.sum(), pytest.approx(label[at_least_four].mean()))
 
 
-def test_points_are_whole_few_and_rank_the_leads() -> None:
+def test_points_are_integers_few_and_rank_the_leads() -> None:
     card, total = trained(), trained().points(EVERYTHING.features)
     assert 3 <= len(card.lines) <= CARD.max_lines
     assert total.dtype == np.int64
@@ -112,12 +112,12 @@ def test_json_brings_back_every_bit() -> None:
 
 
 def test_the_number_of_threads_and_the_layout_change_no_byte() -> None:
-    found = []
+    result = []
     for threads, order in ((1, "C"), (2, "F")):
         with threadpool_limits(threads):
-            sample = Sample(np.array(EVERYTHING.features, order=order), EVERYTHING.label)  # type: ignore[call-overload]  # order is a literal
-            found.append(json.dumps(Scorecard.train(sample, ENTRIES, CARD, 1.0).to_json()))
-    assert found[0] == found[1]
+            sample = TrainingSample(np.array(EVERYTHING.features, order=order), EVERYTHING.label)  # type: ignore[call-overload]  # order is a literal
+            result.append(json.dumps(Scorecard.train(sample, ENTRIES, CARD, 1.0).to_json()))
+    assert result[0] == result[1]
 
 
 def test_a_row_alone_has_the_bits_it_has_among_others() -> None:
@@ -130,7 +130,7 @@ def test_a_row_alone_has_the_bits_it_has_among_others() -> None:
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 1000), direction=st.sampled_from(["up", "down"]), slope=st.floats(-2, 2))
-def test_points_follow_the_declared_direction_whatever_the_data_say(seed: int, direction: str, slope: float) -> None:
+def test_points_follow_the_declared_direction_whatever_the_data(seed: int, direction: str, slope: float) -> None:
     rng = np.random.default_rng(seed)
     value = np.where(rng.random(600) < 0.2, np.nan, rng.normal(size=600))
     log_odds = np.nan_to_num(slope * value + 2 * np.cos(3 * value)) - 1
@@ -140,7 +140,7 @@ def test_points_follow_the_declared_direction_whatever_the_data_say(seed: int, d
     assert (steps >= 0).all() if direction == "up" else (steps <= 0).all()
 
 
-def test_where_the_data_may_speak_points_rise_and_fall() -> None:
+def test_without_a_declared_direction_points_rise_and_fall() -> None:
     value = np.random.default_rng(7).normal(size=2000)
     card, features = of_one(value, 3.0 * (np.abs(value) < 0.7) - 2)
     by_value = card.points(features[np.argsort(value)])
@@ -151,7 +151,7 @@ def test_missing_is_a_line_of_its_own_where_it_carries_news() -> None:
     rng = np.random.default_rng(4)
     value = np.where(rng.random(1000) < 0.3, np.nan, rng.normal(size=1000))
     card, _ = of_one(value, np.where(np.isnan(value), 2.0, -2.0))
-    assert [line.condition for line in card.lines] == [Condition(0, "missing")]
+    assert [line.condition for line in card.lines] == [ScorecardCondition(0, "missing")]
     assert card.lines[0].points == CARD.max_points
     assert {line.condition.kind for line in of_one(value, np.full(1000, -1.0))[0].lines} <= {"at_least", "below"}
 
@@ -181,7 +181,7 @@ def test_what_nobody_can_type_is_left_out() -> None:
 def test_nothing_to_learn_gives_a_card_without_lines(share: float) -> None:
     features = np.zeros((500, 2), dtype="float32")
     label = (np.arange(500) < share * 500).astype("float64")
-    card = Scorecard.train(Sample(features, label), [entry(), entry(name="b")], CARD, 1.0)
+    card = Scorecard.train(TrainingSample(features, label), [entry(), entry(name="b")], CARD, 1.0)
     assert card.lines == []
     assert expit(card.log_odds(features[:1]))[0] == pytest.approx(share, abs=0.002)
     assert card.contributions(features).sum(axis=1) == pytest.approx(card.log_odds(features))
@@ -200,11 +200,11 @@ def test_cuts_are_numbers_that_people_type_and_hold_at_their_edge() -> None:
     days = {line.condition.threshold for line in of_one(value, value / 10 - 2, unit="days")[0].lines}
     assert days
     assert all(day.is_integer() for day in days if day >= 2)
-    edge = Condition(0, "at_least", 0.7)
+    edge = ScorecardCondition(0, "at_least", 0.7)
     assert edge.holds(np.array([[0.7], [0.69]], dtype="float32")).tolist() == [True, False]
 
 
-def test_the_table_says_every_line_in_plain_english() -> None:
+def test_the_table_describes_every_line_in_plain_english() -> None:
     shown = table(trained(), ENTRIES)
     assert list(shown) == [
         *("group", "criterion", "points", "feature", "condition", "value", "rows", "conversion_rate")
@@ -221,26 +221,26 @@ def test_the_table_says_every_line_in_plain_english() -> None:
 @pytest.mark.parametrize(
     ("name", "condition", "expected"),
     [
-        ("count__visit__7d", Condition(0, "at_least", 3.0), "site visit, 3 or more in the last 7 days"),
-        ("count__visit__ever", Condition(0, "below", 2.0), "site visit, less than 2 so far"),
-        ("active_days__any_inbound__1d", Condition(0, "at_least", 1.0), "1 or more days in the last day"),
-        ("recency__visit", Condition(0, "below", 14.0), "site visit, last one less than 14 days ago"),
-        ("recency__visit", Condition(0, "missing"), "site visit, never"),
-        ("size", Condition(0, "at_least", 1500.0), "company size: 1,500 or more employees"),
-        ("size", Condition(0, "missing"), "company size is not known"),
-        ("sector", Condition(0, "level", levels=(0, 2)), "line of business is steel or other"),
-        ("created_month", Condition(0, "below", 6.0), "month of creation: before June"),
-        ("created_hour", Condition(0, "at_least", 9.0), "hour of creation: from 9:00 on"),
-        ("unanswered__any_outbound", Condition(0, "at_least", 4.0), "in a row without an answer: 4 or more"),
+        ("count__visit__7d", ScorecardCondition(0, "at_least", 3.0), "site visit, 3 or more in the last 7 days"),
+        ("count__visit__ever", ScorecardCondition(0, "below", 2.0), "site visit, less than 2 so far"),
+        ("active_days__any_inbound__1d", ScorecardCondition(0, "at_least", 1.0), "1 or more days in the last day"),
+        ("recency__visit", ScorecardCondition(0, "below", 14.0), "site visit, last one less than 14 days ago"),
+        ("recency__visit", ScorecardCondition(0, "missing"), "site visit, never"),
+        ("size", ScorecardCondition(0, "at_least", 1500.0), "company size: 1,500 or more employees"),
+        ("size", ScorecardCondition(0, "missing"), "company size is not known"),
+        ("sector", ScorecardCondition(0, "level", levels=(0, 2)), "line of business is steel or other"),
+        ("created_month", ScorecardCondition(0, "below", 6.0), "month of creation: before June"),
+        ("created_hour", ScorecardCondition(0, "at_least", 9.0), "hour of creation: from 9:00 on"),
+        ("unanswered__any_outbound", ScorecardCondition(0, "at_least", 4.0), "in a row without an answer: 4 or more"),
     ],
 )
-def test_conditions_in_words(name: str, condition: Condition, expected: str) -> None:
+def test_conditions_in_words(name: str, condition: ScorecardCondition, expected: str) -> None:
     assert describe(condition, ENTRIES[NAMES.index(name)]).endswith(expected)
 
 
 def test_a_bar_in_a_level_does_not_break_the_markdown() -> None:
     entries: Catalogue = [entry(levels=["a|b", "c"], measure="level")]
-    card = Scorecard([Line(Condition(0, "level", levels=(0,)), 5, 10, 0.5)], 1, 20, -1.0, 0.1)
+    card = Scorecard([Line(ScorecardCondition(0, "level", levels=(0,)), 5, 10, 0.5)], 1, 20, -1.0, 0.1)
     assert "a/b" in to_markdown(card, entries, [])
     assert meaning(replace(card, lines=[], slope=0.0)).endswith("no criterion is known to change that.")
 
@@ -295,13 +295,13 @@ def test_the_sheet_typed_into_a_crm_gives_the_cards_points(tmp_path: Path) -> No
 @cache
 def longer() -> Scorecard:
     """A card with a line of every kind."""
-    place = {name: number for number, name in enumerate(NAMES)}
+    index = {name: number for number, name in enumerate(NAMES)}
     conditions = [
-        Condition(place["count__visit__7d"], "at_least", 2.0),
-        Condition(place["size"], "below", 12.5),
-        Condition(place["recency__call"], "missing"),
-        Condition(place["sector"], "level", levels=(0, 2)),
-        Condition(place["job__seniority"], "level", levels=(1,)),
+        ScorecardCondition(index["count__visit__7d"], "at_least", 2.0),
+        ScorecardCondition(index["size"], "below", 12.5),
+        ScorecardCondition(index["recency__call"], "missing"),
+        ScorecardCondition(index["sector"], "level", levels=(0, 2)),
+        ScorecardCondition(index["job__seniority"], "level", levels=(1,)),
     ]
     lines = [Line(one, worth, 100, 0.3) for one, worth in zip(conditions, (7, -3, -5, 11, 2), strict=True)]
     return Scorecard(lines, len(NAMES), 600, -1.0, 0.1)
@@ -339,7 +339,7 @@ def metrics_with(**card: float | None) -> dict[str, Any]:
 GAP = {"": 0.0125, "_low": -0.002, "_high": 0.03}
 
 
-def test_what_is_lost_against_the_model_is_said_with_its_range() -> None:
+def test_what_is_lost_against_the_model_is_reported_with_its_interval() -> None:
     first, second = against_model(metrics_with())
     assert "1,234 rows of the test, 123 converted" in first
     assert first.endswith("AUC of 0.800 and the model 0.810: 0.013 lost (-0.002 to +0.030).")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from features.matrix.catalogue import catalogue
 from features.matrix.matrix import feature_matrix
 from features.schema.vocabulary import GROUPS, Vocabulary
-from models.scorecard.fitting import Condition
+from models.scorecard.fitting import ScorecardCondition
 from models.scoring.reasons import phrase, top_reasons
 from pipelines.config.params import load
 from pipelines.reporting.scorecard_table import describe
@@ -280,7 +280,10 @@ def test_no_sentence_of_any_example_shows_a_raw_name(path: Path | None) -> None:
         values = [np.nan, 0.0, 1.0, 2.0, 12.0, 0.3, 0.6, 1e-5, 4e5]
         values = values[:5] if entry.measure == "calendar" else values
         said = [phrase(entry, value) for value in values if entry.unit != "month" or value]
-        said += [describe(Condition(0, "at_least", 3.0), entry), describe(Condition(0, "missing"), entry)]
+        said += [
+            describe(ScorecardCondition(0, "at_least", 3.0), entry),
+            describe(ScorecardCondition(0, "missing"), entry),
+        ]
         for text in said:
             assert "_" not in text, text
             assert not re.search(r"\bnan\b|\de[-+]\d|-0\b|  |\b1 \w+s\b|: $", text), text

@@ -320,8 +320,8 @@ def test_a_rule_that_cannot_be_meant_is_named(attribute: str, test: str, value: 
         ({"attributes": [on_attribute("size", "below", ["5"])]}, "takes a number"),
         ({"attributes": [on_attribute("size", "missing", ["5"])]}, "takes an empty list"),
         ({"events": [on_events("a", ["visit"], 1), on_events("a", ["call"], 1)]}, "two rules are called 'a'"),
-        ({"events": [on_events("a", ["visit", "visit"], 1)]}, "'visit' stands twice"),
-        ({"patterns": [on_pattern("a", ["visit"], ["visit"], 1, 1)]}, "'visit' stands twice"),
+        ({"events": [on_events("a", ["visit", "visit"], 1)]}, "'visit' occurs twice"),
+        ({"patterns": [on_pattern("a", ["visit"], ["visit"], 1, 1)]}, "'visit' occurs twice"),
         ({"events": [on_events("a", ["visit"], 1, (0, 7))]}, "greater than or equal to 1"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from scipy.special import expit, logit
 
 from features.schema.errors import ModelError
-from models.learners.ensemble import Models
+from models.learners.ensemble import Ensemble
 from models.points.scale import score
 from models.scoring.scorer import Scorer
 from models.tiers.score_lists import best_first
@@ -95,13 +95,15 @@ def test_a_missing_column_is_named() -> None:
         scored(matrix().drop(columns=[NAMES[3], NAMES[7]]))
 
 
-@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("target_encoding", [False, True])
 @pytest.mark.parametrize("code", [99.0, -1.0, np.inf])
-def test_levels_that_training_did_not_know_are_scored_and_said_to_be_unknown(code: float, statistics: bool) -> None:
-    model = scorer(statistics=statistics)
+def test_levels_that_training_did_not_know_are_scored_and_said_to_be_unknown(
+    code: float, target_encoding: bool
+) -> None:
+    model = scorer(target_encoding=target_encoding)
     found = model.score(matrix().assign(sector=code), reasons=99)
     assert np.isfinite(found["probability"]).all()
-    trees = scorer(linear_share=0.0, statistics=statistics)
+    trees = scorer(linear_share=0.0, target_encoding=target_encoding)
     assert (
         trees.log_odds(matrix().assign(sector=code)).tolist() == trees.log_odds(matrix().assign(sector=np.nan)).tolist()
     )
@@ -135,10 +137,10 @@ def test_a_feature_that_was_left_out_has_no_say() -> None:
     assert base + parts.sum(axis=1) == pytest.approx(points, abs=1e-9)
 
 
-@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("target_encoding", [False, True])
 @pytest.mark.parametrize("linear_share", [0.0, 0.5, 1.0])
-def test_base_and_contributions_are_the_log_odds(linear_share: float, statistics: bool) -> None:
-    model = scorer(linear_share=linear_share, statistics=statistics)
+def test_base_and_contributions_are_the_log_odds(linear_share: float, target_encoding: bool) -> None:
+    model = scorer(linear_share=linear_share, target_encoding=target_encoding)
     rows = matrix().copy()
     rows.loc[:5, "sector"] = 99.0
     base, parts = model.contributions(rows)
@@ -150,13 +152,13 @@ def test_base_and_contributions_are_the_log_odds(linear_share: float, statistics
 
 def test_target_statistics_are_what_the_trees_see_and_nothing_else() -> None:
     """The logistic regression, the values behind the reasons and the scorecard still see codes."""
-    codes, encoded = scorer(), scorer(statistics=True)
+    codes, encoded = scorer(), scorer(target_encoding=True)
     assert encoded.logistic(matrix()).tolist() == codes.logistic(matrix()).tolist()
     assert encoded.by_scorecard(matrix()).tolist() == codes.by_scorecard(matrix()).tolist()
     np.testing.assert_array_equal(encoded.values(matrix()), matrix()[NAMES])
-    statistics, values = encoded.models.statistics, encoded.values(matrix())
-    direct = encoded.models.boosters.log_odds(statistics.apply(values))
-    assert scorer(linear_share=0.0, statistics=True).log_odds(matrix()).tolist() == (-0.2 + 0.9 * direct).tolist()
+    target_encoding, values = encoded.models.target_encoding, encoded.values(matrix())
+    direct = encoded.models.boosters.log_odds(target_encoding.apply(values))
+    assert scorer(linear_share=0.0, target_encoding=True).log_odds(matrix()).tolist() == (-0.2 + 0.9 * direct).tolist()
 
 
 def test_rivals_and_the_uncorrected_level_are_told_apart() -> None:
@@ -171,9 +173,9 @@ def test_rivals_and_the_uncorrected_level_are_told_apart() -> None:
         assert len(set(rival(matrix()))) == 1
 
 
-@pytest.mark.parametrize("statistics", [False, True])
-def test_files_bring_back_every_bit(statistics: bool) -> None:
-    model = scorer(boosters=12, statistics=statistics)
+@pytest.mark.parametrize("target_encoding", [False, True])
+def test_files_bring_back_every_bit(target_encoding: bool) -> None:
+    model = scorer(boosters=12, target_encoding=target_encoding)
     files = model.to_files()
     again = Scorer.from_files(dict(sorted(files.items())), threads=1)
     assert again.to_files() == files
@@ -185,12 +187,14 @@ def test_files_bring_back_every_bit(statistics: bool) -> None:
 
 def test_the_id_tells_models_apart() -> None:
     model = scorer()
-    longer = Models.train(history(), replace(SETTINGS, rounds=9), seed=3, threads=2)
+    longer = Ensemble.train(history(), replace(SETTINGS, rounds=9), seed=3, threads=2)
     others = [
         Scorer(metadata(capacity=21), model.models, model.scorecard),
         Scorer(model.metadata, replace(model.models, boosters=longer.boosters), model.scorecard),
         Scorer(
-            model.metadata, replace(model.models, statistics=scorer(statistics=True).models.statistics), scorecard()
+            model.metadata,
+            replace(model.models, target_encoding=scorer(target_encoding=True).models.target_encoding),
+            scorecard(),
         ),
         Scorer(model.metadata, model.models, replace(model.scorecard, base=0.0)),
         Scorer(model.metadata, replace(model.models, linear=longer.linear), model.scorecard),

@@ -1,4 +1,4 @@
-"""Folds look forward: what a fold learns from was known before what it is judged on began."""
+"""Folds look forward: what a fold learns from was known before what it is evaluated on began."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def test_what_a_fold_learns_from_was_known_when_its_later_rows_begin(
 def test_later_parts_follow_each_other_and_end_with_the_last_row(rows: pd.DataFrame, count: int, share: float) -> None:
     for order in ("dates", "rows"):
         folds = folds_of(rows, order, count, share)
-        places = np.concatenate([np.empty(0, dtype="int64"), *(fold.later for fold in folds)])
-        assert (np.diff(places) > 0).all()
+        indices = np.concatenate([np.empty(0, dtype="int64"), *(fold.later for fold in folds)])
+        assert (np.diff(indices) > 0).all()
         assert len(folds) <= count
     for fold in folds:  # by rows: all that come before
         assert fold.earlier.tolist() == list(range(fold.later[0]))
@@ -81,7 +81,7 @@ def test_later_parts_follow_each_other_and_end_with_the_last_row(rows: pd.DataFr
 
 @settings(max_examples=60)
 @given(histories(), st.integers(2, 5))
-def test_without_order_each_lead_is_judged_by_the_others(rows: pd.DataFrame, count: int) -> None:
+def test_without_order_each_lead_is_predicted_from_the_others(rows: pd.DataFrame, count: int) -> None:
     rows = in_time(rows, "none")
     for fold in folds_of(rows, "none", count):
         assert sorted([*fold.earlier, *fold.later]) == list(range(len(rows)))
@@ -101,7 +101,7 @@ def test_the_order_of_the_rows_given_does_not_matter(rows: pd.DataFrame, chance:
 
 
 @pytest.mark.parametrize("order", ["dates", "rows"])
-def test_folds_are_judged_on_about_as_many_conversions(order: Order) -> None:
+def test_folds_are_evaluated_on_about_as_many_conversions(order: Order) -> None:
     rows = in_time(steady(), order)
     folds = folds_of(rows, order)
     won = [rows["label"].iloc[fold.later].sum() for fold in folds]
@@ -126,7 +126,7 @@ def test_a_longer_wait_for_labels_leaves_less_to_learn_from() -> None:
         assert all(few < many for few, many in zip(longer, shorter, strict=True))
 
 
-def test_periods_are_the_dates_or_so_many_rows() -> None:
+def test_periods_are_the_dates_or_a_number_of_rows() -> None:
     rows = in_time(steady(), "dates")
     for fold in folds_of(rows, "dates"):
         at = rows["snapshot_at"].iloc[fold.later].reset_index(drop=True)

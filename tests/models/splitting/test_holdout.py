@@ -46,7 +46,7 @@ def test_the_embargo_holds_and_no_row_is_lost(weeks: list[int], horizon: int, pa
 
 
 def test_the_parts_of_forty_weeks() -> None:
-    """The last 10 weeks test; labels take 5 weeks, so those of the 4 weeks before came too late to teach."""
+    """The last 10 weeks test; labels take 5 weeks, so those of the 4 weeks before came too late to train on."""
     part = split_by_time(weekly(list(range(40)), 35), USUAL)
     assert list(part) == ["train"] * 26 + ["embargo"] * 4 + ["test"] * 10
 
@@ -65,7 +65,7 @@ def test_where_no_label_is_known_in_time_nothing_trains() -> None:
 
 @given(st.permutations(range(20)))
 def test_by_position_the_last_rows_test(order: list[int]) -> None:
-    position = pd.Series([place * 3 for place in order], index=range(100, 120))
+    position = pd.Series([index * 3 for index in order], index=range(100, 120))
     part = split_by_position(position, USUAL)
     assert part.index.equals(position.index)
     assert list(part.iloc[np.argsort(order)]) == ["train"] * 15 + ["test"] * 5
@@ -88,7 +88,7 @@ def test_by_hash_the_shares_come_out() -> None:
 
 
 @pytest.mark.parametrize("dated", [True, False])
-def test_at_random_both_sides_are_drawn(dated: bool) -> None:
+def test_at_random_both_parts_get_rows(dated: bool) -> None:
     rows = moments(
         [
             (f"lead {number}", MONDAY + week * 7 * DAY if dated else pd.NaT)

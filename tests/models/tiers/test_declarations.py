@@ -113,7 +113,7 @@ def test_bad_ladders_are_refused_with_a_reason(tiers: list[dict[str, Any]], said
         ({"triggers": [override("a", "excluded")]}, "'a' gives tier 'excluded', which is none of tier 0, tier 1"),
         ({"exclusions": [override("a", "tier 9")]}, "none of tier 0, tier 1, excluded"),
         ({"triggers": [override("a", "tier 0")], "exclusions": [override("a", "excluded")]}, "are called 'a'"),
-        ({"triggers": [override("a", "tier 0") | {"when": {"types": ["x", "x"], "days": 1}}]}, "'x' stands twice"),
+        ({"triggers": [override("a", "tier 0") | {"when": {"types": ["x", "x"], "days": 1}}]}, "'x' occurs twice"),
         ({"triggers": [override("a", "tier 0") | {"when": {"types": [], "days": 1}}]}, "types"),
         ({"triggers": [override("a", "tier 0") | {"when": {"types": ["x"], "days": 0}}]}, "days"),
         ({"triggers": [override("a", "tier 0") | {"when": {"attribute": "b", "test": "is", "value": 3}}]}, "a list of"),

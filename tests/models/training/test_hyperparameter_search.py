@@ -22,7 +22,7 @@ from pipelines.stages.train import _drop_torn_line
 from tests.support.tables import PARAMS
 
 START = PARAMS.train
-TRIALS = 14  # beyond the first ten, which the sampler draws at random
+TRIALS = 14  # more than the first ten, which the sampler draws at random
 BOUNDS = PARAMS.search.model_copy(update={"trials": TRIALS})
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -36,17 +36,17 @@ def run(study: optuna.Study, params: SearchParams = BOUNDS, loss: Callable[[Trai
     return search(loss, START, params, study, 11, lambda line: None)
 
 
-def told(trials: list[FrozenTrial]) -> list[tuple[object, ...]]:
+def summary(trials: list[FrozenTrial]) -> list[tuple[object, ...]]:
     return [(trial.number, trial.value, tuple(sorted(trial.params.items()))) for trial in trials]
 
 
 def undisturbed() -> tuple[TrainParams, list[tuple[object, ...]]]:
     study = optuna.create_study()
-    return run(study), told(study.trials)
+    return run(study), summary(study.trials)
 
 
 def killed_after(evaluations: int) -> Callable[[TrainParams], float]:
-    """A loss that answers so many times; the next evaluation is interrupted."""
+    """A loss that can be evaluated N times; the next evaluation is interrupted."""
     left = [evaluations]
 
     def loss(train: TrainParams) -> float:
@@ -67,7 +67,7 @@ def test_a_search_that_is_stopped_and_resumed_ends_like_an_undisturbed_one(stops
             run(study, loss=killed_after(evaluations))
         except KeyboardInterrupt:
             assert all(trial.state.is_finished() for trial in study.trials)
-    assert (run(study), told(study.trials)) == undisturbed()
+    assert (run(study), summary(study.trials)) == undisturbed()
 
 
 @pytest.mark.parametrize("evaluations", [0, 3, TRIALS - 1])
@@ -79,7 +79,7 @@ def test_a_search_in_a_file_goes_on_in_another_process(evaluations: int, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         run(opened(), loss=killed_after(evaluations))
     assert len(opened().trials) == evaluations
-    assert (run(opened()), told(opened().trials)) == undisturbed()
+    assert (run(opened()), summary(opened().trials)) == undisturbed()
     assert run(opened(), loss=killed_after(0)) == undisturbed()[0]  # a finished search asks nothing more
 
 
@@ -90,10 +90,10 @@ def test_what_was_given_is_tried_first_and_the_best_is_kept() -> None:
         tried.append(train)
         return bowl(train)
 
-    found = run(optuna.create_study(), loss=loss)
+    result = run(optuna.create_study(), loss=loss)
     assert tried[0] == START
     assert len(tried) == TRIALS == len({train.model_dump_json() for train in tried})
-    assert found == min(tried, key=bowl) != START
+    assert result == min(tried, key=bowl) != START
     for train in tried:
         for name, value in train.model_dump().items():
             low, high = BOUNDS.bounds.get(name, (value, value))
@@ -105,31 +105,31 @@ def test_what_was_given_is_tried_first_and_the_best_is_kept() -> None:
 
 
 def test_nothing_better_leaves_what_was_given() -> None:
-    found = run(optuna.create_study(), loss=lambda train: float(train != START))
-    assert found == START
+    result = run(optuna.create_study(), loss=lambda train: float(train != START))
+    assert result == START
 
 
-def test_without_trials_nothing_is_asked() -> None:
+def test_without_trials_nothing_is_evaluated() -> None:
     study = optuna.create_study()
     assert run(study, BOUNDS.model_copy(update={"trials": 0}), loss=killed_after(0)) == START
     assert study.trials == []
 
 
 def test_another_seed_tries_other_settings() -> None:
-    found = []
+    result = []
     for seed in (1, 2):
         study = optuna.create_study()
         search(bowl, START, BOUNDS.model_copy(update={"trials": 3}), study, seed, lambda line: None)
-        found.append([trial.params for trial in study.trials])
-    assert found[0][0] == found[1][0]
-    assert found[0][1] != found[1][1]
+        result.append([trial.params for trial in study.trials])
+    assert result[0][0] == result[1][0]
+    assert result[0][1] != result[1][1]
 
 
-def test_progress_is_told_trial_by_trial() -> None:
+def test_progress_is_reported_trial_by_trial() -> None:
     lines: list[str] = []
     search(bowl, START, BOUNDS.model_copy(update={"trials": 3}), optuna.create_study(), 1, lines.append)
-    assert [line.split(" loses ")[0] for line in lines] == [f"trial {number} of 3" for number in (1, 2, 3)]
-    assert f"loses {bowl(START):.6f}, the best {bowl(START):.6f}" in lines[0]
+    assert [line.split(": log-loss ")[0] for line in lines] == [f"trial {number}/3" for number in (1, 2, 3)]
+    assert f"log-loss {bowl(START):.6f}, best {bowl(START):.6f}" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -143,21 +143,21 @@ def test_bounds_with_which_nothing_trains_are_refused_by_name(bounds: str, tmp_p
 
 def test_bounds_that_do_not_hold_the_start_are_refused_by_both_names(tmp_path: Path) -> None:
     overlay = tmp_path / "mine.yaml"
-    for text, said in (
+    for text, expected in (
         ("search: {num_leaves: [20, 31]}", "train.num_leaves is 15, outside of search.num_leaves [20, 31]"),
         ("train: {lambda_l2: 0.01}", r"train.lambda_l2 is 0.01, outside of search.lambda_l2 [0.1, 100.0]"),
     ):
         overlay.write_text(text, encoding="utf-8")
         with pytest.raises(ParamsError) as caught:
             load(overlay)
-        assert said in str(caught.value)
+        assert expected in str(caught.value)
         assert "widen the bounds" in str(caught.value)
     overlay.write_text("search: {trials: 0, num_leaves: [20, 31]}", encoding="utf-8")
     assert load(overlay).search.trials == 0  # nothing is searched, so no bound matters
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
-def test_a_journal_that_ends_within_a_line_is_read_to_its_last_whole_line(tmp_path: Path, kept: float) -> None:
+def test_a_journal_that_ends_within_a_line_is_read_to_its_last_complete_line(tmp_path: Path, kept: float) -> None:
     journal = tmp_path / "search.journal"
     whole = b'{"op_code": 0}\n{"op_code": 4}\n{"op_code": 5}\n'
     journal.write_bytes(whole[: int(len(whole) * kept)])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from features.matrix.catalogue import Catalogue, Entry
-from models.learners.ensemble import Models
+from models.learners.ensemble import Ensemble
 from models.learners.gradient_boosting import TrainParams
 from models.splitting.forward_folds import FoldParams
 from models.training.selection import Decision, SelectionParams, decide
@@ -29,8 +29,8 @@ FEW = SELECTION.model_copy(
 BOOSTERS = TRAIN.model_copy(update={"boosters": 1, "max_rounds": 60, "learning_rate": 0.1, "min_child_samples": 20})
 
 
-def decided(found: dict[str, np.ndarray], lead: np.ndarray | None = None) -> Decision:
-    return decide("which", found, np.arange(len(next(iter(found.values())))) if lead is None else lead)
+def decided(result: dict[str, np.ndarray], lead: np.ndarray | None = None) -> Decision:
+    return decide("which", result, np.arange(len(next(iter(result.values())))) if lead is None else lead)
 
 
 def test_the_simplest_within_one_standard_error_of_the_best_is_chosen() -> None:
@@ -38,16 +38,16 @@ def test_the_simplest_within_one_standard_error_of_the_best_is_chosen() -> None:
     base, error = np.ones(1000), noise.std() / np.sqrt(1000)
     noise -= noise.mean()
     for worse, chosen in ((0.9, "simple"), (1.1, "middle")):
-        found = {"simple": base + noise + worse * error, "middle": base + 0.01 * noise, "best": base - 1e-6}
-        assert decided(found).chosen == chosen
+        result = {"simple": base + noise + worse * error, "middle": base + 0.01 * noise, "best": base - 1e-6}
+        assert decided(result).chosen == chosen
     assert decided({"simple": base - 0.5, "best": base}).chosen == "simple"
 
 
-def test_a_decision_tells_how_each_candidate_did() -> None:
-    found = {"a": np.array([2.0, 1.0, 3.0, 2.0]), "b": np.array([1.0, 1.0, 1.0, 1.0])}
-    decision = decided(found)
+def test_a_decision_reports_how_each_candidate_did() -> None:
+    result = {"a": np.array([2.0, 1.0, 3.0, 2.0]), "b": np.array([1.0, 1.0, 1.0, 1.0])}
+    decision = decided(result)
     assert [candidate.name for candidate in decision.candidates] == ["a", "b"]
-    assert (decision.chosen, decision.place) == ("b", 1)
+    assert (decision.chosen, decision.index) == ("b", 1)
     first, second = decision.candidates
     assert (first.loss, first.worse_by) == (2.0, 1.0)
     assert first.error == pytest.approx(np.sqrt(2.0) / 4)
@@ -94,8 +94,8 @@ def learned(
     return learn(rows, entries, "rows", params, train, CARD, no_search, 4, threads, lambda line: None)
 
 
-def answers(found: Learned) -> dict[str, Decision]:
-    return {decision.question: decision for decision in found.decisions}
+def answers(result: Learned) -> dict[str, Decision]:
+    return {decision.question: decision for decision in result.decisions}
 
 
 LIMITED = FEW.model_copy(update={"drift_limits": [1.0, 0.5]})
@@ -107,24 +107,24 @@ def test_a_clock_whose_meaning_turns_round_is_left_out_and_a_steady_feature_is_k
     steady, inside = rng.normal(size=N), rng.uniform(-1, 1, N)
     sign = 1.0 - 2.0 * (np.arange(N) * 5 // N % 2)
     rows = rows_of(1.0 * steady + 2.0 * sign * inside - 1, steady=steady, clock=np.arange(N) * 5 / N + 0.1 * inside)
-    found = learned(rows, [entry("steady"), entry("clock")], LIMITED)
-    assert found.settings.left_out == frozenset({1})
-    assert answers(found)["features that drift"].chosen == "1 left out"
+    result = learned(rows, [entry("steady"), entry("clock")], LIMITED)
+    assert result.settings.left_out == frozenset({1})
+    assert answers(result)["features that drift"].chosen == "1 left out"
     features = np.array([[0.5, 0.0], [0.5, 9.0], [2.5, 0.0]])
-    first, other_time, better = found.models.log_odds(features, found.settings)
+    first, other_time, better = result.models.log_odds(features, result.settings)
     assert first == other_time
     assert better > first + 0.5
-    assert {line.feature for line in found.scorecard.lines} == {0}
+    assert {line.feature for line in result.scorecard.lines} == {0}
 
 
-def test_a_feature_that_moves_and_still_tells_is_kept() -> None:
+def test_a_feature_that_shifts_and_still_predicts_is_kept() -> None:
     rng = np.random.default_rng(5)
     steady, moving = rng.normal(size=N), rng.normal(size=N)
     level = 8.0 * np.arange(N) / N
     rows = rows_of(steady + 2.0 * moving - 1, steady=steady, moving=moving + level)
-    found = learned(rows, [entry("steady"), entry("moving")], LIMITED)
-    assert len(answers(found)["features that drift"].candidates) == 2
-    assert found.settings.left_out == frozenset()
+    result = learned(rows, [entry("steady"), entry("moving")], LIMITED)
+    assert len(answers(result)["features that drift"].candidates) == 2
+    assert result.settings.left_out == frozenset()
 
 
 @cache
@@ -139,51 +139,51 @@ def risen() -> tuple[pd.DataFrame, Learned]:
     return rows, learned(rows, [entry("steady")], recent)
 
 
-def test_when_the_base_rate_doubles_the_level_follows_and_the_uncorrected_one_does_not() -> None:
-    rows, found = risen()
-    raw = found.models.log_odds(rows[["steady"]].to_numpy("float32"), found.settings)
+def test_when_the_base_rate_doubles_the_intercept_follows_and_the_uncorrected_one_does_not() -> None:
+    rows, result = risen()
+    raw = result.models.log_odds(rows[["steady"]].to_numpy("float32"), result.settings)
     last = len(rows) * 9 // 10
-    came, came_before = rows["label"][last:].mean(), rows["label"][:last].mean()
-    corrected, uncorrected = (expit(s.intercept + raw).mean() for s in (found.sigmoid, found.uncorrected))
-    assert came > 1.6 * came_before
-    assert corrected == pytest.approx(came, rel=0.15)
+    actual, before = rows["label"][last:].mean(), rows["label"][:last].mean()
+    corrected, uncorrected = (expit(s.intercept + raw).mean() for s in (result.sigmoid, result.uncorrected))
+    assert actual > 1.6 * before
+    assert corrected == pytest.approx(actual, rel=0.15)
     assert uncorrected == pytest.approx(rows["label"].mean(), rel=0.01)
-    assert uncorrected < 0.75 * came
-    assert answers(found)["memory of the level"].chosen == "halved after 0.05 of the period"
+    assert uncorrected < 0.75 * actual
+    assert answers(result)["recalibration window"].chosen == "halved after 0.05 of the period"
 
 
-def test_a_steady_base_rate_needs_no_short_memory() -> None:
+def test_a_steady_base_rate_needs_no_short_window() -> None:
     rng = np.random.default_rng(3)
     steady = rng.normal(size=N)
     params = FEW.model_copy(update={"level_half_lives": [0.0, 0.01]})
-    found = learned(rows_of(0.7 * steady - 1.5, steady=steady), [entry("steady")], params)
-    assert found.settings.level_half_life == 0.0
-    assert found.sigmoid == found.uncorrected
+    result = learned(rows_of(0.7 * steady - 1.5, steady=steady), [entry("steady")], params)
+    assert result.settings.recalibration_half_life == 0.0
+    assert result.sigmoid == result.uncorrected
 
 
 def many_levels() -> tuple[pd.DataFrame, np.ndarray]:
-    """Sixty levels of unequal size and worth, in an order that says nothing."""
+    """Sixty levels of unequal size and rate, in an uninformative order."""
     rng = np.random.default_rng(9)
     worth = rng.normal(0, 1.5, 60)
     code = np.minimum(rng.exponential(15, 6000).astype(int), 59)
     return rows_of(worth[code] - 1.5, code=code.astype("float64"), noise=rng.normal(size=6000)), worth
 
 
-@pytest.mark.parametrize("statistics", [True, False])
-def test_many_levels_are_told_apart_by_codes_and_by_target_statistics(statistics: bool) -> None:
+@pytest.mark.parametrize("target_encoding", [True, False])
+def test_many_levels_are_separated_by_codes_and_by_target_encoding(target_encoding: bool) -> None:
     rows, worth = many_levels()
     entries = [entry("code", levels=60), entry("noise")]
-    found = learned(rows, entries)
-    assert {candidate.name for candidate in answers(found)["categories in the boosters"].candidates} == {
+    result = learned(rows, entries)
+    assert {candidate.name for candidate in answers(result)["categories in the boosters"].candidates} == {
         "codes",
-        "target statistics",
+        "target encoding",
     }
-    encoded = replace(found.settings, statistics=statistics, linear_share=0.0, rounds=60)
-    models = Models.train(history_of(rows, entries, "rows", seed=1), encoded, seed=4, threads=2)
+    encoded = replace(result.settings, target_encoding=target_encoding, linear_share=0.0, rounds=60)
+    models = Ensemble.train(history_of(rows, entries, "rows", seed=1), encoded, seed=4, threads=2)
     each = np.column_stack([np.arange(60), np.zeros(60)]).astype("float32")
     frequent = np.flatnonzero(np.bincount(rows["code"].astype(int), minlength=60) > 50)
-    said = models.log_odds(each, encoded)
-    assert np.corrcoef(said[frequent], worth[frequent])[0, 1] > 0.85
+    predicted = models.log_odds(each, encoded)
+    assert np.corrcoef(predicted[frequent], worth[frequent])[0, 1] > 0.85
     assert np.isfinite(models.log_odds(np.array([[np.nan, 0], [99, 0]], "float32"), encoded)).all()
 
 
@@ -203,11 +203,11 @@ def test_declared_directions_are_held_unless_the_data_contradict_them() -> None:
     steady = rng.normal(size=N)
     rows = rows_of(1.5 * steady - 1, steady=steady)
     for direction, chosen in (("up", "held"), ("down", "free")):
-        found = learned(rows, [entry("steady", direction=direction)])
-        assert answers(found)["declared directions"].chosen == chosen
-        assert found.settings.monotone == (chosen == "held")
+        result = learned(rows, [entry("steady", direction=direction)])
+        assert answers(result)["declared directions"].chosen == chosen
+        assert result.settings.monotone == (chosen == "held")
         values = np.linspace(-2, 2, 50)[:, None].astype("float32")
-        steps = np.diff(found.models.boosters.log_odds(values))
+        steps = np.diff(result.models.boosters.log_odds(values))
         assert steps.sum() > 0.5
         if chosen == "held":
             assert steps.min() >= -1e-12
@@ -220,29 +220,29 @@ def test_the_blend_leaves_the_middle_only_where_that_is_clearly_better() -> None
     wavy = learned(rows_of(3.0 * np.sin(2.1 * value) - 1, value=value), [entry("value")])
     assert wavy.settings.linear_share == 0.0
     straight = rng.normal(size=(N, 8))
-    names = [f"part {place}" for place in range(8)]
+    names = [f"part {index}" for index in range(8)]
     rows = rows_of(0.6 * straight.sum(axis=1) - 1, **dict(zip(names, straight.T, strict=True)))
     assert learned(rows, [entry(name) for name in names]).settings.linear_share == 1.0
     both = rows_of(0.8 * value + 1.2 * np.sin(2.1 * value) - 1, value=value)
     assert answers(learned(both, [entry("value")]))["blend"].candidates[0].name == "50% logistic"
 
 
-def test_a_slope_flattens_what_says_too_much() -> None:
+def test_a_slope_shrinks_overconfident_log_odds() -> None:
     rng = np.random.default_rng(2)
     noise = rng.normal(size=(600, 20))
-    names = [f"noise {place}" for place in range(20)]
+    names = [f"noise {index}" for index in range(20)]
     eager = FEW.model_copy(update={"logistic_c": [1000.0], "linear_shares": [1.0]})
     rows = rows_of(0.5 * noise[:, 0] - 0.5, **dict(zip(names, noise.T, strict=True)))
     assert learned(rows, [entry(name) for name in names], eager).settings.slope < 0.8
 
 
 def test_settings_that_were_found_stay_only_where_clearly_better() -> None:
-    asked: list[TrainParams] = []
+    starts: list[TrainParams] = []
 
     def search(loss: object, start: TrainParams) -> TrainParams:
         assert callable(loss)
         assert loss(start) == loss(start)  # the same rows, the same loss
-        asked.append(start)
+        starts.append(start)
         return start.model_copy(update={"num_leaves": 12, "max_depth": 5})
 
     rng = np.random.default_rng(2)
@@ -250,11 +250,11 @@ def test_settings_that_were_found_stay_only_where_clearly_better() -> None:
     rows = rows_of(2.5 * np.sign(a * b) - 0.5, a=a, b=b)  # of which a sum of stumps sees nothing
     entries = [entry("a"), entry("b")]
     stumps = BOOSTERS.model_copy(update={"num_leaves": 2, "max_depth": 1, "boosters": 3, "feature_fraction": 1.0})
-    found = learn(rows, entries, "rows", FEW, stumps, CARD, search, 4, 2, lambda line: None)
-    assert asked[0] == stumps.model_copy(update={"boosters": 2})  # two judge
-    assert found.settings.train.num_leaves == 12
-    assert found.settings.train.boosters == 3 == len(found.models.boosters.models)  # and all are trained
-    assert answers(found)["settings of the boosters"].chosen == "as searched"
+    result = learn(rows, entries, "rows", FEW, stumps, CARD, search, 4, 2, lambda line: None)
+    assert starts[0] == stumps.model_copy(update={"boosters": 2})  # two judge
+    assert result.settings.train.num_leaves == 12
+    assert result.settings.train.boosters == 3 == len(result.models.boosters.models)  # and all are trained
+    assert answers(result)["settings of the boosters"].chosen == "as searched"
 
     def useless(loss: object, start: TrainParams) -> TrainParams:
         return start.model_copy(update={"cat_smooth": start.cat_smooth + 1})  # there is no category
@@ -264,31 +264,31 @@ def test_settings_that_were_found_stay_only_where_clearly_better() -> None:
     assert answers(same)["settings of the boosters"].chosen == "as in params.yaml"
 
 
-def test_questions_without_an_alternative_are_not_asked() -> None:
+def test_questions_without_an_alternative_are_skipped() -> None:
     undated = learn(matrix(), ENTRIES, "none", SELECTION, TRAIN, CARD, no_search, 4, 2, lambda line: None)
-    assert not {"weight of recent rows", "memory of the level"} & set(answers(undated))
+    assert not {"weight of recent rows", "recalibration window"} & set(answers(undated))
     assert undated.sigmoid == undated.uncorrected
     steady = np.random.default_rng(1).normal(size=1000)
-    found = learned(rows_of(steady, steady=steady), [entry("steady")])
-    assert set(answers(found)) == {"features that drift", "blend", "memory of the level", "scorecard"}
+    result = learned(rows_of(steady, steady=steady), [entry("steady")])
+    assert set(answers(result)) == {"features that drift", "blend", "recalibration window", "scorecard"}
 
 
 def test_a_scorecard_that_overfits_is_held_back_by_its_penalty() -> None:
     rng = np.random.default_rng(9)
     noise = rng.normal(size=(600, 30))
-    names = [f"noise {place}" for place in range(30)]
+    names = [f"noise {index}" for index in range(30)]
     rows = rows_of(0.3 * noise[:, 0] - 0.5, **dict(zip(names, noise.T, strict=True)))
     eager = CARD.model_copy(update={"min_gain": 0.0, "min_rows": 5, "l2": [0.001, 500.0], "max_lines": 20})
-    found = learn(
+    result = learn(
         rows, [entry(name) for name in names], "rows", FEW, BOOSTERS, eager, no_search, 4, 2, lambda line: None
     )
-    assert answers(found)["scorecard"].chosen == "penalty 500"
-    assert [candidate.name for candidate in answers(found)["scorecard"].candidates] == ["penalty 500", "penalty 0.001"]
+    assert answers(result)["scorecard"].chosen == "penalty 500"
+    assert [candidate.name for candidate in answers(result)["scorecard"].candidates] == ["penalty 500", "penalty 0.001"]
 
 
 def test_the_only_weight_of_recent_rows_is_taken_without_a_question() -> None:
     steady = np.random.default_rng(1).normal(size=1000)
     only = SELECTION.model_copy(update={"recency_half_lives": [0.5]})
-    found = learned(rows_of(steady, steady=steady), [entry("steady")], only)
-    assert found.settings.half_life == 0.5
-    assert "weight of recent rows" not in answers(found)
+    result = learned(rows_of(steady, steady=steady), [entry("steady")], only)
+    assert result.settings.half_life == 0.5
+    assert "weight of recent rows" not in answers(result)

@@ -13,14 +13,14 @@ from scipy.special import expit
 from sklearn.metrics import log_loss
 
 from features.schema.errors import DataError
-from models.learners.calibration import blend, fit_level, fit_slope, recency
-from models.learners.ensemble import Settings
+from models.learners.calibration import blend, fit_intercept, fit_slope, recency
+from models.learners.ensemble import EnsembleSettings
 from models.learners.gradient_boosting import TrainParams
 from models.scorecard.scorecard import Scorecard
 from models.splitting.forward_folds import Order, forward_folds, in_time
-from models.training.fold_runs import Forward
+from models.training.fold_runs import FoldRuns
 from models.training.selection import SelectionParams
-from models.training.training import Learned, check_ready, history_of, learn, learn_with, moved
+from models.training.training import Learned, check_ready, history_of, learn, learn_with, remap_settings
 from tests.support.small_model import CARD, ENTRIES, NAMES, SELECTION, TRAIN, WEEKS, history, matrix, no_search
 
 ORDERS: list[Order] = ["dates", "rows", "none"]
@@ -48,19 +48,19 @@ def training(rows: pd.DataFrame | None = None) -> pd.DataFrame:
     return rows[rows["part"] == "train"]
 
 
-def as_text(found: Learned) -> str:
-    models = found.models
-    told = [
+def as_text(result: Learned) -> str:
+    models = result.models
+    parts = [
         models.linear.to_json(),
-        models.statistics.to_json(),
-        found.scorecard.to_json(),
-        repr(found.settings),
-        found.sigmoid.model_dump(),
-        found.uncorrected.model_dump(),
-        found.scorecard_l2,
-        [decision.model_dump() for decision in found.decisions],
+        models.target_encoding.to_json(),
+        result.scorecard.to_json(),
+        repr(result.settings),
+        result.sigmoid.model_dump(),
+        result.uncorrected.model_dump(),
+        result.scorecard_l2,
+        [decision.model_dump() for decision in result.decisions],
     ]
-    return "".join(models.boosters.to_text()) + json.dumps(told)
+    return "".join(models.boosters.to_text()) + json.dumps(parts)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -79,99 +79,99 @@ def scrambled(inside: pd.Series[bool]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_test_and_the_embargo_teach_nothing(order: Order) -> None:
+def test_the_test_and_the_embargo_are_not_trained_on(order: Order) -> None:
     assert set(matrix()["part"]) == {"train", "embargo", "test"}
     assert as_text(learned(scrambled(matrix()["part"] != "train"), order)) == as_text(plain(order))
     assert as_text(learned(training(), order)) == as_text(plain(order))
 
 
-@pytest.mark.parametrize("place", [0.0, 0.5, 0.999])
-def test_every_row_of_training_teaches(place: float) -> None:
-    row = training().index[int(place * len(training()))]
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_every_row_of_training_is_used(share: float) -> None:
+    row = training().index[int(share * len(training()))]
     assert as_text(learned(scrambled(pd.Series(matrix().index == row)))) != as_text(plain())
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_final_models_know_all_of_training(order: Order) -> None:
-    found = plain(order)
-    assert as_text(retrained(found, order)) == as_text(replace(found, decisions=[]))
+    result = plain(order)
+    assert as_text(retrained(result, order)) == as_text(replace(result, decisions=[]))
     rows = history(training(), order)
-    assert found.scorecard == Scorecard.train(rows.sample, ENTRIES, CARD, found.scorecard_l2)
-    assert found.settings.train.boosters == len(found.models.boosters.models) == TRAIN.boosters
+    assert result.scorecard == Scorecard.train(rows.sample, ENTRIES, CARD, result.scorecard_l2)
+    assert result.settings.train.boosters == len(result.models.boosters.models) == TRAIN.boosters
 
 
-def retrained(found: Learned, order: Order = "dates") -> Learned:
+def retrained(result: Learned, order: Order = "dates") -> Learned:
     """Train on all of training with what was chosen."""
-    return learn_with(training(), ENTRIES, order, found.settings, CARD, found.scorecard_l2, 4, 1)
+    return learn_with(training(), ENTRIES, order, result.settings, CARD, result.scorecard_l2, 4, 1)
 
 
 def test_choices_move_to_another_catalogue_by_name() -> None:
     settings = replace(plain().settings, left_out=frozenset({0, 2, 5}))
     other = [entry for entry in ENTRIES[::-1] if entry.name != ENTRIES[2].name]
-    left_out = {other[place].name for place in moved(settings, ENTRIES, other).left_out}
+    left_out = {other[index].name for index in remap_settings(settings, ENTRIES, other).left_out}
     assert left_out == {ENTRIES[0].name, ENTRIES[5].name}
-    assert moved(settings, ENTRIES, ENTRIES) == settings
+    assert remap_settings(settings, ENTRIES, ENTRIES) == settings
 
 
-def test_the_folds_judge_a_share_of_the_leads_and_all_rows_train() -> None:
+def test_the_folds_evaluate_on_a_share_of_the_leads_and_all_rows_train() -> None:
     few = SELECTION.model_copy(update={"folds": SELECTION.folds.model_copy(update={"max_rows": 230})})
-    found = learned(selection=few)
-    assert found.decisions != plain().decisions
-    assert as_text(retrained(found)) == as_text(replace(found, decisions=[]))
+    result = learned(selection=few)
+    assert result.decisions != plain().decisions
+    assert as_text(retrained(result)) == as_text(replace(result, decisions=[]))
 
 
 def test_what_depends_on_the_number_of_rows_is_chosen_on_all_of_them() -> None:
     penalties = [0.001, 0.1, 10.0]
 
-    def chosen(at_last: int) -> Settings:
+    def chosen(at_last: int) -> EnsembleSettings:
         folds = SELECTION.folds.model_copy(update={"max_rows": 230, "final_rows": at_last})
         return learned(selection=SELECTION.model_copy(update={"logistic_c": penalties, "folds": folds})).settings
 
-    found = chosen(460)
+    result = chosen(460)
     rows = in_time(training(), "dates")
-    everything = Forward.of(
+    everything = FoldRuns.of(
         history_of(rows, ENTRIES, "dates", 4), forward_folds(rows, "dates", SELECTION.folds, 4), 4, 1
     )
-    rounds, trees = everything.boosters(replace(found, train=TRAIN))
-    c, linear = everything.linears(found, penalties)
-    raw = [blend(*parts, found.linear_share) for parts in zip(trees, linear, strict=True)]
-    assert (found.rounds, found.c) == (rounds, c)
-    assert found.slope == fit_slope(raw, everything.label, everything.period)
-    assert chosen(230).slope != found.slope
+    rounds, trees = everything.boosters(replace(result, train=TRAIN))
+    c, linear = everything.linears(result, penalties)
+    raw = [blend(*parts, result.linear_share) for parts in zip(trees, linear, strict=True)]
+    assert (result.rounds, result.c) == (rounds, c)
+    assert result.slope == fit_slope(raw, everything.label, everything.period)
+    assert chosen(230).slope != result.slope
 
 
 def test_what_it_learns_predicts_later_leads() -> None:
     rows = matrix(n=2400, seed=3)
-    found, later = learned(rows), history(rows[rows["part"] == "test"]).sample
-    probability = expit(found.models.log_odds(later.features, found.settings) + found.sigmoid.intercept)
+    result, later = learned(rows), history(rows[rows["part"] == "test"]).sample
+    probability = expit(result.models.log_odds(later.features, result.settings) + result.sigmoid.intercept)
     base = training(rows)["label"].mean()
     assert log_loss(later.label, probability) < log_loss(later.label, np.full(len(later.label), base)) - 0.1
     assert probability.mean() == pytest.approx(later.label.mean(), abs=0.05)
-    by_card = expit(found.scorecard.log_odds(later.features))
+    by_card = expit(result.scorecard.log_odds(later.features))
     assert log_loss(later.label, by_card) < log_loss(later.label, np.full(len(later.label), base)) - 0.05
 
 
-def test_the_sigmoids_share_a_slope_and_differ_in_whose_level_they_have() -> None:
+def test_the_sigmoids_share_a_slope_and_differ_in_their_intercept() -> None:
     level = SELECTION.model_copy(update={"level_half_lives": [0.1]})
-    found = learned(selection=level)
+    result = learned(selection=level)
     rows = history(training())
-    log_odds = found.models.log_odds(rows.sample.features, found.settings)
-    assert found.sigmoid.slope == found.uncorrected.slope == found.settings.slope
-    assert found.uncorrected.intercept == fit_level(log_odds, rows.sample.label, np.ones(len(log_odds)))
-    assert found.sigmoid.intercept == fit_level(log_odds, rows.sample.label, recency(rows.at, 0.1))
-    assert found.sigmoid != found.uncorrected
+    log_odds = result.models.log_odds(rows.sample.features, result.settings)
+    assert result.sigmoid.slope == result.uncorrected.slope == result.settings.slope
+    assert result.uncorrected.intercept == fit_intercept(log_odds, rows.sample.label, np.ones(len(log_odds)))
+    assert result.sigmoid.intercept == fit_intercept(log_odds, rows.sample.label, recency(rows.at, 0.1))
+    assert result.sigmoid != result.uncorrected
     whole_period = learned(selection=SELECTION.model_copy(update={"level_half_lives": [0.0]}))
     assert whole_period.sigmoid == whole_period.uncorrected
 
 
-def test_it_says_what_it_did() -> None:
+def test_progress_is_reported() -> None:
     lines: list[str] = []
-    found = learn(matrix(), ENTRIES, "dates", SELECTION, TRAIN, CARD, no_search, 4, 2, lines.append)
-    settings = found.settings
+    result = learn(matrix(), ENTRIES, "dates", SELECTION, TRAIN, CARD, no_search, 4, 2, lines.append)
+    settings = result.settings
     assert lines[-1] == f"2 boosters of {settings.rounds} rounds and {settings.linear_share:.0%} logistic, 460 rows"
-    for decision in found.decisions[:-1]:
+    for decision in result.decisions[:-1]:
         assert any(line.startswith(f"{decision.question}: {decision.chosen}") for line in lines)
-    assert found.decisions[-1].question == "scorecard"
+    assert result.decisions[-1].question == "scorecard"
 
 
 def test_the_matrix_is_not_changed() -> None:
@@ -182,12 +182,12 @@ def test_the_matrix_is_not_changed() -> None:
 
 def test_a_history_is_in_the_order_of_time_and_of_the_catalogue() -> None:
     mixed = matrix()[matrix().columns[::-1]].sample(frac=1, random_state=1)
-    found = history(mixed)
+    result = history(mixed)
     in_time = matrix().sort_values(["snapshot_at", "lead_id"])
-    np.testing.assert_array_equal(found.sample.features, in_time[NAMES])
-    assert found.sample.label.tolist() == in_time["label"].tolist()
-    assert (found.known - found.at == 14).all()
-    assert np.ptp(found.at) == 7 * (WEEKS - 1)
+    np.testing.assert_array_equal(result.sample.features, in_time[NAMES])
+    assert result.sample.label.tolist() == in_time["label"].tolist()
+    assert (result.known - result.at == 14).all()
+    assert np.ptp(result.at) == 7 * (WEEKS - 1)
     by_row = history(mixed, "rows")
     np.testing.assert_array_equal(by_row.sample.features, matrix()[NAMES])
     assert (by_row.known == by_row.at).all()
@@ -195,10 +195,10 @@ def test_a_history_is_in_the_order_of_time_and_of_the_catalogue() -> None:
 
 def test_rows_of_a_lead_share_code_and_bucket() -> None:
     rows = matrix().assign(lead_id=[f"lead {number % 50}" for number in range(600)])
-    found = history_of(rows, ENTRIES, "none", seed=1)
-    pairs = set(zip(found.lead.tolist(), found.bucket.tolist(), strict=True))
+    result = history_of(rows, ENTRIES, "none", seed=1)
+    pairs = set(zip(result.lead.tolist(), result.bucket.tolist(), strict=True))
     assert len(pairs) == 50
-    assert len(set(found.bucket.tolist())) == 5
+    assert len(set(result.bucket.tolist())) == 5
 
 
 def refusal(rows: pd.DataFrame, least: tuple[int, int, int, int] = (400, 100, 100, 8)) -> str:
@@ -212,12 +212,12 @@ def test_enough_is_enough() -> None:
     exactly = (len(label), int(label.sum()), int((1 - label).sum()), training()["snapshot_at"].nunique())
     assert exactly[3] == 23
     check_ready(matrix(), *exactly)
-    for place, name in enumerate(["rows", "converted", "not converted", "periods"]):
-        text = refusal(matrix(), tuple(each + (place == at) for at, each in enumerate(exactly)))  # type: ignore[arg-type]  # four numbers, as exactly has
-        assert f"found {exactly[place]} {name} (needs {exactly[place] + 1}); expected" in text.replace("\n", " ")
+    for index, name in enumerate(["rows", "converted", "not converted", "periods"]):
+        text = refusal(matrix(), tuple(each + (index == at) for at, each in enumerate(exactly)))  # type: ignore[arg-type]  # four numbers, as exactly has
+        assert f"found {exactly[index]} {name} (needs {exactly[index] + 1}); expected" in text.replace("\n", " ")
 
 
-def test_without_dates_no_periods_are_asked_for() -> None:
+def test_without_dates_no_periods_are_needed() -> None:
     undated = matrix().assign(snapshot_at=pd.Series(pd.NaT, index=matrix().index))
     check_ready(undated, 400, 100, 100, 10**6)
     assert "23 periods (needs 1000000)" in refusal(matrix(), (400, 100, 100, 10**6))
@@ -239,12 +239,12 @@ def test_test_rows_do_not_count_as_history() -> None:
 
 @pytest.mark.parametrize("part", ["train", "test"])
 @pytest.mark.parametrize(
-    ("label", "said"), [(1.0, "only rows that converted"), (0.0, "only rows that did not convert")]
+    ("label", "expected"), [(1.0, "only rows that converted"), (0.0, "only rows that did not convert")]
 )
-def test_one_outcome_in_a_part_is_refused(part: str, label: float, said: str) -> None:
+def test_one_outcome_in_a_part_is_refused(part: str, label: float, expected: str) -> None:
     rows = matrix().assign(label=matrix()["label"].where(matrix()["part"] != part, label))
     text = refusal(rows, least=(1, 0, 0, 1))
-    assert f"{said} in part {part!r}" in text
+    assert f"{expected} in part {part!r}" in text
     other = "train" if part == "test" else "test"
     assert f"in part {other!r}" not in text
 

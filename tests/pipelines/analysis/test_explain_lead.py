@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from features.events.event_log import CONTRACT, mark_events
+from features.events.event_log import CONTRACT, derive_columns
 from features.matrix.counterfactual import EVENTS, JUST_NOW
 from features.schema.errors import DataError, ModelError
 from models.explanation.lead_explanation import bars
@@ -160,7 +160,7 @@ def test_what_would_move_it_is_what_the_event_in_the_log_does(dated: tuple[Param
         more |= {"value": None if pd.isna(value) else value}
         changed = copied(layout, tmp_path / move.label)
         added = pa.Table.from_pylist([more], schema=EVENTS).cast(log.schema)
-        pq.write_table(mark_events(pa.concat_tables([log, added])), changed.events.path)
+        pq.write_table(derive_columns(pa.concat_tables([log, added])), changed.events.path)
         contract, scorer = Contract.open(changed, params.project), load_bundle(changed.bundle, 2)
         rows = next(contract.matrix(one_lead(lead_id, contract, params, changed), scorer.metadata.matrix))
         after = scorer.score(rows, 0).iloc[0]

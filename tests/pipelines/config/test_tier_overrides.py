@@ -44,12 +44,12 @@ def test_a_source_may_bring_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tiers", "said"),
     [
-        ({"triggers": [asks("siez", "at_least", 5, "hot")]}, "tiers.triggers: 'it' asks for attribute 'siez', which"),
-        ({"exclusions": [asks("size", "is", ["big"])]}, "tiers.exclusions: 'it' asks for attribute 'size', which is a"),
+        ({"triggers": [asks("siez", "at_least", 5, "hot")]}, "tiers.triggers: 'it' tests attribute 'siez', which"),
+        ({"exclusions": [asks("size", "is", ["big"])]}, "tiers.exclusions: 'it' tests attribute 'size', which is a"),
         ({"exclusions": [asks("country", "below", 3)]}, "'country', which is text; use test: is"),
         ({"exclusions": [asks("country", "is", 3)]}, "test: is takes a list of texts"),
-        ({"value": {"attribute": "country"}}, "tiers.value asks for attribute 'country', which is text"),
-        ({"value": {"attribute": "worth"}}, "tiers.value asks for attribute 'worth', which these data do not have"),
+        ({"value": {"attribute": "country"}}, "tiers.value tests attribute 'country', which is text"),
+        ({"value": {"attribute": "worth"}}, "tiers.value tests attribute 'worth', which these data do not have"),
         ({"value": {"call_cost": 0}}, "tiers.value.call_cost: Input should be greater than 0"),
         ({"triggers": [{"name": "it", "when": {"types": ["visit"]}, "tier": "hot"}]}, "days: Field required"),
         ({"triggers": [asks("size", "at_least", 5, "golden")]}, "'it' gives tier 'golden', which is none of hot, warm"),

@@ -63,8 +63,8 @@ def test_a_log_is_read_as_it_stands(tmp_path: Path) -> None:
         ("a,2024-01-09,,,hot,1,perhaps,1", "explored is not one of yes, no"),
         ("a,2024-01-09,,,hot,1,no,1.5", "propensity is no chance from 0 to 1"),
         ("a,2024-01-09,,,hot,1,no,-0.1", "propensity is no chance from 0 to 1"),
-        ("a,2024-01-09,,,hot,1,yes,", "drawn by lot without a propensity"),
-        ("a,2024-01-09,,,hot,1,yes,0", "drawn by lot without a propensity"),
+        ("a,2024-01-09,,,hot,1,yes,", "explored without a propensity"),
+        ("a,2024-01-09,,,hot,1,yes,0", "explored without a propensity"),
         ("a,2024-01-09,,,hot,much,no,1", "score is not a number"),
     ],
 )

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from features.events.event_log import MARKS
+from features.events.event_log import DERIVED_COLUMNS
 from features.schema.contract import TABLES
 from features.schema.errors import DataError, ParamsError
 from pipelines.ingestion import file_sources as sources
@@ -32,7 +32,9 @@ def test_an_empty_file_is_not_a_table_without_rows(tmp_path: Path) -> None:
         run(tmp_path, {"events.csv": ""})
     profile, layout = run(tmp_path, {"events.csv": "id,at,kind,minutes"})
     assert profile["tables"]["events"]["read"] == 0
-    assert pq.read_schema(layout.events.path).names == [field.name for field in TABLES["events"]] + MARKS.names
+    assert (
+        pq.read_schema(layout.events.path).names == [field.name for field in TABLES["events"]] + DERIVED_COLUMNS.names
+    )
 
 
 def test_no_lead_is_an_error(tmp_path: Path) -> None:

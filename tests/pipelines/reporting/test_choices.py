@@ -175,7 +175,7 @@ def test_features_left_out_are_named_with_the_reason(dated: tuple[Params, Layout
 def test_without_an_order_no_fold_is_called_forward(undated: tuple[Params, Layout]) -> None:
     text = section(page_of(undated[1]), "choices")
     assert text.strip().startswith("What the folds chose")
-    assert "memory of the level" not in text
+    assert "recalibration window" not in text
     assert "evaluated on later ones" not in text
 
 

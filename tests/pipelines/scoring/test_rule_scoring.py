@@ -250,7 +250,7 @@ def test_a_rule_on_an_attribute_that_is_not_there_is_named_when_params_are_read(
     file = tmp_path / "mine.yaml"
     file.write_text(OVERLAY + RULES.replace("attribute: size", "attribute: seize"), encoding="utf-8")
     with pytest.raises(
-        ParamsError, match="rule 'small' asks for attribute 'seize', which these data do not have"
+        ParamsError, match="rule 'small' tests attribute 'seize', which these data do not have"
     ) as error:
         load(file)
     assert str(file) in str(error.value)

@@ -230,7 +230,7 @@ def test_a_date_and_a_label_must_agree(tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {"outcomes.csv": "id,won,done,lost\na,2024-01-10,no,\nb,,yes,\nc,,,2024-02-01\n"}
     profile, layout = run(tmp_path, files, outcomes=table("outcomes", columns=columns), limit=0.7)
     assert reasons(profile, "outcomes") == {
-        "converted says no but converted_at is set": 1,
+        "not converted, but converted_at is set": 1,
         "converted without a converted_at": 1,
     }
     assert pq.read_table(layout.outcomes.path)["converted"].to_pylist() == [False]  # lost is not open
