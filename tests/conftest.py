@@ -1,4 +1,4 @@
-"""Small imagined tables for the tests, and one repeatable profile for hypothesis."""
+"""Small simulated tables for the tests, and one repeatable profile for hypothesis."""
 
 from __future__ import annotations
 

@@ -129,9 +129,9 @@ class HubSpotObjects:
         faults: dict[str, tuple[LeadStatus, str]] = {}
         for error in errors:
             context = error.get("context") or {}
-            told = _verdict(str(error.get("category", "")), str(error.get("message", "")))
+            verdict = _verdict(str(error.get("category", "")), str(error.get("message", "")))
             named = [*context.get("objectWriteTraceId", []), *context.get("ids", []), error.get("id")]
-            faults |= {name: told for name in named if name}
+            faults |= {name: verdict for name in named if name}
         whole = not errors and len(results) == len(batch)  # the ids are optional in an answer, their number is not
         unsaid = (LeadStatus.retry, "the answer says nothing of this lead")
         return {
@@ -250,7 +250,7 @@ def _read(system: System, batch: Sequence[Message], reply: requests.Response, au
     if status >= 500:
         return Answer(RequestStatus.failed, f"HTTP {status}", wait_s)
     if status in (400, 409, 413, 422):
-        return Answer(RequestStatus.rejected, auth.hide(f"HTTP {status}: {_told(reply)}")[:LONGEST_REASON])
+        return Answer(RequestStatus.rejected, auth.hide(f"HTTP {status}: {_error_text(reply)}")[:LONGEST_REASON])
     if status not in (200, 201, 207):
         raise DeliveryError(
             f"{urlsplit(reply.url).hostname} answers HTTP {status}; check the token, its rights and limits, base_url "
@@ -264,7 +264,7 @@ def _read(system: System, batch: Sequence[Message], reply: requests.Response, au
     return Answer(RequestStatus.ok, "", wait_s, hidden)
 
 
-def _told(reply: requests.Response) -> str:
+def _error_text(reply: requests.Response) -> str:
     """What a refusal says: HubSpot answers with one object, Salesforce with a list."""
     try:
         tree = reply.json()

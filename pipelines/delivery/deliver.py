@@ -81,7 +81,7 @@ def preview(params: Params, folder: Path, to: str) -> Iterator[str]:
         yield f"{scores.rows} rows of {scores.day} to {tables.schema_name}.{tables.history} ({to})"
         return
     system = _system(params.delivery, to)
-    with _books(params.delivery, system, to, copy=True) as outbox:
+    with _outbox(params.delivery, system, to, copy=True) as outbox:
         outbox.put(scores.day, _wanted(scores, system.params.fields), system.params.gone)
         log.info("deliver: %s: %s leads, %s to send", to, f"{scores.rows:,}", f"{outbox.waiting():,}")
         for page in outbox.pages(system.params.batch):
@@ -92,13 +92,13 @@ def preview(params: Params, folder: Path, to: str) -> Iterator[str]:
 
 def dead_letters(params: Params, to: str) -> list[DeadLetter]:
     """Return the leads that a CRM did not take and that are set aside."""
-    with _books(params.delivery, _system(params.delivery, to), to, copy=True) as outbox:
+    with _outbox(params.delivery, _system(params.delivery, to), to, copy=True) as outbox:
         return outbox.dead_letters()
 
 
 def requeue(params: Params, to: str) -> int:
     """Let the next run send the leads again that are set aside; returns how many."""
-    with _books(params.delivery, _system(params.delivery, to), to) as outbox:
+    with _outbox(params.delivery, _system(params.delivery, to), to) as outbox:
         return outbox.requeue()
 
 
@@ -110,7 +110,7 @@ def _system(params: Delivery, to: str) -> System:
     raise ParamsError(f"deliver {to}: a database has no outbox; only CRMs do")
 
 
-def _books(params: Delivery, system: System, to: str, *, copy: bool = False) -> AbstractContextManager[Outbox]:
+def _outbox(params: Delivery, system: System, to: str, *, copy: bool = False) -> AbstractContextManager[Outbox]:
     crm = system.params
     target = f"{base_url(crm.base_url)}/{crm.object}/{crm.id_field}"
     return open_outbox(outbox_path(Path(params.state), to, target), target, copy=copy)
@@ -145,7 +145,7 @@ def _cell(value: Any) -> Cell:
 def _to_crm(params: Params, scores: ScoreList, to: str, sleep: Callable[[float], None]) -> None:
     system = _system(params.delivery, to)
     auth = bearer(system.params, to)
-    with _books(params.delivery, system, to) as outbox, requests.Session() as session:
+    with _outbox(params.delivery, system, to) as outbox, requests.Session() as session:
         listed = outbox.put(scores.day, _wanted(scores, system.params.fields), system.params.gone)
         waiting = outbox.waiting()
 
@@ -232,10 +232,10 @@ def empty(outbox: Outbox, most: int, send_one: Callable[[Sequence[Message]], Ans
         pace.wait(batch[0].attempts)
         outbox.sending(batch)
         answer = send_one(batch)
-        told = [(one, *_judged(one, answer, len(batch), attempts)) for one in batch]
-        taken = [one for one, verdict, _ in told if verdict is LeadStatus.accepted]
-        failed = [(one, reason) for one, verdict, reason in told if verdict is LeadStatus.retry]
-        refused = [(one, reason) for one, verdict, reason in told if verdict is LeadStatus.rejected]
+        verdicts = [(one, *_judged(one, answer, len(batch), attempts)) for one in batch]
+        taken = [one for one, verdict, _ in verdicts if verdict is LeadStatus.accepted]
+        failed = [(one, reason) for one, verdict, reason in verdicts if verdict is LeadStatus.retry]
+        refused = [(one, reason) for one, verdict, reason in verdicts if verdict is LeadStatus.rejected]
         if answer.status is not RequestStatus.busy:
             outbox.settle(taken, failed, refused)
         dead += len(refused)

@@ -63,7 +63,7 @@ def outbox_path(folder: Path, name: str, target: str) -> Path:
 
 @dataclass(frozen=True)
 class Outbox:
-    """The books of one system; every method is one transaction."""
+    """The database of one system; every method is one transaction."""
 
     connection: sqlite3.Connection
     target: str
@@ -92,29 +92,29 @@ class Outbox:
         ParamsError
             Where a newer list has been put before: a CRM shows one score, and it shall not go back.
         """
-        with self.connection as books:
-            books.execute("BEGIN IMMEDIATE")
+        with self.connection as database:
+            database.execute("BEGIN IMMEDIATE")
             self._reject_older(as_of)
-            books.execute("CREATE TEMP TABLE wanted (lead_id TEXT PRIMARY KEY, key TEXT, fields TEXT) WITHOUT ROWID")
+            database.execute("CREATE TEMP TABLE wanted (lead_id TEXT PRIMARY KEY, key TEXT, fields TEXT) WITHOUT ROWID")
             rows = ((lead, message_key(self.target, lead, fields), _json(dict(fields))) for lead, fields in wanted)
-            books.executemany("INSERT INTO wanted VALUES (?, ?, ?)", rows)
-            (listed,) = books.execute("SELECT count(*) FROM wanted").fetchone()
+            database.executemany("INSERT INTO wanted VALUES (?, ?, ?)", rows)
+            (listed,) = database.execute("SELECT count(*) FROM wanted").fetchone()
             if gone:
-                books.create_function("gone_key", 1, lambda lead: message_key(self.target, lead, gone))
+                database.create_function("gone_key", 1, lambda lead: message_key(self.target, lead, gone))
                 left = "INSERT OR IGNORE INTO wanted SELECT lead_id, gone_key(lead_id), ? FROM held"
-                books.execute(left, [_json(dict(gone))])
-            books.execute("""
+                database.execute(left, [_json(dict(gone))])
+            database.execute("""
                 DELETE FROM outbox WHERE lead_id IN (SELECT lead_id FROM wanted JOIN held USING (lead_id, key))
                 OR lead_id NOT IN (SELECT lead_id FROM wanted UNION ALL SELECT lead_id FROM held)""")
-            books.execute("UPDATE outbox SET attempts = 0 WHERE dead = 0")
-            books.execute("""
+            database.execute("UPDATE outbox SET attempts = 0 WHERE dead = 0")
+            database.execute("""
                 INSERT INTO outbox SELECT lead_id, wanted.key, fields, 0, 0, ''
                 FROM wanted LEFT JOIN held USING (lead_id) WHERE held.key IS NOT wanted.key
                 ON CONFLICT DO UPDATE SET key = excluded.key, fields = excluded.fields, attempts = 0, dead = 0,
                     reason = '' WHERE outbox.key <> excluded.key""")
-            books.execute("DELETE FROM target")
-            books.execute("INSERT INTO target VALUES (?, ?)", [self.target, as_of])
-            books.execute("DROP TABLE wanted")
+            database.execute("DELETE FROM target")
+            database.execute("INSERT INTO target VALUES (?, ?)", [self.target, as_of])
+            database.execute("DROP TABLE wanted")
         return int(listed)
 
     def _reject_older(self, as_of: str) -> None:
@@ -151,10 +151,10 @@ class Outbox:
 
     def sending(self, batch: Sequence[Message]) -> None:
         """Write down, before they are sent, that what these records hold is no longer known."""
-        with self.connection as books:
-            books.execute("BEGIN IMMEDIATE")
+        with self.connection as database:
+            database.execute("BEGIN IMMEDIATE")
             unknown = "INSERT INTO held VALUES (?, NULL) ON CONFLICT DO UPDATE SET key = NULL"
-            books.executemany(unknown, [(one.lead_id,) for one in batch])
+            database.executemany(unknown, [(one.lead_id,) for one in batch])
 
     def settle(
         self,
@@ -163,13 +163,13 @@ class Outbox:
         dead: Sequence[tuple[Message, str]],
     ) -> None:
         """Write down what came of a request: taken, to be tried again, or set aside."""
-        with self.connection as books:
-            books.execute("BEGIN IMMEDIATE")
-            books.executemany("UPDATE held SET key = ? WHERE lead_id = ?", [(one.key, one.lead_id) for one in taken])
-            books.executemany("DELETE FROM outbox WHERE lead_id = ?", [(one.lead_id,) for one in taken])
+        with self.connection as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("UPDATE held SET key = ? WHERE lead_id = ?", [(one.key, one.lead_id) for one in taken])
+            database.executemany("DELETE FROM outbox WHERE lead_id = ?", [(one.lead_id,) for one in taken])
             again = "UPDATE outbox SET attempts = attempts + 1, dead = ?, reason = ? WHERE lead_id = ?"
-            books.executemany(again, [(0, reason, one.lead_id) for one, reason in failed])
-            books.executemany(again, [(1, reason, one.lead_id) for one, reason in dead])
+            database.executemany(again, [(0, reason, one.lead_id) for one, reason in failed])
+            database.executemany(again, [(1, reason, one.lead_id) for one, reason in dead])
 
     def dead_letters(self) -> list[DeadLetter]:
         """Leads set aside, by lead_id."""
@@ -178,8 +178,8 @@ class Outbox:
 
     def requeue(self) -> int:
         """Let the leads set aside wait for sending again; returns how many."""
-        with self.connection as books:
-            return books.execute("UPDATE outbox SET dead = 0, attempts = 0 WHERE dead = 1").rowcount
+        with self.connection as database:
+            return database.execute("UPDATE outbox SET dead = 0, attempts = 0 WHERE dead = 1").rowcount
 
 
 def _message(lead_id: str, key: str, fields: str, attempts: int) -> Message:
@@ -188,7 +188,7 @@ def _message(lead_id: str, key: str, fields: str, attempts: int) -> Message:
 
 @contextmanager
 def open_outbox(path: Path, target: str, *, copy: bool = False) -> Iterator[Outbox]:
-    """Open the books of one system, alone; a second delivery to it is refused meanwhile.
+    """Open the database of one system, alone; a second delivery to it is refused meanwhile.
 
     Parameters
     ----------
@@ -218,8 +218,8 @@ def _connected(path: Path, copy: bool) -> Iterator[sqlite3.Connection]:
         path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(":memory:" if copy else path, isolation_level=None, timeout=1.0)) as connection:
         if copy and path.is_file():
-            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as books:
-                books.backup(connection)
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+                database.backup(connection)
         if not copy:
             for setting in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
                 connection.execute(f"PRAGMA {setting}")

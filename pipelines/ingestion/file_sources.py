@@ -1,4 +1,4 @@
-"""The user's own files, read as streams: nothing is typed here, and nothing is held whole."""
+"""The user's own files, read as streams: nothing is typed here, and no table is loaded at once."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def _guarded(
 
 
 def _reject_open_quote(path: Path, source: TableSource, raw: RawTable, last: str) -> None:
-    """A quote that is never closed takes the rest of the file for one value."""
+    """Check for a quote that is never closed, which would read the rest of the file as one value."""
     tail = raw.ragged[-1].text if raw.ragged else ""
     swallowed = "\n" in last and not _ends_with_quote(path)
     if swallowed or ("\n" in tail and tail.count('"') % 2 == 1):
@@ -267,7 +267,7 @@ def _reject_open_quote(path: Path, source: TableSource, raw: RawTable, last: str
             "",
             found="a quote that is opened and never closed, so that the rest of the file is one value",
             expected='each " that opens a value to be closed, and " inside a value to be doubled',
-            fix="Mend the file's last rows or export it again.",
+            fix="Fix the file's last rows or export it again.",
         )
 
 

@@ -1,4 +1,4 @@
-"""How the user's tables and columns map to the contract, and whether the mapping can be meant at all."""
+"""How the user's tables and columns map to the contract, and whether the mapping is possible."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def fields_of(source: Source, table: str) -> tuple[Field, ...]:
 
 
 def check_mapping(source: Source) -> None:
-    """Refuse a mapping that cannot be meant, before any file is read.
+    """Check the mapping before any file is read.
 
     Raises
     ------
@@ -110,8 +110,8 @@ def _check_columns(entry: Entry, source: Source) -> None:
         raise ParamsError(f"{entry.key}.columns does not map {missing[0]!r}; map it to a column, or set a constant")
     if len({"explored", "propensity"} & set(entry.given)) == 1:
         raise ParamsError(
-            f"{entry.key}.columns maps one of explored and propensity; a chance weighs nothing unless the log says who "
-            "was drawn, so map both, as they stand in the scores, or neither"
+            f"{entry.key}.columns maps one of explored and propensity; a propensity needs to know who "
+            "was explored, so map both, as they stand in the scores, or neither"
         )
     if entry.table == "outcomes" and not {"converted_at", "converted"} & set(entry.given):
         raise ParamsError("source.outcomes.columns maps neither converted_at nor converted; one of them is the label")
@@ -135,8 +135,8 @@ def _check_attribute_names(source: Source) -> None:
 def _check_lead_ids(source: Source, entries: list[Entry]) -> None:
     """A table without an id names its rows by their number; leads and outcomes must then be one and the same table."""
     without = [entry for entry in entries if "lead_id" not in entry.given]
-    places = {(entry.source.path, entry.source.table) for entry in entries}
-    if without and (len(without) < len(entries) or len(places) > 1 or source.order == "dates"):
+    tables = {(entry.source.path, entry.source.table) for entry in entries}
+    if without and (len(without) < len(entries) or len(tables) > 1 or source.order == "dates"):
         raise ParamsError(
             f"{without[0].key}.columns does not map lead_id; the row number can stand in for it only where leads and "
             "outcomes are the same table, neither maps lead_id, and order is rows or none"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pipelines.config.params import TableSource
 
-DAY, MOMENT, ZONED = 1082, 1114, 1184  # PostgreSQL's own numbers of its types, fixed for ever (pg_type.dat)
+DAY, MOMENT, ZONED = 1082, 1114, 1184  # PostgreSQL's own numbers of its types, never changed (pg_type.dat)
 ARROW = {
     16: pa.bool_(),
     20: pa.int64(), 21: pa.int64(), 23: pa.int64(), 26: pa.int64(),
@@ -81,8 +81,8 @@ def open_postgres(source: TableSource, snapshots: Snapshots, key: str, label: st
     """
     try:
         connection = snapshots.connection(source.path, f"{key}.path")
-        place = _place(connection, source, label)
-        names, kinds, query = _described(connection, place)
+        table = _find_table(connection, source, label)
+        names, kinds, query = _described(connection, table)
     except driver(f"{key}.path").Error as error:
         raise _failed(label, why(error)) from None
     raw = RawTable(label, names, kinds, [])
@@ -100,7 +100,7 @@ def _failed(label: str, found: str) -> DataError:
     )
 
 
-def _place(connection: Connection[Any], source: TableSource, label: str) -> Identifier:
+def _find_table(connection: Connection[Any], source: TableSource, label: str) -> Identifier:
     """The table's schema and name, as they stand in the catalogue."""
     from psycopg.sql import Identifier
 
@@ -112,8 +112,8 @@ def _place(connection: Connection[Any], source: TableSource, label: str) -> Iden
         ORDER BY nspname, relname""").fetchall()
     visible = {name: (schema, name) for schema, name, in_path in readable if in_path}
     qualified = {f"{schema}.{name}": (schema, name) for schema, name, _ in readable}
-    found = (visible | qualified).get(source.table)
-    if found is None:
+    match = (visible | qualified).get(source.table)
+    if match is None:
         raise DataError(
             label,
             "",
@@ -121,25 +121,25 @@ def _place(connection: Connection[Any], source: TableSource, label: str) -> Iden
             expected=f"a table {source.table!r}" if source.table else "the name of one of them in `table`",
             fix=nearest(source.table, [*visible, *qualified]) + "Correct `table`.",
         )
-    return Identifier(*found)
+    return Identifier(*match)
 
 
-def _described(connection: Connection[Any], place: Identifier) -> tuple[list[str], list[pa.DataType], Composed]:
+def _described(connection: Connection[Any], table: Identifier) -> tuple[list[str], list[pa.DataType], Composed]:
     """Names and types of a table's columns, and the COPY that streams its rows as CSV."""
     from psycopg.sql import SQL, Identifier
 
-    described = connection.execute(SQL("SELECT * FROM {} LIMIT 0").format(place)).description or []
+    described = connection.execute(SQL("SELECT * FROM {} LIMIT 0").format(table)).description or []
     codes = {column.name: column.type_code for column in described}
     listed = "SELECT oid, typcategory FROM pg_type WHERE oid = ANY(%s)"
     category = dict(connection.execute(listed, [list(codes.values())]).fetchall())
     textual = {name for name, code in codes.items() if category[code] in TEXT_CATEGORIES}
     kinds = [pa.string() if name in textual else ARROW.get(code, pa.binary()) for name, code in codes.items()]
     cells = [_cell(name, code) for name, code in codes.items()]
-    key = _primary_key(connection, place)
+    key = _primary_key(connection, table)
     by_text = SQL('{}::text COLLATE "C"')
     order = [(by_text if not key or name in textual else SQL("{}")).format(Identifier(name)) for name in key or codes]
     query = SQL("COPY (SELECT {} FROM {} ORDER BY {}) TO STDOUT (FORMAT csv)")
-    return list(codes), kinds, query.format(SQL(", ").join(cells), place, SQL(", ").join(order))
+    return list(codes), kinds, query.format(SQL(", ").join(cells), table, SQL(", ").join(order))
 
 
 def _cell(name: str, code: int) -> Composed:
@@ -154,11 +154,11 @@ def _cell(name: str, code: int) -> Composed:
     return SQL(bounded).format(c=column, first=first, last=last)
 
 
-def _primary_key(connection: Connection[Any], place: Identifier) -> list[str]:
+def _primary_key(connection: Connection[Any], table: Identifier) -> list[str]:
     columns = connection.execute(
         """SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey)
            WHERE indisprimary AND indrelid = %s::regclass ORDER BY array_position(indkey, attnum)""",
-        [place.as_string(connection)],
+        [table.as_string(connection)],
     )
     return [name for (name,) in columns.fetchall()]
 

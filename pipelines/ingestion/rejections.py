@@ -1,4 +1,4 @@
-"""When a source breaks the contract so far that no quarantine mends it."""
+"""Errors for a source that breaks the contract so far that a quarantine is no fix."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def reject_unfit_columns(staging: Staging, entry: Entry, fields: Sequence[Field]
         if column.kind == "flag":
             raise _spelling_error(staging, entry)
         if not staging.fitting(entry, code):
-            said = {"key": entry.key, "time_format": entry.source.time_format, "choices": ", ".join(column.choices)}
+            values = {"key": entry.key, "time_format": entry.source.time_format, "choices": ", ".join(column.choices)}
             raise DataError(
                 entry.label,
                 entry.mapped[column.name] or column.name,
                 found=f"not one value that fits, such as {staging.example(entry, code)}",
-                expected=EXPECTED[column.kind].format(**said),
-                fix=FIXES[column.kind].format(**said),
+                expected=EXPECTED[column.kind].format(**values),
+                fix=FIXES[column.kind].format(**values),
             )
 
 
@@ -73,13 +73,14 @@ def reject_many_faults(staging: Staging, entry: Entry) -> None:
     raise DataError(
         entry.label,
         staging.faults[counts[0][0]].column,
-        found=f"{bad:,} bad rows of {entry.read:,}: " + "; ".join(_told(staging, entry, *pair) for pair in counts[:5]),
+        found=f"{bad:,} bad rows of {entry.read:,}: "
+        + "; ".join(_count_with_example(staging, entry, *pair) for pair in counts[:5]),
         expected=f"at most {staging.max_share:.1%} (ingest.max_quarantine_share)",
         fix=f"Correct {entry.key}, or the file; nothing was written.",
     )
 
 
-def _told(staging: Staging, entry: Entry, code: int, count: int) -> str:
+def _count_with_example(staging: Staging, entry: Entry, code: int, count: int) -> str:
     fault = staging.faults[code]
     if fault.unfit:
         return f"{count:,} {fault.reason}, first {staging.example(entry, code)}"

@@ -23,7 +23,7 @@ TYPED_ROW = '"source#" SMALLINT, "row#" BIGINT, "fault#" SMALLINT, "hash#" UBIGI
 
 @dataclass
 class Staging:
-    """Where rows are typed and judged before any is written.
+    """The staging tables, where rows are typed and checked before any is written.
 
     Each contract table has a table of the same name with `#`: its columns and, of each row, the source and row it
     came from, the number of its first fault or NULL, a hash of the source row, and its text where that is needed.

@@ -36,7 +36,7 @@ FEW_RUNS = 0.05  # share of the runs that shuffled rows would have, below which 
 
 @dataclass
 class Inspection:
-    """What was found.
+    """What was inspection.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
     """
     lead_sample, event_sample = sniff(leads), sniff(events) if events else None
     outcome_sample = sniff(outcomes) if outcomes else None
-    found = Inspection()
+    inspection = Inspection()
     others = [sample for sample in (event_sample, outcome_sample) if sample]
     lead_id, id_why = find_lead_id(lead_sample, others)
     label = find_label(lead_sample, outcome_sample, lead_id)
@@ -77,33 +77,35 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         "# Read every line and its reason, correct it, save it, and run with --params FILE --data FOLDER; paths are",
         f"# relative to the folder of {leads.name}.",
         "source:",
-        *_order(found, lead_sample, label, created, dated),
+        *_order(inspection, lead_sample, label, created, dated),
         "  timezone: UTC  # of times without an offset; nothing in a file says which, so set your own",
         "  leads:",
         *_table(lead_sample, lead_sample, roles, [why for why in (id_why, created_why if dated else "") if why]),
-        *_attributes(found, lead_sample, label, lead_id, created, dated),
-        *_events(found, lead_sample, event_sample, lead_id, dated),
-        *_outcomes(found, lead_sample, label, lead_id),
+        *_attributes(inspection, lead_sample, label, lead_id, created, dated),
+        *_events(inspection, lead_sample, event_sample, lead_id, dated),
+        *_outcomes(inspection, lead_sample, label, lead_id),
         "  stages: []",
         "  attribute_history: []  # edits of what the CRM overwrites, where it keeps them",
     ]
     for sample in (lead_sample, *others):
-        _warn_of_sample(found, sample)
-    found.mapping = "".join(" ".join(line.splitlines()) + "\n" for line in lines)  # a comment ends where its line does
-    return found
+        _warn_of_sample(inspection, sample)
+    inspection.mapping = "".join(
+        " ".join(line.splitlines()) + "\n" for line in lines
+    )  # a comment ends where its line does
+    return inspection
 
 
-def _order(found: Inspection, leads: FileSample, label: LabelColumn, created: str, dated: bool) -> list[str]:
+def _order(inspection: Inspection, leads: FileSample, label: LabelColumn, created: str, dated: bool) -> list[str]:
     if dated:
         return ["  order: dates  # leads and outcomes carry dates"]
     if created:
-        found.warnings.append(
+        inspection.warnings.append(
             f"{leads.path.name}: {created!r} looks like the date of creation, but the outcome {label.column!r} has no "
             "date, so nothing says what was known when; order is none"
         )
     runs = _runs(leads.frame)
     if runs:
-        found.warnings.append(f"{leads.path.name}: {runs}; if the rows are in the order of time, set order: rows")
+        inspection.warnings.append(f"{leads.path.name}: {runs}; if the rows are in the order of time, set order: rows")
     return [f"  order: none  # no dates to go by{'; rows, where their order is time: ' + runs if runs else ''}"]
 
 
@@ -144,22 +146,22 @@ def _table(
 
 def _quoted(text: str) -> str:
     """Text as a YAML scalar in double quotes, on one line."""
-    return UNPRINTED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+    return UNPRINTED.sub(lambda inspection: f"\\u{ord(inspection[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 # Attributes
 
 
 def _attributes(
-    found: Inspection, leads: FileSample, label: LabelColumn, lead_id: str, created: str, dated: bool
+    inspection: Inspection, leads: FileSample, label: LabelColumn, lead_id: str, created: str, dated: bool
 ) -> list[str]:
     taken = {lead_id, created, label.of_leads, label.lost if label.of_leads else ""}
     facts = [describe(str(name), leads.frame[name], name in leads.times) for name in leads.frame if name not in taken]
     read = [one for one in facts if one.look not in NOT_READ and one.missing_share <= MOSTLY]
     suspects = leaks(leads.frame, [one.name for one in read], label.converted(leads.frame, lead_id))
-    _warn_of_dates(found, leads, label.converted_at(leads.frame, lead_id), facts)
+    _warn_of_dates(inspection, leads, label.converted_at(leads.frame, lead_id), facts)
     for name, reasons in suspects.items():
-        found.warnings.append(f"{leads.path.name}: {name!r} looks leaky: {'; '.join(reasons)}")
+        inspection.warnings.append(f"{leads.path.name}: {name!r} looks leaky: {'; '.join(reasons)}")
     known = "creation" if dated else "export"
     lines = [
         "  attributes:"
@@ -209,22 +211,27 @@ def _key(name: str) -> str:
 
 
 def _warn_of_dates(
-    found: Inspection, leads: FileSample, converted_at: pd.Series[pd.Timestamp] | None, facts: Iterable[ColumnFacts]
+    inspection: Inspection,
+    leads: FileSample,
+    converted_at: pd.Series[pd.Timestamp] | None,
+    facts: Iterable[ColumnFacts],
 ) -> None:
     """Dates of leads that lie after the lead's own conversion were written after it."""
     for one in facts:
         if one.look == "time" and converted_at is not None:
             for reason in late_dates(leads.moments(one.name), converted_at):
-                found.warnings.append(f"{leads.path.name}: {one.name!r} looks leaky: {reason}")
+                inspection.warnings.append(f"{leads.path.name}: {one.name!r} looks leaky: {reason}")
 
 
 # Events and outcomes
 
 
-def _events(found: Inspection, leads: FileSample, events: FileSample | None, lead_id: str, dated: bool) -> list[str]:
+def _events(
+    inspection: Inspection, leads: FileSample, events: FileSample | None, lead_id: str, dated: bool
+) -> list[str]:
     if events is None or not dated:
         if events is not None:
-            found.warnings.append(f"{events.path.name}: events are of no use without dates of leads and outcomes")
+            inspection.warnings.append(f"{events.path.name}: events are of no use without dates of leads and outcomes")
         return ["  events: []", "  event_labels: {}"]
     join, why = find_join(events, leads, lead_id)
     roles = find_event_columns(events, join)
@@ -241,7 +248,7 @@ def _events(found: Inspection, leads: FileSample, events: FileSample | None, lea
     return ["  events:", *listed, "  event_labels: {}  # event type: what reports call it"]
 
 
-def _outcomes(found: Inspection, leads: FileSample, label: LabelColumn, lead_id: str) -> list[str]:
+def _outcomes(inspection: Inspection, leads: FileSample, label: LabelColumn, lead_id: str) -> list[str]:
     columns = {"lead_id": label.lead_id, "converted_at" if label.dated else "converted": label.column}
     columns |= {"lost_at": label.lost} if label.lost else {}
     lines = ["  outcomes:", *_table(leads, label.sample, columns, [label.why])]
@@ -249,7 +256,7 @@ def _outcomes(found: Inspection, leads: FileSample, label: LabelColumn, lead_id:
         rest = [str(name) for name in label.sample.frame if name not in columns.values()]
         lines += [f"    # not read, known only with the outcome: {', '.join(rest)}"] if rest else []
     if label.yes and label.yes.lower() not in ("1", "yes", "y", "true", "t", "won", "converted"):
-        found.warnings.append(
+        inspection.warnings.append(
             f"{label.sample.path.name}: {label.column!r} is read as converted where it says {label.yes!r}"
         )
     return [
@@ -259,17 +266,21 @@ def _outcomes(found: Inspection, leads: FileSample, label: LabelColumn, lead_id:
     ]
 
 
-def _warn_of_sample(found: Inspection, sample: FileSample) -> None:
+def _warn_of_sample(inspection: Inspection, sample: FileSample) -> None:
     name = sample.path.name
     if sample.cut:
-        found.warnings.append(f"{name}: only the first {SAMPLE_ROWS:,} rows were looked at")
+        inspection.warnings.append(f"{name}: only the first {SAMPLE_ROWS:,} rows were looked at")
     if sample.source.encoding != "utf-8":
-        found.warnings.append(f"{name}: read as {sample.source.encoding}; check that names with accents look right")
+        inspection.warnings.append(
+            f"{name}: read as {sample.source.encoding}; check that names with accents look right"
+        )
     for column, formats in sample.times.items():
         if swapped := sample.swapped_day(column):
-            found.warnings.append(
+            inspection.warnings.append(
                 f"{name}: {column!r} fits {formats[0]} and {swapped}: no day is above 12; check which"
             )
     used = {formats[0] for formats in sample.times.values()}
     if len(used) > 1:
-        found.warnings.append(f"{name}: its dates have the formats {', '.join(sorted(used))}; a table is read with one")
+        inspection.warnings.append(
+            f"{name}: its dates have the formats {', '.join(sorted(used))}; a table is read with one"
+        )

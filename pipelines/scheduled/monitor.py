@@ -1,4 +1,4 @@
-"""The monitor: is the world still the one that the model was made for? Reads, tells, and changes nothing else."""
+"""The monitor: are the data still like those that the model learned from? Reads and reports; changes nothing else."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ EMPTY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class MonitoredLists:
-    """Which lists are looked at: moments of the model's grid, each oldest first.
+    """The score lists that are monitored: moments of the model's grid, each oldest first.
 
     Attributes
     ----------
@@ -70,17 +70,17 @@ class MonitoredLists:
         The first lists that the model has not learned from, and that are older than the young lists and than the leads
         that come in now.
     newest
-        The list that is looked at.
+        The list that is checked.
     matured
         The newest lists whose outcome is known, and that the model has not learned from; of a young model they may be
         in the reference too.
     young
-        For each of `monitor.early_days`: the lists of so many last days whose conversions are known.
+        For each of `monitor.early_days`: the lists of the last N days whose conversions are known.
     watched
         For how many days after each list they are counted: until the next list, or fewer where no more are known of the
         newest one.
     until
-        What happened later is not known.
+        Later events are not known.
     """
 
     reference: pd.DatetimeIndex
@@ -92,7 +92,7 @@ class MonitoredLists:
 
     @classmethod
     def of(cls, scorer: Scorer, contract: Contract, as_of: pd.Timestamp, params: Params) -> MonitoredLists:
-        """Lay the lists out; raises DataError without dates, and where no list lies before `as_of`."""
+        """Choose the lists; raises DataError without dates, and where no list lies before `as_of`."""
         snapshots, learned = scorer.metadata.snapshots, scorer.metadata.trained_until
         if snapshots is None or learned is None:
             raise _nothing("tables without dates", "dates, as drift needs time", "Evaluate a new export instead.")
@@ -110,7 +110,7 @@ class MonitoredLists:
 
     @property
     def moments(self) -> pd.DatetimeIndex:
-        """Every list that is looked at."""
+        """Every monitored list."""
         every = {*self.reference, self.newest, *self.matured}.union(*self.young.values())
         return pd.DatetimeIndex(sorted(every)).as_unit("us")
 
@@ -133,7 +133,7 @@ def _young(
 
 @dataclass(frozen=True)
 class MonitorData:
-    """The rows of every list that is looked at, scored by the model, with what is known of them by now.
+    """The rows of every monitored list, scored by the model, with what is known of them by now.
 
     Attributes
     ----------
@@ -167,9 +167,9 @@ class MonitorData:
         matrix = pd.concat(contract.matrix(known, scorer.metadata.matrix), ignore_index=True)
         log_odds, sampled = scorer.log_odds(matrix), len(rows) / len(every)
         listed, facts, given = put_into_tiers(matrix, log_odds, scorer.metadata, contract, sampled)
-        said = {"probability": expit(log_odds), "score": listed["score"], "tier": given}
-        beside = pd.DataFrame(said | {"overridden": facts.held.any(axis=1)}, index=matrix.index)
-        scored = pd.concat([matrix, beside], axis=1)
+        columns = {"probability": expit(log_odds), "score": listed["score"], "tier": given}
+        extra = pd.DataFrame(columns | {"overridden": facts.held.any(axis=1)}, index=matrix.index)
+        scored = pd.concat([matrix, extra], axis=1)
         return cls(scored, contract, scorer, calendar, params, sampled)
 
     def of(self, moments: pd.DatetimeIndex | pd.Timestamp) -> pd.DataFrame:
@@ -190,13 +190,13 @@ class MonitorData:
         """The newest list as it would score had its leads come at the times of the year of the reference's.
 
         A model that reads when a lead was created moves its scores with the season, though the leads are as they were.
-        So the newest leads borrow these features, all of one lead together, from leads of the reference drawn by lot.
+        So the newest leads borrow these features, all of one lead together, from random leads of the reference.
         """
         names = [entry.name for entry in self.scorer.catalogue if entry.measure == CALENDAR]
         if not {*names}.intersection(self.scorer.features_read):
             return self.newest
-        lot = np.random.default_rng(self.params.project.seed).integers(len(self.reference), size=len(self.newest))
-        lent = self.reference[names].take(lot).set_axis(self.newest.index)
+        drawn = np.random.default_rng(self.params.project.seed).integers(len(self.reference), size=len(self.newest))
+        lent = self.reference[names].take(drawn).set_axis(self.newest.index)
         rows = self.newest.assign(**{name: lent[name] for name in names})
         points = self.scorer.metadata.points.points(self.scorer.log_odds(rows))
         return rows.assign(score=score(points))
@@ -231,7 +231,7 @@ class MonitorData:
 
 
 def run_monitor(params: Params, layout: Layout, scorer: Scorer, folder: Path) -> dict[str, Any]:
-    """Ask every check about the newest list at `score.as_of`, and write monitor.json into a folder.
+    """Run every check on the newest list at `score.as_of`, and write monitor.json into a folder.
 
     Parameters
     ----------
@@ -257,9 +257,9 @@ def run_monitor(params: Params, layout: Layout, scorer: Scorer, folder: Path) ->
         if len(calendar.reference) >= LEAST_LISTS:
             data = MonitorData.read(contract, scorer, calendar, params)
             empty = data.newest.empty or data.reference.empty
-            checks, found = ([_no_leads(data)], EMPTY) if empty else _ask(data)
+            checks, found = ([_no_leads(data)], EMPTY) if empty else _run_checks(data)
         fingerprint = contract.profile["fingerprint"]
-    tree = _told(as_of, scorer, calendar, [first, *checks]) | {"data_fingerprint": fingerprint} | found
+    tree = _result(as_of, scorer, calendar, [first, *checks]) | {"data_fingerprint": fingerprint} | found
     written: dict[str, Any] = finite(tree)
     write_json(written, folder / "monitor.json")
     for line in written["lines"]:
@@ -268,13 +268,13 @@ def run_monitor(params: Params, layout: Layout, scorer: Scorer, folder: Path) ->
 
 
 def raise_alerts(tree: dict[str, Any]) -> None:
-    """Tell the scheduler by an error of its own where anything has moved."""
+    """Raise AlertError, which gives the scheduler an exit code of its own, where a check alerts."""
     if tree["alerts"]:
         raise AlertError("; ".join(tree["lines"]))
 
 
-def _ask(data: MonitorData) -> tuple[list[MonitorCheck], dict[str, Any]]:
-    """Put every question but the first."""
+def _run_checks(data: MonitorData) -> tuple[list[MonitorCheck], dict[str, Any]]:
+    """Run every check but the first."""
     params, calendar, reference, newest = data.params.monitor, data.calendar, data.reference, data.newest
     read = set(data.scorer.features_read)
     entries = [entry for entry in data.scorer.catalogue if entry.name in read]
@@ -289,7 +289,7 @@ def _ask(data: MonitorData) -> tuple[list[MonitorCheck], dict[str, Any]]:
     later = matured[matured["snapshot_at"] > calendar.reference[-1]]
     now = outcomes.performance(later, data.settings)
     young = [_early_row(data, lists, age) for age, lists in calendar.young.items()]
-    told_by_scores = {"newest": outcomes.estimate(newest, data.settings),
+    estimates = {"newest": outcomes.estimate(newest, data.settings),
                       "reference": outcomes.estimate(reference, data.settings)}  # fmt: skip
     checks = [
         volume(kinds, params),
@@ -301,7 +301,7 @@ def _ask(data: MonitorData) -> tuple[list[MonitorCheck], dict[str, Any]]:
         outcomes.tier_calibration(by_tier["matured"], params),
         outcomes.lift(measured, now, data.settings),
         outcomes.early(young, params),
-        outcomes.estimated(told_by_scores["newest"], told_by_scores["reference"], measured),
+        outcomes.estimated(estimates["newest"], estimates["reference"], measured),
     ]
     return checks, {
         "features": [*doing, *coming],
@@ -309,7 +309,7 @@ def _ask(data: MonitorData) -> tuple[list[MonitorCheck], dict[str, Any]]:
         "volumes": kinds,
         "tiers": by_tier,
         "performance": {"reference": measured, "matured": now},
-        "estimate": told_by_scores,
+        "estimate": estimates,
         "assumption": outcomes.ASSUMPTION,
         "early": young,
         "rows": {"reference": len(reference), "newest": len(newest), "matured": len(matured), "sampled": data.sampled},
@@ -373,7 +373,7 @@ def _no_leads(data: MonitorData) -> MonitorCheck:
     return not_applicable("MN02", "There are leads to look at", f"no lead is open on {which}")
 
 
-def _told(
+def _result(
     as_of: pd.Timestamp, scorer: Scorer, calendar: MonitoredLists, checks: Sequence[MonitorCheck]
 ) -> dict[str, Any]:
     return {

@@ -1,4 +1,4 @@
-"""The embedded default data: an imagined funnel whose truth is known.
+"""The embedded default data: a simulated funnel whose truth is known.
 
 Nothing that a stage for real data imports.
 """

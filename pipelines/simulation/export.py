@@ -1,4 +1,4 @@
-"""The embedded default data: an imagined B2B funnel of any size, whose true probabilities are known.
+"""The embedded default data: a simulated B2B funnel of any size, whose true probabilities are known.
 
 Leads come in chunks, each with a random stream of its own, so a million of them need no more memory than a few.
 What the export holds, and what it hides, is decided here: late and repeated events, the fields that the CRM overwrites,
@@ -57,7 +57,7 @@ CONTACTS = "contacts"  # a sheet too, where sales follows a score
 
 @dataclass(frozen=True)
 class Simulated:
-    """The tables of one export, and beside them the truth.
+    """The tables of one export, and the truth.
 
     leads: one row a lead; events: one a touch, by lead and time; outcomes: one a lead with an outcome; stages: one an
     entry into a stage; attribute_history: one a version of an edited lead, with the values from `valid_from` on;
@@ -105,7 +105,7 @@ def chunks(params: Simulate, seed: int, moments: SnapshotParams) -> Iterator[Sim
     first_moment = (moments.anchor - params.first_day).days
     grid = Grid(first_moment, moments.every_days, moments.min_age_days, moments.max_age_days, moments.horizon_days)
     for who, rng in draw_leads(params, seed, time):
-        yield _live_through(who, params, time, grid, rng)
+        yield _simulate_chunk(who, params, time, grid, rng)
 
 
 def draw_leads(params: Simulate, seed: int, time: funnel.DayFactors) -> Iterator[tuple[Prospects, np.random.Generator]]:
@@ -121,20 +121,22 @@ def draw_leads(params: Simulate, seed: int, time: funnel.DayFactors) -> Iterator
         yield prospects.draw_prospects(numbers, created, companies, drift, missing, newcomers, rng), rng
 
 
-def _live_through(
+def _simulate_chunk(
     who: Prospects, params: Simulate, time: funnel.DayFactors, grid: Grid, rng: np.random.Generator
 ) -> Simulated:
     until = time.days * DAY
-    behaviour = funnel.behave(who, time, rng)
+    behaviour = funnel.simulate_behaviour(who, time, rng)
     calls = None
     if params.feedback is not None:
         behaviour, calls = sales.follow_score(who, behaviour, time, grid, params.feedback, rng)
-    ends = funnel.decide(who, behaviour, rng)
-    steps = funnel.climb(who, behaviour, ends, rng)
+    ends = funnel.draw_ends(who, behaviour, rng)
+    steps = funnel.draw_stages(who, behaviour, ends, rng)
     lead, day = snapshots(who, ends, time, grid)
     probability = true_probability(who, behaviour, time, lead, day, grid.horizon)
-    events = _seen(behaviour.events, funnel.live_on(ends, until, rng), ends, until)
-    if any(one.kind == "tracker" for one in params.shocks):  # no draw without, so that the default world stays as it is
+    events = _seen(behaviour.events, funnel.customer_events(ends, until, rng), ends, until)
+    if any(
+        one.kind == "tracker" for one in params.shocks
+    ):  # no draw without, so that the default data stay as they are
         events = _recorded(events, params, rng)
     clock = np.datetime64(params.first_day, "us")
     ids = pd.Series([f"L{number + 1:07d}" for number in who.number], dtype="str")
@@ -144,7 +146,7 @@ def _live_through(
         outcomes=_outcomes(ends, ids, clock, until),
         stages=_stages(steps, ids, clock, until),
         attribute_history=_history(who, ids, clock, until),
-        contacts=pd.DataFrame() if calls is None else _contacts(sales.made(calls, ends, until), ids, clock),
+        contacts=pd.DataFrame() if calls is None else _contacts(sales.completed(calls, ends, until), ids, clock),
         oracle=pd.DataFrame(
             {"lead_id": _of(ids, lead), "snapshot_at": _moments(day * DAY, clock), "probability": probability}
         ),
@@ -191,7 +193,7 @@ def _leads(who: Prospects, ids: pd.Series[Any], clock: np.datetime64, until: int
             "lead_id": ids,
             "created_at": _moments(who.created, clock),
             "industry": _text(prospects.names(prospects.INDUSTRIES, who.industry)),
-            "company_size": _whole(who.employees[row, version]),
+            "company_size": _integers(who.employees[row, version]),
             "job_title": _text(who.title[row, version]),
             "country": _text(prospects.names(prospects.COUNTRIES, who.country)),
             "lead_source": _text(prospects.names(prospects.SOURCES, who.source)),
@@ -210,7 +212,7 @@ def _history(who: Prospects, ids: pd.Series[Any], clock: np.datetime64, until: i
         {
             "lead_id": _of(ids, lead),
             "valid_from": _moments(since[lead, version], clock),
-            "company_size": _whole(who.employees[lead, version]),
+            "company_size": _integers(who.employees[lead, version]),
             "job_title": _text(who.title[lead, version]),
         }
     )
@@ -293,11 +295,11 @@ def _contacts(calls: Calls, ids: pd.Series[Any], clock: np.datetime64) -> pd.Dat
 
 
 def _rate(ends: Ends, until: int, rng: np.random.Generator) -> Strings:
-    """What sales thinks of a lead at export: a leak, because it knows by then who bought."""
+    """The rating by sales at export: a leak, because it knows by then who bought."""
     state = np.where(ends.converted < until, 0, np.where(ends.lost < until, 1, 2))
     edges = np.cumsum([RATED[name] for name in ("won", "lost", "open")], axis=1)
-    place = (rng.random(len(state))[:, None] >= edges[state]).sum(axis=1)
-    ratings: Strings = np.array(RATINGS, dtype=object)[place.clip(max=len(RATINGS) - 1)]
+    index = (rng.random(len(state))[:, None] >= edges[state]).sum(axis=1)
+    ratings: Strings = np.array(RATINGS, dtype=object)[index.clip(max=len(RATINGS) - 1)]
     return ratings
 
 
@@ -306,8 +308,8 @@ def _moments(seconds: Ints, clock: np.datetime64) -> pd.Series[Any]:
     return pd.Series(np.where(seconds < NEVER, moments, np.datetime64("NaT", "us")))
 
 
-def _of(values: pd.Series[Any], places: Ints) -> pd.Series[Any]:
-    return values.take(places).reset_index(drop=True)
+def _of(values: pd.Series[Any], indices: Ints) -> pd.Series[Any]:
+    return values.take(indices).reset_index(drop=True)
 
 
 def _either(labels: list[str], chosen: set[str], yes: str, no: str) -> pd.Series[Any]:
@@ -318,5 +320,5 @@ def _text(values: Strings) -> pd.Series[Any]:
     return pd.Series(values, dtype="str").replace("", np.nan)
 
 
-def _whole(values: Floats) -> pd.Series[Any]:
+def _integers(values: Floats) -> pd.Series[Any]:
     return pd.Series(values).astype("Int64")

@@ -1,4 +1,4 @@
-"""How the imagined leads of the embedded data behave and decide.
+"""How the simulated leads of the embedded data behave and decide.
 
 The model is a shot-noise Cox process on a grid of days. A lead has a latent interest g ~ Gamma(a, a). What it does
 arrives as a Poisson process: visits at a rate of g times what its record, its age and the weekday say, answers at a
@@ -37,7 +37,7 @@ class EventRate(NamedTuple):
     weight: float
 
 
-# what an imagined world may fix; chosen so that about 12% of leads ever convert
+# constants of the simulation; chosen so that about 12% of leads ever convert
 LIFE_DAYS = 210  # an older lead does nothing more
 INTEREST_SHAPE = 0.7  # a of Gamma(a, a): the smaller, the more leads never do anything
 PACE = 0.0013  # decisions a day at worth 0, demand 1 and heat 1
@@ -150,7 +150,7 @@ def day_factors(first_day: dt.date, last_day: dt.date, drift: float, shocks: Seq
     )
 
 
-def behave(prospects: Prospects, time: DayFactors, rng: np.random.Generator) -> Behaviour:
+def simulate_behaviour(prospects: Prospects, time: DayFactors, rng: np.random.Generator) -> Behaviour:
     """Let leads live LIFE_DAYS as if none of them ever signed, were lost, or fell out of the export."""
     n = len(prospects.created)
     interest = rng.gamma(INTEREST_SHAPE, 1 / INTEREST_SHAPE, n)
@@ -182,7 +182,7 @@ def behave(prospects: Prospects, time: DayFactors, rng: np.random.Generator) -> 
     )
 
 
-def decide(prospects: Prospects, behaviour: Behaviour, rng: np.random.Generator) -> Ends:
+def draw_ends(prospects: Prospects, behaviour: Behaviour, rng: np.random.Generator) -> Ends:
     """Draw each lead's signature and loss; of the two only the earlier one happens."""
     n = len(prospects.created)
     decision = (behaviour.hazard[:, 1:] < rng.exponential(size=n)[:, None]).sum(axis=1)
@@ -194,7 +194,7 @@ def decide(prospects: Prospects, behaviour: Behaviour, rng: np.random.Generator)
     return Ends(np.where(converted <= lost, converted, NEVER), np.where(lost < converted, lost, NEVER))
 
 
-def live_on(ends: Ends, until: int, rng: np.random.Generator) -> Events:
+def customer_events(ends: Ends, until: int, rng: np.random.Generator) -> Events:
     """What customers do once they have signed: some log in and are onboarded. No open lead ever does."""
     customers = np.flatnonzero((ends.converted < until) & (rng.random(len(ends.converted)) < 0.6))
     lead = np.repeat(customers, rng.poisson(12, len(customers)))
@@ -210,13 +210,13 @@ def delay_days(prospects: Prospects) -> Ints:
     return np.where(np.isnan(employees), DELAY_UNKNOWN_SIZE, known)
 
 
-def climb(prospects: Prospects, behaviour: Behaviour, ends: Ends, rng: np.random.Generator) -> Events:
+def draw_stages(prospects: Prospects, behaviour: Behaviour, ends: Ends, rng: np.random.Generator) -> Events:
     """Entries into lifecycle stages; `code` is an index of STAGES.
 
     Heat makes a lead marketing-qualified; chance and time decide on the rest, some stall, some fall back. So an open
     lead's stage tells nothing about its decision that its events do not. A deal won closes the gaps.
     """
-    climbed = _climb_unhindered(prospects, behaviour, rng)
+    climbed = _stages_without_ends(prospects, behaviour, rng)
     qualified, sales_qualified, opportunity = climbed[:, 0], climbed[:, -2], climbed[:, -1]
     stalls = (sales_qualified < NEVER) & (opportunity == NEVER) & (rng.random(len(qualified)) < FALL_BACK_CHANCE)
     falls_back = sales_qualified + _waits(FALL_BACK_DAYS, stalls.shape, rng)
@@ -225,8 +225,8 @@ def climb(prospects: Prospects, behaviour: Behaviour, ends: Ends, rng: np.random
     rungs = np.where(climbed < until[:, None], climbed, NEVER)
     back = np.where(stalls & (falls_back < ends.closed), falls_back, NEVER)
     entered = np.column_stack([prospects.created, rungs, ends.converted, back])
-    lead, place = np.nonzero(entered < NEVER)
-    return Events(lead, entered[lead, place], np.array([*range(len(STAGES)), STAGES.index("MQL")])[place])
+    lead, index = np.nonzero(entered < NEVER)
+    return Events(lead, entered[lead, index], np.array([*range(len(STAGES)), STAGES.index("MQL")])[index])
 
 
 def call_factor(prospects: Prospects) -> Floats:
@@ -251,7 +251,7 @@ def running(daily: Floats) -> Floats:
     return np.cumsum(np.pad(daily, ((0, 0), (1, 0))), axis=1)
 
 
-def _climb_unhindered(prospects: Prospects, behaviour: Behaviour, rng: np.random.Generator) -> Ints:
+def _stages_without_ends(prospects: Prospects, behaviour: Behaviour, rng: np.random.Generator) -> Ints:
     """Entries from MQL to opportunity if no lead ever ended, shape (n, 4); NEVER where a lead stalls before."""
     n = len(prospects.created)
     warm = behaviour.heat >= QUALIFIED_HEAT

@@ -66,8 +66,8 @@ def snapshots(prospects: Prospects, ends: Ends, time: DayFactors, grid: Grid) ->
     low = -((first - start) // every)
     count = np.maximum((end - first) // every - low + 1, 0)
     lead = np.repeat(np.arange(len(start)), count)
-    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    return lead, grid.first + grid.every * (low[lead] + place)
+    index = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return lead, grid.first + grid.every * (low[lead] + index)
 
 
 def true_probability(
@@ -88,13 +88,13 @@ def true_probability(
     themselves over 30 days and by 1.0% over 90. Events that are known late count from when they happened, and an
     event written twice counts once.
     """
-    now = _stand(prospects, behaviour, lead, day)
+    now = _state_at(prospects, behaviour, lead, day)
     probability, before, begin = np.zeros(len(lead)), np.ones(len(lead)), 0
     for end in np.unique(np.rint(np.linspace(0, horizon, QUADRATURE_STEPS + 1)).astype(int))[1:]:
         low = np.clip(now.age - now.delay, 0, LIFE_DAYS)
         high = np.clip(now.age - np.maximum(now.delay - end, 0), 0, LIFE_DAYS)
         known = behaviour.hazard[lead, high] - behaviour.hazard[lead, low]
-        ahead, causes = _look_ahead(now, time, np.maximum(end - now.delay, 0))
+        ahead, causes = _future_hazard(now, time, np.maximum(end - now.delay, 0))
         undecided = np.exp(-known - ahead) * (now.beta / (now.beta + causes)) ** now.alpha
         probability += (before - undecided) * _not_lost(now.age, begin, end)
         before, begin = undecided, end
@@ -102,7 +102,7 @@ def true_probability(
 
 
 @dataclass(frozen=True)
-class _Now:
+class _State:
     """What is known of open leads at their snapshots, shape (snapshots,) each."""
 
     age: Ints
@@ -117,16 +117,16 @@ class _Now:
     eager: Floats
     calls: Floats
 
-    def rows(self, chosen: NDArray[np.bool_]) -> _Now:
-        return _Now(*(getattr(self, field.name)[chosen] for field in fields(self)))
+    def rows(self, chosen: NDArray[np.bool_]) -> _State:
+        return _State(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def _stand(prospects: Prospects, behaviour: Behaviour, lead: Ints, day: Ints) -> _Now:
+def _state_at(prospects: Prospects, behaviour: Behaviour, lead: Ints, day: Ints) -> _State:
     age = day - prospects.created_day[lead]
     lived = np.minimum(age, LIFE_DAYS)
     version = (prospects.edited[lead] < day[:, None] * DAY).sum(axis=1)
     mailed = behaviour.unsubscribed[lead] >= age
-    return _Now(
+    return _State(
         age=age,
         day=day,
         alpha=INTEREST_SHAPE + behaviour.answers[lead, lived],
@@ -149,16 +149,16 @@ def _not_lost(age: Ints, begin: int, end: int) -> Floats:
     return chance
 
 
-def _look_ahead(now: _Now, time: DayFactors, days: Ints) -> tuple[Floats, Floats]:
+def _future_hazard(now: _State, time: DayFactors, days: Ints) -> tuple[Floats, Floats]:
     """Hazard to come that is known already, and X of `true_probability`, over so many days from the snapshot on."""
     ahead, causes = np.zeros(len(days)), np.zeros(len(days))
     for span in np.unique(days[days > 0]):
         chosen = days == span
-        ahead[chosen], causes[chosen] = _look_ahead_span(now.rows(chosen), time, int(span))
+        ahead[chosen], causes[chosen] = _future_hazard_of_span(now.rows(chosen), time, int(span))
     return ahead, causes
 
 
-def _look_ahead_span(now: _Now, time: DayFactors, span: int) -> tuple[Floats, Floats]:
+def _future_hazard_of_span(now: _State, time: DayFactors, span: int) -> tuple[Floats, Floats]:
     hazards = _hazards(now, time, span)
     ahead, causes, cost = (np.zeros(len(now.day)) for _ in range(3))
     for offset in range(span - 1, -1, -1):  # backwards: `cost` is K, what one unit of this day's heat still causes
@@ -170,7 +170,7 @@ def _look_ahead_span(now: _Now, time: DayFactors, span: int) -> tuple[Floats, Fl
     return ahead, causes
 
 
-def _hazards(now: _Now, time: DayFactors, span: int) -> list[Floats]:
+def _hazards(now: _State, time: DayFactors, span: int) -> list[Floats]:
     """Expected decision hazard of each day to come at heat 1."""
     living, fatigue, hazards = _then_nothing(np.ones(LIFE_DAYS)), now.fatigue, []
     for offset in range(span):
@@ -183,7 +183,7 @@ def _hazards(now: _Now, time: DayFactors, span: int) -> list[Floats]:
     return hazards
 
 
-def _rates(now: _Now, time: DayFactors, offset: int) -> tuple[Floats, Floats, Floats]:
+def _rates(now: _State, time: DayFactors, offset: int) -> tuple[Floats, Floats, Floats]:
     """Expected visits at interest 1 and rate 1, e-mails and calls on a day to come."""
     age, day = np.minimum(now.age + offset, LIFE_DAYS), now.day + offset
     visits, mails, calls = (
@@ -193,7 +193,7 @@ def _rates(now: _Now, time: DayFactors, offset: int) -> tuple[Floats, Floats, Fl
     return now.eager * visits * time.visits[day], now.mails * mails * workday, now.calls * calls * workday
 
 
-def _still_mailed(now: _Now, age: Ints, time: DayFactors) -> Floats:
+def _still_mailed(now: _State, age: Ints, time: DayFactors) -> Floats:
     """Expected factor of the hazard for those who unsubscribe between now and then."""
     sent = running(5 / 7 * cadence(MAIL_CADENCE)[None])[0]
     mails = now.mails * time.effort[now.day] * (sent[age] - sent[np.minimum(now.age, LIFE_DAYS)])

@@ -1,4 +1,4 @@
-"""Who the imagined leads of the embedded data are: their companies, attributes, edits, and what these are worth.
+"""Who the simulated leads of the embedded data are: their companies, attributes, edits, and what these are worth.
 
 Every figure below describes an invented market. An empty field acts like an average one, so that what drives a lead
 is what its record says, and the known truth needs nothing that the tables do not tell.
@@ -284,13 +284,13 @@ def _signer_table() -> Floats:
     return table
 
 
-def _column(table: Table, place: int) -> Floats:
-    return np.array([row[place] for row in table.values()], dtype=np.float64)
+def _column(table: Table, column: int) -> Floats:
+    return np.array([row[column] for row in table.values()], dtype=np.float64)
 
 
-def _effect(table: Table, place: int, codes: Ints) -> Floats:
+def _effect(table: Table, column: int, codes: Ints) -> Floats:
     """That column of the table by code; 0 for an empty field."""
-    effects: Floats = np.append(_column(table, place), 0.0)[codes]
+    effects: Floats = np.append(_column(table, column), 0.0)[codes]
     return effects
 
 
@@ -355,8 +355,8 @@ def _titles(seniority: Ints, function: Ints, promotions: Ints, rng: np.random.Ge
     starts, clean, messy = _title_table()
     cell = seniority * (len(FUNCTIONS) + 1) + function
     choice = np.take_along_axis(rng.random(seniority.shape), promotions, axis=1)
-    place = starts[cell] + (choice * (starts[cell + 1] - starts[cell])).astype(np.int64)
-    spelled: Strings = np.where(rng.random((n, 1)) < MESSY_SHARE, messy[place], clean[place])
+    column = starts[cell] + (choice * (starts[cell + 1] - starts[cell])).astype(np.int64)
+    spelled: Strings = np.where(rng.random((n, 1)) < MESSY_SHARE, messy[column], clean[column])
     return spelled
 
 
@@ -373,15 +373,15 @@ def _title_table() -> tuple[Ints, Strings, Strings]:
             cells.append(tuple(pattern.format(word) for pattern in TITLE_PATTERNS[level] for word in words))
     starts = np.cumsum([0, *(len(cell) for cell in cells)])
     clean = [title for cell in cells for title in cell]
-    messy = [_mess_up(title, place) for place, title in enumerate(clean)]
+    messy = [_misspell(title, column) for column, title in enumerate(clean)]
     return starts.astype(np.int64), np.array(clean, dtype=object), np.array(messy, dtype=object)
 
 
-def _mess_up(title: str, place: int) -> str:
+def _misspell(title: str, column: int) -> str:
     for long, short in SHORT_FORMS:
-        if place % 2:
+        if column % 2:
             title = title.replace(long, short)
-    return (title.upper(), title.lower(), f" {title} ", f"{title} (acting)", title.replace(" ", "  "))[place % 5]
+    return (title.upper(), title.lower(), f" {title} ", f"{title} (acting)", title.replace(" ", "  "))[column % 5]
 
 
 def _company_domains(count: int) -> Strings:
@@ -391,8 +391,8 @@ def _company_domains(count: int) -> Strings:
     syllables = np.array(SYLLABLES, dtype=object)
     index = np.arange(count)
     name: Strings = syllables[index % base]
-    for place in range(1, digits):
-        name = name + syllables[index // base**place % base]
+    for column in range(1, digits):
+        name = name + syllables[index // base**column % base]
     domain: Strings = name + ".example"
     return domain
 

@@ -1,6 +1,6 @@
-"""Sales in the imagined world, where it follows a score: leads of the list are called, which brings decisions forward.
+"""Simulated sales that follow a score: leads of the list are called, which brings decisions forward.
 
-Every list day the best-scored share of the open leads is called, and any other lead by lot. So the history shows what
+Every list day the best-scored share of the open leads is called, and any other lead at random. So the history shows what
 the score made of leads, and not what they are: the bias of every history that a score has had a hand in.
 """
 
@@ -16,7 +16,7 @@ from pipelines.simulation.funnel import IDLE, LIFE_DAYS, Behaviour, DayFactors, 
 from pipelines.simulation.oracle import Grid
 from pipelines.simulation.prospects import DAY, Floats, Ints, Prospects, Strings, worth
 
-FIT_SHARE = 0.5  # of what a record is worth that the world's score sees; its heat it sees whole
+FIT_SHARE = 0.5  # of what a record is worth that the simulated score sees; it sees all of the heat
 CALL_HOURS = (8, 17)
 
 
@@ -36,30 +36,30 @@ class Calls:
 def follow_score(
     prospects: Prospects, behaviour: Behaviour, time: DayFactors, grid: Grid, params: Feedback, rng: np.random.Generator
 ) -> tuple[Behaviour, Calls]:
-    """Call leads by the list, as if none of them ever ended, and let calls move the decision hazard.
+    """Call leads by the list, as if none of them ever ended, and let calls raise the decision hazard.
 
-    A called lead decides so many times as readily from the list day until the next list.
+    The hazard of a called lead is multiplied by `call_factor` from the list day until the next list.
     """
     lead, day = _on_lists(prospects, time, grid)
     score = expit(_score(prospects, behaviour, lead, day))
     earned = score >= np.quantile(score, 1 - params.share_called)
-    drawn = ~earned & (rng.random(len(lead)) < params.explored)
-    called = earned | drawn
-    lead, day, score, drawn = lead[called], day[called], score[called], drawn[called]
+    explored = ~earned & (rng.random(len(lead)) < params.explored)
+    called = earned | explored
+    lead, day, score, explored = lead[called], day[called], score[called], explored[called]
     calls = Calls(
         lead=lead,
         day=day,
         moment=day * DAY + rng.integers(CALL_HOURS[0] * 3600, CALL_HOURS[1] * 3600, len(lead)),
         score=np.rint(100 * score).astype(np.int64),
-        explored=np.where(drawn, "yes", "no").astype(object),
-        propensity=np.where(drawn, params.explored, 1.0),
+        explored=np.where(explored, "yes", "no").astype(object),
+        propensity=np.where(explored, params.explored, 1.0),
     )
     factor = called_factor(prospects, lead, day, grid.every, params.call_factor)
     return replace(behaviour, hazard=running(np.diff(behaviour.hazard, axis=1) * factor)), calls
 
 
 def called_factor(prospects: Prospects, lead: Ints, day: Ints, days: int, times: float) -> Floats:
-    """Multiplier of each lead's hazard by day of life, shape (n, LIFE_DAYS): `times` for so many days after a call."""
+    """Multiplier of each lead's hazard by day of life, shape (n, LIFE_DAYS): `times` for `days` days after a call."""
     factor = np.ones((len(prospects.created), LIFE_DAYS))
     for later in range(days):
         age = day + later - prospects.created_day[lead]
@@ -68,7 +68,7 @@ def called_factor(prospects: Prospects, lead: Ints, day: Ints, days: int, times:
     return factor
 
 
-def made(calls: Calls, ends: Ends, until: int) -> Calls:
+def completed(calls: Calls, ends: Ends, until: int) -> Calls:
     """The calls that were made: of leads still open at their moment, within the export."""
     open_then = (calls.moment < ends.closed[calls.lead]) & (calls.moment < until)
     return Calls(*(getattr(calls, name)[open_then] for name in Calls.__dataclass_fields__))
@@ -79,8 +79,8 @@ def _on_lists(prospects: Prospects, time: DayFactors, grid: Grid) -> tuple[Ints,
     days = np.arange(grid.first % grid.every, time.days, grid.every)
     age = days - prospects.created_day[:, None]
     oldest = min(grid.oldest, LIFE_DAYS - 1)
-    lead, place = np.nonzero((age > grid.youngest) & (age <= oldest))
-    return lead, days[place]
+    lead, index = np.nonzero((age > grid.youngest) & (age <= oldest))
+    return lead, days[index]
 
 
 def _score(prospects: Prospects, behaviour: Behaviour, lead: Ints, day: Ints) -> Floats:

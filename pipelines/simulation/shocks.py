@@ -1,4 +1,4 @@
-"""Sudden changes of the imagined world, at known dates, so that it can be measured who notices them and when."""
+"""Sudden changes of the simulated market, at known dates, so that it can be measured who notices them and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage simulate: the imagined funnel, written as a CRM and a tracker would export it."""
+"""Stage simulate: the simulated funnel, written as a CRM and a tracker would export it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An imagined world in which sales follows a score, and what would truly come if every lead of a list were called."""
+"""A simulated world in which sales follows a score, and what would truly come if every lead of a list were called."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def fed_back(seed: int, leads: int, explored: float, share_called: float = 0.2, 
     who = prospects.draw_prospects(
         np.arange(leads), created, prospects.draw_companies(leads, rng), 0.0, 0.05, np.zeros(leads), rng
     )
-    alone = funnel.behave(who, time, rng)
+    alone = funnel.simulate_behaviour(who, time, rng)
     asked = Feedback(share_called=share_called, explored=explored, call_factor=call_factor)
     behaviour, calls = sales.follow_score(who, alone, time, GRID, asked, rng)
-    ends = funnel.decide(who, behaviour, rng)
+    ends = funnel.draw_ends(who, behaviour, rng)
     lead, day = snapshots(who, ends, time, GRID)
     contacts = sales.made(calls, ends, time.days * prospects.DAY)
     age, delay = day - who.created_day[lead], funnel.delay_days(who)[lead]

@@ -30,7 +30,7 @@ NAMES = ["age", "job", "marital", "education", "default", "balance", "housing", 
 
 @cache
 def bank(n: int = 4_521, yes: int = 528) -> pd.DataFrame:
-    """A tenth of the published file by its columns, words and counts; who says yes is imagined."""
+    """A tenth of the published file by its columns, words and counts; who says yes is simulated."""
     rng = np.random.default_rng(4)
     rows = pd.DataFrame({name: rng.choice(words, n) for name, words in WORDS.items()})
     rows["age"] = rng.integers(18, 90, n)

@@ -1,4 +1,4 @@
-"""A scheduled run in a moment: sixty imagined leads as files of a user, a small model, and a folder of lists."""
+"""A scheduled run in a moment: sixty simulated leads as files of a user, a small model, and a folder of lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small imagined tables of the contract, and strategies of hypothesis that draw them."""
+"""Small tables of the contract for tests, and strategies of hypothesis that draw them."""
 
 from __future__ import annotations
 

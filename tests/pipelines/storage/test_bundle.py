@@ -83,11 +83,7 @@ def test_a_text_that_was_cut_or_grew_is_found(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
-<<<<<<< HEAD
-    with pytest.raises(ModelError, match=f"no whole model in .*{name}.*run `leadscore stage train`"):
-=======
-    with pytest.raises(ModelError, match=f"no complete model in .*{name}.*run train"):
->>>>>>> 767b55a (Words: the current list, the reference champion)
+    with pytest.raises(ModelError, match=f"no complete model in .*{name}.*run `leadscore stage train`"):
         load_bundle(folder, 1)
 
 
