@@ -13,8 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from models.leakage.predictive_power import BINS, level_of
-from models.leakage.predictive_power import univariate_strength as of_levels
+from models.leakage.predictive_power import BINS, level_of, univariate_strength
 from models.leakage.suspicious_names import named_leaky, words
 
 Look = Literal["empty", "constant", "time", "id", "number", "domain", "title", "text", "category"]
@@ -140,7 +139,7 @@ def _apart(value: float, numbers: np.ndarray) -> bool:
     return bool(gap > 0 and (value < 0 or gap > np.ptp(others)))
 
 
-def univariate_strength(cells: pd.Series[str], converted: np.ndarray) -> float:
+def univariate_auc(cells: pd.Series[str], converted: np.ndarray) -> float:
     """How well one column alone ranks the converted leads, out of fold.
 
     Parameters
@@ -156,7 +155,7 @@ def univariate_strength(cells: pd.Series[str], converted: np.ndarray) -> float:
         AUC of the smoothed conversion rate of the cell's level, learned on the other folds; 0.5 says nothing.
     """
     label = converted.astype("float64")
-    return of_levels(_levels(cells), label, np.zeros(len(label), dtype=np.int64)).auc
+    return univariate_strength(_levels(cells), label, np.zeros(len(label), dtype=np.int64)).auc
 
 
 def _levels(cells: pd.Series[str]) -> np.ndarray:
@@ -187,7 +186,7 @@ def leaks(frame: pd.DataFrame, names: Sequence[str], converted: pd.Series[bool])
     label = converted.to_numpy(dtype=bool)
     suspects = {name: named_leaky(name) for name in names}
     if 0 < label.sum() < len(label):
-        powers = {name: univariate_strength(frame[name], label) for name in names}
+        powers = {name: univariate_auc(frame[name], label) for name in names}
         typical = float(np.median(list(powers.values()))) if powers else 0.5
         for name in names:
             suspects[name] += _too_strong(powers[name], typical) + _filled_late(frame[name], label)

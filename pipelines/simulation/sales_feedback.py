@@ -1,7 +1,7 @@
 """Simulated sales that follow a score: leads of the list are called, which brings decisions forward.
 
-Every list day the best-scored share of the open leads is called, and any other lead at random. So the history shows what
-the score made of leads, and not what they are: the bias of every history that a score has had a hand in.
+Every list day the best-scored share of the open leads is called, and any other lead at random. So the history shows
+how the score had leads treated, not what they are: the bias of every history that a score has had a hand in.
 """
 
 from __future__ import annotations

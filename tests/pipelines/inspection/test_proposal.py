@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from features.schema.errors import DataError
 from models.leakage.suspicious_names import words
 from pipelines.config.params import Params, load
-from pipelines.inspection.column_facts import describe, late_dates, leaks, power
+from pipelines.inspection.column_facts import describe, late_dates, leaks, univariate_auc
 from pipelines.inspection.file_format import sniff
 from pipelines.inspection.proposal import Inspection, inspect
 from pipelines.stages.ingest import ingest
@@ -137,14 +137,14 @@ def test_words_of_a_name() -> None:
     assert words("LastActivity") == words("last_activity") == words("Last  Activity") == ["last", "activity"]
 
 
-def test_power_is_out_of_fold() -> None:
+def test_univariate_auc_is_out_of_fold() -> None:
     random = np.random.default_rng(1)
     converted = random.random(4000) < 0.1
     noise = pd.Series(random.integers(0, 2000, 4000).astype(str) + "x", dtype="str")
-    assert abs(power(noise, converted) - 0.5) < 0.05  # a target rate learned in fold would rank perfectly
-    assert power(pd.Series(np.where(converted, "a", "b"), dtype="str"), converted) == 1.0
+    assert abs(univariate_auc(noise, converted) - 0.5) < 0.05  # a target rate learned in fold would rank perfectly
+    assert univariate_auc(pd.Series(np.where(converted, "a", "b"), dtype="str"), converted) == 1.0
     number = pd.Series((converted * 2 + random.normal(size=4000)).astype(str), dtype="str")
-    assert 0.85 < power(number, converted) < 0.97
+    assert 0.85 < univariate_auc(number, converted) < 0.97
 
 
 def test_columns_that_give_the_outcome_away() -> None:
