@@ -1,4 +1,4 @@
-"""Are tiers too generous? Promise against outcome, volume against capacity, and the cut-off that would put it right."""
+"""Are tiers too generous? Predicted against actual rates, volume against capacity, and the cut-off to fix it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Lists:
 
 
 def compare_rates(lists: Lists, segments: pd.DataFrame, confidence: float, params: KpiParams) -> list[Row]:
-    """Compare promise and outcome for all leads, each tier and each segment.
+    """Compare predicted and actual rates for all leads, each tier and each segment.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def compare_rates(lists: Lists, segments: pd.DataFrame, confidence: float, param
     Returns
     -------
     list
-        One a look, as of `look`, with points_off and mend where the promise is too generous or too strict; see
-        `points_off` and `_mend`.
+        One a comparison, as of `compare_group`, with points_off and fix where the prediction is too generous or too
+        strict; see `points_off` and `_fixed_cutoff`.
     """
     rows = lists.matured
     of_tiers = [("tier", ALL, rows)] + [("tier", name, rows[rows["tier"] == name]) for name in lists.names]
@@ -88,52 +88,52 @@ def compare_rates(lists: Lists, segments: pd.DataFrame, confidence: float, param
         for level in sorted(levels.reindex(rows.index).unique())
     ]
     families = [family for family in (of_tiers, of_segments) if family]
-    found = []
+    result = []
     for family in families:
         each = 1 - (1 - confidence) / len(families) / len(family)
         for group, name, inside in family:
             one = compare_group(group, name, inside, each, params)
-            found.append(one | _put_right(one, inside, lists, params))
-    return found
+            result.append(one | _correction(one, inside, lists, params))
+    return result
 
 
 def compare_group(group: str, name: str, rows: pd.DataFrame, confidence: float, params: KpiParams) -> Row:
-    """Compare what was promised to the leads of some matured rows with what came, each lead at its first list.
+    """Compare the predicted with the actual rate of some matured rows, each lead at its first list.
 
     Returns
     -------
     dict
-        group ("tier" or the attribute), name, leads, converted, promised (mean probability), came with its interval,
-        confidence (of that interval), answer.
+        group ("tier" or the attribute), name, leads, converted, predicted_rate (mean probability), observed_rate with
+        its interval, confidence (of that interval), answer.
     """
     once = first_lists(rows)
-    came = rate("observed_rate", once["label"], confidence)
-    promised = float(once["probability"].mean())
-    answer = judge(promised, came["observed_rate_low"], came["observed_rate_high"], params)
+    observed = rate("observed_rate", once["label"], confidence)
+    predicted = float(once["probability"].mean())
+    answer = judge(predicted, observed["observed_rate_low"], observed["observed_rate_high"], params)
     counts = {"leads": len(once), "converted": int(once["label"].sum())}
     return (
-        {"group": group, "name": name, "predicted_rate": promised, "confidence": confidence, "answer": answer}
+        {"group": group, "name": name, "predicted_rate": predicted, "confidence": confidence, "answer": answer}
         | counts
-        | came
+        | observed
     )
 
 
-def judge(promised: float, low: float, high: float, params: KpiParams) -> Answer:
-    """Answer from a promise and the interval of what came.
+def judge(predicted: float, low: float, high: float, params: KpiParams) -> Answer:
+    """Answer from a predicted rate and the interval of the actual one.
 
-    A promise outside the interval by more than the tolerance is too generous or too strict. It fits only where the
-    interval is narrow enough to have told a promise `telling` times too high, or too low.
+    A prediction outside the interval by more than the tolerance is too generous or too strict. It fits only where the
+    interval is narrow enough to have shown a prediction `telling` times too high, or too low.
     """
-    if promised > high * (1 + params.tolerance):
+    if predicted > high * (1 + params.tolerance):
         return "too generous"
-    if promised < low / (1 + params.tolerance):
+    if predicted < low / (1 + params.tolerance):
         return "too strict"
-    told = high < promised * params.telling and low > promised / params.telling
-    return "fits" if told else "too few to say"
+    is_narrow = high < predicted * params.telling and low > predicted / params.telling
+    return "fits" if is_narrow else "too few to say"
 
 
 def points_off(once: pd.DataFrame, points: PointsParams) -> float:
-    """By how many points the scores of these leads are too high: what takes the promised sum to the sum that came.
+    """By how many points the scores of these leads are too high: what takes the predicted to the actual sum.
 
     Parameters
     ----------
@@ -145,45 +145,45 @@ def points_off(once: pd.DataFrame, points: PointsParams) -> float:
     return round(-points.factor * shift, 1)
 
 
-def _put_right(found: Row, rows: pd.DataFrame, lists: Lists, params: KpiParams) -> Row:
-    """Return points_off and mend: a tier's own cut-off, in a segment that of the best tier, for all leads none."""
-    if found["answer"] not in ("too generous", "too strict"):
+def _correction(result: Row, rows: pd.DataFrame, lists: Lists, params: KpiParams) -> Row:
+    """Return points_off and fix: a tier's own cut-off, in a segment that of the best tier, for all leads none."""
+    if result["answer"] not in ("too generous", "too strict"):
         return {"points_off": None, "fix": None}
     off = points_off(first_lists(rows), lists.points)
-    if found["name"] == ALL and found["group"] == "tier":
+    if result["name"] == ALL and result["group"] == "tier":
         return {"points_off": off, "fix": None}
-    tier, among = (found["name"], lists.matured) if found["group"] == "tier" else (lists.names[0], rows)
-    return {"points_off": off, "fix": _fixed_cutoff(found, tier, among, lists, params)}
+    tier, among = (result["name"], lists.matured) if result["group"] == "tier" else (lists.names[0], rows)
+    return {"points_off": off, "fix": _fixed_cutoff(result, tier, among, lists, params)}
 
 
-def _fixed_cutoff(found: Row, tier: str, rows: pd.DataFrame, lists: Lists, params: KpiParams) -> Row | None:
-    """Find the lowest whole score from which leads came to what the tier promised, up to the tier above.
+def _fixed_cutoff(result: Row, tier: str, rows: pd.DataFrame, lists: Lists, params: KpiParams) -> Row | None:
+    """Find the lowest whole score from which the actual rate reaches what the tier predicted, up to the tier above.
 
     A tier that is too generous is searched upwards from its cut-off, one that is too strict downwards for as long as
-    its leads come to as much. Scores from which too few leads came to tell are passed over.
+    its leads come to as much. Scores from which there are too few leads to tell are passed over.
 
     Returns
     -------
     dict or None
-        tier, promised (by the tier), cutoff (its lowest score now), right (the score it would take), per_list (leads a
-        list from there) and came: what they came to, with its interval. The score is chosen on the leads it is shown
-        for. None where no score does, and for the last tier, which has no cut-off.
+        tier, predicted_rate (of the tier), cutoff (its lowest score now), new_cutoff (the score it would take),
+        per_list (leads a list from there) and observed_rate (theirs, with its interval). The score is chosen on the
+        leads that it is shown for. None where no score does, and for the last tier, which has no cut-off.
     """
-    place, cuts = lists.names.index(tier), lists.cutoffs
+    index, cuts = lists.names.index(tier), lists.cutoffs
     if tier == lists.names[-1] or math.isnan(cuts[tier]):
         return None
-    promised = float(first_lists(lists.matured[lists.matured["tier"] == tier])["probability"].mean())
-    cut, above = math.ceil(cuts[tier]), math.ceil(cuts[lists.names[place - 1]]) if place else HIGHEST + 1
+    predicted = float(first_lists(lists.matured[lists.matured["tier"] == tier])["probability"].mean())
+    cut, above = math.ceil(cuts[tier]), math.ceil(cuts[lists.names[index - 1]]) if index else HIGHEST + 1
     moved = rows[~rows["overridden"]]
     ordered, best = moved.sort_values(["snapshot_at", "lead_id"])[["lead_id", "score", "label"]], None
     ordered = ordered.assign(lead_id=pd.factorize(ordered["lead_id"])[0])
-    generous = found["answer"] == "too generous"
-    for right in range(cut, above) if generous else range(cut, -1, -1):
-        inside = ordered[ordered["score"].ge(right) & ordered["score"].lt(above)]
-        came = rate("observed_rate", inside.drop_duplicates("lead_id")["label"], found["confidence"])
-        kept = came["observed_rate"] >= promised and came["observed_rate_low"] > promised / params.telling
+    generous = result["answer"] == "too generous"
+    for cutoff in range(cut, above) if generous else range(cut, -1, -1):
+        inside = ordered[ordered["score"].ge(cutoff) & ordered["score"].lt(above)]
+        observed = rate("observed_rate", inside.drop_duplicates("lead_id")["label"], result["confidence"])
+        kept = observed["observed_rate"] >= predicted and observed["observed_rate_low"] > predicted / params.telling
         if kept:
-            best = {"tier": tier, "predicted_rate": promised, "cutoff": cuts[tier], "new_cutoff": right} | came
+            best = {"tier": tier, "predicted_rate": predicted, "cutoff": cuts[tier], "new_cutoff": cutoff} | observed
             best |= {"per_list": len(inside) / lists.count}
         if kept == generous:
             break
@@ -191,7 +191,7 @@ def _fixed_cutoff(found: Row, tier: str, rows: pd.DataFrame, lists: Lists, param
 
 
 def volumes(lists: Lists, capacity: float, params: KpiParams) -> list[Row]:
-    """Compare the length of each tier's list with the places that sales has for it.
+    """Compare the length of each tier's list with the capacity that sales has for it.
 
     Parameters
     ----------
@@ -201,22 +201,22 @@ def volumes(lists: Lists, capacity: float, params: KpiParams) -> list[Row]:
     Returns
     -------
     list
-        One a tier but the last: tier, lists, places, mean, least and most leads a list, answer (more than the places,
-        room left, fills the places) and filling: the lowest score from which this tier and those above hold no more
+        One a tier but the last: tier, lists, capacity, mean, least and most leads a list, answer (over capacity,
+        room left, fills capacity) and filling: the lowest score from which this tier and those above hold no more
         leads a list, on average, than they have places.
     """
     of_list = pd.factorize(lists.rows["snapshot_at"], use_na_sentinel=False)[0]
     called = lists.rows.loc[lists.rows["tier"].isin(lists.names), "score"]  # the excluded take no place
-    share, found = 0.0, []
+    share, result = 0.0, []
     for tier in lists.tiers.ladder[:-1]:
         own = float(tier.share_of_capacity)
         counts = np.bincount(of_list[(lists.rows["tier"] == tier.name).to_numpy()], minlength=lists.count)
         share += own
-        found.append(
+        result.append(
             {
                 "tier": tier.name,
                 "lists": lists.count,
-                "places": own * capacity,
+                "capacity": own * capacity,
                 "mean": float(counts.mean()),
                 "least": int(counts.min()),
                 "most": int(counts.max()),
@@ -224,17 +224,17 @@ def volumes(lists: Lists, capacity: float, params: KpiParams) -> list[Row]:
                 "filling": _filling(called, share * capacity * lists.count),
             }
         )
-    return found
+    return result
 
 
 def _fill(mean: float, places: float, params: KpiParams) -> str:
     if mean > places * (1 + params.volume_tolerance):
-        return "more than the places"
-    return "room left" if mean < places * (1 - params.volume_tolerance) else "fills the places"
+        return "over capacity"
+    return "room left" if mean < places * (1 - params.volume_tolerance) else "fills capacity"
 
 
 def _filling(score: pd.Series[int], places: float) -> int:
-    """Return the lowest whole score with no more than so many rows at or above it; 101 where even the best are more."""
+    """Return the lowest whole score with at most that many rows at or above it; 101 where even the best are more."""
     at_least = np.bincount(score.to_numpy("int64"), minlength=HIGHEST + 1)[::-1].cumsum()[::-1]
     fits = np.flatnonzero(at_least <= places)
     return int(fits[0]) if len(fits) else HIGHEST + 1

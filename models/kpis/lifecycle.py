@@ -14,21 +14,21 @@ DAY = pd.Timedelta(days=1)
 
 
 def ordered(stages: pd.DataFrame, params: KpiParams, until: pd.Timestamp) -> pd.DataFrame:
-    """Return the entries known by the end of the data into stages that have a place in the order.
+    """Return the entries known by the end of the data into stages that are in the order.
 
     Returns
     -------
     DataFrame
-        lead_id, stage, entered_at, place (0: the first stage) and before: the place the lead came from, missing for its
-        first entry. By lead and time.
+        lead_id, stage, entered_at, stage_index (0: the first stage) and before: that of the stage it left,
+        missing for its first entry. By lead and time.
     """
-    places = {name: place for place, name in enumerate(params.stages)}
+    stage_index_of = {name: index for index, name in enumerate(params.stages)}
     kept = stages.loc[
-        stages["stage"].isin(places) & (stages["entered_at"] <= until), ["lead_id", "stage", "entered_at"]
+        stages["stage"].isin(stage_index_of) & (stages["entered_at"] <= until), ["lead_id", "stage", "entered_at"]
     ]
-    kept = kept.assign(place=kept["stage"].map(places).astype("float64"))
-    kept = kept.sort_values(["lead_id", "entered_at", "place"], ignore_index=True)
-    return kept.assign(before=kept.groupby("lead_id")["place"].shift())
+    kept = kept.assign(stage_index=kept["stage"].map(stage_index_of).astype("float64"))
+    kept = kept.sort_values(["lead_id", "entered_at", "stage_index"], ignore_index=True)
+    return kept.assign(before=kept.groupby("lead_id")["stage_index"].shift())
 
 
 def stage_facts(
@@ -59,21 +59,23 @@ def stage_facts(
         stage, and while the horizon runs.
     """
     rows = firsts[["lead_id", "snapshot_at"]].assign(key=np.arange(len(firsts)))
-    places = {name: float(place) for place, name in enumerate(params.stages)}
-    target = firsts["tier"].map(mapped).map(places).to_numpy("float64")
+    stage_index_of = {name: float(stage_index) for stage_index, name in enumerate(params.stages)}
+    target = firsts["tier"].map(mapped).map(stage_index_of).to_numpy("float64")
     met = rows.merge(entries, "inner", "lead_id")
-    earlier = met[met["entered_at"] < met["snapshot_at"]].drop_duplicates("key", keep="last").set_index("key")["place"]
-    standing = earlier.reindex(rows["key"]).to_numpy("float64")
+    earlier = (
+        met[met["entered_at"] < met["snapshot_at"]].drop_duplicates("key", keep="last").set_index("key")["stage_index"]
+    )
+    current = earlier.reindex(rows["key"]).to_numpy("float64")
     later = met[within(met["snapshot_at"], met["entered_at"], horizon_days)]
-    reached = later.groupby("key")["place"].max().reindex(rows["key"]).to_numpy("float64")
-    back = (later["place"] < later["before"]).groupby(later["key"]).any()
+    reached = later.groupby("key")["stage_index"].max().reindex(rows["key"]).to_numpy("float64")
+    back = (later["stage_index"] < later["before"]).groupby(later["key"]).any()
     fell = back.reindex(rows["key"], fill_value=False).to_numpy("bool")
     accepted = known(reached >= target, firsts["snapshot_at"], horizon_days, until)
     fell_back = known(fell, firsts["snapshot_at"], horizon_days, until)
-    seen = ~np.isnan(standing) | ~np.isnan(reached)
+    seen = ~np.isnan(current) | ~np.isnan(reached)
     return pd.DataFrame(
         {
-            "accepted": accepted.where(~(standing >= target) & ~np.isnan(target)),
+            "accepted": accepted.where(~(current >= target) & ~np.isnan(target)),
             "fell_back": fell_back.where(seen),
         },
         index=firsts.index,
@@ -126,7 +128,9 @@ def qualified_growth(
         growth with its interval: qualified / that of the period before - 1. Both counts taken for Poisson, the share of
         the later one in their sum is binomial (Przyborowski and Wilenski 1940, Biometrika 31, 313-323).
     """
-    first = entries[entries["place"] >= params.stages.index(params.qualified_stage)].groupby("lead_id")["entered_at"]
+    first = entries[entries["stage_index"] >= params.stages.index(params.qualified_stage)].groupby("lead_id")[
+        "entered_at"
+    ]
     unit = PERIODS[params.period]
     every = pd.period_range(since.to_period(unit), until.to_period(unit), freq=unit)
     whole = every[(every.start_time >= since.floor("D")) & (every.end_time < until.floor("D") + DAY)]

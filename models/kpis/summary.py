@@ -88,10 +88,10 @@ def _fix(one: Row) -> str:
 
 
 def _filled(volumes: Sequence[Row]) -> list[str]:
-    """Put the length of each list beside its places."""
+    """Put the length of each list beside its capacity."""
     lists = [
-        f"{one['tier']} {_count(one['mean'])} for {_count(one['places'])} places ({one['answer']}"
-        + (")" if one["answer"] == "fills the places" else f"; from a score of {one['filling']} on they would fill)")
+        f"{one['tier']} {_count(one['mean'])} for a capacity of {_count(one['capacity'])} ({one['answer']}"
+        + (")" if one["answer"] == "fills capacity" else f"; from a score of {one['filling']} on they would fill)")
         for one in volumes
     ]
     return [f"Leads a list: {', '.join(lists)}."] if lists else []

@@ -120,7 +120,7 @@ def first_lists(listed: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def tier_metrics(listed: pd.DataFrame, facts: pd.DataFrame, ladder: Sequence[str], confidence: float) -> list[Row]:
-    """Compute the figures of each tier, over all lists and period by period.
+    """Compute the metrics of each tier, over all lists and period by period.
 
     Parameters
     ----------
@@ -144,16 +144,18 @@ def tier_metrics(listed: pd.DataFrame, facts: pd.DataFrame, ladder: Sequence[str
     once = first_lists(facts, ["tier"])
     periods = sorted(set(listed["period"]) - {""})
 
-    def figures(rows: pd.DataFrame, counted: pd.DataFrame, wins: pd.Series[str], name: str) -> Row:
-        return _figures(counted[counted["tier"] == name], int((rows["tier"] == name).sum()), wins == name, confidence)
+    def metrics_of(rows: pd.DataFrame, counted: pd.DataFrame, wins: pd.Series[str], name: str) -> Row:
+        return _tier_metrics(
+            counted[counted["tier"] == name], int((rows["tier"] == name).sum()), wins == name, confidence
+        )
 
     return [
         {
             "name": name,
-            "all": figures(listed, once, best["tier"], name),
+            "all": metrics_of(listed, once, best["tier"], name),
             "periods": [
                 {"period": period}
-                | figures(
+                | metrics_of(
                     listed[listed["period"] == period],
                     facts[facts["period"] == period],
                     of_period.loc[of_period["period"] == period, "tier"],
@@ -172,12 +174,12 @@ def winners(listed: pd.DataFrame, ladder: Sequence[str], by: Sequence[str] = ())
     So every win is in one tier, and the shares of wins add up to 1.
     """
     won = listed[listed["label"] == 1.0]
-    place = won["tier"].map({name: place for place, name in enumerate(ladder)})
-    return won.assign(place=place).sort_values("place", kind="stable").drop_duplicates(["lead_id", *by])
+    rank = won["tier"].map({name: rank for rank, name in enumerate(ladder)})
+    return won.assign(rank=rank).sort_values("rank", kind="stable").drop_duplicates(["lead_id", *by])
 
 
-def _figures(counted: pd.DataFrame, rows: int, caught: pd.Series[bool], confidence: float) -> Row:
-    """Return counts, the mean promise, and each rate with `_low`, `_high` and `_n`: the leads behind it."""
+def _tier_metrics(counted: pd.DataFrame, rows: int, caught: pd.Series[bool], confidence: float) -> Row:
+    """Return counts, the mean prediction, and each rate with `_low`, `_high` and `_n`: the leads behind it."""
     matured = counted[counted["label"].notna()]
     rates = {
         "conversion_rate": counted["label"],
@@ -198,9 +200,9 @@ def _figures(counted: pd.DataFrame, rows: int, caught: pd.Series[bool], confiden
 
 def rate(name: str, facts: pd.Series[float], confidence: float) -> Row:
     """Return a share of yes among what is known, its interval and its n; not a number where nothing is known."""
-    told = facts.dropna()
-    low, high = interval(int(told.sum()), len(told), confidence)
-    return {name: float(told.mean()), f"{name}_low": low, f"{name}_high": high, f"{name}_n": len(told)}
+    is_known = facts.dropna()
+    low, high = interval(int(is_known.sum()), len(is_known), confidence)
+    return {name: float(is_known.mean()), f"{name}_low": low, f"{name}_high": high, f"{name}_n": len(is_known)}
 
 
 def interval(k: int, n: int, confidence: float) -> tuple[float, float]:
@@ -223,7 +225,7 @@ def of_leads(lead_id: pd.Series[str], values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def within(at: pd.Series[pd.Timestamp], happened_at: pd.Series[pd.Timestamp], days: float) -> np.ndarray:
-    """Whether something happened in the half-open window of so many days from each moment on, shape (n,)."""
+    """Whether something happened in the half-open window of `days` days from each moment on, shape (n,)."""
     return ((happened_at >= at) & (happened_at < at + pd.Timedelta(days=days))).to_numpy()
 
 

@@ -124,14 +124,14 @@ def sales_cycle(cycles: pd.Series[float], confidence: float) -> Row:
         for them.
     """
     days = cycles.dropna().to_numpy("float64")
-    found: Row = {"n": len(days)}
+    result: Row = {"n": len(days)}
     for name, share in QUARTILES.items():
         figures = [float("nan")] * 3
         if len(days):
             bounds: Any = quantile_test(days, q=0.0, p=share).confidence_interval(confidence)
             figures = [float(np.quantile(days, share)), float(bounds.low), float(bounds.high)]
-        found |= dict(zip((name, f"{name}_low", f"{name}_high"), figures, strict=True))
-    return found
+        result |= dict(zip((name, f"{name}_low", f"{name}_high"), figures, strict=True))
+    return result
 
 
 def cycles_by(cycles: pd.DataFrame, params: KpiParams, confidence: float) -> list[Row]:

@@ -55,8 +55,8 @@ def feature_drift(reference: DriftSample, current: DriftSample, entries: Sequenc
     -------
     list
         One a feature, by its shift, largest first: name, label, group, psi (population stability index), ks
-        (Kolmogorov-Smirnov distance, None of a category), missing_reference, missing_current (shares), chance (p-value)
-        and adjusted (the same by Holm over all of these features).
+        (Kolmogorov-Smirnov distance, None of a category), missing_reference, missing_current (shares), p_value and
+        adjusted_p_value (the same by Holm over all of these features).
     """
     if not len(entries) or not len(reference.rows) or not len(current.rows):
         return []
@@ -92,20 +92,20 @@ def shift(before: np.ndarray, now: np.ndarray, leads_before: float, leads_now: f
     Returns
     -------
     dict
-        psi, ks (None for a category, and where either side is all missing) and chance.
+        psi, ks (None for a category, and where either side is all missing) and p_value.
     """
     counts = _binned(before, now, codes)
     psi = population_shift(counts[0], counts[1])
     ks, (n, m) = None, np.array([leads_before, leads_now]) * counts[:, :-1].sum(axis=1) / counts.sum(axis=1)
-    chances = [_chance_of_counts(counts[:, :-1], n, m)]
+    p_values = [_p_value_of_counts(counts[:, :-1], n, m)]
     if counts[:, -1].any():
         filled = np.column_stack([counts[:, :-1].sum(axis=1), counts[:, -1]])
-        chances.append(_chance_of_counts(filled, leads_before, leads_now))
+        p_values.append(_p_value_of_counts(filled, leads_before, leads_now))
     known_before, known_now = before[~np.isnan(before)], now[~np.isnan(now)]
     if codes is None and len(known_before) and len(known_now):
         ks = float(ks_2samp(known_before, known_now, method="asymp").statistic)
-        chances.append(float(kstwobign.sf(ks * np.sqrt(n * m / (n + m)))))
-    return {"psi": psi, "ks": ks, "p_value": min(1.0, len(chances) * min(chances))}
+        p_values.append(float(kstwobign.sf(ks * np.sqrt(n * m / (n + m)))))
+    return {"psi": psi, "ks": ks, "p_value": min(1.0, len(p_values) * min(p_values))}
 
 
 def _binned(before: np.ndarray, now: np.ndarray, codes: int | None) -> np.ndarray:
@@ -115,12 +115,12 @@ def _binned(before: np.ndarray, now: np.ndarray, codes: int | None) -> np.ndarra
         edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.array([])
     else:
         edges = np.arange(1, codes) - 0.5
-    places = (np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values)) for values in (before, now))
-    return np.array([np.bincount(place, minlength=len(edges) + 2) for place in places], dtype="float64")
+    bins = (np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values)) for values in (before, now))
+    return np.array([np.bincount(one, minlength=len(edges) + 2) for one in bins], dtype="float64")
 
 
-def _chance_of_counts(counts: np.ndarray, leads_before: float, leads_now: float) -> float:
-    """Return the p-value of the chi-square test of homogeneity, rows counted as so many independent leads.
+def _p_value_of_counts(counts: np.ndarray, leads_before: float, leads_now: float) -> float:
+    """Return the p-value of the chi-square test of homogeneity, rows counted as that many independent leads.
 
     Of more than two bins those that are too thin to be tested alone are tested together. 1 where there is one bin, or
     one side is empty.
@@ -138,14 +138,14 @@ def _chance_of_counts(counts: np.ndarray, leads_before: float, leads_now: float)
     return float(chi2_contingency(table, correction=table.shape[1] == 2).pvalue)
 
 
-def holm(chances: np.ndarray) -> np.ndarray:
+def holm(p_values: np.ndarray) -> np.ndarray:
     """Adjust p-values so that all together are free of a false alarm, shape (n,).
 
     Source: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
     """
-    order = np.argsort(chances, kind="stable")
-    steps = chances[order] * np.arange(len(chances), 0, -1)
-    adjusted = np.empty(len(chances))
+    order = np.argsort(p_values, kind="stable")
+    steps = p_values[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted
 

@@ -1,8 +1,8 @@
-"""What a monitor asks of inputs, scores and tiers: has anything moved that the model was not made for?
+"""Checks of inputs, scores and tiers: has anything moved that the model was not made for?
 
 Each check has its share of `monitor.false_alarms`, and shares it among what it looks at. So on leads that come from one
-unchanging world, and that do not depend on each other, at most that share of days has an alert, whatever the checks
-have in common (Bonferroni, and Holm within a check).
+unchanging population, and that do not depend on each other, at most that share of days has an alert, whatever the
+checks have in common (Bonferroni, and Holm within a check).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CALENDAR = "calendar"  # measures that tell the time of the year move by themsel
 
 
 class MonitorParams(Spec):
-    """What is compared with what, and how much must have moved before anybody is told."""
+    """What is compared with what, and how much must have moved for an alert."""
 
     reference_lists: int = Field(
         default=12,
@@ -172,15 +172,15 @@ def volume_rows(weekly: pd.DataFrame, params: MonitorParams) -> list[Row]:
     -------
     list
         One a kind: name, n (newest), expected (mean rate of the reference times the leads of the newest list), ratio,
-        chance: the p-value of the newest rate against a normal distribution whose mean and spread the reference lists
-        tell (prediction interval of Student's t), times the number of kinds. Kinds of which fewer than `min_events`
+        p_value: of the newest rate against a normal distribution whose mean and spread the reference lists
+        give (prediction interval of Student's t), times the number of kinds. Kinds of which fewer than `min_events`
         came and were expected are left out.
     """
     kinds = [name for name in weekly.columns if name != "leads"]
     rates = weekly[kinds].div(weekly["leads"], axis=0)
     before, now, leads = rates.iloc[:-1], rates.iloc[-1], float(weekly["leads"].iloc[-1])
     mean, spread = before.mean(), before.std()
-    told = [name for name in kinds if max(weekly[name].iloc[-1], mean[name] * leads) >= params.min_events]
+    counted = [name for name in kinds if max(weekly[name].iloc[-1], mean[name] * leads) >= params.min_events]
     return [
         {
             "name": name,
@@ -188,14 +188,14 @@ def volume_rows(weekly: pd.DataFrame, params: MonitorParams) -> list[Row]:
             "expected": float(mean[name] * leads),
             "ratio": float(now[name] / mean[name]) if mean[name] else float("inf"),
             "p_value": min(
-                1.0, len(told) * _chance(now[name] - mean[name], spread[name], mean[name] / leads, len(before))
+                1.0, len(counted) * _p_value(now[name] - mean[name], spread[name], mean[name] / leads, len(before))
             ),
         }
-        for name in told
+        for name in counted
     ]
 
 
-def _chance(gap: float, spread: float, poisson: float, n: int) -> float:
+def _p_value(gap: float, spread: float, poisson: float, n: int) -> float:
     """Return the two-sided p-value of a new value; a spread below that of independent events is not believed."""
     width = np.sqrt(max(spread**2, poisson) * (1 + 1 / n))
     return float(2 * t.sf(abs(gap) / width, n - 1)) if width > 0 else float(gap == 0)
@@ -208,8 +208,8 @@ def volume(rows: Sequence[Row], params: MonitorParams) -> MonitorCheck:
         return not_applicable("MN02", title, f"no kind of record comes {params.min_events:,} times before a list")
     low, high = 1 / params.volume_change, params.volume_change
     bad = [row for row in rows if not low <= row["ratio"] <= high and row["p_value"] <= params.each]
-    said = [f"{row['name']} {row['n']:,} for {row['expected']:,.0f}" for row in bad]
-    detail = _some(said) or f"each of {len(rows)} kinds of records within {low:.2f} to {high:.2f} times the usual"
+    named = [f"{row['name']} {row['n']:,} for {row['expected']:,.0f}" for row in bad]
+    detail = _some(named) or f"each of {len(rows)} kinds of records within {low:.2f} to {high:.2f} times the usual"
     return result("MN02", title, bool(bad), detail, {f"ratio {row['name']}": row["ratio"] for row in rows})
 
 
@@ -236,8 +236,8 @@ def inputs(
         return not_applicable(code, title, "the model reads no such feature, or there is no lead to look at"), []
     rows = [row | {"alert": _moved(row, params) and row["adjusted_p_value"] <= params.each} for row in rows]
     bad = [row for row in rows if row["alert"]]
-    said = [f"{row['label']} (PSI {row['psi']:.2f})" for row in bad]
-    detail = _some(said) or f"none of {len(rows)} features has surely moved; largest PSI {rows[0]['psi']:.2f}"
+    named = [f"{row['label']} (PSI {row['psi']:.2f})" for row in bad]
+    detail = _some(named) or f"none of {len(rows)} features has surely moved; largest PSI {rows[0]['psi']:.2f}"
     return result(code, title, bool(bad), detail, {"psi": rows[0]["psi"], "moved": float(len(bad))}), rows
 
 
@@ -258,8 +258,8 @@ def level_rows(before: Mapping[str, pd.Series[str]], now: Mapping[str, pd.Series
     -------
     list
         attribute, value, share (of the leads that came in; of a vanished value, of those before), and what: "new" or
-        "vanished", with chance: that of so many leads as came in none has a value as frequent as it was, or that of so
-        many as were there before none had it; times the number of values.
+        "vanished", with p_value: the chance that none of the new leads has a value as frequent as it was, or that none
+        of those before had it; times the number of values.
     """
     found = []
     for name in now:
@@ -276,9 +276,9 @@ def level_rows(before: Mapping[str, pd.Series[str]], now: Mapping[str, pd.Series
 def levels(rows: Sequence[Row], params: MonitorParams) -> MonitorCheck:
     """Check that no frequent value is new or has vanished; `rows` as from `level_rows`."""
     bad = [row for row in rows if row["share"] >= params.level_share and row["p_value"] <= params.each]
-    said = [f"{row['what']}: {row['attribute']} {row['value']} ({row['share']:.1%})" for row in bad]
+    named = [f"{row['what']}: {row['attribute']} {row['value']} ({row['share']:.1%})" for row in bad]
     largest = max((row["share"] for row in rows if row["what"] == "new"), default=0.0)
-    detail = _some(said) or f"no value that {params.level_share:.0%} of leads have is new or has vanished"
+    detail = _some(named) or f"no value that {params.level_share:.0%} of leads have is new or has vanished"
     metrics = {"largest new share": largest}
     return result("MN05", "Values of categories are those that are known", bool(bad), detail, metrics)
 
@@ -334,15 +334,15 @@ def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: Mon
     return result("MN07", title, moved and chance <= params.each, detail, metrics)
 
 
-def _some(said: Sequence[str]) -> str:
-    more = [f"and {len(said) - NAMED} more"] if len(said) > NAMED else []
-    return ", ".join([*said[:NAMED], *more])
+def _some(named: Sequence[str]) -> str:
+    more = [f"and {len(named) - NAMED} more"] if len(named) > NAMED else []
+    return ", ".join([*named[:NAMED], *more])
 
 
-def told(checks: Sequence[MonitorCheck]) -> list[str]:
-    """Say what the checks found, in lines for people: alerts first."""
+def summary_lines(checks: Sequence[MonitorCheck]) -> list[str]:
+    """Sum up the checks in lines for people: alerts first."""
     alerts = [check for check in checks if check.outcome == "alert"]
-    asked = [check for check in checks if check.outcome != "not applicable"]
+    applicable = [check for check in checks if check.outcome != "not applicable"]
     early = {True: " (early: not matured)", False: ""}
     lines = [f"{check.code} {check.title}: no. {check.detail}{early[check.early]}" for check in alerts]
-    return lines or [f"No alert: {len(asked)} of {len(checks)} checks were asked, and all are quiet."]
+    return lines or [f"No alert: {len(applicable)} of {len(checks)} checks apply, and all are quiet."]

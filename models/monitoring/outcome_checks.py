@@ -1,4 +1,4 @@
-"""What a monitor asks of outcomes: are promises kept on cohorts that have matured, and what do the young ones say?"""
+"""Checks of outcomes: are tiers calibrated on cohorts that have matured, and how do the young ones convert?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.kpis.tier_kpis import KpiParams, Row, within
 from models.monitoring.input_checks import MonitorCheck, MonitorParams, not_applicable, result
 
 ASSUMPTION = (
-    "An estimate, not a measurement: what the figures would be if every probability held. It moves when the leads "
+    "An estimate, not a measurement: what the metrics would be if every probability held. It moves when the leads "
     "change; it cannot see a change of how leads decide, as a new price brings. Outcomes tell, once they have matured."
 )
 
@@ -38,26 +38,26 @@ def tier_comparisons(lists: Lists, settings: OutcomeSettings) -> list[Row]:
     return compare_rates(lists, none, 1 - settings.monitor.each, settings.kpis)
 
 
-def tier_calibration(found: Sequence[Row], params: MonitorParams) -> MonitorCheck:
-    """Check that what tiers promised came; `found` as from `tier_looks` of the matured lists."""
-    title = "Tiers keep their promises on matured lists"
-    if not found or found[0]["converted"] < params.min_positive:
-        won = found[0]["converted"] if found else 0
+def tier_calibration(comparisons: Sequence[Row], params: MonitorParams) -> MonitorCheck:
+    """Check that tiers are calibrated; `comparisons` as from `tier_comparisons` of the matured lists."""
+    title = "Tiers are calibrated on matured lists"
+    if not comparisons or comparisons[0]["converted"] < params.min_positive:
+        won = comparisons[0]["converted"] if comparisons else 0
         return not_applicable(
             "MN08", title, f"{won:,} leads of matured lists converted, of {params.min_positive:,} needed"
         )
-    bad = [one for one in found if one["answer"] in ("too generous", "too strict")]
-    said = [
-        f"{one['name']} {one['answer']}: promised {one['predicted_rate']:.1%}, came {one['observed_rate']:.1%} "
+    bad = [one for one in comparisons if one["answer"] in ("too generous", "too strict")]
+    named = [
+        f"{one['name']} {one['answer']}: predicted {one['predicted_rate']:.1%}, actual {one['observed_rate']:.1%} "
         f"({one['observed_rate_low']:.1%} to {one['observed_rate_high']:.1%}, {one['leads']:,} leads)"
-        for one in bad or found[:1]
+        for one in bad or comparisons[:1]
     ]
     return result(
         "MN08",
         title,
         bool(bad),
-        "; ".join(said),
-        {"predicted_rate": found[0]["predicted_rate"], "observed_rate": found[0]["observed_rate"]},
+        "; ".join(named),
+        {"predicted_rate": comparisons[0]["predicted_rate"], "observed_rate": comparisons[0]["observed_rate"]},
     )
 
 
@@ -98,13 +98,13 @@ def _error(found: Metrics, name: str, confidence: float) -> float:
 
 
 def early_conversions(
-    reference: pd.DataFrame, current: pd.DataFrame, watched: float, days: int, looks_taken: int
+    reference: pd.DataFrame, current: pd.DataFrame, watched: float, days: int, n_comparisons: int
 ) -> Row:
-    """Compare the conversions of the newest lists with their promise, and that with the same of the reference's lists.
+    """Compare conversions of the newest lists with those predicted, and that with the same of the reference's lists.
 
     Each list answers for the days until the next one alone, so that a lead's conversion is counted once, on one side,
     and counts are independent, however many lists a lead stands on. How fast conversions come within the horizon, and
-    whether the model promises a little too much, is in both sides alike and falls out.
+    whether the model predicts a little too much, is in both sides alike and falls out.
 
     Parameters
     ----------
@@ -113,15 +113,15 @@ def early_conversions(
     watched
         Days after each list in which its conversions are counted; at most those from one list to the next.
     days
-        How many days the lists of `current` are of; told in the row.
-    looks_taken
-        How many such questions share one check.
+        How many days the lists of `current` are of; repeated in the row.
+    n_comparisons
+        How many such comparisons share one check.
 
     Returns
     -------
     dict
-        days, n (rows), promised (within the whole horizon), came, expected, ratio (came to expected; missing where
-        nothing is known of the reference), chance (p-value, conditional on all conversions; Przyborowski and Wilenski
+        days, n (rows), predicted (within the whole horizon), observed, expected, ratio (observed to expected; missing
+        where nothing is known of the reference), p_value (conditional on all conversions; Przyborowski and Wilenski
         1940, Biometrika 31, 313-323).
     """
     observed = [int(within(rows["snapshot_at"], rows["converted_at"], watched).sum()) for rows in (reference, current)]
@@ -131,32 +131,32 @@ def early_conversions(
         return found | {"expected": float("nan"), "ratio": float("nan"), "p_value": 1.0}
     expected = predicted[1] * observed[0] / predicted[0]
     chance = binomtest(observed[1], sum(observed), predicted[1] / sum(predicted)).pvalue
-    return found | {"expected": expected, "ratio": observed[1] / expected, "p_value": min(1.0, chance * looks_taken)}
+    return found | {"expected": expected, "ratio": observed[1] / expected, "p_value": min(1.0, chance * n_comparisons)}
 
 
 def early(found: Sequence[Row], params: MonitorParams) -> MonitorCheck:
-    """Check that the newest lists convert as fast as lists of the reference did; `found` as from `early_row`."""
+    """Check that the newest lists convert as fast as the reference did; `found` as from `early_conversions`."""
     title = "Young lists convert as lists did"
-    told = [
+    counted = [
         row
         for row in found
         if np.isfinite(row["ratio"]) and max(row["observed"], row["expected"]) >= params.min_positive
     ]
-    if not told:
+    if not counted:
         few = f"fewer than {params.min_positive:,} conversions came, or were expected, after the newest lists"
         return MonitorCheck("MN10", title, "not applicable", few, {}, True)
     low, high = 1 / params.rate_change, params.rate_change
-    bad = [row for row in told if not low <= row["ratio"] <= high and row["p_value"] <= params.each]
+    bad = [row for row in counted if not low <= row["ratio"] <= high and row["p_value"] <= params.each]
     said = "; ".join(
         f"after the lists of {row['days']} days {row['observed']:,} came of {row['expected']:.0f} expected"
-        for row in bad or told
+        for row in bad or counted
     )
-    numbers = {f"ratio {row['days']}d": row["ratio"] for row in told}
+    numbers = {f"ratio {row['days']}d": row["ratio"] for row in counted}
     return MonitorCheck("MN10", title, "alert" if bad else "quiet", said, numbers, True)
 
 
 def estimate(rows: pd.DataFrame, settings: OutcomeSettings) -> Metrics:
-    """Estimate figures from the probabilities alone: each row is taken for so much of a win as its probability says.
+    """Estimate figures from the probabilities alone: each row counts as the share of a win that its probability says.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def estimate(rows: pd.DataFrame, settings: OutcomeSettings) -> Metrics:
 
 
 def estimated(current: Metrics, reference: Metrics, measured: Metrics | None) -> MonitorCheck:
-    """Say what the estimate is; it never alerts, because it rests on what should be found out."""
+    """Say what the estimate is; it never alerts, because it rests on what is to be checked."""
     seen = "" if measured is None else f" (measured there: AUC {measured['auc']:.3f})"
     detail = (
         f"estimated AUC {current['auc']:.3f}, {current['base_rate']:.2%} to convert; in the reference "

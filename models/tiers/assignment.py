@@ -1,8 +1,8 @@
 """From scores to tiers: by capacity, fixed scores or value, with triggers, exclusions and a margin against flapping.
 
 `margin` is in points of the score. By fixed scores and by value a lead of the previous list leaves its tier only when
-it is past the cut-off by the margin. By capacity the leads of a tier rank with so many points more when its places are
-given again, so that it is as large as without, and a lead takes the place of another only when it is better by more.
+it is past the cut-off by the margin. By capacity the leads of a tier rank `margin` points higher when it is
+filled again, so that it is as large as without, and a lead takes the place of another only when it is better by more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from models.points.scale import PointsParams
 from models.tiers.declarations import TierParams, Value
 from models.tiers.overrides import EXCLUDED, TierFacts, strongest
 
-NEW = -1  # the place of a lead that was in no tier of the previous list
+NEW = -1  # the tier index of a lead that was in no tier of the previous list
 
 
 def assign(
@@ -27,8 +27,8 @@ def assign(
     scale: PointsParams | None = None,
     facts: TierFacts | None = None,
     previous: pd.Series[str] | None = None,
-    held: int = 0,
-    drawn: pd.Series[bool] | None = None,
+    reserved: int = 0,
+    explored: pd.Series[bool] | None = None,
 ) -> pd.Series[str]:
     """Put every lead into a tier.
 
@@ -41,13 +41,13 @@ def assign(
     scale
         Of the points; only the value policy needs it, and only with `previous`.
     facts
-        What triggers and exclusions ask, and deal values, with the index of `scored`; None: none holds, none is known.
+        Which triggers and exclusions hold, and deal values, with the index of `scored`; None: none.
     previous
         Tier by lead_id in the previous list; None: there is none.
-    held
-        Places of the best tier that stay empty under capacity, for leads to be drawn.
-    drawn
-        Whether the lot puts a lead into the best tier (see `exploration`), where under capacity it takes a place.
+    reserved
+        Leads fewer in the best tier under capacity, which is what exploration adds.
+    explored
+        Whether a lead is in the best tier by exploration (see there), where under capacity it counts.
 
     Returns
     -------
@@ -55,28 +55,28 @@ def assign(
         Tier names by the frame's index. capacity: the best leads fill each tier in turn, ties broken by lead_id.
         score: a lead is in the first tier whose min_score it reaches. value: in the first whose min_value_ratio it
         reaches, which is probability times deal value over the cost of a call. A trigger gives at least its tier, and
-        under capacity takes a place of it first; an exclusion goes before a trigger and takes no place.
+        under capacity counts first; an exclusion goes before a trigger and takes no capacity.
     """
     names = params.names
     least, sent = overridden(scored.index, params, names, facts)
-    if drawn is not None:
-        least = np.where(drawn, 0, least)
+    if explored is not None:
+        least = np.where(explored, 0, least)
     before = previous_tier_ranks(scored["lead_id"], previous if params.margin else None, names)
     match params.policy:
         case "capacity":
-            places = params.places(capacity)
-            places[:1] = [n - held for n in places[:1]]
-            place = _fill(scored, params, places, np.where(sent == "", least, NEW), before)
+            sizes = params.sizes(capacity)
+            sizes[:1] = [n - reserved for n in sizes[:1]]
+            index = _fill(scored, params, sizes, np.where(sent == "", least, NEW), before)
         case "score":
             cut_offs = [tier.min_score for tier in params.ladder[:-1]]
             # A score ends at 100 and cannot show that it is past a cut-off by the margin; points go on.
             ruler = np.rint(scored["points"]) if (before != NEW).any() else scored["score"]
-            place = np.minimum(by_cut_offs(ruler.to_numpy("float64"), cut_offs, before, params.margin), least)
+            index = np.minimum(by_cut_offs(ruler.to_numpy("float64"), cut_offs, before, params.margin), least)
         case "value":
             ratio = _value_ratio(scored, params, facts, before, scale)
             limits = np.array([tier.min_value_ratio for tier in params.ladder[:-1]])
-            place = np.minimum(_first_reached(ratio >= limits), least)
-    return pd.Series(np.where(sent == "", np.array(names)[place], sent), index=scored.index, dtype="str")
+            index = np.minimum(_first_reached(ratio >= limits), least)
+    return pd.Series(np.where(sent == "", np.array(names)[index], sent), index=scored.index, dtype="str")
 
 
 def tier_reasons(
@@ -98,7 +98,7 @@ def tier_reasons(
     names
         All tiers, best first.
     earned
-        The tiers that leads would have had nobody been drawn by lot.
+        The tiers that leads would have without exploration.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def tier_reasons(
         cut-off", "not yet TIER: within M points of the cut-off", or "" by the frame's index.
     """
     before = previous_tier_names(scored["lead_id"], previous)
-    rank = {name: place for place, name in enumerate([*names, EXCLUDED])}
+    rank = {name: index for index, name in enumerate([*names, EXCLUDED])}
     near = f": within {params.margin:g} points of the cut-off"
     moved = tiers != unmoved
     reason = np.full(len(scored), "", dtype=object)  # of most leads it stays so
@@ -121,24 +121,24 @@ def tier_reasons(
         reason[in_force] = "trigger: " + _named([one.name for one in params.triggers], trigger[in_force])
         sent = exclusion >= 0
         reason[sent] = "excluded: " + _named([one.name for one in params.exclusions], exclusion[sent])
-    drawn = tiers != earned
-    reason[drawn] = "drawn by lot to learn: else " + earned[drawn]
+    explored = tiers != earned
+    reason[explored] = "drawn by lot to learn: else " + earned[explored]
     return pd.Series(reason, index=scored.index, dtype="str")
 
 
 def overridden(
     index: pd.Index, params: TierParams, names: Sequence[str], facts: TierFacts | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the place that triggers give at the least (the last where none holds), and the tier an exclusion sends to.
+    """Return the tier index that triggers give at the least (the last where none holds), and the tier of an exclusion.
 
     Both have shape (n,); "" where no exclusion holds.
     """
     if facts is None:
         return np.full(len(index), len(names) - 1), np.full(len(index), "", dtype=object)
     trigger = strongest(params.triggers, facts.held, names)
-    places = np.array([names.index(one.tier) for one in params.triggers] + [len(names) - 1])
+    sizes = np.array([names.index(one.tier) for one in params.triggers] + [len(names) - 1])
     exclusion = strongest(params.exclusions, facts.held, [EXCLUDED, *reversed(names)])
-    return places[trigger], _named([one.tier for one in params.exclusions], exclusion)
+    return sizes[trigger], _named([one.tier for one in params.exclusions], exclusion)
 
 
 def previous_tier_names(lead_id: pd.Series[str], previous: pd.Series[str] | None) -> pd.Series[str]:
@@ -149,13 +149,13 @@ def previous_tier_names(lead_id: pd.Series[str], previous: pd.Series[str] | None
 
 
 def previous_tier_ranks(lead_id: pd.Series[str], previous: pd.Series[str] | None, names: Sequence[str]) -> np.ndarray:
-    """Return each lead's place in the ladder of the previous list, NEW where it had none; shape (n,)."""
-    place = pd.Index(names).get_indexer(pd.Index(previous_tier_names(lead_id, previous)))
-    return np.where(place < 0, NEW, place).astype("int64")
+    """Return each lead's tier index in the previous list, NEW where it had none; shape (n,)."""
+    index = pd.Index(names).get_indexer(pd.Index(previous_tier_names(lead_id, previous)))
+    return np.where(index < 0, NEW, index).astype("int64")
 
 
 def by_cut_offs(ruler: np.ndarray, cut_offs: Sequence[float], before: np.ndarray, margin: float) -> np.ndarray:
-    """Return the place of the first cut-off that each lead reaches, one more than all where none; shape (n,)."""
+    """Return the index of the first cut-off that each lead reaches, one more than all where none; shape (n,)."""
     return _first_reached(ruler[:, None] + _shifts(before, len(cut_offs), margin) >= np.array(cut_offs))
 
 
@@ -164,49 +164,49 @@ def working_rank(
     tiers: pd.Series[str],
     params: TierParams,
     facts: TierFacts | None,
-    drawn: pd.Series[bool] | None = None,
+    explored: pd.Series[bool] | None = None,
 ) -> pd.Series[float]:
-    """Return each lead's place, from 0, when one list is worked from the top; infinity for the excluded.
+    """Return each lead's rank, from 0, when one list is worked from the top; infinity for the excluded.
 
-    Best tier first, in a tier those whom a trigger or the lot put there, then by probability, ties broken by lead_id.
+    Best tier first, in a tier those by trigger or exploration, then by probability, ties broken by lead_id.
     """
     least, _ = overridden(scored.index, params, params.names, facts)
     last = len(params.names) - 1
-    rank = tiers.map({name: place for place, name in enumerate(params.names)}).fillna(last + 1).to_numpy("int64")
+    rank = tiers.map({name: index for index, name in enumerate(params.names)}).fillna(last + 1).to_numpy("int64")
     triggered = (least == rank) & (least < last)
-    if drawn is not None:
-        triggered |= drawn.to_numpy(dtype=bool)
+    if explored is not None:
+        triggered |= explored.to_numpy(dtype=bool)
     order = np.lexsort((id_order(scored["lead_id"]), -scored["probability"].to_numpy("float64"), ~triggered, rank))
-    place = np.empty(len(order))
-    place[order] = np.arange(len(order))
-    return pd.Series(place, index=scored.index).mask(tiers == EXCLUDED, np.inf)
+    index = np.empty(len(order))
+    index[order] = np.arange(len(order))
+    return pd.Series(index, index=scored.index).mask(tiers == EXCLUDED, np.inf)
 
 
 def _fill(
-    scored: pd.DataFrame, params: TierParams, places: Sequence[int], least: np.ndarray, before: np.ndarray
+    scored: pd.DataFrame, params: TierParams, sizes: Sequence[int], least: np.ndarray, before: np.ndarray
 ) -> np.ndarray:
-    """Fill each tier in turn: first with its triggered and drawn leads, all of them, then with the best.
+    """Fill each tier in turn: first with its triggered and explored leads, all of them, then with the best.
 
-    `places` are those of each tier but the last. A lead with NEW as its least place takes none.
+    `sizes` are those of each tier but the last. A lead with NEW as its least index is in none.
     """
-    place = np.full(len(scored), len(params.ladder) - 1)
+    index = np.full(len(scored), len(params.ladder) - 1)
     waiting = least != NEW
     chance = scored["probability"].to_numpy("float64")
     by_chance = np.lexsort((id_order(scored["lead_id"]), -chance))
     ruler = scored["points"].to_numpy("float64") if (before != NEW).any() else chance
-    for tier, free in enumerate(places):
+    for tier, free in enumerate(sizes):
         triggered = waiting & (least == tier)
         credit = params.margin * ((before != NEW) & (before <= tier))
         order = by_chance[np.argsort(-(ruler + credit)[by_chance], kind="stable")]
         ranked = order[(waiting & ~triggered)[order]]
         taken = triggered.copy()
         taken[ranked[: max(free - int(triggered.sum()), 0)]] = True
-        place[taken], waiting = tier, waiting & ~taken
-    return place
+        index[taken], waiting = tier, waiting & ~taken
+    return index
 
 
 def id_order(lead_id: pd.Series[str]) -> np.ndarray:
-    """Return the place of each lead_id in their order, by which ties are broken; shape (n,)."""
+    """Return the rank of each lead_id, by which ties are broken; shape (n,)."""
     if lead_id.is_monotonic_increasing and not (lead_id == lead_id.shift()).any():
         return np.arange(len(lead_id))  # as shards have them; sorting a million ids takes a second
     return pd.factorize(lead_id, sort=True)[0]
@@ -243,6 +243,6 @@ def _first_reached(reached: np.ndarray) -> np.ndarray:
     return np.hstack([reached, last]).argmax(axis=1)
 
 
-def _named(names: Sequence[str], place: np.ndarray) -> np.ndarray:
-    """Look up names by place, "" at -1."""
-    return np.array([*names, ""], dtype=object)[place]
+def _named(names: Sequence[str], index: np.ndarray) -> np.ndarray:
+    """Look up names by index, "" at -1."""
+    return np.array([*names, ""], dtype=object)[index]

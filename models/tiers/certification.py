@@ -1,8 +1,8 @@
 """Whether a tier's conversion rate can be certified on held-out lists: exact tests in a fixed order.
 
 What is certified: of the leads that a list of the test period shows in the tier (or in its best part), each taken once,
-on the first list that shows it there, so many convert within the horizon. Leads are independent of each other, the
-rows of one lead are not, which is why each counts once.
+on the first list that shows it there, at least the given share converts within the horizon. Leads are
+independent of each other, the rows of one lead are not, which is why each counts once.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class TierTest:
     ----------
     share
         Of the tier's leads on each list, the best first; 1 is the tier as it stands.
-    places
-        Leads a list, on average.
+    leads_per_list
+        On average.
     leads, wins
         That entered, each counted once, and of them converted.
-    least_rate
+    rate_lower_bound
         The lower bound of the conversion rate.
     passed
-        Whether that is the rate asked for, or more.
+        Whether that is the target rate, or more.
     """
 
     share: float
-    places: int
+    leads_per_list: int
     leads: int
     wins: int
     rate_lower_bound: float
@@ -52,7 +52,7 @@ class Certificate:
     Attributes
     ----------
     rate, confidence
-        As asked for.
+        The target.
     certified
         Whether the tier as it stands passed.
     tests
@@ -83,7 +83,7 @@ def rate_lower_bound(wins: int, leads: int, confidence: float) -> float:
 def certify(
     rows: pd.DataFrame,
     tiers: pd.Series[str],
-    place: pd.Series[float],
+    rank_in_list: pd.Series[float],
     ladder: Sequence[Tier],
     *,
     sampled: float,
@@ -102,7 +102,7 @@ def certify(
     tiers, place
         Of the rows, by the very policy that scores; see `score_lists.assign_lists` and `assignment.working_rank`.
     sampled
-        Share of all leads that the rows stand for; `places` are told for all of them.
+        Share of all leads that the rows stand for; `leads_per_list` is for all of them.
     horizon_days
         Within which a lead converts; None without dates.
 
@@ -117,11 +117,11 @@ def certify(
     certificates: list[Certificate] = []
     better = ""
     for tier in ladder:
-        if (asked := tier.certify) is not None:
-            tests = [] if better else _tests(rows, tiers == tier.name, place, asked, sampled)
+        if (target := tier.certify) is not None:
+            tests = [] if better else _tests(rows, tiers == tier.name, rank_in_list, target, sampled)
             certified = bool(tests) and tests[-1].passed
-            sentence = _sentence(tier.name, asked, tests, better, when, within)
-            certificates.append(Certificate(tier.name, asked.rate, asked.confidence, certified, tests, sentence))
+            sentence = _sentence(tier.name, target, tests, better, when, within)
+            certificates.append(Certificate(tier.name, target.rate, target.confidence, certified, tests, sentence))
             better = "" if certified else tier.name
     return certificates
 
@@ -132,50 +132,51 @@ def entries(rows: pd.DataFrame, inside: pd.Series[bool]) -> pd.DataFrame:
 
 
 def _tests(
-    rows: pd.DataFrame, inside: pd.Series[bool], place: pd.Series[float], asked: Certify, sampled: float
+    rows: pd.DataFrame, inside: pd.Series[bool], rank_in_list: pd.Series[float], target: Certify, sampled: float
 ) -> list[TierTest]:
     """Test cut-offs from the top down until one fails; the last is the tier as it stands."""
     of_list = rows["snapshot_at"].fillna(pd.Timestamp(0))
     size = inside.groupby(of_list).transform("sum")
-    rank = place.where(inside).groupby(of_list).rank(method="first")
-    shares = np.arange(1, asked.steps + 1) / asked.steps
+    rank = rank_in_list.where(inside).groupby(of_list).rank(method="first")
+    shares = np.arange(1, target.steps + 1) / target.steps
     parts = {float(share): inside & (rank <= np.ceil(np.round(size * share, 6))) for share in shares}
-    begin = next((share for share, part in parts.items() if _would_pass(entries(rows, part), asked)), 1.0)
+    begin = next((share for share, part in parts.items() if _would_pass(entries(rows, part), target)), 1.0)
     tested: list[TierTest] = []
     for share in [share for share in parts if share >= begin and inside.any()]:
-        entered, places = entries(rows, parts[share]), parts[share].sum() / of_list.nunique() / sampled
+        entered, leads_per_list = entries(rows, parts[share]), parts[share].sum() / of_list.nunique() / sampled
         wins = int(entered["label"].sum())
-        least = rate_lower_bound(wins, len(entered), asked.confidence)
-        tested.append(TierTest(share, round(places), len(entered), wins, least, least >= asked.rate))
+        least = rate_lower_bound(wins, len(entered), target.confidence)
+        tested.append(TierTest(share, round(leads_per_list), len(entered), wins, least, least >= target.rate))
         if not tested[-1].passed:
             break
     return tested
 
 
-def _would_pass(entered: pd.DataFrame, asked: Certify) -> bool:
+def _would_pass(entered: pd.DataFrame, target: Certify) -> bool:
     """Whether the test would pass, with the chance of `confidence`, if the probabilities were right."""
     wins, n = np.arange(1, len(entered) + 1), len(entered)
-    passing = wins[beta.ppf(1 - asked.confidence, wins, n - wins + 1) >= asked.rate]
+    passing = wins[beta.ppf(1 - target.confidence, wins, n - wins + 1) >= target.rate]
     chance = wins_distribution(entered["probability"].to_numpy("float64"))
-    return bool(len(passing) and chance[passing[0] :].sum() >= asked.confidence)
+    return bool(len(passing) and chance[passing[0] :].sum() >= target.confidence)
 
 
-def _sentence(name: str, asked: Certify, tests: list[TierTest], better: str, when: str, within: str) -> str:
+def _sentence(name: str, target: Certify, tests: list[TierTest], better: str, when: str, within: str) -> str:
     """Put the tests of one tier into words; `better` is a better tier that is not certified, if there is one."""
     if better:
-        return f"No guarantee for {name}: not tested, because {better} comes first and is not certified."
+        return f"{name} is not certified: not tested, because {better} comes first and is not certified."
     if not tests:
-        return f"No guarantee for {name}: no lead of the test entered it."
+        return f"{name} is not certified: no lead of the test entered it."
     last = tests[-1]
-    surely = f"{asked.confidence:.0%} confidence"
+    surely = f"{target.confidence:.0%} confidence"
     if last.passed:
         counted = f"{last.wins:,} of {last.leads:,} leads{when}"
-        return f"{name} converts at {asked.rate:.1%} or more{within}, {surely} ({counted})."
-    who = "its" if last.share == 1 else f"its best {last.places:,} a list, in all"
+        return f"{name} converts at {target.rate:.1%} or more{within}, {surely} ({counted})."
+    who = "its" if last.share == 1 else f"its best {last.leads_per_list:,} a list, in all"
     shown = f"of {who} {last.leads:,} leads {last.wins:,} converted{within}{when}"
     passed = [
-        f" The best {one.places:,} a list do convert at {asked.rate:.1%} or more ({one.wins:,} of {one.leads:,} leads)."
+        f" The best {one.leads_per_list:,} a list do convert at {target.rate:.1%} or more "
+        f"({one.wins:,} of {one.leads:,} leads)."
         for one in tests[:-1]
     ]
-    failed = f"which shows {last.rate_lower_bound:.1%} or more, not {asked.rate:.1%}, {surely}"
-    return f"No guarantee for {name}: {shown}, {failed}." + "".join(passed[-1:])
+    failed = f"which shows {last.rate_lower_bound:.1%} or more, not {target.rate:.1%}, {surely}"
+    return f"{name} is not certified: {shown}, {failed}." + "".join(passed[-1:])

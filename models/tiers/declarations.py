@@ -101,11 +101,11 @@ class TierParams(Spec):
         """The tiers' names, best first."""
         return [tier.name for tier in self.ladder]
 
-    def places(self, capacity: int) -> list[int]:
+    def sizes(self, capacity: int) -> list[int]:
         """Return how many leads each tier but the last takes; what is not a whole lead goes to the next tier."""
         shares = [tier.share_of_capacity for tier in self.ladder if tier.share_of_capacity != "rest"]
         ends = np.floor(np.round(np.cumsum(shares) * capacity, 6))  # 1.1 * 50 is 55.00000000000001
-        return [int(places) for places in np.diff(ends, prepend=0)]
+        return [int(sizes) for sizes in np.diff(ends, prepend=0)]
 
     @model_validator(mode="after")
     def _last_takes_the_rest(self) -> TierParams:

@@ -1,8 +1,8 @@
-"""Calls that are drawn to learn: a few places of the best tier go to leads drawn by lot from all that are not in it.
+"""Exploration: a small share of the best tier goes to a random sample of the leads that are not in it.
 
 Whom sales calls follows the score, and so does the history that the next model learns from: of leads that nobody calls
-it only ever shows what they do uncalled. The lot calls some of them, with a chance that is known and written down, so
-that figures can be weighted by it (see `contact_weights`).
+it only ever shows what they do uncalled. Exploration calls some of them, with a probability that is known and logged,
+so that metrics can be weighted by it (see `contact_weights`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from models.tiers.overrides import TierFacts
 
 
 class ExplorationParams(Spec):
-    """How many leads are drawn, and how far weights by their chance may go."""
+    """How many leads are explored, and how large weights by their propensity may be."""
 
     share: float = Field(
         default=0.03,
@@ -59,7 +59,7 @@ class ExplorationParams(Spec):
 
 @dataclass(frozen=True)
 class Quota:
-    """The lot of one list: the share of the best tier's places, the seed, and the period that the draw stands for."""
+    """Exploration of one list: the share of the best tier, the seed, and the period that the random sample is for."""
 
     share: float
     seed: int
@@ -68,31 +68,31 @@ class Quota:
 
 @dataclass(frozen=True)
 class Exploration:
-    """What the lot did to a list, by the index of its leads.
+    """What exploration did to a list, by the index of its leads.
 
     Attributes
     ----------
     earned
-        The tier that a lead has, or would have had it not been drawn.
-    drawn
-        Whether the lot put it into the best tier.
+        The tier that a lead has, or would have had without exploration.
+    explored
+        Whether exploration put it into the best tier.
     propensity
-        The chance with which it came into the best tier: 1 for leads that earned it, the same for all that the lot
-        could draw, and 0 for leads that an exclusion keeps out.
+        Its probability to be in the best tier: 1 for leads that earned it, the same for all that exploration
+        could sample, and 0 for leads that an exclusion keeps out.
     """
 
     earned: pd.Series[str]
-    drawn: pd.Series[bool]
+    explored: pd.Series[bool]
     propensity: pd.Series[float]
 
     @classmethod
     def nobody(cls, tiers: pd.Series[str], best: str) -> Exploration:
-        """Return what a list without a lot says."""
+        """Return the result of a list without exploration."""
         return cls(tiers, pd.Series(False, index=tiers.index), (tiers == best).astype("float64"))
 
 
 def period_of(as_of: pd.Timestamp, population: SnapshotParams | None) -> str:
-    """Name the period of the snapshot grid that a day is in, so that who is drawn stays so from one list to the next.
+    """Name the period of the snapshot grid that a day is in, so that explored leads stay so from one list to the next.
 
     `population` is None for tables without dates, whose lists stand for one period all together.
     """
@@ -111,17 +111,17 @@ def explore(
     facts: TierFacts | None,
     previous: pd.Series[str] | None,
 ) -> Exploration:
-    """Draw leads of lower tiers into the best tier; the other arguments are those of `assignment.assign`.
+    """Sample leads of lower tiers into the best tier; the other arguments are those of `assignment.assign`.
 
-    Under capacity so many places of the best tier are held for the lot as `quota.share` says, in whole leads, after
-    triggered leads have taken theirs; under the other policies as many leads as that share of the tier are added to it.
-    The lot is even, and a lead's number depends on its id, the seed and the period alone.
+    Under capacity `quota.share` of the best tier is reserved for exploration, in whole leads, after triggered leads;
+    under the other policies as many leads as that share of the tier are added to it. All have the same probability,
+    and a lead's number depends on its id, the seed and the period alone.
     """
     _, sent = overridden(scored.index, params, params.names, facts)
-    held = _held(scored, params, capacity, quota.share, facts)
-    earned = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous, held=held)
+    reserved = _reserved(scored, params, capacity, quota.share, facts)
+    earned = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous, reserved=reserved)
     in_best = earned == params.names[0]
-    wanted = held if params.policy == "capacity" else scaled_capacity(int(in_best.sum()), quota.share)
+    wanted = reserved if params.policy == "capacity" else scaled_capacity(int(in_best.sum()), quota.share)
     possible = ~in_best & (sent == "")
     n = min(wanted, int(possible.sum()))
     number = draw(scored["lead_id"], quota.seed, f"explore:{quota.period}").where(possible)
@@ -130,11 +130,11 @@ def explore(
     return Exploration(earned, drawn, pd.Series(chance, index=scored.index))
 
 
-def _held(scored: pd.DataFrame, params: TierParams, capacity: int, share: float, facts: TierFacts | None) -> int:
-    """Return the places of the best tier that the lot gets, 0 where tiers have no places."""
+def _reserved(scored: pd.DataFrame, params: TierParams, capacity: int, share: float, facts: TierFacts | None) -> int:
+    """Return how many leads of the best tier exploration gets, 0 where tiers have no fixed size."""
     if params.policy != "capacity" or len(params.ladder) == 1:
         return 0
-    places = params.places(capacity)[0]
+    size = params.sizes(capacity)[0]
     least, sent = overridden(scored.index, params, params.names, facts)
     triggered = int(((least == 0) & (sent == "")).sum())
-    return max(min(scaled_capacity(places, share), places - triggered), 0)
+    return max(min(scaled_capacity(size, share), size - triggered), 0)

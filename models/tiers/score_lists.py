@@ -16,12 +16,12 @@ from models.tiers.exploration import Exploration, Quota, explore
 from models.tiers.overrides import EXCLUDED, TierFacts
 
 
-def previous_tiers(in_place: pd.DataFrame | None, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
+def previous_tiers(current: pd.DataFrame | None, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
     """Return the tiers to compare a new list with.
 
     Parameters
     ----------
-    in_place
+    current
         The list that the new one replaces: lead_id, as_of, model_id, earned_tier, previous_tier; None: there is none.
     as_of, model_id
         Of the new list.
@@ -30,18 +30,18 @@ def previous_tiers(in_place: pd.DataFrame | None, as_of: pd.Timestamp | None, mo
     -------
     Series
         Tier by lead_id. Of a list of an earlier day, or of the same day by another model, its tiers as leads earned
-        them: who was drawn by lot keeps nothing of it. The same day by
+        them: explored leads keep nothing of it. The same day by
         the same model is a list made again: it is compared with what that one was compared with, so that making it
-        twice gives the same. None where nothing came before, or the list in place is of a later day.
+        twice gives the same. None where nothing came before, or the current list is of a later day.
     """
-    if in_place is None or in_place.empty:
+    if current is None or current.empty:
         return None
-    day = in_place["as_of"].iloc[0]
+    day = current["as_of"].iloc[0]
     same_day = (pd.isna(day) and pd.isna(as_of)) or day == as_of
-    again = same_day and in_place["model_id"].iloc[0] == model_id
+    again = same_day and current["model_id"].iloc[0] == model_id
     if not same_day and not day < as_of:
         return None
-    tiers = in_place.set_index("lead_id")["previous_tier" if again else "earned_tier"]
+    tiers = current.set_index("lead_id")["previous_tier" if again else "earned_tier"]
     return tiers[tiers != ""]
 
 
@@ -78,14 +78,14 @@ def assign_in_order(
     Parameters
     ----------
     give
-        Gives the tiers of one list by its index, told the tiers by lead_id of the list before it.
+        Gives the tiers of one list by its index, from the list and the tiers by lead_id of the one before it.
     """
-    previous, found = None, [pd.Series([], dtype="str")]
+    previous, results = None, [pd.Series([], dtype="str")]
     for _, one in rows.groupby("snapshot_at", dropna=False):
         tiers = give(one, previous)
         previous = tiers.set_axis(pd.Index(one["lead_id"]))
-        found.append(tiers)
-    return pd.concat(found).reindex(rows.index)
+        results.append(tiers)
+    return pd.concat(results).reindex(rows.index)
 
 
 def share_changed(rows: pd.DataFrame, tiers: pd.Series[str]) -> float:
@@ -100,11 +100,11 @@ def working_ranks(
     rows: pd.DataFrame, tiers: pd.Series[str], params: TierParams, facts: TierFacts | None
 ) -> pd.Series[float]:
     """Return `assignment.working_rank` of every list; snapshot_at missing: one list in all."""
-    found = [
+    ranks = [
         working_rank(one, tiers.loc[one.index], params, None if facts is None else facts.of(one.index))
         for _, one in rows.groupby("snapshot_at", dropna=False)
     ]
-    return pd.concat(found).reindex(rows.index)
+    return pd.concat(ranks).reindex(rows.index)
 
 
 def tier_columns(
@@ -117,12 +117,12 @@ def tier_columns(
     previous: pd.Series[str] | None,
     quota: Quota | None,
 ) -> pd.DataFrame:
-    """Return what a list says about tiers, by the index of `scored`; the arguments are those of `assign`.
+    """Return the tier columns of a list, by the index of `scored`; the arguments are those of `assign`.
 
     Parameters
     ----------
     quota
-        Who is drawn into the best tier; None: nobody.
+        How many leads exploration adds to the best tier; None: none.
 
     Returns
     -------
@@ -136,9 +136,10 @@ def tier_columns(
         explored = Exploration.nobody(tiers, params.names[0])
     else:
         explored = explore(scored, params, capacity, quota, scale=scale, facts=facts, previous=previous)
-        drawn = explored.drawn
-        tiers = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous, drawn=drawn)
-    unmoved = assign(scored, params, capacity, facts=facts, drawn=explored.drawn)
+        tiers = assign(
+            scored, params, capacity, scale=scale, facts=facts, previous=previous, explored=explored.explored
+        )
+    unmoved = assign(scored, params, capacity, facts=facts, explored=explored.explored)
     return describe(scored, tiers, unmoved, params, params.names, facts, previous, explored)
 
 
@@ -152,8 +153,8 @@ def describe(
     previous: pd.Series[str] | None,
     explored: Exploration,
 ) -> pd.DataFrame:
-    """Put tiers beside their stage, reason, previous tier and what the lot did; see `tier_columns`."""
-    earned = explored.earned.mask(~explored.drawn, tiers)  # others move up into places that drawn leads leave
+    """Put tiers beside their stage, reason, previous tier and exploration; see `tier_columns`."""
+    earned = explored.earned.mask(~explored.explored, tiers)  # others move up where explored leads leave
     stages = {tier.name: tier.stage for tier in params.ladder}
     return pd.DataFrame(
         {
@@ -162,21 +163,21 @@ def describe(
             "tier_reason": tier_reasons(scored, tiers, unmoved, params, names, facts, previous, earned),
             "previous_tier": previous_tier_names(scored["lead_id"], previous),
             "earned_tier": earned,
-            "explored": explored.drawn.map({True: "yes", False: "no"}).astype("str"),
+            "explored": explored.explored.map({True: "yes", False: "no"}).astype("str"),
             "propensity": explored.propensity,
         }
     )
 
 
 def best_first(scored: pd.DataFrame) -> np.ndarray:
-    """Return the places of the rows by probability, the highest first, ties broken by lead_id; shape (n,)."""
+    """Return the order of the rows by probability, the highest first, ties broken by lead_id; shape (n,)."""
     return np.lexsort((id_order(scored["lead_id"]), -scored["probability"].to_numpy("float64")))
 
 
 def list_summary(
     scored: pd.DataFrame, params: TierParams, capacity: int, facts: TierFacts | None, confidence: float
 ) -> dict[str, Any]:
-    """Say what a list's tiers hold and what capacity buys.
+    """Summarise a list: the size of its tiers and what capacity buys.
 
     Parameters
     ----------
@@ -189,21 +190,21 @@ def list_summary(
     -------
     dict
         tiers (leads in each, the excluded only where there are any), overfull (under capacity, tiers with more
-        triggered leads than places: places, triggered), explored (leads drawn by lot), capacity (see
+        triggered leads than capacity: capacity, triggered), explored (leads by exploration), capacity (see
         `capacity.expected_wins`).
     """
     names = params.names + [EXCLUDED] * bool((scored["tier"] == EXCLUDED).any())
     least, _ = overridden(scored.index, params, params.names, facts)
-    places = dict(zip(params.names, params.places(capacity) if params.policy == "capacity" else [], strict=False))
+    sizes = dict(zip(params.names, params.sizes(capacity) if params.policy == "capacity" else [], strict=False))
     triggered = {
-        name: int(((scored["tier"] == name) & (least == place)).sum()) for place, name in enumerate(params.names)
+        name: int(((scored["tier"] == name) & (least == index)).sum()) for index, name in enumerate(params.names)
     }
     drawn = scored["explored"] == "yes"
     working = working_rank(scored, scored["tier"], params, facts, drawn)
     return {
         "tiers": {name: int((scored["tier"] == name).sum()) for name in names},
         "overfull": {
-            name: {"places": n, "triggered": triggered[name]} for name, n in places.items() if triggered[name] > n
+            name: {"capacity": n, "triggered": triggered[name]} for name, n in sizes.items() if triggered[name] > n
         },
         "explored": int(drawn.sum()),
         "capacity": expected_wins(scored, working, capacity, confidence),

@@ -33,8 +33,8 @@ from models.monitoring.input_checks import (
     levels,
     not_applicable,
     scores,
+    summary_lines,
     tiers,
-    told,
     volume,
     volume_rows,
 )
@@ -385,7 +385,7 @@ def _result(
         "matured": _period(calendar.matured),
         "checks": [asdict(check) for check in checks],
         "alerts": [check.code for check in checks if check.outcome == "alert"],
-        "lines": told(checks),
+        "lines": summary_lines(checks),
     }
 
 

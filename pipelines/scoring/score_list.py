@@ -146,7 +146,7 @@ def _log_list(summary: dict[str, Any]) -> None:
         log.info("score: %s leads explored: drawn at random from lower tiers", summary["explored"])
     for name, full in summary["overfull"].items():
         log.warning(
-            "score: triggers give %s %s leads, capacity is %s; all stay", name, full["triggered"], full["places"]
+            "score: triggers give %s %s leads, capacity is %s; all stay", name, full["triggered"], full["capacity"]
         )
 
 

@@ -321,7 +321,7 @@ def _touches(contract: Contract, entries: pd.DataFrame, params: Params) -> pd.Se
     kpis, events = params.kpis, _known_events(contract)
     ours = events.event_type.isin(kpis.sales_events) if kpis.sales_events else events.direction == "outbound"
     by_event = events.filter(ours).group_by("lead_id").agg(at=events.event_at.min()).to_pyarrow().to_pandas()
-    taken_over = entries[entries["place"] >= kpis.stages.index(kpis.sales_stage)] if kpis.stages else entries
+    taken_over = entries[entries["stage_index"] >= kpis.stages.index(kpis.sales_stage)] if kpis.stages else entries
     by_stage = taken_over[["lead_id", "entered_at"]].rename(columns={"entered_at": "at"})
     return pd.concat([by_event, by_stage]).groupby("lead_id")["at"].min()
 

@@ -228,11 +228,11 @@ def by_score(rows: pd.DataFrame) -> Lists:
 def test_volume_is_held_against_the_places() -> None:
     lists = by_score(scores({90: 4, 80: 6, 75: 12, 60: 19, 20: 50}))
     hot, warm = volumes(lists, 10, PARAMS.kpis)
-    assert [hot[key] for key in ("tier", "lists", "places", "mean", "least", "most", "answer")] == [
-        "hot", 2, 10, 22, 22, 22, "more than the places",
+    assert [hot[key] for key in ("tier", "lists", "capacity", "mean", "least", "most", "answer")] == [
+        "hot", 2, 10, 22, 22, 22, "over capacity",
     ]  # fmt: skip
     assert hot["filling"] == 76, "from 76 on there are 10 leads a list, from 75 on 22"
-    assert (warm["mean"], warm["answer"], warm["filling"]) == (19, "fills the places", 61)
+    assert (warm["mean"], warm["answer"], warm["filling"]) == (19, "fills capacity", 61)
     few = volumes(by_score(scores({90: 4, 20: 5})), 10, PARAMS.kpis)
     assert (few[0]["answer"], few[0]["filling"]) == ("room left", 0)
     crowded = volumes(by_score(scores({100: 40})), 10, PARAMS.kpis)[0]
@@ -288,7 +288,10 @@ def test_the_verdict_in_words() -> None:
     assert "more segments" in said[0]
     fixed = [line for line in said if line.startswith("Hot would have reached its predicted rate")]
     assert len(fixed) == 1
-    assert "Leads a list: hot 800 for 800 places (fills the places), warm 1,600 for 1,600 places" in " ".join(said)
+    assert (
+        "Leads a list: hot 800 for a capacity of 800 (fills capacity), warm 1,600 for a capacity of 1,600"
+        in " ".join(said)
+    )
     assert "Of 1,200 leads listed as hot, 25.0% (20.0% to 30.0%) were lost within 30 days." in said
     assert said[-2].startswith(f"{len(found)} comparisons were made; ")
     assert said[-2].endswith("at most 5% of such reports.")

@@ -67,7 +67,7 @@ def test_a_tier_is_certified_from_the_wins_that_the_bound_asks_for() -> None:
         assert one.certified is expected
         assert (one.tests[-1].leads, one.tests[-1].wins, one.tests[-1].share) == (100, wins, 1)
     assert one.sentence == (
-        "No guarantee for tier 0: of its 100 leads 25 converted within 30 days on lists of 2024-03-04 to 2024-03-04, "
+        "tier 0 is not certified: of its 100 leads 25 converted within 30 days on lists of 2024-03-04 to 2024-03-04, "
         "which shows 19.4% or more, not 20.0%, 90% confidence."
     )
 
@@ -100,7 +100,7 @@ def test_a_worse_tier_is_tested_only_after_every_better_one() -> None:
     assert (first.certified, second.certified) == (True, True)
     first, second = certificates(params, *one_list(bad + good, tiers))
     assert (first.certified, second.certified, second.tests) == (False, False, [])
-    assert second.sentence == "No guarantee for tier 1: not tested, because tier 0 comes first and is not certified."
+    assert second.sentence == "tier 1 is not certified: not tested, because tier 0 comes first and is not certified."
     only = certificates(asking(None, ask(0.1), None), *one_list(bad + good, tiers))
     assert [one.tier for one in only] == ["tier 1"] and only[0].certified
 
@@ -109,7 +109,7 @@ def test_the_best_part_is_told_where_the_whole_fails() -> None:
     labels = [1] * 80 + [0] * 120
     (one,) = certificates(asking(ask(0.5, steps=5), None), *one_list(labels, ["tier 0"] * 200, 0.9), sampled=0.5)
     assert not one.certified
-    assert [(test.share, test.places, test.passed) for test in one.tests] == [
+    assert [(test.share, test.leads_per_list, test.passed) for test in one.tests] == [
         (0.2, 80, True), (0.4, 160, True), (0.6, 240, True), (0.8, 320, False),
     ]  # fmt: skip
     assert one.sentence.endswith("The best 240 a list do convert at 50.0% or more (80 of 120 leads).")
@@ -127,7 +127,7 @@ def test_the_tests_begin_where_the_promises_would_pass_and_never_look_at_outcome
 def test_an_empty_tier_has_no_guarantee() -> None:
     (one,) = certificates(asking(ask(0.5, steps=3), None), *one_list([1, 1], ["tier 1", "tier 1"]))
     assert (one.certified, one.tests) == (False, [])
-    assert one.sentence == "No guarantee for tier 0: no lead of the test entered it."
+    assert one.sentence == "tier 0 is not certified: no lead of the test entered it."
     rows, tiers, place = one_list([1] * 100, ["tier 0"] * 100)
     (undated,) = certify(
         rows.assign(snapshot_at=pd.NaT), tiers, place, asking(ask(0.5), None).ladder, sampled=1.0, horizon_days=None

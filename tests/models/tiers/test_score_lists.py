@@ -105,7 +105,7 @@ def test_a_tier_too_small_for_its_triggers_is_told() -> None:
     known = facts(rows, asked=[True, True, True, False], gone=[False] * 4)
     listed = rows.assign(tier=assign(rows, params, 2, facts=known), explored="no")
     found = list_summary(listed, params, 2, known, 0.9)
-    assert found["overfull"] == {"tier 0": {"places": 2, "triggered": 3}}
+    assert found["overfull"] == {"tier 0": {"capacity": 2, "triggered": 3}}
     assert found["tiers"] == {"tier 0": 3, "tier 1": 1}
     assert found["capacity"][1]["leads"] == 2
     roomy = list_summary(listed.assign(tier=assign(rows, params, 3, facts=known)), params, 3, known, 0.9)
