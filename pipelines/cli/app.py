@@ -53,6 +53,7 @@ app = typer.Typer(
     cls=WholeMap,
     no_args_is_help=True,
     context_settings=HELP_NAMES,
+    rich_markup_mode="markdown",  # sets paragraphs anew to the width of the terminal
     pretty_exceptions_enable=False,
 )
 app.add_typer(everyday_app)

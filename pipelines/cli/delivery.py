@@ -26,7 +26,8 @@ class Target(StrEnum):
 @delivery_app.command(rich_help_panel="Delivery")
 def deliver(
     target: Annotated[
-        Target, typer.Argument(help="The system that is to have the scores; `delivery` says where it is.")
+        Target,
+        typer.Argument(metavar="TARGET", help="postgres, duckdb, hubspot or salesforce; `delivery` says where it is."),
     ],
     params: ParamsOption = None,
     scores: Annotated[
@@ -41,8 +42,10 @@ def deliver(
 ) -> None:
     """Hand scores on: whole to a database, changes to a CRM.
 
-    IN: scores.parquet. OUT: the system. Safe to run twice, and to kill at any moment: what has been taken is not sent
-    again, what has not is.
+    IN: scores.parquet.
+
+    OUT: the system. Safe to run twice, and to kill at any moment: what has been taken is not sent again, what has not
+    is.
     """
     from pipelines.delivery import deliver as stage
 

@@ -49,8 +49,10 @@ def init(
 ) -> None:
     """Look at a folder of files and write a first params file.
 
-    IN: CSV, Parquet or DuckDB files, told apart by their names. OUT: --file, with a proposed `source` and the reason
-    for each line. Asks nothing; what it cannot know is left in the file for you.
+    IN: CSV, Parquet or DuckDB files, told apart by their names.
+
+    OUT: --file, with a proposed `source` and the reason for each line. Asks nothing; what it cannot know is left in the
+    file for you.
     """
     from pipelines.inspection.starter import write_starter
 
@@ -68,7 +70,9 @@ def inspect(
 ) -> None:
     """Print a proposed `source` for files, and what looks leaky.
 
-    IN: CSV, Parquet or DuckDB files. OUT: YAML for a params file, with the reason for each line, in the terminal.
+    IN: CSV, Parquet or DuckDB files.
+
+    OUT: YAML for a params file, with the reason for each line, in the terminal.
     """
     from pipelines.inspection.proposal import inspect as look
 
@@ -87,10 +91,11 @@ def run(
 ) -> None:
     """Run every stage: files in, a ranked list and a report out.
 
-    IN: the files that `source` names, in --data; without it, simulated leads. OUT: in --out, metrics.json,
-    scores.parquet, scores.csv, report.html, catalogue.csv, and the folders data/ and artifacts/ for what the stages
-    hand on. Where there is too little to learn from, the hand-written `rules` rank the leads, and the report says so
-    first. With --track the model is registered too.
+    IN: the files that `source` names, in --data; without it, simulated leads.
+
+    OUT: in --out, metrics.json, scores.parquet, scores.csv, report.html, catalogue.csv, and the folders data/ and
+    artifacts/ for what the stages hand on. Where there is too little to learn from, the hand-written `rules` rank the
+    leads, and the report says so first. With --track the model is registered too.
     """
     from pipelines.stages.run_all import run_all
 
@@ -115,8 +120,9 @@ def score(
 ) -> None:
     """Score every open lead now, into one list.
 
-    IN: data/contract/*, artifacts/model. OUT: scores.parquet, scores.csv.
-    For a list every day: `leadscore nightly score`.
+    IN: data/contract, artifacts/model.
+
+    OUT: scores.parquet, scores.csv. For a list every day: `leadscore nightly score`.
     """
     found, layout = loaded(params, out, as_of)
     if by is By.model:
@@ -135,7 +141,9 @@ def score(
 def explain(params: ParamsOption = None, out: OutOption = None) -> None:
     """Say what moves all scores. Of one lead: `lead explain`.
 
-    IN: features, model. OUT: artifacts/explanation.json, importance plot, and the strongest features in the terminal.
+    IN: features, model.
+
+    OUT: artifacts/explanation.json, importance plot, and the strongest features in the terminal.
     """
     from pipelines.stages.explain import explain as stage
 
@@ -155,7 +163,9 @@ def report(
 ) -> None:
     """Write the report; print the verdict and where results are.
 
-    IN: metrics, explanation, scores, profile, catalogue. OUT: report.html.
+    IN: metrics, explanation, scores, profile, catalogue.
+
+    OUT: report.html.
     """
     if not summary:
         stages.report(params, out)

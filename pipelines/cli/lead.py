@@ -25,8 +25,9 @@ def explain(
 
     Points from the base to the score, what would move it, leads like it, attributes and events.
 
-    IN: data/contract/*, features, model, predictions, scores. OUT: the terminal, and the page of --html, which holds
-    personal data.
+    IN: data/contract, features, model, predictions, scores.
+
+    OUT: the terminal, and the page of --html, which holds personal data.
     """
     from pipelines.analysis.explain_lead import explain_lead
     from pipelines.analysis.lead_page import show, write_lead_page
@@ -41,7 +42,7 @@ def explain(
 @lead_app.command()
 def change(
     lead_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Show this lead in full and write nothing; default: all leads.")
+        str | None, typer.Argument(metavar="ID", help="Show this lead in full and write nothing; default: all leads.")
     ] = None,
     since: Annotated[
         str | None,
@@ -65,8 +66,9 @@ def change(
 
     By time, edits, events and the new model; the parts add up.
 
-    IN: data/contract/*, one or two models. OUT: change.parquet, change.csv and change.json, which `leadscore report`
-    shows; of one lead a table.
+    IN: data/contract, one or two models.
+
+    OUT: change.parquet, change.csv and change.json, which `leadscore report` shows; of one lead a table.
     """
     from pipelines.analysis.lead_change import explain_lead_change
     from pipelines.analysis.score_change import Ask, explain_changes
@@ -87,7 +89,9 @@ def rules(
 ) -> None:
     """Show each point one lead earned by the rules.
 
-    IN: data/contract/*, features. OUT: a table, with the decay of each point.
+    IN: data/contract, features.
+
+    OUT: a table, with the decay of each point.
     """
     from pipelines.scoring.rule_scoring import explain_lead
 

@@ -21,8 +21,10 @@ def promote(params: ParamsOption = None, out: OutOption = None, model: ModelOpti
 
     It must not be worse than the champion and the baselines on later rows. Refused, exit code 8.
 
-    IN: data/contract/*, features, audit.json, --model, the champion in MLflow. OUT: the aliases champion, previous and
-    reference, and a record of the decision, in MLflow; refused, the record alone.
+    IN: data/contract, features, audit.json, --model, the champion in MLflow.
+
+    OUT: the aliases champion, previous and reference, and a record of the decision, in MLflow; refused, the record
+    alone.
     """
     from pipelines.registry.named_model import find_bundle
     from pipelines.registry.promote import promote as stage
@@ -37,7 +39,9 @@ def promote(params: ParamsOption = None, out: OutOption = None, model: ModelOpti
 def rollback(params: ParamsOption = None) -> None:
     """Make the previous champion the champion again.
 
-    IN: the registry in MLflow. OUT: its aliases, and a record.
+    IN: the registry in MLflow.
+
+    OUT: its aliases, and a record.
     """
     from pipelines.config.params import load
     from pipelines.registry.promote import roll_back
@@ -57,7 +61,9 @@ def compare(
 ) -> None:
     """Set two runs side by side.
 
-    IN: two runs. OUT: tables of figures, settings, features and scores in the terminal, files with --save.
+    IN: two runs.
+
+    OUT: tables of figures, settings, features and scores in the terminal, files with --save.
     """
     from pipelines.analysis.compare_runs import compare_runs, write_comparison
     from pipelines.config.params import load
@@ -73,7 +79,9 @@ def compare(
 def track(params: ParamsOption = None, out: OutOption = None) -> None:
     """Log the run and register its model in MLflow.
 
-    IN: a whole run. OUT: the tracking store of `track`. The same as `leadscore stage track`.
+    IN: a whole run.
+
+    OUT: the tracking store of `track`. The same as `leadscore stage track`.
     """
     stages.track(params, out)
 
@@ -82,7 +90,9 @@ def track(params: ParamsOption = None, out: OutOption = None) -> None:
 def scorecard(params: ParamsOption = None, out: OutOption = None) -> None:
     """Print the learned scorecard, and what it loses.
 
-    IN: artifacts/model, metrics.json. OUT: a table.
+    IN: artifacts/model, metrics.json.
+
+    OUT: a table.
     """
     from pipelines.reporting.scorecard import show_scorecard
 

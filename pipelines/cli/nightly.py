@@ -65,8 +65,9 @@ def score(
 ) -> None:
     """Score the open leads and publish the list.
 
-    IN: --model, and your files in --data, or without it data/contract/* of --out. OUT: LISTS/current/scores.parquet,
-    scores.csv and manifest.json, together or not at all.
+    IN: --model, and your files in --data, or without it data/contract of --out.
+
+    OUT: LISTS/current/scores.parquet, scores.csv and manifest.json, together or not at all.
     """
     if backfill and as_of:
         raise ParamsError("--backfill stands in for --as-of; give one of them")
@@ -110,8 +111,9 @@ def monitor(
     Freshness and volume of the feed, drift of inputs, scores and tiers, calibration on lists that have matured, early
     signs on those that have not, and an estimate from the scores alone. Changes nothing.
 
-    IN: data/contract/*, or your files in --data with --lists; --model. OUT: monitor.json and monitor.html, in reports
-    or in LISTS/monitor.
+    IN: data/contract, or your files in --data with --lists; --model.
+
+    OUT: monitor.json and monitor.html, in reports or in LISTS/monitor.
     """
     from pipelines.registry.named_model import find_bundle
     from pipelines.reporting.monitor_page import checks_table, write_monitor_page
@@ -163,8 +165,9 @@ def retrain(
     Due by schedule or alert. Safe to schedule daily, to kill, and to run again: it goes on where it stopped, and until
     the gate has decided the champion is as it was. Refused, exit code 8.
 
-    IN: your files in --data, LISTS/monitor/monitor.json, the champion in MLflow. OUT: LISTS/retrain, a version in
-    MLflow, and what `model promote` writes.
+    IN: your files in --data, LISTS/monitor/monitor.json, the champion in MLflow.
+
+    OUT: LISTS/retrain, a version in MLflow, and what `model promote` writes.
     """
     from pipelines.storage.lock import hold
 
@@ -198,8 +201,10 @@ def shadow(
 
     Publishes and delivers nothing.
 
-    IN: data/contract/*, or your files in --data with --lists; two models. OUT: shadow.json and shadow.csv, in reports
-    or in LISTS/shadow: rank correlation, leads that change tier, the best leads of both, the biggest movers and why.
+    IN: data/contract, or your files in --data with --lists; two models.
+
+    OUT: shadow.json and shadow.csv, in reports or in LISTS/shadow: rank correlation, leads that change tier, the best
+    leads of both, the biggest movers and why.
     """
     from pipelines.analysis import shadow as stage
     from pipelines.registry.named_model import find_bundle

@@ -17,7 +17,9 @@ PANEL = "Reference"
 def docs(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write the pages into.")]) -> None:
     """Write the reference pages.
 
-    IN: the code, params.yaml. OUT: *.md in FOLDER: parameters, commands, features, files.
+    IN: the code, params.yaml.
+
+    OUT: in FOLDER, pages of parameters, commands, features, files.
     """
     from pipelines.cli.app import app
     from pipelines.cli.reference import write_reference
@@ -32,7 +34,9 @@ def bank_marketing(
 ) -> None:
     """Fetch 45,211 phone leads of a bank, in date order.
 
-    IN: OpenML, so the internet. OUT: bank-full.csv in FOLDER.
+    IN: OpenML, so the internet.
+
+    OUT: bank-full.csv in FOLDER.
     """
     from pipelines.inspection.public_data import fetch_bank_marketing
 

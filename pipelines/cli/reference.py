@@ -221,11 +221,17 @@ def _options(command: Any) -> list[Any]:
 
 
 def _usage(argument: Any) -> str:
-    return argument.name.upper() if argument.required else f"[{argument.name.upper()}]"
+    return _name(argument) if argument.required else f"[{_name(argument)}]"
+
+
+def _name(argument: Any) -> str:
+    return str(argument.metavar or argument.name.upper())
 
 
 def _parameter(one: Any) -> tuple[str, str, str]:
-    name = one.name.upper() if one.param_type_name == "argument" else ", ".join(one.opts)
+    name = (
+        _name(one) if one.param_type_name == "argument" else " ".join([", ".join(one.opts), one.metavar or ""]).strip()
+    )
     kind = one.type_descriptor.annotation
     named = [str(choice.value) for choice in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
     choices = f" One of: {', '.join(named)}." if named else ""

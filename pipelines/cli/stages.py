@@ -26,7 +26,9 @@ stage_app = typer.Typer(help="One stage of the pipeline, as DVC runs them all.",
 def simulate(params: ParamsOption = None, out: OutOption = None) -> None:
     """Write an imagined B2B funnel whose truth is known.
 
-    IN: params `simulate`. OUT: data/raw/*, data/oracle/*.
+    IN: params `simulate`.
+
+    OUT: data/raw, data/oracle.
     """
     from pipelines.simulation.export import chunks
     from pipelines.stages.simulate import write
@@ -40,7 +42,9 @@ def simulate(params: ParamsOption = None, out: OutOption = None) -> None:
 def ingest(params: ParamsOption = None, data: DataOption = None, out: OutOption = None) -> None:
     """Map your files to the contract's tables.
 
-    IN: the files of `source`. OUT: data/contract/*, bad rows with their reason in the quarantine.
+    IN: the files of `source`.
+
+    OUT: data/contract, bad rows with their reason in the quarantine.
     """
     from pipelines.stages.ingest import ingest as stage
 
@@ -52,7 +56,9 @@ def ingest(params: ParamsOption = None, data: DataOption = None, out: OutOption 
 def build_features(params: ParamsOption = None, out: OutOption = None, engine: EngineOption = Engine.duckdb) -> None:
     """Compute labelled snapshots and their features.
 
-    IN: data/contract/*. OUT: artifacts/features/*, catalogue.csv.
+    IN: data/contract.
+
+    OUT: artifacts/features, catalogue.csv.
     """
     from pipelines.stages.build_features import build_features as stage
 
@@ -64,7 +70,9 @@ def build_features(params: ParamsOption = None, out: OutOption = None, engine: E
 def audit(params: ParamsOption = None, out: OutOption = None) -> None:
     """Look for what gives the outcome away, and name the column.
 
-    IN: data/contract/*, features. OUT: audit.json.
+    IN: data/contract, features.
+
+    OUT: audit.json.
     """
     from pipelines.stages.audit import audit_leakage
 
@@ -75,7 +83,9 @@ def audit(params: ParamsOption = None, out: OutOption = None) -> None:
 def train(params: ParamsOption = None, out: OutOption = None) -> None:
     """Train the model, and beside it one on a random split.
 
-    IN: artifacts/features/*. OUT: artifacts/model, artifacts/random_split, artifacts/selection.json.
+    IN: artifacts/features.
+
+    OUT: artifacts/model, artifacts/random_split, artifacts/selection.json.
     """
     from pipelines.stages.train import train as stage
 
@@ -86,7 +96,9 @@ def train(params: ParamsOption = None, out: OutOption = None) -> None:
 def backtest(params: ParamsOption = None, out: OutOption = None) -> None:
     """Retrain at cuts in the past; score the period after each.
 
-    IN: data/contract/*. OUT: backtest.json.
+    IN: data/contract.
+
+    OUT: backtest.json.
     """
     from pipelines.stages.backtest import backtest as stage
 
@@ -97,7 +109,9 @@ def backtest(params: ParamsOption = None, out: OutOption = None) -> None:
 def evaluate(params: ParamsOption = None, out: OutOption = None) -> None:
     """Judge the model on the untouched later period.
 
-    IN: features, models. OUT: metrics.json, plots, artifacts/predictions.parquet, the scorecard.
+    IN: features, models.
+
+    OUT: metrics.json, plots, artifacts/predictions.parquet, the scorecard.
     """
     from pipelines.stages.evaluate import evaluate_model
 
@@ -108,7 +122,9 @@ def evaluate(params: ParamsOption = None, out: OutOption = None) -> None:
 def kpis(params: ParamsOption = None, out: OutOption = None, by: ByOption = By.model) -> None:
     """Figures by tier and period; are tiers too generous?
 
-    IN: contract, predictions. OUT: kpis.json. With --by rules: of every list, in the tiers that the rules give.
+    IN: contract, predictions.
+
+    OUT: kpis.json. With --by rules: of every list, in the tiers that the rules give.
     """
     from pipelines.stages.kpis import measure_kpis, measure_kpis_by_rules, tier_table
 
@@ -125,7 +141,9 @@ def kpis(params: ParamsOption = None, out: OutOption = None, by: ByOption = By.m
 def explain(params: ParamsOption = None, out: OutOption = None) -> None:
     """Say what moves the scores of the later period.
 
-    IN: features, model. OUT: artifacts/explanation.json, importance plot.
+    IN: features, model.
+
+    OUT: artifacts/explanation.json, importance plot.
     """
     from pipelines.stages.explain import explain as stage
 
@@ -136,7 +154,9 @@ def explain(params: ParamsOption = None, out: OutOption = None) -> None:
 def score(params: ParamsOption = None, out: OutOption = None, engine: EngineOption = Engine.duckdb) -> None:
     """Score every open lead.
 
-    IN: data/contract/*, artifacts/model. OUT: scores.parquet, scores.csv.
+    IN: data/contract, artifacts/model.
+
+    OUT: scores.parquet, scores.csv.
     """
     from pipelines.stages.score import score_leads
 
@@ -148,7 +168,9 @@ def score(params: ParamsOption = None, out: OutOption = None, engine: EngineOpti
 def report(params: ParamsOption = None, out: OutOption = None) -> None:
     """Write the page that people read.
 
-    IN: metrics, explanation, scores, profile, catalogue. OUT: report.html.
+    IN: metrics, explanation, scores, profile, catalogue.
+
+    OUT: report.html.
     """
     from pipelines.stages.report import write_report
 
@@ -159,7 +181,9 @@ def report(params: ParamsOption = None, out: OutOption = None) -> None:
 def track(params: ParamsOption = None, out: OutOption = None) -> None:
     """Log the run and register its model in MLflow.
 
-    IN: everything above. OUT: the tracking store of `track`.
+    IN: everything above.
+
+    OUT: the tracking store of `track`.
     """
     from pipelines.stages.track import track as stage
 
