@@ -1,4 +1,4 @@
-"""Questions after the fact: score change, one lead, two runs, champion beside challenger.
+"""Analyses after scoring: score change, one lead, two runs, champion and challenger.
 
 Publishes nothing and changes no model.
 """

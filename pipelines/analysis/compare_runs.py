@@ -21,7 +21,7 @@ from pipelines.storage.layout import Layout
 
 log = logging.getLogger("leadscore")
 SHOWN = 15  # themes in the terminal and on the page; compare.json has all
-WORDS = {"paired": "The same rows", "scores": "The lists of leads", "precision_at_k": "Conversions at capacity"}
+WORDS = {"paired": "The same rows", "scores": "The score lists", "precision_at_k": "Conversions at capacity"}
 
 
 def compare_runs(run_a: Path, run_b: Path, params: Params) -> tuple[dict[str, Any], RenderableType]:
@@ -35,14 +35,14 @@ def compare_runs(run_a: Path, run_b: Path, params: Params) -> tuple[dict[str, An
     Raises
     ------
     DataError
-        Where a folder holds no whole run with a model.
+        Where a folder has no complete run with a model.
     """
     tree: dict[str, Any] = finite(side_by_side(_read(run_a), _read(run_b), params.evaluate, params.project.seed))
     return tree, _shown(tree)
 
 
 def write_comparison(tree: dict[str, Any], params: Params, out: Path) -> None:
-    """Write compare.json and compare.html, one file that asks nothing of the network."""
+    """Write compare.json and compare.html, one file that needs no network."""
     contents = {**tree, "shown": SHOWN, "words": WORDS, "charts": {}}
     text = page("compare.html.j2", contents, params.project.name)
     write_json(tree, out / "compare.json")
@@ -77,8 +77,8 @@ def _existing(path: Path, folder: Path) -> Path:
             path.name,
             "",
             found=f"no such file in {folder}",
-            expected="the folder of a whole `leadscore run` that trained a model",
-            fix="Point to another folder, or run it again.",
+            expected="the folder of a complete `leadscore run` that trained a model",
+            fix="Choose another folder, or run it again.",
         )
     return path
 
@@ -92,7 +92,7 @@ def _shown(tree: dict[str, Any]) -> RenderableType:
     parts += [Text(line) for line in _feature_lines(tree["features"])]
     importance = tree["importance"]["themes"][:SHOWN]
     rows = [[one["label"], *(_mean_points(one[side]) for side in "ab")] for one in importance]
-    return Group(*parts, _table("mean points, up or down", rows))
+    return Group(*parts, _table("mean absolute points", rows))
 
 
 def _runs(runs: dict[str, Any]) -> Table:
@@ -123,7 +123,7 @@ def _estimate(figure: dict[str, float | None], form: str) -> str:
 
 
 def _table(title: str, rows: list[list[str | None]]) -> Table:
-    """Text as it is: what comes from data is never markup."""
+    """Build a table of plain text: data are never markup."""
     shown = Table(title, "A", "B", box=None, pad_edge=False)
     for row in rows:
         shown.add_row(*(Text("–" if cell is None else cell) for cell in row))
@@ -135,7 +135,7 @@ def _paired_line(paired: dict[str, Any] | None) -> str:
         return ""
     gaps = ", ".join(
         f"{words} {paired[name]:+.4f} ({paired[f'{name}_low']:+.4f} to {paired[f'{name}_high']:+.4f})"
-        for name, words in (("log_loss_gap", "log-loss of A less that of B"), ("auc_gap", "AUC of B less that of A"))
+        for name, words in (("log_loss_gap", "log-loss of A minus that of B"), ("auc_gap", "AUC of B minus that of A"))
     )
     n = f"{paired['n']:,} rows of {paired['n_leads']:,} leads, {paired['n_positive']:,} converted"
     return f"On the rows that tested both ({n}): {gaps}; above 0, B is better. So {paired['verdict']}."
@@ -145,22 +145,23 @@ def _scores_line(scores: dict[str, Any] | None) -> str:
     if scores is None:
         return ""
     alike = scores["rank_correlation"]
+    correlation = "not defined" if alike is None else f"{alike:.3f}"
     return (
         f"{scores['n']:,} leads on both lists: {scores['tier_changed']:,} change tier, "
-        f"{points(scores['mean_difference'], 1)} points on average, {scores['mean_absolute_difference']:.1f} either "
-        f"way, rank correlation {'not defined' if alike is None else f'{alike:.3f}'}; {scores['only_a']:,} only on the "
-        f"list of A, {scores['only_b']:,} only on that of B."
+        f"{points(scores['mean_difference'], 1)} points on average, "
+        f"{scores['mean_absolute_difference']:.1f} absolute, rank correlation {correlation}; "
+        f"{scores['only_a']:,} only on the list of A, {scores['only_b']:,} only on that of B."
     )
 
 
 def _feature_lines(features: dict[str, Any]) -> list[str]:
-    said = [f"{features['both']:,} features in both."]
+    lines = [f"{features['both']:,} features in both."]
     for side in "ab":
         for name, words in ((f"only_{side}", "only in"), (f"left_out_{side}", "left out by")):
             if features[name]:
                 more = f" and {len(features[name]) - SHOWN} more" if len(features[name]) > SHOWN else ""
-                said.append(f"{words} {side.upper()}: {', '.join(features[name][:SHOWN])}{more}")
-    return said
+                lines.append(f"{words} {side.upper()}: {', '.join(features[name][:SHOWN])}{more}")
+    return lines
 
 
 def _mean_points(value: float | None) -> str | None:

@@ -60,7 +60,7 @@ class LeadExplanation:
     events
         The newest events that count at the moment; `n_events` says how many there are, None where the data has none.
     not_counted
-        Events of this lead that are later than the moment, or were learned of later.
+        Events of this lead that are later than the moment, or became known later.
     moves
         None where the data has no events.
     """
@@ -85,7 +85,7 @@ class LeadExplanation:
 
 
 def explain_lead(lead_id: str, params: Params, layout: Layout) -> LeadExplanation:
-    """Tell one lead's story at the scoring day, whether it is open or not. Writes nothing.
+    """Explain one lead at the scoring day, whether it is open or not. Writes nothing.
 
     Raises
     ------

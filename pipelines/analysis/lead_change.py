@@ -12,15 +12,15 @@ from features.matrix.counterfactual import new_events
 from features.schema.errors import ParamsError
 from models.explanation.score_change import PARTS, ScoreChange, table
 from models.points.scale import score
-from pipelines.analysis.score_change import Ask, End, edits_between, ends, explained, union
+from pipelines.analysis.score_change import ChangeRequest, End, edits_between, ends, explained, union
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, Shard
 from pipelines.storage.layout import Layout
 
-LEAST_SHOWN = 0.05  # points; less is summed up as the rest
+MIN_SHOWN = 0.05  # points; less is summed up as the rest
 
 
-def explain_lead_change(lead_id: str, ask: Ask, params: Params, layout: Layout) -> Group:
+def explain_lead_change(lead_id: str, request: ChangeRequest, params: Params, layout: Layout) -> Group:
     """Return what `rich` prints of one lead: a sentence, the points of each part by theme, new events and edits.
 
     Raises
@@ -31,13 +31,13 @@ def explain_lead_change(lead_id: str, ask: Ask, params: Params, layout: Layout) 
         Where a model does not fit the data.
     """
     contract = Contract.open(layout, params.project)
-    old, new = ends(ask, contract, params, layout)
+    old, new = ends(request, contract, params, layout)
     leads = union(old, new)
-    found = leads[leads["lead_id"] == lead_id]
-    if found.empty or not (found["on_from"] & found["on_to"]).all():
-        raise ParamsError(_not_on_both(lead_id, found, old, new))
-    one = next(explained(contract, old, new, found))
-    shard = next(contract.shards(found))
+    row = leads[leads["lead_id"] == lead_id]
+    if row.empty or not (row["on_from"] & row["on_to"]).all():
+        raise ParamsError(_not_on_both(lead_id, row, old, new))
+    one = next(explained(contract, old, new, row))
+    shard = next(contract.shards(row))
     text = table(one.change, one.counts, 0)["text"].item()
     before, after = score(one.change.start).item(), score(one.change.end).item()
     title = Text(f"{lead_id}{_days(old, new)}: score {before} to {after}. {text}")
@@ -45,12 +45,12 @@ def explain_lead_change(lead_id: str, ask: Ask, params: Params, layout: Layout) 
     return Group(title, _points(one.change), *facts)
 
 
-def _not_on_both(lead_id: str, found: pd.DataFrame, old: End, new: End) -> str:
+def _not_on_both(lead_id: str, row: pd.DataFrame, old: End, new: End) -> str:
     where = [("earlier", "on_from", old), ("later", "on_to", new)]
     missing = [
         f"the {name} list" + ("" if pd.isna(end.at) else f" (open on {end.at:%Y-%m-%d})")
         for name, on, end in where
-        if found.empty or not found[on].item()
+        if row.empty or not row[on].item()
     ]
     return f"lead {lead_id!r} is not on {' nor on '.join(missing)}; a change needs a lead that is on both"
 
@@ -67,24 +67,24 @@ def _points(change: ScoreChange) -> Table:
         total = float(change.parts[part].iloc[0])
         shown.add_row(Text(part.replace("_", " "), "bold"), "", Text(f"{total:+.1f}", "bold"))
         themes = change.themes.get(part, pd.DataFrame(index=[0])).iloc[0].sort_values(key=lambda one: -one.abs())
-        large = themes[themes.abs() >= LEAST_SHOWN]
+        large = themes[themes.abs() >= MIN_SHOWN]
         for theme, points in large.items():
             shown.add_row("", Text(change.labels[str(theme)]), f"{points:+.1f}")
-        if abs(total - large.sum()) >= LEAST_SHOWN:
+        if abs(total - large.sum()) >= MIN_SHOWN:
             shown.add_row("", "the rest", f"{total - large.sum():+.1f}")
     shown.add_row("", "in the end", f"{change.end[0]:.1f}")
     return shown
 
 
 def _facts(shard: Shard, old: End, new: End) -> list[Table]:
-    return [found for found in (_event_table(shard, old, new), _edit_table(shard, old, new)) if found.row_count]
+    return [table for table in (_event_table(shard, old, new), _edit_table(shard, old, new)) if table.row_count]
 
 
 def _event_table(shard: Shard, old: End, new: End) -> Table:
-    came = new_events(shard.events, old.at, new.at).order_by(["event_at", "known_at", "event_type"])
+    events = new_events(shard.events, old.at, new.at).order_by(["event_at", "known_at", "event_type"])
     shown = Table("new event", "happened", "became known", box=None, pad_edge=False)
     labels = old.scorer.metadata.matrix.event_labels
-    for event in came.to_pyarrow().to_pylist():
+    for event in events.to_pyarrow().to_pylist():
         what = scope_label(event["event_type"], labels)
         shown.add_row(Text(what), f"{event['event_at']:%Y-%m-%d %H:%M}", f"{event['known_at']:%Y-%m-%d %H:%M}")
     return shown

@@ -1,4 +1,4 @@
-"""One lead's story for people: as tables in the terminal, and as a page of its own."""
+"""The explanation of one lead for people: as tables in the terminal, and as a page of its own."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pipelines.storage.files import staged_file
 log = logging.getLogger("leadscore")
 BAR = 24  # characters of the waterfall's bars in the terminal
 NOT_CAUSAL = (
-    "What the model would say if one more such event had come an hour before. Not an effect: leads who do so by "
-    "themselves differ from leads who are made to."
+    "The score if one more such event had happened an hour earlier. Not an effect: leads who do this by themselves "
+    "differ from leads who are made to."
 )
-NOBODY = "The test period holds no other lead."
-NO_MOVES = "This data has no events, and what a lead is does not change by what anybody does: nothing to try out."
+NOBODY = "The test period has no other lead."
+NO_MOVES = "These data have no events, so there is nothing to try: attributes do not change by what anybody does."
 
 
 def show(lead: LeadExplanation, console: Console) -> None:
-    """Print the explanation; what came from the data is printed as plain text, without control characters."""
+    """Print the explanation; data are printed as plain text, without control characters."""
     now = lead.standing
     console.print(Text(_plain(f"Lead {lead.lead_id}{when(lead)}"), style="bold"))
     console.print(Text(f"Score {now.score}, probability {percent(now.probability)}{within(lead)}. {listing(lead)}"))
@@ -35,13 +35,15 @@ def show(lead: LeadExplanation, console: Console) -> None:
         console.print(Text(f"Note: {caution}", style="yellow"))
     _print(console, "Points", _waterfall_table(now.steps))
     console.print(Text(sum_line(lead)))
-    _print(console, "What would move it", _moves_table(lead.event_effects) if lead.event_effects else NO_MOVES)
+    _print(console, "What would change the score", _moves_table(lead.event_effects) if lead.event_effects else NO_MOVES)
     if lead.event_effects:
         console.print(Text(NOT_CAUSAL))
-    _print(console, "Leads like it", "\n".join(likeness(one, lead) for one in lead.similar) or NOBODY)
-    _print(console, "Known of it", _attributes_table(lead.attributes))
+    _print(console, "Similar leads", "\n".join(likeness(one, lead) for one in lead.similar) or NOBODY)
+    _print(console, "Known attributes", _attributes_table(lead.attributes))
     if lead.left_out:
-        console.print(Text(f"Never used, as written with the outcome: {_plain(', '.join(lead.left_out))}."))
+        console.print(
+            Text(f"Never used, because they are written with the outcome: {_plain(', '.join(lead.left_out))}.")
+        )
     _print(console, "Events, newest first", _events_table(lead.events) if lead.events else timeline_line(lead))
     if lead.events:
         console.print(Text(timeline_line(lead)))
@@ -88,18 +90,18 @@ def within(lead: LeadExplanation) -> str:
 
 
 def listing(lead: LeadExplanation) -> str:
-    """Say where the lead stands on the published list."""
+    """Describe the lead's rank on the published list."""
     one = lead.listed
     if one is None:
-        return "It is not on the last scored list, so it has no tier."
+        return "It is not on the last score list, so it has no tier."
     why = f" ({one['tier_reason']})" if one["tier_reason"] else ""
     grade = f", grade {one['grade']}" if one["grade"] else ""
-    place = f"{one['tier']}{why}{grade}, number {one['rank']:,} of {one['n']:,}"
+    rank = f"{one['tier']}{why}{grade}, number {one['rank']:,} of {one['n']:,}"
     if one["same"]:
-        return f"On the scored list: {place}."
+        return f"On the score list: {rank}."
     as_of: pd.Timestamp = one["as_of"]
     day = "" if pd.isna(as_of) else f" of {as_of:%Y-%m-%d}"
-    return f"The last scored list{day} is of another day or another model: there {place}, with score {one['score']}."
+    return f"The last score list{day} is of another day or another model: there {rank}, with score {one['score']}."
 
 
 def sum_line(lead: LeadExplanation) -> str:
@@ -107,7 +109,7 @@ def sum_line(lead: LeadExplanation) -> str:
     now = lead.standing
     shown = round(sum(step.shown for step in now.steps), 1)
     exact = f" (exactly {now.points:.4f})" if 0 <= shown <= 100 and round(shown) != now.score else ""
-    clipped = "" if 0 <= shown <= 100 else ", kept between 0 and 100"
+    clipped = "" if 0 <= shown <= 100 else ", limited to 0 to 100"
     parts = f"fit {points(now.fit, 1)} and engagement {points(now.engagement, 1)}"
     return f"Sum {shown:.1f}{exact}{clipped}: score {now.score}. Of it {parts}."
 
@@ -115,21 +117,21 @@ def sum_line(lead: LeadExplanation) -> str:
 def timeline_line(lead: LeadExplanation) -> str:
     """Say how many events there are, how many are shown, and how many do not count."""
     if lead.n_events is None:
-        return "This data has no events."
+        return "These data have no events."
     shown = "" if len(lead.events) == lead.n_events else f"; the newest {len(lead.events):,} are shown"
-    later = f" {lead.not_counted:,} more are later than that or were learned of later, and do not count."
+    later = f" {lead.not_counted:,} more happened or became known later, and do not count."
     word = "event counts" if lead.n_events == 1 else "events count"
     return f"{lead.n_events:,} {word}{when(lead)}{shown}." + (later if lead.not_counted else "")
 
 
 def likeness(one: SimilarLeads, lead: LeadExplanation) -> str:
-    """Say how other leads fared, with n, period, interval and how alike they are."""
+    """Describe the outcomes of similar leads, with n, period and interval."""
     what = "nearest in score" if one.how == "by score" else "whose points come from nearly the same themes"
     period = "" if pd.isna(one.first) else f" ({one.first:%Y-%m-%d} to {one.last:%Y-%m-%d})"
     return (
         f"Of the {one.n:,} other leads of the test period{period} {what}, {one.converted:,} converted{within(lead)}: "
         f"{percent(one.rate)} ({percent(one.low)} to {percent(one.high)}, {lead.confidence:.0%} interval). The model "
-        f"had promised them {percent(one.promised)} on average, from {percent(one.lowest)} to {percent(one.highest)}."
+        f"predicted {percent(one.promised)} on average, from {percent(one.lowest)} to {percent(one.highest)}."
     )
 
 
@@ -190,5 +192,5 @@ def _text(value: str) -> Text:
 
 
 def _plain(value: str) -> str:
-    """Leave out what a terminal would obey rather than show."""
+    """Remove control characters."""
     return "".join(character if character.isprintable() else " " for character in value)

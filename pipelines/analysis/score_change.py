@@ -33,7 +33,7 @@ COLUMNS = ["lead_id", "score_from", "score_to", "tier_from", "tier_to", "differe
 
 
 @dataclass(frozen=True)
-class Ask:
+class ChangeRequest:
     """What to compare: two days, and two folders of models; None: the scoring day, and the project's own model."""
 
     since: str | None = None
@@ -69,7 +69,7 @@ class Explained:
     counts: pd.DataFrame
 
 
-def explain_changes(ask: Ask, params: Params, layout: Layout) -> pd.DataFrame:
+def explain_changes(request: ChangeRequest, params: Params, layout: Layout) -> pd.DataFrame:
     """Write change.parquet, change.csv and change.json.
 
     Returns
@@ -85,7 +85,7 @@ def explain_changes(ask: Ask, params: Params, layout: Layout) -> pd.DataFrame:
         Where a model does not fit the data.
     """
     contract = Contract.open(layout, params.project)
-    old, new = ends(ask, contract, params, layout)
+    old, new = ends(request, contract, params, layout)
     listed: dict[str, list[pd.DataFrame]] = {"from": [], "to": []}
     rows, themes = [], []
     for one in explained(contract, old, new, union(old, new)):
@@ -122,25 +122,25 @@ def summary_lines(tree: dict[str, Any]) -> list[str]:
     ]
 
 
-def ends(ask: Ask, contract: Contract, params: Params, layout: Layout) -> tuple[End, End]:
+def ends(request: ChangeRequest, contract: Contract, params: Params, layout: Layout) -> tuple[End, End]:
     """Load both models and list both days' leads."""
-    folders = [folder or layout.bundle for folder in (ask.model_from, ask.model_to)]
+    folders = [folder or layout.bundle for folder in (request.model_from, request.model_to)]
     old, new = (load_bundle(folder, params.project.threads) for folder in folders)
     for folder, scorer in zip(folders, (old, new), strict=True):
         _check_fits(folder, scorer, contract)
     new = old if new.model_id == old.model_id else new  # one object: what both give alike is asked once
     dated = "created_at" in contract.leads
-    if not dated and (ask.since or ask.until):
+    if not dated and (request.since or request.until):
         raise ParamsError("these tables have no dates, so only the model can change: leave out --since and --until")
-    if new is old and (ask.since is None or not dated):
+    if new is old and (request.since is None or not dated):
         raise ParamsError(
             "there is nothing to compare: the model is the same"
             + (", and --since is not given; name the earlier day with --since, or" if dated else ";")
             + " give another model's folder with --model-since"
         )
-    last = params if ask.until is None else with_as_of(params, ask.until)
+    last = params if request.until is None else with_as_of(params, request.until)
     to = End(new, open_leads(contract, new.metadata.snapshots, last, layout)[0])
-    first = last if ask.since is None else with_as_of(params, ask.since)
+    first = last if request.since is None else with_as_of(params, request.since)
     start = End(old, open_leads(contract, old.metadata.snapshots, first, layout)[0])
     if dated and start.at > to.at:
         raise ParamsError(

@@ -1,4 +1,4 @@
-"""Two models on the leads of one day, side by side; nothing is published, and nothing is delivered."""
+"""Compare two models on the leads of one day; nothing is published or delivered."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def shadow(params: Params, layout: Layout, champion: Scorer, challenger: Scorer,
     -------
     dict
         The tree of shadow.json: model_ids, n, rank_correlation, tier_changed, tiers (flows from tier to tier),
-        mean_difference in points, top (places, overlap: the share of the champion's best leads that are among the
+        mean_difference in points, top (n, overlap: the share of the champion's best leads that are among the
         challenger's), movers (leads whose scores differ most, with the reasons of both).
 
     Raises
@@ -54,7 +54,7 @@ def shadow(params: Params, layout: Layout, champion: Scorer, challenger: Scorer,
         for scorer in (champion, challenger):
             check_fits(scorer, contract)
             lists.append(_scored(scorer, snapshots, contract, params))
-    places = min(champion.metadata.capacity, len(lists[0]))
+    n_top = min(champion.metadata.capacity, len(lists[0]))
     both = lists[0].merge(lists[1], on="lead_id", suffixes=("_champion", "_challenger"))
     both = both.assign(moved=both["score_challenger"] - both["score_champion"])
     ordered = both.reindex(both["moved"].abs().sort_values(ascending=False, kind="stable").index).reset_index(drop=True)
@@ -64,7 +64,7 @@ def shadow(params: Params, layout: Layout, champion: Scorer, challenger: Scorer,
             "who": who,
             "model_ids": {side: one.model_id for side, one in zip(SIDES, (champion, challenger), strict=True)},
         }
-        | {"top": {"places": places, "overlap": _overlap(lists[0], lists[1], places)}}
+        | {"top": {"n": n_top, "overlap": _overlap(lists[0], lists[1], n_top)}}
         | {"movers": ordered.head(MOVERS).drop(columns=["as_of_champion", "as_of_challenger"]).to_dict("records")}
     )
     write_json(tree, folder / "shadow.json")
@@ -74,7 +74,7 @@ def shadow(params: Params, layout: Layout, champion: Scorer, challenger: Scorer,
 
 
 def _scored(scorer: Scorer, snapshots: pd.DataFrame, contract: Contract, params: Params) -> pd.DataFrame:
-    """Return a model's list, best first, with its reasons; made in a folder that goes again."""
+    """Return a model's list, best first, with its reasons; computed in a temporary folder."""
     with tempfile.TemporaryDirectory() as work:
         parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
         listed = rank_leads(parts, scorer, snapshots, contract, None, params)
@@ -83,9 +83,9 @@ def _scored(scorer: Scorer, snapshots: pd.DataFrame, contract: Contract, params:
     return shown.assign(as_of=listed.as_of)
 
 
-def _overlap(champion: pd.DataFrame, challenger: pd.DataFrame, places: int) -> float:
-    best = [set(one["lead_id"].head(places)) for one in (champion, challenger)]
-    return len(best[0] & best[1]) / places
+def _overlap(champion: pd.DataFrame, challenger: pd.DataFrame, n_top: int) -> float:
+    best = [set(one["lead_id"].head(n_top)) for one in (champion, challenger)]
+    return len(best[0] & best[1]) / n_top
 
 
 def shown(tree: dict[str, Any]) -> RenderableType:
@@ -101,6 +101,6 @@ def _line(tree: dict[str, Any]) -> str:
     alike, top = tree["rank_correlation"], tree["top"]
     return (
         f"{tree['n']:,} {tree['who']}: rank correlation {'not defined' if alike is None else f'{alike:.3f}'}, "
-        f"{tree['tier_changed']:,} in another tier, {top['overlap']:.0%} of the best {top['places']:,} the same, "
-        f"{tree['mean_difference']:+.1f} points on average, {tree['mean_absolute_difference']:.1f} either way"
+        f"{tree['tier_changed']:,} in another tier, {top['overlap']:.0%} of the best {top['n']:,} the same, "
+        f"{tree['mean_difference']:+.1f} points on average, {tree['mean_absolute_difference']:.1f} absolute"
     )

@@ -33,10 +33,10 @@ def explain(
     from pipelines.analysis.lead_page import show, write_lead_page
 
     found, layout = loaded(params, out, as_of)
-    story = explain_lead(lead_id, found, layout)
-    show(story, Console(highlight=False))
+    explanation = explain_lead(lead_id, found, layout)
+    show(explanation, Console(highlight=False))
     if html is not None:
-        write_lead_page(story, html, found.project.name)
+        write_lead_page(explanation, html, found.project.name)
 
 
 @lead_app.command()
@@ -71,13 +71,13 @@ def change(
     OUT: change.parquet, change.csv and change.json, which `leadscore report` shows; of one lead a table.
     """
     from pipelines.analysis.lead_change import explain_lead_change
-    from pipelines.analysis.score_change import Ask, explain_changes
+    from pipelines.analysis.score_change import ChangeRequest, explain_changes
 
-    ask = Ask(since, until, model_since, model_until)
+    request = ChangeRequest(since, until, model_since, model_until)
     if lead_id is None:
-        explain_changes(ask, *loaded(params, out))
+        explain_changes(request, *loaded(params, out))
     else:
-        Console().print(explain_lead_change(lead_id, ask, *loaded(params, out)))
+        Console().print(explain_lead_change(lead_id, request, *loaded(params, out)))
 
 
 @lead_app.command()

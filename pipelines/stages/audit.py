@@ -1,4 +1,4 @@
-"""Stage audit: looks for what gives the outcome away, in everything that has matured."""
+"""Stage audit: searches all matured data for fields that give the outcome away."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ log = logging.getLogger("leadscore")
 
 
 def audit_leakage(params: Params, layout: Layout) -> list[LeakageCheck]:
-    """Write audit.json; nothing that a model learns from depends on it.
+    """Write audit.json; training does not depend on it.
 
     Returns
     -------
     list of Check
-        One for each check, those that fire first.
+        One for each check, failed ones first.
 
     Raises
     ------
@@ -54,13 +54,13 @@ def audit_leakage(params: Params, layout: Layout) -> list[LeakageCheck]:
 
 def _lines(checks: list[LeakageCheck]) -> list[str]:
     fired = [f"{check.code} {check.title}: {', '.join(check.columns)}" for check in checks if check.answer == "fires"]
-    return fired or [f"none of {len(checks)} checks fires"]
+    return fired or [f"{len(checks)} leakage checks passed"]
 
 
 def _events_at_outcome(contract: Contract) -> pd.DataFrame | None:
-    """Count, by event type, the events and those at the moment of their lead's conversion; None without events.
+    """Count events, and events at the moment of their lead's conversion, by event type; None without events.
 
-    Where either of two times is a day without a time of day, they are the same moment on the same day.
+    Where either of two times has no time of day, the same day counts as the same moment.
     """
     won = contract.outcomes.loc[contract.outcomes["converted_at"].notna(), ["lead_id", "converted_at"]]
     if won.empty:

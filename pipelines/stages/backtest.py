@@ -1,4 +1,4 @@
-"""Stage backtest: walk forward through the past, with models that knew no more than one would have known then."""
+"""Stage backtest: walk forward through the past, with models trained on what was known at each cut."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from models.training.hyperparameter_search import search
 from models.training.training import Learned, check_ready, learn, learn_with, remap_settings
 from pipelines.config.params import Params
 from pipelines.stages.build_features import labelled, learn_spec
-from pipelines.stages.train import random_twin, scorer_of
+from pipelines.stages.train import random_split_model, scorer_of
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import finite, write_json, write_parquet
 from pipelines.storage.layout import Layout
@@ -32,8 +32,8 @@ NOT_APPLICABLE = "without dates or an order of rows there is no past to walk thr
 
 
 @dataclass(frozen=True)
-class Step:
-    """One retraining: the cut, what was trained, and the period after it with each prediction in a column."""
+class Retraining:
+    """One retraining: the cut, the trained model, and the period after it with each prediction in a column."""
 
     cut: Cut
     scorer: Scorer
@@ -51,11 +51,11 @@ def backtest(params: Params, layout: Layout) -> dict[str, Any]:
         The tree of backtest.json: each period, all of them pooled, the periods left out, and the optimism gap.
     """
     if params.source.order == "none" or params.backtest.cuts == 0:
-        return _nothing(NOT_APPLICABLE if params.source.order == "none" else "backtest.cuts is 0", layout)
+        return _write_not_applicable(NOT_APPLICABLE if params.source.order == "none" else "backtest.cuts is 0", layout)
     contract = Contract.open(layout, params.project)
-    every = labelled(contract, params)
-    snapshots = every[every["matured"]].reset_index(drop=True)
-    steps, left_out = list[Step](), list[dict[str, str]]()
+    labels = labelled(contract, params)
+    snapshots = labels[labels["matured"]].reset_index(drop=True)
+    steps, left_out = list[Retraining](), list[dict[str, str]]()
     for cut in cuts(snapshots, params.source.order, params.backtest):
         try:
             steps.append(_walk(cut, snapshots, contract, params, steps[0] if steps else None))
@@ -63,7 +63,7 @@ def backtest(params: Params, layout: Layout) -> dict[str, Any]:
             log.warning("backtest: %s left out: %s", cut.at, error)
             left_out.append({"cut": cut.at, "why": str(error)})
     if not steps:
-        return _nothing("no cut leaves enough to learn from", layout, left_out)
+        return _write_not_applicable("no cut leaves enough to learn from", layout, left_out)
     rows = pd.concat([step.rows for step in steps], ignore_index=True)
     periods = [_period(step, params) for step in steps]
     tree = {
@@ -78,11 +78,11 @@ def backtest(params: Params, layout: Layout) -> dict[str, Any]:
     }
     write_parquet(rows, layout.backtest_predictions.path)
     write_json(finite(tree), layout.backtest.path)
-    _tell(tree)
+    _log_results(tree)
     return tree
 
 
-def _nothing(why: str, layout: Layout, left_out: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def _write_not_applicable(why: str, layout: Layout, left_out: list[dict[str, str]] | None = None) -> dict[str, Any]:
     tree = {"applicable": False, "why": why, "left_out": left_out or []}
     write_json(tree, layout.backtest.path)
     write_parquet(pd.DataFrame({"lead_id": []}), layout.backtest_predictions.path)
@@ -90,7 +90,9 @@ def _nothing(why: str, layout: Layout, left_out: list[dict[str, str]] | None = N
     return tree
 
 
-def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params, first: Step | None) -> Step:
+def _walk(
+    cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params, first: Retraining | None
+) -> Retraining:
     """Train on what was known at the cut; predict the period after it."""
     split = snapshots.assign(part=cut.part)[cut.part != ""]
     spec = learn_spec(contract, split, params)
@@ -101,16 +103,18 @@ def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params,
     learned = _learn(matrix, spec, params, first if params.backtest.choose == "first" else None)
     scorer = scorer_of(learned, matrix, spec, params, contract.profile["fingerprint"])
     later = matrix[matrix["part"] == "test"].reset_index(drop=True)
-    said = {"model": scorer.probability(later)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}
-    rows = later[["lead_id", "snapshot_at", "label"]].assign(cut=cut.at, **said)
+    predictions = (
+        {"model": scorer.probability(later)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}
+    )
+    rows = later[["lead_id", "snapshot_at", "label"]].assign(cut=cut.at, **predictions)
     log.info(
         "backtest: %s, %s rows learned from, %s scored", cut.at, f"{len(matrix) - len(later):,}", f"{len(later):,}"
     )
-    return Step(cut, scorer, matrix, rows, learned)
+    return Retraining(cut, scorer, matrix, rows, learned)
 
 
-def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, first: Step | None) -> Learned:
-    """Choose and train, or train with what was chosen at the first cut."""
+def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, first: Retraining | None) -> Learned:
+    """Choose and train, or train with the choices of the first cut."""
     seed, threads, order = params.project.seed, params.project.threads, params.source.order
     if first is not None:
         settings = remap_settings(first.learned.settings, first.scorer.catalogue, spec.catalogue)
@@ -125,18 +129,18 @@ def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, first: Step |
         params.selection,
         params.train,
         params.scorecard,
-        lambda loss, start: search(loss, start, params.search, study, seed, _watch),
+        lambda loss, start: search(loss, start, params.search, study, seed, _log_progress),
         seed,
         threads,
-        _watch,
+        _log_progress,
     )
 
 
-def _watch(line: str) -> None:
+def _log_progress(line: str) -> None:
     log.info("backtest: %s", line)
 
 
-def _period(step: Step, params: Params) -> dict[str, Any]:
+def _period(step: Retraining, params: Params) -> dict[str, Any]:
     training = step.matrix[step.matrix["part"] == "train"]
     return {
         "cut": step.cut.at,
@@ -149,7 +153,7 @@ def _period(step: Step, params: Params) -> dict[str, Any]:
 
 
 def _mean_auc(periods: list[dict[str, Any]]) -> float:
-    """Average the model's AUC over periods by their rows: pooled rows would be ranked by their periods' levels, too."""
+    """Average the model's AUC over periods by their rows: pooled rows would also be ranked across periods."""
     metrics = [period["metrics"]["model"] for period in periods]
     return float(np.average([one["auc"] for one in metrics], weights=[one["n"] for one in metrics]))
 
@@ -168,19 +172,19 @@ def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Me
     return evaluate(ranked, params.evaluate, params.project.seed)
 
 
-def _random_split(last: Step, params: Params) -> dict[str, float]:
-    """Train the last cut's recipe on a random split of the rows it knew and those it was tested on."""
-    twin = random_twin(last.scorer, last.learned, last.matrix, params)
+def _random_split(last: Retraining, params: Params) -> dict[str, float]:
+    """Train with the last cut's settings on a random split of its training and test rows."""
+    model = random_split_model(last.scorer, last.learned, last.matrix, params)
     part = split_at_random(last.matrix, params.project.seed, params.split)
     test = last.matrix[part == "test"].reset_index(drop=True)
-    return {"auc": float(roc_auc_score(test["label"], twin.probability(test))), "n": float(len(test))}
+    return {"auc": float(roc_auc_score(test["label"], model.probability(test))), "n": float(len(test))}
 
 
-def _tell(tree: dict[str, Any]) -> None:
+def _log_results(tree: dict[str, Any]) -> None:
     for period in tree["periods"]:
         model, rival = period["metrics"]["model"], period["metrics"]["logistic"]
         log.info(
-            "backtest: from %s AUC %.3f (%.3f to %.3f), logistic %.3f; promised %.1f%%, came %.1f%%, n %s",
+            "backtest: from %s AUC %.3f (%.3f to %.3f), logistic %.3f; predicted %.1f%%, actual %.1f%%, n %s",
             *(period["cut"], model["auc"], model["auc_low"], model["auc_high"], rival["auc"]),
             *(100 * model["mean_probability"], 100 * model["base_rate"], f"{model['n']:,.0f}"),
         )

@@ -34,7 +34,7 @@ def build_features(params: Params, layout: Layout, opened: Opener = Contract.ope
     Parameters
     ----------
     opened
-        Opens the contract tables, on the engine that computes.
+        Opens the contract tables, on the chosen engine.
 
     Returns
     -------
@@ -53,8 +53,8 @@ def build_features(params: Params, layout: Layout, opened: Opener = Contract.ope
 def _build(contract: Contract, params: Params, layout: Layout) -> dict[str, Any]:
     if params.source.order == "dates":
         check_history(contract.leads, contract.history)
-    every = labelled(contract, params)
-    snapshots = every[every["matured"]].reset_index(drop=True)
+    labels = labelled(contract, params)
+    snapshots = labels[labels["matured"]].reset_index(drop=True)
     if snapshots.empty:
         raise _nothing_matured(params, contract)
     snapshots = snapshots.assign(part=_split(snapshots, params))
@@ -62,7 +62,7 @@ def _build(contract: Contract, params: Params, layout: Layout) -> dict[str, Any]
     spec = learn_spec(contract, snapshots, params)
     _warn_of_types(contract, params.rules)
     matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, params.rules), ignore_index=True)
-    counts = _counts(every, snapshots, sample, params)
+    counts = _counts(labels, snapshots, sample, params)
     write_parquet(matrix, layout.matrix.path)
     write_json(spec.model_dump(mode="json"), layout.vocabulary.path)
     write_json(counts, layout.snapshot_counts.path)
@@ -116,18 +116,18 @@ def _learn_vocabulary(contract: Contract, snapshots: pd.DataFrame, params: Param
 
 
 def _warn_of_types(contract: Contract, rules: RulesParams) -> None:
-    """Say which event types of the rules no event has: misspelt, or not come yet."""
+    """Warn of event types in the rules that no event has: misspelt, or not yet seen."""
     if rules.events or rules.patterns:
         seen = contract.events.select("event_type").distinct().to_pyarrow().column("event_type").to_pylist()
         for name in unseen_types(rules, seen):
-            log.warning("build_features: rules ask for event type %r, which no event has", name)
+            log.warning("build_features: rules name event type %r, which no event has", name)
 
 
-def _counts(every: pd.DataFrame, snapshots: pd.DataFrame, sample: pd.DataFrame, params: Params) -> dict[str, Any]:
+def _counts(labels: pd.DataFrame, snapshots: pd.DataFrame, sample: pd.DataFrame, params: Params) -> dict[str, Any]:
     return {
         "order": params.source.order,
-        "snapshots": len(every),
-        "immature": int((~every["matured"]).sum()),
+        "snapshots": len(labels),
+        "immature": int((~labels["matured"]).sum()),
         "matured": len(snapshots),
         "sampled": len(sample),
         "parts": {part: _describe_part(sample[sample["part"] == part]) for part in PARTS},

@@ -1,4 +1,4 @@
-"""Stage evaluate: the one look at the untouched later period, model and baselines on the same rows."""
+"""Stage evaluate: evaluates model and baselines once, on the same rows of the untouched later period."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     for name in figures.keys() & {"scorecard", "rules"}:
         figures[name] |= compare_ranking(ranked["model"], ranked[name], params.evaluate, params.project.seed)
     contract = Contract.open(layout, params.project)
-    of_tiers, tiers = tier_metrics(rows, log_odds, scorer.metadata, params, contract, sampled)
+    tier_results, tiers = tier_metrics(rows, log_odds, scorer.metadata, params, contract, sampled)
     tree = {
         "model_id": scorer.model_id,
         "fingerprint": scorer.metadata.fingerprint,
@@ -66,10 +66,10 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
         "test": figures.pop("model"),
         "baselines": figures,
         "uncorrected": _evaluate(
-            "level of all of training", _rank(rows, scorer.uncorrected(rows), params, sampled), params
+            "without recalibration", _rank(rows, scorer.uncorrected(rows), params, sampled), params
         ),
         "random_split": _random_split(matrix, params, layout, sampled),
-        "tiers": of_tiers,
+        "tiers": tier_results,
         "grades": _grades(rows, scorer, params),
         "segments": _segments(rows, probabilities["model"], scorer, params, sampled),
     }
@@ -94,7 +94,7 @@ def _headline(tree: dict[str, Any]) -> dict[str, float]:
 
 
 def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: float) -> Ranked:
-    """Rank with the capacity that falls to these rows, where only a share of the leads was sampled."""
+    """Rank with these rows' share of the capacity, where only a share of the leads was sampled."""
     capacity = sampled_capacity(params.capacity.per_period, sampled)
     return Ranked.of(rows, probability, capacity, params.evaluate.calibration_bins)
 
@@ -105,16 +105,16 @@ def _evaluate(name: str, ranked: Ranked, params: Params) -> Metrics:
 
 
 def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout, sampled: float) -> Metrics:
-    twin = load_bundle(layout.random_split, params.project.threads)
+    model = load_bundle(layout.random_split, params.project.threads)
     part = split_at_random(matrix, params.project.seed, params.split)
     rows = matrix[part == "test"].reset_index(drop=True)
-    # A random split tests a share of every moment's leads, so a share of the capacity falls to them.
+    # A random split tests a share of the leads of every moment, so they get that share of the capacity.
     dated = sampled * params.split.test_share if params.source.order == "dates" else sampled
-    return _evaluate("random split", _rank(rows, twin.probability(rows), params, dated), params)
+    return _evaluate("random split", _rank(rows, model.probability(rows), params, dated), params)
 
 
 def _grades(rows: pd.DataFrame, scorer: Scorer, params: Params) -> dict[str, Any]:
-    """Measure the conversion rate of each grade, on whole leads where rows are many."""
+    """Measure the conversion rate of each grade, on a sample of leads where there are many rows."""
     sample = sample_leads(rows, params.grades.sample_rows, params.project.seed, "grades")
     groups, cuts = scorer.point_groups(sample), scorer.metadata.grades
     grades = grade(groups["fit"], groups["engagement"], cuts)

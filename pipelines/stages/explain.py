@@ -1,4 +1,4 @@
-"""Stage explain: what moves the scores of the later period, in points."""
+"""Stage explain: which features move the scores of the later period, in points."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        Where contributions do not add up to the log-odds, which would make every reason untrue.
+        Where contributions do not add up to the log-odds, which would make every reason wrong.
     """
     matrix, _ = read_matrix(layout)
     scorer = load_bundle(layout.bundle, params.project.threads)
@@ -40,7 +40,7 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
     values = scorer.values(rows).astype("float64")
     ranked = importance(points, values, scorer.catalogue)
     strongest = ranked["name"].head(params.explain.top_features).tolist()
-    place = {entry.name: column for column, entry in enumerate(scorer.catalogue)}
+    column_of = {entry.name: column for column, entry in enumerate(scorer.catalogue)}
     label = rows["label"].to_numpy("float64")
     tree = {
         "model_id": scorer.model_id,
@@ -51,7 +51,9 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
         "themes": by_group(points, scorer.catalogue, "theme_label").to_dict("records"),
         "groups": by_group(points, scorer.catalogue, "group").to_dict("records"),
         "dependence": {
-            name: dependence(points[:, place[name]], values[:, place[name]], label, scorer.catalogue[place[name]])
+            name: dependence(
+                points[:, column_of[name]], values[:, column_of[name]], label, scorer.catalogue[column_of[name]]
+            )
             for name in strongest
         },
         "interactions": interactions(scorer, rows, strongest, params.explain.top_pairs),
@@ -64,7 +66,7 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
     }
     write_json(tree, layout.explanation.path)
     write_csv(ranked[["label", "group", "mean_points", "direction"]], layout.plots / "importance.csv")
-    log.info("explain: %s leads first in %s rows", ranked["label"].iloc[0], f"{len(rows):,}")
+    log.info("explain: %s moves scores most, in %s rows", ranked["label"].iloc[0], f"{len(rows):,}")
     return tree
 
 

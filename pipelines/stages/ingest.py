@@ -1,7 +1,7 @@
 """First stage: the user's files become the contract tables, a quarantine with reasons, and a profile.
 
-Every source is streamed through one DuckDB statement that types its rows and finds the first fault of each, so that an
-event log larger than memory takes the same way as ten leads. The contract folder is replaced whole, or not at all.
+Every source is streamed through one DuckDB statement that types its rows and finds the first fault of each, so an event
+log larger than memory is processed like ten leads. The contract folder is replaced completely or not at all.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
     data
         The folder that paths in `source` are relative to.
     layout
-        Where the contract folder lies.
+        Where the contract folder is.
 
     Returns
     -------
@@ -86,9 +86,9 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
     Raises
     ------
     ParamsError
-        Where the mapping cannot be meant.
+        Where the mapping is not valid.
     DataError
-        Where a table breaks the contract so far that no quarantine mends it; the old contract folder stays.
+        Where a table breaks the contract too much for a quarantine; the old contract folder stays.
     """
     check_mapping(source)
     with staged_folder(layout.contract) as folder:
@@ -139,7 +139,7 @@ def _opened(staging: Staging, entry: Entry) -> AbstractContextManager[RawTable]:
 
 
 def _name_leads(staging: Staging) -> None:
-    """The leads that other tables may speak of."""
+    """Create the table of leads that other tables may refer to."""
     created = '"created_at"' if staging.source.order == "dates" else "NULL"
     staging.connection.execute(f"""
         CREATE TABLE "known#" AS SELECT DISTINCT "lead_id" AS "lead#", {created} AS "created#"
@@ -180,7 +180,7 @@ def _engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
 
 
 def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable) -> Cells:
-    """Where each field of the contract comes from in this source: its SQL, and what its cells hold."""
+    """Map each field of the contract to its SQL in this source and the type of its cells."""
     cells: Cells = {}
     for column in fields:
         name, spec = column.name, source.attributes.get(column.name)
@@ -199,7 +199,7 @@ def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable)
 
 
 def _statement(entry: Entry, fields: Sequence[Field], cells: Cells, raw: RawTable, rules: dict[int, Fault]) -> str:
-    """One pass over a source: untyped cells, typed values, the first fault, and the row's text where it is needed."""
+    """Build the statement of one pass: untyped cells, typed values, first fault, and the row's text where needed."""
     texts = [as_text(f'"{index}#"', kind) for index, kind in enumerate(raw.kinds)]
     where = []
     for index, name in enumerate(entry.source.where):
@@ -227,7 +227,7 @@ def _statement(entry: Entry, fields: Sequence[Field], cells: Cells, raw: RawTabl
 def _bindings(
     source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable, statement: str
 ) -> dict[str, object]:
-    """The users' values for the parameters that the statement has."""
+    """Return the user's values for the parameters of the statement."""
     values: dict[str, object] = {
         "time_format": entry.source.time_format,
         "yes": [value.lower().strip() for value in source.yes_values],
@@ -246,7 +246,7 @@ def _bindings(
 
 
 def _add_ragged(staging: Staging, entry: Entry, raw: RawTable) -> None:
-    """Rows that are no rows go straight to the quarantine."""
+    """Quarantine lines that could not be parsed as rows."""
     if not raw.ragged:
         return
     codes = {reason: staging.code(Fault("", reason, "")) for reason in sorted({bad.reason for bad in raw.ragged})}
@@ -283,7 +283,7 @@ def _mark_conflicts(staging: Staging, table: str, entries: Sequence[Entry], fiel
 
 
 def _write(staging: Staging, table: str, path: Path) -> Tally:
-    """Write one contract table, sorted, each row group checked against the contract; count what became of its rows."""
+    """Write one contract table, sorted, each row group checked against the contract; count its rows by result."""
     fields = fields_of(staging.source, table)
     columns = arrow_schema(table, fields)
     reader = staging.connection.sql(kept_rows(table, fields)).to_arrow_reader(ROW_GROUP)
@@ -305,16 +305,16 @@ def _write(staging: Staging, table: str, path: Path) -> Tally:
 def _checked(
     reader: pa.RecordBatchReader, columns: pa.Schema, table: str, fields: Sequence[Field]
 ) -> Iterator[pa.Table]:
-    """The same rows in the contract's types; a row that breaks the contract here is this program's own fault."""
-    guarantee = schema(table, fields)
+    """The same rows in the contract's types; a row that breaks the contract here is a bug in this program."""
+    contract = schema(table, fields)
     for group in row_groups(reader):
         group = group.cast(columns)
-        guarantee.validate(group.to_pandas())
+        contract.validate(group.to_pandas())
         yield group
 
 
 def _quarantine(staging: Staging) -> pa.RecordBatchReader:
-    """Every row that was kept out: where it stood, why, and its text; in the order of the sources and their rows."""
+    """Return every rejected row with position, reason and text, in the order of sources and rows."""
     reasons = pa.table(
         {
             "code": pa.array(range(len(staging.faults)), pa.int16()),
@@ -324,7 +324,7 @@ def _quarantine(staging: Staging) -> pa.RecordBatchReader:
     )
     paths = pa.table(
         {
-            "place": pa.array(range(len(staging.entries)), pa.int16()),
+            "rank": pa.array(range(len(staging.entries)), pa.int16()),
             "table": pa.array([entry.table for entry in staging.entries], pa.string()),
             "index": pa.array([entry.index for entry in staging.entries], pa.int16()),
             "path": pa.array([entry.source.path for entry in staging.entries], pa.string()),
@@ -339,6 +339,6 @@ def _quarantine(staging: Staging) -> pa.RecordBatchReader:
     )
     rows = staging.connection.sql(f"""
         SELECT {", ".join(identifier(name) for name in QUARANTINE.names)}
-        FROM ({bad}) JOIN "reasons#" USING ("code") JOIN "paths#" USING ("table", "index") ORDER BY "place", "row\"""")
+        FROM ({bad}) JOIN "reasons#" USING ("code") JOIN "paths#" USING ("table", "index") ORDER BY "rank", "row\"""")
     reader = rows.to_arrow_reader(ROW_GROUP)
     return pa.RecordBatchReader.from_batches(QUARANTINE, (batch.cast(QUARANTINE) for batch in reader))

@@ -1,4 +1,4 @@
-"""Stage kpis: figures by tier and period, how long leads take, and whether tiers promise too much."""
+"""Stage kpis: KPIs by tier and period, days to conversion, and calibration by tier."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class KpiInputs:
-    """What the contract's tables say of leads, and what they cannot say.
+    """What the contract's tables hold on leads, and what they lack.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class KpiInputs:
     touched_at
         When sales first touched a lead, by lead_id.
     missing
-        Why a part cannot be told, by part.
+        Why a part is not available, by part.
     """
 
     contract: Contract
@@ -93,7 +93,7 @@ class KpiInputs:
 
 
 def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
-    """Write kpis.json: the later period's lists as the model would have given them, and what became of the leads.
+    """Write kpis.json: the later period's lists as the model would have given them, and the outcomes of the leads.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
     Raises
     ------
     DataError
-        Where a stage that it reads from has not run, or ran on other data.
+        Where an earlier stage has not run, or ran on other data.
     ModelError
         Where the predictions come from another model than the one that scores.
     """
@@ -123,9 +123,9 @@ def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
 
 
 def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
-    """Write kpis.json without a model: what became of the leads of every list, in tiers by the hand-written rules.
+    """Write kpis.json without a model: outcomes of the leads of every list, in tiers by the hand-written rules.
 
-    Rules learned nothing from any outcome, so all matured lists count, not the later period alone.
+    Rules are not learned from outcomes, so all matured lists count, not only the later period.
 
     Returns
     -------
@@ -157,8 +157,8 @@ def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
     tree = {"by": "rules", "model_id": rules_id(params.rules)} | _figures(listed, mapped, inputs, sampled)
     tree["missing"] |= {"predictions": NO_PROMISE}
     tree |= {"comparisons": [], "volumes": []}
-    said = ["Whether tiers are too generous cannot be told: hand-written rules promise no probability."]
-    tree["verdict"] = {"lines": said + sent(_best(tree), _horizon(params))}
+    unknown = ["Whether tiers are too generous is unknown: hand-written rules predict no probability."]
+    tree["verdict"] = {"lines": unknown + sent(_best(tree), _horizon(params))}
     return _write(tree, layout)
 
 
@@ -173,10 +173,10 @@ def _predicted(params: Params, layout: Layout) -> tuple[ModelMetadata, str, pd.D
             fix="Run `leadscore stage evaluate` first; without a model, `leadscore stage kpis --by rules`.",
         )
     scorer = load_bundle(layout.bundle, params.project.threads)
-    told = json.loads(layout.metrics.path.read_text(encoding="utf-8"))["model_id"]
-    if told != scorer.model_id:
+    model_id = json.loads(layout.metrics.path.read_text(encoding="utf-8"))["model_id"]
+    if model_id != scorer.model_id:
         raise ModelError(
-            f"the predictions come from model {told}, but {layout.bundle} holds {scorer.model_id}; "
+            f"the predictions come from model {model_id}, but {layout.bundle} holds {scorer.model_id}; "
             "run `leadscore stage evaluate` again"
         )
     matrix, _ = read_matrix(layout)
@@ -203,7 +203,7 @@ def _sampled(layout: Layout) -> float:
 
 
 def _stages(tiers: TierParams) -> dict[str, str]:
-    """Return the lifecycle stage of each tier, best first, and last the excluded, who have none, where leads may be."""
+    """Return the lifecycle stage of each tier, best first; excluded leads come last and have none."""
     outside = {EXCLUDED: ""} if any(one.tier == EXCLUDED for one in tiers.exclusions) else {}
     return {tier.name: tier.stage for tier in tiers.ladder} | outside
 
@@ -237,37 +237,37 @@ def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, sa
 
 
 def _facts(firsts: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs) -> pd.DataFrame:
-    """Add what became of listed leads: engaged, accepted, fell_back, lost; missing where nothing can be said."""
+    """Add the outcomes of listed leads: engaged, accepted, fell_back, lost; missing where unknown."""
     unknown = pd.Series(np.nan, index=firsts.index)
-    found = firsts.assign(engaged=unknown, accepted=unknown, fell_back=unknown, lost=unknown)
+    outcomes_of = firsts.assign(engaged=unknown, accepted=unknown, fell_back=unknown, lost=unknown)
     if inputs.params.source.order != "dates":
-        return found
+        return outcomes_of
     params, at, outcomes = inputs.params, firsts["snapshot_at"], inputs.contract.outcomes.set_index("lead_id")
     horizon, until = params.snapshots.horizon_days, inputs.contract.data_until
     if outcomes["lost_at"].notna().any():
         lost = within(at, of_leads(firsts["lead_id"], outcomes["lost_at"]), horizon)
-        found = found.assign(lost=known(lost, at, horizon, inputs.closes_until))
+        outcomes_of = outcomes_of.assign(lost=known(lost, at, horizon, inputs.closes_until))
     if "engagement" not in inputs.missing:
         engaged = known(_engaged(firsts, inputs), at, params.kpis.engagement_days, until)
-        found = found.assign(engaged=engaged)
+        outcomes_of = outcomes_of.assign(engaged=engaged)
     if "stages" not in inputs.missing:
         reached = stage_facts(firsts, inputs.entries, stages, horizon, until, params.kpis)
-        found = found.assign(accepted=reached["accepted"], fell_back=reached["fell_back"])
-    return found
+        outcomes_of = outcomes_of.assign(accepted=reached["accepted"], fell_back=reached["fell_back"])
+    return outcomes_of
 
 
 def _engaged(firsts: pd.DataFrame, inputs: KpiInputs) -> np.ndarray:
-    """Whether the lead acted by itself in the days after its list and before it was won or lost, shape (n,)."""
+    """Whether the lead itself did something in the days after its list, before it was won or lost, shape (n,)."""
     outcomes = inputs.contract.outcomes.set_index("lead_id")
     closed_at = of_leads(firsts["lead_id"], outcomes[["converted_at", "lost_at"]].min(axis=1))
     window = pd.Timedelta(days=inputs.params.kpis.engagement_days)
     ends = pd.DataFrame({"window": firsts["snapshot_at"] + window, "closed": closed_at})
-    asked = firsts[["lead_id", "snapshot_at"]].assign(key=np.arange(len(firsts)), ends_at=ends.min(axis=1))
-    events, begin = _known_events(inputs.contract), ibis.memtable(pa.Table.from_pandas(asked, preserve_index=False))
+    windows = firsts[["lead_id", "snapshot_at"]].assign(key=np.arange(len(firsts)), ends_at=ends.min(axis=1))
+    events, begin = _known_events(inputs.contract), ibis.memtable(pa.Table.from_pandas(windows, preserve_index=False))
     both = events.filter(events.direction == "inbound").inner_join(begin, "lead_id")
     inside = both.filter(both.event_at >= both.snapshot_at, both.event_at < both.ends_at)
     keys = inside.select("key").distinct().to_pyarrow().column("key").to_numpy()
-    return np.isin(asked["key"].to_numpy(), keys)
+    return np.isin(windows["key"].to_numpy(), keys)
 
 
 def _known_events(contract: Contract) -> Any:
@@ -299,7 +299,7 @@ def _velocity(listed: pd.DataFrame, names: list[str], inputs: KpiInputs) -> dict
 
 
 def _cycles(listed: pd.DataFrame, names: list[str], inputs: KpiInputs) -> dict[str, Any]:
-    """Return the sales cycle of all wins, of each period's, and of those that each tier caught."""
+    """Return the sales cycle of all wins, by period, and by the tier that caught them."""
     kpis, confidence = inputs.params.kpis, inputs.params.evaluate.confidence
     cycles = cycle_days(inputs.touched_at, inputs.contract.outcomes, inputs.closes_until)
     caught = winners(listed, names)
@@ -327,12 +327,14 @@ def _touches(contract: Contract, entries: pd.DataFrame, params: Params) -> pd.Se
 
 
 def tier_table(tree: dict[str, Any]) -> Table:
-    """Lay out the figures of each tier over all lists, those that are told, for a terminal."""
-    told = {name: label for name, label in COLUMNS.items() if any(tier["all"][f"{name}_n"] for tier in tree["tiers"])}
-    table = Table("tier", "leads", "predicted", *told.values(), box=SIMPLE)
+    """Lay out the figures of each tier over all lists, where available, for a terminal."""
+    available = {
+        name: label for name, label in COLUMNS.items() if any(tier["all"][f"{name}_n"] for tier in tree["tiers"])
+    }
+    table = Table("tier", "leads", "predicted", *available.values(), box=SIMPLE)
     for tier in tree["tiers"]:
         metrics = tier["all"]
-        rates = [_interval(metrics, name) for name in told]
+        rates = [_interval(metrics, name) for name in available]
         table.add_row(tier["name"], f"{metrics['leads']:,}", _percent(metrics["predicted_rate"]), *rates)
     return table
 

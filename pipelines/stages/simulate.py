@@ -17,7 +17,7 @@ from pipelines.storage.files import ROW_GROUP, staged_file
 def write(simulated: Simulated | Iterable[Simulated], raw: Path, oracle: Path, *, with_contacts: bool = False) -> None:
     """Write the export into the folder `raw` and the truth to the file `oracle`.
 
-    Every file is staged beside its place and swapped in once all are complete; others in the folder are left alone.
+    Every file is written to a temporary file and renamed once all are complete; other files in the folder stay.
     The bytes are the same for a whole funnel and for its chunks.
 
     Parameters
@@ -49,10 +49,10 @@ def _write_parts(parts: Iterable[Simulated], sheets: dict[str, Path], logs: dict
             for name, (path, schema) in logs.items()
         }
         held = {name: schema.empty_table() for name, (_, schema) in logs.items()}
-        for place, part in enumerate(parts):
+        for index, part in enumerate(parts):
             for name, file in files.items():
                 frame: pd.DataFrame = getattr(part, name)
-                frame.to_csv(file, index=False, header=place == 0, date_format="%Y-%m-%dT%H:%M:%S", lineterminator="\n")
+                frame.to_csv(file, index=False, header=index == 0, date_format="%Y-%m-%dT%H:%M:%S", lineterminator="\n")
             for name, writer in writers.items():
                 rows = pa.Table.from_pandas(getattr(part, name), schema=writer.schema, preserve_index=False)
                 held[name] = _write_full_groups(writer, pa.concat_tables([held[name], rows]))
@@ -61,7 +61,7 @@ def _write_parts(parts: Iterable[Simulated], sheets: dict[str, Path], logs: dict
 
 
 def _write_full_groups(writer: pq.ParquetWriter, rows: pa.Table) -> pa.Table:
-    """Write as many row groups of a fixed size as there are; hand back the rest, so that chunks leave no trace."""
+    """Write as many row groups of a fixed size as there are; return the rest, so that chunks do not change bytes."""
     full = rows.num_rows // ROW_GROUP * ROW_GROUP
     for start in range(0, full, ROW_GROUP):
         writer.write_table(rows.slice(start, ROW_GROUP).combine_chunks())

@@ -56,10 +56,10 @@ def track(params: Params, layout: Layout, overlay: Path | None) -> str:
 
 
 def track_monitoring(params: Params, tree: Mapping[str, Any]) -> str:
-    """Log the findings of one day as metrics over time, in the run of the model that is watched.
+    """Log the monitoring results of one day as metrics over time, in the run of the monitored model.
 
-    The experiment is called `NAME monitoring`. A metric's time is the day that was looked at, and its step how many
-    days that is after what the model learned from. The same findings again add nothing.
+    The experiment is called `NAME monitoring`. A metric's time is the monitored day, and its step the number
+    of days since the model's last training outcome. The same results again add nothing.
 
     Returns
     -------
@@ -69,15 +69,13 @@ def track_monitoring(params: Params, tree: Mapping[str, Any]) -> str:
     experiment = Registry.open(params).monitoring()
     day, learned = pd.Timestamp(tree["as_of"]), pd.Timestamp(tree["trained_until"])
     client = mlflow.MlflowClient()
-    found = client.search_runs([experiment], f"tags.model_id = '{tree['model_id']}'")
+    runs = client.search_runs([experiment], f"tags.model_id = '{tree['model_id']}'")
     tags = {"model_id": tree["model_id"]}
-    run_id = str(
-        (found[0] if found else client.create_run(experiment, tags=tags, run_name=tree["model_id"])).info.run_id
-    )
+    run_id = str((runs[0] if runs else client.create_run(experiment, tags=tags, run_name=tree["model_id"])).info.run_id)
     figures = {"alerts": float(len(tree["alerts"]))}
     for check in tree["checks"]:
-        asked = {} if check["outcome"] == "not applicable" else {"alert": float(check["outcome"] == "alert")}
-        figures |= {_metric(check["code"], name): value for name, value in (asked | check["metrics"]).items()}
+        alert = {} if check["outcome"] == "not applicable" else {"alert": float(check["outcome"] == "alert")}
+        figures |= {_metric(check["code"], name): value for name, value in (alert | check["metrics"]).items()}
     age, moment = (day - learned).days, int(day.timestamp() * 1000)
     client.log_batch(run_id, [Metric(name, value, moment, age) for name, value in figures.items()])
     client.set_tag(run_id, "last_day", tree["as_of"])
@@ -86,7 +84,7 @@ def track_monitoring(params: Params, tree: Mapping[str, Any]) -> str:
 
 
 def _metric(code: str, name: str) -> str:
-    """Name a metric with the letters that MLflow takes."""
+    """Name a metric with the characters that MLflow allows."""
     return re.sub(r"[^\w./ -]", "_", f"{code}/{name}")[:250]
 
 

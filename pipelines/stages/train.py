@@ -1,4 +1,4 @@
-"""Stage train: labelled snapshots in; the scorer, what chose it, and its randomly split twin out."""
+"""Stage train: trains the scorer on labelled snapshots, and a random-split model beside it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger("leadscore")
 
 
 def train(params: Params, layout: Layout) -> Scorer:
-    """Write the model bundle, selection.json, and the twin that shows the optimism of a random split.
+    """Write the model bundle, selection.json, and the random-split model, which shows how optimistic such a split is.
 
     Raises
     ------
@@ -51,10 +51,10 @@ def train(params: Params, layout: Layout) -> Scorer:
         params.selection,
         params.train,
         params.scorecard,
-        lambda loss, start: search(loss, start, params.search, study, params.project.seed, _watch),
+        lambda loss, start: search(loss, start, params.search, study, params.project.seed, _log_progress),
         params.project.seed,
         params.project.threads,
-        _watch,
+        _log_progress,
     )
     training = matrix[matrix["part"] == "train"]
     learned = replace(learned, sigmoid=intercept_if_called(learned, training, spec.catalogue, params, layout))
@@ -62,22 +62,22 @@ def train(params: Params, layout: Layout) -> Scorer:
     warn_of_scale(layout.bundle, scorer.metadata.points)
     save_bundle(scorer, layout.bundle)
     write_json(_selection(learned, spec.catalogue, study), layout.selection.path)
-    save_bundle(random_twin(scorer, learned, matrix, params), layout.random_split)
+    save_bundle(random_split_model(scorer, learned, matrix, params), layout.random_split)
     log.info("train: model %s of %d features", scorer.model_id, len(spec.catalogue))
     return scorer
 
 
-def _watch(line: str) -> None:
+def _log_progress(line: str) -> None:
     log.info("train: %s", line)
 
 
 def _study(params: Params, fingerprint: str, layout: Layout) -> optuna.Study:
-    """Open the trials of this very question; a search that was stopped goes on where it was."""
+    """Open the trials of the same search; a stopped search continues where it was."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    asked = params.model_dump_json(
+    settings = params.model_dump_json(
         include={"source", "snapshots", "features", "split", "train", "selection", "scorecard", "search"}
     )
-    key = hashlib.sha256(f"{FORMAT}{params.project.seed}{fingerprint}{asked}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{FORMAT}{params.project.seed}{fingerprint}{settings}".encode()).hexdigest()[:16]
     layout.search.mkdir(parents=True, exist_ok=True)
     journal = layout.search / f"{key}.journal"
     _drop_torn_line(journal)
@@ -86,18 +86,18 @@ def _study(params: Params, fingerprint: str, layout: Layout) -> optuna.Study:
 
 
 def _drop_torn_line(journal: Path) -> None:
-    """Forget a last line without its end, as a killed run leaves it: what is written behind it could not be read."""
+    """Drop an incomplete last line, which a killed run leaves: lines written after it could not be read."""
     text = journal.read_bytes() if journal.is_file() else b""
-    whole = text[: text.rfind(b"\n") + 1]
-    if whole != text:
-        log.warning("train: %s ends within a line; that trial is made again", journal.name)
+    complete = text[: text.rfind(b"\n") + 1]
+    if complete != text:
+        log.warning("train: %s has an incomplete last line; that trial is repeated", journal.name)
         part = journal.with_suffix(".part")
-        part.write_bytes(whole)
+        part.write_bytes(complete)
         part.replace(journal)
 
 
 def scorer_of(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Scorer:
-    """Put together what was learned and the parameters that scoring needs."""
+    """Combine the learned models with the parameters that scoring needs."""
     metadata = _metadata(learned, matrix, spec, params, fingerprint)
     return Scorer(metadata, learned.models, learned.scorecard)
 
@@ -142,27 +142,27 @@ def _rule_curve(training: pd.DataFrame, params: Params) -> RuleCurve | None:
 
 
 def _names(learned: Learned, entries: Catalogue) -> list[str]:
-    return [entries[place].name for place in sorted(learned.settings.left_out)]
+    return [entries[column].name for column in sorted(learned.settings.left_out)]
 
 
 def _selection(learned: Learned, entries: Catalogue, study: optuna.Study) -> dict[str, object]:
     """What was chosen and why, for the report and for MLflow."""
     settings = learned.settings
     return {
-        "left_out": [entries[place].label for place in sorted(settings.left_out)],
+        "left_out": [entries[column].label for column in sorted(settings.left_out)],
         "settings": settings.train.model_dump() | {"rounds": settings.rounds, "logistic_c": settings.c},
         "decisions": [decision.model_dump() for decision in learned.decisions],
         "trials": [{"loss": trial.value, **trial.params} for trial in study.trials],
     }
 
 
-def random_twin(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: Params) -> Scorer:
-    """Train the same recipe on a random split of all rows."""
+def random_split_model(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: Params) -> Scorer:
+    """Train with the same settings on a random split of all rows."""
     part = split_at_random(matrix, params.project.seed, params.split)
     rows, seed, threads = matrix[part == "train"], params.project.seed, params.project.threads
     history = history_of(rows, scorer.catalogue, params.source.order, seed)
     models = Ensemble.train(history, learned.settings, seed, threads)
     level = {
         "sigmoid": calibrate(models, history, learned.settings, 0.0)
-    }  # chance mixes old and new: one level for all
+    }  # a random split mixes old and new rows: one intercept for all
     return Scorer(scorer.metadata.model_copy(update=level), models, scorer.scorecard)

@@ -269,7 +269,7 @@ def test_tables_without_dates_and_events_say_what_does_not_apply(undated: tuple[
     explained = explain_lead(tested, params, layout)
     assert (explained.event_effects, explained.n_events, explained.horizon_days) == (None, None, None)
     text = printed(explained)
-    assert "This data has no events" in text
+    assert "These data have no events" in text
     assert "NaT" not in text + lead_page(explained, "a project")
     assert "learned from this lead's own outcome" not in text
     trained = set(pd.read_parquet(layout.matrix.path).query("part == 'train'")["lead_id"])
@@ -326,7 +326,7 @@ def test_why_a_lead_is_in_its_tier_is_said(dated: tuple[Params, Layout], tmp_pat
     other = copied(layout, tmp_path)
     listed(layout).assign(tier="hot", tier_reason="trigger: asked for a demo").to_parquet(other.scores.path)
     shown = printed(explain_lead(str(listed(layout)["lead_id"].iloc[-1]), params, other))
-    assert "On the scored list: hot (trigger: asked for a demo), grade " in shown
+    assert "On the score list: hot (trigger: asked for a demo), grade " in shown
 
 
 def test_a_list_of_another_day_gives_no_tier_of_today(dated: tuple[Params, Layout], tmp_path: Path) -> None:

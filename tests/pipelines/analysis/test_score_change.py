@@ -17,7 +17,7 @@ from rich.console import Console
 from features.schema.errors import ModelError, ParamsError
 from models.explanation.score_change import PARTS
 from pipelines.analysis.lead_change import explain_lead_change
-from pipelines.analysis.score_change import Ask, explain_changes
+from pipelines.analysis.score_change import ChangeRequest, explain_changes
 from pipelines.config.params import Params, load, with_as_of
 from pipelines.simulation.export import chunks
 from pipelines.stages.build_features import build_features
@@ -63,8 +63,8 @@ class Trained:
     newer: Path
 
     @property
-    def ask(self) -> Ask:
-        return Ask(*DAYS, model_to=self.newer)
+    def ask(self) -> ChangeRequest:
+        return ChangeRequest(*DAYS, model_to=self.newer)
 
 
 @pytest.fixture(scope="module")
@@ -173,17 +173,17 @@ def test_shards_change_no_byte(trained: Trained, found: pd.DataFrame, monkeypatc
 
 
 def test_one_model_alone_and_one_day_alone(trained: Trained) -> None:
-    same_model = explain_changes(Ask(*DAYS), trained.params, trained.layout)
+    same_model = explain_changes(ChangeRequest(*DAYS), trained.params, trained.layout)
     assert (same_model["new_model"] == 0).all()
     assert (same_model["difference"] != 0).all()
-    same_day = explain_changes(Ask(until=DAYS[1], model_to=trained.newer), trained.params, trained.layout)
+    same_day = explain_changes(ChangeRequest(until=DAYS[1], model_to=trained.newer), trained.params, trained.layout)
     assert (same_day[list(PARTS[:3])] == 0).all(axis=None)
     assert same_day["new_model"].tolist() == same_day["difference"].tolist()
-    nothing = explain_changes(Ask(DAYS[1], DAYS[1]), trained.params, trained.layout)
+    nothing = explain_changes(ChangeRequest(DAYS[1], DAYS[1]), trained.params, trained.layout)
     assert (nothing["difference"] == 0).all()
 
 
-def printed(lead: str, ask: Ask, trained: Trained) -> str:
+def printed(lead: str, ask: ChangeRequest, trained: Trained) -> str:
     console = Console(width=500, file=StringIO())
     console.print(explain_lead_change(lead, ask, trained.params, trained.layout))
     return console.file.getvalue()
@@ -205,11 +205,11 @@ def test_one_lead_is_shown_in_full_as_among_all(trained: Trained, found: pd.Data
 def test_what_cannot_be_answered_is_said(trained: Trained, found: pd.DataFrame, tmp_path: Path) -> None:
     params, layout = trained.params, trained.layout
     before = layout.change.path.read_bytes()
-    asked: list[tuple[Ask, type[Exception], str]] = [
-        (Ask(), ParamsError, "nothing to compare.*--from is not given"),
-        (Ask("2026-06-01", "2026-05-01"), ParamsError, "the earlier day comes first"),
-        (Ask("May", "2026-05-01"), ParamsError, "'May' is not a date"),
-        (Ask(*DAYS, model_from=tmp_path), ModelError, "no complete model"),
+    asked: list[tuple[ChangeRequest, type[Exception], str]] = [
+        (ChangeRequest(), ParamsError, "nothing to compare.*--from is not given"),
+        (ChangeRequest("2026-06-01", "2026-05-01"), ParamsError, "the earlier day comes first"),
+        (ChangeRequest("May", "2026-05-01"), ParamsError, "'May' is not a date"),
+        (ChangeRequest(*DAYS, model_from=tmp_path), ModelError, "no complete model"),
     ]
     for ask, kind, said in asked:
         with pytest.raises(kind, match=said):
@@ -227,7 +227,7 @@ def test_an_attribute_that_the_tables_lack_is_named(trained: Trained, tmp_path: 
     leads = pd.read_parquet(bare.leads.path)
     leads.drop(columns="industry").to_parquet(bare.leads.path)
     with pytest.raises(ModelError, match="reads attribute 'industry', which the tables do not have"):
-        explain_changes(Ask(*DAYS), trained.params, bare)
+        explain_changes(ChangeRequest(*DAYS), trained.params, bare)
 
 
 def test_without_dates_only_the_model_can_change(

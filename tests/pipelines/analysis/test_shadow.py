@@ -38,7 +38,7 @@ def levelled(shift: float) -> Scorer:
 
 def test_another_level_moves_scores_and_no_order(made: Job, tmp_path: Path) -> None:
     tree = shadow(with_as_of(made.params, DAY), made.layout, levelled(0.0), levelled(0.4), tmp_path)
-    assert (tree["rank_correlation"], tree["tier_changed"], tree["top"]) == (1.0, 0, {"places": 10, "overlap": 1.0})
+    assert (tree["rank_correlation"], tree["tier_changed"], tree["top"]) == (1.0, 0, {"n": 10, "overlap": 1.0})
     assert tree["mean_difference"] == pytest.approx(levelled(0.4).metadata.points.factor * 0.4)
     assert tree["n"] == len(pd.read_csv(tmp_path / "shadow.csv"))
     assert sum(flow["n"] for flow in tree["tiers"]) == tree["n"]

@@ -18,7 +18,7 @@ import pytest
 from scipy.special import expit
 
 from models.points.scale import PointsParams
-from pipelines.analysis.score_change import Ask, explain_changes
+from pipelines.analysis.score_change import ChangeRequest, explain_changes
 from pipelines.config.params import Params
 from pipelines.reporting import page as page_module
 from pipelines.stages import report
@@ -299,7 +299,7 @@ def test_a_figure_from_nowhere_is_found(run: tuple[Params, Layout], monkeypatch:
 
 def test_what_changed_is_shown_of_this_list_alone(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
     params, layout = run
-    explain_changes(Ask(since="2026-06-15"), params, layout)
+    explain_changes(ChangeRequest(since="2026-06-15"), params, layout)
     page = filled(params, layout)
     traced = expected(params, layout, monkeypatch)
     assert untraced(page, traced) == []
