@@ -61,7 +61,7 @@ GLOSSARY = {
         Term("Propensity", "the chance with which a lead came into the best tier", True),
         Term("Score list", "all scored leads of one day, published together; `current` is the newest"),
         Term("Hand-written rules", "points set by people in `rules`: a baseline, and the fallback", True),
-        Term("Scorecard", "at most 25 lines of whole points, learned, to type into a CRM", True),
+        Term("Scorecard", "a few lines of whole points, learned, to type into a CRM", True),
     ),
     "Figures": (
         Term("Base rate", "the share of rows that converted", True),
