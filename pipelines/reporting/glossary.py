@@ -101,7 +101,7 @@ GLOSSARY = {
         Term("Champion", "the model that scores, by its alias in MLflow's registry"),
         Term("Challenger", "a newly trained model that may take its place"),
         Term("Previous", "the champion before this one, to which `model rollback` returns"),
-        Term("Reference champion", "the best champion so far; small losses may not add up against it"),
+        Term("Reference champion", "the best champion so far, alias `reference`, so that small losses do not add up"),
         Term("Promotion gate", "the checks that a challenger must pass on later rows"),
         Term("Shadow", "both models score the same leads, and only the champion's list is published"),
         Term("Drift", "data or scores that differ from those of the reference lists"),
