@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,16 @@ def test_good_tables_run_and_say_where_the_results_are(
     for name in ("report.html", "scores.parquet", "scores.csv", "metrics.json", "catalogue.csv"):
         assert name in printed
     assert "AUC" in printed
+    where = ("--params", tmp_path / "params.yaml", "--out", tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").stat().st_mtime_ns
+    assert leadscore(monkeypatch, "report", "--summary", *where) == 0
+    assert capsys.readouterr().out == printed
+    assert (tmp_path / "out" / "report.html").stat().st_mtime_ns == page
+    assert leadscore(monkeypatch, "explain", *where) == 0
+    strongest = json.loads((tmp_path / "out" / "artifacts" / "explanation.json").read_text())["features"][0]
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1].split() == ["feature", "group", "points", "direction"]
+    assert strongest["label"] in shown[3] and f"{strongest['mean_points']:.2f}" in shown[3]
 
 
 @pytest.mark.parametrize("case", [*BAD])
