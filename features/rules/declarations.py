@@ -19,8 +19,8 @@ START = "start"  # name in the log of the points that every lead has before any 
 class Cap(Spec):
     """At most `times` events count in each period of `days` days; a period of 7 days begins on a Monday (UTC)."""
 
-    times: int = Field(ge=1, description="At most so many times")
-    days: int = Field(ge=1, description="in each period of so many days, the latest of them; 7 begins on a Monday.")
+    times: int = Field(ge=1, description="At most so many times.")
+    days: int = Field(ge=1, description="In each period of so many days, the latest of them; 7 begins on a Monday.")
 
 
 class Decay(Spec):
@@ -92,9 +92,9 @@ class PatternRule(Spec):
     name: str = Field(min_length=1, description="In plain English; each name once.")
     types: list[str] = Field(min_length=1, description="Event types that repeat.")
     answers: list[str] = Field(default=[], description="Event types that end it; []: nothing does.")
-    times: int = Field(ge=1, description="So many since the last answer, or ever where none came,")
+    times: int = Field(ge=1, description="So many since the last answer, or ever where none came.")
     days: int | None = Field(
-        default=None, ge=1, description="and within the last so many days; null: however long ago."
+        default=None, ge=1, description="And within the last so many days; null: however long ago."
     )
     points: int = Field(description="Points, once.")
 

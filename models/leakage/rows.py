@@ -73,9 +73,9 @@ class AuditParams(Spec):
         default=0.2,
         gt=0,
         lt=1,
-        description="A field is filled for so many more of the leads of one outcome than of the other, as a share,",
+        description="A field is filled for so many more of the leads of one outcome than of the other, as a share.",
     )
-    fill_ratio: float = Field(default=2.0, ge=1, description="and so many times as often.")
+    fill_ratio: float = Field(default=2.0, ge=1, description="And so many times as often.")
     block_share: float = Field(
         default=0.05,
         gt=0,
@@ -97,13 +97,13 @@ class AuditParams(Spec):
         description="AUC of the id or of the order of rows; a little is usual where exports follow the work of sales.",
     )
     held_auc: float = Field(
-        default=0.55, gt=0.5, lt=1, description="A field that ranks the training period at least so well"
+        default=0.55, gt=0.5, lt=1, description="A field ranks the training period at least so well."
     )
     vanished_share: float = Field(
         default=0.25,
         ge=0,
         lt=1,
-        description="and keeps less than this share of its advantage over chance later has vanished.",
+        description="And keeps less than this share of its advantage over chance later.",
     )
 
 

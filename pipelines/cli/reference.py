@@ -17,7 +17,8 @@ from ruamel.yaml import YAML
 from features.matrix.catalogue import Catalogue, catalogue
 from features.schema.declarations import AttributeSpec
 from features.schema.vocabulary import GROUPS, Vocabulary
-from pipelines.config.params import DEFAULT, EventDefaults, Params, TableSource, load
+from pipelines.config.params import DEFAULT, Params, load
+from pipelines.config.source import EventDefaults, TableSource
 from pipelines.reporting.glossary import glossary_page
 from pipelines.scoring.score_list import MEANING, SCORES
 from pipelines.storage.files import staged_file

@@ -1,4 +1,4 @@
-"""params.yaml, typed. The only place that knows its keys; every value comes from the file, none from here."""
+"""All of params.yaml, typed: the file, what is laid over it, and the defaults of what neither says."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import datetime as dt
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import YAMLError
+from pydantic import Field, ValidationError, model_validator
 
 from features.rules.declarations import AttributeTest, RulesParams, check_attribute_test, check_attributes
 from features.rules.point_log import empty_facts
 from features.schema.declarations import AttributeSpec, FeatureParams, SnapshotParams
 from features.schema.errors import ParamsError
+from features.schema.spec import Spec
 from models.evaluation.metrics import EvaluateParams
 from models.kpis.tier_kpis import KpiParams
 from models.leakage.rows import AuditParams
@@ -34,245 +32,121 @@ from models.tiers.exploration import ExplorationParams
 from models.tiers.overrides import EXCLUDED
 from models.training.hyperparameter_search import SearchParams
 from models.training.selection import SelectionParams
+from pipelines.config.delivery import Delivery
+from pipelines.config.faults import describe
+from pipelines.config.sections import (
+    Capacity,
+    Explain,
+    Ingest,
+    Job,
+    Project,
+    Readiness,
+    Report,
+    Retrain,
+    Score,
+    SparkParams,
+    Track,
+)
 from pipelines.config.simulation import Simulate
+from pipelines.config.source import Source
+from pipelines.config.yaml_files import Tree, lay_over, merge, read_yaml
 
 DEFAULT = Path(__file__).resolve().parents[2] / "params.yaml"
-REPLACED_WHOLE = ("source", "rules")
 
 
-class Section(BaseModel):
-    """A frozen section that refuses keys it does not know."""
+class Params(Spec):
+    """All of params.yaml after overlays and defaults have been applied."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Project(Section):
-    name: str = Field(min_length=1)
-    seed: int = Field(ge=0)
-    threads: int = Field(ge=1)
-    memory_gb: float = Field(gt=0)
-
-    @property
-    def duckdb_memory(self) -> str:
-        """What DuckDB may hold: half, because it goes over by a fifth, and Python, Arrow and LightGBM need the rest."""
-        return f"{self.memory_gb / 2}GB"
-
-
-class TableSource(Section):
-    """One file or database table and how its columns map to the contract."""
-
-    path: str
-    format: Literal["csv", "parquet", "duckdb", "postgres"]
-    table: str
-    separator: str
-    encoding: str
-    time_format: str
-    where: dict[str, list[str]]
-    columns: dict[str, str]
-    constants: dict[str, str]
-    missing: list[str]
-
-
-class EventDefaults(Section):
-    direction: Literal["inbound", "outbound"]
-    channel: Literal["online", "offline"]
-
-
-class SourceDefaults(Section):
-    """What a table, an event table or an attribute means where it does not say otherwise."""
-
-    table: dict[str, Any]
-    event: EventDefaults
-    event_units: dict[str, str]
-    contacts: list[Any]
-    attribute: dict[str, Any]
-
-
-class Defaults(Section):
-    """The part of params.yaml that is folded into `source`."""
-
-    source_defaults: SourceDefaults
-
-
-class Source(Section):
-    order: Literal["dates", "rows", "none"]
-    timezone: str
-    leads: TableSource
-    attributes: dict[str, AttributeSpec]
-    events: list[TableSource]
-    event_defaults: EventDefaults
-    event_labels: dict[str, str]
-    event_units: dict[str, str]
-    outcomes: TableSource
-    yes_values: list[str]
-    no_values: list[str]
-    stages: list[TableSource]
-    attribute_history: list[TableSource]
-    contacts: list[TableSource]
-
-    @model_validator(mode="after")
-    def _order_is_possible(self) -> Source:
-        has_dates = "created_at" in self.leads.columns
-        if (self.order == "dates") != has_dates:
-            raise ValueError(
-                f"order is {self.order!r} but leads.columns {'maps' if has_dates else 'does not map'} created_at; "
-                "use order: dates with a created_at column, order: rows or none without"
-            )
-        if self.attribute_history and not has_dates:
-            raise ValueError("attribute_history needs order: dates, as an edit counts only before a snapshot's date")
-        if self.contacts and not has_dates:
-            raise ValueError("contacts need order: dates, because a call follows from the list before it")
-        if self.events and not has_dates:
-            raise ValueError("events need order: dates, because an event counts only before a snapshot's date")
-        return self
-
-    @model_validator(mode="after")
-    def _attributes_are_knowable(self) -> Source:
-        for name, attribute in self.attributes.items():
-            if attribute.known == "export" and self.order == "dates":
-                raise ValueError(
-                    f"attribute {name!r} is known: export, so with dates its value may come from after the snapshot; "
-                    "use creation, history (with attribute_history) or outcome"
-                )
-            if attribute.known == "history" and not self.attribute_history:
-                raise ValueError(f"attribute {name!r} is known: history, but source.attribute_history lists no table")
-        return self
-
-
-class Ingest(Section):
-    max_quarantine_share: float = Field(ge=0, le=1)
-
-
-class Readiness(Section):
-    min_rows: int = Field(ge=1)
-    min_positive: int = Field(ge=1)
-    min_negative: int = Field(ge=1)
-    min_periods: int = Field(ge=1)
-
-
-class Capacity(Section):
-    per_period: int = Field(ge=1)
-
-
-class Explain(Section):
-    sample_rows: int = Field(ge=10)
-    top_features: int = Field(ge=1)
-    top_pairs: int = Field(ge=0)
-    timeline: int = Field(ge=0)
-    similar_leads: int = Field(ge=10)
-
-
-class Score(Section):
-    as_of: dt.date | Literal["latest"]
-    reasons: int = Field(ge=0)
-
-
-class Job(Section):
-    max_silence_days: int = Field(ge=1)
-    min_volume_share: float = Field(ge=0, le=1)
-    max_unseen_share: float = Field(ge=0, le=1)
-    max_score_shift: float = Field(gt=0)
-    keep_days: int = Field(ge=2)
-
-
-class ScoreTables(Section):
-    """Where a database keeps scores: every list ever delivered, and a view of the newest."""
-
-    database: str
-    schema_name: str = Field(alias="schema", min_length=1)
-    history: str = Field(min_length=1)
-    current: str = Field(min_length=1)
-
-
-class Crm(Section):
-    """A CRM's HTTP API, and which of its fields get which column of the scores."""
-
-    base_url: str
-    token: str
-    object: str = Field(min_length=1)
-    id_field: str = Field(min_length=1)
-    batch: int = Field(ge=1)
-    fields: dict[str, str] = Field(min_length=1)
-    gone: dict[str, str | float | None]
-
-
-class HubSpot(Crm):
-    batch: int = Field(ge=1, le=100)
-
-
-class Salesforce(Crm):
-    version: str = Field(pattern=r"^v\d+\.0$")
-    batch: int = Field(ge=1, le=200)
-
-
-class Retrain(Section):
-    every_days: int = Field(ge=1)
-    on_alert: bool
-    rest_days: int = Field(ge=0)
-
-
-class Delivery(Section):
-    state: str = Field(min_length=1)
-    timeout_s: float = Field(gt=0)
-    attempts: int = Field(ge=2)
-    first_wait_s: float = Field(ge=0)
-    longest_wait_s: float = Field(gt=0)
-    postgres: ScoreTables
-    duckdb: ScoreTables
-    hubspot: HubSpot
-    salesforce: Salesforce
-
-
-class Report(Section):
-    top_leads: int = Field(ge=0)
-
-
-class Track(Section):
-    uri: str
-    artifacts: str
-
-
-class SparkParams(Section):
-    master: str = Field(min_length=1)
-    bucket_events: int = Field(ge=1)
-    settings: dict[str, str | int | float | bool]
-
-
-class Params(Section):
-    """All of params.yaml after overlays and source defaults have been applied."""
-
-    project: Project
-    simulate: Simulate
-    source: Source
-    ingest: Ingest
-    snapshots: SnapshotParams
-    features: FeatureParams
-    split: SplitParams
-    audit: AuditParams
-    readiness: Readiness
-    train: TrainParams
-    selection: SelectionParams
-    search: SearchParams
-    backtest: BacktestParams
-    scorecard: ScorecardParams
-    rules: RulesParams
-    points: PointsParams
-    grades: GradeParams
-    capacity: Capacity
-    tiers: TierParams
-    exploration: ExplorationParams
-    evaluate: EvaluateParams
-    kpis: KpiParams
-    explain: Explain
-    score: Score
-    job: Job
-    monitor: MonitorParams
-    retrain: Retrain
-    delivery: Delivery
-    report: Report
-    promotion: GateParams
-    track: Track
-    spark: SparkParams
+    project: Project = Field(default=Project(), description="The name of the work, its seed, and the machine.")
+    simulate: Simulate = Field(
+        default=Simulate(), description="The embedded default data: an imagined B2B funnel whose truth is known."
+    )
+    source: Source = Field(description="The user's own files, columns and spellings, mapped to the contract.")
+    ingest: Ingest = Field(default=Ingest(), description="When bad rows stop the run.")
+    snapshots: SnapshotParams = Field(
+        default=SnapshotParams(), description="The moments at which we pretend to stand; needs `order: dates`."
+    )
+    features: FeatureParams = Field(default=FeatureParams(), description="What is computed of a lead.")
+    split: SplitParams = Field(default=SplitParams(), description="What is held out for reporting.")
+    audit: AuditParams = Field(
+        default=AuditParams(),
+        description="What looks like leakage is named in the report; the audit changes no model.",
+    )
+    readiness: Readiness = Field(
+        default=Readiness(), description="Below any of these there is too little to learn from, and train refuses."
+    )
+    train: TrainParams = Field(default=TrainParams(), description="How the boosters are trained.")
+    selection: SelectionParams = Field(
+        default=SelectionParams(),
+        description="What is chosen on forward folds inside the training period: learn from earlier rows, be judged "
+        "on later ones.",
+    )
+    search: SearchParams = Field(
+        default=SearchParams(),
+        description="Of the boosters' settings, on the same folds; those of `train` are tried first and stay unless "
+        "clearly beaten.",
+    )
+    backtest: BacktestParams = Field(
+        default=BacktestParams(),
+        description="Walk forward: at each cut train on what was known then, and score the period that follows.",
+    )
+    scorecard: ScorecardParams = Field(
+        default=ScorecardParams(),
+        description="The learned scorecard: a rival of the model with few whole points, that can be typed into a CRM.",
+    )
+    rules: RulesParams = Field(
+        default=RulesParams(),
+        description="The hand-written scorecard: a baseline beside the model, and the fallback where data are thin.",
+    )
+    points: PointsParams = Field(
+        default=PointsParams(),
+        description="The scale of the score, frozen across retrainings, so that 70 means the same next month; read by "
+        "train alone, as a model keeps its scale.",
+    )
+    grades: GradeParams = Field(
+        default=GradeParams(),
+        description="Fit A to D by engagement 1 to 4, by points; cut-offs are learned in training and stay with the "
+        "model.",
+    )
+    capacity: Capacity = Field(default=Capacity(), description="What sales can work.")
+    tiers: TierParams = Field(
+        default=TierParams(), description="From the best down; every scored lead is in one of them."
+    )
+    exploration: ExplorationParams = Field(
+        default=ExplorationParams(),
+        description="Whom sales calls decides what can be learned: some of the best tier's capacity goes to a random "
+        "sample of the leads outside of it; the chance stands beside each tier as `propensity`, for the contact log.",
+    )
+    evaluate: EvaluateParams = Field(default=EvaluateParams(), description="Which metrics, and how sure they are.")
+    kpis: KpiParams = Field(
+        default=KpiParams(),
+        description="Figures by tier and period, from the lists of the later period; intervals as in "
+        "evaluate.confidence.",
+    )
+    explain: Explain = Field(default=Explain(), description="How far explanations go.")
+    score: Score = Field(default=Score(), description="When leads are scored.")
+    job: Job = Field(default=Job(), description="The scheduled run: what stops or flags a list.")
+    monitor: MonitorParams = Field(
+        default=MonitorParams(), description="What must have moved before the monitor raises an alert."
+    )
+    retrain: Retrain = Field(
+        default=Retrain(),
+        description="When a challenger is trained; `promotion` says whether it becomes the champion.",
+    )
+    delivery: Delivery = Field(
+        default=Delivery(), description="`leadscore deliver` hands finished scores to other systems."
+    )
+    report: Report = Field(default=Report(), description="The page that people read.")
+    promotion: GateParams = Field(
+        default=GateParams(),
+        description="What a challenger must hold against the champion and the baselines, on later rows.",
+    )
+    track: Track = Field(default=Track(), description="Where MLflow keeps runs and models.")
+    spark: SparkParams = Field(
+        default=SparkParams(),
+        description="`--engine spark`, for more events than one machine can take; needs Java 17 and "
+        "`make .venv-spark/.installed`.",
+    )
 
     @model_validator(mode="after")
     def _search_holds_its_start(self) -> Params:
@@ -295,34 +169,40 @@ class Params(Section):
 
 
 def load(overlay: Path | None = None, base: Path = DEFAULT) -> Params:
-    """Read params.yaml and lay an overlay over it.
+    """Read params.yaml, lay an overlay over it, and both over the defaults.
 
     Parameters
     ----------
     overlay
         A YAML file that states only what differs, or None.
     base
-        The file with every key; the project's own unless told.
+        The file that it is laid over; the project's own unless told.
 
     Raises
     ------
     ParamsError
-        Naming the file, the key, what was found and what was expected.
+        Naming the file, the line, the key, what was found and what was expected.
     """
-    tree, files = _read_yaml(base), str(base)
+    files, tree = [base], read_yaml(base)
     if overlay is not None and overlay.resolve() != base.resolve():
-        tree, files = _lay_over(tree, _read_yaml(overlay)), f"{overlay}, laid over {base},"
+        files, tree = [base, overlay], lay_over(tree, read_yaml(overlay))
     try:
-        params = Params.model_validate(_apply_source_defaults(tree))
+        params = Params.model_validate(merge(defaults(), tree))
         source = params.source
         facts = empty_facts(source.attributes, params.features, dated=source.order == "dates")
         check_attributes(params.rules, facts, source.attributes)
         _check_tiers(params.tiers, facts, source.attributes)
     except ValidationError as error:
-        raise ParamsError(_describe(error, files)) from None
+        raise ParamsError(describe(error, files, Params)) from None
     except ParamsError as error:
-        raise ParamsError(f"{files} does not fit:\n  {error}") from None
+        raise ParamsError(f"{files[-1]}: {error}") from None
     return params
+
+
+def defaults() -> Tree:
+    """Return what holds where no file says otherwise, so that a mapping in a file adds to its default."""
+    found: dict[str, Any] = {name: field.default for name, field in Params.model_fields.items() if name != "source"}
+    return {name: section.model_dump(by_alias=True) for name, section in found.items()}
 
 
 def _check_tiers(tiers: TierParams, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> None:
@@ -334,83 +214,6 @@ def _check_tiers(tiers: TierParams, facts: pd.DataFrame, attributes: Mapping[str
     if tiers.value.attribute is not None:
         holds_a_number = AttributeTest(attribute=tiers.value.attribute, test="at_least", value=0.0)
         check_attribute_test("tiers.value", holds_a_number, facts, attributes)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ParamsError(f"no params file at {path}; give one with --params or run inside the project's folder")
-    try:
-        # YAML 1.2, as DVC writes it: a bare yes is text, 1e-3 a number. A key that stands twice is refused.
-        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except DuplicateKeyError as error:
-        line = path.read_text(encoding="utf-8").splitlines()[error.problem_mark.line].strip()
-        raise ParamsError(f"{path} says a key twice, again in line {error.problem_mark.line + 1}: {line}") from None
-    except (OSError, YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-02-30
-        raise ParamsError(f"{path} is not readable as YAML: {error}") from None
-    if not isinstance(tree, dict):
-        raise ParamsError(f"{path} holds {type(tree).__name__}; expected sections such as `source:` and `train:`")
-    return tree
-
-
-def _lay_over(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    """Lay an overlay over the base; what speaks of the source's attributes and events goes when the source does."""
-    return _merge(_without_words_of_source(base) if "source" in overlay else base, overlay)
-
-
-def _without_words_of_source(base: dict[str, Any]) -> dict[str, Any]:
-    rules: dict[str, Any] = {key: 0 if key == "start" else [] for key in RulesParams.model_fields}
-    left = base | ({"rules": rules} if "rules" in base else {})
-    tiers = base.get("tiers")
-    if isinstance(tiers, dict):
-        value = tiers.get("value")
-        own = {"value": value | {"attribute": None}} if isinstance(value, dict) else {}
-        left = left | {"tiers": tiers | {"triggers": [], "exclusions": []} | own}
-    return left
-
-
-def _merge(under: dict[str, Any], over: dict[str, Any], depth: int = 0) -> dict[str, Any]:
-    merged = dict(under)
-    for key, value in over.items():
-        old = under.get(key)
-        whole = depth == 0 and key in REPLACED_WHOLE
-        nested = isinstance(value, dict) and not whole
-        merged[key] = _merge(old, value, depth + 1) if isinstance(old, dict) and nested else value
-    return merged
-
-
-def _apply_source_defaults(tree: dict[str, Any]) -> dict[str, Any]:
-    """Fold `source_defaults` into each table and attribute of `source`, so that the typed tree is complete."""
-    defaults = Defaults.model_validate({"source_defaults": tree.get("source_defaults")}).source_defaults
-    rest, source = {key: value for key, value in tree.items() if key != "source_defaults"}, tree.get("source")
-    if not isinstance(source, dict):
-        return rest
-    left_out = {"event_units": defaults.event_units, "contacts": defaults.contacts}
-    filled: dict[str, Any] = left_out | source | {"event_defaults": defaults.event}
-    for name in ("leads", "outcomes"):
-        filled[name] = _over(defaults.table, source.get(name))
-    for name in ("events", "stages", "attribute_history", "contacts"):
-        if isinstance(source.get(name), list):
-            filled[name] = [_over(defaults.table, entry) for entry in source[name]]
-    if isinstance(source.get("attributes"), dict):
-        filled["attributes"] = {
-            name: _over(defaults.attribute | {"column": name}, entry) for name, entry in source["attributes"].items()
-        }
-    return rest | {"source": filled}
-
-
-def _over(defaults: dict[str, Any], entry: Any) -> Any:
-    """Fill what a mapping leaves out; anything else stays as it is, for the types to refuse."""
-    return defaults | entry if isinstance(entry, dict) else entry
-
-
-def _describe(error: ValidationError, files: str) -> str:
-    lines = []
-    for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
-        found = "nothing" if fault["type"] == "missing" else repr(fault["input"])
-        wanted = fault["msg"].removeprefix("Value error, ")
-        lines.append(f"  {key}: {wanted}" + ("" if len(found) > 80 else f" (found {found})"))
-    return f"{files} does not fit:\n" + "\n".join(lines)
 
 
 def with_as_of(params: Params, as_of: str) -> Params:

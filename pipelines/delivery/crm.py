@@ -20,7 +20,7 @@ from features.schema.errors import DeliveryError, ParamsError
 from pipelines.config.secrets import from_environment
 
 if TYPE_CHECKING:
-    from pipelines.config.params import Crm, HubSpot, Salesforce
+    from pipelines.config.delivery import Crm, HubSpot, Salesforce
 
 Cell = str | int | float | bool | None
 LOOPBACK_NAME = "localhost"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Identifier
 
-    from pipelines.config.params import ScoreTables
+    from pipelines.config.delivery import ScoreTables
 
 KEY = ("lead_id", "as_of")
 ROWS = 20_000  # held at once

@@ -16,7 +16,8 @@ import pandas as pd
 import requests
 
 from features.schema.errors import DeliveryError, ParamsError
-from pipelines.config.params import Delivery, Params
+from pipelines.config.delivery import Delivery
+from pipelines.config.params import Params
 from pipelines.delivery.crm import (
     Answer,
     Cell,

@@ -24,7 +24,7 @@ from features.schema.errors import DataError, ParamsError
 from pipelines.storage.duckdb import NO_EXTENSIONS
 
 if TYPE_CHECKING:
-    from pipelines.config.params import TableSource
+    from pipelines.config.source import TableSource
 
 BATCH = 131_072
 BLOCK_BYTES = 1 << 23  # of CSV text parsed at once; no single row may be longer

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from features.schema.contract import TABLES, Field, attribute_fields
 from features.schema.errors import ParamsError
-from pipelines.config.params import Source, TableSource
 from pipelines.config.secrets import from_environment
+from pipelines.config.source import Source, TableSource
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 RESERVED = {"lead_id", "position", "created_at", "valid_from"}
@@ -46,7 +47,7 @@ class Entry:
     @property
     def given(self) -> list[str]:
         """The contract columns that the mapping names."""
-        return [*self.source.columns, *self.source.constants]
+        return [*(self.source.columns or {}), *self.source.constants]
 
 
 def entries_of(source: Source, table: str) -> list[Entry]:
@@ -78,12 +79,34 @@ def check_mapping(source: Source) -> None:
     entries = [entry for table in TABLES for entry in entries_of(source, table)]
     for entry in entries:
         _check_database(entry, source)
-        _check_columns(entry, source)
+        if entry.source.columns is not None:
+            _check_columns(entry, source)
     _check_attribute_names(source)
     _check_lead_ids(source, entries)
     both = {value.lower() for value in source.yes_values} & {value.lower() for value in source.no_values}
     if both:
         raise ParamsError(f"source.yes_values and source.no_values share {sorted(both)}; a spelling means one of them")
+
+
+def map_by_name(entry: Entry, source: Source, names: Iterable[str]) -> None:
+    """Map the columns of a table that is read by the contract's own names: those it must have, and others it has.
+
+    Raises
+    ------
+    ParamsError
+        Where they cannot be meant together.
+    """
+    if entry.source.columns is not None:
+        return
+    must = {column.name for column in TABLES[entry.table] if column.required}
+    if entry.table == "outcomes" and (source.order == "dates" or "converted" not in names):
+        must.add("converted_at")
+    fields = [column.name for column in TABLES[entry.table] if column.name not in entry.source.constants]
+    columns = {name: name for name in fields if name in must or name in names}
+    if source.order != "dates":
+        columns.pop("created_at", None)
+    entry.source = entry.source.model_copy(update={"columns": columns})
+    _check_columns(entry, source)
 
 
 def _check_database(entry: Entry, source: Source) -> None:
@@ -101,7 +124,7 @@ def _check_columns(entry: Entry, source: Source) -> None:
     unknown = [name for name in entry.given if name not in known]
     if unknown:
         raise ParamsError(f"{entry.key}.columns: no column of {entry.table} is called {unknown[0]!r}; use {known}")
-    twice = sorted(set(entry.source.columns) & set(entry.source.constants))
+    twice = sorted(set(entry.source.columns or ()) & set(entry.source.constants))
     if twice:
         raise ParamsError(f"{entry.key}: {twice[0]!r} is in columns and in constants; it can come from one of them")
     required = [column.name for column in fields_of(source, entry.table) if column.required]
@@ -134,7 +157,7 @@ def _check_attribute_names(source: Source) -> None:
 
 def _check_lead_ids(source: Source, entries: list[Entry]) -> None:
     """A table without an id names its rows by their number; leads and outcomes must then be one and the same table."""
-    without = [entry for entry in entries if "lead_id" not in entry.given]
+    without = [entry for entry in entries if entry.source.columns is not None and "lead_id" not in entry.given]
     tables = {(entry.source.path, entry.source.table) for entry in entries}
     if without and (len(without) < len(entries) or len(tables) > 1 or source.order == "dates"):
         raise ParamsError(

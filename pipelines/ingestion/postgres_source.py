@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composed, Identifier
 
-    from pipelines.config.params import TableSource
+    from pipelines.config.source import TableSource
 
 DAY, MOMENT, ZONED = 1082, 1114, 1184  # PostgreSQL's own numbers of its types, never changed (pg_type.dat)
 ARROW = {

@@ -13,10 +13,11 @@ import duckdb
 
 from features.schema.contract import Fault, identifier
 from features.schema.errors import ParamsError
-from pipelines.config.params import Ingest, Project, Source
+from pipelines.config.sections import Ingest, Project
+from pipelines.config.source import Source
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.postgres_source import Snapshots, open_snapshots
-from pipelines.storage.duckdb import NO_EXTENSIONS
+from pipelines.storage.duckdb import NO_EXTENSIONS, memory_limit
 
 TYPED_ROW = '"source#" SMALLINT, "row#" BIGINT, "fault#" SMALLINT, "hash#" UBIGINT, "content#" VARCHAR'
 
@@ -94,7 +95,7 @@ def open_staging(folder: Path, source: Source, limits: Ingest, project: Project,
     with tempfile.TemporaryDirectory(dir=folder) as work:
         config: dict[str, Any] = NO_EXTENSIONS | {
             "threads": project.threads,
-            "memory_limit": project.duckdb_memory,
+            "memory_limit": memory_limit(project),
             "temp_directory": str(Path(work) / "spill"),
             "preserve_insertion_order": "false",
         }

@@ -13,7 +13,7 @@ import pandas as pd
 
 from features.schema.contract import Field, as_text, cell_name, typed
 from features.schema.errors import DataError
-from pipelines.config.params import TableSource
+from pipelines.config.source import TableSource
 from pipelines.ingestion.file_sources import SEPARATORS, first_bad_byte, open_bytes, open_table
 from pipelines.storage.duckdb import NO_EXTENSIONS
 

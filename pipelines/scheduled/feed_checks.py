@@ -9,7 +9,7 @@ import pandas as pd
 
 from features.schema.errors import FeedError
 from models.monitoring.drift import population_stability
-from pipelines.config.params import Job
+from pipelines.config.sections import Job
 from pipelines.storage.contract_store import Contract
 
 

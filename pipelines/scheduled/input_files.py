@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from features.schema.errors import DataError
-from pipelines.config.params import Params, Source
+from pipelines.config.params import Params
+from pipelines.config.source import Source
 from pipelines.ingestion.profile import fingerprint
 from pipelines.stages.ingest import ingest
 from pipelines.storage.contract_store import read_profile

@@ -41,9 +41,10 @@ from features.schema.contract import (
     unless_missing,
 )
 from features.schema.errors import DataError, ParamsError
-from pipelines.config.params import Ingest, Project, Source
+from pipelines.config.sections import Ingest, Project
+from pipelines.config.source import Source
 from pipelines.ingestion.file_sources import RawTable, open_table
-from pipelines.ingestion.mapping import Entry, check_mapping, entries_of, fields_of
+from pipelines.ingestion.mapping import Entry, check_mapping, entries_of, fields_of, map_by_name
 from pipelines.ingestion.postgres_source import open_postgres
 from pipelines.ingestion.profile import Tally, profile
 from pipelines.ingestion.rejections import (
@@ -91,6 +92,8 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
         Where a table breaks the contract too much for a quarantine; the old contract folder stays.
     """
     check_mapping(source)
+    if not source.attributes:
+        log.warning("source names no attributes: of leads nothing but ids and dates is read; see `leadscore inspect`")
     with staged_folder(layout.contract) as folder:
         with (
             open_staging(folder, source, limits, project, data) as staging,
@@ -148,6 +151,7 @@ def _name_leads(staging: Staging) -> None:
 
 def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable) -> None:
     """Stream one source table into its typed table."""
+    map_by_name(entry, staging.source, raw.names)
     cells = _cells(staging.source, entry, fields, raw)
     dated = staging.source.order == "dates"
     rules = faults(entry.table, fields, list(cells), entry.source.time_format, dated=dated)
@@ -182,18 +186,19 @@ def _engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
 def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable) -> Cells:
     """Map each field of the contract to its SQL in this source and the type of its cells."""
     cells: Cells = {}
+    columns = entry.source.columns or {}
     for column in fields:
         name, spec = column.name, source.attributes.get(column.name)
         if name in entry.source.constants:
             cells[name] = f"$constant_{name}", "text"
-        elif name in entry.source.columns:
-            cells[name] = raw.cell(entry.source.columns[name], f"{entry.key}.columns.{name}")
+        elif name in columns:
+            cells[name] = raw.cell(columns[name], f"{entry.key}.columns.{name}")
         elif name == "lead_id":
             cells[name] = 'CAST("row#" AS VARCHAR)', "text"
         elif spec and (entry.table == "leads" or spec.column in raw.names):
             cells[name] = raw.cell(spec.column, f"source.attributes.{name}.column")
         if name in cells:
-            entry.mapped[name] = spec.column if spec else entry.source.columns.get(name, "")
+            entry.mapped[name] = spec.column if spec else columns.get(name, "")
             reject_type(entry, column, cells[name][1])
     return cells
 

@@ -22,7 +22,8 @@ from features.rules.declarations import RulesParams
 from features.rules.point_log import rule_query, rule_sums_from
 from features.schema.errors import DataError
 from models.scoring.rule_points import points
-from pipelines.config.params import Project
+from pipelines.config.sections import Project
+from pipelines.storage.duckdb import memory_limit
 from pipelines.storage.layout import Layout
 
 SHARD_LEADS = 50_000  # leads whose features are computed at once, where they have no more than
@@ -249,7 +250,7 @@ def read_matrix(layout: Layout) -> tuple[pd.DataFrame, MatrixSpec]:
 
 def connect(project: Project) -> ibis.BaseBackend:
     """Open an in-process DuckDB that uses the given cores and memory and never uses the network."""
-    backend = ibis.duckdb.connect(threads=project.threads, memory_limit=project.duckdb_memory)
+    backend = ibis.duckdb.connect(threads=project.threads, memory_limit=memory_limit(project))
     for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
         backend.raw_sql(f"SET {setting} = false")
     backend.raw_sql("SET TimeZone = 'UTC'")

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.schema.errors import ParamsError
-from pipelines.config.params import Project, SparkParams
+from pipelines.config.sections import Project, SparkParams
 from pipelines.storage.contract_store import (
     Contract,
     LeadShard,

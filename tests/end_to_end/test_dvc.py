@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.config.params import Params
 from pipelines.storage.layout import Layout
 from tests.support.paths import ROOT
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-SECTIONS = set(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")))
+SECTIONS = set(Params.model_fields)
 CONFIG = ("pipelines", "config")
-READ_BY_LOAD = {"source_defaults"}  # folded into `source` when params are loaded
 
 
 @cache
@@ -85,8 +85,6 @@ def test_no_dep_on_a_module_that_is_not_imported(stage: str) -> None:
 def test_params_cover_the_sections_read(stage: str) -> None:
     files = [ROOT / file for file in closure(f"pipelines.stages.{stage}") if file.startswith("pipelines/")]
     read = set().union(*(sections_read(file) for file in files if file.name != "params.py")) | command_sections(stage)
-    if "source" in read and stage != "track":
-        read |= READ_BY_LOAD
     assert read <= set(STAGES[stage]["params"]), f"stage {stage} reads {read - set(STAGES[stage]['params'])}"
 
 

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from features.schema.errors import DeliveryError
-from pipelines.config.params import ScoreTables
+from pipelines.config.delivery import ScoreTables
 from pipelines.delivery import deliver
 from pipelines.delivery.databases import read_list, to_duckdb
 from tests.pipelines.cli.test_app import leadscore

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from pipelines.config.params import Delivery, Params
+from pipelines.config.delivery import Delivery
+from pipelines.config.params import Params
 from pipelines.delivery import deliver
 from pipelines.storage.files import write_parquet
 from tests.support.crm_server import SLOW_S, CrmServer

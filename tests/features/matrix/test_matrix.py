@@ -21,7 +21,8 @@ from features.events.definitions import count_events
 from features.matrix.matrix import MatrixSpec, feature_matrix
 from features.schema.errors import ParamsError
 from features.schema.vocabulary import Vocabulary
-from pipelines.config.params import Project, load
+from pipelines.config.params import load
+from pipelines.config.sections import Project
 from pipelines.stages.ingest import ingest
 from pipelines.storage import contract_store as store
 from pipelines.storage.contract_store import Contract

@@ -1,16 +1,20 @@
-"""params.yaml is complete and explained, an overlay states only what differs, and what cannot be meant is refused."""
+"""Every key has a default and a description, files state what differs, and what cannot be meant is refused."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
-from ruamel.yaml import YAML
+from pydantic import BaseModel
 
 from features.schema.errors import ParamsError
+from models.evaluation.metrics import EvaluateParams
+from models.tiers.declarations import TierParams
 from pipelines.config.params import DEFAULT, Params, load, with_as_of
+from pipelines.config.source import Source
 
 SOURCE = """
 source:
@@ -66,8 +70,8 @@ def test_the_source_is_replaced_whole(tmp_path: Path) -> None:
     assert (found.source.attributes, found.source.events, found.source.event_labels) == ({}, [], {})
     assert found.source.leads.columns == {"lead_id": "id"}
     assert found.train == load().train
-    text = refusal(tmp_path, SOURCE.replace('  yes_values: ["1"]\n', ""))
-    assert "source.yes_values: Field required (found nothing)" in text
+    left_out = loaded(tmp_path, SOURCE.replace('  yes_values: ["1"]\n', "")).source
+    assert left_out.yes_values == Source.model_fields["yes_values"].default
 
 
 def test_what_a_table_or_attribute_leaves_out_comes_from_the_defaults(tmp_path: Path) -> None:
@@ -76,8 +80,6 @@ def test_what_a_table_or_attribute_leaves_out_comes_from_the_defaults(tmp_path: 
     assert (found.leads.format, found.leads.missing, found.outcomes.separator) == ("csv", [""], ",")
     assert {name: spec.column for name, spec in found.attributes.items()} == {"size": "size", "town": "City"}
     assert (found.attributes["size"].kind, found.event_defaults.channel) == ("category", "online")
-    other = loaded(tmp_path, named + "source_defaults: {table: {separator: ';'}, attribute: {kind: number}}").source
-    assert (other.leads.separator, other.leads.encoding, other.attributes["town"].kind) == (";", "utf-8", "number")
 
 
 def test_the_same_file_as_base_and_overlay_is_read_once() -> None:
@@ -87,8 +89,14 @@ def test_the_same_file_as_base_and_overlay_is_read_once() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train: {bosters: 3}", "train.bosters: Extra inputs are not permitted (found 3)"),
-        ("trane: {boosters: 3}", "trane: Extra inputs are not permitted"),
+        ("train: {bosters: 3}", "line 1: train.bosters is not a key; did you mean train.boosters?"),
+        ("trane: {boosters: 3}", "line 1: trane is not a key; did you mean train?"),
+        ("train:\n  horizon_days: 3", "line 2: train.horizon_days is not a key; did you mean snapshots.horizon_days?"),
+        ("report: {trees: 5}", "report.trees is not a key; use one of: top_leads"),
+        (
+            "delivery:\n  postgres:\n    shema: a",
+            "line 3: delivery.postgres.shema is not a key; did you mean delivery.postgres.schema?",
+        ),
         ("train: {boosters: many}", "train.boosters: Input should be a valid integer"),
         ("train: {boosters: many}", "(found 'many')"),
         ("train: {boosters: 0}", "train.boosters: Input should be greater than or equal to 1 (found 0)"),
@@ -114,16 +122,12 @@ def test_the_same_file_as_base_and_overlay_is_read_once() -> None:
         ("features: {windows_days: [7, 1]}", "features: windows_days must ascend from 1 or more, found [7, 1]"),
         ("tiers: {policy: luck}", "tiers.policy: Input should be 'capacity', 'score' or 'value' (found 'luck')"),
         ("tiers: {ladder: []}", "tiers.ladder"),
-        ("source_defaults: {tabel: {}}", "source_defaults.tabel: Extra inputs are not permitted"),
-        ("source_defaults: {table: 5}", "source_defaults.table: Input should be a valid dictionary (found 5)"),
-        ("source_defaults: 5", "source_defaults: Input should be a valid dictionary"),
-        ("source_defaults: {event: {direction: up}}", "source_defaults.event.direction"),
         (
-            "source_defaults: {table: {colour: red}}",
-            "source.leads.colour: Extra inputs are not permitted (found 'red')",
+            "tiers: {policy: capcity}",
+            "tiers.policy: Input should be 'capacity', 'score' or 'value' (found 'capcity'); did you mean 'capacity'?",
         ),
         ("source: 5", "source: Input should be a valid dictionary"),
-        ("source: {}", "source.order: Field required (found nothing)"),
+        ("source: {}", "source.leads: Field required (found nothing)"),
     ],
 )
 def test_a_fault_names_the_file_the_key_and_what_was_found(tmp_path: Path, text: str, said: str) -> None:
@@ -139,15 +143,19 @@ def attribute(text: str, order: str = "none") -> str:
     [
         (attribute("{known: outcome}"), "source.attributes.town: an attribute that is known: outcome says why"),
         (attribute("{known: later}"), "source.attributes.town.known: Input should be 'creation', 'history'"),
-        (attribute("{colour: red}"), "source.attributes.town.colour: Extra inputs are not permitted (found 'red')"),
+        (
+            attribute("{colour: red}"),
+            "line 6: source.attributes.town.colour is not a key; did you mean source.attributes.town.column?",
+        ),
         (attribute("5"), "source.attributes.town: Input should be a valid dictionary"),
         (
             attribute("{known: history}"),
             "source: attribute 'town' is known: history, but source.attribute_history lists",
         ),
         (SOURCE.replace("events: []", "events: [{path: e.csv}]"), "source: events need order: dates"),
-        (SOURCE.replace("events: []", "events: {path: e.csv}"), "source.events: Input should be a valid list"),
-        (SOURCE.replace("events: []", "events: [e.csv]"), "source.events.0: Input should be a valid dictionary"),
+        (SOURCE.replace("events: []", "events: {path: e.csv}"), "source: events need order: dates"),
+        (SOURCE.replace("events: []", "events: 5"), "source.events: Input should be a valid list"),
+        (SOURCE.replace("events: []", "events: [5]"), "line 7: source.events.0: Input should be a valid dictionary"),
         (SOURCE.replace("events: []", "events: [{format: csv}]"), "source.events.0.path: Field required"),
         (
             SOURCE.replace("order: none", "order: dates"),
@@ -156,7 +164,7 @@ def attribute(text: str, order: str = "none") -> str:
         (SOURCE.replace("{lead_id: id}}", "{lead_id: id, created_at: day}}"), "order is 'none' but leads.columns maps"),
         (SOURCE.replace("leads: {path: a.csv, columns", "leads: {columns"), "source.leads.path: Field required"),
         (
-            SOURCE.replace("leads: {path: a.csv, columns: {lead_id: id}}", "leads: a.csv"),
+            SOURCE.replace("leads: {path: a.csv, columns: {lead_id: id}}", "leads: [a.csv]"),
             "source.leads: Input should be",
         ),
         (SOURCE.replace("  outcomes: {path: a.csv, columns: {lead_id: id, converted: won}}\n", ""), "source.outcomes"),
@@ -198,22 +206,59 @@ def test_a_file_that_is_not_text_or_not_there_is_refused(tmp_path: Path) -> None
             load(missing)
 
 
-def test_a_key_that_the_base_lacks_is_named(tmp_path: Path) -> None:
-    tree = YAML(typ="safe", pure=True).load(DEFAULT.read_text(encoding="utf-8"))
-    for section, key in (
-        ("train", "max_bin"),
-        ("points", None),
-        ("source_defaults", "table"),
-        ("source_defaults", None),
-    ):
-        cut = {name: dict(value) for name, value in tree.items()}
-        place = cut if key is None else cut[section]
-        del place[key or section]
-        with (tmp_path / "base.yaml").open("w", encoding="utf-8") as file:
-            YAML(typ="safe", pure=True).dump(cut, file)
-        with pytest.raises(ParamsError, match=f"{section}{'.' + key if key else ''}: ") as caught:
-            load(base=tmp_path / "base.yaml")
-        assert str(tmp_path / "base.yaml") in str(caught.value)
+def test_a_key_that_no_file_says_has_its_default(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(SOURCE, encoding="utf-8")
+    found = load(base=tmp_path / "base.yaml")
+    for name, field in Params.model_fields.items():
+        assert name == "source" or getattr(found, name) == field.default
+    with pytest.raises(ParamsError, match=r"base\.yaml: source: Field required"):
+        (tmp_path / "base.yaml").write_text("train: {boosters: 3}", encoding="utf-8")
+        load(base=tmp_path / "base.yaml")
+
+
+def test_the_projects_file_differs_from_the_defaults_by_what_speaks_of_its_data() -> None:
+    plain = load()
+    differ = {name for name, field in Params.model_fields.items() if getattr(plain, name) != field.default}
+    assert differ == {"source", "rules", "tiers", "evaluate"}
+    assert plain.tiers.model_copy(update={"triggers": [], "exclusions": []}) == TierParams()
+    assert plain.evaluate.model_copy(update={"segments": []}) == EvaluateParams()
+
+
+def test_a_mapping_in_a_file_adds_to_its_default(tmp_path: Path) -> None:
+    found = loaded(tmp_path, "spark: {settings: {spark.executor.memory: 8g}}\ngrades: {fit: {steps: [0.2, 0.2, 0.2]}}")
+    assert found.spark.settings == {"spark.driver.memory": "2g", "spark.executor.memory": "8g"}
+    assert (found.grades.fit.by, found.grades.fit.steps) == ("share", (0.2, 0.2, 0.2))
+
+
+def test_three_paths_are_a_source(tmp_path: Path) -> None:
+    source = loaded(tmp_path, "source:\n  leads: leads.csv\n  events: e.parquet\n  outcomes: won.csv.gz").source
+    assert [(table.path, table.format) for table in (source.leads, *source.events, source.outcomes)] == [
+        ("leads.csv", "csv"),
+        ("e.parquet", "parquet"),
+        ("won.csv.gz", "csv"),
+    ]
+    assert (source.leads.columns, source.order, source.attributes, source.stages) == (None, "dates", {}, [])
+    same = loaded(
+        tmp_path, "source: {leads: {path: crm.db, table: leads}, events: [a.csv, {path: b.CSV}], outcomes: o}"
+    )
+    assert (same.source.leads.format, [table.path for table in same.source.events]) == ("duckdb", ["a.csv", "b.CSV"])
+
+
+def test_a_fault_names_the_file_that_says_it(tmp_path: Path) -> None:
+    base, mine = tmp_path / "base.yaml", tmp_path / "mine.yaml"
+    base.write_text("train:\n  boosters: 0\n" + SOURCE, encoding="utf-8")
+    mine.write_text("# mine\ntrain: {max_rounds: 9}\ntiers:\n  ladder:\n    - {nam: hot}\n", encoding="utf-8")
+    with pytest.raises(ParamsError) as caught:
+        load(mine, base)
+    first, *rest = str(caught.value).splitlines()
+    assert first.startswith(f"{base}, line 2: train.boosters: Input should be greater")
+    assert all(line.startswith(f"{mine}, line 5: tiers.ladder.0.") for line in rest)
+    assert "tiers.ladder.0.nam is not a key; did you mean tiers.ladder.0.name?" in rest[-1]
+    mine.write_text(
+        "tiers:\n  triggers:\n  - name: it\n    when: {types: [a], days: 0}\n    tier: hot", encoding="utf-8"
+    )
+    with pytest.raises(ParamsError, match=r"mine\.yaml, line 4: tiers\.triggers\.0\.when\.event\.days"):
+        load(mine)
 
 
 def test_numbers_are_read_as_numbers(tmp_path: Path) -> None:
@@ -245,30 +290,23 @@ def test_nothing_can_be_changed_once_it_is_read() -> None:
             setattr(section, next(iter(type(section).model_fields)), 1)
 
 
-KEY = re.compile(r"^(?P<indent> *)(?:- )?(?P<key>[A-Za-z_]+):")
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    inside = [model for part in get_args(annotation) for model in models_in(part)]
+    return [annotation, *inside] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else inside
 
 
-def uncommented(text: str) -> list[str]:
-    """Keys with no comment in their own line, in the line below, or at a key above that is not a section of all."""
-    lines, left, above = text.splitlines(), [], list[tuple[int, str, bool]]()
-    for number, line in enumerate(lines):
-        found = KEY.match(line)
-        if not found:
-            continue
-        indent = len(found["indent"])
-        above = [each for each in above if each[0] < indent]
-        below = lines[number + 1].strip() if number + 1 < len(lines) else ""
-        commented = "  # " in line or below.startswith("#")
-        is_leaf = not line.partition("  #")[0].rstrip().endswith(":")
-        if is_leaf and not commented and not any(each[2] for each in above):
-            left.append(".".join([*(each[1] for each in above), found["key"]]))
-        above.append((indent, found["key"], commented))
-    return left
+def test_every_key_is_described_in_whole_words() -> None:
+    seen: set[type[BaseModel]] = set()
+    todo: list[type[BaseModel]] = [Params]
+    while todo:
+        model = todo.pop()
+        seen.add(model)
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name} has no description"
+            assert field.description[-1] in ".?", f"{model.__name__}.{name} ends in the midst of a sentence"
+            todo += [each for each in models_in(field.annotation) if each not in seen]
+    assert len(seen) > 40
 
 
-def test_every_key_is_explained_by_a_comment() -> None:
-    text = DEFAULT.read_text(encoding="utf-8")
-    assert uncommented(text) == []
-    for line, key in {"  seed: ": "project.seed", "  per_period: ": "capacity.per_period"}.items():
-        bare = re.sub(rf"^({line}\d+)  #.*$", r"\1", text, flags=re.MULTILINE)
-        assert uncommented(bare) == [key]
+def test_the_projects_file_can_be_faced() -> None:
+    assert len(DEFAULT.read_text(encoding="utf-8").splitlines()) <= 130

@@ -19,7 +19,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from features.schema.errors import DataError, DeliveryError, ParamsError
-from pipelines.config.params import ScoreTables
+from pipelines.config.delivery import ScoreTables
 from pipelines.delivery import databases as score_tables
 from pipelines.delivery.databases import ScoreList, read_list, to_duckdb, to_postgres
 from pipelines.storage.files import write_parquet

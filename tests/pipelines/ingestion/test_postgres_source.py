@@ -14,7 +14,8 @@ import pytest
 from psycopg import sql
 
 from features.schema.errors import DataError, ParamsError
-from pipelines.config.params import TableSource, load
+from pipelines.config.params import load
+from pipelines.config.source import TableSource
 from pipelines.ingestion import postgres_source as postgres
 from pipelines.ingestion.postgres_source import Snapshots, open_postgres, open_snapshots
 from tests.support.postgres_server import GROUP, VARIABLE, Server

@@ -16,7 +16,7 @@ import pytest
 
 from features.schema.errors import BusyError, ParamsError
 from models.tiers.declarations import TierParams
-from pipelines.config.params import SparkParams
+from pipelines.config.sections import SparkParams
 from pipelines.scheduled.feed_checks import feed_at
 from pipelines.stages.ingest import ingest
 from pipelines.storage.bundle import load_bundle

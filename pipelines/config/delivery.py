@@ -1,0 +1,124 @@
+"""`delivery` in params.yaml: the systems that finished scores are handed to."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from features.schema.spec import Spec
+
+
+class ScoreTables(Spec):
+    """Where a database keeps scores: every list ever delivered, and a view of the newest."""
+
+    database: str = Field(
+        default="LEADSCORE_DATABASE",
+        description='postgres: the environment variable that holds the connection string ("" leaves it to PGHOST '
+        "and its kin). duckdb: the file, from the working folder.",
+    )
+    schema_name: str = Field(
+        default="leadscore",
+        alias="schema",
+        min_length=1,
+        description="Made where it is missing, like the table and the view.",
+    )
+    history: str = Field(
+        default="score_history",
+        min_length=1,
+        description="Table of every list delivered: one row a lead and day.",
+    )
+    current: str = Field(
+        default="current_scores",
+        min_length=1,
+        description="View of the newest list alone; a lead that has left the list is not in it.",
+    )
+
+
+class DuckdbTables(ScoreTables):
+    """The same in a DuckDB file."""
+
+    database: str = Field(default="scores.duckdb", description="The file, from the working folder.")
+    schema_name: str = Field(default="main", alias="schema", min_length=1, description="Made where it is missing.")
+
+
+class Crm(Spec):
+    """A CRM's HTTP API, and which of its fields get which column of the scores."""
+
+    base_url: str = Field(description="Address of the API.")
+    token: str = Field(description="Environment variable that holds the access token; no secret stands here.")
+    object: str = Field(min_length=1, description="Kind of record that is updated.")
+    id_field: str = Field(min_length=1, description="The field that holds lead_id; the CRM knows it to be unique.")
+    batch: int = Field(ge=1, description="Leads a request.")
+    fields: dict[str, str] = Field(
+        min_length=1, description="{field: column of the scores}; a lead is sent when one of them changes."
+    )
+    gone: dict[str, str | float | None] = Field(
+        default={},
+        description='{field: value}, sent once for leads that left the list, such as {lead_tier: ""}; {}: they keep '
+        "what they have.",
+    )
+
+
+class HubSpot(Crm):
+    """Batch upsert of CRM objects, by a property that HubSpot knows to be unique."""
+
+    base_url: str = Field(default="https://api.hubapi.com", description="Address of the API.")
+    token: str = Field(
+        default="HUBSPOT_TOKEN", description="Environment variable that holds the access token of a private app."
+    )
+    object: str = Field(default="contacts", min_length=1, description="Kind of record that is updated.")
+    id_field: str = Field(default="lead_id", min_length=1, description="The unique property that holds lead_id.")
+    batch: int = Field(default=100, ge=1, le=100, description="Leads a request; HubSpot takes no more than 100.")
+    fields: dict[str, str] = Field(
+        default={"lead_score": "score", "lead_tier": "tier"},
+        min_length=1,
+        description="{property: column of the scores}; a lead is sent when one of them changes.",
+    )
+
+
+class Salesforce(Crm):
+    """sObject collections, upsert by external id."""
+
+    base_url: str = Field(default="", description="Such as https://mycompany.my.salesforce.com.")
+    token: str = Field(
+        default="SALESFORCE_TOKEN", description="Environment variable that holds the OAuth access token."
+    )
+    version: str = Field(default="v62.0", pattern=r"^v\d+\.0$", description="Of the REST API.")
+    object: str = Field(default="Lead", min_length=1, description="Kind of record that is updated.")
+    id_field: str = Field(default="Lead_Id__c", min_length=1, description="The external id field that holds lead_id.")
+    batch: int = Field(default=200, ge=1, le=200, description="Leads a request; Salesforce takes no more than 200.")
+    fields: dict[str, str] = Field(
+        default={"Lead_Score__c": "score", "Lead_Tier__c": "tier"},
+        min_length=1,
+        description="{field: column of the scores}; a lead is sent when one of them changes.",
+    )
+
+
+class Delivery(Spec):
+    """`leadscore deliver` hands finished scores to other systems; no secret stands here."""
+
+    state: str = Field(
+        default="delivery",
+        min_length=1,
+        description="Folder that remembers what each CRM holds; where it is lost, every lead is sent once more.",
+    )
+    timeout_s: float = Field(default=30.0, gt=0, description="Wait so long for a CRM's answer.")
+    attempts: int = Field(
+        default=8,
+        ge=2,
+        description="Of one lead before it is set aside; so many failed requests in a row end the run, and the rest "
+        "waits.",
+    )
+    first_wait_s: float = Field(
+        default=1.0,
+        ge=0,
+        description="Before the second attempt; doubled with each failure, less a random part.",
+    )
+    longest_wait_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="Between attempts; a CRM that asks for more ends the run, and the rest waits.",
+    )
+    postgres: ScoreTables = Field(default=ScoreTables(), description="`leadscore deliver postgres`.")
+    duckdb: DuckdbTables = Field(default=DuckdbTables(), description="`leadscore deliver duckdb`.")
+    hubspot: HubSpot = Field(default=HubSpot(), description="`leadscore deliver hubspot`.")
+    salesforce: Salesforce = Field(default=Salesforce(), description="`leadscore deliver salesforce`.")

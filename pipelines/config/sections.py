@@ -1,0 +1,176 @@
+"""The sections of params.yaml that no room of `features` or `models` declares."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Literal
+
+from pydantic import Field
+
+from features.schema.spec import Spec
+
+
+class Project(Spec):
+    """The name of the work, its seed, and the machine."""
+
+    name: str = Field(
+        default="lead-scoring", min_length=1, description="Name of the MLflow experiment and of the registered model."
+    )
+    seed: int = Field(
+        default=20260101,
+        ge=0,
+        description="Every random draw starts here; change it only to see how much chance matters.",
+    )
+    threads: int = Field(default=2, ge=1, description="Cores to use; the results are the same for any number.")
+    memory_gb: float = Field(
+        default=4.0,
+        gt=0,
+        description="What a stage may take, at any number of leads; DuckDB holds half of it and spills the rest to "
+        "disk.",
+    )
+
+
+class Ingest(Spec):
+    """When bad rows stop the run."""
+
+    max_quarantine_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="More bad rows than this in one table stops the run: the mapping is wrong then.",
+    )
+
+
+class Readiness(Spec):
+    """Below any of these there is too little to learn from, and train refuses."""
+
+    min_rows: int = Field(default=400, ge=1, description="Training rows.")
+    min_positive: int = Field(default=100, ge=1, description="Of them converted.")
+    min_negative: int = Field(default=100, ge=1, description="Of them not converted.")
+    min_periods: int = Field(default=8, ge=1, description="Distinct snapshot dates, where there are dates.")
+
+
+class Capacity(Spec):
+    """What sales can work."""
+
+    per_period: int = Field(
+        default=200,
+        ge=1,
+        description="Leads that sales can work in one period: a snapshot interval, or the whole test set without "
+        "dates.",
+    )
+
+
+class Explain(Spec):
+    """How far explanations go."""
+
+    sample_rows: int = Field(default=4000, ge=10, description="Rows of the later period behind the global importances.")
+    top_features: int = Field(default=20, ge=1, description="Features shown in dependence plots.")
+    top_pairs: int = Field(
+        default=6,
+        ge=0,
+        description="Pairs of these features that act together most; more make the report longer.",
+    )
+    timeline: int = Field(default=40, ge=0, description="Events shown of one lead, newest first.")
+    similar_leads: int = Field(
+        default=200,
+        ge=10,
+        description="Other leads that one lead is compared with; more makes the interval narrower and the likeness "
+        "less.",
+    )
+
+
+class Score(Spec):
+    """When leads are scored, and how many reasons each gets."""
+
+    as_of: dt.date | Literal["latest"] = Field(
+        default="latest", description="The day to stand at: a date, or latest (the day after the last in the data)."
+    )
+    reasons: int = Field(default=5, ge=0, description="Reasons a lead, strongest first.")
+
+
+class Job(Spec):
+    """The scheduled run: what stops or flags a list before it is published."""
+
+    max_silence_days: int = Field(
+        default=4,
+        ge=1,
+        description="The newest event is older on the scoring day: the feed has stopped, and nothing is published; "
+        "longer where nothing happens over holidays.",
+    )
+    min_volume_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Fewer leads or events than this share of the last list's: the feed has shrunk, and nothing is "
+        "published; 0 for one run accepts what shrank on purpose.",
+    )
+    max_unseen_share: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="A flag in manifest.json: in so many of the leads a field has a value the model does not know.",
+    )
+    max_score_shift: float = Field(
+        default=0.25,
+        gt=0,
+        description="A flag too: population stability index of the scores against the last list; 0.1 is little.",
+    )
+    keep_days: int = Field(
+        default=14,
+        ge=2,
+        description="Lists of the newest so many days are kept; with at least 2 a day can be repeated exactly.",
+    )
+
+
+class Retrain(Spec):
+    """When a challenger is trained; `promotion` says whether it becomes the champion."""
+
+    every_days: int = Field(
+        default=28,
+        ge=1,
+        description="At the latest so many days after the last one; as often as the walk-forward backtest says it "
+        "pays.",
+    )
+    on_alert: bool = Field(
+        default=True,
+        description="Also when the monitor has found something since then, unless it is the feed that has stopped.",
+    )
+    rest_days: int = Field(
+        default=7, ge=0, description="But not sooner than so many days after the last one, whatever the alert."
+    )
+
+
+class Report(Spec):
+    """The page that people read."""
+
+    top_leads: int = Field(default=30, ge=0, description="Leads shown with their reasons.")
+
+
+class Track(Spec):
+    """Where MLflow keeps runs and models."""
+
+    uri: str = Field(
+        default="sqlite:///mlflow.db",
+        description="Where MLflow keeps its books; the environment's MLFLOW_TRACKING_URI goes first.",
+    )
+    artifacts: str = Field(default="mlartifacts", description="Where MLflow keeps files.")
+
+
+class SparkParams(Spec):
+    """`--engine spark`, for more events than one machine can take; needs Java 17 and `make .venv-spark/.installed`."""
+
+    master: str = Field(
+        default="local[2]",
+        min_length=1,
+        description="Who works: cores of this machine, or a cluster, such as spark://host:7077, yarn or "
+        "k8s://https://host.",
+    )
+    bucket_events: int = Field(
+        default=2_000_000,
+        ge=1,
+        description="Events that one task takes at a time, about; fewer where executors have little memory.",
+    )
+    settings: dict[str, str | int | float | bool] = Field(
+        default={"spark.driver.memory": "2g"}, description="Any settings of Spark, such as spark.executor.memory."
+    )

@@ -1,0 +1,167 @@
+"""`source` in params.yaml: the user's own files, columns and spellings, mapped to the contract."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from features.schema.declarations import AttributeSpec
+from features.schema.spec import Spec
+
+FORMATS = {".parquet": "parquet", ".pq": "parquet", ".duckdb": "duckdb", ".ddb": "duckdb", ".db": "duckdb"}
+
+
+class TableSource(Spec):
+    """One file or database table and how its columns map to the contract; its path alone may stand for it."""
+
+    path: str = Field(
+        description="File, relative to the data folder. With postgres: the environment variable that holds the "
+        'connection string ("" leaves it to PGHOST and its kin); no secret stands in this file.'
+    )
+    format: Literal["csv", "parquet", "duckdb", "postgres"] = Field(
+        default="csv", description="Left out: by the ending of the path, csv (gz too) where it says nothing else."
+    )
+    table: str = Field(
+        default="", description="The table's name inside a DuckDB file or a PostgreSQL database, such as crm.leads."
+    )
+    separator: str = Field(default=",", description="csv: the character between fields.")
+    encoding: str = Field(default="utf-8", description="csv: latin-1 or cp1252 where a spreadsheet wrote it.")
+    time_format: str = Field(
+        default="iso", description='iso, or a strptime pattern such as "%d/%m/%Y"; one format for each table.'
+    )
+    where: dict[str, list[str]] = Field(
+        default={}, description="Keep only rows whose column holds one of these values: {column: [value, ...]}."
+    )
+    columns: dict[str, str] | None = Field(
+        default=None,
+        description="{the contract's column: your column}. Left out: your columns have the contract's own names.",
+    )
+    constants: dict[str, str] = Field(
+        default={}, description="{the contract's column: one value for every row}, such as {event_type: visit}."
+    )
+    missing: list[str] = Field(
+        default=[""], description='Spellings of "not known"; add "NA" or "Select" only where they mean that.'
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _format_by_ending(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "format" not in given and isinstance(given.get("path"), str):
+            return given | {"format": FORMATS.get(PurePath(given["path"]).suffix.lower(), "csv")}
+        return given
+
+
+def _as_table(given: Any) -> Any:
+    return {"path": given} if isinstance(given, str) else given
+
+
+def _as_list(given: Any) -> Any:
+    return [given] if isinstance(given, str | dict) else given
+
+
+Table = Annotated[TableSource, BeforeValidator(_as_table, json_schema_input_type=str | TableSource)]
+Tables = Annotated[
+    list[Table], BeforeValidator(_as_list, json_schema_input_type=str | TableSource | list[str | TableSource])
+]
+
+
+class EventDefaults(Spec):
+    """What an event is whose table has no such column."""
+
+    direction: Literal["inbound", "outbound"] = Field(default="inbound", description="inbound: the lead acts itself.")
+    channel: Literal["online", "offline"] = Field(default="online", description="Where it happens.")
+
+
+class Source(Spec):
+    """The user's own files, columns and spellings, mapped to the contract; three paths are enough to begin."""
+
+    order: Literal["dates", "rows", "none"] = Field(
+        default="dates",
+        description="dates: leads carry created_at; rows: row order stands in for time; none: no order at all.",
+    )
+    timezone: str = Field(default="UTC", description="The zone of time stamps that carry none.")
+    leads: Table = Field(description="One row a lead: lead_id, created_at, and the columns of the attributes.")
+    attributes: dict[str, AttributeSpec] = Field(
+        default={},
+        description="{name: where it is and when it is known}; columns not listed are not read. "
+        "`leadscore inspect` proposes them.",
+    )
+    events: Tables = Field(
+        default=[],
+        description="What leads did, any number of tables: lead_id, event_at, event_type; also known_at, direction, "
+        "channel, value.",
+    )
+    event_defaults: EventDefaults = Field(
+        default=EventDefaults(), description="Of events whose table has no such column."
+    )
+    event_labels: dict[str, str] = Field(
+        default={},
+        description="{event type: how reasons and reports call it, singular}; a type not listed is called by its name.",
+    )
+    event_units: dict[str, str] = Field(
+        default={}, description="{event type: what its value counts}, such as minutes or EUR, for reasons in words."
+    )
+    outcomes: Table = Field(
+        description="What became of leads: lead_id and converted_at, or converted (yes or no); also lost_at."
+    )
+    yes_values: list[str] = Field(
+        default=["1", "yes", "true"],
+        description="Spellings of a won lead, where outcomes have `converted` and no date.",
+    )
+    no_values: list[str] = Field(
+        default=["0", "no", "false"],
+        description="Spellings of a lead that was not won; an empty cell is an open lead.",
+    )
+    stages: Tables = Field(default=[], description="Lifecycle stages, for velocity: lead_id, stage, entered_at.")
+    attribute_history: Tables = Field(
+        default=[],
+        description="What the CRM overwrote: lead_id, valid_from, and attributes' values from then on.",
+    )
+    contacts: Tables = Field(
+        default=[],
+        description="Whom sales contacted, so that metrics can be weighted: lead_id, contacted_at, and of the score "
+        "list that sales had before it as_of, tier, score, explored (yes or no) and propensity.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _attributes_are_called_as_their_columns(cls, given: Any) -> Any:
+        attributes = given.get("attributes") if isinstance(given, dict) else None
+        if not isinstance(attributes, dict):
+            return given
+        filled = {
+            name: {"column": name} | (one or {}) if isinstance(one, dict | None) else one
+            for name, one in attributes.items()
+        }
+        return given | {"attributes": filled}
+
+    @model_validator(mode="after")
+    def _order_is_possible(self) -> Source:
+        mapped = self.leads.columns
+        has_dates = self.order == "dates" if mapped is None else "created_at" in mapped
+        if (self.order == "dates") != has_dates:
+            raise ValueError(
+                f"order is {self.order!r} but leads.columns {'maps' if has_dates else 'does not map'} created_at; "
+                "use order: dates with a created_at column, order: rows or none without"
+            )
+        if self.attribute_history and not has_dates:
+            raise ValueError("attribute_history needs order: dates, as an edit counts only before a snapshot's date")
+        if self.contacts and not has_dates:
+            raise ValueError("contacts need order: dates, because a call follows from the list before it")
+        if self.events and not has_dates:
+            raise ValueError("events need order: dates, because an event counts only before a snapshot's date")
+        return self
+
+    @model_validator(mode="after")
+    def _attributes_are_knowable(self) -> Source:
+        for name, attribute in self.attributes.items():
+            if attribute.known == "export" and self.order == "dates":
+                raise ValueError(
+                    f"attribute {name!r} is known: export, so with dates its value may come from after the snapshot; "
+                    "use creation, history (with attribute_history) or outcome"
+                )
+            if attribute.known == "history" and not self.attribute_history:
+                raise ValueError(f"attribute {name!r} is known: history, but source.attribute_history lists no table")
+        return self

@@ -1,0 +1,91 @@
+"""Params files: read, laid over one another, and asked in which line a key stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
+
+from features.schema.errors import ParamsError
+
+Tree = dict[str, Any]
+Key = Sequence[str | int]
+REPLACED_WHOLE = ("source", "rules")
+
+
+def read_yaml(path: Path) -> Tree:
+    """Read a file of sections.
+
+    Raises
+    ------
+    ParamsError
+        Where it is not there, is no YAML, says a key twice, or holds no sections.
+    """
+    if not path.is_file():
+        raise ParamsError(f"no params file at {path}; give one with --params or run inside the project's folder")
+    try:
+        # YAML 1.2, as DVC writes it: a bare yes is text, 1e-3 a number. A key that stands twice is refused.
+        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except DuplicateKeyError as error:
+        line = path.read_text(encoding="utf-8").splitlines()[error.problem_mark.line].strip()
+        raise ParamsError(f"{path} says a key twice, again in line {error.problem_mark.line + 1}: {line}") from None
+    except (OSError, YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-02-30
+        raise ParamsError(f"{path} is not readable as YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise ParamsError(f"{path} holds {type(tree).__name__}; expected sections such as `source:` and `train:`")
+    return tree
+
+
+def lay_over(base: Tree, overlay: Tree) -> Tree:
+    """Lay an overlay over the base; what speaks of the source's attributes and events goes when the source does."""
+    return merge(_without_words_of_source(base) if "source" in overlay else base, overlay)
+
+
+def _without_words_of_source(base: Tree) -> Tree:
+    left = {name: section for name, section in base.items() if name not in REPLACED_WHOLE}
+    if isinstance(left.get("tiers"), dict):
+        tiers = {key: value for key, value in left["tiers"].items() if key not in ("triggers", "exclusions")}
+        if isinstance(tiers.get("value"), dict):
+            tiers["value"] = {key: value for key, value in tiers["value"].items() if key != "attribute"}
+        left["tiers"] = tiers
+    return left
+
+
+def merge(under: Tree, over: Tree, depth: int = 0) -> Tree:
+    """Lay one tree over another, key by key; lists, `source` and `rules` are replaced whole."""
+    merged = dict(under)
+    for key, value in over.items():
+        old = under.get(key)
+        whole = depth == 0 and key in REPLACED_WHOLE
+        nested = isinstance(value, dict) and not whole
+        merged[key] = merge(old, value, depth + 1) if isinstance(old, dict) and nested else value
+    return merged
+
+
+def where(key: Key, files: Sequence[Path]) -> str:
+    """Say in which file, the last laid over the others, and in which line a key stands, or what it is part of."""
+    for path in reversed(files):
+        line = _line(YAML(pure=True).load(path.read_text(encoding="utf-8")), key)
+        if line:
+            return f"{path}, line {line}"
+    return ", laid over ".join(str(path) for path in reversed(files))
+
+
+def _line(tree: CommentedMap, key: Key) -> int:
+    """Return the line of a key, or of what a list or a section that is replaced whole holds of it; 0: none."""
+    node: Any = tree
+    line = 0
+    replaced = bool(key) and key[0] in REPLACED_WHOLE
+    for part in key:
+        if isinstance(node, CommentedMap) and part in node:
+            line, node = node.lc.key(part)[0] + 1, node[part]
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line, node, replaced = node.lc.item(part)[0] + 1, node[part], True
+        elif isinstance(node, CommentedMap) and not (replaced and line):
+            return 0
+    return line
