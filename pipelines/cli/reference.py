@@ -1,59 +1,30 @@
-"""The reference pages, made of the params' types and comments, the commands, the catalogue and the artifacts."""
+"""The reference pages, made of the parameters' types, the commands, the catalogue and the artifacts."""
 
 from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import typer
-from ruamel.yaml import YAML
 
 from features.matrix.catalogue import Catalogue, catalogue
-from features.schema.declarations import AttributeSpec
 from features.schema.vocabulary import GROUPS, Vocabulary
-from pipelines.config.params import DEFAULT, Params, load
-from pipelines.config.source import EventDefaults, TableSource
+from pipelines.config.params import Params, load
 from pipelines.reporting.glossary import glossary_page
 from pipelines.scoring.score_list import MEANING, SCORES
 from pipelines.storage.files import staged_file
 from pipelines.storage.layout import Artifact, Layout
 
 Tree = dict[str, Any]
-Notes = dict[tuple[str, ...], "Note"]
 MADE = "<!-- Made by `leadscore docs`; change what it is made of and run that again. -->"
 LONGEST = 60  # characters of a default that is shown whole
-KEY = re.compile(r"^( *)(?:- )?([A-Za-z_]\w*):(?: |$)(.*)$")
-COMMENT = re.compile(r"(?:^|\s)# (.*)$")
+HEAD = ("key", "type", "default", "what it does, and when to change it")
 KINDS = ("number", "category", "title", "domain")
 EVENT = "EVENT_TYPE"
-
-
-@dataclass
-class Note:
-    """What params.yaml says of a key: behind it, and on lines of their own below it."""
-
-    text: str
-    below: list[str] = field(default_factory=list)
-
-    def told(self, items: Iterable[str]) -> tuple[str, dict[str, str]]:
-        """Return the words on the key, and those on the keys of the items of its list."""
-        words, of_items = self.text, dict.fromkeys(items, "")
-        current = ""
-        for line in self.below:
-            name, _, rest = line.partition(": ")
-            if name in of_items:
-                current, of_items[name] = name, rest
-            elif current:
-                of_items[current] += f" {line}"
-            else:
-                words = f"{words} {line}".strip()
-        return words, of_items
 
 
 def write_reference(app: typer.Typer, folder: Path) -> list[Path]:
@@ -69,74 +40,67 @@ def write_reference(app: typer.Typer, folder: Path) -> list[Path]:
 def pages(app: typer.Typer) -> dict[str, str]:
     """Return file name to text of each page."""
     return {
-        "params.md": params_page(DEFAULT.read_text(encoding="utf-8")),
+        "params.md": params_page(),
+        "params.schema.json": params_schema(),
         "commands.md": commands_page(app),
         "features.md": features_page(load()),
         "files.md": files_page(),
     }
 
 
-def params_page(text: str) -> str:
-    """Describe each key of params.yaml: its type and bounds, its default, and its comment."""
-    schema, notes = Params.model_json_schema(), notes_of(text)
-    definitions = schema["$defs"]
-    tree = YAML(typ="safe", pure=True).load(text)
-    defaults = {"table": TableSource, "event": EventDefaults, "attribute": AttributeSpec}
-    parts = {name: definitions[model.__name__] for name, model in defaults.items()}
-    sections = {"source_defaults": {"properties": parts}} | schema["properties"]
+def params_page() -> str:
+    """Describe each key of params.yaml: its type and bounds, its default, and what it does."""
+    schema = Params.model_json_schema()
     lines = ["# Parameters", "", MADE, ""]
     lines += [
-        "Every key of `params.yaml`. A file given with `--params` is laid over it and states only what differs; its",
-        "`source` and its `rules`, where it has them, replace these whole. A key that is not listed here is refused.",
+        "Every key that `params.yaml` may hold, with its default; the file itself states what a business sets. A file",
+        "given with `--params` is laid over it and states only what differs; its `source` and its `rules`, where it",
+        "has them, replace these whole. `params.schema.json` tells the same to editors that complete YAML.",
         "",
     ]
-    for name in [name for name in tree if name in sections]:
-        lines += [f"## {name}", ""]
-        about = notes.get((name,), Note("")).text
-        lines += [f"{about[:1].upper()}{about[1:]}.", ""] if about else []
-        rows = _rows((name,), _resolved(sections[name], definitions), definitions, notes, tree[name])
-        lines += _table(("key", "type", "default", "what it does, and when to change it"), rows)
+    for name, child in schema["properties"].items():
+        section = _resolved(child, schema["$defs"])
+        lines += [f"## {name}", "", child.get("description") or section["description"], ""]
+        lines += _table(HEAD, _rows(name, section, schema["$defs"]))
     return _page(lines)
 
 
-def notes_of(text: str) -> Notes:
-    """Read the comments of a YAML file: behind a key, and on lines of their own below it that are set in further."""
-    notes: Notes = {}
-    open_keys: list[tuple[int, str]] = []
-    for line in text.splitlines():
-        bare = line.strip()
-        if bare.startswith("#   ") and open_keys:
-            notes[tuple(key for _, key in open_keys)].below.append(bare[1:].strip())
-        elif found := KEY.match(line):
-            open_keys = [one for one in open_keys if one[0] < len(found[1])] + [(len(found[1]), found[2])]
-            comment = COMMENT.search(_without_quoted(found[3]))
-            notes.setdefault(tuple(key for _, key in open_keys), Note(comment[1].strip() if comment else ""))
-    return notes
+def params_schema() -> str:
+    """Return the JSON schema of a params file, for editors; a file may leave out any section."""
+    schema = {key: _untitled(value) for key, value in Params.model_json_schema().items() if key != "required"}
+    return json.dumps(schema, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _without_quoted(text: str) -> str:
-    """Hide a # inside quotes; the comment itself may hold quotes."""
-    return re.sub(r'^((?:[^"#]|"[^"]*")*)', lambda before: re.sub(r'"[^"]*"', "", before[0]), text)
+def _untitled(node: Any) -> Any:
+    """Drop the titles, which repeat the keys, and the defaults of whole sections, which their keys have."""
+    if isinstance(node, list):
+        return [_untitled(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    section = isinstance(node.get("default"), dict) and "$ref" in node
+    left = {key: value for key, value in node.items() if not (key == "title" or (section and key == "default"))}
+    return {key: _untitled(value) for key, value in left.items()}
 
 
-def _rows(path: tuple[str, ...], node: Tree, definitions: Tree, notes: Notes, value: Tree) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each key below a node; sections within it, and the items of its lists, come after their key."""
+def _rows(above: str, node: Tree, definitions: Tree) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each key below a node; keys within it, and those of its items, come after it."""
+    needed = node.get("required", [])
     for name, child in node["properties"].items():
-        if name not in value and path[0] != "source_defaults":
-            continue  # of the typed tree alone: filled in when params are loaded
-        here, inner = (*path, name), _resolved(child, definitions)
-        dotted, note, own = ".".join(here), notes.get(here, Note("")), value.get(name)
-        is_table = inner.get("title") == "TableSource" and path[0] != "source_defaults"
-        if "properties" in inner and not is_table:
-            yield f"`{dotted}`", "section", "", note.text
-            yield from _rows(here, inner, definitions, notes, own or {})
-            continue
-        item = _resolved(child.get("items", {}), definitions)
-        parts = {} if item.get("title") == "TableSource" else item.get("properties", {})
-        words, of_items = note.told(parts)
-        yield f"`{dotted}`", type_in_words(child, definitions), _default(own), words
-        for key, one in parts.items():
-            yield f"`{dotted}[].{key}`", type_in_words(one, definitions), "", of_items[key]
+        key, own = f"{above}.{name}", _resolved(child, definitions)
+        section = "properties" in own
+        default = "" if section else "required" if name in needed else _default(child.get("default"))
+        kind = "section" if section else type_in_words(child, definitions)
+        yield f"`{key}`", kind, default, child.get("description") or own.get("description", "")
+        inside = own if section else _items(child, definitions)
+        if "properties" in inside and (inside["title"] != "TableSource" or key == "source.leads"):
+            yield from _rows(key if section or key == "source.leads" else f"{key}[]", inside, definitions)
+
+
+def _items(node: Tree, definitions: Tree) -> Tree:
+    """The mapping that a key holds, alone, in a list or by name; an empty tree where it holds none."""
+    held = [*node.get("anyOf", []), node.get("items", {}), node.get("additionalProperties", {})]
+    found = [_resolved(one, definitions) for one in held if isinstance(one, dict)]
+    return next((one for one in found if "properties" in one), {})
 
 
 def type_in_words(node: Tree, definitions: Tree) -> str:
@@ -152,8 +116,7 @@ def type_in_words(node: Tree, definitions: Tree) -> str:
         case "array":
             return _list_in_words(node, definitions)
         case "object" if node.get("title") in ("TableSource", "AttributeSpec"):
-            kind = "table" if node["title"] == "TableSource" else "attribute"
-            return f"{kind} (see `source_defaults.{kind}`)"
+            return "table (see `source.leads`)" if node["title"] == "TableSource" else "attribute"
         case "object" if "properties" in node:
             return "mapping of " + ", ".join(f"`{name}`" for name in node["properties"])
         case "object":
@@ -305,7 +268,7 @@ def _default(value: Any) -> str:
     if value is None:
         return ""
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return f"`{text}`" if len(text) <= LONGEST else "see `params.yaml`"
+    return f"`{text}`" if len(text) <= LONGEST else "a list"
 
 
 def _escaped(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -9,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pandas as pd
 import pytest
 import typer
+from ruamel.yaml import YAML
 
 from pipelines.cli import app as cli
-from pipelines.cli.reference import Note, notes_of, pages, params_page
+from pipelines.cli.reference import pages, params_page
 from pipelines.config.params import load
 from tests.pipelines.cli.test_app import leadscore
 from tests.support.openml_stand_in import bank, serve
@@ -104,40 +107,29 @@ def test_the_reference_is_what_the_code_says(width: str, monkeypatch: pytest.Mon
 
 
 def test_every_key_of_the_params_is_in_the_reference_with_its_words() -> None:
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    page = params_page(text)
-    told = {line.split("|")[1].strip(" `"): line for line in page.splitlines() if line.startswith("| `")}
-    tree = load().model_dump()
-    assert {f"{section}.{key}" for section, keys in tree.items() for key in keys} - {"source.event_defaults"} <= {*told}
+    told = {line.split("|")[1].strip(" `"): line for line in params_page().splitlines() if line.startswith("| `")}
+    tree = load().model_dump(by_alias=True)
+    assert {f"{section}.{key}" for section, keys in tree.items() for key in keys} <= {*told}
     for section in ("snapshots", "capacity", "explain", "train", "score"):
-        for key in tree[section]:
-            comment = notes_of(text)[section, key].text
-            assert comment
-            assert comment in told[f"{section}.{key}"]
+        for key, field in type(getattr(load(), section)).model_fields.items():
+            assert str(field.description) in told[f"{section}.{key}"]
     assert "| `30` |" in told["snapshots.horizon_days"]
     assert "whole number ≥ 1" in told["snapshots.horizon_days"]
-    assert "outcome: written after" in told["source_defaults.attribute.known"]
+    assert "outcome: written after" in told["source.attributes[].known"]
+    assert "one of `csv`" in told["source.leads.format"]
+    assert "required" in told["rules.events[].types"]
 
 
-def test_comments_are_read_as_they_stand() -> None:
-    text = """
-one:  # about one
-  key: "a # b"  # the "words" of it
-  #   go on here
-  list:  # items
-    #   name: of an item
-    #     and more
-    #   size: how much
-    - {name: x, size: 1}
-  bare: 3
-two: 1
-"""
-    notes = notes_of(text)
-    assert notes["one",].text == "about one"
-    assert notes["one", "key"].told([]) == ('the "words" of it go on here', {})
-    words, items = notes["one", "list"].told(["name", "size"])
-    assert (words, items) == ("items", {"name": "of an item and more", "size": "how much"})
-    assert notes["one", "bare"] == notes["two",] == Note("")
+@pytest.mark.parametrize("file", [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))], ids=str)
+def test_editors_find_a_schema_that_takes_the_file(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
+    assert named
+    schema = json.loads((file.parent / named[1]).read_text(encoding="utf-8"))
+    tree = YAML(typ="safe", pure=True).load(text)
+    jsonschema.validate(tree, schema)
+    with pytest.raises(jsonschema.ValidationError, match="bosters"):
+        jsonschema.validate(tree | {"train": {"bosters": 3}}, schema)
 
 
 def test_every_command_and_option_of_the_docs_exists() -> None:
@@ -154,8 +146,8 @@ def test_every_command_and_option_of_the_docs_exists() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_key_that_a_page_names_exists(page: Path) -> None:
-    tree = load().model_dump()
-    keys = set(re.findall(r"^\| `([\w.\[\]]+)`", params_page((ROOT / "params.yaml").read_text()), re.MULTILINE))
+    tree = load().model_dump(by_alias=True)
+    keys = set(re.findall(r"^\| `([\w.\[\]]+)`", params_page(), re.MULTILINE))
     for name in re.findall(r"`([a-z_]+\.[a-z_.]+)[`:]", FENCE.sub("", page.read_text(encoding="utf-8"))):
         if name.split(".")[0] in tree and not name.endswith((".json", ".csv", ".html", ".md", ".py", ".log")):
             assert name in keys, f"{page.name} names {name}"
