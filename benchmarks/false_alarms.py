@@ -28,6 +28,7 @@ from pipelines.stages.train import train
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.files import write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 LEARNED = pd.Timestamp("2025-04-07")  # the model learns from what was known on this day
 FIRST, LAST = pd.Timestamp("2025-06-02"), pd.Timestamp("2026-06-29")
@@ -43,12 +44,12 @@ def looks_at(params: Params, work: Path, number: int, days: pd.DatetimeIndex) ->
     for layout, day in ((learned, LEARNED), (whole, LAST)):
         export(world, day, layout.raw)
         ingest(params.source, params.ingest, params.project, layout.raw, layout)
-    build_features(params, learned)
-    train(params, learned)
+    build_features(RunContext(params, learned))
+    train(RunContext(params, learned))
     scorer = load_bundle(learned.bundle, params.project.threads)
     found = []
     for day in days:
-        tree = run_monitor(with_as_of(params, f"{day:%Y-%m-%d}"), whole, scorer, work)
+        tree = run_monitor(RunContext(with_as_of(params, f"{day:%Y-%m-%d}"), whole), scorer, work)
         answers = {check["code"]: check["outcome"] for check in tree["checks"]}
         found.append({"world": number, "day": f"{day:%Y-%m-%d}", "answers": answers, "lines": tree["lines"]})
         print(number, f"{day:%Y-%m-%d}", tree["alerts"], flush=True)

@@ -99,13 +99,14 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    params, layout = opened(asked)
+    context = opened(asked)
+    layout = context.layout
     today, rng = last_day(layout), random.Random(asked.seed)  # noqa: S311  # moments, no secrets
     base, whole, to, note = (asked.work / name for name in ("base", "whole", "killed", "operations"))
 
     def run(to: Path, day: pd.Timestamp = today) -> None:
         with hold(to):
-            run_day(params, layout, request(layout, to, layout.raw), day)
+            run_day(context, request(layout, to, layout.raw), day)
 
     def run_until(operation: int) -> None:
         die_at(operation, to)

@@ -22,7 +22,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,10 @@ from benchmarks.kill import ended, forked, must
 from benchmarks.scheduled import arguments, opened
 from features.schema.errors import BusyError, ModelError
 from models.scoring.scorer import Scorer
-from pipelines.config.params import Params
 from pipelines.registry.promote import promote, roll_back
 from pipelines.registry.registry import CHAMPION, Registry, download_bundle
 from pipelines.storage.bundle import load_bundle, save_bundle
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 Seen = dict[str, Any]  # the model behind each alias, and how many decisions are unfinished
 EVERY = 10  # kills between two lines
@@ -60,22 +59,22 @@ class Stage:
         The models in the order in which they become champion.
     """
 
-    params: Params
-    layout: Layout
+    run: RunContext
     live: Path
     base: Path
     bundles: list[Path]
 
     @classmethod
-    def of(cls, params: Params, layout: Layout, work: Path) -> Stage:
+    def of(cls, run: RunContext, work: Path) -> Stage:
         live = work / "live"
-        track = params.track.model_copy(update={"uri": f"sqlite:///{live}/mlflow.db", "artifacts": str(live / "files")})
-        here = params.model_copy(update={"track": track})
-        return cls(here, layout, live, work / "base", [work / f"model_{number}" for number in range(3)])
+        store = {"uri": f"sqlite:///{live}/mlflow.db", "artifacts": str(live / "files")}
+        track = run.params.track.model_copy(update=store)
+        here = replace(run, params=run.params.model_copy(update={"track": track}))
+        return cls(here, live, work / "base", [work / f"model_{number}" for number in range(3)])
 
     def prepare(self) -> None:
         """Save three models and promote the first two."""
-        scorer = load_bundle(self.layout.bundle, 1)
+        scorer = load_bundle(self.run.layout.bundle, 1)
         for number, bundle in enumerate(self.bundles):
             metadata = scorer.metadata.model_copy(
                 update={"capacity": scorer.metadata.capacity + number}
@@ -93,17 +92,17 @@ class Stage:
         """Run a command; the third model is the one to be promoted."""
         at = AT + number * pd.Timedelta(minutes=1)
         if name == "promote":
-            promote(self.params, self.layout, self.bundles[number], at)
+            promote(self.run, self.bundles[number], at)
         else:
-            roll_back(self.params, at)
+            roll_back(self.run.params, at)
 
     def look(self, note: Path) -> None:
         """Note the models behind the aliases, the champion loaded whole, and whether a decision is unfinished."""
-        registry = Registry.open(self.params)
+        registry = Registry.open(self.run.params)
         versions = registry.client.search_model_versions(f"name = '{registry.name}'")
         ids = {str(one.version): one.tags["model_id"] for one in versions if "model_id" in one.tags}
         found = {alias: ids[version] for alias, version in registry.aliases().items()}
-        bundle = download_bundle(f"models:/{registry.name}@{CHAMPION}", self.params, note.parent / "got")
+        bundle = download_bundle(f"models:/{registry.name}@{CHAMPION}", self.run.params, note.parent / "got")
         if load_bundle(bundle, 1).model_id != found[CHAMPION]:
             raise ModelError("the champion is not the model of its tag")
         note.write_text(json.dumps({"aliases": found, "unfinished": len(registry.unfinished())}))
@@ -206,10 +205,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    params, layout = opened(asked)
     work = asked.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    stage, note = Stage.of(params, layout, work), work / "note"
+    stage, note = Stage.of(opened(asked), work), work / "note"
     must(stage.prepare)
     shutil.copytree(stage.live, stage.base)
     outcome = kill(stage, ("promote", "rollback"), asked.kills, asked.seed, note)

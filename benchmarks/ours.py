@@ -14,29 +14,28 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.tasks import PARAMS, cut_layout, features_of
-from pipelines.config.params import Params
 from pipelines.stages.train import train
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import write_json, write_parquet
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 
-def ours(params: Params, cut: Path, layout: Layout) -> pd.DataFrame:
+def ours(run: RunContext, cut: Path) -> pd.DataFrame:
     """Train on the training rows and return `row` and `probability` of the test rows."""
-    if params.source.order != "dates":
-        build_matrix(params, cut, layout)
-    scorer = train(params, layout)
-    matrix, _ = read_matrix(layout)
+    if run.params.source.order != "dates":
+        build_matrix(run, cut)
+    scorer = train(run)
+    matrix, _ = read_matrix(run.layout)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
     return pd.DataFrame({"row": rows["row"], "probability": scorer.probability(rows)})
 
 
-def build_matrix(params: Params, cut: Path, layout: Layout) -> None:
+def build_matrix(run: RunContext, cut: Path) -> None:
     """Do what build_features does, on the benchmark's split."""
-    contract = Contract.open(layout, params.project)
-    matrix, spec = features_of(contract, pd.read_parquet(cut / "snapshots.parquet"), params)
-    write_parquet(matrix, layout.matrix.path)
-    write_json(spec.model_dump(mode="json"), layout.vocabulary.path)
+    contract = Contract.open(run.layout, run.params.project)
+    matrix, spec = features_of(contract, pd.read_parquet(cut / "snapshots.parquet"), run.params)
+    write_parquet(matrix, run.layout.matrix.path)
+    write_json(spec.model_dump(mode="json"), run.layout.vocabulary.path)
 
 
 def main() -> None:
@@ -46,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     params = PARAMS[arguments.task]()
     started = time.perf_counter()
-    predictions = ours(params, arguments.cut, cut_layout(arguments.cut))
+    predictions = ours(RunContext(params, cut_layout(arguments.cut)), arguments.cut)
     seconds = time.perf_counter() - started
     write_parquet(predictions, arguments.cut / "predictions" / "ours.parquet")
     write_json({"seconds": round(seconds, 1)}, arguments.cut / "predictions" / "ours.json")

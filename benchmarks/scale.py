@@ -26,6 +26,7 @@ from pipelines.stages.train import train
 from pipelines.storage.bundle import load_bundle, save_bundle
 from pipelines.storage.files import write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (100_000, 1_000_000)
@@ -67,8 +68,8 @@ def trained(folder: Path) -> Path:
         params = quick(load())
         write(chunks(params.simulate, params.project.seed, params.snapshots), layout.raw, layout.oracle.path)
         ingest(params.source, params.ingest, params.project, layout.raw, layout)
-        build_features(params, layout)
-        train(params, layout)
+        build_features(RunContext(params, layout))
+        train(RunContext(params, layout))
         scorer = load_bundle(layout.bundle, params.project.threads)
         anyone = params.snapshots.model_copy(update={"max_age_days": OLDEST_DAYS})
         save_bundle(replace(scorer, metadata=scorer.metadata.model_copy(update={"snapshots": anyone})), wide)

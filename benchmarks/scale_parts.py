@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from models.scoring.reasons import top_reasons
 from models.scoring.scorer import Scorer
-from pipelines.config.params import Params, load
+from pipelines.config.params import load
 from pipelines.scoring.population import open_leads
 from pipelines.stages.ingest import ingest
 from pipelines.stages.score import score_leads
@@ -30,6 +30,7 @@ from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import write_parquet
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 EXPLAINED_ROWS = 20_000  # by pred_contrib, which would take hours for all
 JOINED = """FROM read_parquet($events) JOIN snapshots USING (lead_id)
@@ -53,72 +54,74 @@ class Meter:
         return result
 
 
-def log_to_contract(meter: Meter, params: Params, layout: Layout) -> Figures:
-    profile = meter.run(lambda: ingest(params.source, params.ingest, params.project, layout.raw, layout))
+def log_to_contract(meter: Meter, run: RunContext) -> Figures:
+    profile = meter.run(
+        lambda: ingest(run.params.source, run.params.ingest, run.params.project, run.layout.raw, run.layout)
+    )
     return {"rows": profile["tables"]["leads"]["kept"], "events": profile["tables"]["events"]["kept"]}
 
 
-def floor(meter: Meter, params: Params, layout: Layout) -> Figures:
+def floor(meter: Meter, run: RunContext) -> Figures:
     """Bare DuckDB: join one snapshot a lead, and aggregate every column of the log by lead."""
-    return by_lead(FLOOR, meter, params, layout)
+    return by_lead(FLOOR, meter, run)
 
 
-def bare_count(meter: Meter, params: Params, layout: Layout) -> Figures:
+def bare_count(meter: Meter, run: RunContext) -> Figures:
     """The same, but only counting."""
-    return by_lead(COUNT, meter, params, layout)
+    return by_lead(COUNT, meter, run)
 
 
-def by_lead(statement: str, meter: Meter, params: Params, layout: Layout) -> Figures:
-    snapshots = open_snapshots(params, layout)
-    with duckdb.connect(config={"threads": params.project.threads}) as connection:
+def by_lead(statement: str, meter: Meter, run: RunContext) -> Figures:
+    snapshots = open_snapshots(run)
+    with duckdb.connect(config={"threads": run.params.project.threads}) as connection:
         connection.register("snapshots", pa.Table.from_pandas(snapshots, preserve_index=False))
-        relation = connection.sql(statement, params={"events": str(layout.events.path)})
+        relation = connection.sql(statement, params={"events": str(run.layout.events.path)})
         return {"rows": meter.run(lambda: relation.to_arrow_table().num_rows)}
 
 
-def features(meter: Meter, params: Params, layout: Layout) -> Figures:
-    contract, spec = Contract.open(layout, params.project), bundle(params, layout).metadata.matrix
-    shards = contract.matrix(open_snapshots(params, layout), spec)
+def features(meter: Meter, run: RunContext) -> Figures:
+    contract, spec = Contract.open(run.layout, run.params.project), bundle(run).metadata.matrix
+    shards = contract.matrix(open_snapshots(run), spec)
     rows = 0
     for number in range(sys.maxsize):
         matrix = meter.run(lambda: next(shards, None))
         if matrix is None:
             return {"rows": rows}
-        write_parquet(matrix, matrices(layout) / f"{number:04d}.parquet")
+        write_parquet(matrix, matrices(run.layout) / f"{number:04d}.parquet")
         rows += len(matrix)
     raise AssertionError
 
 
-def bare_predict(meter: Meter, params: Params, layout: Layout) -> Figures:
+def bare_predict(meter: Meter, run: RunContext) -> Figures:
     """LightGBM's own prediction of the same boosters, on what they see."""
-    models = bundle(params, layout).models.boosters.models
+    models = bundle(run).models.boosters.models
 
     def each(_: pd.DataFrame, values: np.ndarray) -> None:
         reduce(np.add, [model.predict(values, raw_score=True, num_threads=1) for model in models])
 
-    return over_shards(meter, params, layout, each)
+    return over_shards(meter, run, each)
 
 
-def scoring(meter: Meter, params: Params, layout: Layout) -> Figures:
-    scorer = bundle(params, layout)
-    return over_shards(meter, params, layout, lambda matrix, _: scorer.probability(matrix))
+def scoring(meter: Meter, run: RunContext) -> Figures:
+    scorer = bundle(run)
+    return over_shards(meter, run, lambda matrix, _: scorer.probability(matrix))
 
 
-def reasons(meter: Meter, params: Params, layout: Layout) -> Figures:
+def reasons(meter: Meter, run: RunContext) -> Figures:
     """Contributions of both learners, and the top reasons as JSON and as text."""
-    scorer = bundle(params, layout)
+    scorer = bundle(run)
 
     def each(matrix: pd.DataFrame, _: np.ndarray) -> None:
         why = top_reasons(scorer.contributions(matrix)[1], scorer.values(matrix), scorer.catalogue, 5)
         why.in_json(), why.in_words()
 
-    return over_shards(meter, params, layout, each)
+    return over_shards(meter, run, each)
 
 
-def pred_contrib(meter: Meter, params: Params, layout: Layout) -> Figures:
+def pred_contrib(meter: Meter, run: RunContext) -> Figures:
     """LightGBM's own contributions of a sample, and how far ours are from them."""
-    boosters = bundle(params, layout).models.boosters
-    _, values = next(shards_of(params, layout))
+    boosters = bundle(run).models.boosters
+    _, values = next(shards_of(run))
     values = values[:EXPLAINED_ROWS]
     models = boosters.models
     theirs = meter.run(lambda: [model.predict(values, pred_contrib=True, num_threads=1) for model in models])
@@ -126,10 +129,10 @@ def pred_contrib(meter: Meter, params: Params, layout: Layout) -> Figures:
     return {"rows": len(values), "largest_gap": float(gap)}
 
 
-def end_to_end(meter: Meter, params: Params, layout: Layout) -> Figures:
+def end_to_end(meter: Meter, run: RunContext) -> Figures:
     """What `leadscore score` does: features, scores, reasons, tiers, ranked Parquet and CSV."""
-    meter.run(lambda: score_leads(params, layout))
-    return {"rows": pd.read_parquet(layout.scores.path, columns=["score"]).shape[0]}
+    meter.run(lambda: score_leads(run))
+    return {"rows": pd.read_parquet(run.layout.scores.path, columns=["score"]).shape[0]}
 
 
 PARTS = {
@@ -138,35 +141,33 @@ PARTS = {
 }
 
 
-def bundle(params: Params, layout: Layout) -> Scorer:
-    return load_bundle(layout.bundle, params.project.threads)
+def bundle(run: RunContext) -> Scorer:
+    return load_bundle(run.layout.bundle, run.params.project.threads)
 
 
-def open_snapshots(params: Params, layout: Layout) -> pd.DataFrame:
-    contract = Contract.open(layout, params.project)
-    return open_leads(contract, bundle(params, layout).metadata.snapshots, params, layout)[0]
+def open_snapshots(run: RunContext) -> pd.DataFrame:
+    contract = Contract.open(run.layout, run.params.project)
+    return open_leads(contract, bundle(run).metadata.snapshots, run)[0]
 
 
 def matrices(layout: Layout) -> Path:
     return layout.artifacts / "matrices"
 
 
-def shards_of(params: Params, layout: Layout) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+def shards_of(run: RunContext) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
     """Yield each shard's matrix, and what the boosters see of it."""
-    scorer = bundle(params, layout)
+    scorer = bundle(run)
     left_out = [scorer.feature_names.index(name) for name in scorer.metadata.left_out]
-    for path in sorted(matrices(layout).glob("*.parquet")):
+    for path in sorted(matrices(run.layout).glob("*.parquet")):
         matrix = pd.read_parquet(path)
         values = scorer.values(matrix).copy(order="K")
         values[:, left_out] = np.nan
         yield matrix, scorer.models.target_encoding.apply(values)
 
 
-def over_shards(
-    meter: Meter, params: Params, layout: Layout, work: Callable[[pd.DataFrame, np.ndarray], object]
-) -> Figures:
+def over_shards(meter: Meter, run: RunContext, work: Callable[[pd.DataFrame, np.ndarray], object]) -> Figures:
     rows = 0
-    for matrix, values in shards_of(params, layout):
+    for matrix, values in shards_of(run):
         meter.run(lambda matrix=matrix, values=values: work(matrix, values))
         rows += len(matrix)
     return {"rows": rows}
@@ -184,7 +185,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     meter = Meter()
-    figures = PARTS[arguments.part](meter, load(), Layout.folder(arguments.folder))
+    figures = PARTS[arguments.part](meter, RunContext(load(), Layout.folder(arguments.folder)))
     figures |= {"cpu_seconds": round(meter.cpu, 2), "clock_seconds": round(meter.clock, 1), "peak_mb": peak_mb()}
     sys.stdout.write(json.dumps(figures) + "\n")
 

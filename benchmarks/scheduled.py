@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.config.params import Params, load, with_as_of
+from pipelines.config.params import load, with_as_of
 from pipelines.scheduled.job import JobRequest, run_job
 from pipelines.storage import contract_store as store
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 SHARD_LEADS = 200  # few, so that a run has a middle
 
@@ -24,21 +25,21 @@ def arguments(about: str) -> argparse.ArgumentParser:
     return parser
 
 
-def opened(asked: argparse.Namespace) -> tuple[Params, Layout]:
+def opened(asked: argparse.Namespace) -> RunContext:
     """The parameters and folders; small shards, and open gates."""
     params = load(asked.params)
     store.SHARD_LEADS = SHARD_LEADS
     job = params.job.model_copy(update={"max_silence_days": 10_000})
     layout = Layout.workspace(Path()) if asked.out is None else Layout.folder(asked.out)
-    return params.model_copy(update={"job": job}), layout
+    return RunContext(params.model_copy(update={"job": job}), layout)
 
 
 def request(layout: Layout, to: Path, data: Path | None, *, since_last: bool = False) -> JobRequest:
     return JobRequest(str(layout.bundle), to, data, "top-5", since_last=since_last, dry_run=False)
 
 
-def run_day(params: Params, layout: Layout, asked: JobRequest, day: pd.Timestamp) -> list[str]:
-    return run_job(with_as_of(params, f"{day:%Y-%m-%d}"), layout, asked, lambda: 0.0)
+def run_day(run: RunContext, asked: JobRequest, day: pd.Timestamp) -> list[str]:
+    return run_job(RunContext(with_as_of(run.params, f"{day:%Y-%m-%d}"), run.layout), asked, lambda: 0.0)
 
 
 def last_day(layout: Layout) -> pd.Timestamp:

@@ -16,10 +16,9 @@ import pandas as pd
 
 from benchmarks.scheduled import arguments, digests, last_day, opened, request, run_day
 from models.scoring.scorer import Scorer
-from pipelines.config.params import Params
 from pipelines.storage.bundle import load_bundle, save_bundle
-from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
+from pipelines.storage.run_context import RunContext
 
 MOVING = ("age", "recency", "decayed", "trend")  # measures that change while nothing happens
 
@@ -52,15 +51,15 @@ def without_moving(scorer: Scorer) -> Scorer:
     )
 
 
-def compare(params: Params, layout: Layout, model: Path, work: Path, days: pd.DatetimeIndex) -> None:
+def compare(run: RunContext, model: Path, work: Path, days: pd.DatetimeIndex) -> None:
     """Run each day in full and since the last, and print what came of it."""
     equal = unchanged = leads = 0
     for day in days:
-        export(layout.raw, day, work / "export")
+        export(run.layout.raw, day, work / "export")
         for name in ("full", "part"):
-            asked = request(layout, work / name, work / "export", since_last=name == "part")
+            asked = request(run.layout, work / name, work / "export", since_last=name == "part")
             with hold(work / name):
-                run_day(params, layout, replace(asked, model=str(model)), day)
+                run_day(run, replace(asked, model=str(model)), day)
         equal += digests(work / "full") == digests(work / "part")
         current = work / "part" / "current"
         unchanged += int(json.loads((current / "timings.json").read_text())["unchanged"])
@@ -73,12 +72,12 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--days", type=int, default=30)
     asked = parser.parse_args()
-    params, layout = opened(asked)
-    days = pd.date_range(end=last_day(layout), periods=asked.days, freq="D")
-    scorer = load_bundle(layout.bundle, params.project.threads)
+    run = opened(asked)
+    days = pd.date_range(end=last_day(run.layout), periods=asked.days, freq="D")
+    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
     for name, model in (("as-trained", scorer), ("without-moving", without_moving(scorer))):
         save_bundle(model, asked.work / name / name)
-        compare(params, layout, asked.work / name / name, asked.work / name, days)
+        compare(run, asked.work / name / name, asked.work / name, days)
 
 
 if __name__ == "__main__":

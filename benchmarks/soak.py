@@ -7,6 +7,7 @@ stand at the last so many days, one after another; each takes in an export that 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +42,14 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--runs", type=int, default=200)
     asked = parser.parse_args()
-    params, layout = opened(asked)
-    params = params.model_copy(update={"job": params.job.model_copy(update={"keep_days": 5})})
-    days = pd.date_range(end=last_day(layout), periods=asked.runs, freq="D")
-    seen, data, to = [], exports(layout.raw, asked.work / "export"), asked.work / "to"
+    run = opened(asked)
+    job = run.params.job.model_copy(update={"keep_days": 5})
+    run = replace(run, params=run.params.model_copy(update={"job": job}))
+    days = pd.date_range(end=last_day(run.layout), periods=asked.runs, freq="D")
+    seen, data, to = [], exports(run.layout.raw, asked.work / "export"), asked.work / "to"
     for number, day in enumerate(days, 1):
         with hold(to):
-            run_day(params, layout, request(layout, to, data[number % 2]), day)
+            run_day(run, request(run.layout, to, data[number % 2]), day)
         seen.append(held_by_this_process() | left_in(to))
         if number % EVERY == 0:
             print(f"{number:4d}: " + ", ".join(f"{name} {n:,}" for name, n in seen[-1].items()), flush=True)

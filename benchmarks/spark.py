@@ -30,6 +30,7 @@ from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Opener
 from pipelines.storage.files import file_digest, write_parquet
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from pipelines.storage.spark_store import SparkContract
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,7 +79,7 @@ def measured(engine: str, source: Layout, work: Path) -> Figures:
 
     scorer = load_bundle(source.bundle, params.project.threads)
     with closing(opener(layout, params.project)) as contract:
-        snapshots, _ = open_leads(contract, scorer.metadata.snapshots, params, layout)
+        snapshots, _ = open_leads(contract, scorer.metadata.snapshots, RunContext(params, layout))
         lap()
         for number, matrix in enumerate(contract.matrix(snapshots, scorer.metadata.matrix)):
             write_parquet(matrix, work / engine / "matrix" / f"{number:05d}.parquet")

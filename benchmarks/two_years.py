@@ -41,6 +41,7 @@ from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import finite, write_json, write_parquet
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 Said = Callable[[str, Sequence[pd.Timestamp]], pd.DataFrame]  # a model's id and the days of lists to `predictions`
 WEEK = pd.Timedelta(days=7)
@@ -195,10 +196,10 @@ def keep_models(place: Place, row: dict[str, Any]) -> None:
         row["oracle"] = keep(made[-1].parent, kept, place)
     else:
         params, own = place.params, place.work / "oracle"
-        ingest_if_changed(params, place.data, feed_layout(place.lists))  # as the commands do
+        ingest_if_changed(RunContext(params, feed_layout(place.lists)), place.data)  # as the commands do
         layout = Layout(feed_layout(place.lists).data, own / "artifacts", own)
-        build_features(params, layout)
-        train(params, layout)
+        build_features(RunContext(params, layout))
+        train(RunContext(params, layout))
         row["oracle"] = keep(layout.bundle, kept, place)
 
 

@@ -30,12 +30,12 @@ from models.explanation.lead_explanation import (
     timeline,
 )
 from models.scoring.scorer import Scorer
-from pipelines.config.params import Params
 from pipelines.scoring.later_rows import sample_later
 from pipelines.scoring.population import one_lead
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 DAY = pd.Timedelta(days=1)
 
@@ -84,7 +84,7 @@ class LeadExplanation:
     fingerprint: str
 
 
-def explain_lead(lead_id: str, params: Params, layout: Layout) -> LeadExplanation:
+def explain_lead(lead_id: str, run: RunContext) -> LeadExplanation:
     """Explain one lead at the scoring day, whether it is open or not. Writes nothing.
 
     Raises
@@ -94,10 +94,10 @@ def explain_lead(lead_id: str, params: Params, layout: Layout) -> LeadExplanatio
     DataError, ModelError
         Where a stage that it reads from has not run, or its figures come from another model.
     """
-    contract = Contract.open(layout, params.project)
-    scorer = load_bundle(layout.bundle, params.project.threads)
-    moment = one_lead(lead_id, contract, params, layout)
-    metrics = _metrics(scorer, layout)
+    contract = Contract.open(run.layout, run.params.project)
+    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
+    moment = one_lead(lead_id, contract, run)
+    metrics = _metrics(scorer, run.layout)
     at, spec = moment["snapshot_at"].iloc[0], scorer.metadata.matrix
     row = pd.concat(contract.matrix(moment, spec), ignore_index=True)
     now = standing(scorer, row)
@@ -108,19 +108,19 @@ def explain_lead(lead_id: str, params: Params, layout: Layout) -> LeadExplanatio
     return LeadExplanation(
         lead_id=lead_id,
         at=at,
-        order=params.source.order,
-        cautions=_cautions(lead_id, at, scorer, contract, metrics, layout),
+        order=run.params.source.order,
+        cautions=_cautions(lead_id, at, scorer, contract, metrics, run.layout),
         standing=now,
-        listed=_listed(lead_id, at, scorer, layout),
+        listed=_listed(lead_id, at, scorer, run.layout),
         attributes=attributes_known(frame, spec.attributes, spec.vocabulary),
         left_out=[one.label or one.column for one in spec.attributes.values() if one.known == "outcome"],
-        events=counted[: params.explain.timeline],
+        events=counted[: run.params.explain.timeline],
         n_events=len(counted) if has_events else None,
         not_counted=len(events) - len(counted),
         event_effects=_moves(lead_id, at, scorer, contract, events, now) if has_events else None,
-        similar=_similar(lead_id, row, now, scorer, params, layout),
+        similar=_similar(lead_id, row, now, scorer, run),
         horizon_days=scorer.metadata.snapshots.horizon_days if scorer.metadata.snapshots else None,
-        confidence=params.evaluate.confidence,
+        confidence=run.params.evaluate.confidence,
         model_id=scorer.model_id,
         fingerprint=contract.profile["fingerprint"],
     )
@@ -207,14 +207,12 @@ def _moves(
     return event_effects(scorer, matrix, more, now, spec.event_labels)
 
 
-def _similar(
-    lead_id: str, row: pd.DataFrame, now: LeadScore, scorer: Scorer, params: Params, layout: Layout
-) -> list[SimilarLeads]:
+def _similar(lead_id: str, row: pd.DataFrame, now: LeadScore, scorer: Scorer, run: RunContext) -> list[SimilarLeads]:
     """Hold the lead beside other leads of the later period, which the model did not learn from."""
-    k, confidence = params.explain.similar_leads, params.evaluate.confidence
-    predictions = pd.read_parquet(layout.predictions.path).rename(columns={"model": "probability"})
-    matrix, _ = read_matrix(layout)
-    sample = sample_later(matrix[matrix["lead_id"] != lead_id], params)
+    k, confidence = run.params.explain.similar_leads, run.params.evaluate.confidence
+    predictions = pd.read_parquet(run.layout.predictions.path).rename(columns={"model": "probability"})
+    matrix, _ = read_matrix(run.layout)
+    sample = sample_later(matrix[matrix["lead_id"] != lead_id], run.params)
     rows = sample[["lead_id", "snapshot_at", "label"]].assign(probability=scorer.probability(sample))
     others = predictions[predictions["lead_id"] != lead_id]
     found = [

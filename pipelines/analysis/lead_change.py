@@ -13,14 +13,13 @@ from features.schema.errors import ParamsError
 from models.explanation.score_change import PARTS, ScoreChange, table
 from models.points.scale import score
 from pipelines.analysis.score_change import ChangeRequest, End, edits_between, ends, explained, union
-from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, Shard
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 MIN_SHOWN = 0.05  # points; less is summed up as the rest
 
 
-def explain_lead_change(lead_id: str, request: ChangeRequest, params: Params, layout: Layout) -> Group:
+def explain_lead_change(lead_id: str, request: ChangeRequest, run: RunContext) -> Group:
     """Return what `rich` prints of one lead: a sentence, the points of each part by theme, new events and edits.
 
     Raises
@@ -30,8 +29,8 @@ def explain_lead_change(lead_id: str, request: ChangeRequest, params: Params, la
     ModelError
         Where a model does not fit the data.
     """
-    contract = Contract.open(layout, params.project)
-    old, new = ends(request, contract, params, layout)
+    contract = Contract.open(run.layout, run.params.project)
+    old, new = ends(request, contract, run)
     leads = union(old, new)
     row = leads[leads["lead_id"] == lead_id]
     if row.empty or not (row["on_from"] & row["on_to"]).all():

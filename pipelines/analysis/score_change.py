@@ -24,7 +24,7 @@ from pipelines.scoring.tier_inputs import exploration_quota, override_facts
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Shard
 from pipelines.storage.files import write_csv, write_json, write_parquet
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 COLUMNS = ["lead_id", "score_from", "score_to", "tier_from", "tier_to", "difference", "time_passing",
@@ -69,7 +69,7 @@ class Explained:
     counts: pd.DataFrame
 
 
-def explain_changes(request: ChangeRequest, params: Params, layout: Layout) -> pd.DataFrame:
+def explain_changes(request: ChangeRequest, run: RunContext) -> pd.DataFrame:
     """Write change.parquet, change.csv and change.json.
 
     Returns
@@ -84,16 +84,16 @@ def explain_changes(request: ChangeRequest, params: Params, layout: Layout) -> p
     ModelError
         Where a model does not fit the data.
     """
-    contract = Contract.open(layout, params.project)
-    old, new = ends(request, contract, params, layout)
+    contract = Contract.open(run.layout, run.params.project)
+    old, new = ends(request, contract, run)
     listed: dict[str, list[pd.DataFrame]] = {"from": [], "to": []}
     rows, themes = [], []
     for one in explained(contract, old, new, union(old, new)):
         listed["from"].append(one.listed_from)
         listed["to"].append(one.listed_to)
-        rows.append(table(one.change, one.counts, params.score.reasons))
+        rows.append(table(one.change, one.counts, run.params.score.reasons))
         themes.append(theme_totals(one.change))
-    lists = _join(*(_tiered(listed[side], end, contract, params) for side, end in (("from", old), ("to", new))))
+    lists = _join(*(_tiered(listed[side], end, contract, run.params) for side, end in (("from", old), ("to", new))))
     found = pd.concat(rows, ignore_index=True).merge(lists, "left", "lead_id", validate="one_to_one")
     found = (
         found.sort_values("lead_id")
@@ -101,9 +101,9 @@ def explain_changes(request: ChangeRequest, params: Params, layout: Layout) -> p
         .astype({"score_from": "int64", "score_to": "int64"})
     )
     tree = _summary(found, lists, pd.concat(themes, ignore_index=True), contract, old, new)
-    write_parquet(found, layout.change.path)
-    write_csv(found.drop(columns="reasons"), layout.change_csv.path)
-    write_json(tree, layout.change_summary.path)
+    write_parquet(found, run.layout.change.path)
+    write_csv(found.drop(columns="reasons"), run.layout.change_csv.path)
+    write_json(tree, run.layout.change_summary.path)
     for line in summary_lines(tree):
         log.info("change: %s", line)
     return found
@@ -122,10 +122,10 @@ def summary_lines(tree: dict[str, Any]) -> list[str]:
     ]
 
 
-def ends(request: ChangeRequest, contract: Contract, params: Params, layout: Layout) -> tuple[End, End]:
+def ends(request: ChangeRequest, contract: Contract, run: RunContext) -> tuple[End, End]:
     """Load both models and list both days' leads."""
-    folders = [folder or layout.bundle for folder in (request.model_from, request.model_to)]
-    old, new = (load_bundle(folder, params.project.threads) for folder in folders)
+    folders = [folder or run.layout.bundle for folder in (request.model_from, request.model_to)]
+    old, new = (load_bundle(folder, run.params.project.threads) for folder in folders)
     for folder, scorer in zip(folders, (old, new), strict=True):
         _check_fits(folder, scorer, contract)
     new = old if new.model_id == old.model_id else new  # one object: what both give alike is asked once
@@ -138,10 +138,10 @@ def ends(request: ChangeRequest, contract: Contract, params: Params, layout: Lay
             + (", and --since is not given; name the earlier day with --since, or" if dated else ";")
             + " give another model's folder with --model-since"
         )
-    last = params if request.until is None else with_as_of(params, request.until)
-    to = End(new, open_leads(contract, new.metadata.snapshots, last, layout)[0])
-    first = last if request.since is None else with_as_of(params, request.since)
-    start = End(old, open_leads(contract, old.metadata.snapshots, first, layout)[0])
+    last = run.params if request.until is None else with_as_of(run.params, request.until)
+    to = End(new, open_leads(contract, new.metadata.snapshots, RunContext(last, run.layout))[0])
+    first = last if request.since is None else with_as_of(run.params, request.since)
+    start = End(old, open_leads(contract, old.metadata.snapshots, RunContext(first, run.layout))[0])
     if dated and start.at > to.at:
         raise ParamsError(
             f"--since is {start.at:%Y-%m-%d} and --until is {to.at:%Y-%m-%d}; the earlier day comes first"

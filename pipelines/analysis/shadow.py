@@ -24,14 +24,14 @@ from pipelines.scoring.shards import read_part, score_shards
 from pipelines.storage.bundle import check_fits
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import finite, write_csv, write_json
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 SIDES = ("champion", "challenger")
 MOVERS = 20  # leads shown whose scores differ most; shadow.csv has all
 
 
-def shadow(params: Params, layout: Layout, champion: Scorer, challenger: Scorer, folder: Path) -> dict[str, Any]:
+def shadow(run: RunContext, champion: Scorer, challenger: Scorer, folder: Path) -> dict[str, Any]:
     """Score the leads that are open at `score.as_of` with both models; write shadow.json and shadow.csv.
 
     Returns
@@ -48,12 +48,12 @@ def shadow(params: Params, layout: Layout, champion: Scorer, challenger: Scorer,
     """
     if champion.model_id == challenger.model_id:
         raise ModelError(f"champion and challenger are one model, {champion.model_id}; train a challenger first")
-    with closing(Contract.open(layout, params.project)) as contract:
-        snapshots, who = open_leads(contract, champion.metadata.snapshots, params, layout)
+    with closing(Contract.open(run.layout, run.params.project)) as contract:
+        snapshots, who = open_leads(contract, champion.metadata.snapshots, run)
         lists = []
         for scorer in (champion, challenger):
             check_fits(scorer, contract)
-            lists.append(_scored(scorer, snapshots, contract, params))
+            lists.append(_scored(scorer, snapshots, contract, run.params))
     n_top = min(champion.metadata.capacity, len(lists[0]))
     both = lists[0].merge(lists[1], on="lead_id", suffixes=("_champion", "_challenger"))
     both = both.assign(moved=both["score_challenger"] - both["score_champion"])

@@ -49,15 +49,15 @@ def deliver(
     """
     from pipelines.delivery import deliver as stage
 
-    found, layout = loaded(params, None)
-    folder = scores or layout.reports
+    run = loaded(params, None)
+    folder = scores or run.layout.reports
     if dead_letters:
-        for letter in stage.dead_letters(found, target):
+        for letter in stage.dead_letters(run.params, target):
             typer.echo(f"{letter.lead_id}\t{letter.attempts}\t{letter.reason}")
     elif dry_run:
-        for line in stage.preview(found, folder, target):
+        for line in stage.preview(run.params, folder, target):
             typer.echo(line)
     else:
         if requeue:
-            stage.requeue(found, target)
-        stage.deliver(found, folder, target, time.sleep)
+            stage.requeue(run.params, target)
+        stage.deliver(run.params, folder, target, time.sleep)

@@ -99,15 +99,15 @@ def run(
     """
     from pipelines.stages.run_all import run_all
 
-    found, layout = loaded(params, out)
+    run = loaded(params, out)
     if data is None:
         stages.simulate(params, out)
-    learned = run_all(found, data or layout.raw, layout)
+    learned = run_all(run, data or run.layout.raw)
     if track and learned:
         stages.track(params, out)
     elif track:
         log.warning("track: no model was trained, so there is none to log")
-    _show_summary(layout)
+    _show_summary(run.layout)
 
 
 @everyday_app.command(rich_help_panel=PANEL)
@@ -124,17 +124,17 @@ def score(
 
     OUT: scores.parquet, scores.csv. For a list every day: `leadscore nightly score`.
     """
-    found, layout = loaded(params, out, as_of)
+    run = loaded(params, out, as_of)
     if by is By.model:
         from pipelines.stages.score import score_leads
 
-        score_leads(found, layout, opener(engine, found))
+        score_leads(run, opener(engine, run.params))
         return
     if engine is not Engine.duckdb:
         raise ParamsError("--by rules knows no --engine but duckdb")
     from pipelines.scoring.rule_scoring import score_leads_by_rules
 
-    score_leads_by_rules(found, layout)
+    score_leads_by_rules(run)
 
 
 @everyday_app.command(rich_help_panel=PANEL)
@@ -147,10 +147,10 @@ def explain(params: ParamsOption = None, out: OutOption = None) -> None:
     """
     from pipelines.stages.explain import explain as stage
 
-    found, layout = loaded(params, out)
-    tree = stage(found, layout)
+    run = loaded(params, out)
+    tree = stage(run)
     table = Table("feature", "group", "points", "direction", box=SIMPLE)
-    for one in tree["features"][: found.explain.top_features]:
+    for one in tree["features"][: run.params.explain.top_features]:
         table.add_row(escape(one["label"]), one["group"], f"{one['mean_points']:.2f}", one["direction"])
     Console(highlight=False).print(table)
 

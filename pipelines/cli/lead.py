@@ -32,11 +32,11 @@ def explain(
     from pipelines.analysis.explain_lead import explain_lead
     from pipelines.analysis.lead_page import show, write_lead_page
 
-    found, layout = loaded(params, out, as_of)
-    explanation = explain_lead(lead_id, found, layout)
+    run = loaded(params, out, as_of)
+    explanation = explain_lead(lead_id, run)
     show(explanation, Console(highlight=False))
     if html is not None:
-        write_lead_page(explanation, html, found.project.name)
+        write_lead_page(explanation, html, run.params.project.name)
 
 
 @lead_app.command()
@@ -75,9 +75,9 @@ def change(
 
     request = ChangeRequest(since, until, model_since, model_until)
     if lead_id is None:
-        explain_changes(request, *loaded(params, out))
+        explain_changes(request, loaded(params, out))
     else:
-        Console().print(explain_lead_change(lead_id, request, *loaded(params, out)))
+        Console().print(explain_lead_change(lead_id, request, loaded(params, out)))
 
 
 @lead_app.command()
@@ -95,5 +95,5 @@ def rules(
     """
     from pipelines.scoring.rule_scoring import explain_lead
 
-    for line in explain_lead(lead_id, *loaded(params, out, as_of)):
+    for line in explain_lead(lead_id, loaded(params, out, as_of)):
         typer.echo(line)

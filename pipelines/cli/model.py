@@ -29,9 +29,9 @@ def promote(params: ParamsOption = None, out: OutOption = None, model: ModelOpti
     from pipelines.registry.named_model import find_bundle
     from pipelines.registry.promote import promote as stage
 
-    found, layout = loaded(params, out)
+    run = loaded(params, out)
     with TemporaryDirectory() as work:
-        for line in stage(found, layout, find_bundle(model or str(layout.bundle), found, Path(work)), now()):
+        for line in stage(run, find_bundle(model or str(run.layout.bundle), run.params, Path(work)), now()):
             typer.echo(line)
 
 
@@ -96,7 +96,7 @@ def scorecard(params: ParamsOption = None, out: OutOption = None) -> None:
     """
     from pipelines.reporting.scorecard import show_scorecard
 
-    shown, lines = show_scorecard(*loaded(params, out))
+    shown, lines = show_scorecard(loaded(params, out))
     console = Console(markup=False, highlight=False)  # levels are the user's own text
     console.print(shown)
     for line in lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -32,8 +33,7 @@ from pipelines.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pipelines.config.params import Params
-    from pipelines.storage.layout import Layout
+    from pipelines.storage.run_context import RunContext
 
 nightly_app = typer.Typer(help="What a scheduler calls; safe to kill and to run again.", no_args_is_help=True)
 
@@ -78,20 +78,20 @@ def score(
     with hold(lists):  # before the imports that take seconds
         from pipelines.scheduled import job
 
-        found, layout = loaded(params, out, as_of)
+        run = loaded(params, out, as_of)
         request = job.JobRequest(
-            model=model or str(layout.bundle),
+            model=model or str(run.layout.bundle),
             to=lists,
             data=data,
-            reasons=reasons or f"top-{found.score.reasons}",
+            reasons=reasons or f"top-{run.params.score.reasons}",
             since_last=since_last,
             dry_run=dry_run,
-            opened=opener(engine, found),
+            opened=opener(engine, run.params),
         )
         if backfill is None:
-            lines = job.run_job(found, layout, request, time.perf_counter)
+            lines = job.run_job(run, request, time.perf_counter)
         else:
-            lines = job.backfill(found, layout, request, *backfill, every_days, time.perf_counter)
+            lines = job.backfill(run, request, *backfill, every_days, time.perf_counter)
     for line in lines:
         typer.echo(line)
 
@@ -121,34 +121,35 @@ def monitor(
     from pipelines.storage.bundle import load_bundle
     from pipelines.storage.lock import hold
 
-    found, layout = loaded(params, out, as_of)
-    folder = layout.reports if lists is None else lists / "monitor"
+    run = loaded(params, out, as_of)
+    folder = run.layout.reports if lists is None else lists / "monitor"
     with nullcontext() if lists is None else hold(lists), TemporaryDirectory() as work:
-        where = _taken_in(found, layout, data, lists)
-        scorer = load_bundle(find_bundle(model or str(layout.bundle), found, Path(work)), found.project.threads)
-        tree = run_monitor(found, where, scorer, folder)
-        write_monitor_page(tree, folder, found.project.name)
+        read = _taken_in(run, data, lists)
+        bundle = find_bundle(model or str(run.layout.bundle), run.params, Path(work))
+        scorer = load_bundle(bundle, run.params.project.threads)
+        tree = run_monitor(read, scorer, folder)
+        write_monitor_page(tree, folder, run.params.project.name)
     if track:
         from pipelines.stages.track import track_monitoring
 
-        track_monitoring(found, tree)
+        track_monitoring(run.params, tree)
     if sys.stdout.isatty():
         Console().print(checks_table(tree))
     raise_alerts(tree)
 
 
-def _taken_in(params: Params, layout: Layout, data: Path | None, lists: Path | None) -> Layout:
-    """Return where the contract tables lie: those of a run, or of the scheduled run, brought up to the user's files."""
+def _taken_in(run: RunContext, data: Path | None, lists: Path | None) -> RunContext:
+    """Return a run with the tables to read: its own, or the scheduled run's, brought up to the user's files."""
     from pipelines.scheduled.input_files import check_contract, ingest_if_changed
     from pipelines.scheduled.job import feed_layout
 
     if data is None:
-        check_contract(layout)
-        return layout
+        check_contract(run.layout)
+        return run
     if lists is None:
         raise ParamsError("--data needs --lists FOLDER, which holds what is read from the files")
-    own = feed_layout(lists)
-    ingest_if_changed(params, data, own)
+    own = replace(run, layout=feed_layout(lists))
+    ingest_if_changed(own, data)
     return own
 
 
@@ -176,10 +177,10 @@ def retrain(
 
         from pipelines.scheduled import retrain as stage
 
-        found, _ = loaded(params, None, as_of)
+        run = loaded(params, None, as_of)
         moment = now()
-        day = moment.floor("D") if found.score.as_of == "latest" else pd.Timestamp(found.score.as_of)
-        for line in stage.retrain(found, stage.RetrainRequest(data, lists, day, moment, force), params):
+        day = moment.floor("D") if run.params.score.as_of == "latest" else pd.Timestamp(run.params.score.as_of)
+        for line in stage.retrain(run.params, stage.RetrainRequest(data, lists, day, moment, force), params):
             typer.echo(line)
 
 
@@ -211,16 +212,17 @@ def shadow(
     from pipelines.storage.bundle import load_bundle
     from pipelines.storage.lock import hold
 
-    found, layout = loaded(params, out, as_of)
+    run = loaded(params, out, as_of)
+    folder = run.layout.reports if lists is None else lists / "shadow"
     asked = {"champion": champion, "challenger": challenger}
     with nullcontext() if lists is None else hold(lists), TemporaryDirectory() as work:
-        where = _taken_in(found, layout, data, lists)
+        read = _taken_in(run, data, lists)
         models = [
             load_bundle(
-                find_bundle(named or f"models:/{found.project.name}@{alias}", found, Path(work) / alias),
-                found.project.threads,
+                find_bundle(named or f"models:/{run.params.project.name}@{alias}", run.params, Path(work) / alias),
+                run.params.project.threads,
             )
             for alias, named in asked.items()
         ]
-        tree = stage.shadow(found, where, models[0], models[1], layout.reports if lists is None else lists / "shadow")
+        tree = stage.shadow(read, models[0], models[1], folder)
     Console().print(stage.shown(tree), soft_wrap=True)

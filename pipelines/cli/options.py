@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,14 +72,14 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Publish and send 
 LeadArgument = Annotated[str, typer.Argument(metavar="ID", help="The lead's id, as the data hold it.")]
 
 
-def loaded(params: Path | None, out: Path | None, as_of: str | None = None) -> tuple[Params, Layout]:
+def loaded(params: Path | None, out: Path | None, as_of: str | None = None) -> RunContext:
     """Return the parameters and where everything lies; `today` is the only place where the clock decides a day."""
     from pipelines.config.params import load, with_as_of
 
     found = load(params)
     if as_of == "today":
         as_of = dt.datetime.now(dt.UTC).date().isoformat()
-    return with_as_of(found, as_of) if as_of is not None else found, layout_of(out)
+    return RunContext(found if as_of is None else with_as_of(found, as_of), layout_of(out))
 
 
 def now() -> pd.Timestamp:

@@ -33,9 +33,9 @@ def simulate(params: ParamsOption = None, out: OutOption = None) -> None:
     from pipelines.simulation.export import chunks
     from pipelines.stages.simulate import write
 
-    found, layout = loaded(params, out)
-    parts = chunks(found.simulate, found.project.seed, found.snapshots)
-    write(parts, layout.raw, layout.oracle.path, with_contacts=found.simulate.feedback is not None)
+    run = loaded(params, out)
+    parts = chunks(run.params.simulate, run.params.project.seed, run.params.snapshots)
+    write(parts, run.layout.raw, run.layout.oracle.path, with_contacts=run.params.simulate.feedback is not None)
 
 
 @stage_app.command()
@@ -48,8 +48,8 @@ def ingest(params: ParamsOption = None, data: DataOption = None, out: OutOption 
     """
     from pipelines.stages.ingest import ingest as stage
 
-    found, layout = loaded(params, out)
-    stage(found.source, found.ingest, found.project, data or layout.raw, layout)
+    run = loaded(params, out)
+    stage(run.params.source, run.params.ingest, run.params.project, data or run.layout.raw, run.layout)
 
 
 @stage_app.command()
@@ -62,8 +62,8 @@ def build_features(params: ParamsOption = None, out: OutOption = None, engine: E
     """
     from pipelines.stages.build_features import build_features as stage
 
-    found, layout = loaded(params, out)
-    stage(found, layout, opener(engine, found))
+    run = loaded(params, out)
+    stage(run, opener(engine, run.params))
 
 
 @stage_app.command()
@@ -76,7 +76,7 @@ def audit(params: ParamsOption = None, out: OutOption = None) -> None:
     """
     from pipelines.stages.audit import audit_leakage
 
-    audit_leakage(*loaded(params, out))
+    audit_leakage(loaded(params, out))
 
 
 @stage_app.command()
@@ -89,7 +89,7 @@ def train(params: ParamsOption = None, out: OutOption = None) -> None:
     """
     from pipelines.stages.train import train as stage
 
-    stage(*loaded(params, out))
+    stage(loaded(params, out))
 
 
 @stage_app.command()
@@ -102,7 +102,7 @@ def backtest(params: ParamsOption = None, out: OutOption = None) -> None:
     """
     from pipelines.stages.backtest import backtest as stage
 
-    stage(*loaded(params, out))
+    stage(loaded(params, out))
 
 
 @stage_app.command()
@@ -115,7 +115,7 @@ def evaluate(params: ParamsOption = None, out: OutOption = None) -> None:
     """
     from pipelines.stages.evaluate import evaluate_model
 
-    evaluate_model(*loaded(params, out))
+    evaluate_model(loaded(params, out))
 
 
 @stage_app.command()
@@ -129,7 +129,7 @@ def kpis(params: ParamsOption = None, out: OutOption = None, by: ByOption = By.m
     from pipelines.stages.kpis import measure_kpis, measure_kpis_by_rules, tier_table
 
     stage = measure_kpis_by_rules if by is By.rules else measure_kpis
-    tree = stage(*loaded(params, out))
+    tree = stage(loaded(params, out))
     if sys.stdout.isatty():
         console = Console()
         console.print(tier_table(tree))
@@ -147,7 +147,7 @@ def explain(params: ParamsOption = None, out: OutOption = None) -> None:
     """
     from pipelines.stages.explain import explain as stage
 
-    stage(*loaded(params, out))
+    stage(loaded(params, out))
 
 
 @stage_app.command()
@@ -160,8 +160,8 @@ def score(params: ParamsOption = None, out: OutOption = None, engine: EngineOpti
     """
     from pipelines.stages.score import score_leads
 
-    found, layout = loaded(params, out)
-    score_leads(found, layout, opener(engine, found))
+    run = loaded(params, out)
+    score_leads(run, opener(engine, run.params))
 
 
 @stage_app.command()
@@ -174,7 +174,7 @@ def report(params: ParamsOption = None, out: OutOption = None) -> None:
     """
     from pipelines.stages.report import write_report
 
-    write_report(*loaded(params, out))
+    write_report(loaded(params, out))
 
 
 @stage_app.command()
@@ -187,5 +187,5 @@ def track(params: ParamsOption = None, out: OutOption = None) -> None:
     """
     from pipelines.stages.track import track as stage
 
-    found, layout = loaded(params, out)
-    stage(found, layout, params)
+    run = loaded(params, out)
+    stage(run, params)

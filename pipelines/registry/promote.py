@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import mlflow
 import numpy as np
@@ -46,9 +46,11 @@ from pipelines.storage.bundle import MANIFEST, check_fits, load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 P = ParamSpec("P")
+Given = TypeVar("Given", Params, RunContext)
 
 
 @dataclass(frozen=True)
@@ -59,25 +61,26 @@ class Registered:
     scorer: Scorer
 
 
-def _one_at_a_time(decide: Callable[Concatenate[Params, P], list[str]]) -> Callable[Concatenate[Params, P], list[str]]:
+def _one_at_a_time(decide: Callable[Concatenate[Given, P], list[str]]) -> Callable[Concatenate[Given, P], list[str]]:
     """Allow one decision at a time on a machine; a second one ends at once with BusyError."""
 
     @wraps(decide)
-    def decide_one_at_a_time(params: Params, /, *rest: P.args, **named: P.kwargs) -> list[str]:
+    def decide_one_at_a_time(given: Given, /, *rest: P.args, **named: P.kwargs) -> list[str]:
+        params = given.params if isinstance(given, RunContext) else given
         with hold(Path(params.track.artifacts)):
-            return decide(params, *rest, **named)
+            return decide(given, *rest, **named)
 
     return decide_one_at_a_time
 
 
 @_one_at_a_time
-def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> list[str]:
+def promote(run: RunContext, bundle: Path, at: pd.Timestamp) -> list[str]:
     """Judge the model of a bundle against the champion and the baselines, and promote it where it passes.
 
     Parameters
     ----------
-    layout
-        A run whose test period is later than what both models learned from, with its audit.json.
+    run
+        One whose test period is later than what both models learned from, with its audit.json.
     at
         When the decision is made; goes into its record.
 
@@ -93,29 +96,31 @@ def promote(params: Params, layout: Layout, bundle: Path, at: pd.Timestamp) -> l
     DataError, ModelError
         Where there is nothing to judge, or the champion cannot score these data.
     """
-    registry = Registry.open(params)
+    registry = Registry.open(run.params)
     done = _complete(registry, at)
-    challenger, checks = _load_challenger(bundle, params)
+    challenger, checks = _load_challenger(bundle, run.params)
     if challenger is None:
-        return _refuse(registry, _record(params, at, "", checks), at)
+        return _refuse(registry, _record(run.params, at, "", checks), at)
     aliases = registry.aliases()
     with tempfile.TemporaryDirectory() as work:
         champion, reference = (
-            _registered(name, aliases, registry, params, Path(work)) for name in (CHAMPION, REFERENCE)
+            _registered(name, aliases, registry, run.params, Path(work)) for name in (CHAMPION, REFERENCE)
         )
         if champion is not None and champion.scorer.model_id == challenger.model_id:
             return [*done, f"{challenger.model_id} is the champion already, version {champion.version}"]
         if reference is not None and champion is not None and reference.version == champion.version:
             reference = None
-        gate = Gate(params.promotion, params.evaluate, params.project.seed)
-        cohort = _cohort(challenger, champion, reference, params, layout)
-        checks = [*checks, no_leak(_audit(layout), challenger, params.promotion), *judge(cohort, gate)]
+        gate = Gate(run.params.promotion, run.params.evaluate, run.params.project.seed)
+        cohort = _cohort(challenger, champion, reference, run)
+        checks = [*checks, no_leak(_audit(run.layout), challenger, run.params.promotion), *judge(cohort, gate)]
         record = (
-            _record(params, at, challenger.model_id, checks) | _rivals(champion, reference) | _rows_used(cohort.rows)
+            _record(run.params, at, challenger.model_id, checks)
+            | _rivals(champion, reference)
+            | _rows_used(cohort.rows)
         )
         if any(check.outcome == "failed" for check in checks):
             return _refuse(registry, record, at)
-        version = _version(registry, challenger, bundle, params, Path(work))
+        version = _version(registry, challenger, bundle, run.params, Path(work))
     targets: Aliases = [(PREVIOUS, champion.version)] if champion is not None else []
     targets += [(CHAMPION, version)]
     if surely_better(cohort, gate):
@@ -222,15 +227,13 @@ def _version(registry: Registry, challenger: Scorer, bundle: Path, params: Param
     return version
 
 
-def _cohort(
-    challenger: Scorer, champion: Registered | None, reference: Registered | None, params: Params, layout: Layout
-) -> Cohort:
+def _cohort(challenger: Scorer, champion: Registered | None, reference: Registered | None, run: RunContext) -> Cohort:
     """Score the matured rows that are later than what every model learned from, each with its own features."""
-    matrix, spec = read_matrix(layout)
-    counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
+    matrix, spec = read_matrix(run.layout)
+    counts = json.loads(run.layout.snapshot_counts.path.read_text(encoding="utf-8"))
     sampled = counts["sampled"] / counts["matured"]
     rivals = [one.scorer for one in (champion, reference) if one is not None]
-    with closing(Contract.open(layout, params.project)) as contract:
+    with closing(Contract.open(run.layout, run.params.project)) as contract:
         for scorer in (challenger, *rivals):
             check_fits(scorer, contract)
         test = matrix[matrix["part"] == "test"]
@@ -255,8 +258,8 @@ def _cohort(
             baselines=baselines(own, challenger),
             tiers=tiers(log_odds, challenger),
             champion_tiers=None if old is None or champion is None else tiers(old, champion.scorer),
-            segments=segment_levels(rows, spec.catalogue, params.evaluate),
-            capacity=sampled_capacity(params.capacity.per_period, sampled),
+            segments=segment_levels(rows, spec.catalogue, run.params.evaluate),
+            capacity=sampled_capacity(run.params.capacity.per_period, sampled),
         )
 
 

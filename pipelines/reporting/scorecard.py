@@ -9,12 +9,12 @@ from rich.table import Table
 
 from features.schema.errors import DataError, ModelError
 from models.scoring.scorer import Scorer
-from pipelines.config.params import Params
 from pipelines.reporting.scorecard_hubspot import hubspot_draft
 from pipelines.reporting.scorecard_table import against_model, meaning, table, to_markdown
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.files import staged_file, write_csv, write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 
 def write_scorecard(scorer: Scorer, metrics: dict[str, Any], name: str, layout: Layout) -> None:
@@ -34,7 +34,7 @@ def write_scorecard(scorer: Scorer, metrics: dict[str, Any], name: str, layout: 
     write_json(hubspot_draft(card, entries, f"{name} scorecard"), layout.scorecard_hubspot.path)
 
 
-def show_scorecard(params: Params, layout: Layout) -> tuple[Table, list[str]]:
+def show_scorecard(run: RunContext) -> tuple[Table, list[str]]:
     """Return the card as a table for the terminal, and what its points mean and how it compares with the model.
 
     Raises
@@ -44,8 +44,8 @@ def show_scorecard(params: Params, layout: Layout) -> tuple[Table, list[str]]:
     ModelError
         Where the metrics come from another model.
     """
-    scorer = load_bundle(layout.bundle, params.project.threads)
-    if not layout.metrics.path.is_file():
+    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
+    if not run.layout.metrics.path.is_file():
         raise DataError(
             "metrics.json",
             "",
@@ -53,11 +53,11 @@ def show_scorecard(params: Params, layout: Layout) -> tuple[Table, list[str]]:
             expected="what evaluate writes",
             fix="Run `leadscore stage evaluate` first.",
         )
-    metrics = json.loads(layout.metrics.path.read_text(encoding="utf-8"))
+    metrics = json.loads(run.layout.metrics.path.read_text(encoding="utf-8"))
     if metrics["model_id"] != scorer.model_id:
         raise ModelError(
-            f"metrics.json comes from model {metrics['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
-            "evaluate again"
+            f"metrics.json comes from model {metrics['model_id']}, but {run.layout.bundle} holds {scorer.model_id}; "
+            "run evaluate again"
         )
     printed = Table("criterion", title="Learned scorecard", title_justify="left")
     for column in ("points", "rows", "converted"):

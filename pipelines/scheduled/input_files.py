@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from features.schema.errors import DataError
-from pipelines.config.params import Params
 from pipelines.config.source import Source
 from pipelines.ingestion.profile import fingerprint
 from pipelines.stages.ingest import ingest
 from pipelines.storage.contract_store import read_profile
 from pipelines.storage.files import file_digest, write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import versions
 
 
-def ingest_if_changed(params: Params, data: Path, layout: Layout) -> dict[str, str]:
+def ingest_if_changed(run: RunContext, data: Path) -> dict[str, str]:
     """Bring the contract tables of a layout up to the user's files.
 
     Returns
@@ -30,14 +30,14 @@ def ingest_if_changed(params: Params, data: Path, layout: Layout) -> dict[str, s
     DataError
         Where a file changed while it was read, or as `ingest` does.
     """
-    files = digests(params.source, data)
-    settings = params.model_dump(mode="json", include={"source", "ingest"})
+    files = digests(run.params.source, data)
+    settings = run.params.model_dump(mode="json", include={"source", "ingest"})
     proof: dict[str, Any] = {"files": files, "versions": versions()} | settings
-    record = layout.contract.parent / "ingested.json"
-    if _read(record) != proof or not _is_complete(layout):
+    record = run.layout.contract.parent / "ingested.json"
+    if _read(record) != proof or not _is_complete(run.layout):
         record.unlink(missing_ok=True)
-        ingest(params.source, params.ingest, params.project, data, layout)
-        changed = [path for path, digest in digests(params.source, data).items() if files.get(path) != digest]
+        ingest(run.params.source, run.params.ingest, run.params.project, data, run.layout)
+        changed = [path for path, digest in digests(run.params.source, data).items() if files.get(path) != digest]
         if changed:
             raise DataError(
                 changed[0],

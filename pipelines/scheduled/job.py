@@ -37,6 +37,7 @@ from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Opener
 from pipelines.storage.files import disk_full, file_digest, write_json, write_parquet
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 Clock = Callable[[], float]
@@ -90,13 +91,13 @@ class PreparedJob:
     files: dict[str, str]
 
 
-def run_job(params: Params, layout: Layout, request: JobRequest, clock: Clock) -> list[str]:
+def run_job(run: RunContext, request: JobRequest, clock: Clock) -> list[str]:
     """Publish the list of `score.as_of`. The caller has locked the folder.
 
     Parameters
     ----------
-    layout
-        Where the contract tables lie, unless the request names the user's files.
+    run
+        Its contract tables are read, unless the request names the user's files.
     clock
         Seconds from any start; goes into timings.json and nowhere else.
 
@@ -110,12 +111,12 @@ def run_job(params: Params, layout: Layout, request: JobRequest, clock: Clock) -
     DataError, ModelError, FeedError, DeliveryError
         In each case the current list stays current.
     """
-    with _prepared(params, layout, request) as ready:
-        return _score_day(params, ready, clock)
+    with _prepared(run, request) as ready:
+        return _score_day(run.params, ready, clock)
 
 
 def backfill(
-    params: Params, layout: Layout, request: JobRequest, first: str, last: str, every_days: int | None, clock: Clock
+    run: RunContext, request: JobRequest, first: str, last: str, every_days: int | None, clock: Clock
 ) -> list[str]:
     """Publish a list for each day of the grid in [first, last], oldest first; see `run_job`.
 
@@ -124,9 +125,9 @@ def backfill(
     every_days
         From one list to the next, through `snapshots.anchor`; None: as the model's snapshots.
     """
-    begin, end = (pd.Timestamp(with_as_of(params, day).score.as_of).as_unit("us") for day in (first, last))
+    begin, end = (pd.Timestamp(with_as_of(run.params, day).score.as_of).as_unit("us") for day in (first, last))
     lines = []
-    with _prepared(params, layout, replace(request, prune=False)) as ready:
+    with _prepared(run, replace(request, prune=False)) as ready:
         snapshots = ready.scorer.metadata.snapshots
         if snapshots is None:
             raise DataError(
@@ -138,7 +139,7 @@ def backfill(
             )
         step = snapshots.every_days if every_days is None else every_days
         for day in grid(begin, end, snapshots.model_copy(update={"every_days": step})):
-            lines += _score_day(with_as_of(params, f"{day:%Y-%m-%d}"), ready, clock)
+            lines += _score_day(with_as_of(run.params, f"{day:%Y-%m-%d}"), ready, clock)
     return lines or [f"no day of the grid lies between {first} and {last}"]
 
 
@@ -148,18 +149,20 @@ def feed_layout(to: Path) -> Layout:
 
 
 @contextmanager
-def _prepared(params: Params, layout: Layout, request: JobRequest) -> Iterator[PreparedJob]:
+def _prepared(run: RunContext, request: JobRequest) -> Iterator[PreparedJob]:
     published, reasons = PublishedLists(request.to), reasons_asked(request.reasons)
     with _delivering(request.to):
-        scorer = load_bundle(find_bundle(request.model, params, published.work / "model"), params.project.threads)
+        scorer = load_bundle(
+            find_bundle(request.model, run.params, published.work / "model"), run.params.project.threads
+        )
         files: dict[str, str] = {}
         if request.data is not None:
-            layout = feed_layout(request.to)
-            files = ingest_if_changed(params, request.data, layout)
-        stamp = _stamp(layout)
-        check_contract(layout)
-        with closing(request.opened(layout, params.project)) as contract:
-            yield PreparedJob(request, published, layout, stamp, contract, scorer, reasons, files)
+            run = replace(run, layout=feed_layout(request.to))
+            files = ingest_if_changed(run, request.data)
+        stamp = _stamp(run.layout)
+        check_contract(run.layout)
+        with closing(request.opened(run.layout, run.params.project)) as contract:
+            yield PreparedJob(request, published, run.layout, stamp, contract, scorer, reasons, files)
 
 
 @contextmanager
@@ -249,7 +252,7 @@ def _score_draft(params: Params, ready: PreparedJob, identity: dict[str, Any], c
     work = _work(ready.published, name)
     earlier = _earlier(ready.published, identity) if ready.request.since_last else None
     with _unchanged_tables(ready):
-        snapshots, who = open_leads(contract, scorer.metadata.snapshots, params, ready.layout)
+        snapshots, who = open_leads(contract, scorer.metadata.snapshots, RunContext(params, ready.layout))
         shards = score_shards(contract, scorer, snapshots, ready.reasons, work, earlier)
         parts = list(_with_progress(shards, contract.count_shards(snapshots), f"score {name}"))
         rows = rows_in(ready.layout)

@@ -49,7 +49,7 @@ from pipelines.scoring.population import scoring_day
 from pipelines.scoring.tier_backtest import put_into_tiers
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import finite, write_json
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 LEAST_LISTS = 4  # of the reference: fewer tell nothing of how lists differ by themselves
@@ -230,13 +230,13 @@ class MonitorData:
         )
 
 
-def run_monitor(params: Params, layout: Layout, scorer: Scorer, folder: Path) -> dict[str, Any]:
+def run_monitor(run: RunContext, scorer: Scorer, folder: Path) -> dict[str, Any]:
     """Run every check on the newest list at `score.as_of`, and write monitor.json into a folder.
 
     Parameters
     ----------
-    layout
-        Where the contract tables lie.
+    run
+        Its layout says where the contract tables lie.
 
     Returns
     -------
@@ -248,14 +248,14 @@ def run_monitor(params: Params, layout: Layout, scorer: Scorer, folder: Path) ->
     DataError
         Where the tables carry no dates, or there is nothing to look at.
     """
-    with closing(Contract.open(layout, params.project)) as contract:
-        as_of = scoring_day(params, contract)
-        calendar = MonitoredLists.of(scorer, contract, as_of, params)
+    with closing(Contract.open(run.layout, run.params.project)) as contract:
+        as_of = scoring_day(run.params, contract)
+        calendar = MonitoredLists.of(scorer, contract, as_of, run.params)
         newest = feed_at(contract, as_of)["newest"]
-        first = fresh(None if newest is None else pd.Timestamp(newest), as_of, params.job.max_silence_days)
+        first = fresh(None if newest is None else pd.Timestamp(newest), as_of, run.params.job.max_silence_days)
         checks, found = [_no_reference(calendar)], EMPTY
         if len(calendar.reference) >= LEAST_LISTS:
-            data = MonitorData.read(contract, scorer, calendar, params)
+            data = MonitorData.read(contract, scorer, calendar, run.params)
             empty = data.newest.empty or data.reference.empty
             checks, found = ([_no_leads(data)], EMPTY) if empty else _run_checks(data)
         fingerprint = contract.profile["fingerprint"]

@@ -25,6 +25,7 @@ from pipelines.stages.run_all import stages
 from pipelines.stages.track import track
 from pipelines.storage.files import write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import versions
 
 log = logging.getLogger("leadscore")
@@ -89,9 +90,9 @@ def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> li
     if last.get("name") == name and not request.force:
         return [f"nothing new: the data, the parameters and the program are those of {last['day']}"]
     log.info("retrain: %s", why)
-    layout = _make(params, request, name)
-    track(params, layout, overlay)
-    return [f"retrained: {why}", *_decide(params, request, layout, {"name": name, "why": why})]
+    run = _make(params, request, name)
+    track(run, overlay)
+    return [f"retrained: {why}", *_decide(run, request, {"name": name, "why": why})]
 
 
 def due(params: Params, last: dict[str, Any], monitored: dict[str, Any], day: pd.Timestamp) -> str:
@@ -127,28 +128,28 @@ def _name(params: Params, data: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _make(params: Params, request: RetrainRequest, name: str) -> Layout:
+def _make(params: Params, request: RetrainRequest, name: str) -> RunContext:
     """Run the stages that have not run yet; those of other retrainings, which no run will finish, are removed."""
     work = request.folder / "runs" / name
     for other in work.parent.glob("*"):
         if other.name != name:
             shutil.rmtree(other)
-    layout = Layout.folder(work)
+    run = RunContext(params, Layout.folder(work))
     done: list[str] = _read(work / DONE).get("stages", [])
-    for stage, run in stages(params, request.data, layout).items():
-        if stage not in done:
-            log.info("retrain: %s", stage)
-            run()
-            done = [*done, stage]
+    for name, stage in stages(run, request.data).items():
+        if name not in done:
+            log.info("retrain: %s", name)
+            stage()
+            done = [*done, name]
             write_json({"stages": done}, work / DONE)
-    return layout
+    return run
 
 
-def _decide(params: Params, request: RetrainRequest, layout: Layout, record: dict[str, Any]) -> list[str]:
+def _decide(run: RunContext, request: RetrainRequest, record: dict[str, Any]) -> list[str]:
     """Let the gate decide, and record its answer."""
     record |= {"day": request.day.date().isoformat()}
     try:
-        lines = promote(params, layout, layout.bundle, request.at)
+        lines = promote(run, run.layout.bundle, request.at)
     except RefusedError as rejection:
         write_json(record | {"answer": "refused", "reason": str(rejection)}, request.folder / RECORD)
         raise

@@ -13,14 +13,13 @@ from models.learners.calibration import Sigmoid
 from models.splitting.forward_folds import in_time
 from models.tiers.contact_weights import Weights, contact_metrics, contact_weights
 from models.training.training import Learned, calibrate, history_of
-from pipelines.config.params import Params
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 
 
 def measure_feedback(
-    rows: pd.DataFrame, probability: np.ndarray, capacity: int, params: Params, layout: Layout
+    rows: pd.DataFrame, probability: np.ndarray, capacity: int, run: RunContext
 ) -> dict[str, Any] | None:
     """Weigh held-out rows by the contact log; see `feedback.feedback_figures`. None where there is no log.
 
@@ -33,15 +32,13 @@ def measure_feedback(
     capacity
         Leads of these rows that a list has calls for.
     """
-    weights = _weights(rows, params, layout)
+    weights = _weights(rows, run)
     if weights is None:
         return None
-    return contact_metrics(rows, probability, weights, capacity, params.evaluate, params.project.seed)
+    return contact_metrics(rows, probability, weights, capacity, run.params.evaluate, run.params.project.seed)
 
 
-def intercept_if_called(
-    learned: Learned, training: pd.DataFrame, entries: Catalogue, params: Params, layout: Layout
-) -> Sigmoid:
+def intercept_if_called(learned: Learned, training: pd.DataFrame, entries: Catalogue, run: RunContext) -> Sigmoid:
     """Return the sigmoid with the intercept of training rows once called; unchanged where contacts are too few.
 
     Parameters
@@ -49,17 +46,17 @@ def intercept_if_called(
     training
         The training rows: lead_id, snapshot_at, known_at, label, features.
     """
-    rows, order = in_time(training, params.source.order), params.source.order
-    weights = _weights(rows, params, layout) if params.exploration.correct_level else None
+    rows, order = in_time(training, run.params.source.order), run.params.source.order
+    weights = _weights(rows, run) if run.params.exploration.correct_level else None
     if weights is None:
         return learned.sigmoid
-    if not weights.drawn.any() or weights.effective < params.exploration.min_effective:
+    if not weights.drawn.any() or weights.effective < run.params.exploration.min_effective:
         log.warning(
             "train: %s randomised contacts, an effective sample of %s, are too few to correct the intercept",
             f"{weights.drawn.sum():,}", f"{weights.effective:,.0f}",
         )  # fmt: skip
         return learned.sigmoid
-    history, settings = history_of(rows, entries, order, params.project.seed), learned.settings
+    history, settings = history_of(rows, entries, order, run.params.project.seed), learned.settings
     corrected = calibrate(
         learned.models, history, settings, settings.recalibration_half_life, weights.weight.to_numpy("float64")
     )
@@ -68,10 +65,10 @@ def intercept_if_called(
     return corrected
 
 
-def _weights(rows: pd.DataFrame, params: Params, layout: Layout) -> Weights | None:
-    if params.source.order != "dates" or not layout.contacts.path.is_file():
+def _weights(rows: pd.DataFrame, run: RunContext) -> Weights | None:
+    if run.params.source.order != "dates" or not run.layout.contacts.path.is_file():
         return None
-    contacts = pd.read_parquet(layout.contacts.path)
+    contacts = pd.read_parquet(run.layout.contacts.path)
     if contacts.empty:
         return None
-    return contact_weights(rows, contacts, params.snapshots.every_days, params.exploration)
+    return contact_weights(rows, contacts, run.params.snapshots.every_days, run.params.exploration)

@@ -9,12 +9,10 @@ from features.schema.declarations import SnapshotParams
 from features.schema.errors import DataError, ParamsError
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, read_matrix
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 
-def open_leads(
-    contract: Contract, population: SnapshotParams | None, params: Params, layout: Layout
-) -> tuple[pd.DataFrame, str]:
+def open_leads(contract: Contract, population: SnapshotParams | None, run: RunContext) -> tuple[pd.DataFrame, str]:
     """Return the leads to score (lead_id, snapshot_at) and a description of them.
 
     `population` says how old a lead may be; it is None for tables without dates. With dates: those open at
@@ -26,11 +24,11 @@ def open_leads(
         unknown = contract.leads[~contract.leads["lead_id"].isin(known)]
         if len(unknown):
             return one_per_lead(unknown), "leads without an outcome"
-        matrix, _ = read_matrix(layout)
+        matrix, _ = read_matrix(run.layout)
         held_out = matrix.loc[matrix["part"] == "test", "lead_id"]
         rows = contract.leads[contract.leads["lead_id"].isin(held_out)]
         return one_per_lead(rows), "held-out leads, as none is without an outcome"
-    as_of = scoring_day(params, contract)
+    as_of = scoring_day(run.params, contract)
     rows = at_risk(contract.leads, contract.outcomes, pd.DatetimeIndex([as_of]).as_unit("us"), population)
     if rows.empty:
         raise DataError(
@@ -50,7 +48,7 @@ def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:
     return pd.Timestamp(params.score.as_of).as_unit("us")
 
 
-def one_lead(lead_id: str, contract: Contract, params: Params, layout: Layout) -> pd.DataFrame:
+def one_lead(lead_id: str, contract: Contract, run: RunContext) -> pd.DataFrame:
     """Return one lead at the scoring day, open or not: lead_id, snapshot_at (NaT for tables without dates).
 
     Raises
@@ -61,11 +59,12 @@ def one_lead(lead_id: str, contract: Contract, params: Params, layout: Layout) -
     lead = contract.leads[contract.leads["lead_id"] == lead_id]
     if lead.empty:
         raise ParamsError(
-            f"no lead {lead_id!r} among the {len(contract.leads):,} of {layout.leads.path}; write its id as it is there"
+            f"no lead {lead_id!r} among the {len(contract.leads):,} of {run.layout.leads.path}; "
+            "write its id as it is there"
         )
-    if params.source.order != "dates":
+    if run.params.source.order != "dates":
         return one_per_lead(lead)[["lead_id", "snapshot_at"]]
-    at, created = scoring_day(params, contract), lead["created_at"].iloc[0]
+    at, created = scoring_day(run.params, contract), lead["created_at"].iloc[0]
     if created >= at:
         raise ParamsError(
             f"lead {lead_id!r} was created on {created:%Y-%m-%d}, so there is nothing to explain at the start of "

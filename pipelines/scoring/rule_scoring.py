@@ -20,12 +20,12 @@ from pipelines.scoring.population import one_lead, open_leads
 from pipelines.scoring.score_list import COLUMNS, SCORES, write_scores
 from pipelines.scoring.tier_inputs import override_facts, read_previous_tiers
 from pipelines.storage.contract_store import Contract, read_spec
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 
 
-def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
+def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
     """Write scores.parquet, scores.csv and score_summary.json as `score` does, by the rules and without a model.
 
     Returns
@@ -38,12 +38,12 @@ def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
     ParamsError
         Where there are no rules.
     """
-    rules = params.rules
+    rules = run.params.rules
     if not rules.names:
         raise ParamsError("`rules` in the params names no rule, so nothing can be scored; write some there")
-    contract, spec = Contract.open(layout, params.project), read_spec(layout)
-    dated = params.source.order == "dates"
-    snapshots, who = open_leads(contract, params.snapshots if dated else None, params, layout)
+    contract, spec = Contract.open(run.layout, run.params.project), read_spec(run.layout)
+    dated = run.params.source.order == "dates"
+    snapshots, who = open_leads(contract, run.params.snapshots if dated else None, run)
     parts = rule_parts(rules, spec)
     shards = [
         (shard.rows["lead_id"], contributions(rule_sums(*shard.tables, spec, rules), len(shard.rows), rules))
@@ -53,12 +53,12 @@ def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
         pd.concat([ids for ids, _ in shards], ignore_index=True),
         np.concatenate([of_shard for _, of_shard in shards]),
         parts,
-        params.score.reasons,
+        run.params.score.reasons,
     )
     as_of = snapshots["snapshot_at"].max()
-    facts = override_facts(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, spec, params.tiers)
-    previous = read_previous_tiers(layout.scores.path, as_of, rules_id(rules))
-    tiers = rule_tiers(scored, rules, params.tiers, params.capacity.per_period, facts, previous)
+    facts = override_facts(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, spec, run.params.tiers)
+    previous = read_previous_tiers(run.layout.scores.path, as_of, rules_id(rules))
+    tiers = rule_tiers(scored, rules, run.params.tiers, run.params.capacity.per_period, facts, previous)
     scored = scored.assign(
         as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
         **tiers,
@@ -66,7 +66,7 @@ def score_leads_by_rules(params: Params, layout: Layout) -> pd.DataFrame:
         data_fingerprint=contract.profile["fingerprint"],
     )[COLUMNS]
     rows = pa.Table.from_pandas(scored, SCORES, preserve_index=False).to_reader()
-    write_scores(rows, _summary(scored, params, who), layout)
+    write_scores(rows, _summary(scored, run.params, who), run.layout)
     return scored
 
 
@@ -97,7 +97,7 @@ def tier_names(params: Params) -> list[str]:
     return [*([*named, BELOW] if named else params.tiers.names), *outside]
 
 
-def explain_lead(lead_id: str, params: Params, layout: Layout) -> list[str]:
+def explain_lead(lead_id: str, run: RunContext) -> list[str]:
     """Return, line by line, each point that a lead earned by the scoring day, when it decays, and the sum.
 
     Raises
@@ -105,14 +105,14 @@ def explain_lead(lead_id: str, params: Params, layout: Layout) -> list[str]:
     ParamsError
         Where no lead has this id, or it was created later.
     """
-    contract, spec = Contract.open(layout, params.project), read_spec(layout)
-    moment = one_lead(lead_id, contract, params, layout)
+    contract, spec = Contract.open(run.layout, run.params.project), read_spec(run.layout)
+    moment = one_lead(lead_id, contract, run)
     at = moment["snapshot_at"].iloc[0]
     shard = next(contract.shards(moment))
-    entries = rule_log(*shard.tables, spec, params.rules)
-    rows = explain_log(entries, at, params.rules)
-    rows = rows.assign(original=rows["rule"].map(_original_points(params.rules)).astype("float64"))
-    return _table(rows, float(points(entries, 1, params.rules)[0]), lead_id, at)
+    entries = rule_log(*shard.tables, spec, run.params.rules)
+    rows = explain_log(entries, at, run.params.rules)
+    rows = rows.assign(original=rows["rule"].map(_original_points(run.params.rules)).astype("float64"))
+    return _table(rows, float(points(entries, 1, run.params.rules)[0]), lead_id, at)
 
 
 def _original_points(rules: RulesParams) -> dict[str, int]:

@@ -12,15 +12,14 @@ import pyarrow as pa
 
 from models.leakage.audit import audit
 from models.leakage.rows import LeakageCheck
-from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import write_json
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 
 
-def audit_leakage(params: Params, layout: Layout) -> list[LeakageCheck]:
+def audit_leakage(run: RunContext) -> list[LeakageCheck]:
     """Write audit.json; training does not depend on it.
 
     Returns
@@ -33,8 +32,8 @@ def audit_leakage(params: Params, layout: Layout) -> list[LeakageCheck]:
     DataError
         Where ingest or build_features has not run.
     """
-    matrix, spec = read_matrix(layout)
-    contract = Contract.open(layout, params.project)
+    matrix, spec = read_matrix(run.layout)
+    contract = Contract.open(run.layout, run.params.project)
     checks = audit(
         matrix,
         spec,
@@ -42,11 +41,11 @@ def audit_leakage(params: Params, layout: Layout) -> list[LeakageCheck]:
         contract.outcomes,
         contract.history,
         _events_at_outcome(contract),
-        params.source.order,
-        params.project.seed,
-        params.audit,
+        run.params.source.order,
+        run.params.project.seed,
+        run.params.audit,
     )
-    write_json({"checks": [asdict(check) for check in checks]}, layout.audit.path)
+    write_json({"checks": [asdict(check) for check in checks]}, run.layout.audit.path)
     for line in _lines(checks):
         log.info("audit: %s", line)
     return checks

@@ -26,6 +26,7 @@ from pipelines.stages.train import random_split_model, scorer_of
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import finite, write_json, write_parquet
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 NOT_APPLICABLE = "without dates or an order of rows there is no past to walk through"
@@ -42,7 +43,7 @@ class Retraining:
     learned: Learned
 
 
-def backtest(params: Params, layout: Layout) -> dict[str, Any]:
+def backtest(run: RunContext) -> dict[str, Any]:
     """Write backtest.json and the predictions behind it.
 
     Returns
@@ -50,34 +51,36 @@ def backtest(params: Params, layout: Layout) -> dict[str, Any]:
     dict
         The tree of backtest.json: each period, all of them pooled, the periods left out, and the optimism gap.
     """
-    if params.source.order == "none" or params.backtest.cuts == 0:
-        return _write_not_applicable(NOT_APPLICABLE if params.source.order == "none" else "backtest.cuts is 0", layout)
-    contract = Contract.open(layout, params.project)
-    labels = labelled(contract, params)
+    if run.params.source.order == "none" or run.params.backtest.cuts == 0:
+        return _write_not_applicable(
+            NOT_APPLICABLE if run.params.source.order == "none" else "backtest.cuts is 0", run.layout
+        )
+    contract = Contract.open(run.layout, run.params.project)
+    labels = labelled(contract, run.params)
     snapshots = labels[labels["matured"]].reset_index(drop=True)
     steps, left_out = list[Retraining](), list[dict[str, str]]()
-    for cut in cuts(snapshots, params.source.order, params.backtest):
+    for cut in cuts(snapshots, run.params.source.order, run.params.backtest):
         try:
-            steps.append(_walk(cut, snapshots, contract, params, steps[0] if steps else None))
+            steps.append(_walk(cut, snapshots, contract, run.params, steps[0] if steps else None))
         except DataError as error:
             log.warning("backtest: %s left out: %s", cut.at, error)
             left_out.append({"cut": cut.at, "why": str(error)})
     if not steps:
-        return _write_not_applicable("no cut leaves enough to learn from", layout, left_out)
+        return _write_not_applicable("no cut leaves enough to learn from", run.layout, left_out)
     rows = pd.concat([step.rows for step in steps], ignore_index=True)
-    periods = [_period(step, params) for step in steps]
+    periods = [_period(step, run.params) for step in steps]
     tree = {
         "applicable": True,
-        "confidence": params.evaluate.confidence,
-        "choose": params.backtest.choose,
+        "confidence": run.params.evaluate.confidence,
+        "choose": run.params.backtest.choose,
         "periods": periods,
         "left_out": left_out,
-        "pooled": _figures(rows, params),
+        "pooled": _figures(rows, run.params),
         "mean_auc": _mean_auc(periods),
-        "random_split": _random_split(steps[-1], params),
+        "random_split": _random_split(steps[-1], run.params),
     }
-    write_parquet(rows, layout.backtest_predictions.path)
-    write_json(finite(tree), layout.backtest.path)
+    write_parquet(rows, run.layout.backtest_predictions.path)
+    write_json(finite(tree), run.layout.backtest.path)
     _log_results(tree)
     return tree
 

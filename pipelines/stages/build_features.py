@@ -23,12 +23,12 @@ from models.splitting.holdout import PARTS, sample_leads, split_by_hash, split_b
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, Opener
 from pipelines.storage.files import write_csv, write_json, write_parquet
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 
 
-def build_features(params: Params, layout: Layout, opened: Opener = Contract.open) -> dict[str, Any]:
+def build_features(run: RunContext, opened: Opener = Contract.open) -> dict[str, Any]:
     """Write matrix.parquet, vocabulary.json, snapshots.json and catalogue.csv.
 
     Parameters
@@ -46,27 +46,27 @@ def build_features(params: Params, layout: Layout, opened: Opener = Contract.ope
     DataError
         Where no snapshot has a matured label.
     """
-    with closing(opened(layout, params.project)) as contract:
-        return _build(contract, params, layout)
+    with closing(opened(run.layout, run.params.project)) as contract:
+        return _build(contract, run)
 
 
-def _build(contract: Contract, params: Params, layout: Layout) -> dict[str, Any]:
-    if params.source.order == "dates":
+def _build(contract: Contract, run: RunContext) -> dict[str, Any]:
+    if run.params.source.order == "dates":
         check_history(contract.leads, contract.history)
-    labels = labelled(contract, params)
+    labels = labelled(contract, run.params)
     snapshots = labels[labels["matured"]].reset_index(drop=True)
     if snapshots.empty:
-        raise _nothing_matured(params, contract)
-    snapshots = snapshots.assign(part=_split(snapshots, params))
-    sample = sample_leads(snapshots, params.snapshots.max_rows, params.project.seed, "sample")
-    spec = learn_spec(contract, snapshots, params)
-    _warn_of_types(contract, params.rules)
-    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, params.rules), ignore_index=True)
-    counts = _counts(labels, snapshots, sample, params)
-    write_parquet(matrix, layout.matrix.path)
-    write_json(spec.model_dump(mode="json"), layout.vocabulary.path)
-    write_json(counts, layout.snapshot_counts.path)
-    write_csv(to_frame(spec.catalogue), layout.catalogue.path)
+        raise _nothing_matured(run.params, contract)
+    snapshots = snapshots.assign(part=_split(snapshots, run.params))
+    sample = sample_leads(snapshots, run.params.snapshots.max_rows, run.params.project.seed, "sample")
+    spec = learn_spec(contract, snapshots, run.params)
+    _warn_of_types(contract, run.params.rules)
+    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, run.params.rules), ignore_index=True)
+    counts = _counts(labels, snapshots, sample, run.params)
+    write_parquet(matrix, run.layout.matrix.path)
+    write_json(spec.model_dump(mode="json"), run.layout.vocabulary.path)
+    write_json(counts, run.layout.snapshot_counts.path)
+    write_csv(to_frame(spec.catalogue), run.layout.catalogue.path)
     parts = ", ".join(f"{name} {counts['parts'][name]['rows']:,}" for name in PARTS)
     log.info("build_features: %d features of %s snapshots (%s)", len(spec.catalogue), f"{len(matrix):,}", parts)
     return counts

@@ -25,13 +25,13 @@ from pipelines.scoring.tier_backtest import tier_metrics
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import finite, write_csv, write_json, write_parquet
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error", "precision_at_k", "base_rate", "n")
 
 
-def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
+def evaluate_model(run: RunContext) -> dict[str, Any]:
     """Write metrics.json, headline.json, predictions.parquet, the scorecard, and gain, lift and calibration plots.
 
     Returns
@@ -39,49 +39,49 @@ def evaluate_model(params: Params, layout: Layout) -> dict[str, Any]:
     dict
         The tree of metrics.json.
     """
-    matrix, _ = read_matrix(layout)
-    scorer = load_bundle(layout.bundle, params.project.threads)
+    matrix, _ = read_matrix(run.layout)
+    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
     log_odds = scorer.log_odds(rows)
     probabilities = {"model": expit(log_odds)} | baselines(rows, scorer)
-    counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
+    counts = json.loads(run.layout.snapshot_counts.path.read_text(encoding="utf-8"))
     sampled = counts["sampled"] / counts["matured"]
-    ranked = {name: _rank(rows, probability, params, sampled) for name, probability in probabilities.items()}
-    figures = {name: _evaluate(name, ranking, params) for name, ranking in ranked.items()}
+    ranked = {name: _rank(rows, probability, run.params, sampled) for name, probability in probabilities.items()}
+    figures = {name: _evaluate(name, ranking, run.params) for name, ranking in ranked.items()}
     for name in figures.keys() - {"model"}:
         rival = probabilities[name]
-        figures[name] |= compare(rows, probabilities["model"], rival, params.evaluate, params.project.seed)
+        figures[name] |= compare(rows, probabilities["model"], rival, run.params.evaluate, run.params.project.seed)
     for name in figures.keys() & {"scorecard", "rules"}:
-        figures[name] |= compare_ranking(ranked["model"], ranked[name], params.evaluate, params.project.seed)
-    contract = Contract.open(layout, params.project)
-    tier_results, tiers = tier_metrics(rows, log_odds, scorer.metadata, params, contract, sampled)
+        figures[name] |= compare_ranking(ranked["model"], ranked[name], run.params.evaluate, run.params.project.seed)
+    contract = Contract.open(run.layout, run.params.project)
+    tier_results, tiers = tier_metrics(rows, log_odds, scorer.metadata, run.params, contract, sampled)
     tree = {
         "model_id": scorer.model_id,
         "fingerprint": scorer.metadata.fingerprint,
-        "horizon_days": params.snapshots.horizon_days if params.source.order == "dates" else None,
-        "capacity": params.capacity.per_period,
-        "confidence": params.evaluate.confidence,
+        "horizon_days": run.params.snapshots.horizon_days if run.params.source.order == "dates" else None,
+        "capacity": run.params.capacity.per_period,
+        "confidence": run.params.evaluate.confidence,
         "period": {"first": counts["parts"]["test"]["first"], "last": counts["parts"]["test"]["last"]},
         "snapshots": counts,
         "test": figures.pop("model"),
         "baselines": figures,
         "uncorrected": _evaluate(
-            "without recalibration", _rank(rows, scorer.uncorrected(rows), params, sampled), params
+            "without recalibration", _rank(rows, scorer.uncorrected(rows), run.params, sampled), run.params
         ),
-        "random_split": _random_split(matrix, params, layout, sampled),
+        "random_split": _random_split(matrix, run, sampled),
         "tiers": tier_results,
-        "grades": _grades(rows, scorer, params),
-        "segments": _segments(rows, probabilities["model"], scorer, params, sampled),
+        "grades": _grades(rows, scorer, run.params),
+        "segments": _segments(rows, probabilities["model"], scorer, run.params, sampled),
     }
-    capacity = sampled_capacity(params.capacity.per_period, sampled)
-    tree |= {"feedback": measure_feedback(rows, probabilities["model"], capacity, params, layout)}
+    capacity = sampled_capacity(run.params.capacity.per_period, sampled)
+    tree |= {"feedback": measure_feedback(rows, probabilities["model"], capacity, run)}
     tree |= {"verdict": verdict(tree)}
-    write_json(finite(tree), layout.metrics.path)
-    write_json(finite(_headline(tree)), layout.headline.path)
+    write_json(finite(tree), run.layout.metrics.path)
+    write_json(finite(_headline(tree)), run.layout.headline.path)
     predictions = rows[["lead_id", "snapshot_at", "label"]].assign(**probabilities, tier=tiers)
-    write_parquet(predictions, layout.predictions.path)
-    _write_plots(ranked, params, layout)
-    write_scorecard(scorer, finite(tree), params.project.name, layout)
+    write_parquet(predictions, run.layout.predictions.path)
+    _write_plots(ranked, run)
+    write_scorecard(scorer, finite(tree), run.params.project.name, run.layout)
     for line in tree["verdict"]["lines"]:
         log.info("evaluate: %s", line)
     return tree
@@ -104,13 +104,13 @@ def _evaluate(name: str, ranked: Ranked, params: Params) -> Metrics:
     return evaluate(ranked, params.evaluate, params.project.seed)
 
 
-def _random_split(matrix: pd.DataFrame, params: Params, layout: Layout, sampled: float) -> Metrics:
-    model = load_bundle(layout.random_split, params.project.threads)
-    part = split_at_random(matrix, params.project.seed, params.split)
+def _random_split(matrix: pd.DataFrame, run: RunContext, sampled: float) -> Metrics:
+    model = load_bundle(run.layout.random_split, run.params.project.threads)
+    part = split_at_random(matrix, run.params.project.seed, run.params.split)
     rows = matrix[part == "test"].reset_index(drop=True)
     # A random split tests a share of the leads of every moment, so they get that share of the capacity.
-    dated = sampled * params.split.test_share if params.source.order == "dates" else sampled
-    return _evaluate("random split", _rank(rows, model.probability(rows), params, dated), params)
+    dated = sampled * run.params.split.test_share if run.params.source.order == "dates" else sampled
+    return _evaluate("random split", _rank(rows, model.probability(rows), run.params, dated), run.params)
 
 
 def _grades(rows: pd.DataFrame, scorer: Scorer, params: Params) -> dict[str, Any]:
@@ -142,10 +142,10 @@ def _segments(
     }
 
 
-def _write_plots(ranked: dict[str, Ranked], params: Params, layout: Layout) -> None:
+def _write_plots(ranked: dict[str, Ranked], run: RunContext) -> None:
     curves = [gain_curve(ranking).assign(who=name) for name, ranking in ranked.items()]
     curve = pd.concat(curves, ignore_index=True)
-    write_csv(curve[["who", "share_called", "gain"]], layout.plots / "gain.csv")
-    write_csv(curve.dropna()[["who", "share_called", "lift"]], layout.plots / "lift.csv")
-    calibration = calibration_curve(ranked["model"], params.evaluate, params.project.seed)
-    write_csv(calibration, layout.plots / "calibration.csv")
+    write_csv(curve[["who", "share_called", "gain"]], run.layout.plots / "gain.csv")
+    write_csv(curve.dropna()[["who", "share_called", "lift"]], run.layout.plots / "lift.csv")
+    calibration = calibration_curve(ranked["model"], run.params.evaluate, run.params.project.seed)
+    write_csv(calibration, run.layout.plots / "calibration.csv")

@@ -13,18 +13,17 @@ from models.explanation.category_rates import category_rates
 from models.explanation.importance import by_group, dependence, importance
 from models.explanation.interactions import interactions
 from models.scoring.scorer import Scorer
-from pipelines.config.params import Params
 from pipelines.scoring.later_rows import sample_later
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import read_matrix
 from pipelines.storage.files import write_csv, write_json
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 TOLERANCE = 1e-6
 
 
-def explain(params: Params, layout: Layout) -> dict[str, Any]:
+def explain(run: RunContext) -> dict[str, Any]:
     """Write explanation.json and the importance plot.
 
     Raises
@@ -32,14 +31,14 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
     ModelError
         Where contributions do not add up to the log-odds, which would make every reason wrong.
     """
-    matrix, _ = read_matrix(layout)
-    scorer = load_bundle(layout.bundle, params.project.threads)
-    rows = sample_later(matrix, params)
+    matrix, _ = read_matrix(run.layout)
+    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
+    rows = sample_later(matrix, run.params)
     base, points = scorer.contributions(rows)
     gap = _check_additive(scorer, rows, base, points)
     values = scorer.values(rows).astype("float64")
     ranked = importance(points, values, scorer.catalogue)
-    strongest = ranked["name"].head(params.explain.top_features).tolist()
+    strongest = ranked["name"].head(run.params.explain.top_features).tolist()
     column_of = {entry.name: column for column, entry in enumerate(scorer.catalogue)}
     label = rows["label"].to_numpy("float64")
     tree = {
@@ -56,16 +55,16 @@ def explain(params: Params, layout: Layout) -> dict[str, Any]:
             )
             for name in strongest
         },
-        "interactions": interactions(scorer, rows, strongest, params.explain.top_pairs),
+        "interactions": interactions(scorer, rows, strongest, run.params.explain.top_pairs),
         "categories": category_rates(
             matrix[matrix["part"] == "test"],
             matrix[matrix["part"] == "train"],
             scorer.catalogue,
-            params.evaluate.confidence,
+            run.params.evaluate.confidence,
         ),
     }
-    write_json(tree, layout.explanation.path)
-    write_csv(ranked[["label", "group", "mean_points", "direction"]], layout.plots / "importance.csv")
+    write_json(tree, run.layout.explanation.path)
+    write_csv(ranked[["label", "group", "mean_points", "direction"]], run.layout.plots / "importance.csv")
     log.info("explain: %s moves scores most, in %s rows", ranked["label"].iloc[0], f"{len(rows):,}")
     return tree
 

@@ -35,6 +35,7 @@ from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import finite, write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 UNDATED = "the data carry no dates"
@@ -71,20 +72,20 @@ class KpiInputs:
     params: Params
 
     @classmethod
-    def read(cls, params: Params, layout: Layout) -> KpiInputs:
+    def read(cls, run: RunContext) -> KpiInputs:
         """Read them; raises DataError where ingest has not run."""
-        contract, stages = Contract.open(layout, params.project), pd.read_parquet(layout.stages.path)
-        if params.source.order != "dates":
+        contract, stages = Contract.open(run.layout, run.params.project), pd.read_parquet(run.layout.stages.path)
+        if run.params.source.order != "dates":
             parts = ("periods", "engagement", "stages", "velocity", "sales cycle")
-            return cls(contract, stages, pd.Series(dtype="datetime64[us]"), dict.fromkeys(parts, UNDATED), params)
-        entries = ordered(stages, params.kpis, contract.data_until)
-        touched_at = _touches(contract, entries, params)
+            return cls(contract, stages, pd.Series(dtype="datetime64[us]"), dict.fromkeys(parts, UNDATED), run.params)
+        entries = ordered(stages, run.params.kpis, contract.data_until)
+        touched_at = _touches(contract, entries, run.params)
         reasons = {
-            "engagement": "" if params.source.events else "the data hold no events",
-            "stages": stages_misfit(stages["stage"].unique().tolist(), params.kpis),
+            "engagement": "" if run.params.source.events else "the data hold no events",
+            "stages": stages_misfit(stages["stage"].unique().tolist(), run.params.kpis),
             "sales cycle": "" if len(touched_at) else "no event and no stage shows when sales touched a lead",
         }
-        return cls(contract, entries, touched_at, {part: why for part, why in reasons.items() if why}, params)
+        return cls(contract, entries, touched_at, {part: why for part, why in reasons.items() if why}, run.params)
 
     @property
     def closes_until(self) -> pd.Timestamp:
@@ -92,7 +93,7 @@ class KpiInputs:
         return self.contract.data_until - pd.Timedelta(days=self.params.snapshots.outcome_lag_days)
 
 
-def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
+def measure_kpis(run: RunContext) -> dict[str, Any]:
     """Write kpis.json: the later period's lists as the model would have given them, and the outcomes of the leads.
 
     Returns
@@ -107,22 +108,25 @@ def measure_kpis(params: Params, layout: Layout) -> dict[str, Any]:
     ModelError
         Where the predictions come from another model than the one that scores.
     """
-    metadata, model_id, rows, sampled = _predicted(params, layout)
-    inputs = KpiInputs.read(params, layout)
+    metadata, model_id, rows, sampled = _predicted(run)
+    inputs = KpiInputs.read(run)
     held = override_facts(rows, inputs.contract, metadata.matrix, metadata.tiers).held
-    listed = as_listed(rows.assign(overridden=held.any(axis=1)), params.kpis)
+    listed = as_listed(rows.assign(overridden=held.any(axis=1)), run.params.kpis)
     lists = Lists(listed, metadata.tiers, metadata.points)
     tree = {"by": "model", "model_id": model_id} | _figures(listed, _stages(metadata.tiers), inputs, sampled)
-    segments = segment_levels(listed, metadata.matrix.catalogue, params.evaluate)
-    confidence = params.evaluate.confidence
+    segments = segment_levels(listed, metadata.matrix.catalogue, run.params.evaluate)
+    confidence = run.params.evaluate.confidence
     capacity = sampled_capacity(metadata.capacity, sampled)
-    found, volume = compare_rates(lists, segments, confidence, params.kpis), volumes(lists, capacity, params.kpis)
+    found, volume = (
+        compare_rates(lists, segments, confidence, run.params.kpis),
+        volumes(lists, capacity, run.params.kpis),
+    )
     tree |= {"comparisons": found, "volumes": volume}
-    tree["verdict"] = {"lines": lines(found, volume, _best(tree), _horizon(params), confidence)}
-    return _write(tree, layout)
+    tree["verdict"] = {"lines": lines(found, volume, _best(tree), _horizon(run.params), confidence)}
+    return _write(tree, run.layout)
 
 
-def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
+def measure_kpis_by_rules(run: RunContext) -> dict[str, Any]:
     """Write kpis.json without a model: outcomes of the leads of every list, in tiers by the hand-written rules.
 
     Rules are not learned from outcomes, so all matured lists count, not only the later period.
@@ -139,32 +143,32 @@ def measure_kpis_by_rules(params: Params, layout: Layout) -> dict[str, Any]:
     ParamsError
         Where there are no rules.
     """
-    if not params.rules.names:
+    if not run.params.rules.names:
         raise ParamsError("`rules` in the params names no rule, so there are no tiers by rules; write some there")
-    matrix, spec = read_matrix(layout)
-    sampled = _sampled(layout)
-    capacity = sampled_capacity(params.capacity.per_period, sampled)
+    matrix, spec = read_matrix(run.layout)
+    sampled = _sampled(run.layout)
+    capacity = sampled_capacity(run.params.capacity.per_period, sampled)
     points = matrix["rule_points"].to_numpy("float64")
     rows = matrix[["lead_id", "snapshot_at", "label"]].assign(points=points, score=score(points), probability=np.nan)
-    inputs = KpiInputs.read(params, layout)
-    facts = override_facts(rows, inputs.contract, spec, params.tiers)
+    inputs = KpiInputs.read(run)
+    facts = override_facts(rows, inputs.contract, spec, run.params.tiers)
 
     def give(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
-        return rule_tiers(one, params.rules, params.tiers, capacity, facts.of(one.index), previous)["tier"]
+        return rule_tiers(one, run.params.rules, run.params.tiers, capacity, facts.of(one.index), previous)["tier"]
 
-    listed = as_listed(rows.assign(tier=assign_in_order(rows, give)), params.kpis)
-    mapped = {name: _stages(params.tiers).get(name, "") for name in tier_names(params)}
-    tree = {"by": "rules", "model_id": rules_id(params.rules)} | _figures(listed, mapped, inputs, sampled)
+    listed = as_listed(rows.assign(tier=assign_in_order(rows, give)), run.params.kpis)
+    mapped = {name: _stages(run.params.tiers).get(name, "") for name in tier_names(run.params)}
+    tree = {"by": "rules", "model_id": rules_id(run.params.rules)} | _figures(listed, mapped, inputs, sampled)
     tree["missing"] |= {"predictions": NO_PROMISE}
     tree |= {"comparisons": [], "volumes": []}
     unknown = ["Whether tiers are too generous is unknown: hand-written rules predict no probability."]
-    tree["verdict"] = {"lines": unknown + sent(_best(tree), _horizon(params))}
-    return _write(tree, layout)
+    tree["verdict"] = {"lines": unknown + sent(_best(tree), _horizon(run.params))}
+    return _write(tree, run.layout)
 
 
-def _predicted(params: Params, layout: Layout) -> tuple[ModelMetadata, str, pd.DataFrame, float]:
+def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float]:
     """Return the metadata, the model's id, the test rows with their predictions, and the share of leads sampled."""
-    if not layout.predictions.path.is_file() or not layout.metrics.path.is_file():
+    if not run.layout.predictions.path.is_file() or not run.layout.metrics.path.is_file():
         raise DataError(
             "predictions",
             "",
@@ -172,16 +176,16 @@ def _predicted(params: Params, layout: Layout) -> tuple[ModelMetadata, str, pd.D
             expected="what evaluate writes",
             fix="Run `leadscore stage evaluate` first; without a model, `leadscore stage kpis --by rules`.",
         )
-    scorer = load_bundle(layout.bundle, params.project.threads)
-    model_id = json.loads(layout.metrics.path.read_text(encoding="utf-8"))["model_id"]
+    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
+    model_id = json.loads(run.layout.metrics.path.read_text(encoding="utf-8"))["model_id"]
     if model_id != scorer.model_id:
         raise ModelError(
-            f"the predictions come from model {model_id}, but {layout.bundle} holds {scorer.model_id}; "
+            f"the predictions come from model {model_id}, but {run.layout.bundle} holds {scorer.model_id}; "
             "run `leadscore stage evaluate` again"
         )
-    matrix, _ = read_matrix(layout)
+    matrix, _ = read_matrix(run.layout)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
-    predictions = pd.read_parquet(layout.predictions.path)
+    predictions = pd.read_parquet(run.layout.predictions.path)
     if not rows[["lead_id", "snapshot_at"]].equals(predictions[["lead_id", "snapshot_at"]]):
         raise DataError(
             "predictions",
@@ -194,7 +198,7 @@ def _predicted(params: Params, layout: Layout) -> tuple[ModelMetadata, str, pd.D
     scored = rows.assign(
         probability=probability, score=score_of(probability, scorer.metadata.points), tier=predictions["tier"]
     )
-    return scorer.metadata, scorer.model_id, scored, _sampled(layout)
+    return scorer.metadata, scorer.model_id, scored, _sampled(run.layout)
 
 
 def _sampled(layout: Layout) -> float:

@@ -15,12 +15,12 @@ from features.schema.errors import DataError, ModelError
 from models.evaluation.measures import measures
 from models.scorecard.scorecard import Scorecard
 from models.scoring.scorer import ModelMetadata
-from pipelines.config.params import Params
 from pipelines.reporting import charts, scorecard_table, tables
 from pipelines.reporting.glossary import report_terms
 from pipelines.reporting.page import page, write_page
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 
@@ -78,7 +78,7 @@ class ReportInputs:
         return replace(run, change=_change(layout, run.summary))
 
 
-def write_report(params: Params, layout: Layout) -> Path:
+def write_report(run: RunContext) -> Path:
     """Write report.html.
 
     Returns
@@ -93,8 +93,10 @@ def write_report(params: Params, layout: Layout) -> Path:
     ModelError
         Where the model is damaged, or metrics and scores come from another one.
     """
-    text = render(ReportInputs.read(layout, params.project.threads), params.project.name, params.report.top_leads)
-    return write_page(text, layout)
+    text = render(
+        ReportInputs.read(run.layout, run.params.project.threads), run.params.project.name, run.params.report.top_leads
+    )
+    return write_page(text, run.layout)
 
 
 def render(run: ReportInputs, project: str, top_leads: int) -> str:

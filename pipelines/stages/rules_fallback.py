@@ -14,14 +14,13 @@ import pandas as pd
 
 from features.schema.errors import NotReadyError
 from models.scoring.rule_scorer import rules_id
-from pipelines.config.params import Params
 from pipelines.reporting import tables
 from pipelines.reporting.page import page, write_page
 from pipelines.scoring.rule_scoring import score_leads_by_rules, tier_names
 from pipelines.stages.kpis import measure_kpis_by_rules
 from pipelines.storage.contract_store import read_profile
 from pipelines.storage.files import write_json
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 PART_WORDS = {
     "train": "What a model would learn from, once there is enough of it.",
@@ -31,7 +30,7 @@ PART_WORDS = {
 log = logging.getLogger("leadscore")
 
 
-def serve_by_rules(not_ready: NotReadyError, params: Params, layout: Layout) -> None:
+def serve_by_rules(not_ready: NotReadyError, run: RunContext) -> None:
     """Score by the rules, and write metrics.json, kpis.json and report.html without a model's metrics.
 
     Raises
@@ -39,18 +38,18 @@ def serve_by_rules(not_ready: NotReadyError, params: Params, layout: Layout) -> 
     NotReadyError
         The same error, where there are no rules to use instead.
     """
-    if not params.rules.names:
+    if not run.params.rules.names:
         raise not_ready
-    scored = score_leads_by_rules(params, layout)
-    metrics = _metrics(not_ready, params, layout, len(scored))
+    scored = score_leads_by_rules(run)
+    metrics = _metrics(not_ready, run, len(scored))
     for line in metrics["verdict"]["lines"]:
         log.warning("readiness: %s", line)
-    write_json(metrics, layout.metrics.path)
-    measure_kpis_by_rules(params, layout)
-    write_page(page("not_ready.html.j2", _contents(metrics, scored, params, layout), params.project.name), layout)
+    write_json(metrics, run.layout.metrics.path)
+    measure_kpis_by_rules(run)
+    write_page(page("not_ready.html.j2", _contents(metrics, scored, run), run.params.project.name), run.layout)
 
 
-def _metrics(not_ready: NotReadyError, params: Params, layout: Layout, n: int) -> dict[str, Any]:
+def _metrics(not_ready: NotReadyError, run: RunContext, n: int) -> dict[str, Any]:
     lines = [
         f"Not usable yet: {not_ready.found}.",
         f"The {n:,} leads are ranked by the hand-written rules alone: by points, without a probability.",
@@ -58,29 +57,29 @@ def _metrics(not_ready: NotReadyError, params: Params, layout: Layout, n: int) -
     ]
     return {
         "verdict": {"usable": False, "best_baseline": "rules", "lines": lines},
-        "model_id": rules_id(params.rules),
-        "fingerprint": read_profile(layout)["fingerprint"],
-        "horizon_days": params.snapshots.horizon_days if params.source.order == "dates" else None,
-        "capacity": params.capacity.per_period,
-        "snapshots": json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8")),
+        "model_id": rules_id(run.params.rules),
+        "fingerprint": read_profile(run.layout)["fingerprint"],
+        "horizon_days": run.params.snapshots.horizon_days if run.params.source.order == "dates" else None,
+        "capacity": run.params.capacity.per_period,
+        "snapshots": json.loads(run.layout.snapshot_counts.path.read_text(encoding="utf-8")),
     }
 
 
-def _contents(metrics: dict[str, Any], scored: pd.DataFrame, params: Params, layout: Layout) -> dict[str, Any]:
-    profile = read_profile(layout)
-    catalogue = pd.read_csv(layout.catalogue.path, dtype=str, keep_default_na=False)
+def _contents(metrics: dict[str, Any], scored: pd.DataFrame, run: RunContext) -> dict[str, Any]:
+    profile = read_profile(run.layout)
+    catalogue = pd.read_csv(run.layout.catalogue.path, dtype=str, keep_default_na=False)
     return {
         "metrics": metrics,
-        "summary": json.loads(layout.score_summary.path.read_text(encoding="utf-8")),
+        "summary": json.loads(run.layout.score_summary.path.read_text(encoding="utf-8")),
         "profile": profile,
-        "audit": json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"],
-        "kpis": json.loads(layout.kpis.path.read_text(encoding="utf-8")),
-        "metadata": {"snapshots": params.snapshots},
-        "start": params.rules.start,
-        "tiers": tier_names(params),
-        "leads": tables.leads(scored, params.report.top_leads),
+        "audit": json.loads(run.layout.audit.path.read_text(encoding="utf-8"))["checks"],
+        "kpis": json.loads(run.layout.kpis.path.read_text(encoding="utf-8")),
+        "metadata": {"snapshots": run.params.snapshots},
+        "start": run.params.rules.start,
+        "tiers": tier_names(run.params),
+        "leads": tables.leads(scored, run.params.report.top_leads),
         "parts": [part | {"words": PART_WORDS[part["name"]]} for part in tables.parts(metrics["snapshots"])],
-        "attributes": tables.attributes_read(profile, params.source.attributes),
+        "attributes": tables.attributes_read(profile, run.params.source.attributes),
         "changed_values": [],
         "catalogue": catalogue.to_dict("records"),
         "charts": {},

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from features.schema.errors import NotReadyError
-from pipelines.config.params import Params
 from pipelines.stages.audit import audit_leakage
 from pipelines.stages.backtest import backtest
 from pipelines.stages.build_features import build_features
@@ -18,12 +17,12 @@ from pipelines.stages.report import write_report
 from pipelines.stages.rules_fallback import serve_by_rules
 from pipelines.stages.score import score_leads
 from pipelines.stages.train import train
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 Stage = Callable[[], object]
 
 
-def run_all(params: Params, data: Path, layout: Layout) -> bool:
+def run_all(run: RunContext, data: Path) -> bool:
     """Run every stage; where there is too little to learn from, score by the hand-written rules instead.
 
     Returns
@@ -37,25 +36,25 @@ def run_all(params: Params, data: Path, layout: Layout) -> bool:
         Where there is too little to learn from, and no rules either.
     """
     try:
-        for stage in stages(params, data, layout).values():
+        for stage in stages(run, data).values():
             stage()
     except NotReadyError as not_ready:
-        serve_by_rules(not_ready, params, layout)
+        serve_by_rules(not_ready, run)
         return False
     return True
 
 
-def stages(params: Params, data: Path, layout: Layout) -> dict[str, Stage]:
+def stages(run: RunContext, data: Path) -> dict[str, Stage]:
     """Return every stage after simulation, by name, in the order they run."""
     return {
-        "ingest": lambda: ingest(params.source, params.ingest, params.project, data, layout),
-        "build_features": lambda: build_features(params, layout),
-        "audit": lambda: audit_leakage(params, layout),
-        "train": lambda: train(params, layout),
-        "backtest": lambda: backtest(params, layout),
-        "evaluate": lambda: evaluate_model(params, layout),
-        "kpis": lambda: measure_kpis(params, layout),
-        "explain": lambda: explain(params, layout),
-        "score": lambda: score_leads(params, layout),
-        "report": lambda: write_report(params, layout),
+        "ingest": lambda: ingest(run.params.source, run.params.ingest, run.params.project, data, run.layout),
+        "build_features": lambda: build_features(run),
+        "audit": lambda: audit_leakage(run),
+        "train": lambda: train(run),
+        "backtest": lambda: backtest(run),
+        "evaluate": lambda: evaluate_model(run),
+        "kpis": lambda: measure_kpis(run),
+        "explain": lambda: explain(run),
+        "score": lambda: score_leads(run),
+        "report": lambda: write_report(run),
     }

@@ -6,16 +6,15 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from pipelines.config.params import Params
 from pipelines.scoring.population import open_leads
 from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, write_scores
 from pipelines.scoring.shards import count_new_values, score_shards
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Opener
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 
-def score_leads(params: Params, layout: Layout, opened: Opener = Contract.open) -> None:
+def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
     """Write scores.parquet, scores.csv and score_summary.json: one row an open lead, best first.
 
     Parameters
@@ -23,14 +22,14 @@ def score_leads(params: Params, layout: Layout, opened: Opener = Contract.open) 
     opened
         Opens the contract tables, on the engine that computes.
     """
-    scorer = load_bundle(layout.bundle, params.project.threads)
-    layout.artifacts.mkdir(parents=True, exist_ok=True)
+    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
+    run.layout.artifacts.mkdir(parents=True, exist_ok=True)
     with (
-        closing(opened(layout, params.project)) as contract,
-        tempfile.TemporaryDirectory(dir=layout.artifacts) as work,
+        closing(opened(run.layout, run.params.project)) as contract,
+        tempfile.TemporaryDirectory(dir=run.layout.artifacts) as work,
     ):
-        snapshots, who = open_leads(contract, scorer.metadata.snapshots, params, layout)
-        parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
-        listed = rank_leads(parts, scorer, snapshots, contract, layout.scores.path, params)
+        snapshots, who = open_leads(contract, scorer.metadata.snapshots, run)
+        parts = list(score_shards(contract, scorer, snapshots, run.params.score.reasons, Path(work)))
+        listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params)
         unseen = count_new_values(parts)
-        write_scores(ranked_rows(parts, listed), summarise(listed) | {"who": who, "unseen": unseen}, layout)
+        write_scores(ranked_rows(parts, listed), summarise(listed) | {"who": who, "unseen": unseen}, run.layout)

@@ -19,14 +19,14 @@ from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.registry.registry import CHALLENGER, Registry, open_experiment
 from pipelines.storage.bundle import load_bundle
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import ROOT
 
 log = logging.getLogger("leadscore")
 SECTIONS = ("snapshots", "features", "split", "train", "selection", "scorecard", "points", "capacity", "tiers")
 
 
-def track(params: Params, layout: Layout, overlay: Path | None) -> str:
+def track(run: RunContext, overlay: Path | None) -> str:
     """Log parameters, figures, plots, report, scorecard and model, and register the model.
 
     Returns
@@ -34,25 +34,34 @@ def track(params: Params, layout: Layout, overlay: Path | None) -> str:
     str
         The run's id; known to MLflow alone, never an artifact of a stage.
     """
-    registry = Registry.open(params)
-    open_experiment(params)
-    scorer = load_bundle(layout.bundle, params.project.threads)
-    metrics = json.loads(layout.metrics.path.read_text(encoding="utf-8"))
-    with mlflow.start_run(run_name=scorer.model_id) as run:
-        mlflow.log_params(_flat(params))
+    registry = Registry.open(run.params)
+    open_experiment(run.params)
+    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
+    metrics = json.loads(run.layout.metrics.path.read_text(encoding="utf-8"))
+    with mlflow.start_run(run_name=scorer.model_id) as tracked:
+        mlflow.log_params(_flat(run.params))
         mlflow.log_metrics(_figures(metrics))
         mlflow.set_tags(_tags(scorer, metrics))
-        for file in (layout.report, layout.metrics, layout.catalogue, layout.selection, layout.backtest, layout.audit):
+        for file in (
+            run.layout.report,
+            run.layout.metrics,
+            run.layout.catalogue,
+            run.layout.selection,
+            run.layout.backtest,
+            run.layout.audit,
+        ):
             mlflow.log_artifact(str(file.path))
-        for card in (layout.scorecard_csv, layout.scorecard_md, layout.scorecard_hubspot):
+        for card in (run.layout.scorecard_csv, run.layout.scorecard_md, run.layout.scorecard_hubspot):
             mlflow.log_artifact(str(card.path), "scorecard")
-        mlflow.log_artifacts(str(layout.plots), "plots")
+        mlflow.log_artifacts(str(run.layout.plots), "plots")
         if overlay is not None:
             mlflow.log_artifact(str(overlay), "params")
-        _log_trials(json.loads(layout.selection.path.read_text(encoding="utf-8"))["trials"])
-        registry.set_alias(CHALLENGER, registry.version_of(scorer.model_id) or registry.register(scorer, layout.bundle))
-    log.info("track: run %s in experiment %s of %s", run.info.run_id, params.project.name, params.track.uri)
-    return str(run.info.run_id)
+        _log_trials(json.loads(run.layout.selection.path.read_text(encoding="utf-8"))["trials"])
+        registry.set_alias(
+            CHALLENGER, registry.version_of(scorer.model_id) or registry.register(scorer, run.layout.bundle)
+        )
+    log.info("track: run %s in experiment %s of %s", tracked.info.run_id, run.params.project.name, run.params.track.uri)
+    return str(tracked.info.run_id)
 
 
 def track_monitoring(params: Params, tree: Mapping[str, Any]) -> str:

@@ -26,12 +26,12 @@ from pipelines.scoring.contact_log import intercept_if_called
 from pipelines.storage.bundle import save_bundle, warn_of_scale
 from pipelines.storage.contract_store import read_matrix, read_profile
 from pipelines.storage.files import write_json
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 
 
-def train(params: Params, layout: Layout) -> Scorer:
+def train(run: RunContext) -> Scorer:
     """Write the model bundle, selection.json, and the random-split model, which shows how optimistic such a split is.
 
     Raises
@@ -39,30 +39,30 @@ def train(params: Params, layout: Layout) -> Scorer:
     NotReadyError
         Where there is too little to learn from.
     """
-    matrix, spec = read_matrix(layout)
-    ready = params.readiness
+    matrix, spec = read_matrix(run.layout)
+    ready = run.params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
-    fingerprint = read_profile(layout)["fingerprint"]
-    study = _study(params, fingerprint, layout)
+    fingerprint = read_profile(run.layout)["fingerprint"]
+    study = _study(run, fingerprint)
     learned = learn(
         matrix,
         spec.catalogue,
-        params.source.order,
-        params.selection,
-        params.train,
-        params.scorecard,
-        lambda loss, start: search(loss, start, params.search, study, params.project.seed, _log_progress),
-        params.project.seed,
-        params.project.threads,
+        run.params.source.order,
+        run.params.selection,
+        run.params.train,
+        run.params.scorecard,
+        lambda loss, start: search(loss, start, run.params.search, study, run.params.project.seed, _log_progress),
+        run.params.project.seed,
+        run.params.project.threads,
         _log_progress,
     )
     training = matrix[matrix["part"] == "train"]
-    learned = replace(learned, sigmoid=intercept_if_called(learned, training, spec.catalogue, params, layout))
-    scorer = graded(scorer_of(learned, matrix, spec, params, fingerprint), matrix, params)
-    warn_of_scale(layout.bundle, scorer.metadata.points)
-    save_bundle(scorer, layout.bundle)
-    write_json(_selection(learned, spec.catalogue, study), layout.selection.path)
-    save_bundle(random_split_model(scorer, learned, matrix, params), layout.random_split)
+    learned = replace(learned, sigmoid=intercept_if_called(learned, training, spec.catalogue, run))
+    scorer = graded(scorer_of(learned, matrix, spec, run.params, fingerprint), matrix, run.params)
+    warn_of_scale(run.layout.bundle, scorer.metadata.points)
+    save_bundle(scorer, run.layout.bundle)
+    write_json(_selection(learned, spec.catalogue, study), run.layout.selection.path)
+    save_bundle(random_split_model(scorer, learned, matrix, run.params), run.layout.random_split)
     log.info("train: model %s of %d features", scorer.model_id, len(spec.catalogue))
     return scorer
 
@@ -71,15 +71,15 @@ def _log_progress(line: str) -> None:
     log.info("train: %s", line)
 
 
-def _study(params: Params, fingerprint: str, layout: Layout) -> optuna.Study:
+def _study(run: RunContext, fingerprint: str) -> optuna.Study:
     """Open the trials of the same search; a stopped search continues where it was."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    settings = params.model_dump_json(
+    settings = run.params.model_dump_json(
         include={"source", "snapshots", "features", "split", "train", "selection", "scorecard", "search"}
     )
-    key = hashlib.sha256(f"{FORMAT}{params.project.seed}{fingerprint}{settings}".encode()).hexdigest()[:16]
-    layout.search.mkdir(parents=True, exist_ok=True)
-    journal = layout.search / f"{key}.journal"
+    key = hashlib.sha256(f"{FORMAT}{run.params.project.seed}{fingerprint}{settings}".encode()).hexdigest()[:16]
+    run.layout.search.mkdir(parents=True, exist_ok=True)
+    journal = run.layout.search / f"{key}.journal"
     _drop_torn_line(journal)
     storage = JournalStorage(JournalFileBackend(str(journal)))
     return optuna.create_study(storage=storage, study_name=key, load_if_exists=True)

@@ -14,6 +14,7 @@ import pytest
 from pipelines.config.params import Params, load
 from pipelines.stages.run_all import stages
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.paths import ROOT
 
 DATA = ROOT.parent / "shared" / "data"
@@ -23,7 +24,7 @@ def run_example(name: str, folder: Path) -> Layout:
     if not (DATA / name).is_dir():
         pytest.skip(f"the data set {name} is not beside the project")
     layout = Layout.folder(folder)
-    for stage in stages(quick(load(ROOT / "examples" / f"{name}.yaml")), DATA / name, layout).values():
+    for stage in stages(RunContext(quick(load(ROOT / "examples" / f"{name}.yaml")), layout), DATA / name).values():
         stage()
     return layout
 

@@ -20,6 +20,7 @@ from pipelines.config.params import load
 from pipelines.delivery import deliver
 from pipelines.scheduled.published import PublishedLists
 from pipelines.stages.ingest import ingest
+from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import leadscore
 from tests.pipelines.delivery.test_deliver import CrashError, crash_at
 from tests.support.crm_server import CrmServer, serving
@@ -197,8 +198,8 @@ def test_today_is_the_day_in_utc_whatever_the_clocks_on_the_wall_do(tmp_path: Pa
     here = job(tmp_path)
     asked: list[str] = []
 
-    def run_job(params: object, *_: object) -> list[str]:
-        asked.append(params.score.as_of)  # type: ignore[attr-defined]
+    def run_job(run: RunContext, *_: object) -> list[str]:
+        asked.append(run.params.score.as_of)
         return []
 
     monkeypatch.setattr("pipelines.cli.options.dt.datetime", Clock)

@@ -20,6 +20,7 @@ from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import read_matrix
 from pipelines.storage.files import write_parquet
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.tiny import tiny_copy, tiny_params, tiny_run
 
 pytestmark = pytest.mark.xdist_group("tiny")
@@ -76,7 +77,7 @@ def test_a_model_keeps_its_scale_whatever_the_params_say_later(
 ) -> None:
     before = layout.scores.path.read_bytes()
     other = tiny_params(tmp_path_factory.mktemp("other"), "points: {anchor_score: 10, double_odds: 30}\n")
-    score_leads(other, layout)
+    score_leads(RunContext(other, layout))
     assert layout.scores.path.read_bytes() == before
 
 
@@ -98,7 +99,7 @@ def test_the_scorecard_is_written_for_people_and_for_a_crm(layout: Layout) -> No
     text = layout.scorecard_md.path.read_text()
     assert all(criterion.replace("|", "/") in text for criterion in sheet["criterion"])
     assert "lost" in text or "gained" in text
-    shown, lines = show_scorecard(params, layout)
+    shown, lines = show_scorecard(RunContext(params, layout))
     assert list(shown.columns[0].cells) == table(scorer.scorecard, scorer.catalogue)["criterion"].tolist()
     assert all(line in text for line in lines)
     draft = json.loads(layout.scorecard_hubspot.path.read_text())
@@ -178,7 +179,7 @@ def test_a_list_made_again_leaves_the_same_bytes_and_a_new_one_keeps_tiers_withi
     copy = Layout.folder(tmp_path / "out")
     shutil.copytree(layout.reports, copy.reports)
     params = tiny_params(tmp_path)
-    score_leads(params, copy)
+    score_leads(RunContext(params, copy))
     assert _digests(copy)["scores.parquet"] == _digests(layout)["scores.parquet"]
     last_week = pd.read_parquet(layout.scores.path)
     by_score = last_week[last_week["tier_reason"] == ""]
@@ -191,14 +192,14 @@ def test_a_list_made_again_leaves_the_same_bytes_and_a_new_one_keeps_tiers_withi
         ),
     )
     write_parquet(told, copy.scores.path)
-    score_leads(params, copy)
+    score_leads(RunContext(params, copy))
     first = pd.read_parquet(copy.scores.path)
     kept = first["tier_reason"] == "kept hot: within 5 points of the cut-off"
     assert kept.any() and set(first.index[kept]) <= set(next_ones[:3])
     assert (first["tier"] == "hot").sum() == 40
     assert first["previous_tier"].tolist() == told["earned_tier"].tolist()
     bytes_of_first = _digests(copy)
-    score_leads(params, copy)
+    score_leads(RunContext(params, copy))
     assert _digests(copy) == bytes_of_first
 
 
@@ -207,7 +208,7 @@ def test_a_damaged_list_in_place_is_named_and_kept(layout: Layout, tmp_path: Pat
     shutil.copytree(layout.reports, copy.reports)
     copy.scores.path.write_bytes(b"half of a file")
     with pytest.raises(DataError, match=r"scores.parquet.*cannot be read.*remove it so that tiers begin anew"):
-        score_leads(tiny_params(tmp_path), copy)
+        score_leads(RunContext(tiny_params(tmp_path), copy))
     assert copy.scores.path.read_bytes() == b"half of a file"
 
 

@@ -18,6 +18,7 @@ from pipelines.stages.ingest import ingest
 from pipelines.storage import contract_store as store
 from pipelines.storage.bundle import save_bundle
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.small_model import scorer
 from tests.support.tables import DAY, MONDAY, Scenario, crowd, table
 
@@ -77,7 +78,9 @@ class Job:
         return replace(self, request=replace(self.request, **changed))
 
     def run(self, day: pd.Timestamp | str = TODAY, clock: Clock = lambda: 0.0) -> list[str]:
-        return run_job(with_as_of(self.params, f"{pd.Timestamp(day):%Y-%m-%d}"), self.layout, self.request, clock)
+        return run_job(
+            RunContext(with_as_of(self.params, f"{pd.Timestamp(day):%Y-%m-%d}"), self.layout), self.request, clock
+        )
 
     def params_with(self, **job: Any) -> Job:
         """The same job with other values in `params.job`."""

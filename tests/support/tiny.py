@@ -14,6 +14,7 @@ from pipelines.simulation.export import chunks
 from pipelines.stages.run_all import stages
 from pipelines.stages.simulate import write
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 OVERLAY = """
 simulate: {leads: 1500, first_day: 2025-07-01, last_day: 2026-06-30}
@@ -48,7 +49,7 @@ def tiny_run(params: Params, out: Path) -> Layout:
     """Run simulate and every stage after it into one folder."""
     layout = Layout.folder(out)
     write(chunks(params.simulate, params.project.seed, params.snapshots), layout.raw, layout.oracle.path)
-    for stage in stages(params, layout.raw, layout).values():
+    for stage in stages(RunContext(params, layout), layout.raw).values():
         stage()
     return layout
 

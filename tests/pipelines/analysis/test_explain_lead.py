@@ -27,6 +27,7 @@ from pipelines.stages.run_all import stages
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
 from tests.pipelines.stages.test_report import Page
 
@@ -55,7 +56,7 @@ source:
 def prepared(folder: Path, text: str) -> tuple[Params, Layout]:
     (folder / "params.yaml").write_text(text, encoding="utf-8")
     params, layout = load(folder / "params.yaml"), Layout.folder(folder / "out")
-    every = stages(params, folder, layout)
+    every = stages(RunContext(params, layout), folder)
     for name in STAGES:
         every[name]()
     return params, layout
@@ -127,7 +128,7 @@ def test_the_story_is_that_of_the_scored_list(dated: tuple[Params, Layout]) -> N
     rows = listed(layout)
     for place in (0, len(rows) // 2, len(rows) - 1):
         row = rows.iloc[place]
-        explained = explain_lead(row["lead_id"], params, layout)
+        explained = explain_lead(row["lead_id"], RunContext(params, layout))
         now = explained.standing
         assert (now.score, now.probability, now.points) == (row["score"], row["probability"], row["points"])
         assert (now.fit, now.engagement) == (row["fit"], row["engagement"])
@@ -145,7 +146,7 @@ def test_the_story_is_that_of_the_scored_list(dated: tuple[Params, Layout]) -> N
 def test_what_would_move_it_is_what_the_event_in_the_log_does(dated: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = dated
     lead_id = with_events(layout)
-    explained = explain_lead(lead_id, params, layout)
+    explained = explain_lead(lead_id, RunContext(params, layout))
     assert explained.event_effects is not None
     assert {(move.label, move.by) for move in explained.event_effects} == {("visit", "the lead"), ("mail", "sales")}
     log = pq.read_table(layout.events.path).select(CONTRACT)
@@ -162,7 +163,7 @@ def test_what_would_move_it_is_what_the_event_in_the_log_does(dated: tuple[Param
         added = pa.Table.from_pylist([more], schema=EVENTS).cast(log.schema)
         pq.write_table(derive_columns(pa.concat_tables([log, added])), changed.events.path)
         contract, scorer = Contract.open(changed, params.project), load_bundle(changed.bundle, 2)
-        rows = next(contract.matrix(one_lead(lead_id, contract, params, changed), scorer.metadata.matrix))
+        rows = next(contract.matrix(one_lead(lead_id, contract, RunContext(params, changed)), scorer.metadata.matrix))
         after = scorer.score(rows, 0).iloc[0]
         assert move.probability == after["probability"] != explained.standing.probability
         assert move.score == after["score"]
@@ -173,13 +174,13 @@ def test_the_timeline_holds_this_leads_events_up_to_the_day(dated: tuple[Params,
     params, layout = dated
     lead_id = with_events(layout)
     log = pq.read_table(layout.events.path).to_pandas().query("lead_id == @lead_id")
-    explained = explain_lead(lead_id, params, layout)
+    explained = explain_lead(lead_id, RunContext(params, layout))
     known = log[(log["event_at"] < explained.at) & (log["known_at"] <= explained.at)]
     assert explained.n_events == len(known)
     assert explained.not_counted == len(log) - len(known)
     assert [one["event_at"] for one in explained.events] == sorted(known["event_at"], reverse=True)
     few = params.model_copy(update={"explain": params.explain.model_copy(update={"timeline": 1})})
-    short = explain_lead(lead_id, few, layout)
+    short = explain_lead(lead_id, RunContext(few, layout))
     assert short.events == explained.events[:1]
     assert "the newest 1 are shown" in printed(short)
 
@@ -189,7 +190,7 @@ def test_leads_like_it_are_others_of_the_test_period(dated: tuple[Params, Layout
     tested = pd.read_parquet(layout.predictions.path)
     lead_id = tested["lead_id"].iloc[0]
     every = params.model_copy(update={"explain": params.explain.model_copy(update={"similar_leads": 10_000})})
-    explained = explain_lead(lead_id, with_as_of(every, "2025-11-24"), layout)
+    explained = explain_lead(lead_id, RunContext(with_as_of(every, "2025-11-24"), layout))
     others = tested[tested["lead_id"] != lead_id]
     assert {one.how for one in explained.similar} == {"by score", "by reasons"}
     by_score, by_reasons = explained.similar
@@ -204,7 +205,7 @@ def test_an_earlier_day_is_told_as_it_was_then(dated: tuple[Params, Layout]) -> 
     params, layout = dated
     lead = pd.read_parquet(layout.leads.path).iloc[3]  # created early in the year, and never bought
     day = (lead["created_at"] + pd.Timedelta(days=4)).date().isoformat()
-    explained = explain_lead(lead["lead_id"], with_as_of(params, day), layout)
+    explained = explain_lead(lead["lead_id"], RunContext(with_as_of(params, day), layout))
     assert any("looks back" in caution for caution in explained.cautions)
     assert all(one["event_at"] < explained.at for one in explained.events)
     assert "no tier" in printed(explained)
@@ -214,7 +215,7 @@ def test_a_lead_that_is_not_open_is_told_so(dated: tuple[Params, Layout]) -> Non
     params, layout = dated
     outcomes = pd.read_parquet(layout.outcomes.path)
     won = outcomes.sort_values("converted_at").iloc[0]
-    explained = explain_lead(won["lead_id"], params, layout)
+    explained = explain_lead(won["lead_id"], RunContext(params, layout))
     assert any(f"converted on {won['converted_at']:%Y-%m-%d}" in caution for caution in explained.cautions)
     assert any("days old" in caution for caution in explained.cautions)
 
@@ -222,7 +223,7 @@ def test_a_lead_that_is_not_open_is_told_so(dated: tuple[Params, Layout]) -> Non
 def test_the_page_holds_all_of_it_and_no_other_lead(dated: tuple[Params, Layout]) -> None:
     params, layout = dated
     lead_id = with_events(layout)
-    explained = explain_lead(lead_id, params, layout)
+    explained = explain_lead(lead_id, RunContext(params, layout))
     text = lead_page(explained, "a project")
     page = Page(text)
     shown = [row[2] for row in page.rows("waterfall")[1:]]
@@ -243,7 +244,7 @@ def test_the_page_asks_nothing_of_the_network_and_shows_values_as_text(dated: tu
     params, layout = dated
     leads = pd.read_parquet(layout.leads.path).set_index("lead_id")["sector"]
     lead_id = next(one for one in listed(layout)["lead_id"] if leads[one] == HOSTILE)
-    explained = explain_lead(lead_id, params, layout)
+    explained = explain_lead(lead_id, RunContext(params, layout))
     text = lead_page(explained, "a project")
     assert "<b onclick" not in text
     assert "&lt;b onclick" in text
@@ -254,7 +255,7 @@ def test_the_page_asks_nothing_of_the_network_and_shows_values_as_text(dated: tu
 
 def test_bars_lie_on_one_axis_that_holds_them_all(dated: tuple[Params, Layout]) -> None:
     params, layout = dated
-    laid = bars(explain_lead(str(listed(layout)["lead_id"].iloc[-1]), params, layout).standing.steps)
+    laid = bars(explain_lead(str(listed(layout)["lead_id"].iloc[-1]), RunContext(params, layout)).standing.steps)
     assert min(bar["left"] for bar in laid) == 0
     assert max(bar["left"] + bar["width"] for bar in laid) == pytest.approx(100, abs=0.02)
     for before, after in pairwise(laid):
@@ -266,14 +267,14 @@ def test_bars_lie_on_one_axis_that_holds_them_all(dated: tuple[Params, Layout]) 
 def test_tables_without_dates_and_events_say_what_does_not_apply(undated: tuple[Params, Layout]) -> None:
     params, layout = undated
     tested = pd.read_parquet(layout.predictions.path)["lead_id"].iloc[0]
-    explained = explain_lead(tested, params, layout)
+    explained = explain_lead(tested, RunContext(params, layout))
     assert (explained.event_effects, explained.n_events, explained.horizon_days) == (None, None, None)
     text = printed(explained)
     assert "These data have no events" in text
     assert "NaT" not in text + lead_page(explained, "a project")
     assert "learned from this lead's own outcome" not in text
     trained = set(pd.read_parquet(layout.matrix.path).query("part == 'train'")["lead_id"])
-    taught = explain_lead(min(trained), params, layout)
+    taught = explain_lead(min(trained), RunContext(params, layout))
     assert "learned from this lead's own outcome" in printed(taught)
 
 
@@ -315,17 +316,17 @@ def test_figures_of_another_model_or_of_none_are_refused(dated: tuple[Params, La
     text = spoilt.metrics.path.read_text(encoding="utf-8")
     spoilt.metrics.path.write_text(re.sub(r'"model_id": "\w+"', '"model_id": "another"', text), encoding="utf-8")
     with pytest.raises(ModelError, match="run `leadscore stage evaluate` again"):
-        explain_lead(lead_id, params, spoilt)
+        explain_lead(lead_id, RunContext(params, spoilt))
     spoilt.metrics.path.unlink()
     with pytest.raises(DataError, match="Run `leadscore stage evaluate` first"):
-        explain_lead(lead_id, params, spoilt)
+        explain_lead(lead_id, RunContext(params, spoilt))
 
 
 def test_why_a_lead_is_in_its_tier_is_said(dated: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = dated
     other = copied(layout, tmp_path)
     listed(layout).assign(tier="hot", tier_reason="trigger: asked for a demo").to_parquet(other.scores.path)
-    shown = printed(explain_lead(str(listed(layout)["lead_id"].iloc[-1]), params, other))
+    shown = printed(explain_lead(str(listed(layout)["lead_id"].iloc[-1]), RunContext(params, other)))
     assert "On the score list: hot (trigger: asked for a demo), grade " in shown
 
 
@@ -334,12 +335,12 @@ def test_a_list_of_another_day_gives_no_tier_of_today(dated: tuple[Params, Layou
     other = copied(layout, tmp_path)
     rows = listed(layout)
     rows.assign(model_id="another").to_parquet(other.scores.path)
-    explained = explain_lead(str(rows["lead_id"].iloc[0]), params, other)
+    explained = explain_lead(str(rows["lead_id"].iloc[0]), RunContext(params, other))
     assert explained.listed is not None
     assert not explained.listed["same"]
     assert "another model" in printed(explained)
-    day_before = explain_lead(str(rows["lead_id"].iloc[0]), with_as_of(params, "2025-12-19"), layout)
+    day_before = explain_lead(str(rows["lead_id"].iloc[0]), RunContext(with_as_of(params, "2025-12-19"), layout))
     assert day_before.listed is not None
     assert not day_before.listed["same"]
     other.scores.path.unlink()
-    assert explain_lead(str(rows["lead_id"].iloc[0]), params, other).listed is None
+    assert explain_lead(str(rows["lead_id"].iloc[0]), RunContext(params, other)).listed is None

@@ -27,6 +27,7 @@ from pipelines.stages.simulate import write
 from pipelines.stages.train import train
 from pipelines.storage import contract_store as store
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
 
 SMALL = """
@@ -80,20 +81,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     write(chunks(params.simulate, params.project.seed, params.snapshots), layout.raw, layout.oracle.path)
     ingest(params.source, params.ingest, params.project, layout.raw, layout)
     for one, where in ((params, layout), (newer, other)):
-        build_features(one, where)
-        train(one, where)
+        build_features(RunContext(one, where))
+        train(RunContext(one, where))
     return Trained(params, layout, other.bundle)
 
 
 @pytest.fixture(scope="module")
 def found(trained: Trained) -> pd.DataFrame:
-    return explain_changes(trained.ask, trained.params, trained.layout)
+    return explain_changes(trained.ask, RunContext(trained.params, trained.layout))
 
 
 def scored(trained: Trained, day: str, bundle: Path) -> pd.DataFrame:
     """What `score` says on that day with that model, where no list came before."""
     layout = Layout(trained.layout.data, bundle.parent, trained.layout.reports / f"{day} {bundle.parent.name}")
-    score_leads(with_as_of(trained.params, day), layout)
+    score_leads(RunContext(with_as_of(trained.params, day), layout))
     scores = pd.read_parquet(layout.scores.path).set_index("lead_id")
     layout.scores.path.unlink()  # or the next one would keep tiers within the margin
     return scores
@@ -168,24 +169,26 @@ def test_shards_change_no_byte(trained: Trained, found: pd.DataFrame, monkeypatc
     before = trained.layout.change.path.read_bytes()
     listed = json.loads(trained.layout.change_summary.path.read_text())["tiers"]
     monkeypatch.setattr(store, "SHARD_LEADS", sum(flow["n"] for flow in listed) // 2)  # two shards and one lead or none
-    explain_changes(trained.ask, trained.params, trained.layout)
+    explain_changes(trained.ask, RunContext(trained.params, trained.layout))
     assert trained.layout.change.path.read_bytes() == before
 
 
 def test_one_model_alone_and_one_day_alone(trained: Trained) -> None:
-    same_model = explain_changes(ChangeRequest(*DAYS), trained.params, trained.layout)
+    same_model = explain_changes(ChangeRequest(*DAYS), RunContext(trained.params, trained.layout))
     assert (same_model["new_model"] == 0).all()
     assert (same_model["difference"] != 0).all()
-    same_day = explain_changes(ChangeRequest(until=DAYS[1], model_to=trained.newer), trained.params, trained.layout)
+    same_day = explain_changes(
+        ChangeRequest(until=DAYS[1], model_to=trained.newer), RunContext(trained.params, trained.layout)
+    )
     assert (same_day[list(PARTS[:3])] == 0).all(axis=None)
     assert same_day["new_model"].tolist() == same_day["difference"].tolist()
-    nothing = explain_changes(ChangeRequest(DAYS[1], DAYS[1]), trained.params, trained.layout)
+    nothing = explain_changes(ChangeRequest(DAYS[1], DAYS[1]), RunContext(trained.params, trained.layout))
     assert (nothing["difference"] == 0).all()
 
 
 def printed(lead: str, ask: ChangeRequest, trained: Trained) -> str:
     console = Console(width=500, file=StringIO())
-    console.print(explain_lead_change(lead, ask, trained.params, trained.layout))
+    console.print(explain_lead_change(lead, ask, RunContext(trained.params, trained.layout)))
     return console.file.getvalue()
 
 
@@ -213,9 +216,9 @@ def test_what_cannot_be_answered_is_said(trained: Trained, found: pd.DataFrame, 
     ]
     for ask, kind, said in asked:
         with pytest.raises(kind, match=said):
-            explain_changes(ask, params, layout)
+            explain_changes(ask, RunContext(params, layout))
     with pytest.raises(ParamsError, match=r"lead 'nobody' is not on the earlier list .* nor on the later list"):
-        explain_lead_change("nobody", trained.ask, params, layout)
+        explain_lead_change("nobody", trained.ask, RunContext(params, layout))
     assert layout.change.path.read_bytes() == before
 
 
@@ -227,7 +230,7 @@ def test_an_attribute_that_the_tables_lack_is_named(trained: Trained, tmp_path: 
     leads = pd.read_parquet(bare.leads.path)
     leads.drop(columns="industry").to_parquet(bare.leads.path)
     with pytest.raises(ModelError, match="reads attribute 'industry', which the tables do not have"):
-        explain_changes(ChangeRequest(*DAYS), trained.params, bare)
+        explain_changes(ChangeRequest(*DAYS), RunContext(trained.params, bare))
 
 
 def test_without_dates_only_the_model_can_change(
@@ -244,8 +247,8 @@ def test_without_dates_only_the_model_can_change(
     (folder / "params.yaml").write_text(text.replace("yes_values: []", 'yes_values: ["1"]'), encoding="utf-8")
     params, layout = load(folder / "params.yaml"), Layout.folder(folder / "out")
     ingest(params.source, params.ingest, params.project, folder, layout)
-    build_features(params, layout)
-    train(params, layout)
+    build_features(RunContext(params, layout))
+    train(RunContext(params, layout))
     where = ("--params", folder / "params.yaml", "--out", folder / "out")
     assert leadscore(monkeypatch, "lead", "change", *where, "--model-since", layout.random_split) == 0
     found = pd.read_parquet(layout.change.path)

@@ -15,6 +15,7 @@ from models.scoring.scorer import Scorer
 from pipelines.analysis.shadow import shadow
 from pipelines.config.params import with_as_of
 from pipelines.storage.bundle import save_bundle
+from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import leadscore
 from tests.support.small_job import TODAY, Job, digests, job
 from tests.support.small_model import scorer
@@ -37,7 +38,7 @@ def levelled(shift: float) -> Scorer:
 
 
 def test_another_level_moves_scores_and_no_order(made: Job, tmp_path: Path) -> None:
-    tree = shadow(with_as_of(made.params, DAY), made.layout, levelled(0.0), levelled(0.4), tmp_path)
+    tree = shadow(RunContext(with_as_of(made.params, DAY), made.layout), levelled(0.0), levelled(0.4), tmp_path)
     assert (tree["rank_correlation"], tree["tier_changed"], tree["top"]) == (1.0, 0, {"n": 10, "overlap": 1.0})
     assert tree["mean_difference"] == pytest.approx(levelled(0.4).metadata.points.factor * 0.4)
     assert tree["n"] == len(pd.read_csv(tmp_path / "shadow.csv"))
@@ -46,7 +47,7 @@ def test_another_level_moves_scores_and_no_order(made: Job, tmp_path: Path) -> N
 
 def test_movers_come_first_and_say_why_by_both(made: Job, tmp_path: Path) -> None:
     other = scorer(linear_share=1.0)
-    tree = shadow(with_as_of(made.params, DAY), made.layout, levelled(0.0), other, tmp_path)
+    tree = shadow(RunContext(with_as_of(made.params, DAY), made.layout), levelled(0.0), other, tmp_path)
     assert tree["rank_correlation"] < 1
     assert tree["model_ids"] == {"champion": levelled(0.0).model_id, "challenger": other.model_id}
     sheet = pd.read_csv(tmp_path / "shadow.csv")
@@ -62,7 +63,7 @@ def test_movers_come_first_and_say_why_by_both(made: Job, tmp_path: Path) -> Non
 
 def test_one_model_is_no_comparison(made: Job, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="one model"):
-        shadow(with_as_of(made.params, DAY), made.layout, levelled(0.0), levelled(0.0), tmp_path)
+        shadow(RunContext(with_as_of(made.params, DAY), made.layout), levelled(0.0), levelled(0.0), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

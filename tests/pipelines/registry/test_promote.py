@@ -24,6 +24,7 @@ from pipelines.registry.registry import CHAMPION, PREVIOUS, REFERENCE, Registry,
 from pipelines.storage.bundle import load_bundle, save_bundle
 from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
+from pipelines.storage.run_context import RunContext
 from tests.support.paths import ROOT
 from tests.support.tiny import tiny_copy, tiny_params
 
@@ -55,7 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     layout = tiny_copy(tmp_path_factory, folder / "out")
     with pytest.raises(ModelError, match="previous"):
         roll_back(params, AT)
-    lines = promote(params, layout, layout.bundle, AT)
+    lines = promote(RunContext(params, layout), layout.bundle, AT)
     assert "promoted" in lines[-1]
     return params, layout
 
@@ -86,7 +87,7 @@ def test_the_first_champion_is_the_bundle_and_is_not_promoted_twice(
     own = load_bundle(layout.bundle, 1).model_id
     assert champion(params, tmp_path) == own
     before = Registry.open(params).decisions()
-    assert "already" in promote(params, layout, layout.bundle, later())[-1]
+    assert "already" in promote(RunContext(params, layout), layout.bundle, later())[-1]
     assert Registry.open(params).decisions() == before
     first = before[0]
     assert (first["answer"], first["model_id"], first["at"]) == ("promoted", own, AT.isoformat())
@@ -108,7 +109,7 @@ def test_a_refusal_names_its_reason_is_recorded_and_changes_no_alias(
     before, n = registry.aliases(), len(registry.decisions())
     reason = {"bytes": "linear.json", "another file": "model.pkl", "level": "PG08"}[fault]
     with pytest.raises(RefusedError, match=reason):
-        promote(params, layout, bundle, later())
+        promote(RunContext(params, layout), bundle, later())
     assert registry.aliases() == before
     assert registry.decisions()[n]["answer"] == "refused"
     assert not registry.unfinished()
@@ -142,7 +143,7 @@ def test_each_fault_is_refused_for_its_own_reason(
     save_bundle(Scorer(metadata, scorer.models, scorer.scorecard), tmp_path / "model")
     before = Registry.open(params).aliases()
     with pytest.raises(RefusedError) as refused:
-        promote(strict, here, tmp_path / "model", later())
+        promote(RunContext(strict, here), tmp_path / "model", later())
     found = set(re.findall(r"PG\d\d", str(refused.value)))
     assert found <= codes and sorted(codes)[0] in found
     assert (asked in str(refused.value)) == (fault == "leaky")
@@ -156,9 +157,9 @@ def test_a_better_challenger_takes_the_place_of_a_worse_champion(
     place = params.track.model_copy(update={"uri": f"sqlite:///{tmp_path}/own.db", "artifacts": str(tmp_path / "own")})
     other = params.model_copy(update={"track": place})
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    promote(other, layout, variant(layout, tmp_path, 1.0, "worse"), later())
+    promote(RunContext(other, layout), variant(layout, tmp_path, 1.0, "worse"), later())
     strict = other.model_copy(update={"promotion": params.promotion.model_copy(update={"tolerance": 0.1})})
-    assert "promoted" in promote(strict, layout, layout.bundle, later())[-1]
+    assert "promoted" in promote(RunContext(strict, layout), layout.bundle, later())[-1]
     aliases = Registry.open(other).aliases()
     assert aliases[CHAMPION] == aliases[REFERENCE] != aliases[PREVIOUS], "surely better: the new reference champion"
     Registry.open(params)
@@ -168,7 +169,10 @@ def test_a_second_decision_at_the_same_time_ends_at_once(world: tuple[Params, La
     params, layout = world
     before = Registry.open(params).aliases()
     with hold(Path(params.track.artifacts)):
-        for decide in (lambda: promote(params, layout, layout.bundle, later()), lambda: roll_back(params, later())):
+        for decide in (
+            lambda: promote(RunContext(params, layout), layout.bundle, later()),
+            lambda: roll_back(params, later()),
+        ):
             with pytest.raises(BusyError, match="process"):
                 decide()
     assert Registry.open(params).aliases() == before
@@ -180,7 +184,7 @@ def test_rows_that_the_champion_learned_from_judge_nobody(world: tuple[Params, L
     late = scorer.metadata.model_copy(update={"trained_until": "2027-01-01"})
     save_bundle(Scorer(late, scorer.models, scorer.scorecard), tmp_path / "late")
     with pytest.raises(RefusedError, match=r"PG03.*0 matured rows"):
-        promote(params, layout, tmp_path / "late", later())
+        promote(RunContext(params, layout), tmp_path / "late", later())
 
 
 def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
@@ -211,7 +215,7 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
                 _run(command)
 
     def _run(command: str) -> None:
-        promote(params, layout, bundle, later()) if command == "promote" else roll_back(params, later())
+        promote(RunContext(params, layout), bundle, later()) if command == "promote" else roll_back(params, later())
 
     for place in range(4):  # record, previous, champion, finish: the same reference champion stays
         killed(place, "promote")
@@ -237,7 +241,7 @@ def test_sigkill_of_rollback_leaves_one_whole_champion_and_a_rerun_completes(
     """As benchmarks.kill_promotion does with promote too, a hundred times."""
     params, layout = world
     live = Path(params.track.artifacts).parent
-    promote(params, layout, variant(layout, tmp_path, 0.0, "second"), later())
+    promote(RunContext(params, layout), variant(layout, tmp_path, 0.0, "second"), later())
     shutil.copytree(live, tmp_path / "base", ignore=shutil.ignore_patterns("out", "got"))
     program = f"""
 import sys

@@ -18,6 +18,7 @@ from pipelines.reporting.page import number, percent
 from pipelines.reporting.tables import QUESTIONS
 from pipelines.stages.report import ReportInputs, render, write_report
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.pipelines.stages.test_report import Page, undated_run
 from tests.support.tiny import tiny_copy, tiny_params
 
@@ -261,7 +262,7 @@ def test_a_stage_that_has_not_run_is_named_by_its_file(
     kept = path.rename(tmp_path / "kept.json")
     try:
         with pytest.raises(DataError, match=rf"{artifact}\.json.*{stage} writes"):
-            write_report(params, layout)
+            write_report(RunContext(params, layout))
     finally:
         kept.rename(path)
 

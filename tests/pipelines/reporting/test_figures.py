@@ -24,6 +24,7 @@ from pipelines.reporting import page as page_module
 from pipelines.stages import report
 from pipelines.stages.report import ReportInputs, render
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.tiny import tiny_copy, tiny_params
 
 pytestmark = pytest.mark.xdist_group("tiny")
@@ -299,7 +300,7 @@ def test_a_figure_from_nowhere_is_found(run: tuple[Params, Layout], monkeypatch:
 
 def test_what_changed_is_shown_of_this_list_alone(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
     params, layout = run
-    explain_changes(ChangeRequest(since="2026-06-15"), params, layout)
+    explain_changes(ChangeRequest(since="2026-06-15"), RunContext(params, layout))
     page = filled(params, layout)
     traced = expected(params, layout, monkeypatch)
     assert untraced(page, traced) == []

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.analysis.explain_lead import explain_lead
 from pipelines.analysis.lead_page import write_lead_page
+from pipelines.storage.run_context import RunContext
 from tests.support.browser import AXE, CHROMIUM, Browser, browser
 from tests.support.services import needs, require
 from tests.support.tiny import tiny_copy, tiny_params
@@ -57,7 +58,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     params, layout = tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
     first = str(pd.read_parquet(layout.scores.path)["lead_id"].iloc[0])
-    write_lead_page(explain_lead(first, params, layout), folder / "lead.html", params.project.name)
+    write_lead_page(explain_lead(first, RunContext(params, layout)), folder / "lead.html", params.project.name)
     return {"report": layout.report.path, "lead": folder / "lead.html"}
 
 

@@ -18,6 +18,7 @@ from pipelines.config.params import reasons_asked, with_as_of
 from pipelines.scheduled.job import backfill
 from pipelines.scheduled.published import PublishedLists
 from pipelines.stages.score import score_leads
+from pipelines.storage.run_context import RunContext
 from tests.support.small_job import TODAY, Job, digests, export, job, small_shards, still
 from tests.support.small_model import scorer
 from tests.support.tables import DAY, MONDAY, crowd
@@ -54,7 +55,9 @@ def test_the_list_is_the_stage_s_list_byte_for_byte(
     lines = here.run()
     monkeypatch.undo()
     params = with_as_of(here.params, f"{TODAY:%Y-%m-%d}")
-    score_leads(params.model_copy(update={"score": params.score.model_copy(update={"reasons": 3})}), here.layout)
+    score_leads(
+        RunContext(params.model_copy(update={"score": params.score.model_copy(update={"reasons": 3})}), here.layout)
+    )
     for name in ("scores.parquet", "scores.csv"):
         assert (here.to / "current" / name).read_bytes() == (here.layout.reports / name).read_bytes()
     assert len(lines) == 1 and "published 2024-03-04-" in lines[0]
@@ -143,7 +146,7 @@ def test_a_later_list_stays_current(ready: Job, tmp_path: Path) -> None:
 def test_backfill_makes_each_day_s_own_list(ready: Job, tmp_path: Path) -> None:
     here, single = elsewhere(ready, tmp_path / "all"), elsewhere(ready, tmp_path / "single")
     days = pd.date_range(MONDAY, periods=3, freq="7D")
-    backfill(here.params, here.layout, here.request, "2024-03-01", "2024-03-18", None, lambda: 0.0)
+    backfill(RunContext(here.params, here.layout), here.request, "2024-03-01", "2024-03-18", None, lambda: 0.0)
     for day in days:
         single.run(day)
     assert len(list(PublishedLists(here.to).runs.iterdir())) == 3
@@ -152,7 +155,7 @@ def test_backfill_makes_each_day_s_own_list(ready: Job, tmp_path: Path) -> None:
 
 def test_backfill_by_days_steps_over_the_change_of_clocks(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path)
-    backfill(here.params, here.layout, here.request, "2024-03-09", "2024-03-11", 1, lambda: 0.0)
+    backfill(RunContext(here.params, here.layout), here.request, "2024-03-09", "2024-03-11", 1, lambda: 0.0)
     names = sorted(path.name[:10] for path in PublishedLists(here.to).runs.iterdir())
     assert names == ["2024-03-09", "2024-03-10", "2024-03-11"]
 
@@ -323,7 +326,7 @@ def test_without_dates_there_is_one_list_and_nothing_changes_by_itself(tmp_path:
     assert scores["as_of"].isna().all()
     assert json.loads((current / "timings.json").read_text())["unchanged"] == len(scores) - 1
     with pytest.raises(DataError, match="without dates"):
-        backfill(one.params, one.layout, one.request, "2024-03-01", "2024-03-18", None, lambda: 0.0)
+        backfill(RunContext(one.params, one.layout), one.request, "2024-03-01", "2024-03-18", None, lambda: 0.0)
 
 
 def test_another_model_s_list_is_no_help(tmp_path: Path) -> None:

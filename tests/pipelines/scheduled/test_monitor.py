@@ -22,6 +22,7 @@ from pipelines.stages.track import track_monitoring
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import leadscore
 from tests.support.small_job import job
 from tests.support.tiny import tiny_copy, tiny_params
@@ -43,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
 
 
 def watched(params: Params, layout: Layout, folder: Path, day: pd.Timestamp = DAY) -> dict[str, Any]:
-    return run_monitor(with_as_of(params, f"{day:%Y-%m-%d}"), layout, load_bundle(layout.bundle, 1), folder)
+    return run_monitor(RunContext(with_as_of(params, f"{day:%Y-%m-%d}"), layout), load_bundle(layout.bundle, 1), folder)
 
 
 def changed(layout: Layout, params: Params, folder: Path, change: Any) -> Layout:
@@ -180,12 +181,12 @@ def test_a_young_model_and_tables_without_dates_are_told_apart(world: tuple[Para
     params, layout = world
     scorer = load_bundle(layout.bundle, 1)
     early = with_as_of(params, str(pd.Timestamp(scorer.metadata.trained_until).date()))
-    tree = run_monitor(early, layout, scorer, tmp_path)
+    tree = run_monitor(RunContext(early, layout), scorer, tmp_path)
     assert [check["outcome"] for check in tree["checks"]] == ["quiet", "not applicable"]
     write_monitor_page(tree, tmp_path, "young")
     undated = scorer.metadata.model_copy(update={"snapshots": None, "trained_until": None})
     with pytest.raises(DataError, match="without dates"):
-        run_monitor(params, layout, type(scorer)(undated, scorer.models, scorer.scorecard), tmp_path)
+        run_monitor(RunContext(params, layout), type(scorer)(undated, scorer.models, scorer.scorecard), tmp_path)
 
 
 def test_the_command_and_its_exit_code(

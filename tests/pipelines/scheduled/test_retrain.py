@@ -19,6 +19,7 @@ from pipelines.scheduled import retrain as door
 from pipelines.scheduled.retrain import RetrainRequest, due, retrain
 from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
+from pipelines.storage.run_context import RunContext
 from tests.pipelines.registry.test_promote import LENIENT, KilledError, champion, variant
 from tests.support.tiny import tiny_copy, tiny_params
 
@@ -40,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 def first(made: Layout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry with a champion, and the files of its models."""
     folder = tmp_path_factory.mktemp("first")
-    promote(registered(folder, folder), made, variant(made, folder, 0.01, "old"), AT)
+    promote(RunContext(registered(folder, folder), made), variant(made, folder, 0.01, "old"), AT)
     return folder
 
 
@@ -75,15 +76,15 @@ def ran(made: Layout, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return stage
 
-    def stages(params: Params, data: Path, layout: Layout) -> dict[str, Callable[[], object]]:
+    def stages(run: RunContext, data: Path) -> dict[str, Callable[[], object]]:
         def reports() -> None:
             for path in made.reports.glob("*.*"):
-                shutil.copy(path, layout.reports / path.name)
-            shutil.copytree(made.plots, layout.plots, dirs_exist_ok=True)
+                shutil.copy(path, run.layout.reports / path.name)
+            shutil.copytree(made.plots, run.layout.plots, dirs_exist_ok=True)
 
         copies: dict[str, Callable[[], object]] = {
-            "ingest": lambda: shutil.copytree(made.contract, layout.contract, dirs_exist_ok=True),
-            "build_features": lambda: shutil.copytree(made.artifacts, layout.artifacts, dirs_exist_ok=True),
+            "ingest": lambda: shutil.copytree(made.contract, run.layout.contract, dirs_exist_ok=True),
+            "build_features": lambda: shutil.copytree(made.artifacts, run.layout.artifacts, dirs_exist_ok=True),
             "train": lambda: None,
             "report": reports,
         }

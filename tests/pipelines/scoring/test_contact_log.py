@@ -14,6 +14,7 @@ from models.training.training import Learned, history_of, learn_with
 from pipelines.config.params import Params
 from pipelines.scoring.contact_log import intercept_if_called, measure_feedback
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.small_model import CARD, ENTRIES, SETTINGS, matrix
 from tests.support.tables import HOUR, PARAMS
 
@@ -56,8 +57,8 @@ def test_without_a_log_nothing_is_weighted(learned: Learned, tmp_path: Path) -> 
     rows = matrix()
     empty = logged(tmp_path / "empty", rows.head(0), 1.0)
     for layout in (Layout.folder(tmp_path / "none"), empty):
-        assert measure_feedback(rows, np.full(len(rows), 0.3), 20, asked(), layout) is None
-        assert intercept_if_called(learned, training(), ENTRIES, asked(), layout) is learned.sigmoid
+        assert measure_feedback(rows, np.full(len(rows), 0.3), 20, RunContext(asked(), layout)) is None
+        assert intercept_if_called(learned, training(), ENTRIES, RunContext(asked(), layout)) is learned.sigmoid
 
 
 def test_the_level_is_that_of_leads_once_called(learned: Learned, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_the_level_is_that_of_leads_once_called(learned: Learned, tmp_path: Path
     chance = np.where(np.arange(len(rows)) % 3, 0.2, 1.0)
     called = ((rows["label"] == 1) | (np.arange(len(rows)) % 2 == 0)).to_numpy()
     layout = logged(tmp_path, rows[called], chance[called])
-    sigmoid = intercept_if_called(learned, rows, ENTRIES, asked(), layout)
+    sigmoid = intercept_if_called(learned, rows, ENTRIES, RunContext(asked(), layout))
     assert sigmoid.slope == learned.sigmoid.slope
     assert sigmoid.intercept > learned.sigmoid.intercept + 0.3
     shown = rows[called]
@@ -93,7 +94,9 @@ def test_too_little_and_not_asked_for_leave_the_level(
 ) -> None:
     layout = logged(tmp_path, training(), chance)
     with caplog.at_level(logging.WARNING, logger="leadscore"):
-        assert intercept_if_called(learned, training(), ENTRIES, asked(**changed), layout) is learned.sigmoid
+        assert (
+            intercept_if_called(learned, training(), ENTRIES, RunContext(asked(**changed), layout)) is learned.sigmoid
+        )
     assert ("too few to correct the intercept" in caplog.text) == told
 
 
@@ -102,7 +105,7 @@ def test_figures_of_the_later_period_are_set_side_by_side(tmp_path: Path) -> Non
     test = rows[rows["part"] == "test"].reset_index(drop=True)
     winners = test[test["label"] == 1]
     layout = logged(tmp_path, pd.concat([winners, test[test["label"] == 0].head(len(winners))]), 0.5)
-    found = measure_feedback(test, np.linspace(0.1, 0.9, len(test)), 20, asked(), layout)
+    found = measure_feedback(test, np.linspace(0.1, 0.9, len(test)), 20, RunContext(asked(), layout))
     assert found is not None
     assert found["if_called"]["base_rate"] == pytest.approx(0.5)
     assert found["as_worked"]["base_rate"] == pytest.approx(test["label"].mean())

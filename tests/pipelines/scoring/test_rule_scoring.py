@@ -25,6 +25,7 @@ from pipelines.stages.ingest import ingest
 from pipelines.stages.train import _rule_curve
 from pipelines.storage.contract_store import Contract, read_matrix, read_spec
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
 from tests.support.rules_reference import reference_points
 from tests.support.small_source import EXAMPLES
@@ -51,7 +52,7 @@ def prepared(folder: Path, text: str = OVERLAY + RULES) -> tuple[Params, Layout]
     (folder / "params.yaml").write_text(text, encoding="utf-8")
     params, layout = load(folder / "params.yaml"), Layout.folder(folder / "out")
     ingest(params.source, params.ingest, params.project, folder, layout)
-    build_features(params, layout)
+    build_features(RunContext(params, layout))
     return params, layout
 
 
@@ -102,7 +103,7 @@ def test_without_rules_there_is_no_baseline_and_no_points(tmp_path: Path) -> Non
     assert (matrix["rule_points"] == 0).all()
     assert _rule_curve(matrix, params) is None
     with pytest.raises(ParamsError, match="names no rule"):
-        score_leads_by_rules(params, layout)
+        score_leads_by_rules(RunContext(params, layout))
 
 
 def test_the_curve_finds_the_probabilities_behind_the_points() -> None:
@@ -151,7 +152,7 @@ def test_the_rules_stand_in_both_leaderboards(
 
 def test_every_open_lead_is_scored_by_its_points(run: tuple[Params, Layout]) -> None:
     params, layout = run
-    scores = score_leads_by_rules(params, layout)
+    scores = score_leads_by_rules(RunContext(params, layout))
     assert scores.columns.tolist() == COLUMNS
     pd.testing.assert_frame_equal(pd.read_parquet(layout.scores.path), scores)
     moments = scores[["lead_id"]].assign(snapshot_at=scores["as_of"])
@@ -207,7 +208,7 @@ tiers:
   exclusions: [{name: makes steel, when: {attribute: sector, test: is, value: [steel]}, tier: excluded}]
 """
     params, layout = prepared(tmp_path, OVERLAY + RULES + overrides)
-    scores = score_leads_by_rules(params, layout)
+    scores = score_leads_by_rules(RunContext(params, layout))
     leads = pd.read_parquet(layout.leads.path).set_index("lead_id").loc[scores["lead_id"]]
     steel = (leads["sector"] == "steel").to_numpy()
     assert 0 < steel.sum() < len(scores)
@@ -224,9 +225,9 @@ tiers:
 
 def test_one_lead_is_explained_to_its_very_points(run: tuple[Params, Layout]) -> None:
     params, layout = run
-    scores = score_leads_by_rules(params, layout)
+    scores = score_leads_by_rules(RunContext(params, layout))
     lead = scores.sort_values("engagement").iloc[-1]
-    lines = explain_lead(str(lead["lead_id"]), params, layout)
+    lines = explain_lead(str(lead["lead_id"]), RunContext(params, layout))
     values = [float(re.findall(r"[+-]\d+\.\d{3}", line)[0]) for line in lines[2:]]
     assert values[-1] == pytest.approx(lead["points"], abs=1e-9)
     assert sum(values[:-1]) == pytest.approx(values[-1], abs=1e-9)
@@ -243,7 +244,7 @@ def test_a_lead_is_not_explained_before_it_came(run: tuple[Params, Layout]) -> N
         update={"score": params.score.model_copy(update={"as_of": pd.Timestamp("2025-01-01").date()})}
     )
     with pytest.raises(ParamsError, match=r"lead 'a0399' was created on .*later --as-of"):
-        explain_lead("a0399", day, layout)
+        explain_lead("a0399", RunContext(day, layout))
 
 
 def test_a_rule_on_an_attribute_that_is_not_there_is_named_when_params_are_read(tmp_path: Path) -> None:
@@ -293,11 +294,11 @@ def test_tables_without_dates_are_scored_and_explained_too(tmp_path: Path) -> No
     (folder / "params.yaml").write_text(text.replace("yes_values: []", 'yes_values: ["1"]') + RULES, encoding="utf-8")
     params, layout = load(folder / "params.yaml"), Layout.folder(folder / "out")
     ingest(params.source, params.ingest, params.project, folder, layout)
-    build_features(params, layout)
-    scores = score_leads_by_rules(params, layout).set_index("lead_id")
+    build_features(RunContext(params, layout))
+    scores = score_leads_by_rules(RunContext(params, layout)).set_index("lead_id")
     assert sorted(scores.index) == [f"a{number:04d}" for number in range(390, 400)]
     assert scores["points"].to_dict() == {f"a{number:04d}": 2.0 if number % 2 else 9.0 for number in range(390, 400)}
-    assert explain_lead("a0390", params, layout)[-1].split() == ["sum", "+9.000"]
+    assert explain_lead("a0390", RunContext(params, layout))[-1].split() == ["sum", "+9.000"]
 
 
 def test_the_command_says_what_goes_in_and_out(

@@ -23,6 +23,7 @@ from pipelines.stages.build_features import build_features
 from pipelines.stages.ingest import ingest
 from pipelines.stages.simulate import write
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.leakage_world import AUDIT, labels, signal, world
 from tests.support.paths import ROOT
 
@@ -38,13 +39,15 @@ OVERWRITTEN = {"Last Activity", "Last Notable Activity"}
 def audited(params: Params, data: Path, layout: Layout) -> dict[str, set[str]]:
     """Run what the audit needs, and the audit."""
     ingest(params.source, params.ingest, params.project, data, layout)
-    build_features(params, layout)
+    build_features(RunContext(params, layout))
     return fired_by(params, layout)
 
 
 def fired_by(params: Params, layout: Layout) -> dict[str, set[str]]:
     """The columns that each check names which fires."""
-    return {check.code: set(check.columns) for check in audit_leakage(params, layout) if check.answer == "fires"}
+    return {
+        check.code: set(check.columns) for check in audit_leakage(RunContext(params, layout)) if check.answer == "fires"
+    }
 
 
 def opened(base: Path, known: str, folder: Path) -> Params:
@@ -172,7 +175,7 @@ def test_the_stage_writes_every_check_those_that_fire_first(
     planted: tuple[Params, Layout], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "leadscore"):
-        audit_leakage(*planted)
+        audit_leakage(RunContext(*planted))
     checks: list[dict[str, Any]] = json.loads(planted[1].audit.path.read_text(encoding="utf-8"))["checks"]
     assert sorted(check["code"] for check in checks) == CODES
     answers = [check["answer"] == "fires" for check in checks]
@@ -186,15 +189,17 @@ def test_the_stage_writes_every_check_those_that_fire_first(
 
 def test_equal_inputs_give_equal_bytes_on_any_threads(planted: tuple[Params, Layout]) -> None:
     params, layout = planted
-    audit_leakage(params, layout)
+    audit_leakage(RunContext(params, layout))
     once = layout.audit.path.read_bytes()
-    audit_leakage(params.model_copy(update={"project": params.project.model_copy(update={"threads": 1})}), layout)
+    audit_leakage(
+        RunContext(params.model_copy(update={"project": params.project.model_copy(update={"threads": 1})}), layout)
+    )
     assert layout.audit.path.read_bytes() == once
 
 
 def test_a_stage_that_has_not_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="build_features"):
-        audit_leakage(load(), Layout.folder(tmp_path))
+        audit_leakage(RunContext(load(), Layout.folder(tmp_path)))
     assert not Layout.folder(tmp_path).audit.path.exists()
 
 

@@ -16,6 +16,7 @@ from models.splitting.walk_forward import BacktestParams, cuts
 from pipelines.config.params import Params
 from pipelines.stages.backtest import backtest
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.tiny import tiny_copy, tiny_params
 
 DAY = pd.Timedelta(days=1)
@@ -94,7 +95,7 @@ def test_what_became_known_after_a_cut_changes_nothing_before_it(small: tuple[Pa
     events = pd.read_parquet(layout.events.path)
     events[events["known_at"] <= last].to_parquet(other.events.path)
     other.profile.path.write_text(layout.profile.path.read_text())
-    backtest(params, other)
+    backtest(RunContext(params, other))
     after = pd.read_parquet(other.backtest_predictions.path)
     earlier = [rows[rows["cut"] < last.date().isoformat()].drop(columns="label") for rows in (before, after)]
     assert len(earlier[0]) > 0
@@ -105,6 +106,6 @@ def test_what_became_known_after_a_cut_changes_nothing_before_it(small: tuple[Pa
 def test_without_an_order_it_says_so(small: tuple[Params, Layout], tmp_path: Path) -> None:
     params, _ = small
     unordered = params.model_copy(update={"source": params.source.model_copy(update={"order": "none"})})
-    tree = backtest(unordered, Layout.folder(tmp_path))
+    tree = backtest(RunContext(unordered, Layout.folder(tmp_path)))
     assert tree["applicable"] is False and "past" in tree["why"]
     assert json.loads((tmp_path / "backtest.json").read_text()) == tree

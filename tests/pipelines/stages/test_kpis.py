@@ -18,6 +18,7 @@ from pipelines.stages.build_features import build_features
 from pipelines.stages.ingest import ingest
 from pipelines.stages.kpis import measure_kpis, measure_kpis_by_rules, tier_table
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore
 from tests.pipelines.scoring.test_rule_scoring import NO_RULES, RULES, prepared
 from tests.support.paths import REAL
@@ -43,7 +44,7 @@ def tiers_of(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_rules_have_tiers_and_figures_but_promise_nothing(run: tuple[Params, Layout]) -> None:
-    tree = measure_kpis_by_rules(*run)
+    tree = measure_kpis_by_rules(RunContext(*run))
     assert tree["by"] == "rules"
     assert tree["comparisons"] == tree["volumes"] == []
     assert "promise no probability" in tree["missing"]["predictions"]
@@ -66,7 +67,7 @@ def test_rules_with_thresholds_give_their_own_tiers(run: tuple[Params, Layout], 
     tiers = params.tiers.model_copy(update={"margin": 0.0})
     named = params.model_copy(update={"rules": load(tmp_path / "params.yaml").rules, "tiers": tiers})
     matrix = pd.read_parquet(layout.matrix.path)
-    found = tiers_of(measure_kpis_by_rules(named, copy_of(layout, tmp_path)))
+    found = tiers_of(measure_kpis_by_rules(RunContext(named, copy_of(layout, tmp_path))))
     assert [*found] == ["warm", "none"]
     assert found["warm"]["rows"] == (matrix["rule_points"] >= 3).sum()
 
@@ -75,7 +76,7 @@ def test_what_the_systems_learned_after_the_end_of_the_data_changes_nothing(
     run: tuple[Params, Layout], tmp_path: Path
 ) -> None:
     params, layout = run
-    before = measure_kpis_by_rules(params, layout)
+    before = measure_kpis_by_rules(RunContext(params, layout))
     copy = copy_of(layout, tmp_path)
     until = pd.Timestamp(json.loads(layout.profile.path.read_text())["data_until"])
     leads = pd.read_parquet(layout.leads.path)["lead_id"]
@@ -88,12 +89,12 @@ def test_what_the_systems_learned_after_the_end_of_the_data_changes_nothing(
     new = leads[~leads.isin(outcomes["lead_id"])]
     wins = pd.DataFrame({"lead_id": new, "converted_at": until + DAY, "converted": True, "lost_at": pd.NaT})
     pd.concat([outcomes, wins[outcomes.columns]]).to_parquet(copy.outcomes.path, index=False)
-    assert measure_kpis_by_rules(params, copy) == before
+    assert measure_kpis_by_rules(RunContext(params, copy)) == before
 
 
 def test_an_event_in_time_does_change_something(run: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = run
-    before, copy = measure_kpis_by_rules(params, layout), copy_of(layout, tmp_path)
+    before, copy = measure_kpis_by_rules(RunContext(params, layout)), copy_of(layout, tmp_path)
     events, leads = pd.read_parquet(layout.events.path), pd.read_parquet(layout.leads.path)
     at = leads["created_at"] + 20 * DAY
     more = (
@@ -105,7 +106,7 @@ def test_an_event_in_time_does_change_something(run: tuple[Params, Layout], tmp_
     for extra, part in ((more, "engagement_rate"), (ours, "sales cycle")):
         both = pd.concat([events, extra[events.columns]]).sort_values("lead_id")
         both.to_parquet(copy.events.path, index=False)
-        after = measure_kpis_by_rules(params, copy)
+        after = measure_kpis_by_rules(RunContext(params, copy))
         if part == "sales cycle":
             assert part in before["missing"]
             assert part not in after["missing"]
@@ -119,8 +120,8 @@ def test_an_event_in_time_does_change_something(run: tuple[Params, Layout], tmp_
 def test_a_table_without_events_tells_what_it_can(tmp_path: Path) -> None:
     params, layout = load(EXAMPLES / "olist_funnel.yaml"), Layout.folder(tmp_path)
     ingest(params.source, params.ingest, params.project, OLIST, layout)
-    build_features(params, layout)
-    tree = measure_kpis_by_rules(params, layout)
+    build_features(RunContext(params, layout))
+    tree = measure_kpis_by_rules(RunContext(params, layout))
     assert tree["missing"].keys() == {"engagement", "stages", "sales cycle", "predictions"}
     matrix = pd.read_parquet(layout.matrix.path)
     assert sum(tier["converted"] for tier in tiers_of(tree).values()) == matrix["label"].sum()
@@ -153,7 +154,7 @@ def test_the_command_writes_and_is_silent_unless_watched(
 
 
 def test_the_table_for_a_terminal_has_every_tier(run: tuple[Params, Layout]) -> None:
-    tree = measure_kpis_by_rules(*run)
+    tree = measure_kpis_by_rules(RunContext(*run))
     table = tier_table(tree)
     assert [*table.columns[0].cells] == ["hot", "warm", "cold"]
     converted = [*next(column for column in table.columns if column.header == "converted").cells]
@@ -166,8 +167,8 @@ def test_without_predictions_or_rules_it_says_what_to_do(run: tuple[Params, Layo
     with pytest.raises(
         DataError, match=r"Run `leadscore stage evaluate` first; without a model, `leadscore stage kpis --by rules`"
     ):
-        measure_kpis(params, layout)
+        measure_kpis(RunContext(params, layout))
     with pytest.raises(ParamsError, match="names no rule"):
-        measure_kpis_by_rules(params.model_copy(update={"rules": NO_RULES}), layout)
+        measure_kpis_by_rules(RunContext(params.model_copy(update={"rules": NO_RULES}), layout))
     with pytest.raises(DataError, match="build_features"):
-        measure_kpis_by_rules(params, Layout.folder(tmp_path / "nowhere"))
+        measure_kpis_by_rules(RunContext(params, Layout.folder(tmp_path / "nowhere")))

@@ -22,6 +22,7 @@ from pipelines.reporting.page import percent, points
 from pipelines.stages.report import write_report
 from pipelines.stages.run_all import stages
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.browser import CHROMIUM, browser
 from tests.support.services import needs
 from tests.support.tiny import tiny_copy, tiny_params
@@ -111,7 +112,7 @@ def undated_run(folder: Path) -> tuple[Params, Layout]:
     overlay = folder / "undated.yaml"
     overlay.write_text(UNDATED, encoding="utf-8")
     params, layout = load(overlay), Layout.folder(folder / "out")
-    for stage in stages(params, folder / "in", layout).values():
+    for stage in stages(RunContext(params, layout), folder / "in").values():
         stage()
     return params, layout
 
@@ -299,7 +300,7 @@ def test_only_the_pages_own_scripts_may_run(layout: Layout) -> None:
 def test_equal_runs_give_equal_bytes(dated: tuple[Params, Layout]) -> None:
     params, layout = dated
     before = layout.report.path.read_bytes()
-    assert write_report(params, layout) == layout.report.path
+    assert write_report(RunContext(params, layout)) == layout.report.path
     assert layout.report.path.read_bytes() == before
 
 
@@ -355,7 +356,7 @@ def test_rows_in_order_are_named_as_such(undated: tuple[Params, Layout], tmp_pat
     metrics = metrics_of(copy)
     metrics["snapshots"]["order"] = "rows"
     copy.metrics.path.write_text(json.dumps(metrics))
-    write_report(params, copy)
+    write_report(RunContext(params, copy))
     text = page_of(copy).all("main")[0]["text"]
     assert "The order of the rows is used instead of time" in text
     assert "not chronological" not in text.replace(metrics["verdict"]["lines"][0], "")
@@ -368,7 +369,7 @@ def test_a_list_of_a_model_that_is_not_usable_says_so(undated: tuple[Params, Lay
     for usable in (True, False):
         verdict = metrics["verdict"] | {"usable": usable}
         copy.metrics.path.write_text(json.dumps(metrics | {"verdict": verdict}))
-        write_report(params, copy)
+        write_report(RunContext(params, copy))
         page = page_of(copy)
         assert page.all("h2")[0]["text"] == ("Verdict: usable" if usable else "Verdict: not usable")
         assert ("Do not use this list" in page.all("section", id="leads")[0]["text"]) is not usable
@@ -378,7 +379,7 @@ def test_no_list_of_leads_where_none_is_wanted(undated: tuple[Params, Layout], t
     params, layout = undated
     copy = _copy(layout, tmp_path)
     silent = params.model_copy(update={"report": params.report.model_copy(update={"top_leads": 0})})
-    write_report(silent, copy)
+    write_report(RunContext(silent, copy))
     assert not page_of(copy).all("table", id="top-leads")
 
 
@@ -388,7 +389,7 @@ def test_a_stage_that_has_not_run_is_named(undated: tuple[Params, Layout], tmp_p
     copy.explanation.path.unlink()
     copy.report.path.unlink()
     with pytest.raises(DataError, match=r"explanation\.json.*explain"):
-        write_report(params, copy)
+        write_report(RunContext(params, copy))
     assert not list(copy.reports.glob("*report.html*"))
 
 
@@ -397,7 +398,7 @@ def test_metrics_of_another_model_are_rejected(undated: tuple[Params, Layout], t
     copy = _copy(layout, tmp_path)
     copy.metrics.path.write_text(json.dumps(metrics_of(copy) | {"model_id": "another"}))
     with pytest.raises(ModelError, match="another"):
-        write_report(params, copy)
+        write_report(RunContext(params, copy))
 
 
 @needs(CHROMIUM.exists(), f"no browser at {CHROMIUM}")

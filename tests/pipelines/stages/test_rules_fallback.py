@@ -14,6 +14,7 @@ from pipelines.config.params import load
 from pipelines.stages.run_all import run_all
 from pipelines.stages.train import train
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
 from tests.pipelines.scoring.test_rule_scoring import RULES
 
@@ -30,7 +31,7 @@ def run_of(folder: Path, text: str) -> tuple[Path, Path]:
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     folder = tmp_path_factory.mktemp("few")
     params, out = run_of(folder, STRICT + RULES)
-    assert run_all(load(params), folder, Layout.folder(out)) is False
+    assert run_all(RunContext(load(params), Layout.folder(out)), folder) is False
     return Layout.folder(out)
 
 
@@ -78,7 +79,7 @@ def test_the_scores_are_those_of_the_rules(layout: Layout) -> None:
 def test_train_alone_refuses(layout: Layout) -> None:
     params = load(layout.reports.parent / "params.yaml")
     with pytest.raises(NotReadyError, match=r"needs 5000") as refusal:
-        train(params, layout)
+        train(RunContext(params, layout))
     assert isinstance(refusal.value, DataError)
     assert refusal.value.exit_code == 3
     assert not layout.bundle.exists()

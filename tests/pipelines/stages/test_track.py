@@ -20,6 +20,7 @@ from pipelines.stages.track import track
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import read_matrix
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.tiny import tiny_copy, tiny_params
 
 pytestmark = [
@@ -43,7 +44,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, str, mlfl
     place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
     params = tiny_params(folder, place)
     layout = tiny_copy(tmp_path_factory, folder / "out")
-    run_id = track(params, layout, folder / "tiny.yaml")
+    run_id = track(RunContext(params, layout), folder / "tiny.yaml")
     return layout, params.track.uri, mlflow.get_run(run_id)
 
 
