@@ -58,7 +58,7 @@ def log_to_contract(meter: Meter, run: RunContext) -> Figures:
     profile = meter.run(
         lambda: ingest(run.params.source, run.params.ingest, run.params.project, run.layout.raw, run.layout)
     )
-    return {"rows": profile["tables"]["leads"]["kept"], "events": profile["tables"]["events"]["kept"]}
+    return {"rows": profile.tables["leads"].kept, "events": profile.tables["events"].kept}
 
 
 def floor(meter: Meter, run: RunContext) -> Figures:

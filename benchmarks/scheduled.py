@@ -11,6 +11,7 @@ import pandas as pd
 from pipelines.config.params import load, with_as_of
 from pipelines.scheduled.job import JobRequest, run_job
 from pipelines.storage import contract_store as store
+from pipelines.storage.data_profile import read_profile
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 
@@ -43,7 +44,7 @@ def run_day(run: RunContext, asked: JobRequest, day: pd.Timestamp) -> list[str]:
 
 
 def last_day(layout: Layout) -> pd.Timestamp:
-    return pd.Timestamp(store.read_profile(layout)["data_until"]).floor("D")
+    return pd.Timestamp(read_profile(layout).data_until or "NaT").floor("D")
 
 
 def digests(folder: Path) -> dict[str, str]:

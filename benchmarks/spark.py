@@ -90,7 +90,7 @@ def measured(engine: str, source: Layout, work: Path) -> Figures:
         lap()
         write_rows(ranked_rows(parts, listed), layout.scores.path, layout.scores_csv.path)
         lap()
-        events = contract.profile["tables"]["events"]["kept"]
+        events = contract.profile.tables["events"].kept
     laps = {"clock": np.diff(clock).round(1).tolist(), "cpu": np.diff(cpu).round(1).tolist()}
     return {"rows": len(snapshots), "events": events, "peak_mb": peak_mb()} | laps
 

@@ -122,7 +122,7 @@ def explain_lead(lead_id: str, run: RunContext) -> LeadExplanation:
         horizon_days=scorer.metadata.snapshots.horizon_days if scorer.metadata.snapshots else None,
         confidence=run.params.evaluate.confidence,
         model_id=scorer.model_id,
-        fingerprint=contract.profile["fingerprint"],
+        fingerprint=contract.profile.fingerprint,
     )
 
 

@@ -245,7 +245,7 @@ def _summary(
         "to": None if pd.isna(new.at) else new.at.date().isoformat(),
         "model_from": old.scorer.model_id,
         "model_to": new.scorer.model_id,
-        "data_fingerprint": contract.profile["fingerprint"],
+        "data_fingerprint": contract.profile.fingerprint,
         "tier_changed": int((found["tier_from"] != found["tier_to"]).sum()),
         "tiers": flows(lists["tier_from"], lists["tier_to"]),
         "entered": int(lists["tier_from"].isna().sum()),

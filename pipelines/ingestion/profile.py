@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from features.events.event_log import DERIVED_COLUMNS, DERIVED_VERSION
 from features.schema.contract import TABLES, identifier
 from features.schema.declarations import AttributeSpec
+from pipelines.storage.data_profile import ColumnProfile, DataProfile, TableProfile
 
 TOP_LEVELS = 20
 LEVEL_ROWS = 5  # a value that fewer rows carry is not shown: it may name a person
@@ -68,7 +69,7 @@ def profile(
     folder: Path,
     attributes: Mapping[str, AttributeSpec],
     tallies: Mapping[str, Tally],
-) -> dict[str, Any]:
+) -> DataProfile:
     """Describe the contract tables in a folder without showing any single person.
 
     Parameters
@@ -84,26 +85,24 @@ def profile(
 
     Returns
     -------
-    dict
-        `tables` by name, `data_from` and `data_until` (ISO, or None without times), `fingerprint`, which two ingests of
-        the same data share, and `marks_version`, which tells how the events were marked.
+    DataProfile
     """
     tables = {name: _table(connection, folder, name, attributes, tallies[name]) for name in TABLES}
     times = [
-        described[end]
+        str(bound)
         for name, table in tables.items()
         if name != "contacts"  # whom sales has called says nothing of how far outcomes are known
-        for column, described in table["columns"].items()
-        for end in ("min", "max")
-        if described["type"].startswith("timestamp") and column != "valid_from" and described[end] is not None
+        for column, described in table.columns.items()
+        for bound in (described.min, described.max)
+        if described.type.startswith("timestamp") and column != "valid_from" and bound is not None
     ]
-    return {
-        "tables": tables,
-        "data_from": min(times, default=None),
-        "data_until": max(times, default=None),
-        "fingerprint": fingerprint(folder),
-        "marks_version": DERIVED_VERSION,
-    }
+    return DataProfile(
+        tables=tables,
+        data_from=min(times, default=None),
+        data_until=max(times, default=None),
+        fingerprint=fingerprint(folder),
+        derived_version=DERIVED_VERSION,
+    )
 
 
 def _table(
@@ -112,7 +111,7 @@ def _table(
     name: str,
     attributes: Mapping[str, AttributeSpec],
     tally: Tally,
-) -> dict[str, Any]:
+) -> TableProfile:
     file = folder / f"{name}.parquet"
     connection.read_parquet(str(file)).create_view("profiled#", replace=True)
     columns = {}
@@ -120,18 +119,17 @@ def _table(
         spec = attributes.get(column.name)
         listed = (name, column.name) in LISTED or (spec is not None and spec.kind == "category")
         columns[column.name] = _column(connection, column, tally.kept, listed)
-    counts = {"read": tally.read, "filtered": tally.filtered, "kept": tally.kept, "copies": tally.copies}
-    return counts | {"repeats": tally.repeats, "quarantined": dict(tally.quarantined), "columns": columns}
+    return TableProfile(**vars(tally), columns=columns)
 
 
-def _column(connection: duckdb.DuckDBPyConnection, column: pa.Field, rows: int, listed: bool) -> dict[str, Any]:
+def _column(connection: duckdb.DuckDBPyConnection, column: pa.Field, rows: int, listed: bool) -> ColumnProfile:
     name = identifier(column.name)
     distinct_values = f'SELECT DISTINCT {name} FROM "profiled#" WHERE {name} IS NOT NULL'
-    asked = f"SELECT count({name}), (SELECT count(*) FROM ({distinct_values}))"
+    counts = f"SELECT count({name}), (SELECT count(*) FROM ({distinct_values}))"
     ranged = pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_timestamp(column.type)
     ends = f", min({name}), max({name})" if ranged else ""
-    filled, distinct, *limits = connection.execute(f'{asked}{ends} FROM "profiled#"').fetchall()[0]
-    described = {
+    filled, distinct, *limits = connection.execute(f'{counts}{ends} FROM "profiled#"').fetchall()[0]
+    described: dict[str, Any] = {
         "type": str(column.type),
         "missing": rows - filled,
         "missing_share": round((rows - filled) / rows, 6) if rows else 0.0,
@@ -139,7 +137,7 @@ def _column(connection: duckdb.DuckDBPyConnection, column: pa.Field, rows: int, 
     }
     if ranged:
         described |= dict(zip(("min", "max"), map(_plain, limits), strict=True))
-    return described | ({"levels": _levels(connection, name)} if listed else {})
+    return ColumnProfile(**described | ({"levels": _levels(connection, name)} if listed else {}))
 
 
 def _plain(value: object) -> object:

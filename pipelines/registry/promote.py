@@ -237,7 +237,7 @@ def _cohort(challenger: Scorer, champion: Registered | None, reference: Register
         for scorer in (challenger, *rivals):
             check_fits(scorer, contract)
         test = matrix[matrix["part"] == "test"]
-        rows = unseen(test, [one.metadata for one in (challenger, *rivals)], contract.profile["fingerprint"])
+        rows = unseen(test, [one.metadata for one in (challenger, *rivals)], contract.profile.fingerprint)
         if rows.empty:
             return _empty_cohort(rows)
         own = _features(rows, challenger, contract)

@@ -20,6 +20,7 @@ from models.explanation.lead_explanation import WaterfallStep, bars
 from models.points.scale import PointsParams
 from models.tiers.declarations import TierParams
 from pipelines.reporting.charts import value_text
+from pipelines.storage.data_profile import DataProfile
 
 Row = dict[str, Any]
 
@@ -218,9 +219,9 @@ def parts(counts: Tree) -> list[Row]:
     return [{"name": name, "words": words.get(name, ""), **counts["parts"][name]} for name in _filled(counts)]
 
 
-def attributes_read(profile: Tree, attributes: Mapping[str, AttributeSpec]) -> list[Row]:
+def attributes_read(profile: DataProfile, attributes: Mapping[str, AttributeSpec]) -> list[Row]:
     """Describe each declared attribute: label, kind, when known, missing share, distinct values; unused ones last."""
-    columns = profile["tables"]["leads"]["columns"]
+    columns = profile.tables["leads"].columns
     ordered = sorted(attributes.items(), key=lambda item: item[1].known == "outcome")
     return [
         {
@@ -228,8 +229,8 @@ def attributes_read(profile: Tree, attributes: Mapping[str, AttributeSpec]) -> l
             "kind": spec.kind,
             "known": spec.known,
             "why": spec.why,
-            "missing_share": columns[name]["missing_share"],
-            "distinct": columns[name]["distinct"],
+            "missing_share": columns[name].missing_share,
+            "distinct": columns[name].distinct,
         }
         for name, spec in ordered
         if name in columns

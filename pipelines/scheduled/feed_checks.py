@@ -33,7 +33,7 @@ def feed_at(contract: Contract, as_of: pd.Timestamp | None) -> dict[str, Any]:
     moment = as_of.to_pydatetime()
     known = contract.events.filter((contract.events.event_at < moment) & (contract.events.known_at <= moment))
     events = known.aggregate(n=known.count(), newest=known.event_at.max()).to_pyarrow().to_pylist()[0]
-    has_events = contract.profile["tables"]["events"]["kept"] > 0
+    has_events = contract.profile.tables["events"].kept > 0
     newest = events["newest"] if has_events else created.max()
     return {
         "leads": len(created),

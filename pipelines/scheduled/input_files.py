@@ -10,7 +10,7 @@ from features.schema.errors import DataError
 from pipelines.config.source import Source
 from pipelines.ingestion.profile import fingerprint
 from pipelines.stages.ingest import ingest
-from pipelines.storage.contract_store import read_profile
+from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import file_digest, write_json
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
@@ -77,7 +77,7 @@ def digests(source: Source, data: Path) -> dict[str, str]:
 
 def _is_complete(layout: Layout) -> bool:
     try:
-        return bool(read_profile(layout)["fingerprint"] == fingerprint(layout.contract))
+        return bool(read_profile(layout).fingerprint == fingerprint(layout.contract))
     except (OSError, ValueError, KeyError, DataError):
         return False
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.storage.contract_store import read_profile
+from pipelines.storage.data_profile import read_profile
 from pipelines.storage.layout import Layout
 from pipelines.storage.versions import versions
 
@@ -39,7 +39,7 @@ def list_identity(
     return {
         "as_of": day,
         "model_id": model_id,
-        "data_fingerprint": read_profile(layout)["fingerprint"],
+        "data_fingerprint": read_profile(layout).fingerprint,
         "profile": hashlib.sha256(layout.profile.path.read_bytes()).hexdigest(),
         "reasons": reasons,
         "previous": previous,
@@ -57,8 +57,8 @@ def name_of(identity: Mapping[str, Any]) -> str:
 
 def rows_in(layout: Layout) -> dict[str, dict[str, int]]:
     """By table: rows read, kept for scoring, and quarantined."""
-    tables = read_profile(layout)["tables"]
+    tables = read_profile(layout).tables
     return {
-        name: {"read": one["read"], "kept": one["kept"], "quarantined": sum(one["quarantined"].values())}
+        name: {"read": one.read, "kept": one.kept, "quarantined": sum(one.quarantined.values())}
         for name, one in tables.items()
     }

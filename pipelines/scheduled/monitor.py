@@ -258,7 +258,7 @@ def run_monitor(run: RunContext, scorer: Scorer, folder: Path) -> dict[str, Any]
             data = MonitorData.read(contract, scorer, calendar, run.params)
             empty = data.newest.empty or data.reference.empty
             checks, found = ([_no_leads(data)], EMPTY) if empty else _run_checks(data)
-        fingerprint = contract.profile["fingerprint"]
+        fingerprint = contract.profile.fingerprint
     tree = _result(as_of, scorer, calendar, [first, *checks]) | {"data_fingerprint": fingerprint} | found
     written: dict[str, Any] = finite(tree)
     write_json(written, folder / "monitor.json")

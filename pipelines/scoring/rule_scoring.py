@@ -63,7 +63,7 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
         as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
         **tiers,
         model_id=rules_id(rules),
-        data_fingerprint=contract.profile["fingerprint"],
+        data_fingerprint=contract.profile.fingerprint,
     )[COLUMNS]
     rows = pa.Table.from_pandas(scored, SCORES, preserve_index=False).to_reader()
     write_scores(rows, _summary(scored, run.params, who), run.layout)

@@ -187,7 +187,7 @@ def rank_leads(
     metrics = list_summary(leads, metadata.tiers, metadata.capacity, facts, params.evaluate.confidence)
     order = best_first(leads)
     ranked = leads.iloc[order].reset_index(drop=True)
-    return RankedList(ranked, order, metrics, as_of, scorer.model_id, contract.profile["fingerprint"])
+    return RankedList(ranked, order, metrics, as_of, scorer.model_id, contract.profile.fingerprint)
 
 
 def ranked_rows(parts: Sequence[Path], listed: RankedList) -> pa.RecordBatchReader:

@@ -104,7 +104,7 @@ def _walk(
     ready = params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
     learned = _learn(matrix, spec, params, first if params.backtest.choose == "first" else None)
-    scorer = scorer_of(learned, matrix, spec, params, contract.profile["fingerprint"])
+    scorer = scorer_of(learned, matrix, spec, params, contract.profile.fingerprint)
     later = matrix[matrix["part"] == "test"].reset_index(drop=True)
     predictions = (
         {"model": scorer.probability(later)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}

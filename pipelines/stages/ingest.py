@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -55,7 +54,8 @@ from pipelines.ingestion.rejections import (
     reject_unfit_columns,
 )
 from pipelines.ingestion.staging import TYPED_ROW, Staging, open_staging
-from pipelines.storage.files import ROW_GROUP, disk_full, row_groups, staged_folder, write_json, write_parquet
+from pipelines.storage.data_profile import DataProfile, write_profile
+from pipelines.storage.files import ROW_GROUP, disk_full, row_groups, staged_folder, write_parquet
 from pipelines.storage.layout import Layout
 
 log = logging.getLogger("leadscore")
@@ -63,7 +63,7 @@ EXAMPLE_ROWS = 1000  # the text of the first rows is kept, to show one that fits
 Cells = dict[str, tuple[str, CellKind]]
 
 
-def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout: Layout) -> dict[str, Any]:
+def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout: Layout) -> DataProfile:
     """Read the user's files and write the contract folder.
 
     Parameters
@@ -81,8 +81,8 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
 
     Returns
     -------
-    dict
-        The profile, as written to profile.json.
+    DataProfile
+        As written to profile.json.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
             write_parquet(_quarantine(staging), folder / layout.quarantine.path.name)
             status.update("ingest: profile")
             result = profile(staging.connection, folder, source.attributes, tallies)
-        write_json(result, folder / layout.profile.path.name)
+        write_profile(result, folder / layout.profile.path.name)
     return result
 
 

@@ -218,7 +218,7 @@ def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, sa
     confidence, days = params.evaluate.confidence, listed["snapshot_at"]
     facts = _facts(first_lists(listed, ["tier", "period"]), stages, inputs)
     return {
-        "fingerprint": inputs.contract.profile["fingerprint"],
+        "fingerprint": inputs.contract.profile.fingerprint,
         "order": params.source.order,
         "horizon_days": params.snapshots.horizon_days if dated else None,
         "engagement_days": params.kpis.engagement_days,
@@ -287,7 +287,7 @@ def _velocity(listed: pd.DataFrame, names: list[str], inputs: KpiInputs) -> dict
     entered = first_lists(listed, ["tier"]).rename(columns={"snapshot_at": "at"})
     entered = entered[entered["at"] > listed["snapshot_at"].min()]  # on the first list leads may have been in before
     staged = "stages" not in inputs.missing
-    since = pd.Timestamp(contract.profile["data_from"])
+    since = pd.Timestamp(contract.profile.data_from or "NaT")
     return {
         "from_creation": time_to_conversion(created, outcomes, inputs.closes_until, shares, confidence),
         "from_tier": {

@@ -19,6 +19,7 @@ from pipelines.reporting import charts, scorecard_table, tables
 from pipelines.reporting.glossary import report_terms
 from pipelines.reporting.page import page, write_page
 from pipelines.storage.bundle import load_bundle
+from pipelines.storage.data_profile import DataProfile, read_profile
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 
@@ -32,7 +33,7 @@ class ReportInputs:
     metrics: dict[str, Any]
     explanation: dict[str, Any]
     summary: dict[str, Any]
-    profile: dict[str, Any]
+    profile: DataProfile
     audit: list[dict[str, Any]]
     selection: dict[str, Any]
     backtest: dict[str, Any]
@@ -54,7 +55,7 @@ class ReportInputs:
             metrics=_json(layout.metrics.path, "evaluate"),
             explanation=_json(layout.explanation.path, "explain"),
             summary=_json(layout.score_summary.path, "score"),
-            profile=_json(layout.profile.path, "ingest"),
+            profile=read_profile(layout),
             audit=_json(layout.audit.path, "audit")["checks"],
             selection=_json(layout.selection.path, "train"),
             backtest=_json(layout.backtest.path, "backtest"),

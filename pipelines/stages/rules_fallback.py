@@ -18,7 +18,7 @@ from pipelines.reporting import tables
 from pipelines.reporting.page import page, write_page
 from pipelines.scoring.rule_scoring import score_leads_by_rules, tier_names
 from pipelines.stages.kpis import measure_kpis_by_rules
-from pipelines.storage.contract_store import read_profile
+from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import write_json
 from pipelines.storage.run_context import RunContext
 
@@ -58,7 +58,7 @@ def _metrics(not_ready: NotReadyError, run: RunContext, n: int) -> dict[str, Any
     return {
         "verdict": {"usable": False, "best_baseline": "rules", "lines": lines},
         "model_id": rules_id(run.params.rules),
-        "fingerprint": read_profile(run.layout)["fingerprint"],
+        "fingerprint": read_profile(run.layout).fingerprint,
         "horizon_days": run.params.snapshots.horizon_days if run.params.source.order == "dates" else None,
         "capacity": run.params.capacity.per_period,
         "snapshots": json.loads(run.layout.snapshot_counts.path.read_text(encoding="utf-8")),

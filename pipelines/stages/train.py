@@ -24,7 +24,8 @@ from models.training.training import Learned, calibrate, check_ready, history_of
 from pipelines.config.params import Params
 from pipelines.scoring.contact_log import intercept_if_called
 from pipelines.storage.bundle import save_bundle, warn_of_scale
-from pipelines.storage.contract_store import read_matrix, read_profile
+from pipelines.storage.contract_store import read_matrix
+from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import write_json
 from pipelines.storage.run_context import RunContext
 
@@ -42,7 +43,7 @@ def train(run: RunContext) -> Scorer:
     matrix, spec = read_matrix(run.layout)
     ready = run.params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
-    fingerprint = read_profile(run.layout)["fingerprint"]
+    fingerprint = read_profile(run.layout).fingerprint
     study = _study(run, fingerprint)
     learned = learn(
         matrix,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import ibis
 import ibis.expr.types as ir
@@ -16,13 +15,13 @@ import pandas as pd
 import pyarrow as pa
 
 from features.attributes.as_of import attributes_as_of
-from features.events.event_log import DERIVED_VERSION
 from features.matrix.matrix import MatrixSpec, matrix_from, matrix_query, numbered
 from features.rules.declarations import RulesParams
 from features.rules.point_log import rule_query, rule_sums_from
 from features.schema.errors import DataError
 from models.scoring.rule_points import points
 from pipelines.config.sections import Project
+from pipelines.storage.data_profile import DataProfile, check_event_columns, read_profile
 from pipelines.storage.duckdb import memory_limit
 from pipelines.storage.layout import Layout
 
@@ -75,7 +74,7 @@ class Contract:
     outcomes: pd.DataFrame
     history: pd.DataFrame
     events: ir.Table
-    profile: dict[str, Any]
+    profile: DataProfile
 
     @classmethod
     def open(cls, layout: Layout, project: Project) -> Contract:
@@ -88,7 +87,7 @@ class Contract:
     @property
     def data_until(self) -> pd.Timestamp:
         """The last moment that the data covers."""
-        return pd.Timestamp(self.profile["data_until"]).as_unit("us")
+        return pd.Timestamp(self.profile.data_until or "NaT").as_unit("us")
 
     def close(self) -> None:
         """Close the connection to DuckDB."""
@@ -137,7 +136,7 @@ class Contract:
 
     def _shard_leads(self, snapshots: int, leads: int) -> int:
         """Return how many leads a shard has, at the mean number of events and snapshots."""
-        kept = {name: max(self.profile["tables"][name]["kept"], 1) for name in ("leads", "events")}
+        kept = {name: max(self.profile.tables[name].kept, 1) for name in ("leads", "events")}
         events = kept["events"] / kept["leads"] * snapshots / max(leads, 1)
         return max(1, min(SHARD_LEADS, int(SHARD_EVENTS / max(events, 1))))
 
@@ -192,28 +191,6 @@ class _RulePoints:
     def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
         sums = rule_sums_from(shard.rows, shard.leads, shard.history, aggregates, self.spec, self.rules)
         return pd.DataFrame({"rule_points": points(sums, len(shard.rows), self.rules)})
-
-
-def check_event_columns(profile: dict[str, Any], layout: Layout) -> None:
-    """Raise DataError where another version of ingest wrote the log, whose derived columns mean something else."""
-    if profile.get("marks_version") != DERIVED_VERSION:
-        raise DataError(
-            "events",
-            "",
-            found=f"a log in {layout.contract} whose derived columns are of version {profile.get('marks_version')}",
-            expected=f"derived columns of version {DERIVED_VERSION}, which ingest adds to the contract's columns",
-            fix="Run `leadscore stage ingest` again.",
-        )
-
-
-def read_profile(layout: Layout) -> dict[str, Any]:
-    """Read what `ingest` learned about the data: counts, ranges, the last moment and the fingerprint."""
-    if not layout.profile.path.is_file():
-        raise DataError(
-            "contract", "", found="no tables", expected="what ingest writes", fix="Run `leadscore stage ingest` first."
-        )
-    profile: dict[str, Any] = json.loads(layout.profile.path.read_text(encoding="utf-8"))
-    return profile
 
 
 def read_tables(layout: Layout) -> dict[str, pd.DataFrame]:

@@ -33,10 +33,9 @@ from pipelines.storage.contract_store import (
     Contract,
     LeadShard,
     ShardTask,
-    check_event_columns,
-    read_profile,
     read_tables,
 )
+from pipelines.storage.data_profile import check_event_columns, read_profile
 from pipelines.storage.files import staged_folder, write_parquet
 from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
@@ -85,7 +84,7 @@ class SparkContract(Contract):
         """
         profile, work = read_profile(layout), (layout.artifacts / "spark").resolve()
         check_event_columns(profile, layout)
-        events = max(int(profile["tables"]["events"]["kept"]), 1)
+        events = max(profile.tables["events"].kept, 1)
         with ExitStack() as held:
             held.enter_context(hold(work))
             session = start(spark)

@@ -11,6 +11,7 @@ import yaml
 from features.schema.contract import TABLES
 from pipelines.config.params import load
 from pipelines.stages.ingest import ingest
+from pipelines.storage.data_profile import DataProfile
 from pipelines.storage.layout import Layout
 from tests.support.paths import ROOT
 
@@ -62,7 +63,7 @@ def run(
     threads: int = 2,
     out: str = "out",
     **changed: Any,
-) -> tuple[dict[str, Any], Layout]:
+) -> tuple[DataProfile, Layout]:
     data = folder / "data"
     data.mkdir(exist_ok=True)
     for name, content in ({"leads.csv": LEADS, "events.csv": EVENTS, "outcomes.csv": WON} | (files or {})).items():
@@ -80,9 +81,8 @@ def contract_bytes(layout: Layout) -> dict[str, bytes]:
     return {name: (layout.contract / f"{name}.parquet").read_bytes() for name in TABLES}
 
 
-def reasons(profile: dict[str, Any], name: str) -> dict[str, int]:
-    result: dict[str, int] = profile["tables"][name]["quarantined"]
-    return result
+def reasons(profile: DataProfile, name: str) -> dict[str, int]:
+    return profile.tables[name].quarantined
 
 
 def as_typed(folder: Path) -> dict[str, Any]:

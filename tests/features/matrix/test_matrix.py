@@ -26,6 +26,7 @@ from pipelines.config.sections import Project
 from pipelines.stages.ingest import ingest
 from pipelines.storage import contract_store as store
 from pipelines.storage.contract_store import Contract
+from pipelines.storage.data_profile import DataProfile, TableProfile
 from pipelines.storage.layout import Layout
 from tests.support.pandas_reference import reference_matrix
 from tests.support.paths import REAL, ROOT
@@ -129,10 +130,19 @@ def test_other_leads_change_nothing(scenario: Scenario, data: st.DataObject) -> 
     assert_same(matrix(replace(scenario, pairs=[scenario.pairs[one]])), expected.iloc[[one]].reset_index(drop=True))
 
 
+def profile_of(leads: int, events: int) -> DataProfile:
+    kept = {"leads": leads, "events": events}
+    tables = {
+        name: TableProfile(read=n, filtered=0, kept=n, copies=0, repeats=0, quarantined={}, columns={})
+        for name, n in kept.items()
+    }
+    return DataProfile(tables=tables, data_from=None, data_until=None, fingerprint="")
+
+
 def sharded(scenario: Scenario, file: Path, threads: int) -> pd.DataFrame:
     snapshots, leads, history, _ = scenario.parts
     project = Project.model_validate(PARAMS.project.model_dump() | {"threads": threads})
-    profile = {"tables": {"leads": {"kept": len(leads)}, "events": {"kept": len(scenario.events)}}}
+    profile = profile_of(len(leads), len(scenario.events))
     contract = Contract(leads, frame("outcomes", []), history, store.connect(project).read_parquet(file), profile)
     result = list(contract.matrix(snapshots, SPEC))
     assert len(result) == contract.count_shards(snapshots)
@@ -153,7 +163,7 @@ def test_neither_threads_nor_shards_change_anything(tmp_path: Path, monkeypatch:
 def test_a_shard_holds_no_more_events_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """100 leads of 50 events each, on 3 days: 150 pairs a lead."""
     leads = pd.DataFrame({"lead_id": [f"L{number:03d}" for number in range(100)]})
-    profile = {"tables": {"leads": {"kept": 100}, "events": {"kept": 5_000}}}
+    profile = profile_of(100, 5_000)
     contract = Contract(leads, frame("outcomes", []), leads, ibis.memtable(table("events", [])), profile)
     snapshots = pd.concat([leads] * 3).assign(snapshot_at=MONDAY)
     monkeypatch.setattr(store, "SHARD_EVENTS", 1_500)
@@ -169,7 +179,7 @@ def test_shards_hold_their_leads_whatever_the_order_of_the_tables(seed: int) -> 
     ids = [f"L{number:02d}" for number in range(30)]
     leads, history = (pd.DataFrame({"lead_id": draw.permutation(ids)}).assign(number=range(30)) for _ in range(2))
     snapshots = pd.DataFrame({"lead_id": draw.choice(ids, 40)}).assign(snapshot_at=MONDAY, number=range(40))
-    profile = {"tables": {"leads": {"kept": 30}, "events": {"kept": 0}}}
+    profile = profile_of(30, 0)
     contract = Contract(leads, frame("outcomes", []), history, ibis.memtable(table("events", [])), profile)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "SHARD_LEADS", 7)

@@ -48,7 +48,7 @@ def test_a_log_is_read_as_it_stands(tmp_path: Path) -> None:
     assert contacts["explored"].tolist() == ["no", "yes", "no", "no"]
     assert contacts["propensity"].tolist() == [1.0, 0.05, 0.05, 0.0]
     assert contacts["known_at"].tolist()[:2] == [pd.Timestamp("2024-01-09 18:00"), pd.Timestamp("2024-01-09 11:00")]
-    assert profile["tables"]["contacts"]["columns"]["tier"]["type"] == "string"
+    assert profile.tables["contacts"].columns["tier"].type == "string"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_too_many_bad_rows_stop_the_run_and_name_the_table(tmp_path: Path) -> No
 
 def test_copies_count_once_and_a_short_log_will_do(tmp_path: Path) -> None:
     profile, contacts = taken(tmp_path, GOOD + GOOD)
-    assert (len(contacts), profile["tables"]["contacts"]["copies"]) == (4, 4)
+    assert (len(contacts), profile.tables["contacts"].copies) == (4, 4)
     short = {name: COLUMNS[name] for name in ("lead_id", "contacted_at")}
     _, contacts = taken(tmp_path, GOOD, columns=short)
     assert contacts["propensity"].isna().all() and contacts["explored"].eq("no").all()

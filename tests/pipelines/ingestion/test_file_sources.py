@@ -31,7 +31,7 @@ def test_an_empty_file_is_not_a_table_without_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found an empty file; expected a header and rows"):
         run(tmp_path, {"events.csv": ""})
     profile, layout = run(tmp_path, {"events.csv": "id,at,kind,minutes"})
-    assert profile["tables"]["events"]["read"] == 0
+    assert profile.tables["events"].read == 0
     assert (
         pq.read_schema(layout.events.path).names == [field.name for field in TABLES["events"]] + DERIVED_COLUMNS.names
     )
@@ -62,7 +62,7 @@ def test_a_bad_byte_far_into_a_file_is_found(tmp_path: Path) -> None:
 def test_a_byte_order_mark_and_gzip(tmp_path: Path) -> None:
     leads = gzip.compress(b"\xef\xbb\xbf" + LEADS.encode())
     profile, _ = run(tmp_path, {"leads.csv.gz": leads}, leads=table("leads", path="leads.csv.gz"))
-    assert profile["tables"]["leads"]["kept"] == 3
+    assert profile.tables["leads"].kept == 3
     with pytest.raises(DataError, match="found a file that cannot be read"):
         run(tmp_path, {"leads.csv.gz": leads[:-12]}, leads=table("leads", path="leads.csv.gz"))
 

@@ -141,7 +141,7 @@ def test_a_time_without_end_goes_to_the_quarantine(database: psycopg.Connection[
     database.execute("INSERT INTO outcomes VALUES ('b', 'infinity'), ('c', '0044-03-15 BC')")
     profile, _ = run(tmp_path, limit=1.0, **sources())
     assert reasons(profile, "outcomes") == {"converted_at is not a time in the format iso": 2}
-    assert profile["tables"]["outcomes"]["kept"] == 1
+    assert profile.tables["outcomes"].kept == 1
 
 
 def test_all_tables_are_read_as_they_stood_at_one_moment(
@@ -162,7 +162,7 @@ def test_all_tables_are_read_as_they_stood_at_one_moment(
 
     monkeypatch.setattr(Snapshots, "connection", meanwhile)
     profile, _ = run(tmp_path, out="again", **sources())
-    assert profile["tables"] == plain["tables"]
+    assert profile.tables == plain.tables
     monkeypatch.undo()
     monkeypatch.setenv(VARIABLE, server.conninfo)
     assert run(tmp_path, out="later", **sources())[0]["tables"]["leads"]["kept"] == 4
@@ -264,7 +264,7 @@ def test_a_server_that_stops_while_it_is_read_leaves_the_old_contract(
     assert [entry.name for entry in layout.contract.parent.iterdir() if "staged" in entry.name] == []
     monkeypatch.setattr(postgres, "_blocks", blocks)
     profile, _ = run(tmp_path, **sources())
-    assert profile["tables"]["events"]["read"] == 60003
+    assert profile.tables["events"].read == 60003
     gc.collect()  # the fixture's connection has died with the server
 
 

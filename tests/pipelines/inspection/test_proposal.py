@@ -4,7 +4,6 @@ import csv
 import datetime as dt
 import gzip
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from pipelines.inspection.column_facts import describe, late_dates, leaks, univa
 from pipelines.inspection.file_format import sniff
 from pipelines.inspection.proposal import Inspection, inspect
 from pipelines.stages.ingest import ingest
+from pipelines.storage.data_profile import DataProfile
 from pipelines.storage.layout import Layout
 from tests.support.paths import REAL
 
@@ -38,7 +38,7 @@ def loaded(tmp_path: Path, found: Inspection) -> Params:
     return load(written(tmp_path / "overlay.yaml", found.mapping))
 
 
-def ingested(tmp_path: Path, found: Inspection, data: Path) -> dict[str, Any]:
+def ingested(tmp_path: Path, found: Inspection, data: Path) -> DataProfile:
     params = loaded(tmp_path, found)
     return ingest(params.source, params.ingest, params.project, data, Layout.folder(tmp_path / "out"))
 
@@ -217,8 +217,8 @@ def test_the_proposal_of_a_funnel_is_ingested(tmp_path: Path) -> None:
     assert suspects(found) == {"Updated At"}
     assert "'Select' stands in 133 rows; where it means not known" in found.mapping
     profile = ingested(tmp_path, found, tmp_path)
-    assert profile["tables"]["events"]["kept"] == 400
-    assert profile["tables"]["outcomes"]["kept"] == 40
+    assert profile.tables["events"].kept == 400
+    assert profile.tables["outcomes"].kept == 40
 
 
 def test_a_label_without_dates_asks_for_no_order(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_x_education(tmp_path: Path) -> None:
     assert {spec.column for spec in source.attributes.values() if spec.known == "outcome"} == grades | other
     assert not {"Prospect ID", "Magazine"} & {spec.column for spec in source.attributes.values()}
     profile = ingested(tmp_path, found, path.parent)
-    assert profile["tables"]["leads"]["kept"] == 9240
+    assert profile.tables["leads"].kept == 9240
 
 
 def test_bank_marketing(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_learning_365(tmp_path: Path) -> None:
     assert "'NA' stands in 13 rows (NA is Namibia too)" in found.mapping
     assert "engagement_quizzes, engagement_exams, engagement_lessons hold 0 and 1" in found.mapping
     profile = ingested(tmp_path, found, path.parent)
-    assert [profile["tables"][name]["kept"] for name in ("leads", "events", "outcomes")] == [35_230, 65_371, 2_135]
+    assert [profile.tables[name].kept for name in ("leads", "events", "outcomes")] == [35_230, 65_371, 2_135]
 
 
 def test_olist_funnel(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_the_example_reads_every_row_of_it(
     assert leadscore(monkeypatch, "example", "bank-marketing", tmp_path) == 0
     params, layout = load(EXAMPLES / "bank_full.yaml"), Layout.folder(tmp_path / "out")
     profile = ingest(params.source, params.ingest, params.project, tmp_path, layout)
-    assert profile["tables"]["leads"]["kept"] == len(short)
+    assert profile.tables["leads"].kept == len(short)
     outcomes = pd.read_parquet(layout.outcomes.path)
     assert outcomes["converted"].sum() == 528
     leads = pd.read_parquet(layout.leads.path)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from features.schema.errors import DataError, ParamsError
 from pipelines.config.params import load
 from pipelines.stages.ingest import ingest
+from pipelines.storage.data_profile import read_profile
 from pipelines.storage.layout import Layout
 from tests.support.paths import REAL
 from tests.support.small_source import (
@@ -49,8 +50,8 @@ def test_three_files_become_the_contract(tmp_path: Path, caplog: pytest.LogCaptu
     assert [(row["lead_id"], row["converted"], row["lost_at"]) for row in outcomes] == [("a", True, None)]
     assert pq.read_metadata(layout.stages.path).num_rows == 0
     assert pq.read_schema(layout.attribute_history.path).names == ["lead_id", "valid_from"]
-    assert (profile["data_from"], profile["data_until"]) == ("2024-01-01T00:00:00", "2024-01-10T00:00:00")
-    assert json.loads(layout.profile.path.read_text()) == profile
+    assert (profile.data_from, profile.data_until) == ("2024-01-01T00:00:00", "2024-01-10T00:00:00")
+    assert read_profile(layout) == profile
     assert "events: 3 rows read, 3 kept" in caplog.messages
 
 
@@ -58,7 +59,7 @@ def test_csv_parquet_and_duckdb_give_the_same_bytes(tmp_path: Path) -> None:
     from_csv, _ = run(tmp_path, out="csv")
     for name, changed in as_typed(tmp_path).items():
         profile, layout = run(tmp_path, out=name, **changed)
-        assert profile["fingerprint"] == from_csv["fingerprint"]
+        assert profile.fingerprint == from_csv.fingerprint
         assert pq.read_schema(layout.events.path).field("event_at").type == pa.timestamp("us")
 
 
@@ -82,7 +83,7 @@ def test_every_table_and_column_of_a_funnel_survives_any_format(tmp_path: Path) 
     )  # fmt: skip
     assert pd.read_parquet(layout.leads.path)["lead_id"].tolist() == ["1", "2"]  # whole numbers, as text
     assert reasons(profile, "leads") == {"created_at is empty": 1}
-    assert profile["tables"]["leads"]["columns"]["size"]["missing"] == 1  # NaN is a null, not a bad number
+    assert profile.tables["leads"].columns["size"].missing == 1  # NaN is a null, not a bad number
 
 
 def many_events(rows: int = 400) -> list[str]:
@@ -147,7 +148,7 @@ def test_a_bad_number_goes_to_the_quarantine(tmp_path: Path) -> None:
 def test_a_lead_seen_twice(tmp_path: Path) -> None:
     copied = LEADS + "a,2024-01-01,NA,10\n"
     profile, _ = run(tmp_path, {"leads.csv": copied}, out="copied")
-    assert profile["tables"]["leads"]["copies"] == 1
+    assert profile.tables["leads"].copies == 1
     assert reasons(profile, "leads") == {}
     profile, layout = run(tmp_path, {"leads.csv": LEADS + "a,2024-01-01,DE,10\n"}, limit=0.5)
     assert reasons(profile, "leads") == {"lead_id already seen with other values": 1}
@@ -199,8 +200,8 @@ def test_a_label_with_a_third_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize("values", ["yes|yes|yes", "no|no|no"])
 def test_one_class_alone_is_for_training_to_judge(tmp_path: Path, values: str) -> None:
     profile, _ = run(tmp_path, label(values), **UNDATED)
-    assert profile["tables"]["outcomes"]["kept"] == 3
-    assert profile["data_until"] is None
+    assert profile.tables["outcomes"].kept == 3
+    assert profile.data_until is None
 
 
 def test_labels_from_a_data_frame_with_gaps(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_labels_from_a_data_frame_with_gaps(tmp_path: Path) -> None:
 
 def test_the_earliest_of_several_purchases_counts(tmp_path: Path) -> None:
     profile, layout = run(tmp_path, {"outcomes.csv": WON + "a,2024-01-05\nb,2024-02-01\na,2024-03-01\n"})
-    assert profile["tables"]["outcomes"]["repeats"] == 2
+    assert profile.tables["outcomes"].repeats == 2
     assert pd.read_parquet(layout.outcomes.path)["converted_at"].astype(str).tolist() == ["2024-01-05", "2024-02-01"]
 
 
@@ -248,8 +249,8 @@ def test_known_before_it_happened(tmp_path: Path) -> None:
 def test_copies_of_an_event_are_dropped_but_not_its_twins(tmp_path: Path) -> None:
     twins = "no,id,at,kind,minutes\n1,a,2024-01-02,exam,5\n2,a,2024-01-02,exam,5\n2,a,2024-01-02,exam,5\n"
     profile, _ = run(tmp_path, {"events.csv": twins})
-    assert profile["tables"]["events"]["copies"] == 1
-    assert profile["tables"]["events"]["kept"] == 2  # two exams on one day are two exams
+    assert profile.tables["events"].copies == 1
+    assert profile.tables["events"].kept == 2  # two exams on one day are two exams
 
 
 def test_empty_keys_and_types(tmp_path: Path) -> None:
@@ -280,7 +281,7 @@ def test_history_is_one_row_a_moment(tmp_path: Path) -> None:
     changed: dict[str, Any] = {"attributes": attributes, "attribute_history": [edits]}
     profile, layout = run(tmp_path, {"history.csv": history}, limit=0.5, **changed)
     assert reasons(profile, "attribute_history") == {"lead_id and valid_from already seen with other values": 1}
-    assert profile["tables"]["attribute_history"]["copies"] == 1
+    assert profile.tables["attribute_history"].copies == 1
     assert pd.read_parquet(layout.attribute_history.path).columns.tolist() == ["lead_id", "valid_from", "size"]
     with pytest.raises(DataError, match="column 'size': found no such column"):
         run(tmp_path, {"history.csv": "id,since\na,2024-01-02\n"}, **changed)
@@ -293,7 +294,7 @@ def test_stages(tmp_path: Path) -> None:
     columns = {"lead_id": "id", "stage": "stage", "entered_at": "day"}
     profile, layout = run(tmp_path, files, stages=[{"path": "stages.csv", "columns": columns}])
     assert pd.read_parquet(layout.stages.path)["lead_id"].tolist() == ["a", "b"]
-    assert profile["tables"]["stages"]["copies"] == 1
+    assert profile.tables["stages"].copies == 1
 
 
 def test_where_and_constants_make_events_of_a_wide_table(tmp_path: Path) -> None:
@@ -305,7 +306,7 @@ def test_where_and_constants_make_events_of_a_wide_table(tmp_path: Path) -> None
     ]
     profile, layout = run(tmp_path, {"events.csv": wide}, events=tables)
     assert pd.read_parquet(layout.events.path)["event_type"].tolist() == ["quiz", "exam", "quiz"]
-    assert profile["tables"]["events"]["filtered"] == 3
+    assert profile.tables["events"].filtered == 3
 
 
 def test_an_hour_moves_to_utc_and_a_day_does_not(tmp_path: Path) -> None:
@@ -338,19 +339,20 @@ def test_no_row_is_lost_whatever_it_holds(tmp_path: Path, rows: list[list[str]])
     except DataError as error:
         assert "not one value that fits" in str(error)
         return
-    found = profile["tables"]["events"]
-    assert found["read"] == len(rows) == found["kept"] + found["copies"] + sum(found["quarantined"].values())
-    assert pq.read_metadata(layout.quarantine.path).num_rows == sum(found["quarantined"].values())
-    assert pq.read_metadata(layout.events.path).num_rows == found["kept"]
+    events = profile.tables["events"]
+    quarantined = sum(events.quarantined.values())
+    assert events.read == len(rows) == events.kept + events.copies + quarantined
+    assert pq.read_metadata(layout.quarantine.path).num_rows == quarantined
+    assert pq.read_metadata(layout.events.path).num_rows == events.kept
 
 
 def test_the_profile_shows_no_person(tmp_path: Path) -> None:
     rows = "".join(f"p{row},2024-01-01,{'DE' if row else 'only-one@example.com'},{row}\n" for row in range(20))
     files: dict[str, str | bytes] = {"leads.csv": "id,created,country,size\n" + rows}
     profile, _ = run(tmp_path, files | {"events.csv": "id,at,kind,minutes\n", "outcomes.csv": "id,won\n"})
-    assert profile["tables"]["leads"]["columns"]["country"]["levels"] == {"DE": 19}
-    assert profile["tables"]["leads"]["columns"]["size"]["max"] == 19.0
-    assert "p1" not in json.dumps(profile)
+    assert profile.tables["leads"].columns["country"].levels == {"DE": 19}
+    assert profile.tables["leads"].columns["size"].max == 19.0
+    assert "p1" not in profile.model_dump_json()
 
 
 # Real data
@@ -370,7 +372,7 @@ def test_real_data(tmp_path: Path, name: str, leads: int, converted: int, events
         pytest.skip(f"the data set {name} is not beside the project, in ../shared/data")
     params, layout = load(EXAMPLES / f"{name}.yaml"), Layout.folder(tmp_path)
     profile = ingest(params.source, params.ingest, params.project, REAL / name, layout)
-    assert profile["tables"]["leads"]["kept"] == leads
+    assert profile.tables["leads"].kept == leads
     assert pd.read_parquet(layout.outcomes.path)["converted"].sum() == converted
-    assert profile["tables"]["events"]["kept"] == events
+    assert profile.tables["events"].kept == events
     assert pq.read_metadata(layout.quarantine.path).num_rows == quarantined
