@@ -364,7 +364,7 @@ def month_after(
         confidence = 1 - (1 - params.evaluate.confidence) / doubt
         asked = params.evaluate.model_copy(update={"resamples": RESAMPLES, "confidence": confidence})
         gap = compare(new, new["said"].to_numpy(), old["said"].to_numpy(), asked, params.project.seed)
-        judged |= {key.replace("log_loss_gap", f"gap{name}"): value for key, value in gap.items()}
+        judged |= gap.flat(f"gap{name}")
     return judged
 
 

@@ -24,9 +24,11 @@ class Measure:
 FIRST_MEASURES = (
     Measure("auc", "AUC", "higher", "number", "how often a lead that converts ranks above one that does not"),
     Measure("average_precision", "Average precision", "higher", "number", "precision averaged over all cut-offs"),
-    Measure("log_loss", "Log-loss", "lower", "number", "how far the probabilities are from what came, in nats"),
+    Measure("log_loss", "Log-loss", "lower", "number", "how far the probabilities are from the outcomes, in nats"),
     Measure("brier", "Brier score", "lower", "number", "mean squared error of the probabilities"),
-    Measure("calibration_error", "Calibration error", "lower", "number", "mean gap of promise and outcome by group"),
+    Measure(
+        "calibration_error", "Calibration error", "lower", "number", "mean gap of predicted and actual rate by group"
+    ),
 )
 
 

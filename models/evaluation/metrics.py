@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from pydantic import Field
 from scipy.special import xlog1py, xlogy
 
 from features.schema.spec import Spec
+from models.evaluation.estimate import Estimate, ModelMetrics
 
 LEAST_PROBABILITY = 1e-9
 Metrics = dict[str, float]
@@ -54,7 +55,7 @@ class Ranked:
         For each distinct probability, the index of its last row. Rows of one probability have no order, so every curve
         runs straight across them; a constant prediction has lift 1, whatever the ids of the winners.
     by_moment, moment_start
-        The rows in the order of their moments, best first in each; and for each row of that order, the place where its
+        The rows in the order of their moments, best first in each; and for each row of that order, the index where its
         moment begins.
     capacity
         How many rows of a moment are called.
@@ -105,28 +106,19 @@ class Ranked:
         return np.concatenate([[0.0], np.cumsum(values)[self.tie_end]])
 
 
-def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> Metrics:
-    """Compute every figure with `_low` and `_high` beside it.
-
-    Returns
-    -------
-    dict
-        auc, average_precision, log_loss, brier, calibration_error, lift_at_N and gain_at_N (N in percent),
-        precision_at_k, capacity_lift (precision_at_k over base_rate: times calling by chance), base_rate and
-        mean_probability, each with `_low` and `_high` (percentiles over resampled leads), and n, n_leads, n_positive.
-    """
+def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> ModelMetrics:
+    """Compute every figure with its interval: percentiles over resampled leads."""
     point = compute_metrics(ranked, ranked.weight, params)
     rng = np.random.default_rng(seed)
     draws = [compute_metrics(ranked, _row_weights(ranked, rng), params) for _ in range(params.resamples)]
-    result: Metrics = {}
+    n = len(ranked.label)
+    flat = {"n": float(n), "n_leads": float(ranked.n_leads), "n_positive": float(int(ranked.label.sum()))}
     for name, value in point.items():
-        low, high = _interval(np.array([draw[name] for draw in draws]), params.confidence)
-        result |= {name: value, f"{name}_low": low, f"{name}_high": high}
-    counts = {"n": len(ranked.label), "n_leads": ranked.n_leads, "n_positive": int(ranked.label.sum())}
-    return result | {name: float(value) for name, value in counts.items()}
+        flat |= _estimate(value, np.array([draw[name] for draw in draws]), params.confidence, n).flat(name)
+    return ModelMetrics.model_validate(flat)
 
 
-def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: EvaluateParams, seed: int) -> Metrics:
+def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: EvaluateParams, seed: int) -> Estimate:
     """Compute by how much a rival's log-loss lies above the model's, on the same rows and the same resamples.
 
     Parameters
@@ -138,8 +130,8 @@ def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: Ev
 
     Returns
     -------
-    dict
-        log_loss_gap with `_low` and `_high`; above 0 the model is better.
+    Estimate
+        The gap; above 0 the model is better.
     """
     label, lead = rows["label"].to_numpy("float64"), pd.factorize(rows["lead_id"])[0]
     gap = row_losses(label, rival) - row_losses(label, model)
@@ -147,26 +139,22 @@ def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: Ev
     rng = np.random.default_rng(seed)
     drawn = (rng.integers(0, len(n), len(n)) for _ in range(params.resamples))
     draws = np.array([by_lead[leads].sum() / n[leads].sum() for leads in drawn])
-    low, high = _interval(draws, params.confidence)
-    return {"log_loss_gap": float(gap.mean()), "log_loss_gap_low": low, "log_loss_gap_high": high}
+    return _estimate(float(gap.mean()), draws, params.confidence, len(rows))
 
 
-def compare_ranking(model: Ranked, rival: Ranked, params: EvaluateParams, seed: int) -> Metrics:
-    """Compute how much better than a rival the model ranks the same rows, on the same resamples.
+class RankingGaps(NamedTuple):
+    """AUC and lift at capacity (precision_at_k over base_rate) of a model less a rival's; above 0 it is better."""
 
-    Returns
-    -------
-    dict
-        auc_gap and capacity_lift_gap, each with `_low` and `_high`: AUC, and lift at capacity (precision_at_k over the
-        base rate), of the model less the rival's; above 0 the model is better.
-    """
+    auc: Estimate
+    capacity_lift: Estimate
+
+
+def compare_ranking(model: Ranked, rival: Ranked, params: EvaluateParams, seed: int) -> RankingGaps:
+    """Compute how much better than a rival the model ranks the same rows, on the same resamples."""
     point = _ranking(model, model.weight) - _ranking(rival, rival.weight)
     gaps = _ranking_draws(model, params, seed) - _ranking_draws(rival, params, seed)
-    result: Metrics = {}
-    for place, name in enumerate(("auc_gap", "capacity_lift_gap")):
-        low, high = _interval(gaps[:, place], params.confidence)
-        result |= {name: float(point[place]), f"{name}_low": low, f"{name}_high": high}
-    return result
+    n = len(model.label)
+    return RankingGaps(*(_estimate(float(point[k]), gaps[:, k], params.confidence, n) for k in range(2)))
 
 
 def _ranking_draws(ranked: Ranked, params: EvaluateParams, seed: int) -> np.ndarray:
@@ -227,11 +215,13 @@ def calibration_curve(ranked: Ranked, params: EvaluateParams, seed: int) -> pd.D
     """Return, for each group of equal size, n (rounded), mean probability, observed rate and its interval by lead."""
     rng = np.random.default_rng(seed)
     once = np.ones(len(ranked.label))
-    n, promised, won = (_by_bin(ranked, ranked.weight, part) for part in (once, ranked.probability, ranked.label))
+    n, predicted, won = (_by_bin(ranked, ranked.weight, part) for part in (once, ranked.probability, ranked.label))
     draws = np.array([_rate_by_bin(ranked, _row_weights(ranked, rng)) for _ in range(params.resamples)])
     low, high = zip(*(_interval(draw, params.confidence) for draw in draws.T), strict=True)
-    whole = np.rint(n).astype("int64")
-    return pd.DataFrame({"n": whole, "probability": promised / n, "rate": won / n, "rate_low": low, "rate_high": high})
+    rounded = np.rint(n).astype("int64")
+    return pd.DataFrame(
+        {"n": rounded, "probability": predicted / n, "rate": won / n, "rate_low": low, "rate_high": high}
+    )
 
 
 def _by_bin(ranked: Ranked, weight: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -251,6 +241,10 @@ def _rate_by_bin(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
 def _row_weights(ranked: Ranked, rng: np.random.Generator) -> np.ndarray:
     drawn = np.bincount(rng.integers(0, ranked.n_leads, ranked.n_leads), minlength=ranked.n_leads)
     return drawn[ranked.lead] * ranked.weight
+
+
+def _estimate(value: float, draws: np.ndarray, confidence: float, n: int) -> Estimate:
+    return Estimate(value, *_interval(draws, confidence), n=n)
 
 
 def _interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The segments by which figures are shown apart."""
+"""The segments by which figures are computed separately."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def segment_levels(rows: pd.DataFrame, catalogue: Catalogue, params: EvaluatePar
     -------
     DataFrame
         One column for each of `evaluate.segments` that is a category of the matrix, by the index of `rows`; levels with
-        fewer than `min_segment_rows` rows are held together as "other".
+        fewer than `min_segment_rows` rows are grouped as "other".
     """
     levels = {entry.name: entry.levels for entry in catalogue if entry.levels is not None}
     named = {name: _named(rows[name], levels[name], params) for name in params.segments if name in levels}

@@ -77,7 +77,7 @@ def _calls(metrics: Mapping[str, Any]) -> str:
 def _honesty(metrics: Mapping[str, Any]) -> str:
     test, flattering = metrics["test"], metrics["random_split"]
     return (
-        f"Promised {test['mean_probability']:.1%} on average, came {test['base_rate']:.1%}; calibration error "
+        f"Predicted {test['mean_probability']:.1%} on average, actual {test['base_rate']:.1%}; calibration error "
         f"{test['calibration_error']:.3f}. A random split would have shown AUC {flattering['auc']:.3f}; this "
         f"test says {test['auc']:.3f}."
     )

@@ -67,7 +67,8 @@ def performance(rows: pd.DataFrame, settings: OutcomeSettings) -> Metrics | None
     won = matured.loc[matured["label"] == 1.0, "lead_id"].nunique()
     if won < settings.monitor.min_positive or won == matured["lead_id"].nunique():
         return None
-    found = evaluate(_ranked(matured, matured["probability"].to_numpy(), settings), settings.evaluate, settings.seed)
+    ranked = _ranked(matured, matured["probability"].to_numpy(), settings)
+    found = evaluate(ranked, settings.evaluate, settings.seed).flat()
     lift = {f"lift_at_k{end}": found[f"precision_at_k{end}"] / found["base_rate"] for end in ("", "_low", "_high")}
     return found | lift
 

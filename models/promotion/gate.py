@@ -272,11 +272,9 @@ def _lift(cohort: Cohort, gate: Gate) -> GateCheck:
     if cohort.champion is None:
         return GateCheck("PG07", title, "not applicable", NO_CHAMPION)
     own, rival = (_rank(cohort, said, gate) for said in (cohort.challenger, cohort.champion))
-    found = compare_ranking(own, rival, gate.evaluate, gate.seed)
-    gap = {name: found[f"capacity_lift_gap{name}"] for name in ("", "_low", "_high")}
-    detail = f"lift is {gap['']:+.2f} ({gap['_low']:+.2f} to {gap['_high']:+.2f}) beside the champion's"
-    numbers = {f"lift_gap{name}": value for name, value in gap.items()}
-    return _check("PG07", title, not gap["_high"] < 0, detail, numbers)
+    gap = compare_ranking(own, rival, gate.evaluate, gate.seed).capacity_lift
+    detail = f"lift is {gap.text('+.2f')} beside the champion's"
+    return _check("PG07", title, not gap.high < 0, detail, gap.flat("lift_gap"))
 
 
 def _calibration(cohort: Cohort, gate: Gate) -> GateCheck:
@@ -330,11 +328,11 @@ def _segment_gaps(cohort: Cohort, champion: np.ndarray, gate: Gate) -> dict[str,
 
 def _gap(rows: pd.DataFrame, challenger: np.ndarray, rival: np.ndarray, gate: Gate) -> Metrics:
     """Return gap, gap_low, gap_high (above 0 the challenger is worse) and rival, the rival's log-loss."""
-    found = compare(rows, challenger, rival, gate.evaluate, gate.seed)
+    better_by = compare(rows, challenger, rival, gate.evaluate, gate.seed)
     return {
-        "gap": -found["log_loss_gap"],
-        "gap_low": -found["log_loss_gap_high"],
-        "gap_high": -found["log_loss_gap_low"],
+        "gap": -better_by.value,
+        "gap_low": -better_by.high,
+        "gap_high": -better_by.low,
         "rival": float(row_losses(rows["label"].to_numpy("float64"), rival).mean()),
     }
 

@@ -225,7 +225,9 @@ def _paired(a: ComparedRun, b: ComparedRun, params: EvaluateParams, seed: int) -
     first, second = (
         Ranked.of(rows, said, int(a.metrics["capacity"]), params.calibration_bins) for said in (ours, theirs)
     )
-    gaps = compare(rows, theirs, ours, params, seed) | compare_ranking(second, first, params, seed)
+    ranking = compare_ranking(second, first, params, seed)
+    gaps = compare(rows, theirs, ours, params, seed).flat("log_loss_gap")
+    gaps |= ranking.auc.flat("auc_gap") | ranking.capacity_lift.flat("capacity_lift_gap")
     dated = rows["snapshot_at"].notna().any()
     return gaps | {
         "n": len(rows),

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from models.evaluation.metrics import EvaluateParams, Metrics, Ranked, evaluate
+from models.evaluation.estimate import ModelMetrics
+from models.evaluation.metrics import EvaluateParams, Ranked, evaluate
 from models.tiers.exploration import ExplorationParams
 
 NEVER_CALLED = "nobody who was drawn by lot was called, so nothing is known of leads below the best tier once called"
@@ -125,21 +126,18 @@ def contact_metrics(
             (rows[called], probability[called], weights.weight.to_numpy()[called]),
         )
     )
-    return counts | {"as_worked": as_worked, "if_called": if_called, "lines": _lines(counts, as_worked, if_called)}
+    lines = _lines(counts, as_worked, if_called)
+    return counts | {"as_worked": as_worked.flat(), "if_called": if_called.flat(), "lines": lines}
 
 
-def _lines(counts: dict[str, object], as_worked: Metrics, if_called: Metrics) -> list[str]:
+def _lines(counts: dict[str, object], as_worked: ModelMetrics, if_called: ModelMetrics) -> list[str]:
     def told(name: str, form: str) -> str:
-        before, after = (
-            f"{one[name]:{form}} ({one[f'{name}_low']:{form}} to {one[f'{name}_high']:{form}})"
-            for one in (as_worked, if_called)
-        )
-        return f"{after} rather than {before}"
+        return f"{if_called[name].text(form)} rather than {as_worked[name].text(form)}"
 
     n, rows = counts["contacts"], counts["rows"]
     return [
         f"Were every lead of these lists called, {told('base_rate', '.1%')} would convert, promised "
-        f"{if_called['mean_probability']:.1%}; AUC {told('auc', '.3f')}, as sales worked them.",
+        f"{if_called.mean_probability.value:.1%}; AUC {told('auc', '.3f')}, as sales worked them.",
         f"That is from {n:,} contacts by the list, {counts['drawn']:,} of them drawn by lot, weighted by their "
         f"chance: as telling as {counts['effective']:,.0f} alike; the weights add up to {counts['weight_sum']:,.0f} of "
         f"{rows:,} leads on the lists. It is no measure of what a call adds.",

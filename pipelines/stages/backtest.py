@@ -172,7 +172,7 @@ def _predictions(rows: pd.DataFrame) -> list[str]:
 
 def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Metrics:
     ranked = Ranked.of(rows, probability, params.capacity.per_period, params.evaluate.calibration_bins)
-    return evaluate(ranked, params.evaluate, params.project.seed)
+    return evaluate(ranked, params.evaluate, params.project.seed).flat()
 
 
 def _random_split(last: Retraining, params: Params) -> dict[str, float]:

@@ -50,9 +50,11 @@ def evaluate_model(run: RunContext) -> dict[str, Any]:
     figures = {name: _evaluate(name, ranking, run.params) for name, ranking in ranked.items()}
     for name in figures.keys() - {"model"}:
         rival = probabilities[name]
-        figures[name] |= compare(rows, probabilities["model"], rival, run.params.evaluate, run.params.project.seed)
+        gap = compare(rows, probabilities["model"], rival, run.params.evaluate, run.params.project.seed)
+        figures[name] |= gap.flat("log_loss_gap")
     for name in figures.keys() & {"scorecard", "rules"}:
-        figures[name] |= compare_ranking(ranked["model"], ranked[name], run.params.evaluate, run.params.project.seed)
+        gaps = compare_ranking(ranked["model"], ranked[name], run.params.evaluate, run.params.project.seed)
+        figures[name] |= gaps.auc.flat("auc_gap") | gaps.capacity_lift.flat("capacity_lift_gap")
     contract = Contract.open(run.layout, run.params.project)
     tier_results, tiers = tier_metrics(rows, log_odds, scorer.metadata, run.params, contract, sampled)
     tree = {
@@ -101,7 +103,7 @@ def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: 
 
 def _evaluate(name: str, ranked: Ranked, params: Params) -> Metrics:
     log.info("evaluate: %s, %d bootstrap resamples of %s leads", name, params.evaluate.resamples, f"{ranked.n_leads:,}")
-    return evaluate(ranked, params.evaluate, params.project.seed)
+    return evaluate(ranked, params.evaluate, params.project.seed).flat()
 
 
 def _random_split(matrix: pd.DataFrame, run: RunContext, sampled: float) -> Metrics:
@@ -135,7 +137,7 @@ def _segments(
                 _rank(rows[inside].reset_index(drop=True), probability[inside], params, sampled),
                 params.evaluate,
                 params.project.seed,
-            )
+            ).flat()
             for level, inside in ((level, (levels == level).to_numpy()) for level in sorted(levels.unique()))
         }
         for name, levels in segment_levels(rows, scorer.catalogue, params.evaluate).items()

@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
+from models.evaluation.estimate import Estimate
 from models.evaluation.metrics import (
     EvaluateParams,
     Ranked,
@@ -30,7 +31,7 @@ CAPACITY, BINS = 3, 4
 
 
 def rows_of(label: Any, lead: Any = None, moment: Any = 0) -> pd.DataFrame:
-    """Rows of lead_id, snapshot_at and label; each a lead of its own unless told."""
+    """Rows of lead_id, snapshot_at and label; each a lead of its own unless `lead` is given."""
     frame = pd.DataFrame({"label": np.asarray(label, "float64")})
     number = np.arange(len(frame)) if lead is None else np.asarray(lead)
     frame["lead_id"] = pd.Series([f"lead {each:04d}" for each in number], dtype="str")
@@ -163,11 +164,11 @@ def test_evaluate_draws_whole_leads() -> None:
     wide = CHOICE.model_copy(update={"resamples": 200, "confidence": 0.9})
     probability = np.array([0.9, 0.8, 0.7, 0.6])
     found = evaluate(rank(rows, probability), wide, seed=1)
-    assert (found["base_rate_low"], found["base_rate"], found["base_rate_high"]) == (0.0, 0.75, 1.0)
-    assert (found["auc_low"], found["auc"], found["auc_high"]) == (1.0, 1.0, 1.0)  # over resamples of both classes
+    assert found.base_rate == Estimate(0.75, 0.0, 1.0, n=4)
+    assert found.auc == Estimate(1.0, 1.0, 1.0, n=4)  # over resamples of both classes
     found = evaluate(rank(rows, probability), narrow, seed=1)
-    assert (found["base_rate_low"], found["base_rate_high"]) == (0.75, 0.75)
-    assert (found["n"], found["n_leads"], found["n_positive"]) == (4, 2, 3)
+    assert (found.base_rate.low, found.base_rate.high) == (0.75, 0.75)
+    assert (found.n, found.n_leads, found.n_positive) == (4, 2, 3)
 
 
 def test_intervals_cover_as_often_as_they_say_and_those_of_rows_would_not() -> None:
@@ -179,7 +180,7 @@ def test_intervals_cover_as_often_as_they_say_and_those_of_rows_would_not() -> N
         label = (rng.random(leads) < truth).astype("float64").repeat(copies)
         for who, lead in {"leads": np.arange(leads).repeat(copies), "rows": np.arange(leads * copies)}.items():
             found = evaluate(rank(rows_of(label, lead), np.full(len(label), truth)), choice, seed=run)
-            covered[who] += found["base_rate_low"] <= truth <= found["base_rate_high"]
+            covered[who] += found.base_rate.low <= truth <= found.base_rate.high
     assert 0.78 <= covered["leads"] / runs <= 0.99  # 0.9, give or take three standard errors
     assert covered["rows"] / runs < 0.5
 
@@ -204,7 +205,7 @@ def test_the_order_of_rows_never_matters(
 def test_one_class_or_one_row_gives_nan_where_a_figure_does_not_exist(outcome: float, n: int) -> None:
     ranked = rank(rows_of([outcome] * n), np.linspace(0.2, 0.4, n))
     found = evaluate(ranked, CHOICE, seed=1)
-    absent = {name for name, value in found.items() if np.isnan(value)}
+    absent = {name for name, value in found.flat().items() if np.isnan(value)}
     expected = (
         {"auc"}
         if outcome
@@ -212,14 +213,14 @@ def test_one_class_or_one_row_gives_nan_where_a_figure_does_not_exist(outcome: f
         | {f"{kind}_at_{share * 100:g}" for kind in ("gain", "lift") for share in SHARES}
     )
     assert absent == {name + end for name in expected for end in ("", "_low", "_high")}
-    assert found["precision_at_k"] == outcome
+    assert found.precision_at_k.value == outcome
     assert len(gain_curve(ranked)) == 101
     curve = calibration_curve(ranked, CHOICE, seed=1)
     assert curve["rate"].tolist() == [outcome] * BINS
     assert curve.notna().all(axis=None)
 
 
-def test_calibration_error_is_the_gap_of_promise_and_outcome() -> None:
+def test_calibration_error_is_the_gap_of_predicted_and_actual_rate() -> None:
     rng = np.random.default_rng(2)
     probability = rng.uniform(0.1, 0.6, 40_000)
     label = rng.random(len(probability)) < probability
@@ -256,10 +257,10 @@ def test_a_paired_comparison_is_the_difference_of_the_log_losses_and_turns_with_
     rows = rows.assign(label=rows["label"].astype("float64"), snapshot_at=pd.Timestamp("2024-03-04"))
     model, rival = np.clip(0.3 + 0.1 * rows["label"], 0, 1).to_numpy(), np.full(600, 0.3)
     found, turned = (compare(rows, *pair, CHOICE, 1) for pair in ((model, rival), (rival, model)))
-    ours, theirs = (evaluate(Ranked.of(rows, p, 10, 5), CHOICE, 1)["log_loss"] for p in (model, rival))
-    assert found["log_loss_gap"] == pytest.approx(theirs - ours)
-    assert 0 < found["log_loss_gap_low"] < found["log_loss_gap"] < found["log_loss_gap_high"]
-    assert turned["log_loss_gap_low"] == pytest.approx(-found["log_loss_gap_high"])
+    ours, theirs = (evaluate(Ranked.of(rows, p, 10, 5), CHOICE, 1).log_loss.value for p in (model, rival))
+    assert found.value == pytest.approx(theirs - ours)
+    assert 0 < found.low < found.value < found.high
+    assert turned.low == pytest.approx(-found.high)
 
 
 def test_a_comparison_resamples_leads_not_rows() -> None:
@@ -269,7 +270,7 @@ def test_a_comparison_resamples_leads_not_rows() -> None:
     again = pd.concat([once] * 20, ignore_index=True)
     few = compare(once, model, rival, CHOICE, 2)
     many = compare(again, np.tile(model, 20), np.tile(rival, 20), CHOICE, 2)
-    assert many == pytest.approx(few)
+    assert many.flat("gap") == pytest.approx(few.flat("gap"))
 
 
 def ranking_rows(n_leads: int = 200, each: int = 3) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
@@ -277,7 +278,7 @@ def ranking_rows(n_leads: int = 200, each: int = 3) -> tuple[pd.DataFrame, np.nd
     rng = np.random.default_rng(7)
     n = n_leads * each
     label = (rng.random(n) < 0.3) * 1.0
-    rows = pd.DataFrame({"lead_id": [f"lead {place % n_leads}" for place in range(n)], "label": label})
+    rows = pd.DataFrame({"lead_id": [f"lead {index % n_leads}" for index in range(n)], "label": label})
     rows = rows.assign(snapshot_at=pd.Timestamp("2024-03-04") + pd.to_timedelta(np.arange(n) // n_leads, "D"))
     good = 0.6 * label + rng.random(n)
     return rows, good / 2, (good + rng.normal(0, 0.2, n)) / 4 + 0.2
@@ -288,14 +289,14 @@ def test_a_paired_ranking_is_the_difference_of_the_figures_and_turns_with_its_si
     ranked = [Ranked.of(rows, probability, 20, 5) for probability in (model, rival)]
     found, turned = compare_ranking(*ranked, CHOICE, 1), compare_ranking(*ranked[::-1], CHOICE, 1)
     ours, theirs = (evaluate(one, CHOICE, 1) for one in ranked)
-    assert found["auc_gap"] == pytest.approx(ours["auc"] - theirs["auc"])
-    lift = [one["precision_at_k"] / one["base_rate"] for one in (ours, theirs)]
-    assert found["capacity_lift_gap"] == pytest.approx(lift[0] - lift[1])
-    for name in ("auc_gap", "capacity_lift_gap"):
-        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
-        assert turned[f"{name}_low"] == pytest.approx(-found[f"{name}_high"])
+    assert found.auc.value == pytest.approx(ours.auc.value - theirs.auc.value)
+    lift = [one.precision_at_k.value / one.base_rate.value for one in (ours, theirs)]
+    assert found.capacity_lift.value == pytest.approx(lift[0] - lift[1])
+    for gap, reverse in zip(found, turned, strict=True):
+        assert gap.low < gap.value < gap.high
+        assert reverse.low == pytest.approx(-gap.high)
     same = compare_ranking(ranked[0], ranked[0], CHOICE, 1)
-    assert set(same.values()) == {0.0}
+    assert {end for gap in same for end in (gap.value, gap.low, gap.high)} == {0.0}
 
 
 def test_one_seed_draws_the_same_leads_for_every_prediction() -> None:
@@ -304,21 +305,24 @@ def test_one_seed_draws_the_same_leads_for_every_prediction() -> None:
     ranked = [Ranked.of(rows, probability, 20, 5) for probability in (model, rival)]
     found = compare_ranking(*ranked, CHOICE, 1)
     alone = [evaluate(one, CHOICE, 1) for one in ranked]
-    widths = [one["auc_high"] - one["auc_low"] for one in alone]
-    assert found["auc_gap_high"] - found["auc_gap_low"] < 0.8 * np.hypot(*widths)
+    widths = [one.auc.high - one.auc.low for one in alone]
+    assert found.auc.high - found.auc.low < 0.8 * np.hypot(*widths)
     by_lead = [dict(zip(rows["lead_id"][np.argsort(-p, kind="stable")], one.lead, strict=True)) for p, one in
                zip((model, rival), ranked, strict=True)]  # fmt: skip
     assert by_lead[0] == by_lead[1]
     mixed = rows.sample(frac=1, random_state=3).index
     again = [Ranked.of(rows.loc[mixed].reset_index(drop=True), p[mixed], 20, 5) for p in (model, rival)]
-    assert compare_ranking(*again, CHOICE, 1) == pytest.approx(found)
+    assert compare_ranking(*again, CHOICE, 1).auc.flat("gap") == pytest.approx(found.auc.flat("gap"))
+    assert compare_ranking(*again, CHOICE, 1).capacity_lift.flat("gap") == pytest.approx(
+        found.capacity_lift.flat("gap")
+    )
 
 
 def test_a_constant_rival_has_half_the_area_and_no_conversions_no_gap() -> None:
     rows, model, _ = ranking_rows()
     ranked, flat = Ranked.of(rows, model, 20, 5), Ranked.of(rows, np.full(len(rows), 0.3), 20, 5)
-    assert compare_ranking(ranked, flat, CHOICE, 1)["auc_gap"] == pytest.approx(
-        evaluate(ranked, CHOICE, 1)["auc"] - 0.5
+    assert compare_ranking(ranked, flat, CHOICE, 1).auc.value == pytest.approx(
+        evaluate(ranked, CHOICE, 1).auc.value - 0.5
     )
     none = Ranked.of(rows.assign(label=0.0), model, 20, 5)
-    assert all(np.isnan(value) for value in compare_ranking(none, none, CHOICE, 1).values())
+    assert not any(gap.exists for gap in compare_ranking(none, none, CHOICE, 1))

@@ -43,7 +43,7 @@ def test_a_model_that_beats_all_is_usable() -> None:
         "10.0% converted.",
         "The best 1,200 a period convert at 30.0% (27.0% to 33.0%), 3.0 times the average "
         "(logistic regression: 22.0%).",
-        "Promised 11.0% on average, came 10.0%; calibration error 0.012. A random split would have shown AUC 0.850; "
+        "Predicted 11.0% on average, actual 10.0%; calibration error 0.012. A random split would have shown AUC 0.850; "
         "this test says 0.750.",
     ]
 

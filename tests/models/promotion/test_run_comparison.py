@@ -35,7 +35,7 @@ def a_run(name: str = "one", noise: float = 0.2, first: int = 0) -> ComparedRun:
     points = 50 + 10 * np.log(rows["model"])
     scores = pd.DataFrame({"lead_id": rows["lead_id"], "as_of": MONDAY, "probability": rows["model"], "points": points})
     scores = scores.assign(score=points.round(), tier=np.where(points > 45, "hot", "cold"))
-    test = evaluate(Ranked.of(rows, rows["model"].to_numpy(), 20, 5), CHOICE, 1)
+    test = evaluate(Ranked.of(rows, rows["model"].to_numpy(), 20, 5), CHOICE, 1).flat()
     features = [
         {"name": each, "label": each.upper(), "mean_points": strength}
         for each, strength in (("size", 3.0), (f"only_{name}", 1.0))

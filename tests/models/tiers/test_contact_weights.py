@@ -39,7 +39,7 @@ def found() -> dict[str, Metrics]:
     rows, said = world().rows, world().rows["probability"].to_numpy()
     called = (weights().weight > 0).to_numpy()
     both = contact_metrics(rows, said, weights(), 100, EVALUATE, seed=1)
-    contacts = evaluate(Ranked.of(rows[called], said[called], 100, 10), EVALUATE, seed=1)
+    contacts = evaluate(Ranked.of(rows[called], said[called], 100, 10), EVALUATE, seed=1).flat()
     return {"as worked": both["as_worked"], "contacts": contacts, "weighted": both["if_called"]}
 
 
