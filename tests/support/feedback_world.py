@@ -49,7 +49,7 @@ def fed_back(seed: int, leads: int, explored: float, share_called: float = 0.2, 
     behaviour, calls = sales.follow_score(who, alone, time, GRID, asked, rng)
     ends = funnel.draw_ends(who, behaviour, rng)
     lead, day = snapshots(who, ends, time, GRID)
-    contacts = sales.made(calls, ends, time.days * prospects.DAY)
+    contacts = sales.completed(calls, ends, time.days * prospects.DAY)
     age, delay = day - who.created_day[lead], funnel.delay_days(who)[lead]
     called = np.diff(alone.hazard, axis=1)[lead] * call_factor
     days = np.arange(funnel.LIFE_DAYS)
