@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,8 @@ from models.points.grades import grade
 from models.points.groups import Part, point_groups
 from models.points.scale import add_columns, score
 from models.scoring.reasons import LEAST_POINTS
-from models.tiers.assignment import by_cut_offs, overridden, previous_tier_ranks
-from models.tiers.declarations import TierParams
+from models.tiers.assignment import TierContext, by_cut_offs, overridden, previous_tier_ranks
 from models.tiers.exploration import Exploration
-from models.tiers.overrides import TierFacts
 from models.tiers.score_lists import describe, tier_columns
 
 BELOW = "none"  # the tier of a lead that reaches no threshold
@@ -90,46 +89,26 @@ def score_by_rules(
     return scored.sort_values(["points", "lead_id"], ascending=[False, True], ignore_index=True)
 
 
-def rule_tiers(
-    scored: pd.DataFrame,
-    rules: RulesParams,
-    params: TierParams,
-    capacity: int,
-    facts: TierFacts | None,
-    previous: pd.Series[str] | None,
-) -> pd.DataFrame:
+def rule_tiers(scored: pd.DataFrame, rules: RulesParams, context: TierContext) -> pd.DataFrame:
     """Return the columns of `score_lists.tier_columns` for a list that the rules have scored.
 
     The thresholds of the rules are the cut-offs, and who reaches none is in tier BELOW. Without thresholds the policy
     holds with points in the place of probabilities; what a call brings needs a probability, so capacity rules then.
     """
     if not rules.thresholds:
+        params = context.params
         by_rank = params.model_copy(update={"policy": "capacity"}) if params.policy == "value" else params
-        return tier_columns(
-            scored.assign(probability=scored["points"]),
-            by_rank,
-            capacity,
-            scale=None,
-            facts=facts,
-            previous=previous,
-            quota=None,
-        )
+        return tier_columns(scored.assign(probability=scored["points"]), replace(context, params=by_rank), None)
     names = [*(one.name for one in rules.thresholds), BELOW]
-    tiers = _by_thresholds(scored, rules, params, names, facts, previous)
-    unmoved = _by_thresholds(scored, rules, params, names, facts, None)
-    return describe(scored, tiers, unmoved, params, names, facts, previous, Exploration.nobody(tiers, names[0]))
+    tiers = _by_thresholds(scored, rules, context, names)
+    unmoved = _by_thresholds(scored, rules, replace(context, previous=None), names)
+    return describe(scored, tiers, unmoved, context, names, Exploration.nobody(tiers, names[0]))
 
 
-def _by_thresholds(
-    scored: pd.DataFrame,
-    rules: RulesParams,
-    params: TierParams,
-    names: list[str],
-    facts: TierFacts | None,
-    previous: pd.Series[str] | None,
-) -> pd.Series[str]:
-    least, sent = overridden(scored.index, params, names, facts)
-    before = previous_tier_ranks(scored["lead_id"], previous, names)
+def _by_thresholds(scored: pd.DataFrame, rules: RulesParams, context: TierContext, names: list[str]) -> pd.Series[str]:
+    params = context.params
+    least, sent = overridden(scored.index, params, names, context.facts)
+    before = previous_tier_ranks(scored["lead_id"], context.previous, names)
     cut_offs = [one.at_least for one in rules.thresholds]
     place = by_cut_offs(scored["points"].to_numpy("float64"), cut_offs, before, params.margin)
     reached = np.array(names)[np.minimum(place, least)]

@@ -8,6 +8,7 @@ filled again, so that it is as large as without, and a lead takes the place of a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,31 +20,42 @@ from models.tiers.overrides import EXCLUDED, TierFacts, strongest
 NEW = -1  # the tier index of a lead that was in no tier of the previous list
 
 
+@dataclass(frozen=True)
+class TierContext:
+    """What decides the tiers of a list beside the scores of its leads.
+
+    Attributes
+    ----------
+    capacity
+        Leads that sales can work until the next list.
+    scale
+        Of the points; only the value policy needs it, and only with `previous`.
+    facts
+        Which triggers and exclusions hold, and deal values, with the index of the list; None: none.
+    previous
+        Tier by lead_id in the previous list; None: there is none.
+    """
+
+    params: TierParams
+    capacity: int
+    scale: PointsParams | None = None
+    facts: TierFacts | None = None
+    previous: pd.Series[str] | None = None
+
+    def of(self, index: pd.Index, previous: pd.Series[str] | None) -> TierContext:
+        """Return the context of the leads of one list."""
+        return replace(self, facts=None if self.facts is None else self.facts.of(index), previous=previous)
+
+
 def assign(
-    scored: pd.DataFrame,
-    params: TierParams,
-    capacity: int,
-    *,
-    scale: PointsParams | None = None,
-    facts: TierFacts | None = None,
-    previous: pd.Series[str] | None = None,
-    reserved: int = 0,
-    explored: pd.Series[bool] | None = None,
+    scored: pd.DataFrame, context: TierContext, *, reserved: int = 0, explored: pd.Series[bool] | None = None
 ) -> pd.Series[str]:
     """Put every lead into a tier.
 
     Parameters
     ----------
     scored
-        lead_id, probability, score, and with `previous` points; one row a lead of one scoring date.
-    capacity
-        Leads that sales can work until the next list.
-    scale
-        Of the points; only the value policy needs it, and only with `previous`.
-    facts
-        Which triggers and exclusions hold, and deal values, with the index of `scored`; None: none.
-    previous
-        Tier by lead_id in the previous list; None: there is none.
+        lead_id, probability, score, and with a previous list points; one row a lead of one scoring date.
     reserved
         Leads fewer in the best tier under capacity, which is what exploration adds.
     explored
@@ -57,14 +69,15 @@ def assign(
         reaches, which is probability times deal value over the cost of a call. A trigger gives at least its tier, and
         under capacity counts first; an exclusion goes before a trigger and takes no capacity.
     """
+    params, facts = context.params, context.facts
     names = params.names
     least, sent = overridden(scored.index, params, names, facts)
     if explored is not None:
         least = np.where(explored, 0, least)
-    before = previous_tier_ranks(scored["lead_id"], previous if params.margin else None, names)
+    before = previous_tier_ranks(scored["lead_id"], context.previous if params.margin else None, names)
     match params.policy:
         case "capacity":
-            sizes = params.sizes(capacity)
+            sizes = params.sizes(context.capacity)
             sizes[:1] = [n - reserved for n in sizes[:1]]
             index = _fill(scored, params, sizes, np.where(sent == "", least, NEW), before)
         case "score":
@@ -73,7 +86,7 @@ def assign(
             ruler = np.rint(scored["points"]) if (before != NEW).any() else scored["score"]
             index = np.minimum(by_cut_offs(ruler.to_numpy("float64"), cut_offs, before, params.margin), least)
         case "value":
-            ratio = _value_ratio(scored, params, facts, before, scale)
+            ratio = _value_ratio(scored, params, facts, before, context.scale)
             limits = np.array([tier.min_value_ratio for tier in params.ladder[:-1]])
             index = np.minimum(_first_reached(ratio >= limits), least)
     return pd.Series(np.where(sent == "", np.array(names)[index], sent), index=scored.index, dtype="str")
@@ -83,10 +96,8 @@ def tier_reasons(
     scored: pd.DataFrame,
     tiers: pd.Series[str],
     unmoved: pd.Series[str],
-    params: TierParams,
+    context: TierContext,
     names: Sequence[str],
-    facts: TierFacts | None,
-    previous: pd.Series[str] | None,
     earned: pd.Series[str],
 ) -> pd.Series[str]:
     """Say why a lead is not simply in the tier of its score.
@@ -106,7 +117,8 @@ def tier_reasons(
         "excluded: NAME", "drawn by lot to learn: else TIER", "trigger: NAME", "kept TIER: within M points of the
         cut-off", "not yet TIER: within M points of the cut-off", or "" by the frame's index.
     """
-    before = previous_tier_names(scored["lead_id"], previous)
+    params, facts = context.params, context.facts
+    before = previous_tier_names(scored["lead_id"], context.previous)
     rank = {name: index for index, name in enumerate([*names, EXCLUDED])}
     near = f": within {params.margin:g} points of the cut-off"
     moved = tiers != unmoved

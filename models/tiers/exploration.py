@@ -15,12 +15,9 @@ from pydantic import Field
 
 from features.schema.declarations import SnapshotParams
 from features.schema.spec import Spec
-from models.points.scale import PointsParams
 from models.splitting.holdout import draw
-from models.tiers.assignment import assign, overridden
+from models.tiers.assignment import TierContext, assign, overridden
 from models.tiers.capacity import scaled_capacity
-from models.tiers.declarations import TierParams
-from models.tiers.overrides import TierFacts
 
 
 class ExplorationParams(Spec):
@@ -101,25 +98,17 @@ def period_of(as_of: pd.Timestamp, population: SnapshotParams | None) -> str:
     return str((as_of - pd.Timestamp(population.anchor)).days // population.every_days)
 
 
-def explore(
-    scored: pd.DataFrame,
-    params: TierParams,
-    capacity: int,
-    quota: Quota,
-    *,
-    scale: PointsParams | None,
-    facts: TierFacts | None,
-    previous: pd.Series[str] | None,
-) -> Exploration:
-    """Sample leads of lower tiers into the best tier; the other arguments are those of `assignment.assign`.
+def explore(scored: pd.DataFrame, context: TierContext, quota: Quota) -> Exploration:
+    """Sample leads of lower tiers into the best tier; see `assignment.assign`.
 
     Under capacity `quota.share` of the best tier is reserved for exploration, in whole leads, after triggered leads;
     under the other policies as many leads as that share of the tier are added to it. All have the same probability,
     and a lead's number depends on its id, the seed and the period alone.
     """
-    _, sent = overridden(scored.index, params, params.names, facts)
-    reserved = _reserved(scored, params, capacity, quota.share, facts)
-    earned = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous, reserved=reserved)
+    params = context.params
+    _, sent = overridden(scored.index, params, params.names, context.facts)
+    reserved = _reserved(scored, context, quota.share)
+    earned = assign(scored, context, reserved=reserved)
     in_best = earned == params.names[0]
     wanted = reserved if params.policy == "capacity" else scaled_capacity(int(in_best.sum()), quota.share)
     possible = ~in_best & (sent == "")
@@ -130,11 +119,12 @@ def explore(
     return Exploration(earned, drawn, pd.Series(chance, index=scored.index))
 
 
-def _reserved(scored: pd.DataFrame, params: TierParams, capacity: int, share: float, facts: TierFacts | None) -> int:
+def _reserved(scored: pd.DataFrame, context: TierContext, share: float) -> int:
     """Return how many leads of the best tier exploration gets, 0 where tiers have no fixed size."""
+    params = context.params
     if params.policy != "capacity" or len(params.ladder) == 1:
         return 0
-    size = params.sizes(capacity)[0]
-    least, sent = overridden(scored.index, params, params.names, facts)
+    size = params.sizes(context.capacity)[0]
+    least, sent = overridden(scored.index, params, params.names, context.facts)
     triggered = int(((least == 0) & (sent == "")).sum())
     return max(min(scaled_capacity(size, share), size - triggered), 0)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from models.points.scale import PointsParams
-from models.tiers.assignment import assign, id_order, overridden, previous_tier_names, tier_reasons, working_rank
+from models.tiers.assignment import (
+    TierContext,
+    assign,
+    id_order,
+    overridden,
+    previous_tier_names,
+    tier_reasons,
+    working_rank,
+)
 from models.tiers.capacity import expected_wins
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Exploration, Quota, explore
@@ -45,17 +53,15 @@ def previous_tiers(current: pd.DataFrame | None, as_of: pd.Timestamp | None, mod
     return tiers[tiers != ""]
 
 
-def assign_lists(
-    rows: pd.DataFrame, params: TierParams, capacity: int, *, scale: PointsParams, facts: TierFacts | None
-) -> pd.Series[str]:
+def assign_lists(rows: pd.DataFrame, context: TierContext) -> pd.Series[str]:
     """Put the leads of every list into tiers, each list compared with the one before it, the first with none.
 
     Parameters
     ----------
     rows
         snapshot_at (one list each; missing: one list in all), and what `assign` needs.
-    facts
-        With the index of `rows`.
+    context
+        Its facts have the index of `rows`.
 
     Returns
     -------
@@ -63,11 +69,7 @@ def assign_lists(
         Tier names by the frame's index.
     """
 
-    def give(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
-        known = None if facts is None else facts.of(one.index)
-        return assign(one, params, capacity, scale=scale, facts=known, previous=previous)
-
-    return assign_in_order(rows, give)
+    return assign_in_order(rows, lambda one, previous: assign(one, context.of(one.index, previous)))
 
 
 def assign_in_order(
@@ -107,17 +109,8 @@ def working_ranks(
     return pd.concat(ranks).reindex(rows.index)
 
 
-def tier_columns(
-    scored: pd.DataFrame,
-    params: TierParams,
-    capacity: int,
-    *,
-    scale: PointsParams | None,
-    facts: TierFacts | None,
-    previous: pd.Series[str] | None,
-    quota: Quota | None,
-) -> pd.DataFrame:
-    """Return the tier columns of a list, by the index of `scored`; the arguments are those of `assign`.
+def tier_columns(scored: pd.DataFrame, context: TierContext, quota: Quota | None) -> pd.DataFrame:
+    """Return the tier columns of a list, by the index of `scored`, which is as `assign` takes it.
 
     Parameters
     ----------
@@ -132,36 +125,32 @@ def tier_columns(
         and propensity, see `exploration.Explored`.
     """
     if quota is None:
-        tiers = assign(scored, params, capacity, scale=scale, facts=facts, previous=previous)
-        explored = Exploration.nobody(tiers, params.names[0])
+        tiers = assign(scored, context)
+        explored = Exploration.nobody(tiers, context.params.names[0])
     else:
-        explored = explore(scored, params, capacity, quota, scale=scale, facts=facts, previous=previous)
-        tiers = assign(
-            scored, params, capacity, scale=scale, facts=facts, previous=previous, explored=explored.explored
-        )
-    unmoved = assign(scored, params, capacity, facts=facts, explored=explored.explored)
-    return describe(scored, tiers, unmoved, params, params.names, facts, previous, explored)
+        explored = explore(scored, context, quota)
+        tiers = assign(scored, context, explored=explored.explored)
+    unmoved = assign(scored, replace(context, previous=None), explored=explored.explored)
+    return describe(scored, tiers, unmoved, context, context.params.names, explored)
 
 
 def describe(
     scored: pd.DataFrame,
     tiers: pd.Series[str],
     unmoved: pd.Series[str],
-    params: TierParams,
+    context: TierContext,
     names: Sequence[str],
-    facts: TierFacts | None,
-    previous: pd.Series[str] | None,
     explored: Exploration,
 ) -> pd.DataFrame:
     """Put tiers beside their stage, reason, previous tier and exploration; see `tier_columns`."""
     earned = explored.earned.mask(~explored.explored, tiers)  # others move up where explored leads leave
-    stages = {tier.name: tier.stage for tier in params.ladder}
+    stages = {tier.name: tier.stage for tier in context.params.ladder}
     return pd.DataFrame(
         {
             "tier": tiers,
             "stage": tiers.map(stages).fillna("").astype("str"),
-            "tier_reason": tier_reasons(scored, tiers, unmoved, params, names, facts, previous, earned),
-            "previous_tier": previous_tier_names(scored["lead_id"], previous),
+            "tier_reason": tier_reasons(scored, tiers, unmoved, context, names, earned),
+            "previous_tier": previous_tier_names(scored["lead_id"], context.previous),
             "earned_tier": earned,
             "explored": explored.explored.map({True: "yes", False: "no"}).astype("str"),
             "propensity": explored.propensity,

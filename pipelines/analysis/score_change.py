@@ -17,6 +17,7 @@ from features.schema.errors import ModelError, ParamsError
 from models.explanation.score_change import ChangeStep, ScoreChange, explain_change, table, theme_totals, totals
 from models.points.scale import score
 from models.scoring.scorer import Scorer
+from models.tiers.assignment import TierContext
 from models.tiers.score_lists import flows, tier_columns
 from pipelines.config.params import Params, with_as_of
 from pipelines.scoring.population import open_leads
@@ -223,13 +224,9 @@ def edits_between(shard: Shard, lead_ids: pd.Series[str], old: End, new: End) ->
 def _tiered(parts: list[pd.DataFrame], end: End, contract: Contract, params: Params) -> pd.DataFrame:
     """Give each list's tiers as if no list had come before it, the lot's leads in the tier it drew them into."""
     listed, metadata = pd.concat(parts, ignore_index=True), end.scorer.metadata
-    facts, quota = (
-        override_facts(end.moments(listed["lead_id"]), contract, metadata.matrix, metadata.tiers),
-        exploration_quota(end.at, metadata, params),
-    )
-    found = tier_columns(
-        listed, metadata.tiers, metadata.capacity, scale=metadata.points, facts=facts, previous=None, quota=quota
-    )
+    facts = override_facts(end.moments(listed["lead_id"]), contract, metadata.matrix, metadata.tiers)
+    context = TierContext(metadata.tiers, metadata.capacity, metadata.points, facts)
+    found = tier_columns(listed, context, exploration_quota(end.at, metadata, params))
     return listed.assign(tier=found["tier"])
 
 

@@ -14,6 +14,7 @@ from features.schema.errors import ParamsError
 from models.scoring.rule_points import contributions, points
 from models.scoring.rule_points import explain as explain_log
 from models.scoring.rule_scorer import BELOW, rule_parts, rule_tiers, rules_id, score_by_rules
+from models.tiers.assignment import TierContext
 from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params
 from pipelines.scoring.population import one_lead, open_leads
@@ -58,7 +59,8 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
     as_of = snapshots["snapshot_at"].max()
     facts = override_facts(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, spec, run.params.tiers)
     previous = read_previous_tiers(run.layout.scores.path, as_of, rules_id(rules))
-    tiers = rule_tiers(scored, rules, run.params.tiers, run.params.capacity.per_period, facts, previous)
+    context = TierContext(run.params.tiers, run.params.capacity.per_period, facts=facts, previous=previous)
+    tiers = rule_tiers(scored, rules, context)
     scored = scored.assign(
         as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
         **tiers,

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from models.scoring.scorer import Scorer
+from models.tiers.assignment import TierContext
 from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import best_first, list_summary, tier_columns
 from pipelines.config.params import Params
@@ -180,9 +181,8 @@ def rank_leads(
     facts = read_facts(parts, metadata.tiers)
     previous = None if previous_scores is None else read_previous_tiers(previous_scores, as_of, scorer.model_id)
     quota = exploration_quota(as_of, metadata, params)
-    tiers = tier_columns(
-        scored, metadata.tiers, metadata.capacity, scale=metadata.points, facts=facts, previous=previous, quota=quota
-    )
+    context = TierContext(metadata.tiers, metadata.capacity, metadata.points, facts, previous)
+    tiers = tier_columns(scored, context, quota)
     leads = scored.assign(**tiers)
     metrics = list_summary(leads, metadata.tiers, metadata.capacity, facts, params.evaluate.confidence)
     order = best_first(leads)

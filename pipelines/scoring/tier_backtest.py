@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from models.points.scale import score
 from models.scoring.scorer import ModelMetadata
+from models.tiers.assignment import TierContext
 from models.tiers.capacity import observed_wins, sampled_capacity
 from models.tiers.certification import certify
 from models.tiers.overrides import TierFacts
@@ -76,9 +77,8 @@ def put_into_tiers(
         probability=expit(log_odds), points=points, score=score(points)
     )
     facts = override_facts(listed, contract, metadata.matrix, metadata.tiers)
-    tiers = assign_lists(
-        listed, metadata.tiers, sampled_capacity(metadata.capacity, sampled), scale=metadata.points, facts=facts
-    )
+    capacity = sampled_capacity(metadata.capacity, sampled)
+    tiers = assign_lists(listed, TierContext(metadata.tiers, capacity, metadata.points, facts))
     return listed, facts, tiers
 
 

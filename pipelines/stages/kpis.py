@@ -24,6 +24,7 @@ from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, time_to_con
 from models.points.scale import score, score_of
 from models.scoring.rule_scorer import rule_tiers, rules_id
 from models.scoring.scorer import ModelMetadata
+from models.tiers.assignment import TierContext
 from models.tiers.capacity import sampled_capacity
 from models.tiers.declarations import TierParams
 from models.tiers.overrides import EXCLUDED
@@ -152,9 +153,10 @@ def measure_kpis_by_rules(run: RunContext) -> dict[str, Any]:
     rows = matrix[["lead_id", "snapshot_at", "label"]].assign(points=points, score=score(points), probability=np.nan)
     inputs = KpiInputs.read(run)
     facts = override_facts(rows, inputs.contract, spec, run.params.tiers)
+    context = TierContext(run.params.tiers, capacity, facts=facts)
 
     def give(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
-        return rule_tiers(one, run.params.rules, run.params.tiers, capacity, facts.of(one.index), previous)["tier"]
+        return rule_tiers(one, run.params.rules, context.of(one.index, previous))["tier"]
 
     listed = as_listed(rows.assign(tier=assign_in_order(rows, give)), run.params.kpis)
     mapped = {name: _stages(run.params.tiers).get(name, "") for name in tier_names(run.params)}

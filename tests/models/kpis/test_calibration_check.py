@@ -14,7 +14,7 @@ from models.kpis.calibration_check import ALL, Lists, compare_rates, judge, poin
 from models.kpis.summary import AS_WORKED, lines
 from models.kpis.tier_kpis import Row, as_listed, interval
 from models.points.scale import score_of
-from models.tiers.assignment import assign
+from models.tiers.assignment import TierContext, assign
 from models.tiers.declarations import TierParams
 from models.tiers.score_lists import assign_in_order
 from tests.models.kpis.test_tier_kpis import TIERS, WEEK, with_params
@@ -33,7 +33,7 @@ def lists_of(rows: pd.DataFrame, tiers: TierParams = TIERS, capacity: int = CAPA
 
 
 def tiers_of(rows: pd.DataFrame, tiers: TierParams, capacity: int) -> pd.Series[str]:
-    return assign_in_order(rows, lambda one, previous: assign(one, tiers, capacity))
+    return assign_in_order(rows, lambda one, previous: assign(one, TierContext(tiers, capacity)))
 
 
 def world(seed: int, n: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:

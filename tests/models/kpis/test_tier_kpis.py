@@ -23,7 +23,7 @@ from models.kpis.tier_kpis import (
     winners,
     within,
 )
-from models.tiers.assignment import assign
+from models.tiers.assignment import TierContext, assign
 from models.tiers.score_lists import assign_in_order
 from tests.support.tables import DAY, MONDAY, PARAMS
 
@@ -132,7 +132,7 @@ def test_shares_of_wins_add_up_and_leads_are_never_counted_twice(cells: list[tup
 
 
 def fill(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
-    return assign(one, TIERS, 2)
+    return assign(one, TierContext(TIERS, 2))
 
 
 def test_lists_are_put_into_tiers_one_by_one() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.tiers.assignment import assign, working_rank
+from models.tiers.assignment import TierContext, assign, working_rank
 from models.tiers.declarations import TierParams
 from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import tier_columns
@@ -23,7 +23,7 @@ EXCLUSIONS = {"exclusions": [override("student", "tier 2"), override("gone", EXC
 
 
 def tiers_of(rows: pd.DataFrame, params: TierParams, capacity: int = 2, **more: Any) -> list[str]:
-    return assign(rows, params, capacity, scale=SCALE, **more).tolist()
+    return assign(rows, TierContext(params, capacity, SCALE, **more)).tolist()
 
 
 def previous_tier_names(rows: pd.DataFrame, places: list[int | None]) -> pd.Series[str]:
@@ -44,24 +44,25 @@ def test_every_lead_is_in_one_tier_and_exclusions_win(
     n = len(rows)
     params = ladder(1.0, 1.5, "rest", policy=policy, margin=margin, **TRIGGERS, **EXCLUSIONS)
     known = facts(rows, asked=asked[:n], read=gone[:n][::-1], student=asked[:n][::-1], gone=gone[:n])
-    found = assign(rows, params, capacity, scale=SCALE, facts=known, previous=previous_tier_names(rows, places))
+    found = assign(rows, TierContext(params, capacity, SCALE, known, previous_tier_names(rows, places)))
     assert found.index.equals(rows.index)
     assert set(found) <= {*params.names, EXCLUDED}
     assert ((found == EXCLUDED) == gone[:n]).all()
-    sent = known.reserved["student"] & ~known.reserved["gone"]
+    sent = known.held["student"] & ~known.reserved["gone"]
     assert (found[sent] == "tier 2").all()
-    free = ~sent & ~known.reserved["gone"]
-    assert (found[free & known.reserved["asked"]] == "tier 0").all()
-    assert found[free & known.reserved["read"]].isin(["tier 0", "tier 1"]).all()
+    free = ~sent & ~known.held["gone"]
+    assert (found[free & known.held["asked"]] == "tier 0").all()
+    assert found[free & known.held["read"]].isin(["tier 0", "tier 1"]).all()
     if policy == "capacity":
-        asked_free = int((free & known.reserved["asked"]).sum())
+        asked_free = int((free & known.held["asked"]).sum())
         assert (found == "tier 0").sum() == max(asked_free, min(capacity, int(free.sum())))
 
 
 @given(chances, policies, st.integers(1, 6))
 def test_a_better_probability_never_gives_a_worse_tier(probability: list[float], policy: str, capacity: int) -> None:
     rows = leads(probability)
-    place = assign(rows, ladder(1.0, 2.0, "rest", policy=policy), capacity).str.removeprefix("tier ").astype(int)
+    params = ladder(1.0, 2.0, "rest", policy=policy)
+    place = assign(rows, TierContext(params, capacity)).str.removeprefix("tier ").astype(int)
     ordered = place[rows["probability"].sort_values(ascending=False, kind="stable").index]
     worst_so_far = ordered.groupby(rows["probability"]).max().sort_index(ascending=False)
     best_after = ordered.groupby(rows["probability"]).min().sort_index(ascending=False)
@@ -85,9 +86,9 @@ def test_nothing_flaps_inside_the_margin(
     """Whoever moves by less than half the margin keeps its tier, whatever the others do within that too."""
     rows = leads(probability)
     params = ladder(1.0, 2.0, "rest", policy=policy, margin=5)
-    first = assign(rows, params, capacity, scale=SCALE)
+    first = assign(rows, TierContext(params, capacity, SCALE))
     moved = with_points(rows["points"] + nudges[: len(rows)])
-    again = assign(moved, params, capacity, scale=SCALE, previous=before(rows, first.tolist()))
+    again = assign(moved, TierContext(params, capacity, SCALE, previous=before(rows, first.tolist())))
     assert again.tolist() == first.tolist()
 
 
@@ -97,7 +98,7 @@ def test_under_capacity_only_a_lead_better_by_more_takes_a_place(
 ) -> None:
     rows, params = leads(probability), ladder(1.0, "rest", margin=5)
     previous = previous_tier_names(rows, [None if place is None else min(place, 1) for place in places])
-    found = assign(rows, params, capacity, previous=previous)
+    found = assign(rows, TierContext(params, capacity, previous=previous))
     assert (found == "tier 0").sum() == min(capacity, len(rows))
     was = rows["lead_id"].map(previous) == "tier 0"
     for left in rows.index[was & (found != "tier 0")]:
@@ -144,9 +145,10 @@ def test_a_margin_under_value_is_in_points() -> None:
     was = ["tier 0", "tier 0", "tier 1", "tier 1"]
     assert tiers_of(rows, params, previous=before(rows, was)) == ["tier 0", "tier 1", "tier 1", "tier 0"]
     with pytest.raises(ValueError, match="needs the scale of the points"):
-        assign(rows, params, 1, previous=before(rows, was))
+        assign(rows, TierContext(params, 1, previous=before(rows, was)))
     alone = params.model_copy(update={"margin": 0.0})
-    assert assign(rows, alone, 1, previous=before(rows, was)).tolist() == ["tier 1", "tier 1", "tier 0", "tier 0"]
+    other = assign(rows, TierContext(alone, 1, previous=before(rows, was)))
+    assert other.tolist() == ["tier 1", "tier 1", "tier 0", "tier 0"]
 
 
 def test_triggers_take_places_first_and_all_of_them_stay() -> None:
@@ -173,7 +175,7 @@ def test_the_reason_is_shown_where_the_score_alone_does_not_say_it() -> None:
     known = facts(rows, asked=[False] * 5 + [True, True], read=[True, *nobody[1:]], student=nobody,
                   gone=[False] * 6 + [True])  # fmt: skip
     previous = before(rows, ["tier 0", "tier 1", "tier 0", "tier 0", None, None, "tier 0"])
-    shown = tier_columns(rows, params, 3, scale=SCALE, facts=known, previous=previous, quota=None)
+    shown = tier_columns(rows, TierContext(params, 3, SCALE, facts=known, previous=previous), None)
     assert shown["tier"].tolist() == ["tier 0", "tier 1", "tier 0", "tier 1", "tier 1", "tier 0", EXCLUDED]
     assert shown["tier_reason"].tolist() == [
         "",
@@ -187,11 +189,8 @@ def test_the_reason_is_shown_where_the_score_alone_does_not_say_it() -> None:
     assert shown["stage"].tolist() == ["stage 0", "stage 1", "stage 0", "stage 1", "stage 1", "stage 0", ""]
     assert shown["previous_tier"].tolist() == ["tier 0", "tier 1", "tier 0", "tier 0", "", "", "tier 0"]
     both = facts(rows, asked=nobody, read=nobody, student=[*nobody[1:], True], gone=[*nobody[1:], True])
-    assert (
-        tier_columns(rows, params, 3, scale=SCALE, facts=both, previous=None, quota=None)["tier_reason"][6]
-        == "excluded: gone"
-    )
-    new = tier_columns(rows, params, 3, scale=SCALE, facts=known, previous=previous.drop("lead 1"), quota=None)
+    assert tier_columns(rows, TierContext(params, 3, SCALE, facts=both), None)["tier_reason"][6] == "excluded: gone"
+    new = tier_columns(rows, TierContext(params, 3, SCALE, facts=known, previous=previous.drop("lead 1")), None)
     assert new["tier_reason"][1] == "not yet tier 0: within 5 points of the cut-off"
 
 
@@ -199,7 +198,7 @@ def test_a_list_is_worked_from_the_top() -> None:
     rows = leads([0.9, 0.5, 0.2, 0.1, 0.05])
     params = ladder(1.0, 1.0, "rest", **TRIGGERS, **EXCLUSIONS)
     known = facts(rows, asked=[False] * 4 + [True], read=[False] * 5, student=[False] * 5, gone=[True] + [False] * 4)
-    tiers = assign(rows, params, 2, facts=known)
+    tiers = assign(rows, TierContext(params, 2, facts=known))
     assert tiers.tolist() == [EXCLUDED, "tier 0", "tier 1", "tier 1", "tier 0"]
     assert working_rank(rows, tiers, params, known).tolist() == [np.inf, 1, 2, 3, 0]
 
@@ -215,7 +214,7 @@ def test_nothing_is_changed_in_place() -> None:
     params = ladder(1.0, "rest", margin=5, triggers=[override("asked", "tier 0")])
     known, previous = facts(rows, asked=[True, False]), before(rows, ["tier 0", None])
     copies = rows.copy(), known.reserved.copy(), previous.copy()
-    tier_columns(rows, params, 1, scale=SCALE, facts=known, previous=previous, quota=None)
+    tier_columns(rows, TierContext(params, 1, SCALE, facts=known, previous=previous), None)
     pd.testing.assert_frame_equal(rows, copies[0])
     pd.testing.assert_frame_equal(known.reserved, copies[1])
     pd.testing.assert_series_equal(previous, copies[2])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import binom
 
+from models.tiers.assignment import TierContext
 from models.tiers.certification import Certificate, certify, entries, rate_lower_bound
 from models.tiers.declarations import TierParams
 from models.tiers.score_lists import assign_lists, working_ranks
@@ -173,7 +174,7 @@ def world(seed: int, level: float, params: TierParams) -> Truth:
         for week in range(WEEKS)
     ]
     rows = pd.concat(frames, ignore_index=True)
-    tiers = assign_lists(rows, params, 15, scale=SCALE, facts=None)
+    tiers = assign_lists(rows, TierContext(params, 15, scale=SCALE))
     place = working_ranks(rows, tiers, params, None)
     return Truth(rows, tiers, certify(rows, tiers, place, params.ladder, sampled=1.0, horizon_days=28))
 

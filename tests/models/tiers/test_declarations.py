@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.tiers.assignment import assign
+from models.tiers.assignment import TierContext, assign
 from models.tiers.declarations import TierParams
 from tests.support.tier_world import ladder, leads, override
 
 
 def sizes(n: int, params: TierParams, capacity: int) -> list[int]:
-    tiers = assign(leads(list(np.linspace(0.9, 0.1, n))), params, capacity)
+    tiers = assign(leads(list(np.linspace(0.9, 0.1, n))), TierContext(params, capacity))
     return [int((tiers == tier.name).sum()) for tier in params.ladder]
 
 
@@ -46,7 +46,7 @@ def test_a_share_with_a_binary_rounding_error() -> None:
 
 def test_the_best_come_first_and_ties_are_broken_by_lead() -> None:
     rows = leads([0.2, 0.7, 0.7, 0.7, 0.1]).iloc[[4, 3, 0, 2, 1]]
-    tiers = assign(rows, ladder(1.0, 1.0, "rest"), capacity=2)
+    tiers = assign(rows, TierContext(ladder(1.0, 1.0, "rest"), capacity=2))
     assert tiers.index.tolist() == rows.index.tolist()
     assert tiers.sort_index().tolist() == ["tier 1", "tier 0", "tier 0", "tier 1", "tier 2"]
 
@@ -54,14 +54,14 @@ def test_the_best_come_first_and_ties_are_broken_by_lead() -> None:
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=20))
 def test_fixed_scores_are_reached_or_not(scores: list[int]) -> None:
     params = ladder(1.0, 3.0, "rest", policy="score")
-    tiers = assign(leads([0.5] * len(scores), scores), params, capacity=1)
+    tiers = assign(leads([0.5] * len(scores), scores), TierContext(params, capacity=1))
     assert tiers.tolist() == [f"tier {0 if score >= 60 else 1 if score >= 30 else 2}" for score in scores]
 
 
 def test_nothing_is_changed_in_place() -> None:
     rows = leads([0.1, 0.9])
     before = rows.copy()
-    assign(rows, ladder(1.0, "rest"), capacity=1)
+    assign(rows, TierContext(ladder(1.0, "rest"), capacity=1))
     pd.testing.assert_frame_equal(rows, before)
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.tiers.assignment import TierContext
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Quota, period_of
 from models.tiers.overrides import EXCLUDED
@@ -27,7 +28,7 @@ def listed(
     """A list with its lot."""
     quota = Quota(share, seed=7, period=period)
     given = {"facts": None, "previous": None} | more
-    return tier_columns(rows, params, capacity, scale=SCALE, quota=quota, **given)  # type: ignore[arg-type]  # facts and previous
+    return tier_columns(rows, TierContext(params, capacity, scale=SCALE, **given), quota)  # type: ignore[arg-type]  # facts and previous
 
 
 def drawn(one: pd.DataFrame) -> pd.Series[bool]:
@@ -105,7 +106,7 @@ def test_the_same_period_and_seed_draw_the_same_and_others_draw_others() -> None
     shuffled = MANY.sample(frac=1, random_state=1)
     pd.testing.assert_frame_equal(listed(shuffled, params, 40, 0.2).sort_index(), first)
     assert not drawn(listed(MANY, params, 40, 0.2, period="2")).equals(drawn(first))
-    other = tier_columns(MANY, params, 40, scale=SCALE, facts=None, previous=None, quota=Quota(0.2, 8, "1"))
+    other = tier_columns(MANY, TierContext(params, 40, scale=SCALE), Quota(0.2, 8, "1"))
     assert not drawn(other).equals(drawn(first))
 
 

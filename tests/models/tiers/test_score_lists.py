@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.tiers.assignment import assign, working_rank
+from models.tiers.assignment import TierContext, assign, working_rank
 from models.tiers.score_lists import (
     assign_lists,
     best_first,
@@ -28,7 +28,7 @@ def make(points: list[float], as_of: pd.Timestamp, model_id: str, in_place: pd.D
     """Score as the stage does: figures, then tiers against the list in place."""
     rows = with_points(points)
     previous = previous_tiers(in_place, as_of, model_id)
-    tiers = tier_columns(rows, PARAMS, 3, scale=SCALE, facts=None, previous=previous, quota=None)
+    tiers = tier_columns(rows, TierContext(PARAMS, 3, scale=SCALE, previous=previous), None)
     return pd.concat([rows, tiers], axis=1).assign(as_of=as_of, model_id=model_id)
 
 
@@ -75,21 +75,21 @@ def test_each_list_is_compared_with_the_one_before_it() -> None:
     rows = lists()
     known = facts(rows, asked=(rows["points"] > 60).tolist())
     params = PARAMS.model_validate(PARAMS.model_dump() | {"triggers": [override("asked", "tier 1")]})
-    found = assign_lists(rows, params, 4, scale=SCALE, facts=known)
+    found = assign_lists(rows, TierContext(params, 4, scale=SCALE, facts=known))
     assert found.index.equals(rows.index)
     days = sorted(rows["snapshot_at"].unique())
     first = rows[rows["snapshot_at"] == days[0]]
-    assert found[first.index].equals(assign(first, params, 4, facts=known.of(first.index)))
+    assert found[first.index].equals(assign(first, TierContext(params, 4, facts=known.of(first.index))))
     for earlier, later in pairwise(days):
         before, one = (rows[rows["snapshot_at"] == day] for day in (earlier, later))
         previous = found[before.index].set_axis(pd.Index(before["lead_id"]))
-        alone = assign(one, params, 4, scale=SCALE, facts=known.of(one.index), previous=previous)
+        alone = assign(one, TierContext(params, 4, scale=SCALE, facts=known.of(one.index), previous=previous))
         assert found[one.index].equals(alone)
         place = working_ranks(rows, found, params, known)[one.index]
         assert place.equals(working_rank(one, found[one.index], params, known.of(one.index)))
     unordered = rows.assign(snapshot_at=pd.NaT)
     one_list = unordered.drop_duplicates("lead_id")
-    assert assign_lists(one_list, PARAMS, 4, scale=SCALE, facts=None).equals(assign(one_list, PARAMS, 4))
+    assert assign_lists(one_list, TierContext(PARAMS, 4, scale=SCALE)).equals(assign(one_list, TierContext(PARAMS, 4)))
 
 
 def test_the_share_that_changed_is_of_leads_on_two_lists_in_a_row() -> None:
@@ -103,15 +103,15 @@ def test_a_tier_too_small_for_its_triggers_is_told() -> None:
     rows = with_points([80, 70, 60, 50])
     params = ladder(1.0, "rest", triggers=[override("asked", "tier 0")], exclusions=[override("gone", "excluded")])
     known = facts(rows, asked=[True, True, True, False], gone=[False] * 4)
-    listed = rows.assign(tier=assign(rows, params, 2, facts=known), explored="no")
+    listed = rows.assign(tier=assign(rows, TierContext(params, 2, facts=known)), explored="no")
     found = list_summary(listed, params, 2, known, 0.9)
     assert found["overfull"] == {"tier 0": {"capacity": 2, "triggered": 3}}
     assert found["tiers"] == {"tier 0": 3, "tier 1": 1}
     assert found["capacity"][1]["leads"] == 2
-    roomy = list_summary(listed.assign(tier=assign(rows, params, 3, facts=known)), params, 3, known, 0.9)
+    roomy = list_summary(listed.assign(tier=assign(rows, TierContext(params, 3, facts=known))), params, 3, known, 0.9)
     assert roomy["overfull"] == {}
     gone = facts(rows, asked=[False] * 4, gone=[False] * 3 + [True])
-    listed = listed.assign(tier=assign(rows, params, 2, facts=gone))
+    listed = listed.assign(tier=assign(rows, TierContext(params, 2, facts=gone)))
     assert list_summary(listed, params, 2, gone, 0.9)["tiers"] == {"tier 0": 2, "tier 1": 1, "excluded": 1}
 
 

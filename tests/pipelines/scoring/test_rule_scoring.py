@@ -16,6 +16,7 @@ from features.schema.errors import ParamsError
 from models.points.groups import Part
 from models.scoring.rule_points import RuleCurve, fit_curve
 from models.scoring.rule_scorer import BELOW, rule_tiers, score_by_rules
+from models.tiers.assignment import TierContext
 from models.tiers.overrides import Override
 from pipelines.config.params import Params, load
 from pipelines.scoring.rule_scoring import explain_lead, score_leads_by_rules
@@ -186,11 +187,11 @@ def test_thresholds_name_the_tiers_where_there_are_any(run: tuple[Params, Layout
     tiers = params.tiers.model_validate(
         params.tiers.model_dump() | {"ladder": ladder(1.0, "rest").model_dump()["ladder"]}
     ).model_copy(update={"triggers": [Override.model_validate(one) for one in triggers], "margin": 3.0})
-    alone = rule_tiers(found, rules, tiers, 1, None, None)
+    alone = rule_tiers(found, rules, TierContext(tiers, 1))
     assert alone["tier"].tolist() == ["go", "wait", BELOW]
     held = facts(found, asked=[False, False, True])
     previous = before(found, ["wait", "go", None])
-    moved = rule_tiers(found, rules, tiers, 1, held, previous)
+    moved = rule_tiers(found, rules, TierContext(tiers, 1, facts=held, previous=previous))
     assert moved["tier"].tolist() == ["wait", "wait", "go"]
     assert moved["tier_reason"].tolist() == ["kept wait: within 3 points of the cut-off", "", "trigger: asked"]
     assert found["reasons_text"].tolist() == ["visited (+18)", "food (+7)", "small (-4)"]
