@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 
 from features.matrix.matrix import MatrixSpec
@@ -17,49 +19,52 @@ from models.leakage.rows import AuditParams, LeakageCheck, judge_rows
 from models.leakage.timing_checks import edited_after_outcome, events_at_outcome, order_predicts_outcome, split_overlap
 
 
-def audit(
-    matrix: pd.DataFrame,
-    spec: MatrixSpec,
-    leads: pd.DataFrame,
-    outcomes: pd.DataFrame,
-    history: pd.DataFrame,
-    moments: pd.DataFrame | None,
-    order: str,
-    seed: int,
-    params: AuditParams,
-) -> list[LeakageCheck]:
-    """Put every question to the data.
+@dataclass(frozen=True)
+class AuditInputs:
+    """What a run has built, as far as the audit reads it.
 
-    Parameters
+    Attributes
     ----------
     matrix
         One row a matured snapshot: lead_id, snapshot_at, known_at, part, label and the catalogue's features.
     leads, outcomes, history
         The contract's tables.
     moments
-        Event types at the outcome, as `at_the_moment` takes them.
+        Event types at the outcome, as `events_at_outcome` takes them.
     order
         `source.order`: dates, rows or none.
-    seed
-        Draws one snapshot of each lead.
+    """
+
+    matrix: pd.DataFrame
+    spec: MatrixSpec
+    leads: pd.DataFrame
+    outcomes: pd.DataFrame
+    history: pd.DataFrame
+    moments: pd.DataFrame | None
+    order: str
+
+
+def audit(inputs: AuditInputs, seed: int, params: AuditParams) -> list[LeakageCheck]:
+    """Put every question to the data; `seed` draws one snapshot of each lead.
 
     Returns
     -------
     list of Check
         One for each check, by code, those that fire first.
     """
-    rows = judge_rows(matrix, spec, order, seed, params)
-    edited = {name: one.column for name, one in spec.attributes.items() if one.known == "history"}
+    matrix, order = inputs.matrix, inputs.order
+    rows = judge_rows(matrix, inputs.spec, order, seed, params)
+    edited = {name: one.column for name, one in inputs.spec.attributes.items() if one.known == "history"}
     checks = [
         stands_out(rows, params),
         mirrors_label(rows, params),
         named_after_outcome(rows, params),
         filled_after_outcome(rows, params),
         filled_in_one_step(rows, params),
-        edited_after_outcome(history, outcomes, edited, params),
-        events_at_outcome(moments, params),
+        edited_after_outcome(inputs.history, inputs.outcomes, edited, params),
+        events_at_outcome(inputs.moments, params),
         split_overlap(matrix, order),
-        order_predicts_outcome(leads, matrix.groupby("lead_id")["label"].max(), order, params),
+        order_predicts_outcome(inputs.leads, matrix.groupby("lead_id")["label"].max(), order, params),
         vanishes(matrix, rows, order, seed, params),
     ]
     return sorted(checks, key=lambda check: (check.answer != "fires", check.code))

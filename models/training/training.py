@@ -15,13 +15,32 @@ from models.learners.feature_shift import without
 from models.learners.gradient_boosting import TrainingSample, TrainParams
 from models.scorecard.fitting import ScorecardParams
 from models.scorecard.scorecard import Scorecard
-from models.splitting.forward_folds import FoldParams, Order, days, forward_folds, in_time, when
+from models.splitting.forward_folds import Order, days, forward_folds, in_time, when
 from models.splitting.holdout import draw, sample_leads
 from models.training.fold_runs import FoldRuns
 from models.training.selection import Decision, ProgressCallback, Search, SelectionParams, select, select_scorecard
 
 SIGNS = {"up": 1, "down": -1, "none": 0}
 BUCKETS = 5  # of leads, for the target encoding where nothing orders the rows
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """How models are trained, on whichever rows.
+
+    Attributes
+    ----------
+    train
+        How boosters are trained, from where the search for better settings starts.
+    """
+
+    catalogue: Catalogue
+    order: Order
+    selection: SelectionParams
+    train: TrainParams
+    scorecard: ScorecardParams
+    seed: int
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -72,26 +91,15 @@ def history_of(rows: pd.DataFrame, entries: Catalogue, order: Order, seed: int) 
     )
 
 
-def learn(
-    matrix: pd.DataFrame,
-    entries: Catalogue,
-    order: Order,
-    selection: SelectionParams,
-    start: TrainParams,
-    scorecard: ScorecardParams,
-    search: Search,
-    seed: int,
-    threads: int,
-    progress: ProgressCallback,
-) -> Learned:
+def learn(matrix: pd.DataFrame, setup: TrainingSetup, search: Search, progress: ProgressCallback) -> Learned:
     """Choose on forward folds inside the training part, then train on all of it.
 
     Parameters
     ----------
     matrix
-        lead_id, part, label and features, and what `order` needs; only rows of the training part are read.
-    start, search
-        How boosters are trained, and the search for better settings.
+        lead_id, part, label and features, and what `setup.order` needs; only rows of the training part are read.
+    search
+        Looks for better settings of the boosters than those of the setup.
 
     Raises
     ------
@@ -99,37 +107,24 @@ def learn(
         Where no fold holds both outcomes on either side.
     """
     training = matrix[matrix["part"] == "train"]
-    most, most_at_last = selection.folds.max_rows, selection.folds.final_rows
-    forward = _forward(training, entries, order, selection.folds, most, seed, threads)
-    final = (
-        forward
-        if len(training) <= most
-        else _forward(training, entries, order, selection.folds, most_at_last, seed, threads)
-    )
-    settings, decisions = select(forward, final, selection, start, search, progress)
-    l2, decision = select_scorecard(forward, entries, scorecard, settings)
-    learned = learn_with(training, entries, order, settings, scorecard, l2, seed, threads)
+    folds = setup.selection.folds
+    forward = _forward(training, setup, folds.max_rows)
+    final = forward if len(training) <= folds.max_rows else _forward(training, setup, folds.final_rows)
+    settings, decisions = select(forward, final, setup.selection, setup.train, search, progress)
+    l2, decision = select_scorecard(forward, setup.catalogue, setup.scorecard, settings)
+    learned = learn_with(training, setup, settings, l2)
     progress(
-        f"{start.boosters} boosters of {settings.rounds} rounds and {settings.linear_share:.0%} logistic, "
+        f"{setup.train.boosters} boosters of {settings.rounds} rounds and {settings.linear_share:.0%} logistic, "
         f"{len(training):,} rows"
     )
     return replace(learned, decisions=[*decisions, decision])
 
 
-def learn_with(
-    training: pd.DataFrame,
-    entries: Catalogue,
-    order: Order,
-    settings: EnsembleSettings,
-    scorecard: ScorecardParams,
-    l2: float,
-    seed: int,
-    threads: int,
-) -> Learned:
+def learn_with(training: pd.DataFrame, setup: TrainingSetup, settings: EnsembleSettings, l2: float) -> Learned:
     """Train on all rows given, with settings that are already chosen; the intercept is fitted to these rows."""
-    history = history_of(training, entries, order, seed)
-    models = Ensemble.train(history, settings, seed, threads)
-    card = Scorecard.train(without(history.sample, settings.left_out), entries, scorecard, l2)
+    history = history_of(training, setup.catalogue, setup.order, setup.seed)
+    models = Ensemble.train(history, settings, setup.seed, setup.threads)
+    card = Scorecard.train(without(history.sample, settings.left_out), setup.catalogue, setup.scorecard, l2)
     sigmoid, uncorrected = (
         calibrate(models, history, settings, half_life) for half_life in (settings.recalibration_half_life, 0.0)
     )
@@ -157,11 +152,10 @@ def remap_settings(settings: EnsembleSettings, before: Catalogue, after: Catalog
     return replace(settings, left_out=frozenset(index for index, entry in enumerate(after) if entry.name in names))
 
 
-def _forward(
-    training: pd.DataFrame, entries: Catalogue, order: Order, params: FoldParams, most: int, seed: int, threads: int
-) -> FoldRuns:
+def _forward(training: pd.DataFrame, setup: TrainingSetup, most: int) -> FoldRuns:
+    order, seed = setup.order, setup.seed
     rows = sample_leads(training, most, seed, "selection")
-    folds = forward_folds(in_time(rows, order), order, params, seed)
+    folds = forward_folds(in_time(rows, order), order, setup.selection.folds, seed)
     if not folds:
         raise NotReadyError(
             "training snapshots",
@@ -170,7 +164,7 @@ def _forward(
             expected="conversions spread over time",
             fix="Not usable yet: collect a longer history or shorten snapshots.horizon_days.",
         )
-    return FoldRuns.of(history_of(rows, entries, order, seed), folds, seed, threads)
+    return FoldRuns.of(history_of(rows, setup.catalogue, order, seed), folds, seed, setup.threads)
 
 
 def check_ready(matrix: pd.DataFrame, min_rows: int, min_positive: int, min_negative: int, min_periods: int) -> None:

@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from models.leakage.audit import audit
+from models.leakage.audit import AuditInputs, audit
 from models.leakage.rows import LeakageCheck
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import write_json
@@ -34,7 +34,7 @@ def audit_leakage(run: RunContext) -> list[LeakageCheck]:
     """
     matrix, spec = read_matrix(run.layout)
     contract = Contract.open(run.layout, run.params.project)
-    checks = audit(
+    inputs = AuditInputs(
         matrix,
         spec,
         contract.leads,
@@ -42,9 +42,8 @@ def audit_leakage(run: RunContext) -> list[LeakageCheck]:
         contract.history,
         _events_at_outcome(contract),
         run.params.source.order,
-        run.params.project.seed,
-        run.params.audit,
     )
+    checks = audit(inputs, run.params.project.seed, run.params.audit)
     write_json({"checks": [asdict(check) for check in checks]}, run.layout.audit.path)
     for line in _lines(checks):
         log.info("audit: %s", line)

@@ -22,7 +22,7 @@ from models.training.hyperparameter_search import search
 from models.training.training import Learned, check_ready, learn, learn_with, remap_settings
 from pipelines.config.params import Params
 from pipelines.stages.build_features import labelled, learn_spec
-from pipelines.stages.train import random_split_model, scorer_of
+from pipelines.stages.train import random_split_model, scorer_of, training_setup
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import finite, write_json, write_parquet
 from pipelines.storage.layout import Layout
@@ -118,23 +118,16 @@ def _walk(
 
 def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, first: Retraining | None) -> Learned:
     """Choose and train, or train with the choices of the first cut."""
-    seed, threads, order = params.project.seed, params.project.threads, params.source.order
+    setup = training_setup(spec.catalogue, params)
     if first is not None:
         settings = remap_settings(first.learned.settings, first.scorer.catalogue, spec.catalogue)
-        training, l2 = matrix[matrix["part"] == "train"], first.learned.scorecard_l2
-        return learn_with(training, spec.catalogue, order, settings, params.scorecard, l2, seed, threads)
+        return learn_with(matrix[matrix["part"] == "train"], setup, settings, first.learned.scorecard_l2)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     return learn(
         matrix,
-        spec.catalogue,
-        order,
-        params.selection,
-        params.train,
-        params.scorecard,
-        lambda loss, start: search(loss, start, params.search, study, seed, _log_progress),
-        seed,
-        threads,
+        setup,
+        lambda loss, start: search(loss, start, params.search, study, params.project.seed, _log_progress),
         _log_progress,
     )
 

@@ -20,7 +20,7 @@ from models.scoring.rule_points import RuleCurve, fit_curve
 from models.scoring.scorer import FORMAT, ModelMetadata, Scorer
 from models.splitting.holdout import sample_leads, split_at_random
 from models.training.hyperparameter_search import search
-from models.training.training import Learned, calibrate, check_ready, history_of, learn
+from models.training.training import Learned, TrainingSetup, calibrate, check_ready, history_of, learn
 from pipelines.config.params import Params
 from pipelines.scoring.contact_log import intercept_if_called
 from pipelines.storage.bundle import save_bundle, warn_of_scale
@@ -47,14 +47,8 @@ def train(run: RunContext) -> Scorer:
     study = _study(run, fingerprint)
     learned = learn(
         matrix,
-        spec.catalogue,
-        run.params.source.order,
-        run.params.selection,
-        run.params.train,
-        run.params.scorecard,
+        training_setup(spec.catalogue, run.params),
         lambda loss, start: search(loss, start, run.params.search, study, run.params.project.seed, _log_progress),
-        run.params.project.seed,
-        run.params.project.threads,
         _log_progress,
     )
     training = matrix[matrix["part"] == "train"]
@@ -66,6 +60,19 @@ def train(run: RunContext) -> Scorer:
     save_bundle(random_split_model(scorer, learned, matrix, run.params), run.layout.random_split)
     log.info("train: model %s of %d features", scorer.model_id, len(spec.catalogue))
     return scorer
+
+
+def training_setup(catalogue: Catalogue, params: Params) -> TrainingSetup:
+    """Return what the parameters say of training."""
+    return TrainingSetup(
+        catalogue,
+        params.source.order,
+        params.selection,
+        params.train,
+        params.scorecard,
+        params.project.seed,
+        params.project.threads,
+    )
 
 
 def _log_progress(line: str) -> None:

@@ -48,7 +48,7 @@ def test_every_lead_is_in_one_tier_and_exclusions_win(
     assert found.index.equals(rows.index)
     assert set(found) <= {*params.names, EXCLUDED}
     assert ((found == EXCLUDED) == gone[:n]).all()
-    sent = known.held["student"] & ~known.reserved["gone"]
+    sent = known.held["student"] & ~known.held["gone"]
     assert (found[sent] == "tier 2").all()
     free = ~sent & ~known.held["gone"]
     assert (found[free & known.held["asked"]] == "tier 0").all()
@@ -213,8 +213,8 @@ def test_nothing_is_changed_in_place() -> None:
     rows = leads([0.1, 0.9])
     params = ladder(1.0, "rest", margin=5, triggers=[override("asked", "tier 0")])
     known, previous = facts(rows, asked=[True, False]), before(rows, ["tier 0", None])
-    copies = rows.copy(), known.reserved.copy(), previous.copy()
+    copies = rows.copy(), known.held.copy(), previous.copy()
     tier_columns(rows, TierContext(params, 1, SCALE, facts=known, previous=previous), None)
     pd.testing.assert_frame_equal(rows, copies[0])
-    pd.testing.assert_frame_equal(known.reserved, copies[1])
+    pd.testing.assert_frame_equal(known.held, copies[1])
     pd.testing.assert_series_equal(previous, copies[2])

@@ -17,7 +17,7 @@ from models.learners.ensemble import Ensemble
 from models.learners.gradient_boosting import TrainParams
 from models.splitting.forward_folds import FoldParams
 from models.training.selection import Decision, SelectionParams, decide
-from models.training.training import Learned, history_of, learn
+from models.training.training import Learned, TrainingSetup, history_of, learn
 from tests.support.small_model import CARD, ENTRIES, SELECTION, TRAIN, matrix, no_search
 
 N = 3000
@@ -91,7 +91,8 @@ def learned(
     train: TrainParams = BOOSTERS,
     threads: int = 2,
 ) -> Learned:
-    return learn(rows, entries, "rows", params, train, CARD, no_search, 4, threads, lambda line: None)
+    setup = TrainingSetup(entries, "rows", params, train, CARD, 4, threads)
+    return learn(rows, setup, no_search, lambda line: None)
 
 
 def answers(result: Learned) -> dict[str, Decision]:
@@ -250,7 +251,8 @@ def test_settings_that_were_found_stay_only_where_clearly_better() -> None:
     rows = rows_of(2.5 * np.sign(a * b) - 0.5, a=a, b=b)  # of which a sum of stumps sees nothing
     entries = [entry("a"), entry("b")]
     stumps = BOOSTERS.model_copy(update={"num_leaves": 2, "max_depth": 1, "boosters": 3, "feature_fraction": 1.0})
-    result = learn(rows, entries, "rows", FEW, stumps, CARD, search, 4, 2, lambda line: None)
+    setup = TrainingSetup(entries, "rows", FEW, stumps, CARD, 4, 2)
+    result = learn(rows, setup, search, lambda line: None)
     assert starts[0] == stumps.model_copy(update={"boosters": 2})  # two judge
     assert result.settings.train.num_leaves == 12
     assert result.settings.train.boosters == 3 == len(result.models.boosters.models)  # and all are trained
@@ -259,13 +261,14 @@ def test_settings_that_were_found_stay_only_where_clearly_better() -> None:
     def useless(loss: object, start: TrainParams) -> TrainParams:
         return start.model_copy(update={"cat_smooth": start.cat_smooth + 1})  # there is no category
 
-    same = learn(rows, entries, "rows", FEW, stumps, CARD, useless, 4, 2, lambda line: None)
+    same = learn(rows, setup, useless, lambda line: None)
     assert same.settings.train == stumps
     assert answers(same)["settings of the boosters"].chosen == "as in params.yaml"
 
 
 def test_questions_without_an_alternative_are_skipped() -> None:
-    undated = learn(matrix(), ENTRIES, "none", SELECTION, TRAIN, CARD, no_search, 4, 2, lambda line: None)
+    setup = TrainingSetup(ENTRIES, "none", SELECTION, TRAIN, CARD, 4, 2)
+    undated = learn(matrix(), setup, no_search, lambda line: None)
     assert not {"weight of recent rows", "recalibration window"} & set(answers(undated))
     assert undated.sigmoid == undated.uncorrected
     steady = np.random.default_rng(1).normal(size=1000)
@@ -279,9 +282,8 @@ def test_a_scorecard_that_overfits_is_held_back_by_its_penalty() -> None:
     names = [f"noise {index}" for index in range(30)]
     rows = rows_of(0.3 * noise[:, 0] - 0.5, **dict(zip(names, noise.T, strict=True)))
     eager = CARD.model_copy(update={"min_gain": 0.0, "min_rows": 5, "l2": [0.001, 500.0], "max_lines": 20})
-    result = learn(
-        rows, [entry(name) for name in names], "rows", FEW, BOOSTERS, eager, no_search, 4, 2, lambda line: None
-    )
+    setup = TrainingSetup([entry(name) for name in names], "rows", FEW, BOOSTERS, eager, 4, 2)
+    result = learn(rows, setup, no_search, lambda line: None)
     assert answers(result)["scorecard"].chosen == "penalty 500"
     assert [candidate.name for candidate in answers(result)["scorecard"].candidates] == ["penalty 500", "penalty 0.001"]
 

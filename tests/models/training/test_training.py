@@ -20,9 +20,10 @@ from models.scorecard.scorecard import Scorecard
 from models.splitting.forward_folds import Order, forward_folds, in_time
 from models.training.fold_runs import FoldRuns
 from models.training.selection import SelectionParams
-from models.training.training import Learned, check_ready, history_of, learn, learn_with, remap_settings
+from models.training.training import Learned, TrainingSetup, check_ready, history_of, learn, learn_with, remap_settings
 from tests.support.small_model import CARD, ENTRIES, NAMES, SELECTION, TRAIN, WEEKS, history, matrix, no_search
 
+SETUP = TrainingSetup(ENTRIES, "dates", SELECTION, TRAIN, CARD, seed=4, threads=2)
 ORDERS: list[Order] = ["dates", "rows", "none"]
 
 
@@ -35,7 +36,8 @@ def learned(
     threads: int = 2,
 ) -> Learned:
     rows = matrix() if rows is None else rows
-    return learn(rows, ENTRIES, order, selection, params, CARD, no_search, seed, threads, lambda line: None)
+    setup = TrainingSetup(ENTRIES, order, selection, params, CARD, seed, threads)
+    return learn(rows, setup, no_search, lambda line: None)
 
 
 @cache
@@ -102,7 +104,7 @@ def test_final_models_know_all_of_training(order: Order) -> None:
 
 def retrained(result: Learned, order: Order = "dates") -> Learned:
     """Train on all of training with what was chosen."""
-    return learn_with(training(), ENTRIES, order, result.settings, CARD, result.scorecard_l2, 4, 1)
+    return learn_with(training(), replace(SETUP, order=order, threads=1), result.settings, result.scorecard_l2)
 
 
 def test_choices_move_to_another_catalogue_by_name() -> None:
@@ -166,7 +168,7 @@ def test_the_sigmoids_share_a_slope_and_differ_in_their_intercept() -> None:
 
 def test_progress_is_reported() -> None:
     lines: list[str] = []
-    result = learn(matrix(), ENTRIES, "dates", SELECTION, TRAIN, CARD, no_search, 4, 2, lines.append)
+    result = learn(matrix(), SETUP, no_search, lines.append)
     settings = result.settings
     assert lines[-1] == f"2 boosters of {settings.rounds} rounds and {settings.linear_share:.0%} logistic, 460 rows"
     for decision in result.decisions[:-1]:

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from models.training.training import Learned, history_of, learn_with
+from models.training.training import Learned, TrainingSetup, history_of, learn_with
 from pipelines.config.params import Params
 from pipelines.scoring.contact_log import intercept_if_called, measure_feedback
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
-from tests.support.small_model import CARD, ENTRIES, SETTINGS, matrix
+from tests.support.small_model import CARD, ENTRIES, SELECTION, SETTINGS, TRAIN, matrix
 from tests.support.tables import HOUR, PARAMS
 
 
@@ -32,7 +32,8 @@ def training() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def learned() -> Learned:
-    return learn_with(training(), ENTRIES, "dates", SETTINGS, CARD, 1.0, seed=1, threads=1)
+    setup = TrainingSetup(ENTRIES, "dates", SELECTION, TRAIN, CARD, seed=1, threads=1)
+    return learn_with(training(), setup, SETTINGS, 1.0)
 
 
 def logged(folder: Path, rows: pd.DataFrame, propensity: np.ndarray | float) -> Layout:

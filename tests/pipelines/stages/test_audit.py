@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from features.schema.errors import DataError
-from models.leakage.audit import audit
+from models.leakage.audit import AuditInputs, audit
 from pipelines.config.params import Params, load
 from pipelines.simulation.export import chunks
 from pipelines.stages.audit import audit_leakage
@@ -215,7 +215,7 @@ def ask(matrix: pd.DataFrame, spec: Any, order: str) -> list[str]:
     """Codes of the checks that fire, where there are no events and no history."""
     leads = matrix[["lead_id", "position"]]
     nothing = pd.DataFrame({"lead_id": [], "valid_from": []})
-    checks = audit(matrix, spec, leads, pd.DataFrame(), nothing, None, order, 3, AUDIT)
+    checks = audit(AuditInputs(matrix, spec, leads, pd.DataFrame(), nothing, None, order), 3, AUDIT)
     return [check.code for check in checks if check.answer == "fires"]
 
 
