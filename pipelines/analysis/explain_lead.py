@@ -136,7 +136,7 @@ def _metrics(scorer: Scorer, layout: Layout) -> dict[str, Any]:
     if metrics["model_id"] != scorer.model_id:
         raise ModelError(
             f"metrics.json comes from model {metrics['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
-            "evaluate again"
+            "`leadscore stage evaluate` again"
         )
     return metrics
 

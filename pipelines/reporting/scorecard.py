@@ -57,7 +57,7 @@ def show_scorecard(run: RunContext) -> tuple[Table, list[str]]:
     if metrics["model_id"] != scorer.model_id:
         raise ModelError(
             f"metrics.json comes from model {metrics['model_id']}, but {run.layout.bundle} holds {scorer.model_id}; "
-            "run evaluate again"
+            "run `leadscore stage evaluate` again"
         )
     printed = Table("criterion", title="Learned scorecard", title_justify="left")
     for column in ("points", "rows", "converted"):

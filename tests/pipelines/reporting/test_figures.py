@@ -21,6 +21,7 @@ from models.points.scale import PointsParams
 from pipelines.analysis.score_change import ChangeRequest, explain_changes
 from pipelines.config.params import Params
 from pipelines.reporting import page as page_module
+from pipelines.reporting.glossary import report_terms
 from pipelines.stages import report
 from pipelines.stages.report import ReportInputs, render
 from pipelines.storage.layout import Layout
@@ -163,6 +164,7 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
         ],
         "data": [sum(table["quarantined"].values()) for table in trees["profile"]["tables"].values()],
         "reading": [
+            len(report_terms()),
             *(float(expit((score - scale.offset) / scale.factor)) for score in range(0, 101, 10)),
             *(tier["share_of_capacity"] * metadata["capacity"] for tier in metadata["tiers"]["ladder"][:-1]),
             1 - metadata["linear_share"],
