@@ -18,6 +18,7 @@ from features.matrix.catalogue import Catalogue
 from features.matrix.matrix import MatrixSpec
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import ModelError
+from features.schema.stored import read_stored
 from models.learners.calibration import Sigmoid, blend
 from models.learners.ensemble import Ensemble
 from models.learners.gradient_boosting import Boosters
@@ -258,12 +259,14 @@ class Scorer:
         if tree.get("format") != FORMAT:
             raise ModelError(f"the bundle has format {tree.get('format')}, this version reads {FORMAT}; train again")
         try:
-            metadata = ModelMetadata.model_validate(tree)
+            metadata = read_stored(ModelMetadata, tree)
         except ValidationError as error:
             fault = error.errors()[0]
             raise ModelError(
                 f"the bundle's card.json does not fit ({fault['loc']}: {fault['msg']}); train again"
             ) from None
+        except ValueError as error:
+            raise ModelError(f"the bundle's card.json does not fit ({error}); train again") from None
         names = sorted((name for name in files if name.startswith("booster_")), key=lambda name: (len(name), name))
         boosters = Boosters.from_text([files[name] for name in names], threads)
         parsed = {name: json.loads(files[name]) for name in ("linear.json", "scorecard.json", "statistics.json")}

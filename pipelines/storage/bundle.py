@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 from features.schema.errors import ModelError
+from features.schema.stored import read_stored
 from models.points.scale import PointsParams, scale_change
 from models.scoring.scorer import Scorer
 from pipelines.storage.contract_store import Contract
@@ -34,7 +35,7 @@ def warn_of_scale(folder: Path, scale: PointsParams) -> None:
     Only the scale is read, so a bundle of an older format will do.
     """
     try:
-        before = PointsParams.model_validate(json.loads((folder / CARD).read_text(encoding="utf-8"))["points"])
+        before = read_stored(PointsParams, json.loads((folder / CARD).read_text(encoding="utf-8"))["points"])
     except (OSError, ValueError, KeyError, TypeError):
         return  # no model before this one, or none that can be read
     if before != scale:

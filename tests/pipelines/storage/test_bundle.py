@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from features.schema.errors import ModelError
+from models.scoring.scorer import Scorer
 from pipelines.storage.bundle import MANIFEST, load_bundle, save_bundle, warn_of_scale
 from tests.support.small_model import matrix, scorer
 
@@ -104,6 +106,20 @@ def test_an_old_format_is_refused(folder: Path) -> None:
     save_bundle(replace(scorer(), metadata=old), folder)
     with pytest.raises(ModelError, match="has format 0, this version reads 4; train again"):
         load_bundle(folder, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [(["points", "double_odds"], "points.double_odds"), (["matrix", "params", "windows_days"], "windows_days")],
+)
+def test_no_default_of_today_stands_in_for_what_a_model_was_trained_with(
+    folder: Path, path: list[str], said: str
+) -> None:
+    files = scorer().to_files()
+    tree = json.loads(files["card.json"])
+    del reduce(lambda part, key: part[key], path[:-1], tree)[path[-1]]
+    with pytest.raises(ModelError, match=f"{said} is missing"):
+        Scorer.from_files(files | {"card.json": json.dumps(tree)}, 1)
 
 
 def test_a_file_that_the_manifest_does_not_name_is_not_read(folder: Path) -> None:
