@@ -23,6 +23,19 @@ stage_app = typer.Typer(help="One stage of the pipeline, as DVC runs them all.",
 
 
 @stage_app.command()
+def resolve_params(params: ParamsOption = None, out: OutOption = None) -> None:
+    """Write the parameters that each stage reads, defaults and all, for DVC to compare.
+
+    IN: params.yaml.
+
+    OUT: artifacts/params.
+    """
+    from pipelines.stages.resolve_params import resolve_params as stage
+
+    stage(*loaded(params, out))
+
+
+@stage_app.command()
 def simulate(params: ParamsOption = None, out: OutOption = None) -> None:
     """Write an imagined B2B funnel whose truth is known.
 

@@ -47,6 +47,11 @@ class Layout:
         return Artifact(self.data / "oracle" / "oracle.parquet", "true probability", ("lead_id", "snapshot_at"))
 
     @property
+    def resolved(self) -> Path:
+        """The parameters that each stage reads."""
+        return self.artifacts / "params"
+
+    @property
     def contract(self) -> Path:
         return self.data / "contract"
 

@@ -1,4 +1,4 @@
-"""dvc.yaml is true: deps cover what a stage imports, params what it reads, and a second repro runs nothing."""
+"""dvc.yaml is true: deps cover what a stage imports, and its file of resolved parameters what it reads."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.config.params import Params
+from models.kpis.tier_kpis import KpiParams
+from pipelines.config.params import Params, load
+from pipelines.stages.resolve_params import READS, resolve_params
 from pipelines.storage.layout import Layout
 from tests.support.paths import ROOT
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 SECTIONS = set(Params.model_fields)
 CONFIG = ("pipelines", "config")
+RUN_CONFIG = {"pipelines/config/secrets.py"}  # code that stages run; the rest declares values
 
 
 @cache
@@ -28,9 +31,7 @@ def closure(module: str) -> frozenset[str]:
         if str(path) in found or not (ROOT / path).is_file():
             continue
         found.add(str(path))
-        if (
-            path.parts[:2] != CONFIG
-        ):  # a stage reads the values of its own sections; it does not run what declares the rest
+        if path.parts[:2] != CONFIG:  # a stage reads values, by its file of resolved parameters; it runs none of this
             waiting += _imports(ROOT / path)
     return frozenset(found)
 
@@ -69,6 +70,7 @@ def test_deps_cover_the_imports(stage: str) -> None:
         file
         for file in closure(f"pipelines.stages.{stage}")
         if not any(file == dep or file.startswith(f"{dep}/") for dep in deps)
+        and (Path(file).parts[:2] != CONFIG or file in RUN_CONFIG)
     ]
     assert not missing, f"stage {stage} imports {missing}, which dvc.yaml does not list"
 
@@ -85,7 +87,24 @@ def test_no_dep_on_a_module_that_is_not_imported(stage: str) -> None:
 def test_params_cover_the_sections_read(stage: str) -> None:
     files = [ROOT / file for file in closure(f"pipelines.stages.{stage}") if file.startswith("pipelines/")]
     read = set().union(*(sections_read(file) for file in files if file.name != "params.py")) | command_sections(stage)
-    assert read <= set(STAGES[stage]["params"]), f"stage {stage} reads {read - set(STAGES[stage]['params'])}"
+    assert read <= set(READS.get(stage, ())), f"stage {stage} reads {read - set(READS[stage])}"
+
+
+@pytest.mark.parametrize("stage", READS)
+def test_a_stage_depends_on_its_own_parameters(stage: str) -> None:
+    files = [dep for dep in STAGES[stage]["deps"] if dep.startswith("artifacts/params")]
+    assert files == [f"artifacts/params/{stage}.json"]
+    assert "params" not in STAGES[stage]
+
+
+def test_only_a_value_that_a_stage_reads_changes_its_parameters(tmp_path: Path) -> None:
+    plain, layout = load(), Layout.folder(tmp_path)
+    resolve_params(plain, layout)
+    before = {path.stem: path.read_bytes() for path in layout.resolved.iterdir()}
+    assert set(before) == set(READS) == set(STAGES) - {"resolve_params"}
+    resolve_params(plain.model_copy(update={"kpis": KpiParams(tolerance=0.2)}), layout)
+    changed = {path.stem for path in layout.resolved.iterdir() if path.read_bytes() != before[path.stem]}
+    assert changed == {"kpis"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
