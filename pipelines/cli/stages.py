@@ -32,7 +32,7 @@ def resolve_params(params: ParamsOption = None, out: OutOption = None) -> None:
     """
     from pipelines.stages.resolve_params import resolve_params as stage
 
-    stage(*loaded(params, out))
+    stage(loaded(params, out))
 
 
 @stage_app.command()

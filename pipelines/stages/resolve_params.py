@@ -5,9 +5,8 @@ A stage depends on its own file, so that a changed value runs again just those s
 
 from __future__ import annotations
 
-from pipelines.config.params import Params
 from pipelines.storage.files import staged_folder, write_json
-from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 _FEATURES = ("project", "source", "snapshots", "features", "split", "rules")
 _TRAINING = (*_FEATURES, "readiness", "train", "selection", "search", "scorecard", "points", "grades", "capacity",
@@ -30,8 +29,10 @@ READS = {
 }  # fmt: skip
 
 
-def resolve_params(params: Params, layout: Layout) -> None:
+def resolve_params(run: RunContext) -> None:
     """Write the sections that each stage reads, defaults and all."""
-    with staged_folder(layout.resolved) as folder:
+    with staged_folder(run.layout.resolved) as folder:
         for stage, sections in READS.items():
-            write_json(params.model_dump(mode="json", by_alias=True, include=set(sections)), folder / f"{stage}.json")
+            write_json(
+                run.params.model_dump(mode="json", by_alias=True, include=set(sections)), folder / f"{stage}.json"
+            )
