@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pandas as pd
@@ -28,8 +27,16 @@ from pipelines.config.params import Params, reasons_asked, with_as_of
 from pipelines.registry.named_model import find_bundle
 from pipelines.scheduled.feed_checks import check_feed, drift, feed_at
 from pipelines.scheduled.input_files import check_contract, ingest_if_changed
-from pipelines.scheduled.manifest import list_identity, name_of, rows_in
-from pipelines.scheduled.published import INPUTS, MANIFEST, SCORES, SHEET, PublishedLists
+from pipelines.scheduled.manifest import (
+    MANIFEST,
+    Exploration,
+    FeedStatus,
+    ListIdentity,
+    ListManifest,
+    profile_digest,
+    rows_in,
+)
+from pipelines.scheduled.published import INPUTS, SCORES, SHEET, PublishedLists
 from pipelines.scoring.population import open_leads, scoring_day
 from pipelines.scoring.score_list import RankedList, rank_leads, ranked_rows, summarise, write_rows
 from pipelines.scoring.shards import EarlierList, count_new_values, read_inputs, score_shards
@@ -38,6 +45,7 @@ from pipelines.storage.contract_store import Contract, Opener
 from pipelines.storage.files import disk_full, file_digest, write_json, write_parquet
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
+from pipelines.storage.versions import versions
 
 log = logging.getLogger("leadscore")
 Clock = Callable[[], float]
@@ -209,21 +217,32 @@ def _score_day(params: Params, ready: PreparedJob, clock: Clock) -> list[str]:
     previous = published.before(day)
     latest = previous if dated else published.current_name()
     feed = feed_at(ready.contract, as_of)
-    check_feed(feed, published.manifest(latest).get("feed", {}) if latest else {}, as_of, params.job)
-    exploration = {"share": params.exploration.share, "seed": params.project.seed}
-    identity = list_identity(
-        ready.layout, day, ready.scorer.model_id, request.reasons, previous, ready.files, exploration
-    )
-    if published.is_complete(name_of(identity)):
-        return [_make_current(ready, name_of(identity))]
-    draft = _score_draft(params, ready, identity, clock)
-    draft.manifest["feed"] = feed
+    last = published.manifest(latest) if latest else None
+    check_feed(feed, last.feed if last else None, as_of, params.job)
+    identity = _identity(params, ready, day, previous)
+    if published.is_complete(identity.name):
+        return [_make_current(ready, identity.name)]
+    draft = _score_draft(params, ready, identity, feed, clock)
     if request.dry_run:
         shutil.rmtree(draft.work)
         counts = _counts(draft.manifest, ready.scorer)
         return [f"would publish {draft.name}: {counts}", _changes(published, draft.listed.leads)]
     _publish(draft, published)
     return [_make_current(ready, draft.name)]
+
+
+def _identity(params: Params, ready: PreparedJob, day: str | None, previous: str | None) -> ListIdentity:
+    return ListIdentity(
+        as_of=day,
+        model_id=ready.scorer.model_id,
+        data_fingerprint=ready.contract.profile.fingerprint,
+        profile=profile_digest(ready.layout),
+        reasons=ready.request.reasons,
+        previous=previous,
+        inputs=ready.files,
+        exploration=Exploration(share=params.exploration.share, seed=params.project.seed),
+        versions=versions(),
+    )
 
 
 @dataclass(frozen=True)
@@ -242,13 +261,13 @@ class Draft:
     work: Path
     parts: list[Path]
     listed: RankedList
-    manifest: dict[str, Any]
+    manifest: ListManifest
     timings: dict[str, float]
 
 
-def _score_draft(params: Params, ready: PreparedJob, identity: dict[str, Any], clock: Clock) -> Draft:
+def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, feed: FeedStatus, clock: Clock) -> Draft:
     """Score what is not scored yet, rank it, and summarise it."""
-    started, contract, scorer, name = clock(), ready.contract, ready.scorer, name_of(identity)
+    started, contract, scorer, name = clock(), ready.contract, ready.scorer, identity.name
     work = _work(ready.published, name)
     earlier = _earlier(ready.published, identity) if ready.request.since_last else None
     with _unchanged_tables(ready):
@@ -257,25 +276,25 @@ def _score_draft(params: Params, ready: PreparedJob, identity: dict[str, Any], c
         parts = list(_with_progress(shards, contract.count_shards(snapshots), f"score {name}"))
         rows = rows_in(ready.layout)
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
-    before = ready.published.run(identity["previous"]) / SCORES if identity["previous"] else None
+    before = ready.published.run(identity.previous) / SCORES if identity.previous else None
     listed = rank_leads(parts, scorer, snapshots, contract, before, params)
     unseen = count_new_values(parts)
-    summary = summarise(listed) | {"who": who, "unseen": unseen}
-    shift = drift(listed.leads, unseen, _scores(ready.published, identity["previous"]), params.job)
-    hindsight = _hindsight(scorer, identity["as_of"])
-    for flag in [*shift["flags"], *([hindsight] if hindsight else [])]:
+    shift = drift(listed.leads, unseen, _scores(ready.published, identity.previous), params.job)
+    hindsight = _hindsight(scorer, identity.as_of)
+    for flag in [*shift.flags, *([hindsight] if hindsight else [])]:
         log.warning("score: %s", flag)
-    more = {"drift": shift, "hindsight": hindsight, "rows": rows}
-    return Draft(name, work, parts, listed, identity | summary | more, timings)
+    known = vars(summarise(listed, who, unseen)) | vars(identity)
+    manifest = ListManifest(**known, feed=feed, drift=shift, hindsight=hindsight, rows=rows, outputs={})
+    return Draft(name, work, parts, listed, manifest, timings)
 
 
 def _publish(draft: Draft, published: PublishedLists) -> None:
-    """Write a list whole, sync it to the disk, and remove its shards."""
+    """Write a complete list, sync it to the disk, and remove its shards."""
     with published.new(draft.name) as staged:
         write_rows(ranked_rows(draft.parts, draft.listed), staged / SCORES, staged / SHEET)
         write_parquet(read_inputs(draft.parts), staged / INPUTS)
         outputs = {file: file_digest(staged / file) for file in (SCORES, SHEET, INPUTS)}
-        write_json(draft.manifest | {"outputs": outputs}, staged / MANIFEST)
+        write_json(draft.manifest.model_copy(update={"outputs": outputs}).model_dump(), staged / MANIFEST)
         write_json(draft.timings, staged / "timings.json")
     shutil.rmtree(draft.work)
 
@@ -283,7 +302,8 @@ def _publish(draft: Draft, published: PublishedLists) -> None:
 def _make_current(ready: PreparedJob, name: str) -> str:
     """Make a published list the current one, and describe it."""
     published = ready.published
-    what = f"{name}: {_counts(published.manifest(name), ready.scorer)}"
+    manifest = published.manifest(name)
+    what = f"{name}: {_counts(manifest, ready.scorer)}" if manifest else name
     if ready.request.dry_run:
         return f"already published {what}"
     if published.make_current(name):
@@ -291,11 +311,11 @@ def _make_current(ready: PreparedJob, name: str) -> str:
     return f"published {what}; a list of a later day stays current"
 
 
-def _counts(manifest: dict[str, Any], scorer: Scorer) -> str:
+def _counts(manifest: ListManifest, scorer: Scorer) -> str:
     """Count the leads of each tier, best first."""
     best_first = [*scorer.metadata.tiers.names, EXCLUDED]
-    tiers = ", ".join(f"{name} {manifest['tiers'][name]:,}" for name in best_first if name in manifest["tiers"])
-    return f"{manifest['n']:,} {manifest['who']} ({tiers})"
+    tiers = ", ".join(f"{name} {manifest.tiers[name]:,}" for name in best_first if name in manifest.tiers)
+    return f"{manifest.n:,} {manifest.who} ({tiers})"
 
 
 def _work(published: PublishedLists, name: str) -> Path:
@@ -308,13 +328,15 @@ def _work(published: PublishedLists, name: str) -> Path:
     return shards / name
 
 
-def _earlier(published: PublishedLists, identity: dict[str, Any]) -> EarlierList | None:
+def _earlier(published: PublishedLists, identity: ListIdentity) -> EarlierList | None:
     """The current list, where the same model and program made it with the same reasons."""
     name = published.current_name()
     if name is None or not published.is_complete(name):
         return None
     manifest = published.manifest(name)
-    if any(manifest[key] != identity[key] for key in ("model_id", "reasons", "versions")):
+    if manifest is None or any(
+        getattr(manifest, key) != getattr(identity, key) for key in ("model_id", "reasons", "versions")
+    ):
         return None
     return EarlierList.open(published.run(name) / SCORES, published.run(name) / INPUTS)
 

@@ -4,61 +4,133 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
+from pydantic import ValidationError
+
+from features.schema.spec import Spec
+from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.data_profile import read_profile
 from pipelines.storage.layout import Layout
-from pipelines.storage.versions import versions
+
+MANIFEST = "manifest.json"
 
 
-def list_identity(
-    layout: Layout,
-    day: str | None,
-    model_id: str,
-    reasons: str,
-    previous: str | None,
-    files: Mapping[str, str],
-    exploration: Mapping[str, float],
-) -> dict[str, Any]:
-    """Return all that decides the bytes of a list.
+class Exploration(Spec):
+    """Share of the best tier that is drawn at random, and the seed."""
 
-    Parameters
+    share: float
+    seed: int
+
+
+class ListIdentity(Spec):
+    """All that decides the bytes of a list.
+
+    Attributes
     ----------
-    layout
-        Where the contract tables lie.
-    day
+    as_of
         The scoring day in ISO format; None for tables without dates.
+    profile
+        Digest of profile.json.
     previous
         The list of the previous day.
-    files
+    inputs
         Digests of the user's files, where the run has read them itself.
-    exploration
-        Share and seed of `exploration`.
+    versions
+        Of the program and the libraries that compute.
     """
+
+    as_of: str | None
+    model_id: str
+    data_fingerprint: str
+    profile: str
+    reasons: str
+    previous: str | None
+    inputs: dict[str, str]
+    exploration: Exploration
+    versions: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The day and a digest of what decides the list."""
+        digest = hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+        return f"{self.as_of or 'undated'}-{digest[:12]}"
+
+
+class FeedStatus(Spec):
+    """What was known at a moment.
+
+    Attributes
+    ----------
+    newest
+        ISO time of the last event, of the last lead where there are no events; None without dates.
+    """
+
+    leads: int
+    events: int
+    newest: str | None
+
+
+class ListDrift(Spec):
+    """How far a list is from the training data of the model, and from the previous list.
+
+    Attributes
+    ----------
+    unseen
+        By attribute, leads with a value the model does not know.
+    score_shift
+        Population stability index; None without a previous list.
+    flags
+        Sentences, empty where all is within `job`.
+    """
+
+    unseen: dict[str, int]
+    score_shift: float | None
+    flags: list[str]
+
+
+class RowCounts(Spec):
+    """Rows of a table that were read, kept for scoring, and quarantined."""
+
+    read: int
+    kept: int
+    quarantined: int
+
+
+class ListManifest(ListIdentity, ScoreSummary):
+    """manifest.json of a published list.
+
+    Attributes
+    ----------
+    hindsight
+        A sentence, where the model learned from outcomes after this day.
+    outputs
+        Digest of each file of the list.
+    """
+
+    feed: FeedStatus
+    drift: ListDrift
+    hindsight: str | None
+    rows: dict[str, RowCounts]
+    outputs: dict[str, str]
+
+
+def read_manifest(folder: Path) -> ListManifest | None:
+    """Read the manifest of a list; None where there is none, or one that is damaged or not this program's."""
+    try:
+        return ListManifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def profile_digest(layout: Layout) -> str:
+    """Return the digest of profile.json."""
+    return hashlib.sha256(layout.profile.path.read_bytes()).hexdigest()
+
+
+def rows_in(layout: Layout) -> dict[str, RowCounts]:
+    """Count the rows of each table."""
     return {
-        "as_of": day,
-        "model_id": model_id,
-        "data_fingerprint": read_profile(layout).fingerprint,
-        "profile": hashlib.sha256(layout.profile.path.read_bytes()).hexdigest(),
-        "reasons": reasons,
-        "previous": previous,
-        "inputs": dict(files),
-        "exploration": dict(exploration),
-        "versions": versions(),
-    }
-
-
-def name_of(identity: Mapping[str, Any]) -> str:
-    """Name a list by its day and a digest of what decides it."""
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return f"{identity['as_of'] or 'undated'}-{digest[:12]}"
-
-
-def rows_in(layout: Layout) -> dict[str, dict[str, int]]:
-    """By table: rows read, kept for scoring, and quarantined."""
-    tables = read_profile(layout).tables
-    return {
-        name: {"read": one.read, "kept": one.kept, "quarantined": sum(one.quarantined.values())}
-        for name, one in tables.items()
+        name: RowCounts(read=table.read, kept=table.kept, quarantined=sum(table.quarantined.values()))
+        for name, table in read_profile(layout).tables.items()
     }

@@ -251,7 +251,7 @@ def run_monitor(run: RunContext, scorer: Scorer, folder: Path) -> dict[str, Any]
     with closing(Contract.open(run.layout, run.params.project)) as contract:
         as_of = scoring_day(run.params, contract)
         calendar = MonitoredLists.of(scorer, contract, as_of, run.params)
-        newest = feed_at(contract, as_of)["newest"]
+        newest = feed_at(contract, as_of).newest
         first = fresh(None if newest is None else pd.Timestamp(newest), as_of, run.params.job.max_silence_days)
         checks, found = [_no_reference(calendar)], EMPTY
         if len(calendar.reference) >= LEAST_LISTS:

@@ -6,18 +6,18 @@ reads `current/` finds one complete list at any moment, even if the run is kille
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pipelines.scheduled.manifest import MANIFEST, ListManifest, read_manifest
 from pipelines.storage.files import file_digest, staged_folder, sync_folder
 
-MANIFEST = "manifest.json"
+log = logging.getLogger("leadscore")
 SCORES = "scores.parquet"
 SHEET = "scores.csv"
 INPUTS = "inputs.parquet"
@@ -54,17 +54,20 @@ class PublishedLists:
         """The name of the list that `current` points to."""
         return self.current.readlink().name if self.current.is_symlink() and self.current.exists() else None
 
-    def manifest(self, name: str) -> dict[str, Any]:
-        """The manifest of a list; an empty mapping where it cannot be read."""
-        try:
-            tree = json.loads((self.run(name) / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return tree if isinstance(tree, dict) else {}
+    def manifest(self, name: str) -> ListManifest | None:
+        """The manifest of a list; None, and a warning, where it is damaged or not this program's."""
+        manifest = read_manifest(self.run(name))
+        if manifest is None and self._has_manifest(name):
+            log.warning("score: %s is no manifest of a list; the folder counts as none", self.run(name) / MANIFEST)
+        return manifest
+
+    def _has_manifest(self, name: str) -> bool:
+        return (self.run(name) / MANIFEST).exists()
 
     def is_complete(self, name: str) -> bool:
         """Whether every file of a list matches its manifest."""
-        outputs: dict[str, str] = self.manifest(name).get("outputs", {})
+        manifest = self.manifest(name)
+        outputs = {} if manifest is None else manifest.outputs
         files = {file: self.run(name) / file for file in outputs}
         return bool(files) and all(path.is_file() and file_digest(path) == outputs[f] for f, path in files.items())
 
@@ -72,7 +75,7 @@ class PublishedLists:
         """The list of each day, oldest day first; of several the current one, else the one made last."""
         names = [*sorted((path.name for path in self.runs.glob("[!.]*")), key=self._made), self.current_name()]
         manifests = {name: self.manifest(name) for name in names if name is not None}
-        days = {manifest["as_of"] or "": name for name, manifest in manifests.items() if manifest}
+        days = {manifest.as_of or "": name for name, manifest in manifests.items() if manifest}
         return dict(sorted(days.items()))
 
     def _made(self, name: str) -> tuple[int, str]:
@@ -101,8 +104,7 @@ class PublishedLists:
     def make_current(self, name: str) -> bool:
         """Point `current` to a list in one step, unless it is of an earlier day than the current one."""
         current = self.current_name()
-        day, current_day = (self.manifest(one).get("as_of") or "" if one else "" for one in (name, current))
-        if current is not None and day < current_day:
+        if current is not None and self._day(name) < self._day(current):
             return False
         if current != name:
             link = self.folder / ".current.staged"
@@ -112,16 +114,22 @@ class PublishedLists:
             _sync_names(self.folder)
         return True
 
+    def _day(self, name: str) -> str:
+        manifest = self.manifest(name)
+        return "" if manifest is None else manifest.as_of or ""
+
     def prune(self, keep: int, coming: str | None) -> None:
         """Remove what killed runs left, lists replaced by another of the same day, and all but the newest days.
 
-        `coming` is the day about to be published, which counts among those kept. The current list stays.
+        `coming` is the day about to be published, which counts among those kept. The current list stays, and so does a
+        folder whose manifest is not this program's.
         """
         days = self.days()
         newest = sorted({*days, coming or ""})[-keep:]
         kept = {days.get(day) for day in newest} | {self.current_name()}
         for path in self.runs.glob("*"):
-            if path.name not in kept:
+            is_foreign = self._has_manifest(path.name) and read_manifest(path) is None
+            if path.name not in kept and not is_foreign:
                 shutil.rmtree(path)
 
 

@@ -19,6 +19,7 @@ from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params
 from pipelines.scoring.population import one_lead, open_leads
 from pipelines.scoring.score_list import COLUMNS, SCORES, write_scores
+from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.scoring.tier_inputs import override_facts, read_previous_tiers
 from pipelines.storage.contract_store import Contract, read_spec
 from pipelines.storage.run_context import RunContext
@@ -72,24 +73,24 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
     return scored
 
 
-def _summary(scored: pd.DataFrame, params: Params, who: str) -> dict[str, object]:
-    """The keys of the model's summary; those that need a probability or a vocabulary are empty."""
+def _summary(scored: pd.DataFrame, params: Params, who: str) -> ScoreSummary:
+    """Summarise the list as the model's; what needs a probability or a vocabulary is empty."""
     as_of = scored["as_of"].iloc[0]
     lowest = scored.groupby("tier")["score"].min()
-    return {
-        "who": who,
-        "as_of": None if pd.isna(as_of) else as_of.date().isoformat(),
-        "n": len(scored),
-        "tiers": {name: int((scored["tier"] == name).sum()) for name in tier_names(params)},
-        "overfull": {},
-        "explored": 0,
-        "capacity": [],
-        "expected_conversions": {},
-        "lowest_score": {str(name): int(one) for name, one in lowest.items()},
-        "unseen": {},
-        "model_id": scored["model_id"].iloc[0],
-        "data_fingerprint": scored["data_fingerprint"].iloc[0],
-    }
+    return ScoreSummary(
+        who=who,
+        as_of=None if pd.isna(as_of) else as_of.date().isoformat(),
+        n=len(scored),
+        tiers={name: int((scored["tier"] == name).sum()) for name in tier_names(params)},
+        overfull={},
+        explored=0,
+        capacity=[],
+        expected_conversions={},
+        lowest_score={str(name): int(one) for name, one in lowest.items()},
+        unseen={},
+        model_id=scored["model_id"].iloc[0],
+        data_fingerprint=scored["data_fingerprint"].iloc[0],
+    )
 
 
 def tier_names(params: Params) -> list[str]:

@@ -7,7 +7,7 @@ by a few columns, ranks it, puts each lead into a tier and streams the rows in t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from models.tiers.assignment import TierContext
 from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import best_first, list_summary, tier_columns
 from pipelines.config.params import Params
+from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.scoring.shards import SCORE_COLUMNS, read_facts, read_part
 from pipelines.scoring.tier_inputs import exploration_quota, read_previous_tiers, warn_of_types
 from pipelines.storage.contract_store import Contract
@@ -118,10 +119,10 @@ class RankedList:
         return None if pd.isna(self.as_of) else self.as_of.date().isoformat()
 
 
-def write_scores(rows: pa.RecordBatchReader, summary: dict[str, Any], layout: Layout) -> None:
+def write_scores(rows: pa.RecordBatchReader, summary: ScoreSummary, layout: Layout) -> None:
     """Write scores.parquet, scores.csv and score_summary.json; `rows` as SCORES, best first."""
     write_rows(rows, layout.scores.path, layout.scores_csv.path)
-    write_json(summary, layout.score_summary.path)
+    write_json(summary.model_dump(), layout.score_summary.path)
     _log_list(summary)
 
 
@@ -137,18 +138,16 @@ def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path) -> None:
         write_parquet(pa.RecordBatchReader.from_batches(SCORES, both()), scores)
 
 
-def _log_list(summary: dict[str, Any]) -> None:
+def _log_list(summary: ScoreSummary) -> None:
     """Log how many leads were scored, and values that the model does not know."""
-    tiers = ", ".join(f"{name} {n:,}" for name, n in summary["tiers"].items())
-    log.info("score: %s %s (%s)", f"{summary['n']:,}", summary["who"], tiers)
-    for name, n in summary["unseen"].items():
+    tiers = ", ".join(f"{name} {n:,}" for name, n in summary.tiers.items())
+    log.info("score: %s %s (%s)", f"{summary.n:,}", summary.who, tiers)
+    for name, n in summary.unseen.items():
         log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
-    if summary["explored"]:
-        log.info("score: %s leads explored: drawn at random from lower tiers", summary["explored"])
-    for name, full in summary["overfull"].items():
-        log.warning(
-            "score: triggers give %s %s leads, capacity is %s; all stay", name, full["triggered"], full["capacity"]
-        )
+    if summary.explored:
+        log.info("score: %s leads explored: drawn at random from lower tiers", summary.explored)
+    for name, full in summary.overfull.items():
+        log.warning("score: triggers give %s %s leads, capacity is %s; all stay", name, full.triggered, full.capacity)
 
 
 # Phase two
@@ -225,17 +224,20 @@ def rows_of(parts: Sequence[Path], ends: np.ndarray, rows: np.ndarray) -> pa.Tab
     return pa.concat_tables(pieces).combine_chunks().take(pa.array(np.argsort(order)))
 
 
-def summarise(listed: RankedList) -> dict[str, Any]:
-    """Return the list in a few numbers: leads, expected conversions, and the lowest score that reached each tier."""
+def summarise(listed: RankedList, who: str, unseen: Mapping[str, int]) -> ScoreSummary:
+    """Summarise a list of leads described as `who`; `unseen` counts, by attribute, those with a value unknown to it."""
     leads = listed.leads
     by_tier = leads.groupby("tier")["probability"]
     by_score = (leads["tier_reason"] == "") | (leads["tier"] == EXCLUDED)  # triggers and exploration need no score
     lowest = leads[by_score].groupby("tier")["score"].min()
-    return {
-        "as_of": listed.day,
-        "n": len(leads),
-        "expected_conversions": {name: float(by_tier.get_group(name).sum()) for name in by_tier.groups},
-        "lowest_score": {str(name): int(least) for name, least in lowest.items()},
-        "model_id": listed.model_id,
-        "data_fingerprint": listed.fingerprint,
-    } | listed.metrics
+    return ScoreSummary(
+        as_of=listed.day,
+        n=len(leads),
+        who=who,
+        expected_conversions={str(name): float(by_tier.get_group(name).sum()) for name in by_tier.groups},
+        lowest_score={str(name): int(least) for name, least in lowest.items()},
+        unseen=dict(unseen),
+        model_id=listed.model_id,
+        data_fingerprint=listed.fingerprint,
+        **listed.metrics,
+    )

@@ -32,4 +32,4 @@ def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
         parts = list(score_shards(contract, scorer, snapshots, run.params.score.reasons, Path(work)))
         listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params)
         unseen = count_new_values(parts)
-        write_scores(ranked_rows(parts, listed), summarise(listed) | {"who": who, "unseen": unseen}, run.layout)
+        write_scores(ranked_rows(parts, listed), summarise(listed, who, unseen), run.layout)

@@ -107,6 +107,20 @@ def test_shards_threads_and_the_clock_change_no_byte(
     assert digests(one.to) == digests(other.to)
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", '{"outputs": 1}', '{"as_of": "2024-03-03"}', "\x00", ""])
+def test_a_foreign_or_damaged_manifest_counts_as_no_list(
+    ready: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    here = elsewhere(ready, tmp_path)
+    foreign = here.to / "runs" / "2024-03-03-foreign" / "manifest.json"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text(text)
+    assert here.run()[0].startswith("published 2024-03-04-")
+    assert f"{foreign} is no manifest of a list" in caplog.text
+    assert here.run(TODAY + DAY)[0].startswith("published 2024-03-05-")
+    assert foreign.read_text() == text
+
+
 def test_what_decides_a_list_decides_its_name(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path)
     here.run()

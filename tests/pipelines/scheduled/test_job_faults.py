@@ -269,7 +269,7 @@ def test_on_the_day_the_clocks_change_each_event_counts_once(tmp_path: Path) -> 
     params = load(here.overlay)
     ingest(params.source, params.ingest, params.project, events.parent, here.layout)
     with closing(Contract.open(here.layout, params.project)) as contract:
-        counts = [feed_at(contract, day + late)["events"] for day in days for late in (0 * DAY, DAY)]
+        counts = [feed_at(contract, day + late).events for day in days for late in (0 * DAY, DAY)]
     assert counts == [24, 48, 72, 96]
 
 
