@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
+from charset_normalizer import from_bytes
 
 from features.schema.contract import Field, as_text, cell_name, typed
 from features.schema.errors import DataError
@@ -20,6 +21,8 @@ from pipelines.storage.duckdb import NO_EXTENSIONS
 SAMPLE_ROWS = 500_000  # looked at from the top of a file
 HEAD_LINES = 200  # that tell the separator
 FITS = 0.99  # share of a column's values that must fit a time format, for the column to be of times
+WESTERN = "cp1252"
+LEGACY = [WESTERN, "cp1251", "cp1253", "cp932", "cp949", "big5", "gb18030"]  # cp1250 and cp1254 look like cp1252
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".duckdb": "duckdb", ".ddb": "duckdb", ".db": "duckdb"}
 DAYS = [f"{a}{mark}{b}{mark}%Y" for mark in "/.-" for a, b in (("%d", "%m"), ("%m", "%d"))]
 DAYS += ["%Y/%m/%d", "%Y%m%d", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%d/%m/%y", "%m/%d/%y"]
@@ -102,9 +105,19 @@ def _head(path: Path) -> bytes:
 
 
 def _encoding(path: Path) -> str:
-    if _head(path).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    head = _head(path)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    return next((name for name in ("utf-8", "cp1252") if first_bad_byte(path, name) is None), "latin-1")
+    if first_bad_byte(path, "utf-8") is None:
+        return "utf-8"
+    return next((name for name in (_likely(head), WESTERN) if first_bad_byte(path, name) is None), "latin-1")
+
+
+def _likely(head: bytes) -> str:
+    """The most likely encoding that is not Unicode; Western wherever it is plausible, as a few letters show little."""
+    matches = from_bytes(head[: head.rfind(b"\n") + 1] or head, cp_isolation=LEGACY)
+    plausible = [name for match in matches for name in match.could_be_from_charset if name in LEGACY]
+    return WESTERN if WESTERN in plausible or not plausible else plausible[0]
 
 
 def _separator(path: Path, encoding: str) -> str:

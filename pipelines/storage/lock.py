@@ -32,6 +32,7 @@ def hold(folder: Path) -> Iterator[None]:
         raise DeliveryError(f"cannot write to {folder}: {error.strerror}; nothing was published") from None
     with file:
         try:
+            # not filelock, which empties the file as it opens it: the holder would have no name
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)

@@ -50,6 +50,27 @@ def suspects(found: Inspection) -> set[str]:
 # Files
 
 
+@pytest.mark.parametrize(
+    ("encoding", "cities"),
+    [
+        ("cp1252", "Köln Zürich Nîmes"),
+        ("cp1252", "São Gießen Århus"),
+        ("cp1252", "5€ 10€ 20€"),
+        ("cp1251", "Москва Пермь Казань"),
+        ("cp1253", "Αθήνα Θεσσαλονίκη Πάτρα"),
+        ("cp932", "東京 大阪 横浜市"),
+        ("cp949", "서울특별시 부산광역시 대구"),
+        ("gb18030", "北京 上海 广州市"),
+        ("big5", "臺北市 高雄市 臺中市"),
+    ],
+)
+def test_a_legacy_encoding_is_recognised(tmp_path: Path, encoding: str, cities: str) -> None:
+    lines = [f"{number},{city}" for number, city in enumerate(cities.split())]
+    sample = sniff(written(tmp_path / "x.csv", "\n".join(["id,city", *lines, ""]), encoding))
+    assert sample.source.encoding == encoding
+    assert sample.frame["city"].tolist() == cities.split()
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
 def test_separator_and_encoding(tmp_path: Path, separator: str, encoding: str) -> None:
