@@ -50,7 +50,7 @@ def looks_at(params: Params, work: Path, number: int, days: pd.DatetimeIndex) ->
     found = []
     for day in days:
         tree = run_monitor(RunContext(with_as_of(params, f"{day:%Y-%m-%d}"), whole), scorer, work)
-        answers = {check["code"]: check["outcome"] for check in tree["checks"]}
+        answers = {check["code"]: check["status"] for check in tree["checks"]}
         found.append({"world": number, "day": f"{day:%Y-%m-%d}", "answers": answers, "lines": tree["lines"]})
         print(number, f"{day:%Y-%m-%d}", tree["alerts"], flush=True)
     return found
@@ -58,12 +58,12 @@ def looks_at(params: Params, work: Path, number: int, days: pd.DatetimeIndex) ->
 
 def counted(looks: list[dict[str, Any]], confidence: float) -> dict[str, Any]:
     """Count the looks with an alert, in all and by check, with an interval over looks and one over worlds."""
-    alert = pd.DataFrame([{"world": one["world"], "alert": "alert" in one["answers"].values()} for one in looks])
+    alert = pd.DataFrame([{"world": one["world"], "alert": "failed" in one["answers"].values()} for one in looks])
     low, high = interval(int(alert["alert"].sum()), len(alert), confidence)
     share = alert.groupby("world")["alert"].mean().to_numpy()
     draws = np.random.default_rng(1).choice(share, (RESAMPLES, len(share))).mean(axis=1)
     over = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    codes = Counter(code for one in looks for code, said in one["answers"].items() if said == "alert")
+    codes = Counter(code for one in looks for code, status in one["answers"].items() if status == "failed")
     asked = Counter(code for one in looks for code, said in one["answers"].items() if said != "not applicable")
     return {
         "worlds": len(share),

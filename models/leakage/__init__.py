@@ -1,4 +1,4 @@
-"""Checks that look for what gives the outcome away.
+"""Checks for leakage: does a field give the outcome away?
 
-No change of data or model: a check names a column and says how it is told.
+No change of data or model: a check names columns, with the figures that speak against them.
 """

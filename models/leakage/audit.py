@@ -1,4 +1,4 @@
-"""The leakage audit: every check on what a run has built, those that fire first."""
+"""The leakage audit: every check on what a run has built, failed ones first."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from features.matrix.matrix import MatrixSpec
+from models.checks import CheckResult
 from models.leakage.field_checks import (
     filled_after_outcome,
     filled_in_one_step,
     mirrors_label,
     named_after_outcome,
-    stands_out,
+    outranks_rest,
     vanishes,
 )
-from models.leakage.rows import AuditParams, LeakageCheck, judge_rows
+from models.leakage.rows import AuditParams, judge_rows
 from models.leakage.timing_checks import edited_after_outcome, events_at_outcome, order_predicts_outcome, split_overlap
 
 
@@ -30,7 +31,7 @@ class AuditInputs:
     leads, outcomes, history
         The contract's tables.
     moments
-        Event types at the outcome, as `events_at_outcome` takes them.
+        Event types at the outcome, see `events_at_outcome`; None without events.
     order
         `source.order`: dates, rows or none.
     """
@@ -44,19 +45,20 @@ class AuditInputs:
     order: str
 
 
-def audit(inputs: AuditInputs, seed: int, params: AuditParams) -> list[LeakageCheck]:
-    """Put every question to the data; `seed` draws one snapshot of each lead.
+def audit(inputs: AuditInputs, seed: int, params: AuditParams) -> list[CheckResult]:
+    """Run every check; `seed` draws one snapshot of each lead.
 
     Returns
     -------
-    list of Check
-        One for each check, by code, those that fire first.
+    list
+        One for each check, by code, failed ones first.
     """
     matrix, order = inputs.matrix, inputs.order
     rows = judge_rows(matrix, inputs.spec, order, seed, params)
-    edited = {name: one.column for name, one in inputs.spec.attributes.items() if one.known == "history"}
+    attributes = inputs.spec.attributes.items()
+    edited = {name: attribute.column for name, attribute in attributes if attribute.known == "history"}
     checks = [
-        stands_out(rows, params),
+        outranks_rest(rows, params),
         mirrors_label(rows, params),
         named_after_outcome(rows, params),
         filled_after_outcome(rows, params),
@@ -67,4 +69,4 @@ def audit(inputs: AuditInputs, seed: int, params: AuditParams) -> list[LeakageCh
         order_predicts_outcome(inputs.leads, matrix.groupby("lead_id")["label"].max(), order, params),
         vanishes(matrix, rows, order, seed, params),
     ]
-    return sorted(checks, key=lambda check: (check.answer != "fires", check.code))
+    return sorted(checks, key=lambda check: (not check.failed, check.code))

@@ -1,4 +1,4 @@
-"""How well one column alone tells the outcome: out of fold, within periods, with its uncertainty."""
+"""How well one column alone predicts the outcome: out of fold, within periods, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 from scipy.stats import rankdata
 
 BINS, FOLDS = 20, 5
-PRIOR_ROWS = 20  # rows of no effect mixed into a level's mean, so that rare levels say little
-LEAST = 0.001  # probability: a level that was pure in the other folds does not promise more
+PRIOR_ROWS = 20  # rows of no effect mixed into a level's mean, so that rare levels count little
+LEAST = 0.001  # probability: a level that was pure in the other folds does not predict more
 
 
 @dataclass(frozen=True)
 class UnivariateStrength:
-    """What one column tells.
+    """How predictive one column is.
 
     Attributes
     ----------
     auc
-        Area under the ROC curve, pairs formed within periods only; 0.5 says nothing.
+        Area under the ROC curve, pairs formed within periods only; 0.5 is chance.
     error
         Its standard error.
     uncertainty_coefficient
-        Share of the outcome's entropy within periods that the column removes; 0 or less says nothing, 1 everything.
+        Share of the outcome's entropy within periods that the column removes; 0 or less: none, 1: all.
     uncertainty_coefficient_error
         Its standard error.
     n, n_positive
@@ -72,8 +72,8 @@ def folds_of(label: np.ndarray) -> np.ndarray:
 def rate_out_of_fold(level: np.ndarray, label: np.ndarray, period: np.ndarray) -> np.ndarray:
     """The mean of the outcome in a row's level less that of its period, learned on the other folds; shape (n,)."""
     fold, rate = folds_of(label), np.empty(len(label))
-    for one in range(FOLDS):
-        rest = fold != one
+    for number in range(FOLDS):
+        rest = fold != number
         rate[~rest] = level_effects(level[rest], label[rest], period[rest], level.max() + 1)[level[~rest]]
     return rate
 
@@ -91,7 +91,7 @@ def mean_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def univariate_strength(level: np.ndarray, label: np.ndarray, period: np.ndarray) -> UnivariateStrength:
-    """How well the levels of one column tell the outcome of rows of the same period, out of fold.
+    """How well the levels of one column predict the outcome of rows of the same period, out of fold.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def univariate_strength(level: np.ndarray, label: np.ndarray, period: np.ndarray
     label
         1.0 or 0.0, shape (n,), both present.
     period
-        Stretch of time of each row, from 0; all 0 where there is no time. A column that only tells what time it is so
-        tells nothing here, whatever the drift of the base rate.
+        Stretch of time of each row, from 0; all 0 where there is no time. A column that only reflects the time is
+        not predictive here, whatever the drift of the base rate.
     """
     rate = rate_out_of_fold(level, label, period)
     auc, error = auc_within(rate, label, period)

@@ -1,9 +1,8 @@
-"""Leakage: what a check of the audit says, and the rows on which it judges columns."""
+"""The rows on which the leakage audit judges columns, and its parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,12 +15,11 @@ from features.schema.spec import Spec
 from models.leakage.predictive_power import UnivariateStrength, level_of, univariate_strength
 from models.splitting.holdout import draw
 
-Answer = Literal["fires", "does not fire", "not applicable"]
 EVENT_THEME = "event:"
 
 
 class AuditParams(Spec):
-    """From where a finding is large enough to be told, and how sure it has to be."""
+    """From which size on a finding fails a check, and how sure it has to be."""
 
     min_each: int = Field(
         default=50,
@@ -107,49 +105,9 @@ class AuditParams(Spec):
     )
 
 
-@dataclass(frozen=True)
-class LeakageCheck:
-    """One question of the audit and its answer.
-
-    Attributes
-    ----------
-    columns
-        The user's columns, or event types, that the finding names, each with its figures; empty unless it fires.
-    detail
-        What was looked at, with the number of rows, or why the question cannot be put.
-    what_to_do
-        What a person can do about it; empty unless it fires.
-    """
-
-    code: str
-    title: str
-    answer: Answer
-    columns: dict[str, str]
-    detail: str
-    what_to_do: str
-
-
-@dataclass(frozen=True)
-class Question:
-    """Code and title of a check; makes its answers."""
-
-    code: str
-    title: str
-
-    def answer(self, found: dict[str, str], detail: str, what_to_do: str) -> LeakageCheck:
-        """Fire where columns were found."""
-        if found:
-            return LeakageCheck(self.code, self.title, "fires", found, detail, what_to_do)
-        return LeakageCheck(self.code, self.title, "does not fire", {}, detail, "")
-
-    def not_applicable(self, why: str) -> LeakageCheck:
-        """Say why the question cannot be put to these data."""
-        return LeakageCheck(self.code, self.title, "not applicable", {}, why, "")
-
-
 @dataclass(frozen=True, eq=False)  # compared by identity: two may be made of one column
 class Subject:
-    """A column of the user's, or an event type, and the features that are made of it.
+    """A column of the user's files, or an event type, and the features that are made of it.
 
     Attributes
     ----------
@@ -213,7 +171,7 @@ def periods_of(moment: pd.Series, n: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rows:
-    """One row a lead with its label, the stretch of time it is from, and how well each feature tells the label there.
+    """One row a lead with its label, its period, and how well each feature predicts the label within periods.
 
     Attributes
     ----------
@@ -221,11 +179,11 @@ class Rows:
         Features by name, and `label`.
     period
         From `periods_of`, shape (n,).
-    powers
+    strengths
         By feature; empty where there is too little to judge.
     critical
-        How many standard errors an estimate must clear, so that with `confidence` none of all features clears it by
-        chance (Bonferroni).
+        How many standard errors an estimate must clear, so that with `confidence` no feature clears it by chance
+        (Bonferroni).
     """
 
     frame: pd.DataFrame
@@ -244,24 +202,24 @@ class Rows:
         return f"{len(self.frame):,} leads, {int(self.label.sum()):,} converted"
 
     def best(self, subject: Subject) -> UnivariateStrength:
-        """The power of the subject's strongest feature."""
+        """The strength of the subject's strongest feature."""
         return max((self.strengths[entry.name] for entry in subject.features), key=lambda one: one.auc)
 
     def low_auc(self, subject: Subject) -> float:
-        """The AUC that the subject surely has."""
-        found = self.best(subject)
-        return found.auc - self.critical * found.error
+        """The lower bound of the subject's AUC."""
+        best = self.best(subject)
+        return best.auc - self.critical * best.error
 
 
 def judge_rows(matrix: pd.DataFrame, spec: MatrixSpec, order: str, seed: int, params: AuditParams) -> Rows:
-    """Measure every feature on one matured row a lead, training and test alike: an audit may look at all that is known.
+    """Measure every feature on one matured row a lead, training and test alike: an audit may use all that is known.
 
     Parameters
     ----------
     matrix
         lead_id, snapshot_at, label, the catalogue's features, and `position` where there are no dates.
     order
-        `source.order`: dates, rows or none; says what time is.
+        `source.order`: dates, rows or none; what stands for time.
     """
     frame = one_row_a_lead(matrix, seed)
     moment = frame["snapshot_at"] if order == "dates" else frame["position"]
@@ -281,7 +239,7 @@ def levels_of(frame: pd.DataFrame, entry: Entry) -> np.ndarray:
 
 
 def too_few_to_judge(label: np.ndarray, params: AuditParams) -> str:
-    """Say what there is too little of, or nothing."""
+    """Say what there is too little of; empty where there is enough."""
     positive = int(label.sum())
     if min(positive, len(label) - positive) >= params.min_each:
         return ""
@@ -291,7 +249,7 @@ def too_few_to_judge(label: np.ndarray, params: AuditParams) -> str:
 
 
 def critical_value(confidence: float, n: int) -> float:
-    """Standard errors that `n` estimates of nothing all stay within, with this confidence."""
+    """Return the standard errors that `n` estimates of no effect all stay within, with this confidence."""
     return float(norm.ppf(1 - (1 - confidence) / max(n, 1)))
 
 

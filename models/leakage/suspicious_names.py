@@ -1,4 +1,4 @@
-"""What the name of a column says about when it was written. A guess for a person to confirm, never a proof."""
+"""When a column was written, judging by its name. A guess for a person to confirm, never a proof."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def words(name: str) -> list[str]:
 
 def named_leaky(name: str) -> list[str]:
     """Reasons, in plain English, why a column of this name may be written after the outcome; none for most names."""
-    found = words(name)
-    stems = {word.removesuffix("s") if word != "status" else word for word in found} | set(found)
+    parts = words(name)
+    stems = {word.removesuffix("s") if word != "status" else word for word in parts} | set(parts)
     reasons = [f"its name says {word!r}: {why}" for word, why in LEAKY_WORDS.items() if word in stems]
-    if found[:1] == ["last"] and found[1:2] not in (["name"], []):
+    if parts[:1] == ["last"] and parts[1:2] not in (["name"], []):
         reasons.append(f"its name says 'last': {OVERWRITTEN}")
-    if found and found[-1] in ("status", "stage") and set(found[:-1]) <= {"lead", "deal", "current", "opportunity"}:
-        reasons.append(f"its name says {found[-1]!r}: {OVERWRITTEN}")
+    if parts and parts[-1] in ("status", "stage") and set(parts[:-1]) <= {"lead", "deal", "current", "opportunity"}:
+        reasons.append(f"its name says {parts[-1]!r}: {OVERWRITTEN}")
     return reasons

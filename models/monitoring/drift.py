@@ -60,9 +60,9 @@ def feature_drift(reference: DriftSample, current: DriftSample, entries: Sequenc
     """
     if not len(entries) or not len(reference.rows) or not len(current.rows):
         return []
-    found = [_of_feature(reference, current, entry) for entry in entries]
-    adjusted = holm(np.array([row["p_value"] for row in found]))
-    rows = [row | {"adjusted_p_value": float(chance)} for row, chance in zip(found, adjusted, strict=True)]
+    shifts = [_of_feature(reference, current, entry) for entry in entries]
+    adjusted = holm(np.array([row["p_value"] for row in shifts]))
+    rows = [row | {"adjusted_p_value": float(chance)} for row, chance in zip(shifts, adjusted, strict=True)]
     return sorted(rows, key=lambda row: (-row["psi"], row["name"]))
 
 

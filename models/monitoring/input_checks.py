@@ -8,8 +8,7 @@ checks have in common (Bonferroni, and Holm within a check).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -18,14 +17,20 @@ from scipy.stats import norm, t
 
 from features.matrix.catalogue import Entry
 from features.schema.spec import Spec
+from models.checks import Check, CheckResult, enumerate_names
 from models.kpis.tier_kpis import Row
 from models.monitoring.drift import DriftSample, feature_drift, independent_leads, shift
 
-Outcome = Literal["alert", "quiet", "not applicable"]
 TESTED = 9  # checks that share the false alarms; freshness is a fact, and the estimate never alerts
-NAMED = 5  # features, types or values that a sentence names
 LEAST_ROWS = 5  # a value that fewer leads have is not named: it may name a person
 CALENDAR = "calendar"  # measures that tell the time of the year move by themselves
+FRESH = Check("MN01", "The feed is fresh")
+VOLUME = Check("MN02", "As much comes in as is usual")
+ENGAGEMENT = Check("MN03", "What open leads do is as it was")
+FIT = Check("MN04", "Who comes in is as it was")
+LEVELS = Check("MN05", "Values of categories are those that are known")
+SCORES = Check("MN06", "Scores are spread as they were, whatever the season")
+TIERS = Check("MN07", "As many leads as before reach the best tier's cut-off, whatever the season")
 
 
 class MonitorParams(Spec):
@@ -118,45 +123,13 @@ class MonitorParams(Spec):
         return self.false_alarms / TESTED
 
 
-@dataclass(frozen=True)
-class MonitorCheck:
-    """One question of the monitor and its answer.
-
-    Attributes
-    ----------
-    detail
-        What was seen, in words with figures.
-    early
-        Whether it rests on outcomes that have not matured.
-    """
-
-    code: str
-    title: str
-    outcome: Outcome
-    detail: str
-    metrics: dict[str, float] = field(default_factory=dict)
-    early: bool = False
-
-
-def result(code: str, title: str, alert: bool, detail: str, metrics: Mapping[str, float] | None = None) -> MonitorCheck:
-    """Make a check out of what was seen; figures that do not exist are left out."""
-    known = {name: float(value) for name, value in (metrics or {}).items() if np.isfinite(value)}
-    return MonitorCheck(code, title, "alert" if alert else "quiet", detail, known)
-
-
-def not_applicable(code: str, title: str, why: str) -> MonitorCheck:
-    """Make a check that cannot be asked."""
-    return MonitorCheck(code, title, "not applicable", why)
-
-
-def fresh(newest: pd.Timestamp | None, as_of: pd.Timestamp, max_silence_days: int) -> MonitorCheck:
-    """Check that the feed has not stopped."""
-    title = "The feed is fresh"
+def fresh(newest: pd.Timestamp | None, as_of: pd.Timestamp, max_silence_days: int) -> CheckResult:
+    """MN01: check that the feed has not stopped."""
     if newest is None:
-        return result("MN01", title, True, "no record at all is known")
+        return FRESH.result(False, "no record at all is known")
     days = (as_of - newest) / pd.Timedelta(days=1)
     detail = f"the newest record is of {newest:%Y-%m-%d %H:%M}, {days:.1f} days back, of {max_silence_days} allowed"
-    return result("MN01", title, days > max_silence_days, detail, {"days": days})
+    return FRESH.result(days <= max_silence_days, detail, {"days": days})
 
 
 def volume_rows(weekly: pd.DataFrame, params: MonitorParams) -> list[Row]:
@@ -201,44 +174,53 @@ def _p_value(gap: float, spread: float, poisson: float, n: int) -> float:
     return float(2 * t.sf(abs(gap) / width, n - 1)) if width > 0 else float(gap == 0)
 
 
-def volume(rows: Sequence[Row], params: MonitorParams) -> MonitorCheck:
-    """Check that no kind of record has dried up or multiplied; `rows` as from `volume_rows`."""
-    title = "As much comes in as is usual"
+def volume(rows: Sequence[Row], params: MonitorParams) -> CheckResult:
+    """MN02: check that no kind of record has dried up or multiplied; `rows` as from `volume_rows`."""
     if not rows:
-        return not_applicable("MN02", title, f"no kind of record comes {params.min_events:,} times before a list")
+        return VOLUME.not_applicable(f"no kind of record comes {params.min_events:,} times before a list")
     low, high = 1 / params.volume_change, params.volume_change
     bad = [row for row in rows if not low <= row["ratio"] <= high and row["p_value"] <= params.each]
     named = [f"{row['name']} {row['n']:,} for {row['expected']:,.0f}" for row in bad]
-    detail = _some(named) or f"each of {len(rows)} kinds of records within {low:.2f} to {high:.2f} times the usual"
-    return result("MN02", title, bool(bad), detail, {f"ratio {row['name']}": row["ratio"] for row in rows})
+    detail = (
+        enumerate_names(named) or f"each of {len(rows)} kinds of records within {low:.2f} to {high:.2f} times the usual"
+    )
+    return VOLUME.result(not bad, detail, {f"ratio {row['name']}": row["ratio"] for row in rows})
 
 
 def inputs(
-    code: str,
-    title: str,
+    check: Check,
     reference: pd.DataFrame,
     current: pd.DataFrame,
     entries: Sequence[Entry],
     params: MonitorParams,
-) -> tuple[MonitorCheck, list[Row]]:
-    """Check the features that the model reads; see `drift.feature_drift` for the rows beside the answer.
+) -> tuple[CheckResult, list[Row]]:
+    """MN03, MN04: check the features that the model reads.
 
     Parameters
     ----------
+    check
+        ENGAGEMENT or FIT.
     reference, current
         lead_id and the features.
     entries
-        Features to look at; those of the calendar are left out.
+        Features to compare; those of the calendar are left out.
+
+    Returns
+    -------
+    result, rows
+        The rows are those of `drift.feature_drift`, each with `alert`.
     """
     read = [entry for entry in entries if entry.measure != CALENDAR]
     rows = feature_drift(DriftSample.of(reference), DriftSample.of(current), read)
     if not rows:
-        return not_applicable(code, title, "the model reads no such feature, or there is no lead to look at"), []
+        return check.not_applicable("the model reads no such feature, or there is no lead to look at"), []
     rows = [row | {"alert": _moved(row, params) and row["adjusted_p_value"] <= params.each} for row in rows]
     bad = [row for row in rows if row["alert"]]
     named = [f"{row['label']} (PSI {row['psi']:.2f})" for row in bad]
-    detail = _some(named) or f"none of {len(rows)} features has surely moved; largest PSI {rows[0]['psi']:.2f}"
-    return result(code, title, bool(bad), detail, {"psi": rows[0]["psi"], "moved": float(len(bad))}), rows
+    detail = (
+        enumerate_names(named) or f"none of {len(rows)} features has surely moved; largest PSI {rows[0]['psi']:.2f}"
+    )
+    return check.result(not bad, detail, {"psi": rows[0]["psi"], "moved": float(len(bad))}), rows
 
 
 def _moved(row: Row, params: MonitorParams) -> bool:
@@ -261,7 +243,7 @@ def level_rows(before: Mapping[str, pd.Series[str]], now: Mapping[str, pd.Series
         "vanished", with p_value: the chance that none of the new leads has a value as frequent as it was, or that none
         of those before had it; times the number of values.
     """
-    found = []
+    rows = []
     for name in now:
         sides = {"new": (now[name], before[name]), "vanished": (before[name], now[name])}
         for what, (here, there) in sides.items():
@@ -269,22 +251,22 @@ def level_rows(before: Mapping[str, pd.Series[str]], now: Mapping[str, pd.Series
             for value in sorted(str(one) for one in counts.index if one not in gone and counts[one] >= LEAST_ROWS):
                 share = float(counts[value] / len(here))
                 chance = min(1.0, float((1 - share) ** len(there)) * len(counts) * len(now))
-                found.append({"what": what, "attribute": name, "value": value, "share": share, "p_value": chance})
-    return sorted(found, key=lambda row: (-row["share"], row["attribute"], row["value"]))
+                rows.append({"what": what, "attribute": name, "value": value, "share": share, "p_value": chance})
+    return sorted(rows, key=lambda row: (-row["share"], row["attribute"], row["value"]))
 
 
-def levels(rows: Sequence[Row], params: MonitorParams) -> MonitorCheck:
-    """Check that no frequent value is new or has vanished; `rows` as from `level_rows`."""
+def levels(rows: Sequence[Row], params: MonitorParams) -> CheckResult:
+    """MN05: check that no frequent value is new or has vanished; `rows` as from `level_rows`."""
     bad = [row for row in rows if row["share"] >= params.level_share and row["p_value"] <= params.each]
     named = [f"{row['what']}: {row['attribute']} {row['value']} ({row['share']:.1%})" for row in bad]
     largest = max((row["share"] for row in rows if row["what"] == "new"), default=0.0)
-    detail = _some(named) or f"no value that {params.level_share:.0%} of leads have is new or has vanished"
+    detail = enumerate_names(named) or f"no value that {params.level_share:.0%} of leads have is new or has vanished"
     metrics = {"largest new share": largest}
-    return result("MN05", "Values of categories are those that are known", bool(bad), detail, metrics)
+    return LEVELS.result(not bad, detail, metrics)
 
 
-def scores(reference: pd.DataFrame, current: pd.DataFrame, params: MonitorParams) -> MonitorCheck:
-    """Check that scores lie where they did.
+def scores(reference: pd.DataFrame, current: pd.DataFrame, params: MonitorParams) -> CheckResult:
+    """MN06: check that scores lie where they did.
 
     Parameters
     ----------
@@ -293,18 +275,18 @@ def scores(reference: pd.DataFrame, current: pd.DataFrame, params: MonitorParams
     """
     before, now = (rows["score"].to_numpy("float64") for rows in (reference, current))
     leads = [independent_leads(rows["lead_id"]) for rows in (reference, current)]
-    found = shift(before, now, leads[0], leads[1], codes=None)
+    moved = shift(before, now, leads[0], leads[1], codes=None)
     detail = (
-        f"mean score {now.mean():.1f}, it was {before.mean():.1f}; PSI {found['psi']:.2f}, Kolmogorov-Smirnov distance "
-        f"{found['ks']:.2f}"
+        f"mean score {now.mean():.1f}, it was {before.mean():.1f}; PSI {moved['psi']:.2f}, Kolmogorov-Smirnov distance "
+        f"{moved['ks']:.2f}"
     )
-    metrics = {"psi": found["psi"], "ks": found["ks"], "mean": now.mean(), "reference mean": before.mean()}
-    alert = _moved(found, params) and found["p_value"] <= params.each
-    return result("MN06", "Scores are spread as they were, whatever the season", alert, detail, metrics)
+    metrics = {"psi": moved["psi"], "ks": moved["ks"], "mean": now.mean(), "reference mean": before.mean()}
+    failed = _moved(moved, params) and moved["p_value"] <= params.each
+    return SCORES.result(not failed, detail, metrics)
 
 
-def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: MonitorParams) -> MonitorCheck:
-    """Check that as many leads as before lie above what was the cut-off of the best tier.
+def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: MonitorParams) -> CheckResult:
+    """MN07: check that as many leads as before lie above what was the cut-off of the best tier.
 
     A tier that capacity fills is as long whatever happens, so that its length tells nothing; what reaches its usual
     cut-off does.
@@ -315,10 +297,9 @@ def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: Mon
         lead_id, snapshot_at, score, tier, and overridden: whether a trigger or exclusion decides on the tier; the
         scores of `current` are by the reference's calendar, as in `scores`.
     """
-    title = "As many leads as before reach the best tier's cut-off, whatever the season"
     listed = reference[(reference["tier"] == best) & ~reference["overridden"]]
     if listed.empty:
-        return not_applicable("MN07", title, f"no lead of the reference is {best} by its score")
+        return TIERS.not_applicable(f"no lead of the reference is {best} by its score")
     cutoff = float(listed.groupby("snapshot_at")["score"].min().median())
     was, now = (float((rows["score"] >= cutoff).mean()) for rows in (reference, current))
     leads = [independent_leads(rows["lead_id"]) for rows in (reference, current)]
@@ -331,18 +312,13 @@ def tiers(reference: pd.DataFrame, current: pd.DataFrame, best: str, params: Mon
         f"{now:.1%} of the leads have a score of {cutoff:.0f} or more, the usual cut-off of {best}; it was {was:.1%}"
     )
     metrics = {"share": now, "reference share": was, "cutoff": cutoff}
-    return result("MN07", title, moved and chance <= params.each, detail, metrics)
+    return TIERS.result(not (moved and chance <= params.each), detail, metrics)
 
 
-def _some(named: Sequence[str]) -> str:
-    more = [f"and {len(named) - NAMED} more"] if len(named) > NAMED else []
-    return ", ".join([*named[:NAMED], *more])
-
-
-def summary_lines(checks: Sequence[MonitorCheck]) -> list[str]:
+def summary_lines(checks: Sequence[CheckResult]) -> list[str]:
     """Sum up the checks in lines for people: alerts first."""
-    alerts = [check for check in checks if check.outcome == "alert"]
-    applicable = [check for check in checks if check.outcome != "not applicable"]
+    alerts = [check for check in checks if check.failed]
+    applicable = [check for check in checks if check.status != "not applicable"]
     early = {True: " (early: not matured)", False: ""}
     lines = [f"{check.code} {check.title}: no. {check.detail}{early[check.early]}" for check in alerts]
-    return lines or [f"No alert: {len(applicable)} of {len(checks)} checks apply, and all are quiet."]
+    return lines or [f"No alert: {len(applicable)} of {len(checks)} checks apply, and all passed."]

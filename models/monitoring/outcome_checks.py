@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, norm
 
+from models.checks import Check, CheckResult
 from models.evaluation.metrics import EvaluateParams, Metrics, Ranked, compute_metrics, evaluate
 from models.kpis.calibration_check import Lists, compare_rates
 from models.kpis.tier_kpis import KpiParams, Row, within
-from models.monitoring.input_checks import MonitorCheck, MonitorParams, not_applicable, result
+from models.monitoring.input_checks import MonitorParams
 
+CALIBRATION = Check("MN08", "Tiers are calibrated on matured lists")
+LIFT = Check("MN09", "Lift at capacity on matured lists is not lost")
+EARLY = Check("MN10", "Young lists convert as lists did")
+ESTIMATE = Check("MN11", "Estimated performance of the newest list")
 ASSUMPTION = (
     "An estimate, not a measurement: what the metrics would be if every probability held. It moves when the leads "
     "change; it cannot see a change of how leads decide, as a new price brings. Outcomes tell, once they have matured."
@@ -38,13 +43,12 @@ def tier_comparisons(lists: Lists, settings: OutcomeSettings) -> list[Row]:
     return compare_rates(lists, none, 1 - settings.monitor.each, settings.kpis)
 
 
-def tier_calibration(comparisons: Sequence[Row], params: MonitorParams) -> MonitorCheck:
-    """Check that tiers are calibrated; `comparisons` as from `tier_comparisons` of the matured lists."""
-    title = "Tiers are calibrated on matured lists"
+def tier_calibration(comparisons: Sequence[Row], params: MonitorParams) -> CheckResult:
+    """MN08: check that tiers are calibrated; `comparisons` as from `tier_comparisons` of the matured lists."""
     if not comparisons or comparisons[0]["converted"] < params.min_positive:
         won = comparisons[0]["converted"] if comparisons else 0
-        return not_applicable(
-            "MN08", title, f"{won:,} leads of matured lists converted, of {params.min_positive:,} needed"
+        return CALIBRATION.not_applicable(
+            f"{won:,} leads of matured lists converted, of {params.min_positive:,} needed"
         )
     bad = [one for one in comparisons if one["answer"] in ("too generous", "too strict")]
     named = [
@@ -52,10 +56,8 @@ def tier_calibration(comparisons: Sequence[Row], params: MonitorParams) -> Monit
         f"({one['observed_rate_low']:.1%} to {one['observed_rate_high']:.1%}, {one['leads']:,} leads)"
         for one in bad or comparisons[:1]
     ]
-    return result(
-        "MN08",
-        title,
-        bool(bad),
+    return CALIBRATION.result(
+        not bad,
         "; ".join(named),
         {"predicted_rate": comparisons[0]["predicted_rate"], "observed_rate": comparisons[0]["observed_rate"]},
     )
@@ -68,18 +70,17 @@ def performance(rows: pd.DataFrame, settings: OutcomeSettings) -> Metrics | None
     if won < settings.monitor.min_positive or won == matured["lead_id"].nunique():
         return None
     ranked = _ranked(matured, matured["probability"].to_numpy(), settings)
-    found = evaluate(ranked, settings.evaluate, settings.seed).flat()
-    lift = {f"lift_at_k{end}": found[f"precision_at_k{end}"] / found["base_rate"] for end in ("", "_low", "_high")}
-    return found | lift
+    metrics = evaluate(ranked, settings.evaluate, settings.seed).flat()
+    lift = {f"lift_at_k{end}": metrics[f"precision_at_k{end}"] / metrics["base_rate"] for end in ("", "_low", "_high")}
+    return metrics | lift
 
 
-def lift(before: Metrics | None, now: Metrics | None, settings: OutcomeSettings) -> MonitorCheck:
-    """Check that the best leads are as far above the rest as in the reference; figures as of `performance`."""
-    title = "Lift at capacity on matured lists is not lost"
+def lift(before: Metrics | None, now: Metrics | None, settings: OutcomeSettings) -> CheckResult:
+    """MN09: check that the best leads are as far above the rest as in the reference; figures as of `performance`."""
     if before is None or now is None:
         where = "the reference" if before is None else "matured lists after the reference"
         least = settings.monitor.min_positive
-        return not_applicable("MN09", title, f"fewer than {least:,} leads of {where} converted")
+        return LIFT.not_applicable(f"fewer than {least:,} leads of {where} converted")
     gap = before["lift_at_k"] - now["lift_at_k"]
     width = math.hypot(*(_error(one, "lift_at_k", settings.evaluate.confidence) for one in (before, now)))
     chance = float(norm.sf(gap / width)) if width > 0 else 1.0
@@ -91,11 +92,11 @@ def lift(before: Metrics | None, now: Metrics | None, settings: OutcomeSettings)
     )
     numbers = {"lift": now["lift_at_k"], "auc": now["auc"], "log_loss": now["log_loss"],
                "calibration_error": now["calibration_error"]}  # fmt: skip
-    return result("MN09", title, lost and chance <= settings.monitor.each, detail, numbers)
+    return LIFT.result(not (lost and chance <= settings.monitor.each), detail, numbers)
 
 
-def _error(found: Metrics, name: str, confidence: float) -> float:
-    return (found[f"{name}_high"] - found[f"{name}_low"]) / (2 * float(norm.ppf((1 + confidence) / 2)))
+def _error(metrics: Metrics, name: str, confidence: float) -> float:
+    return (metrics[f"{name}_high"] - metrics[f"{name}_low"]) / (2 * float(norm.ppf((1 + confidence) / 2)))
 
 
 def early_conversions(
@@ -105,7 +106,7 @@ def early_conversions(
 
     Each list answers for the days until the next one alone, so that a lead's conversion is counted once, on one side,
     and counts are independent, however many lists a lead stands on. How fast conversions come within the horizon, and
-    whether the model predicts a little too much, is in both sides alike and falls out.
+    whether the model predicts a little too much, is the same on both sides and cancels out.
 
     Parameters
     ----------
@@ -127,33 +128,32 @@ def early_conversions(
     """
     observed = [int(within(rows["snapshot_at"], rows["converted_at"], watched).sum()) for rows in (reference, current)]
     predicted = [float(rows["probability"].sum()) for rows in (reference, current)]
-    found = {"days": days, "n": len(current), "predicted": predicted[1], "observed": observed[1]}
+    row = {"days": days, "n": len(current), "predicted": predicted[1], "observed": observed[1]}
     if not observed[0] or not predicted[1]:
-        return found | {"expected": float("nan"), "ratio": float("nan"), "p_value": 1.0}
+        return row | {"expected": float("nan"), "ratio": float("nan"), "p_value": 1.0}
     expected = predicted[1] * observed[0] / predicted[0]
     chance = binomtest(observed[1], sum(observed), predicted[1] / sum(predicted)).pvalue
-    return found | {"expected": expected, "ratio": observed[1] / expected, "p_value": min(1.0, chance * n_comparisons)}
+    return row | {"expected": expected, "ratio": observed[1] / expected, "p_value": min(1.0, chance * n_comparisons)}
 
 
-def early(found: Sequence[Row], params: MonitorParams) -> MonitorCheck:
-    """Check that the newest lists convert as fast as the reference did; `found` as from `early_conversions`."""
-    title = "Young lists convert as lists did"
+def early(rows: Sequence[Row], params: MonitorParams) -> CheckResult:
+    """MN10: check that the newest lists convert as fast as the reference did; `rows` as from `early_conversions`."""
     counted = [
         row
-        for row in found
+        for row in rows
         if np.isfinite(row["ratio"]) and max(row["observed"], row["expected"]) >= params.min_positive
     ]
     if not counted:
-        few = f"fewer than {params.min_positive:,} conversions came, or were expected, after the newest lists"
-        return MonitorCheck("MN10", title, "not applicable", few, {}, True)
+        few = f"fewer than {params.min_positive:,} conversions happened, or were expected, after the newest lists"
+        return EARLY.not_applicable(few, early=True)
     low, high = 1 / params.rate_change, params.rate_change
     bad = [row for row in counted if not low <= row["ratio"] <= high and row["p_value"] <= params.each]
-    said = "; ".join(
-        f"after the lists of {row['days']} days {row['observed']:,} came of {row['expected']:.0f} expected"
+    detail = "; ".join(
+        f"after the lists of {row['days']} days {row['observed']:,} converted, {row['expected']:.0f} expected"
         for row in bad or counted
     )
     numbers = {f"ratio {row['days']}d": row["ratio"] for row in counted}
-    return MonitorCheck("MN10", title, "alert" if bad else "quiet", said, numbers, True)
+    return EARLY.result(not bad, detail, numbers, early=True)
 
 
 def estimate(rows: pd.DataFrame, settings: OutcomeSettings) -> Metrics:
@@ -169,22 +169,18 @@ def estimate(rows: pd.DataFrame, settings: OutcomeSettings) -> Metrics:
     """
     chance = rows["probability"].to_numpy("float64")
     ranked = _ranked(rows.assign(label=chance), chance, settings)
-    found = compute_metrics(ranked, np.ones(len(rows)), settings.evaluate)
-    return {name: found[name] for name in ("auc", "log_loss", "precision_at_k", "base_rate")}
+    metrics = compute_metrics(ranked, np.ones(len(rows)), settings.evaluate)
+    return {name: metrics[name] for name in ("auc", "log_loss", "precision_at_k", "base_rate")}
 
 
-def estimated(current: Metrics, reference: Metrics, measured: Metrics | None) -> MonitorCheck:
-    """Say what the estimate is; it never alerts, because it rests on what is to be checked."""
+def estimated(current: Metrics, reference: Metrics, measured: Metrics | None) -> CheckResult:
+    """MN11: state the estimate; it never fails, because it rests on what is to be checked."""
     seen = "" if measured is None else f" (measured there: AUC {measured['auc']:.3f})"
     detail = (
         f"estimated AUC {current['auc']:.3f}, {current['base_rate']:.2%} to convert; in the reference "
         f"{reference['auc']:.3f}{seen} and {reference['base_rate']:.2%}. {ASSUMPTION}"
     )
-    return result("MN11", "Estimated performance of the newest list", False, detail, _plain(current))
-
-
-def _plain(found: Mapping[str, float]) -> dict[str, float]:
-    return {f"estimated {name}": value for name, value in found.items()}
+    return ESTIMATE.result(True, detail, {f"estimated {name}": value for name, value in current.items()})
 
 
 def _ranked(rows: pd.DataFrame, probability: np.ndarray, settings: OutcomeSettings) -> Ranked:

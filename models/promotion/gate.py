@@ -1,16 +1,16 @@
-"""The promotion gate: may a challenger take the champion's place? Every check says what it saw, in words."""
+"""The promotion gate: may a challenger replace the champion?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from features.schema.spec import Spec
+from models.checks import Check, CheckResult, enumerate_names
 from models.evaluation.metrics import (
     EvaluateParams,
     Metrics,
@@ -25,7 +25,16 @@ from models.leakage.rows import subjects_of
 from models.leakage.timing_checks import OVERLAP
 from models.scoring.scorer import ModelMetadata, Scorer
 
-Outcome = Literal["passed", "failed", "not applicable"]
+COMPLETE = Check("PG01", "The model is complete")
+NO_LEAK = Check("PG02", "Nothing that the model reads looks like leakage")
+LATER_ROWS = Check("PG03", "There are later rows to judge on")
+LOG_LOSS = Check("PG04", "Log-loss is not worse than the champion's")
+RATCHET = Check("PG05", "No ratchet of small losses since the reference champion")
+BASELINES = Check("PG06", "Log-loss is not worse than a baseline's")
+LIFT = Check("PG07", "Lift at capacity is not surely worse than the champion's")
+CALIBRATION = Check("PG08", "Probabilities are calibrated")
+TIER_CHANGES = Check("PG09", "Few leads change tier with the model")
+SEGMENTS = Check("PG10", "No segment is surely much worse than with the champion")
 NO_CHAMPION = "there is no champion yet"
 
 
@@ -70,25 +79,6 @@ class GateParams(Spec):
     accepted: list[str] = Field(
         default=[], description="Codes of the audit, such as LK10, that you have looked into and hold for harmless."
     )
-
-
-@dataclass(frozen=True)
-class GateCheck:
-    """One question of the gate and its answer.
-
-    Attributes
-    ----------
-    detail
-        What was seen, in words with figures.
-    figures
-        The same as numbers; those that do not exist are left out.
-    """
-
-    code: str
-    title: str
-    outcome: Outcome
-    detail: str
-    metrics: Metrics = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,33 +143,35 @@ def unseen(rows: pd.DataFrame, models_metadata: Sequence[ModelMetadata], fingerp
     return rows[keep].reset_index(drop=True)
 
 
-def artifacts(fault: str) -> GateCheck:
-    """Check what was found wrong with the challenger's files; "" where nothing was."""
-    whole = "the bundle is text and JSON only, every hash is that of its manifest, and it loads without pickle"
-    return _check("PG01", "The model is whole", not fault, fault or whole)
+def artifacts(fault: str) -> CheckResult:
+    """PG01: check the challenger's files; `fault` says what is wrong with them, "" where nothing is."""
+    complete = "the bundle is text and JSON only, every hash is that of its manifest, and it loads without pickle"
+    return COMPLETE.result(not fault, fault or complete)
 
 
-def no_leak(checks: Sequence[Mapping[str, Any]], scorer: Scorer, params: GateParams) -> GateCheck:
-    """Check that no check of the audit fires on what the model reads.
+def no_leak(checks: Sequence[CheckResult], scorer: Scorer, params: GateParams) -> CheckResult:
+    """PG02: check that no check of the audit fails on what the model reads.
 
     Parameters
     ----------
     checks
-        Of audit.json. A lead that teaches and tests at once counts whatever the model reads, because it takes away
-        what the other checks stand on.
+        Of audit.json. A lead in both training and test counts whatever the model reads, because it invalidates what
+        the other checks rest on.
     """
-    read, fired = columns_read(scorer), [check for check in checks if check["answer"] == "fires"]
-    found = {
-        check["code"]: (check["title"], sorted(read.intersection(check["columns"])) or sorted(check["columns"]))
-        for check in fired
-        if check["code"] == OVERLAP.code or read.intersection(check["columns"])
-    }
-    bad = [f"{code} {title}: {_some(names)}" for code, (title, names) in found.items() if code not in params.accepted]
-    accepted = [code for code in found if code in params.accepted]
-    detail = "; ".join(bad) or f"none of {len(checks)} checks of the audit fires on what the model reads"
+    read = columns_read(scorer)
+    failed = [check for check in checks if check.failed and (check.code == OVERLAP.code or read & {*check.columns})]
+    bad = [
+        f"{check.code} {check.title}: {enumerate_names(sorted(read & {*check.columns}) or sorted(check.columns))[:200]}"
+        for check in failed
+        if check.code not in params.accepted
+    ]
+    accepted = [check.code for check in failed if check.code in params.accepted]
+    detail = (
+        "; ".join(bad) or f"{len(checks) - len(failed)} leakage checks passed, or do not concern what the model reads"
+    )
     if accepted:
         detail += f"; accepted in promotion.accepted: {', '.join(accepted)}"
-    return _check("PG02", "Nothing that the model reads looks like leakage", not bad, detail)
+    return NO_LEAK.result(not bad, detail)
 
 
 def columns_read(scorer: Scorer) -> set[str]:
@@ -194,16 +186,16 @@ def columns_read(scorer: Scorer) -> set[str]:
     }
 
 
-def judge(cohort: Cohort, gate: Gate) -> list[GateCheck]:
-    """Put every question that a cohort answers; where it is too small, only that is said.
+def judge(cohort: Cohort, gate: Gate) -> list[CheckResult]:
+    """Run every check of a cohort; where it is too small, only PG03.
 
     Returns
     -------
-    list of GateCheck
+    list
         A challenger is promoted where none has failed.
     """
     enough = _enough(cohort, gate.params)
-    if enough.outcome == "failed":
+    if enough.failed:
         return [enough]
     return [
         enough,
@@ -218,100 +210,100 @@ def judge(cohort: Cohort, gate: Gate) -> list[GateCheck]:
 
 
 def surely_better(cohort: Cohort, gate: Gate) -> bool:
-    """Whether the challenger may become the champion of record: its log-loss is surely below that of the old one."""
-    record = cohort.champion if cohort.reference is None else cohort.reference
-    return record is None or _gap(cohort.rows, cohort.challenger, record, gate)["gap_high"] < 0
+    """Whether the challenger may become the reference champion: its log-loss is surely below that of the old one."""
+    reference = cohort.champion if cohort.reference is None else cohort.reference
+    return reference is None or _gap(cohort.rows, cohort.challenger, reference, gate)["gap_high"] < 0
 
 
-def _enough(cohort: Cohort, params: GateParams) -> GateCheck:
+def _enough(cohort: Cohort, params: GateParams) -> CheckResult:
+    """PG03: count the rows of either outcome."""
     rows = cohort.rows
     won, lost = int(rows["label"].sum()), int((rows["label"] == 0).sum())
     seen = f"{len(rows):,} matured rows of {rows['lead_id'].nunique():,} leads, {won:,} of them converted"
     good = min(won, lost) >= params.min_positive
     wanted = f"at least {params.min_positive:,} that converted and as many that did not are needed"
     detail = f"{seen}, are later than what the models learned from" + ("" if good else f"; {wanted}")
-    return _check("PG03", "There are later rows to judge on", good, detail, {"n": float(len(rows)), "won": float(won)})
+    return LATER_ROWS.result(good, detail, {"n": float(len(rows)), "won": float(won)})
 
 
-def _not_worse(cohort: Cohort, gate: Gate) -> GateCheck:
-    """Compare log-loss pairwise: not above the champion's, and at the upper end of the gap's interval only so far.
+def _not_worse(cohort: Cohort, gate: Gate) -> CheckResult:
+    """PG04: compare log-loss pairwise: not above the champion's, and the gap's upper end within the tolerance.
 
-    In doubt the champion keeps its place: a challenger that came out worse, by however little, brings nothing for the
+    In doubt the champion stays: a challenger that came out worse, by however little, brings nothing for the
     change, and on many rows a loss well within the tolerance is a sure one.
     """
-    title = "Log-loss is not worse than the champion's"
     if cohort.champion is None:
-        return GateCheck("PG04", title, "not applicable", NO_CHAMPION)
+        return LOG_LOSS.not_applicable(NO_CHAMPION)
     gap = _gap(cohort.rows, cohort.challenger, cohort.champion, gate)
     good = gap["gap"] <= 0 and _within(gap, gate)
-    return _check("PG04", title, good, f"{_words(gap, 'the champion')}, tolerated 0 and {_tolerated(gap, gate)}", gap)
+    return LOG_LOSS.result(good, f"{_words(gap, 'the champion')}, tolerated 0 and {_tolerated(gap, gate)}", gap)
 
 
-def _no_ratchet(cohort: Cohort, gate: Gate) -> GateCheck:
-    title = "No ratchet of small losses since the champion of record"
+def _no_ratchet(cohort: Cohort, gate: Gate) -> CheckResult:
+    """PG05: compare with the reference champion, so that small losses do not add up."""
     if cohort.reference is None:
-        own = "the champion is itself the champion of record"
-        return GateCheck("PG05", title, "not applicable", NO_CHAMPION if cohort.champion is None else own)
+        own = "the champion is itself the reference champion"
+        return RATCHET.not_applicable(NO_CHAMPION if cohort.champion is None else own)
     gap = _gap(cohort.rows, cohort.challenger, cohort.reference, gate)
-    detail = f"{_words(gap, 'the champion of record')}, tolerated {_tolerated(gap, gate)}"
-    return _check("PG05", title, _within(gap, gate), detail, gap)
+    detail = f"{_words(gap, 'the reference champion')}, tolerated {_tolerated(gap, gate)}"
+    return RATCHET.result(_within(gap, gate), detail, gap)
 
 
-def _baselines(cohort: Cohort, gate: Gate) -> GateCheck:
-    """Compare with each baseline as with the champion of record; the one that it may lose most to is told."""
+def _baselines(cohort: Cohort, gate: Gate) -> CheckResult:
+    """PG06: compare with each baseline as with the reference champion; the detail names the hardest one."""
     gaps = {name: _gap(cohort.rows, cohort.challenger, rival, gate) for name, rival in cohort.baselines.items()}
     worst = max(gaps, key=lambda name: gaps[name]["gap_high"] / gaps[name]["rival"])
     gap = gaps[worst]
     good = _within(gap, gate)
     detail = f"of {len(gaps)} the nearest: {_words(gap, NAMES.get(worst, worst))}, tolerated {_tolerated(gap, gate)}"
-    return _check("PG06", "Log-loss is not worse than a baseline's", good, detail, gap)
+    return BASELINES.result(good, detail, gap)
 
 
-def _lift(cohort: Cohort, gate: Gate) -> GateCheck:
-    title = "Lift at capacity is not surely worse than the champion's"
+def _lift(cohort: Cohort, gate: Gate) -> CheckResult:
+    """PG07: compare the lift at capacity with the champion's."""
     if cohort.champion is None:
-        return GateCheck("PG07", title, "not applicable", NO_CHAMPION)
-    own, rival = (_rank(cohort, said, gate) for said in (cohort.challenger, cohort.champion))
+        return LIFT.not_applicable(NO_CHAMPION)
+    own, rival = (_rank(cohort, probability, gate) for probability in (cohort.challenger, cohort.champion))
     gap = compare_ranking(own, rival, gate.evaluate, gate.seed).capacity_lift
-    detail = f"lift is {gap.text('+.2f')} beside the champion's"
-    return _check("PG07", title, not gap.high < 0, detail, gap.flat("lift_gap"))
+    detail = f"lift is {gap.text('+.2f')} compared with the champion's"
+    return LIFT.result(not gap.high < 0, detail, gap.flat("lift_gap"))
 
 
-def _calibration(cohort: Cohort, gate: Gate) -> GateCheck:
+def _calibration(cohort: Cohort, gate: Gate) -> CheckResult:
+    """PG08: compare probabilities with outcomes."""
     ranked = _rank(cohort, cohort.challenger, gate)
-    found = compute_metrics(ranked, ranked.weight, gate.evaluate)
-    error, rate, cap = found["calibration_error"], found["base_rate"], gate.params.calibration_error
+    metrics = compute_metrics(ranked, ranked.weight, gate.evaluate)
+    error, rate, cap = metrics["calibration_error"], metrics["base_rate"], gate.params.calibration_error
     detail = (
-        f"promised {found['mean_probability']:.2%} on average, came {rate:.2%}; calibration error {error:.4f}, "
+        f"predicted {metrics['mean_probability']:.2%} on average, actual {rate:.2%}; calibration error {error:.4f}, "
         f"tolerated {cap * rate:.4f}"
     )
     numbers = {"calibration_error": error, "base_rate": rate}
-    return _check("PG08", "Probabilities are calibrated", error <= cap * rate, detail, numbers)
+    return CALIBRATION.result(error <= cap * rate, detail, numbers)
 
 
-def _tier_changes(cohort: Cohort, gate: Gate) -> GateCheck:
-    title = "Few leads change tier with the model"
+def _tier_changes(cohort: Cohort, gate: Gate) -> CheckResult:
+    """PG09: compare the tiers with those by the champion."""
     if cohort.champion_tiers is None:
-        return GateCheck("PG09", title, "not applicable", NO_CHAMPION)
+        return TIER_CHANGES.not_applicable(NO_CHAMPION)
     share = float((cohort.tiers.to_numpy() != cohort.champion_tiers.to_numpy()).mean())
     detail = f"{share:.1%} of the leads on these lists are in another tier, tolerated {gate.params.tier_changes:.1%}"
-    return _check("PG09", title, share <= gate.params.tier_changes, detail, {"share": share})
+    return TIER_CHANGES.result(share <= gate.params.tier_changes, detail, {"share": share})
 
 
-def _segments(cohort: Cohort, gate: Gate) -> GateCheck:
-    """Look for the segment that surely loses most, by the lower end of its gap as a share of the champion's loss."""
-    title = "No segment is surely much worse than with the champion"
+def _segments(cohort: Cohort, gate: Gate) -> CheckResult:
+    """PG10: find the segment that surely loses most: by the gap's lower end as a share of the champion's loss."""
     if cohort.champion is None:
-        return GateCheck("PG10", title, "not applicable", NO_CHAMPION)
+        return SEGMENTS.not_applicable(NO_CHAMPION)
     gaps = _segment_gaps(cohort, cohort.champion, gate)
     if not gaps:
-        return GateCheck("PG10", title, "not applicable", "no segment has enough rows")
+        return SEGMENTS.not_applicable("no segment has enough rows")
     worst = max(gaps, key=lambda name: gaps[name]["gap_low"] / gaps[name]["rival"])
     gap = gaps[worst]
     floor = gate.params.segment_tolerance * gap["rival"]
     words = f"{_words(gap, 'the champion')}, tolerated {floor:.4f} at the lower end"
     detail = f"of {len(gaps)} the worst is {worst[:80]}: {words}"
-    return _check("PG10", title, gap["gap_low"] <= floor, detail, gap)
+    return SEGMENTS.result(gap["gap_low"] <= floor, detail, gap)
 
 
 def _segment_gaps(cohort: Cohort, champion: np.ndarray, gate: Gate) -> dict[str, Metrics]:
@@ -346,11 +338,6 @@ def _rank(cohort: Cohort, probability: np.ndarray, gate: Gate) -> Ranked:
     return Ranked.of(cohort.rows, probability, cohort.capacity, gate.evaluate.calibration_bins)
 
 
-def _check(code: str, title: str, good: bool, detail: str, numbers: Metrics | None = None) -> GateCheck:
-    known = {name: float(value) for name, value in (numbers or {}).items() if np.isfinite(value)}
-    return GateCheck(code, title, "passed" if good else "failed", detail, known)
-
-
 def _words(gap: Metrics, name: str) -> str:
     word = "worse" if gap["gap"] > 0 else "better"
     return (
@@ -361,7 +348,3 @@ def _words(gap: Metrics, name: str) -> str:
 
 def _tolerated(gap: Metrics, gate: Gate) -> str:
     return f"{gate.params.tolerance * gap['rival']:.4f} at the upper end"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5])[:200] + (", …" if len(names) > 5 else "")

@@ -13,7 +13,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -24,8 +24,9 @@ import pandas as pd
 from scipy.special import expit
 
 from features.schema.errors import DataError, ModelError, RefusedError
+from models.checks import CheckResult
 from models.evaluation.segments import segment_levels
-from models.promotion.gate import Cohort, Gate, GateCheck, artifacts, judge, no_leak, surely_better, unseen
+from models.promotion.gate import Cohort, Gate, artifacts, judge, no_leak, surely_better, unseen
 from models.scoring.baselines import baselines
 from models.scoring.scorer import Scorer
 from models.tiers.capacity import sampled_capacity
@@ -118,7 +119,7 @@ def promote(run: RunContext, bundle: Path, at: pd.Timestamp) -> list[str]:
             | _rivals(champion, reference)
             | _rows_used(cohort.rows)
         )
-        if any(check.outcome == "failed" for check in checks):
+        if any(check.failed for check in checks):
             return _refuse(registry, record, at)
         version = _version(registry, challenger, bundle, run.params, Path(work))
     targets: Aliases = [(PREVIOUS, champion.version)] if champion is not None else []
@@ -187,7 +188,7 @@ def _switch(registry: Registry, decision: Unfinished, at: pd.Timestamp) -> None:
     registry.finish(decision, at)
 
 
-def _load_challenger(bundle: Path, params: Params) -> tuple[Scorer | None, list[GateCheck]]:
+def _load_challenger(bundle: Path, params: Params) -> tuple[Scorer | None, list[CheckResult]]:
     """Load the challenger; an error on loading fails the check of its artifacts."""
     if not bundle.is_dir():
         raise ModelError(f"no model in {bundle}; run `leadscore stage train`, or name a bundle's folder with --model")
@@ -277,29 +278,30 @@ def _empty_cohort(rows: pd.DataFrame) -> Cohort:
     return Cohort(rows[["lead_id", "snapshot_at", "label"]], np.zeros(0), None, None, {}, none, None, pd.DataFrame(), 1)
 
 
-def _audit(layout: Layout) -> list[dict[str, Any]]:
+def _audit(layout: Layout) -> list[CheckResult]:
     if not layout.audit.path.is_file():
         raise DataError(
             "audit", "", found="no audit.json", expected="what audit writes", fix="Run `leadscore stage audit` first."
         )
-    checks: list[dict[str, Any]] = json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"]
-    return checks
+    tree = json.loads(layout.audit.path.read_text(encoding="utf-8"))
+    return [CheckResult.model_validate(check) for check in tree["checks"]]
 
 
-def _record(params: Params, at: pd.Timestamp, model_id: str, checks: list[GateCheck]) -> dict[str, Any]:
+def _record(params: Params, at: pd.Timestamp, model_id: str, checks: list[CheckResult]) -> dict[str, Any]:
     text = json.dumps(params.model_dump(mode="json"), sort_keys=True)
     return {
         "action": "promote",
         "at": at.isoformat(),
         "model_id": model_id,
         "params_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "checks": [_rounded(asdict(check)) for check in checks],
+        "checks": [_rounded(check) for check in checks],
     }
 
 
-def _rounded(check: dict[str, Any]) -> dict[str, Any]:
+def _rounded(check: CheckResult) -> dict[str, Any]:
     """Keep six digits of each figure: a record is a tag of MLflow, whose length is limited."""
-    return check | {"metrics": {name: float(f"{value:.6g}") for name, value in check["metrics"].items()}}
+    figures = {name: float(f"{value:.6g}") for name, value in check.metrics.items()}
+    return check.model_dump(exclude={"columns", "fix", "early"}) | {"metrics": figures}
 
 
 def _rivals(champion: Registered | None, reference: Registered | None) -> dict[str, Any]:
@@ -320,10 +322,10 @@ def _rows_used(rows: pd.DataFrame) -> dict[str, Any]:
 
 def _refuse(registry: Registry, record: dict[str, Any], at: pd.Timestamp) -> list[str]:
     registry.finish(registry.record(record | {"answer": "refused"}, [], at), at)
-    failed = [check for check in record["checks"] if check["outcome"] == "failed"]
+    failed = [check for check in record["checks"] if check["status"] == "failed"]
     why = "; ".join(f"{check['code']} {check['title']}: {check['detail']}" for check in failed)
     raise RefusedError(f"refused, the champion stays: {why}")
 
 
-def _lines(checks: list[GateCheck]) -> list[str]:
-    return [f"{check.code} {check.outcome}: {check.title} ({check.detail})" for check in checks]
+def _lines(checks: list[CheckResult]) -> list[str]:
+    return [f"{check.code} {check.status}: {check.title} ({check.detail})" for check in checks]

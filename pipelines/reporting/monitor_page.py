@@ -15,16 +15,16 @@ from pipelines.storage.files import staged_file
 
 log = logging.getLogger("leadscore")
 SHOWN = 20  # features and values on the page; monitor.json has all
-STYLES = {"alert": "bold red", "quiet": "green", "not applicable": "dim"}
+STYLES = {"failed": "bold red", "passed": "green", "not applicable": "dim"}
 
 
 def checks_table(tree: dict[str, Any]) -> Table:
     """Lay out every check for a terminal; what comes from data is never markup."""
     table = Table("", "check", "result", "details", box=SIMPLE, title=f"{tree['list']}, model {tree['model_id']}")
     for check in tree["checks"]:
-        outcome = check["outcome"] + (" (early)" if check["early"] else "")
+        status = check["status"] + (" (early)" if check["early"] else "")
         detail = "".join(character if character.isprintable() else " " for character in check["detail"])
-        table.add_row(check["code"], check["title"], Text(outcome, STYLES[check["outcome"]]), Text(detail))
+        table.add_row(check["code"], check["title"], Text(status, STYLES[check["status"]]), Text(detail))
     return table
 
 

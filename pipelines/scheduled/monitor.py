@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,18 @@ from features.cohort.labels import label_dated
 from features.cohort.snapshots import DAY, at_risk, grid
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import AlertError, DataError
+from models.checks import Check, CheckResult
 from models.kpis.calibration_check import Lists
 from models.kpis.tier_kpis import Row
 from models.monitoring import outcome_checks as outcomes
 from models.monitoring.input_checks import (
     CALENDAR,
-    MonitorCheck,
+    ENGAGEMENT,
+    FIT,
     fresh,
     inputs,
     level_rows,
     levels,
-    not_applicable,
     scores,
     summary_lines,
     tiers,
@@ -273,15 +274,15 @@ def raise_alerts(tree: dict[str, Any]) -> None:
         raise AlertError("; ".join(tree["lines"]))
 
 
-def _run_checks(data: MonitorData) -> tuple[list[MonitorCheck], dict[str, Any]]:
+def _run_checks(data: MonitorData) -> tuple[list[CheckResult], dict[str, Any]]:
     """Run every check but the first."""
     params, calendar, reference, newest = data.params.monitor, data.calendar, data.reference, data.newest
     read = set(data.scorer.features_read)
     entries = [entry for entry in data.scorer.catalogue if entry.name in read]
     kinds = volume_rows(_weekly(data), params)
-    does, doing = inputs("MN03", "What open leads do is as it was", reference, newest,
+    does, doing = inputs(ENGAGEMENT, reference, newest,
                          [entry for entry in entries if entry.group == "engagement"], params)  # fmt: skip
-    comes, coming = inputs("MN04", "Who comes in is as it was", *data.arrivals,
+    comes, coming = inputs(FIT, *data.arrivals,
                            [entry for entry in entries if entry.group == "fit"], params)  # fmt: skip
     values = level_rows(*_values(data))
     matured, measured = data.of(calendar.matured), outcomes.performance(reference, data.settings)
@@ -362,19 +363,19 @@ def _values(data: MonitorData) -> tuple[dict[str, pd.Series[str]], dict[str, pd.
     return ({name: frame[name] for name in names} for frame in (before, now))  # type: ignore[return-value]
 
 
-def _no_reference(calendar: MonitoredLists) -> MonitorCheck:
+def _no_reference(calendar: MonitoredLists) -> CheckResult:
     n = len(calendar.reference)
     why = f"{n} lists are later than what the model learned from and older than new leads; {LEAST_LISTS} are needed"
-    return not_applicable("MN02", "There is a reference to compare with", why)
+    return Check("MN02", "There is a reference to compare with").not_applicable(why)
 
 
-def _no_leads(data: MonitorData) -> MonitorCheck:
+def _no_leads(data: MonitorData) -> CheckResult:
     which = f"the list of {data.calendar.newest:%Y-%m-%d}" if data.newest.empty else "the lists of the reference"
-    return not_applicable("MN02", "There are leads to look at", f"no lead is open on {which}")
+    return Check("MN02", "There are leads to compare").not_applicable(f"no lead is open on {which}")
 
 
 def _result(
-    as_of: pd.Timestamp, scorer: Scorer, calendar: MonitoredLists, checks: Sequence[MonitorCheck]
+    as_of: pd.Timestamp, scorer: Scorer, calendar: MonitoredLists, checks: Sequence[CheckResult]
 ) -> dict[str, Any]:
     return {
         "as_of": as_of.date().isoformat(),
@@ -383,8 +384,8 @@ def _result(
         "trained_until": scorer.metadata.trained_until,
         "reference": _period(calendar.reference),
         "matured": _period(calendar.matured),
-        "checks": [asdict(check) for check in checks],
-        "alerts": [check.code for check in checks if check.outcome == "alert"],
+        "checks": [check.model_dump() for check in checks],
+        "alerts": [check.code for check in checks if check.failed],
         "lines": summary_lines(checks),
     }
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
+from models.checks import CheckResult
 from models.leakage.audit import AuditInputs, audit
-from models.leakage.rows import LeakageCheck
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import write_json
 from pipelines.storage.run_context import RunContext
@@ -19,12 +18,12 @@ from pipelines.storage.run_context import RunContext
 log = logging.getLogger("leadscore")
 
 
-def audit_leakage(run: RunContext) -> list[LeakageCheck]:
+def audit_leakage(run: RunContext) -> list[CheckResult]:
     """Write audit.json; training does not depend on it.
 
     Returns
     -------
-    list of Check
+    list
         One for each check, failed ones first.
 
     Raises
@@ -44,15 +43,15 @@ def audit_leakage(run: RunContext) -> list[LeakageCheck]:
         run.params.source.order,
     )
     checks = audit(inputs, run.params.project.seed, run.params.audit)
-    write_json({"checks": [asdict(check) for check in checks]}, run.layout.audit.path)
+    write_json({"checks": [check.model_dump() for check in checks]}, run.layout.audit.path)
     for line in _lines(checks):
         log.info("audit: %s", line)
     return checks
 
 
-def _lines(checks: list[LeakageCheck]) -> list[str]:
-    fired = [f"{check.code} {check.title}: {', '.join(check.columns)}" for check in checks if check.answer == "fires"]
-    return fired or [f"{len(checks)} leakage checks passed"]
+def _lines(checks: list[CheckResult]) -> list[str]:
+    failed = [f"{check.code} {check.title}: {', '.join(check.columns)}" for check in checks if check.failed]
+    return failed or [f"{len(checks)} leakage checks passed"]
 
 
 def _events_at_outcome(contract: Contract) -> pd.DataFrame | None:

@@ -83,7 +83,7 @@ def track_monitoring(params: Params, tree: Mapping[str, Any]) -> str:
     run_id = str((runs[0] if runs else client.create_run(experiment, tags=tags, run_name=tree["model_id"])).info.run_id)
     figures = {"alerts": float(len(tree["alerts"]))}
     for check in tree["checks"]:
-        alert = {} if check["outcome"] == "not applicable" else {"alert": float(check["outcome"] == "alert")}
+        alert = {} if check["status"] == "not applicable" else {"alert": float(check["status"] == "failed")}
         figures |= {_metric(check["code"], name): value for name, value in (alert | check["metrics"]).items()}
     age, moment = (day - learned).days, int(day.timestamp() * 1000)
     client.log_batch(run_id, [Metric(name, value, moment, age) for name, value in figures.items()])

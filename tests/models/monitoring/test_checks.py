@@ -1,4 +1,4 @@
-"""Each check fires on what it is there for, is quiet on what it is not, and says where it cannot be asked."""
+"""Each check fails on what it is there for, passes on what it is not, and says where it is not applicable."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
+from models.checks import Check, CheckResult
 from models.kpis.calibration_check import Lists
 from models.monitoring import outcome_checks as outcomes
 from models.monitoring.input_checks import (
-    MonitorCheck,
+    ENGAGEMENT,
     MonitorParams,
     fresh,
     inputs,
     level_rows,
     levels,
     scores,
+    summary_lines,
     tiers,
-    told,
     volume,
     volume_rows,
 )
@@ -77,18 +78,18 @@ def reference() -> pd.DataFrame:
 
 
 def test_a_feed_is_fresh_until_it_is_silent_for_longer() -> None:
-    assert fresh(MONDAY - 4 * DAY, MONDAY, 4).outcome == "quiet"
-    assert fresh(MONDAY - 4 * DAY, MONDAY + pd.Timedelta(minutes=1), 4).outcome == "alert"
-    assert fresh(None, MONDAY, 4).outcome == "alert"
+    assert fresh(MONDAY - 4 * DAY, MONDAY, 4).status == "passed"
+    assert fresh(MONDAY - 4 * DAY, MONDAY + pd.Timedelta(minutes=1), 4).status == "failed"
+    assert fresh(None, MONDAY, 4).status == "failed"
 
 
-@pytest.mark.parametrize(("times", "outcome"), [(1.0, "quiet"), (0.3, "alert"), (2.5, "alert"), (0.0, "alert")])
+@pytest.mark.parametrize(("times", "outcome"), [(1.0, "passed"), (0.3, "failed"), (2.5, "failed"), (0.0, "failed")])
 def test_volume_by_kind(times: float, outcome: str) -> None:
     rows = volume_rows(weekly(np.random.default_rng(3), times), MONITOR)
     assert {row["name"] for row in rows} == {"visit", "call"}  # faxes are too few
     found = volume(rows, MONITOR)
-    assert found.outcome == outcome
-    assert ("visit" in found.detail) == (outcome == "alert")
+    assert found.status == outcome
+    assert ("visit" in found.detail) == (outcome == "failed")
     assert "call" not in found.detail
 
 
@@ -96,43 +97,43 @@ def test_volume_is_counted_by_lead_and_a_new_kind_is_told() -> None:
     table = weekly(np.random.default_rng(3))
     longer = table.copy()
     longer.loc[LISTS] = (table.loc[LISTS] * 3).astype("int64")
-    assert volume(volume_rows(longer, MONITOR), MONITOR).outcome == "quiet"
+    assert volume(volume_rows(longer, MONITOR), MONITOR).status == "passed"
     table["chat"] = [0] * LISTS + [90]
     assert "chat" in volume(volume_rows(table, MONITOR), MONITOR).detail
     few = table[["fax", "leads"]]
-    assert volume(volume_rows(few, MONITOR), MONITOR).outcome == "not applicable"
+    assert volume(volume_rows(few, MONITOR), MONITOR).status == "not applicable"
 
 
 def test_volume_that_always_swings_is_no_alert() -> None:
     table = weekly(np.random.default_rng(3))
     table["visit"] = [100, 600] * 6 + [650]
-    assert volume(volume_rows(table, MONITOR), MONITOR).outcome == "quiet"
+    assert volume(volume_rows(table, MONITOR), MONITOR).status == "passed"
 
 
 def test_inputs_fire_on_the_feature_that_moved() -> None:
     rows = matrix(2000, 5)
     early, late = rows.iloc[:1000], rows.iloc[1000:]
-    quiet, table = inputs("MN03", "x", early, late, ENTRIES, MONITOR)
-    assert quiet.outcome == "quiet"
+    quiet, table = inputs(ENGAGEMENT, early, late, ENTRIES, MONITOR)
+    assert quiet.status == "passed"
     assert not any(row["alert"] for row in table)
     assert not {"created_month", "created_weekday", "created_hour"} & {row["name"] for row in table}
     gone = late.assign(**{"count__visit__7d": 0.0})
-    fired, table = inputs("MN03", "x", early, gone, ENTRIES, MONITOR)
-    assert fired.outcome == "alert"
+    fired, table = inputs(ENGAGEMENT, early, gone, ENTRIES, MONITOR)
+    assert fired.status == "failed"
     assert [row["name"] for row in table if row["alert"]] == ["count__visit__7d"]
-    assert inputs("MN03", "x", early, gone, [], MONITOR)[0].outcome == "not applicable"
-    assert inputs("MN03", "x", early, gone.iloc[:0], ENTRIES, MONITOR)[0].outcome == "not applicable"
+    assert inputs(ENGAGEMENT, early, gone, [], MONITOR)[0].status == "not applicable"
+    assert inputs(ENGAGEMENT, early, gone.iloc[:0], ENTRIES, MONITOR)[0].status == "not applicable"
 
 
 def test_a_large_shift_of_few_leads_and_a_sure_one_that_is_small_are_no_alert() -> None:
     rows = matrix(4000, 6)
     few = rows.iloc[3990:].assign(size=rows["size"].iloc[3990:] * 2)
-    assert inputs("MN03", "x", rows.iloc[:2000], few, ENTRIES, MONITOR)[0].outcome == "quiet"
+    assert inputs(ENGAGEMENT, rows.iloc[:2000], few, ENTRIES, MONITOR)[0].status == "passed"
     copies = pd.concat([rows.assign(lead_id=rows["lead_id"] + str(copy)) for copy in range(10)])
     size = copies["size"] * 1.1
-    small, table = inputs("MN03", "x", copies, copies.assign(size=size), ENTRIES, MONITOR)
+    small, table = inputs(ENGAGEMENT, copies, copies.assign(size=size), ENTRIES, MONITOR)
     assert next(row for row in table if row["name"] == "size")["adjusted_p_value"] < 1e-6
-    assert small.outcome == "quiet"
+    assert small.status == "passed"
 
 
 def values(**counts: int) -> pd.Series[str]:
@@ -153,7 +154,7 @@ def values(**counts: int) -> pd.Series[str]:
 def test_levels(now: dict[str, int], said: str) -> None:
     rows = level_rows({"source": values(fair=300, web=700)}, {"source": values(**now)})
     found = levels(rows, MONITOR)
-    assert (found.outcome, said in found.detail) == ("alert" if said else "quiet", True)
+    assert (found.status, said in found.detail) == ("failed" if said else "passed", True)
 
 
 def test_no_value_of_few_leads_is_named() -> None:
@@ -162,53 +163,54 @@ def test_no_value_of_few_leads_is_named() -> None:
 
 
 def test_scores_and_tiers(reference: pd.DataFrame) -> None:
-    for by, outcome in ((0.0, "quiet"), (12.0, "alert"), (-12.0, "alert")):
+    for by, outcome in ((0.0, "passed"), (12.0, "failed"), (-12.0, "failed")):
         now = newest(points=by)
-        assert scores(reference, now, MONITOR).outcome == outcome, by
-        assert tiers(reference, now, "hot", MONITOR).outcome == outcome, by
-    assert tiers(reference, newest(), "gold", MONITOR).outcome == "not applicable"
-    assert tiers(reference.assign(overridden=True), newest(), "hot", MONITOR).outcome == "not applicable"
+        assert scores(reference, now, MONITOR).status == outcome, by
+        assert tiers(reference, now, "hot", MONITOR).status == outcome, by
+    assert tiers(reference, newest(), "gold", MONITOR).status == "not applicable"
+    assert tiers(reference.assign(overridden=True), newest(), "hot", MONITOR).status == "not applicable"
 
 
-def looks_of(rows: pd.DataFrame) -> MonitorCheck:
+def looks_of(rows: pd.DataFrame) -> CheckResult:
     found = outcomes.tier_comparisons(Lists(rows, LADDER, PARAMS.points), JUDGING)
     return outcomes.tier_calibration(found, MONITOR)
 
 
-@pytest.mark.parametrize(("rate", "outcome"), [(1.0, "quiet"), (0.3, "alert"), (2.2, "alert")])
+@pytest.mark.parametrize(("rate", "outcome"), [(1.0, "passed"), (0.3, "failed"), (2.2, "failed")])
 def test_promises_on_matured_lists(rate: float, outcome: str) -> None:
     found = looks_of(newest(rate=rate))
-    assert found.outcome == outcome
-    if outcome == "alert":
+    assert found.status == outcome
+    if outcome == "failed":
         assert ("too generous" if rate < 1 else "too strict") in found.detail
 
 
 def test_nothing_is_said_of_promises_before_anything_matured() -> None:
-    assert outcomes.tier_calibration([], MONITOR).outcome == "not applicable"
-    assert looks_of(newest().assign(label=0.0)).outcome == "not applicable"
+    assert outcomes.tier_calibration([], MONITOR).status == "not applicable"
+    assert looks_of(newest().assign(label=0.0)).status == "not applicable"
     assert outcomes.performance(newest().assign(label=np.nan), JUDGING) is None
 
 
 def test_lift_is_lost_when_the_order_is(reference: pd.DataFrame) -> None:
     before = outcomes.performance(reference, JUDGING)
     same = outcomes.lift(before, outcomes.performance(newest(), JUDGING), JUDGING)
-    assert same.outcome == "quiet"
+    assert same.status == "passed"
     shuffled = newest()
     shuffled["label"] = shuffled["label"].sample(frac=1, random_state=1).to_numpy()
-    assert outcomes.lift(before, outcomes.performance(shuffled, JUDGING), JUDGING).outcome == "alert"
-    assert outcomes.lift(before, None, JUDGING).outcome == "not applicable"
-    assert outcomes.lift(None, before, JUDGING).outcome == "not applicable"
+    assert outcomes.lift(before, outcomes.performance(shuffled, JUDGING), JUDGING).status == "failed"
+    assert outcomes.lift(before, None, JUDGING).status == "not applicable"
+    assert outcomes.lift(None, before, JUDGING).status == "not applicable"
 
 
 @pytest.mark.parametrize(
-    ("now", "reach", "outcome"), [(2.0, 0.1, "alert"), (3.8, 0.1, "quiet"), (2.0, 2.0, "quiet"), (6.0, 0.1, "quiet")]
+    ("now", "margin", "status"),
+    [(2.0, 0.1, "failed"), (3.8, 0.1, "passed"), (2.0, 2.0, "passed"), (6.0, 0.1, "passed")],
 )
-def test_lift_must_fall_far_and_surely(now: float, reach: float, outcome: str) -> None:
+def test_lift_must_fall_far_and_surely(now: float, margin: float, status: str) -> None:
     def figures(lift: float) -> dict[str, float]:
         rest = dict.fromkeys(("auc", "log_loss", "calibration_error"), 0.5)
-        return rest | {"lift_at_k": lift, "lift_at_k_low": lift - reach, "lift_at_k_high": lift + reach}
+        return rest | {"lift_at_k": lift, "lift_at_k_low": lift - margin, "lift_at_k_high": lift + margin}
 
-    assert outcomes.lift(figures(4.0), figures(now), JUDGING).outcome == outcome
+    assert outcomes.lift(figures(4.0), figures(now), JUDGING).status == status
 
 
 def weeks(rng: np.random.Generator, first: int, lists: int, rate: float = 1.0, n: int = 600) -> pd.DataFrame:
@@ -227,13 +229,13 @@ def weeks(rng: np.random.Generator, first: int, lists: int, rate: float = 1.0, n
     return pd.concat(parts, ignore_index=True)
 
 
-@pytest.mark.parametrize(("rate", "outcome"), [(1.0, "quiet"), (0.4, "alert"), (2.0, "alert")])
+@pytest.mark.parametrize(("rate", "outcome"), [(1.0, "passed"), (0.4, "failed"), (2.0, "failed")])
 def test_young_lists_are_early_and_say_so(rate: float, outcome: str) -> None:
     rng = np.random.default_rng(4)
     row = outcomes.early_conversions(weeks(rng, 0, 8), weeks(rng, 20, 4, rate), 5, 28, 2)
     found = outcomes.early([row], MONITOR)
-    assert (found.outcome, found.early) == (outcome, True)
-    assert "early" in told([found])[0] or outcome == "quiet"
+    assert (found.status, found.early) == (outcome, True)
+    assert "early" in summary_lines([found])[0] or outcome == "passed"
     assert row["ratio"] == pytest.approx(rate, rel=0.25)
 
 
@@ -244,7 +246,7 @@ def test_a_conversion_counts_once_whichever_lists_its_lead_is_on() -> None:
     last = now.groupby("lead_id")[["snapshot_at", "converted_at"]].max()
     assert row["observed"] == (last["converted_at"] < last["snapshot_at"] + WEEK).sum() > 100
     assert outcomes.early_conversions(before, now, 2, 28, 1)["observed"] == 0
-    assert outcomes.early([outcomes.early_conversions(before, now, 2, 28, 1)], MONITOR).outcome == "not applicable"
+    assert outcomes.early([outcomes.early_conversions(before, now, 2, 28, 1)], MONITOR).status == "not applicable"
 
 
 def test_the_word_of_more_weeks_is_surer_and_of_two_looks_less_so() -> None:
@@ -266,8 +268,8 @@ def test_a_model_that_promises_too_much_is_no_early_alert() -> None:
     assert one["ratio"] == pytest.approx(other["ratio"])
     assert one["p_value"] == pytest.approx(other["p_value"])
     few = one | {"observed": MONITOR.min_positive - 1, "expected": 2.0}
-    assert outcomes.early([few], MONITOR).outcome == "not applicable"
-    assert outcomes.early([few | {"observed": MONITOR.min_positive}], MONITOR).outcome != "not applicable"
+    assert outcomes.early([few], MONITOR).status == "not applicable"
+    assert outcomes.early([few | {"observed": MONITOR.min_positive}], MONITOR).status != "not applicable"
 
 
 def test_an_estimate_is_right_where_probabilities_are_and_never_alerts(reference: pd.DataFrame) -> None:
@@ -278,22 +280,22 @@ def test_an_estimate_is_right_where_probabilities_are_and_never_alerts(reference
         reach = seen[f"{name}_high"] - seen[f"{name}_low"]
         assert abs(guessed[name] - seen[name]) < reach, name
     found = outcomes.estimated(guessed, guessed, seen)
-    assert found.outcome == "quiet"
+    assert found.status == "passed"
     assert outcomes.ASSUMPTION in found.detail
 
 
 def test_alerts_are_told_and_silence_too() -> None:
     quiet, loud = (
-        MonitorCheck("MN01", "Fine", "quiet", "so"),
-        MonitorCheck("MN02", "As usual", "alert", "not so", {}, True),
+        Check("MN01", "Fine").result(True, "so"),
+        Check("MN02", "As usual").result(False, "not so", early=True),
     )
-    assert told([quiet, loud]) == ["MN02 As usual: no. not so (early: not matured)"]
-    assert told([quiet])[0].startswith("No alert: 1 of 1")
+    assert summary_lines([quiet, loud]) == ["MN02 As usual: no. not so (early: not matured)"]
+    assert summary_lines([quiet])[0].startswith("No alert: 1 of 1")
 
 
-def alarms(draw: Callable[[np.random.Generator], list[MonitorCheck]], worlds: int) -> float:
+def alarms(draw: Callable[[np.random.Generator], list[CheckResult]], worlds: int) -> float:
     rng = np.random.default_rng(11)
-    return sum(any(check.outcome == "alert" for check in draw(rng)) for _ in range(worlds)) / worlds
+    return sum(any(check.status == "failed" for check in draw(rng)) for _ in range(worlds)) / worlds
 
 
 def test_false_alarms_of_all_checks_together_are_as_few_as_the_params_say() -> None:
@@ -304,14 +306,14 @@ def test_false_alarms_of_all_checks_together_are_as_few_as_the_params_say() -> N
     names = [f"x{number}" for number in range(12)]
     entries = [ENTRIES[0].model_copy(update={"name": name, "levels": None, "measure": "count"}) for name in names]
 
-    def draw(rng: np.random.Generator) -> list[MonitorCheck]:
+    def draw(rng: np.random.Generator) -> list[CheckResult]:
         before, now = listed(rng, n=250), listed(rng, n=300, lists=4).drop_duplicates("lead_id")
         sides = [rows.assign(**dict(zip(names, features(rows, rng), strict=True))) for rows in (before, now)]
         early = outcomes.early_conversions(weeks(rng, 0, 6, n=150), weeks(rng, 20, 2, n=150), 5, 14, 1)
         compare_rates = outcomes.tier_comparisons(Lists(now, LADDER, PARAMS.points), settings)
         return [
             volume(volume_rows(weekly(rng), params), params),
-            inputs("MN03", "x", *sides, entries, params)[0],
+            inputs(ENGAGEMENT, *sides, entries, params)[0],
             scores(before, now, params),
             tiers(before, now, "hot", params),
             outcomes.early([early], params),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
+from models.checks import Check, CheckResult
 from models.promotion.gate import (
     Cohort,
     Gate,
@@ -68,7 +69,7 @@ def cohort(challenger: np.ndarray, champion: np.ndarray | None, reference: np.nd
 
 
 def failed(given: Cohort, gate: Gate = GATE) -> set[str]:
-    return {check.code for check in judge(given, gate) if check.outcome == "failed"}
+    return {check.code for check in judge(given, gate) if check.failed}
 
 
 def test_a_better_challenger_passes_every_check_and_becomes_the_record() -> None:
@@ -85,7 +86,7 @@ def test_the_champion_against_itself_passes_but_is_no_new_record() -> None:
 
 def test_without_a_champion_the_baselines_and_the_rest_decide() -> None:
     first = cohort(said(0.5), None)
-    outcomes = {check.code: check.outcome for check in judge(first, GATE)}
+    outcomes = {check.code: check.status for check in judge(first, GATE)}
     assert {code for code, outcome in outcomes.items() if outcome == "not applicable"} == {
         "PG04", "PG05", "PG07", "PG09", "PG10",
     }  # fmt: skip
@@ -159,29 +160,29 @@ def test_a_ratchet_of_small_losses_is_refused() -> None:
 def test_too_few_later_rows_judge_nobody() -> None:
     lost = cohort(said(0.1), said(0.9))
     lost = replace(lost, rows=ROWS.assign(label=0.0))
-    assert [(check.code, check.outcome) for check in judge(lost, GATE)] == [("PG03", "failed")]
+    assert [(check.code, check.status) for check in judge(lost, GATE)] == [("PG03", "failed")]
 
 
 def test_a_broken_challenger_is_refused_for_what_is_wrong() -> None:
-    assert artifacts("its hash differs").outcome == "failed"
+    assert artifacts("its hash differs").status == "failed"
     assert artifacts("its hash differs").detail == "its hash differs"
-    assert artifacts("").outcome == "passed"
+    assert artifacts("").status == "passed"
 
 
-def fires(code: str, *columns: str) -> dict[str, object]:
-    return {"code": code, "title": "A title", "answer": "fires", "columns": dict.fromkeys(columns, "metrics")}
+def leak(code: str, *columns: str) -> CheckResult:
+    return Check(code, "A title").of_columns(dict.fromkeys(columns, "metrics"), "", "Leave it out.")
 
 
 def test_a_leak_counts_where_the_model_reads_it_and_nobody_accepted_it() -> None:
     scorer = small_model.scorer()
     read = sorted(columns_read(scorer))[0]
-    assert no_leak([fires("LK01", read)], scorer, LIMITS).outcome == "failed"
-    assert read in no_leak([fires("LK01", read)], scorer, LIMITS).detail
-    assert no_leak([fires("LK01", "not read")], scorer, LIMITS).outcome == "passed"
-    assert no_leak([fires("LK01", read) | {"answer": "does not fire"}], scorer, LIMITS).outcome == "passed"
-    assert no_leak([fires("LK08", "lead_id")], scorer, LIMITS).outcome == "failed"
+    assert no_leak([leak("LK01", read)], scorer, LIMITS).status == "failed"
+    assert read in no_leak([leak("LK01", read)], scorer, LIMITS).detail
+    assert no_leak([leak("LK01", "not read")], scorer, LIMITS).status == "passed"
+    assert no_leak([leak("LK01", read).model_copy(update={"status": "passed"})], scorer, LIMITS).status == "passed"
+    assert no_leak([leak("LK08", "lead_id")], scorer, LIMITS).status == "failed"
     accepted = LIMITS.model_copy(update={"accepted": ["LK01"]})
-    assert no_leak([fires("LK01", read)], scorer, accepted).outcome == "passed"
+    assert no_leak([leak("LK01", read)], scorer, accepted).status == "passed"
 
 
 def test_columns_that_are_left_out_are_not_read() -> None:

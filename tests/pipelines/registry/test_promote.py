@@ -130,7 +130,7 @@ def test_each_fault_is_refused_for_its_own_reason(
     here = replace(layout, reports=tmp_path / "reports")
     here.reports.mkdir()
     asked = "email_domain"
-    leak = {"code": "LK04", "title": "A field is filled late", "answer": "fires", "columns": {asked: ""}}
+    leak = {"code": "LK04", "title": "A field is filled late", "status": "failed", "detail": "", "columns": {asked: ""}}
     here.audit.path.write_text(json.dumps({"checks": [leak] if fault == "leaky" else []}))
     strict = params.model_copy(update={"promotion": params.promotion.model_copy(update=limits)})
     changes: dict[str, dict[str, object]] = {

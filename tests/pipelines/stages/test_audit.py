@@ -44,10 +44,8 @@ def audited(params: Params, data: Path, layout: Layout) -> dict[str, set[str]]:
 
 
 def fired_by(params: Params, layout: Layout) -> dict[str, set[str]]:
-    """The columns that each check names which fires."""
-    return {
-        check.code: set(check.columns) for check in audit_leakage(RunContext(params, layout)) if check.answer == "fires"
-    }
+    """The columns that each failed check names."""
+    return {check.code: set(check.columns) for check in audit_leakage(RunContext(params, layout)) if check.failed}
 
 
 def opened(base: Path, known: str, folder: Path) -> Params:
@@ -178,10 +176,10 @@ def test_the_stage_writes_every_check_those_that_fire_first(
         audit_leakage(RunContext(*planted))
     checks: list[dict[str, Any]] = json.loads(planted[1].audit.path.read_text(encoding="utf-8"))["checks"]
     assert sorted(check["code"] for check in checks) == CODES
-    answers = [check["answer"] == "fires" for check in checks]
+    answers = [check["status"] == "failed" for check in checks]
     assert answers == sorted(answers, reverse=True)
     for check in checks:
-        assert bool(check["columns"]) == bool(check["what_to_do"]) == (check["answer"] == "fires")
+        assert bool(check["columns"]) == bool(check["fix"]) == (check["status"] == "failed")
         assert check["detail"]
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [f"audit: {check['code']} {check['title']}: crm_rating" for check in checks[: sum(answers)]]
@@ -212,11 +210,11 @@ def test_nothing_of_the_input_is_changed() -> None:
 
 
 def ask(matrix: pd.DataFrame, spec: Any, order: str) -> list[str]:
-    """Codes of the checks that fire, where there are no events and no history."""
+    """Codes of the failed checks, where there are no events and no history."""
     leads = matrix[["lead_id", "position"]]
     nothing = pd.DataFrame({"lead_id": [], "valid_from": []})
     checks = audit(AuditInputs(matrix, spec, leads, pd.DataFrame(), nothing, None, order), 3, AUDIT)
-    return [check.code for check in checks if check.answer == "fires"]
+    return [check.code for check in checks if check.failed]
 
 
 @pytest.mark.parametrize("order", ["none", "rows"])

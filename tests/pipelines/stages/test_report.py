@@ -254,11 +254,11 @@ def test_the_scorecard_is_the_one_that_is_written_for_a_crm(layout: Layout) -> N
 def test_the_audit_is_shown_check_by_check(layout: Layout) -> None:
     checks = json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"]
     rows = page_of(layout).rows("audit")[1:]
-    assert [row[:3] for row in rows] == [[check["code"], check["title"], check["answer"]] for check in checks]
+    assert [row[:3] for row in rows] == [[check["code"], check["title"], check["status"]] for check in checks]
     for row, check in zip(rows, checks, strict=True):
         assert check["detail"] in row[3]
         assert all(f"{column}: {figures}" in row[3] for column, figures in check["columns"].items())
-        assert row[4] == check["what_to_do"]
+        assert row[4] == check["fix"]
 
 
 def test_data_is_shown_as_text_only(undated: tuple[Params, Layout]) -> None:

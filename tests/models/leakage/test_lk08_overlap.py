@@ -1,4 +1,4 @@
-"""LK08: a lead teaches and tests at once."""
+"""LK08: a lead is in both training and test."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def rows(*snapshots: tuple[str, int, int, str]) -> pd.DataFrame:
 def test_a_lead_whose_label_was_known_only_during_the_test_is_told() -> None:
     matrix = rows(("a", 0, 4, "train"), ("b", 0, 6, "train"), ("b", 5, 9, "test"), ("c", 5, 9, "test"))
     check = split_overlap(matrix, "dates")
-    assert (check.code, check.answer, check.columns) == ("LK08", "fires", {"lead_id": "1 of 2 test leads"})
-    assert "build_features" in check.what_to_do
+    assert (check.code, check.status, check.columns) == ("LK08", "failed", {"lead_id": "1 of 2 test leads"})
+    assert "build_features" in check.fix
 
 
 def test_without_dates_a_lead_on_both_sides_is_told() -> None:
     matrix = rows(("a", 0, 0, "train"), ("b", 0, 0, "train"), ("a", 0, 0, "test"))
-    assert split_overlap(matrix, "none").answer == "fires"
-    assert split_overlap(matrix, "rows").answer == "fires"
+    assert split_overlap(matrix, "none").status == "failed"
+    assert split_overlap(matrix, "rows").status == "failed"
 
 
 def test_a_lead_that_taught_before_the_test_began_may_be_tested() -> None:
     matrix = rows(("a", 0, 5, "train"), ("a", 4, 8, "embargo"), ("a", 5, 9, "test"))
     check = split_overlap(matrix, "dates")
-    assert check.answer == "does not fire"
+    assert check.status == "passed"
     assert "1 test leads" in check.detail
 
 
 def test_other_leads_may_be_known_late() -> None:
-    assert split_overlap(rows(("a", 0, 8, "train"), ("b", 5, 9, "test")), "dates").answer == "does not fire"
+    assert split_overlap(rows(("a", 0, 8, "train"), ("b", 5, 9, "test")), "dates").status == "passed"
 
 
 def test_without_a_test_there_is_nothing_to_ask() -> None:
-    assert split_overlap(rows(("a", 0, 5, "train")), "dates").answer == "not applicable"
-    assert split_overlap(rows(("a", 0, 5, "test")), "dates").answer == "not applicable"
+    assert split_overlap(rows(("a", 0, 5, "train")), "dates").status == "not applicable"
+    assert split_overlap(rows(("a", 0, 5, "test")), "dates").status == "not applicable"

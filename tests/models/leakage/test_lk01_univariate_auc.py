@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.leakage.field_checks import stands_out
+from models.leakage.field_checks import outranks_rest
 from tests.support.leakage_world import AUDIT, emptied, labels, signal, world
 
 LABEL = labels(3000)
@@ -12,29 +12,29 @@ HONEST = {f"visits_{i}": signal(LABEL, 0.1 * i, seed=i) for i in range(6)}
 
 
 def test_a_field_far_above_the_rest_is_named_alone() -> None:
-    check = stands_out(world(HONEST | {"call": signal(LABEL, 2.0)}, LABEL).rows, AUDIT)
-    assert (check.code, check.answer, list(check.columns)) == ("LK01", "fires", ["call"])
+    check = outranks_rest(world(HONEST | {"call": signal(LABEL, 2.0)}, LABEL).rows, AUDIT)
+    assert (check.code, check.status, list(check.columns)) == ("LK01", "failed", ["call"])
     assert "AUC of 0.9" in check.columns["call"]
     assert "3,000 leads" in check.detail
-    assert "known: outcome" in check.what_to_do
+    assert "known: outcome" in check.fix
 
 
 def test_many_strong_fields_do_not_hide_one_another() -> None:
     strong = {f"late_{i}": signal(LABEL, 1.8 + 0.1 * i, seed=20 + i) for i in range(9)}
-    assert set(stands_out(world(HONEST | strong, LABEL).rows, AUDIT).columns) == set(strong)
+    assert set(outranks_rest(world(HONEST | strong, LABEL).rows, AUDIT).columns) == set(strong)
 
 
 def test_a_field_that_is_empty_for_the_lost_is_seen() -> None:
     value = emptied(signal(LABEL, 0.0), (LABEL > 0) | (np.arange(len(LABEL)) % 10 == 0))
-    assert list(stands_out(world(HONEST | {"value": value}, LABEL).rows, AUDIT).columns) == ["value"]
+    assert list(outranks_rest(world(HONEST | {"value": value}, LABEL).rows, AUDIT).columns) == ["value"]
 
 
 def test_an_honestly_strong_field_is_not_named() -> None:
-    check = stands_out(world(HONEST | {"time_spent": signal(LABEL, 1.0)}, LABEL).rows, AUDIT)
-    assert check.answer == "does not fire"
+    check = outranks_rest(world(HONEST | {"time_spent": signal(LABEL, 1.0)}, LABEL).rows, AUDIT)
+    assert check.status == "passed"
     assert "time_spent" in check.detail  # but it is shown what was looked at
     assert check.columns == {}
-    assert check.what_to_do == ""
+    assert check.fix == ""
 
 
 def test_a_strong_field_close_to_one_that_is_not_so_strong_is_not_named() -> None:
@@ -42,25 +42,25 @@ def test_a_strong_field_close_to_one_that_is_not_so_strong_is_not_named() -> Non
     rows = world(near, LABEL).rows
     low = {one.column: rows.low_auc(one) for one in rows.subjects}
     assert low["nearly"] < AUDIT.strong_auc < low["strong"]
-    check = stands_out(rows, AUDIT.model_copy(update={"stands_out": 0.1}))
-    assert check.answer == "does not fire"
-    assert list(stands_out(rows, AUDIT.model_copy(update={"stands_out": 0.01})).columns) == ["strong"]
+    check = outranks_rest(rows, AUDIT.model_copy(update={"stands_out": 0.1}))
+    assert check.status == "passed"
+    assert list(outranks_rest(rows, AUDIT.model_copy(update={"stands_out": 0.01})).columns) == ["strong"]
 
 
 def test_a_field_that_tells_the_time_is_not_named_where_rows_are_in_its_order() -> None:
     share = np.repeat(np.arange(12) % 2, 250)  # the base rate jumps between periods, and the field with it
     label = (np.random.default_rng(3).random(3000) < np.where(share, 0.95, 0.05)).astype("float64")
     columns = {"rate_of_interest": share.astype("float64"), "other": signal(label, 0.2)}
-    assert list(stands_out(world(columns, label).rows, AUDIT).columns) == ["rate_of_interest"]
-    assert stands_out(world(columns, label, order="rows").rows, AUDIT).answer == "does not fire"
+    assert list(outranks_rest(world(columns, label).rows, AUDIT).columns) == ["rate_of_interest"]
+    assert outranks_rest(world(columns, label, order="rows").rows, AUDIT).status == "passed"
 
 
 def test_too_few_leads_of_one_outcome_say_nothing() -> None:
     label = np.r_[np.ones(AUDIT.min_each - 1), np.zeros(400)]
-    check = stands_out(world({"call": signal(label, 5.0)}, label).rows, AUDIT)
-    assert check.answer == "not applicable"
+    check = outranks_rest(world({"call": signal(label, 5.0)}, label).rows, AUDIT)
+    assert check.status == "not applicable"
     assert f"{AUDIT.min_each - 1} leads that converted" in check.detail
 
 
 def test_without_fields_there_is_nothing_to_ask() -> None:
-    assert stands_out(world({}, LABEL).rows, AUDIT).answer == "not applicable"
+    assert outranks_rest(world({}, LABEL).rows, AUDIT).status == "not applicable"

@@ -19,15 +19,15 @@ def test_a_block_that_tells_is_named_whole() -> None:
     weak = {"four": emptied(signal(LABEL, 0.0, seed=9), WORKED)}
     columns = block(WORKED, 0.6) | weak | {"visits": signal(LABEL, 1.0)}
     check = filled_in_one_step(world(columns, LABEL).rows, AUDIT)
-    assert (check.code, check.answer) == ("LK05", "fires")
+    assert (check.code, check.status) == ("LK05", "failed")
     assert set(check.columns) == {"one", "two", "three", "four"}
     assert check.columns["one"] == "filled in the same 49% of the leads as four, three, two"
-    assert "known: outcome" in check.what_to_do
+    assert "known: outcome" in check.fix
 
 
 def test_a_block_that_tells_nothing_is_not_named() -> None:
     check = filled_in_one_step(world(block(WORKED, 0.0), LABEL).rows, AUDIT)
-    assert check.answer == "does not fire"
+    assert check.status == "passed"
     assert "1 blocks" in check.detail
 
 
@@ -35,15 +35,15 @@ def test_fields_that_differ_in_one_row_are_no_block() -> None:
     columns = block(WORKED, 1.0)
     for place, name in enumerate(columns):
         columns[name][place] = 0.0 if np.isnan(columns[name][place]) else np.nan
-    assert filled_in_one_step(world(columns, LABEL).rows, AUDIT).answer == "does not fire"
+    assert filled_in_one_step(world(columns, LABEL).rows, AUDIT).status == "passed"
 
 
 def test_fields_that_are_always_or_hardly_ever_filled_are_no_block() -> None:
     hardly = np.arange(len(LABEL)) % 100 == 0
     for filled in (hardly, ~hardly, np.ones(len(LABEL), dtype=bool)):
-        assert filled_in_one_step(world(block(filled, 1.0), LABEL).rows, AUDIT).answer == "does not fire"
+        assert filled_in_one_step(world(block(filled, 1.0), LABEL).rows, AUDIT).status == "passed"
 
 
 def test_fields_known_at_creation_are_not_asked() -> None:
     check = filled_in_one_step(world(block(WORKED, 1.0), LABEL, "dates", "creation").rows, AUDIT)
-    assert check.answer == "not applicable"
+    assert check.status == "not applicable"

@@ -18,9 +18,9 @@ def flipped(share: float) -> np.ndarray:
 
 def test_the_label_in_other_words_is_named() -> None:
     check = mirrors_label(world({"verdict": flipped(0.01), "size": signal(LABEL, 0.8)}, LABEL).rows, AUDIT)
-    assert (check.code, check.answer, list(check.columns)) == ("LK02", "fires", ["verdict"])
+    assert (check.code, check.status, list(check.columns)) == ("LK02", "failed", ["verdict"])
     assert "of the doubt" in check.columns["verdict"]
-    assert "known: outcome" in check.what_to_do
+    assert "known: outcome" in check.fix
 
 
 def test_siblings_do_not_hide_one_another() -> None:
@@ -30,18 +30,18 @@ def test_siblings_do_not_hide_one_another() -> None:
 
 def test_a_strong_field_with_doubt_left_is_no_sibling() -> None:
     check = mirrors_label(world({"size": signal(LABEL, 1.5)}, LABEL).rows, AUDIT)
-    assert check.answer == "does not fire"
+    assert check.status == "passed"
     assert "size" in check.detail
 
 
 def test_one_pure_level_among_many_is_no_sibling() -> None:
     region = np.where((LABEL > 0) & (np.arange(len(LABEL)) % 5 == 0), "islands", "mainland")
-    assert mirrors_label(world({"region": region}, LABEL).rows, AUDIT).answer == "does not fire"
+    assert mirrors_label(world({"region": region}, LABEL).rows, AUDIT).status == "passed"
 
 
 def test_words_of_one_lead_each_are_no_sibling() -> None:
     names = np.array([f"lead {place}" for place in range(len(LABEL))])
-    assert mirrors_label(world({"name": names}, LABEL).rows, AUDIT).answer == "does not fire"
+    assert mirrors_label(world({"name": names}, LABEL).rows, AUDIT).status == "passed"
 
 
 def test_few_leads_must_tell_more() -> None:
@@ -51,9 +51,9 @@ def test_few_leads_must_tell_more() -> None:
     assert (
         rows.strengths["verdict"].uncertainty_coefficient > AUDIT.sibling_share
     )  # but by no more than chance may give
-    assert mirrors_label(rows, AUDIT).answer == "does not fire"
+    assert mirrors_label(rows, AUDIT).status == "passed"
 
 
 def test_leads_of_one_outcome_have_no_sibling() -> None:
     check = mirrors_label(world({"verdict": flipped(0.0)}, np.zeros(2000)).rows, AUDIT)
-    assert check.answer == "not applicable"
+    assert check.status == "not applicable"
