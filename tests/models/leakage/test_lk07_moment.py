@@ -17,7 +17,7 @@ def counted(**types: tuple[int, int]) -> pd.DataFrame:
 def test_a_type_that_comes_with_the_outcome_is_named() -> None:
     check = events_at_outcome(counted(invoice=(900, 1000), visit=(50, 9000)), AUDIT)
     assert (check.code, check.status) == ("LK07", "failed")
-    assert check.columns == {"invoice": "900 of 1,000 events come at the moment of their lead's conversion"}
+    assert check.columns == {"invoice": "900 of 1,000 events happen at the moment of their lead's conversion"}
     assert "source.events" in check.fix
 
 
