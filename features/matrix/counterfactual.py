@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ibis
@@ -15,7 +15,7 @@ from ibis import _
 from features.attributes.as_of import attributes_as_of
 from features.events.definitions import known_events
 from features.events.event_log import with_derived_columns
-from features.matrix.matrix import MatrixSpec, feature_matrix
+from features.matrix.matrix import LeadTables, MatrixSpec, feature_matrix
 from features.schema.contract import TABLES, arrow_schema
 from features.schema.declarations import AttributeSpec
 from features.schema.vocabulary import Vocabulary
@@ -72,7 +72,7 @@ def _next_event(event_type: str, usual: dict[Hashable, Any]) -> NextEvent:
 
 def with_one_more(
     lead: pd.DataFrame, history: pd.DataFrame, events: pa.Table, at: pd.Timestamp, more: Sequence[NextEvent]
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, ir.Table]:
+) -> LeadTables:
     """Copy a lead once for each event that might happen, and add that event an hour before the moment.
 
     Parameters
@@ -84,9 +84,8 @@ def with_one_more(
 
     Returns
     -------
-    tuple
-        snapshots, leads, history and events as `feature_matrix` takes them; one snapshot a copy, in the order of
-        `more`. The copies are called "0", "1" and so on.
+    LeadTables
+        One snapshot a copy, in the order of `more`. The copies are called "0", "1" and so on.
     """
     ids = [str(index) for index in range(len(more))]
     when = (at - JUST_NOW).to_pydatetime()
@@ -97,7 +96,7 @@ def with_one_more(
     ]
     copies = [_renamed(events, name) for name in ids]
     snapshots = pd.DataFrame({"lead_id": pd.Series(ids, dtype="str"), "snapshot_at": at})
-    return (
+    return LeadTables(
         snapshots.astype({"snapshot_at": "datetime64[us]"}),
         pd.concat([lead.assign(lead_id=name) for name in ids], ignore_index=True),
         pd.concat([history.assign(lead_id=name) for name in ids], ignore_index=True),
@@ -110,38 +109,28 @@ def _renamed(events: pa.Table, name: str) -> pa.Table:
     return events.set_column(events.schema.get_field_index("lead_id"), "lead_id", ids).select(EVENTS.names).cast(EVENTS)
 
 
-def counterfactuals(
-    lead_ids: pd.Series[str],
-    leads: pd.DataFrame,
-    history: pd.DataFrame,
-    events: ir.Table,
-    spec: MatrixSpec,
-    since: pd.Timestamp,
-    until: pd.Timestamp,
-) -> dict[str, pd.DataFrame]:
-    """Compute the features at `until` from what was known at `since`, and then with what became known between.
+def counterfactuals(tables: LeadTables, spec: MatrixSpec, since: pd.Timestamp) -> dict[str, pd.DataFrame]:
+    """Compute the features at the snapshots from what was known at `since`, then with what became known after it.
 
     Parameters
     ----------
-    lead_ids
-        The leads, created before `since`; one row each.
-    leads, history, events, spec
-        As `matrix.feature_matrix` takes them.
+    tables
+        One later snapshot of each lead, which was created before `since`.
 
     Returns
     -------
     dict
-        Three matrices, one row a lead in the order of `lead_ids`, each with one change more: `time_passing` (attributes
-        and events as known at `since`), `edited_attributes` (attributes as known at `until`), `new_events` (events too:
-        this is the matrix at `until`).
+        Three matrices, one row a snapshot in its order, each with one change more: `time_passing` (attributes and
+        events as known at `since`), `edited_attributes` (attributes as known at the snapshot), `new_events` (events
+        too: this is the matrix at the snapshot).
     """
-    later = _moments(lead_ids, until)
-    then = attributes_then(lead_ids, leads, history, spec.attributes, since)
-    old_events = with_derived_columns(known_events(events, ibis.literal(since.to_pydatetime())))
+    then = attributes_then(tables.snapshots["lead_id"], tables.leads, tables.history, spec.attributes, since)
+    events = with_derived_columns(known_events(tables.events, ibis.literal(since.to_pydatetime())))
+    before = replace(tables, events=events)
     return {
-        "time_passing": feature_matrix(later, then, history.head(0), old_events, spec),
-        "edited_attributes": feature_matrix(later, leads, history, old_events, spec),
-        "new_events": feature_matrix(later, leads, history, events, spec),
+        "time_passing": feature_matrix(replace(before, leads=then, history=tables.history.head(0)), spec),
+        "edited_attributes": feature_matrix(before, spec),
+        "new_events": feature_matrix(tables, spec),
     }
 
 

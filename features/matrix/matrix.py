@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import chain
+from typing import Protocol
 
 import ibis
 import ibis.expr.types as ir
@@ -42,21 +44,53 @@ class MatrixSpec(BaseModel):
         return catalogue(self.attributes, self.event_labels, self.event_units, self.params, self.vocabulary)
 
 
-def feature_matrix(
-    snapshots: pd.DataFrame, leads: pd.DataFrame, history: pd.DataFrame, events: ir.Table, spec: MatrixSpec
-) -> pd.DataFrame:
-    """Compute every feature of every snapshot.
+@dataclass(frozen=True)
+class LeadTables:
+    """Snapshots, and the contract's tables for their leads at least.
 
-    Parameters
+    Attributes
     ----------
     snapshots
         lead_id, snapshot_at; one row each.
-    leads, history
-        The contract's tables, for the snapshots' leads at least.
     events
-        The contract's events, on the backend that computes; for the snapshots' leads at least.
-    spec
-        Declarations and vocabulary.
+        On the backend that computes.
+    """
+
+    snapshots: pd.DataFrame
+    leads: pd.DataFrame
+    history: pd.DataFrame
+    events: ir.Table
+
+
+class FeatureQuery(Protocol):
+    """Something to know of leads at their snapshots: what it needs of the event log, and what it makes of that.
+
+    The two are apart, so that one engine can run the expression for all leads and another place compute the result.
+    """
+
+    @property
+    def spec(self) -> MatrixSpec:
+        """Declarations and vocabulary."""
+
+    def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        """Return what is needed of the events, with the column `row`; None where that is nothing.
+
+        `moments` holds lead_id, snapshot_at and row, see `numbered`.
+        """
+
+    def result(self, frame: pd.DataFrame, answer: pa.Table | None) -> pd.DataFrame:
+        """Return the result, given the snapshots as `attributes_as_of` returns them and what `expression` gave."""
+
+
+def run_query(query: FeatureQuery, tables: LeadTables) -> pd.DataFrame:
+    """Ask something of the leads in the tables."""
+    expression = query.expression(numbered(tables.snapshots), tables.events)
+    frame = attributes_as_of(tables.snapshots, tables.leads, tables.history, query.spec.attributes)
+    return query.result(frame, None if expression is None else expression.to_pyarrow())
+
+
+def feature_matrix(tables: LeadTables, spec: MatrixSpec) -> pd.DataFrame:
+    """Compute every feature of every snapshot.
 
     Returns
     -------
@@ -68,9 +102,7 @@ def feature_matrix(
     ParamsError
         Where two columns of the matrix would have one name.
     """
-    query = matrix_query(numbered(snapshots), events, spec)
-    frame = attributes_as_of(snapshots, leads, history, spec.attributes)
-    return matrix_from(frame, None if query is None else query.to_pyarrow(), spec)
+    return run_query(MatrixQuery(spec), tables)
 
 
 def numbered(snapshots: pd.DataFrame) -> ir.Table:
@@ -80,38 +112,28 @@ def numbered(snapshots: pd.DataFrame) -> ir.Table:
     return ibis.memtable(rows)
 
 
-def matrix_query(moments: ir.Table, events: ir.Table, spec: MatrixSpec) -> ir.Table | None:
-    """Return the events that the matrix needs, as one expression; None where training knew no events.
+@dataclass(frozen=True)
+class MatrixQuery:
+    """The query for every feature; its expression returns the events that count, one row each."""
 
-    Parameters
-    ----------
-    moments
-        lead_id, snapshot_at, row; see `numbered`.
-    """
-    if not event_features(spec.params, spec.vocabulary):
-        return None
-    return visible_events(moments, events, spec.vocabulary)
+    spec: MatrixSpec
 
+    def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        if not event_features(self.spec.params, self.spec.vocabulary):
+            return None
+        return visible_events(moments, events, self.spec.vocabulary)
 
-def matrix_from(frame: pd.DataFrame, visible: pa.Table | None, spec: MatrixSpec) -> pd.DataFrame:
-    """Compute every feature of every snapshot; the rest as in `feature_matrix`.
-
-    Parameters
-    ----------
-    frame
-        The result of `attributes_as_of`.
-    visible
-        The result of `matrix_query`.
-    """
-    names = [entry.name for entry in spec.catalogue]
-    fit = fit_matrix(frame, spec.attributes, spec.params, spec.vocabulary)
-    pieces = [(slice(None), {str(name): fit[name].to_numpy() for name in fit})]
-    events = (
-        () if visible is None else compute_event_features(visible, frame["snapshot_at"], spec.params, spec.vocabulary)
-    )
-    matrix = np.empty((len(names), len(frame)), "float32")  # one block, so that columns can be added to the frame
-    position = {name: row for row, name in enumerate(names)}
-    for rows, values in chain(pieces, events):
-        for name, column in values.items():
-            matrix[position[name], rows] = column
-    return pd.DataFrame(matrix.T, columns=names, copy=False)
+    def result(self, frame: pd.DataFrame, answer: pa.Table | None) -> pd.DataFrame:
+        spec = self.spec
+        names = [entry.name for entry in spec.catalogue]
+        fit = fit_matrix(frame, spec.attributes, spec.params, spec.vocabulary)
+        pieces = [(slice(None), {str(name): fit[name].to_numpy() for name in fit})]
+        events = (
+            () if answer is None else compute_event_features(answer, frame["snapshot_at"], spec.params, spec.vocabulary)
+        )
+        matrix = np.empty((len(names), len(frame)), "float32")  # one block, so that columns can be added to the frame
+        position = {name: row for row, name in enumerate(names)}
+        for rows, values in chain(pieces, events):
+            for name, column in values.items():
+                matrix[position[name], rows] = column
+        return pd.DataFrame(matrix.T, columns=names, copy=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import ibis.expr.types as ir
@@ -11,9 +12,8 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from features.attributes.as_of import attributes_as_of
 from features.events.aggregation import seen_within, visible_events
-from features.matrix.matrix import MatrixSpec, numbered
+from features.matrix.matrix import MatrixSpec
 from features.rules.declarations import AttributeTest, refuse_repeats
 from features.rules.point_log import attribute_facts, holds
 from features.schema.spec import Spec
@@ -41,68 +41,32 @@ RuleCondition = Annotated[
 ]
 
 
-def conditions_held(
-    snapshots: pd.DataFrame,
-    leads: pd.DataFrame,
-    history: pd.DataFrame,
-    events: ir.Table,
-    spec: MatrixSpec,
-    conditions: Mapping[str, AttributeTest | EventSeen],
-) -> pd.DataFrame:
-    """Evaluate each condition for each lead at its snapshot.
+@dataclass(frozen=True)
+class ConditionQuery:
+    """The query whether each condition holds for each lead at its snapshot: one boolean column a condition."""
 
-    Parameters
-    ----------
-    snapshots, leads, history, events, spec
-        As `matrix.feature_matrix` takes them.
+    spec: MatrixSpec
+    conditions: Mapping[str, AttributeTest | EventSeen]
 
-    Returns
-    -------
-    DataFrame
-        One row a snapshot in the order of `snapshots`, one boolean column a condition.
-    """
-    query = condition_query(numbered(snapshots), events, spec, conditions)
-    frame = attributes_as_of(snapshots, leads, history, spec.attributes)
-    return conditions_from(frame, None if query is None else query.to_pyarrow(), spec, conditions)
+    def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        types = sorted({name for one in self._on_events().values() for name in one.types})
+        if not types:
+            return None
+        return visible_events(moments, events.filter(events.event_type.isin(types)), self.spec.vocabulary)
 
+    def result(self, frame: pd.DataFrame, answer: pa.Table | None) -> pd.DataFrame:
+        """Evaluate the conditions; `answer` may also be that of a `MatrixQuery`, which holds more events."""
+        spec, of_events = self.spec, self._on_events()
+        tests = {name: one for name, one in self.conditions.items() if isinstance(one, AttributeTest)}
+        held: dict[str, np.ndarray] = {}
+        if answer is not None:
+            windows = [(one.types, one.days) for one in of_events.values()]
+            held |= zip(of_events, seen_within(answer, len(frame), windows).T, strict=True)
+        if tests:
+            names = {one.attribute for one in tests.values()}
+            facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary, names)
+            held |= {name: holds(one, facts[one.attribute]) for name, one in tests.items()}
+        return pd.DataFrame(held, columns=list(self.conditions), index=range(len(frame)), dtype="bool")
 
-def condition_query(
-    moments: ir.Table, events: ir.Table, spec: MatrixSpec, conditions: Mapping[str, AttributeTest | EventSeen]
-) -> ir.Table | None:
-    """Return the events that the conditions need, as one expression; None where none is about events.
-
-    Parameters
-    ----------
-    moments
-        lead_id, snapshot_at, row; see `matrix.numbered`.
-    """
-    types = sorted({name for one in conditions.values() if isinstance(one, EventSeen) for name in one.types})
-    return visible_events(moments, events.filter(events.event_type.isin(types)), spec.vocabulary) if types else None
-
-
-def conditions_from(
-    frame: pd.DataFrame,
-    visible: pa.Table | None,
-    spec: MatrixSpec,
-    conditions: Mapping[str, AttributeTest | EventSeen],
-) -> pd.DataFrame:
-    """Evaluate each condition for each lead; the rest as in `conditions_held`.
-
-    Parameters
-    ----------
-    frame
-        The result of `attributes_as_of`.
-    visible
-        The result of `condition_query`, or of `matrix.matrix_query`, which holds more.
-    """
-    of_events = {name: one for name, one in conditions.items() if isinstance(one, EventSeen)}
-    tests = {name: one for name, one in conditions.items() if isinstance(one, AttributeTest)}
-    held: dict[str, np.ndarray] = {}
-    if visible is not None:
-        windows = [(one.types, one.days) for one in of_events.values()]
-        held |= zip(of_events, seen_within(visible, len(frame), windows).T, strict=True)
-    if tests:
-        names = {one.attribute for one in tests.values()}
-        facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary, names)
-        held |= {name: holds(one, facts[one.attribute]) for name, one in tests.items()}
-    return pd.DataFrame(held, columns=list(conditions), index=range(len(frame)), dtype="bool")
+    def _on_events(self) -> dict[str, EventSeen]:
+        return {name: one for name, one in self.conditions.items() if isinstance(one, EventSeen)}

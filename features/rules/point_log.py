@@ -8,6 +8,7 @@ or a pattern's window is counted) and `milli` (thousandths of a point at the sna
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ibis
@@ -20,7 +21,7 @@ from features.attributes.as_of import attributes_as_of
 from features.attributes.definitions import attribute_features, fit_matrix
 from features.events.definitions import pair_known
 from features.events.event_log import MICROSECONDS_A_DAY
-from features.matrix.matrix import MatrixSpec, numbered
+from features.matrix.matrix import LeadTables, MatrixSpec, numbered
 from features.rules.declarations import AttributeTest, Decay, RulesParams
 from features.schema.declarations import AttributeSpec, FeatureParams
 from features.schema.vocabulary import Vocabulary
@@ -196,79 +197,43 @@ def _of_patterns(seen: ir.Table) -> ir.Table:
 SUM = ["row", "rule", "milli"]
 
 
-def rule_log(
-    snapshots: pd.DataFrame,
-    leads: pd.DataFrame,
-    history: pd.DataFrame,
-    events: ir.Table,
-    spec: MatrixSpec,
-    rules: RulesParams,
-) -> pd.DataFrame:
+def rule_log(tables: LeadTables, spec: MatrixSpec, rules: RulesParams) -> pd.DataFrame:
     """Return each point earned, at every snapshot.
-
-    Parameters
-    ----------
-    snapshots, leads, history, events, spec
-        As `matrix.feature_matrix` takes them.
 
     Returns
     -------
     DataFrame
         row (the snapshot's number from 0), rule, earned_at, counts_from, milli; see the top of this module.
     """
-    parts = [_of_attributes(snapshots, leads, history, spec, rules)]
+    frame = attributes_as_of(tables.snapshots, tables.leads, tables.history, spec.attributes)
+    parts = [_of_attributes(frame, spec, rules)]
     if rules.events or rules.patterns:
-        parts.append(_read(event_entries(numbered(snapshots), events, rules).to_pyarrow(), ENTRY))
+        parts.append(_read(event_entries(numbered(tables.snapshots), tables.events, rules).to_pyarrow(), ENTRY))
     return pd.concat(parts, ignore_index=True)
 
 
-def rule_sums(
-    snapshots: pd.DataFrame,
-    leads: pd.DataFrame,
-    history: pd.DataFrame,
-    events: ir.Table,
-    spec: MatrixSpec,
-    rules: RulesParams,
-) -> pd.DataFrame:
-    """Return the log of `rule_log` summed by snapshot and rule: row, rule, milli."""
-    query = rule_query(numbered(snapshots), events, rules)
-    return rule_sums_from(snapshots, leads, history, None if query is None else query.to_pyarrow(), spec, rules)
+@dataclass(frozen=True)
+class RuleQuery:
+    """The query for the log of `rule_log` summed by snapshot and rule: row, rule, milli."""
+
+    spec: MatrixSpec
+    rules: RulesParams
+
+    def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        if not (self.rules.events or self.rules.patterns):
+            return None
+        return event_points(event_entries(moments, events, self.rules))
+
+    def result(self, frame: pd.DataFrame, answer: pa.Table | None) -> pd.DataFrame:
+        parts = [_of_attributes(frame, self.spec, self.rules)[SUM]]
+        if answer is not None:
+            parts.append(_read(answer, SUM))
+        return pd.concat(parts, ignore_index=True)
 
 
-def rule_query(moments: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table | None:
-    """Return the sums of the rules on events, as one expression; None where no rule is about events.
-
-    Parameters
-    ----------
-    moments
-        lead_id, snapshot_at, row; see `matrix.numbered`.
-    """
-    if not (rules.events or rules.patterns):
-        return None
-    return event_points(event_entries(moments, events, rules))
-
-
-def rule_sums_from(
-    snapshots: pd.DataFrame,
-    leads: pd.DataFrame,
-    history: pd.DataFrame,
-    event_sums: pa.Table | None,
-    spec: MatrixSpec,
-    rules: RulesParams,
-) -> pd.DataFrame:
-    """Return the sums of `rule_sums` from the result of `rule_query`."""
-    parts = [_of_attributes(snapshots, leads, history, spec, rules)[SUM]]
-    if event_sums is not None:
-        parts.append(_read(event_sums, SUM))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _of_attributes(
-    snapshots: pd.DataFrame, leads: pd.DataFrame, history: pd.DataFrame, spec: MatrixSpec, rules: RulesParams
-) -> pd.DataFrame:
+def _of_attributes(frame: pd.DataFrame, spec: MatrixSpec, rules: RulesParams) -> pd.DataFrame:
     if not rules.attributes:
         return attribute_entries(pd.DataFrame(), rules)
-    frame = attributes_as_of(snapshots, leads, history, spec.attributes)
     tested = {rule.attribute for rule in rules.attributes}
     facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary, tested)
     return attribute_entries(facts, rules)

@@ -203,7 +203,7 @@ def _moves(
         return []
     lead = contract.leads[contract.leads["lead_id"] == lead_id]
     history = contract.history[contract.history["lead_id"] == lead_id]
-    matrix = feature_matrix(*with_one_more(lead, history, events, at, more), spec)
+    matrix = feature_matrix(with_one_more(lead, history, events, at, more), spec)
     return event_effects(scorer, matrix, more, now, spec.event_labels)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +180,8 @@ def explained(contract: Contract, old: End, new: End, leads: pd.DataFrame) -> It
         )
         steps = [ChangeStep("", old.scorer, _of(first, both))]
         if pd.notna(old.at) and old.at < new.at:
-            between = counterfactuals(
-                both, shard.leads, shard.history, shard.events, old.scorer.metadata.matrix, old.at, new.at
-            )
+            tables = replace(shard.tables, snapshots=new.moments(both))
+            between = counterfactuals(tables, old.scorer.metadata.matrix, old.at)
             steps += [ChangeStep(part, old.scorer, matrix.assign(lead_id=both)) for part, matrix in between.items()]
         steps.append(ChangeStep("new_model", new.scorer, _of(last, both)))
         yield Explained(_listed(first, old), _listed(last, new), explain_change(steps), _counts(shard, both, old, new))
@@ -190,7 +189,7 @@ def explained(contract: Contract, old: End, new: End, leads: pd.DataFrame) -> It
 
 def _matrix(shard: Shard, lead_ids: pd.Series[str], end: End) -> pd.DataFrame:
     moments = end.moments(lead_ids)
-    features = feature_matrix(moments, shard.leads, shard.history, shard.events, end.scorer.metadata.matrix)
+    features = feature_matrix(replace(shard.tables, snapshots=moments), end.scorer.metadata.matrix)
     return pd.concat([moments[["lead_id"]], features], axis=1)
 
 

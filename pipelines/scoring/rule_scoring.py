@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from features.matrix.matrix import run_query
 from features.rules.declarations import START, RulesParams
-from features.rules.point_log import rule_log, rule_sums
+from features.rules.point_log import RuleQuery, rule_log
 from features.schema.errors import ParamsError
 from models.scoring.rule_points import contributions, points
 from models.scoring.rule_points import explain as explain_log
@@ -48,7 +49,7 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
     snapshots, who = open_leads(contract, run.params.snapshots if dated else None, run)
     parts = rule_parts(rules, spec)
     shards = [
-        (shard.rows["lead_id"], contributions(rule_sums(*shard.tables, spec, rules), len(shard.rows), rules))
+        (shard.rows["lead_id"], contributions(run_query(RuleQuery(spec, rules), shard.tables), len(shard.rows), rules))
         for shard in contract.shards(snapshots)
     ]
     scored = score_by_rules(
@@ -112,7 +113,7 @@ def explain_lead(lead_id: str, run: RunContext) -> list[str]:
     moment = one_lead(lead_id, contract, run)
     at = moment["snapshot_at"].iloc[0]
     shard = next(contract.shards(moment))
-    entries = rule_log(*shard.tables, spec, run.params.rules)
+    entries = rule_log(shard.tables, spec, run.params.rules)
     rows = explain_log(entries, at, run.params.rules)
     rows = rows.assign(original=rows["rule"].map(_original_points(run.params.rules)).astype("float64"))
     return _table(rows, float(points(entries, 1, run.params.rules)[0]), lead_id, at)

@@ -17,13 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.attributes.as_of import attributes_as_of
 from features.attributes.definitions import count_unseen
-from features.matrix.matrix import matrix_from, matrix_query
+from features.matrix.matrix import MatrixQuery
 from models.scoring.scorer import Scorer
 from models.tiers.declarations import TierParams
 from models.tiers.overrides import TierFacts
-from pipelines.scoring.tier_inputs import compute_facts, fact_columns, name_facts, query_facts
+from pipelines.scoring.tier_inputs import FactsQuery, fact_columns, name_facts
 from pipelines.storage.contract_store import Contract, LeadShard
 from pipelines.storage.files import file_digest, write_arrow, write_json
 
@@ -127,22 +126,21 @@ class ScoringTask:
     work: Path
     earlier: EarlierList | None
 
-    def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        metadata = self.scorer.metadata
-        query = matrix_query(moments, events, metadata.matrix)
-        return query_facts(moments, events, metadata.matrix, metadata.tiers) if query is None else query
+    def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        expression = self._matrix.expression(moments, events)
+        return self._facts.expression(moments, events) if expression is None else expression
 
     def finished(self, shard: LeadShard) -> pd.DataFrame | None:
         file = self._file(shard)
         return _file_row(file) if _finished(file, shard) else None
 
-    def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
+    def compute(self, shard: LeadShard, answer: pa.Table | None) -> pd.DataFrame:
         file = self._file(shard)
         metadata = self.scorer.metadata
-        frame = attributes_as_of(shard.rows, shard.leads, shard.history, metadata.matrix.attributes)
-        features = matrix_from(frame, aggregates, metadata.matrix)
+        frame = shard.attributes(metadata.matrix)
+        features = self._matrix.result(frame, answer)
         rows = _score(pd.concat([shard.rows, features], axis=1), self.scorer, self.reasons, self.earlier)
-        facts = compute_facts(frame, aggregates, metadata.matrix, metadata.tiers)
+        facts = self._facts.result(frame, answer)
         unseen = count_unseen(frame, metadata.matrix.attributes, metadata.matrix.vocabulary)
         schema = pa.schema([*SHARD, *fact_columns(metadata.tiers)])
         table = pa.Table.from_pandas(pd.concat([rows, facts], axis=1), schema, preserve_index=False)
@@ -150,6 +148,14 @@ class ScoringTask:
         proof = {"leads": _leads_digest(shard), "sha256": file_digest(file), "unseen": unseen}
         write_json(proof, _proof(file))
         return _file_row(file)
+
+    @property
+    def _matrix(self) -> MatrixQuery:
+        return MatrixQuery(self.scorer.metadata.matrix)
+
+    @property
+    def _facts(self) -> FactsQuery:
+        return FactsQuery(self.scorer.metadata.matrix, self.scorer.metadata.tiers)
 
     def _file(self, shard: LeadShard) -> Path:
         return self.work / f"shard-{shard.number:05d}.arrow"

@@ -13,9 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
-from features.attributes.as_of import attributes_as_of
 from features.matrix.matrix import MatrixSpec
-from features.rules.conditions import EventSeen, RuleCondition, condition_query, conditions_from
+from features.rules.conditions import ConditionQuery, EventSeen
 from features.schema.errors import DataError
 from models.scoring.scorer import ModelMetadata
 from models.tiers.declarations import TierParams
@@ -23,7 +22,7 @@ from models.tiers.exploration import Quota, period_of
 from models.tiers.overrides import TierFacts
 from models.tiers.score_lists import previous_tiers
 from pipelines.config.params import Params
-from pipelines.storage.contract_store import Contract, LeadShard
+from pipelines.storage.contract_store import Contract, QueryTask
 
 TIER_COLUMNS = ["lead_id", "as_of", "model_id", "earned_tier", "previous_tier"]
 DEAL_VALUE = "deal_value"
@@ -47,49 +46,35 @@ def override_facts(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tie
     warn_of_types(contract, tiers)
     numbered = rows[["lead_id", "snapshot_at"]].assign(row=np.arange(len(rows)))
     empty = pd.DataFrame(columns=["row", *(field.name for field in fact_columns(tiers))])
-    columns = pd.concat(contract.each(numbered, _FactsTask(spec, tiers))) if len(rows) else empty
+    columns = pd.concat(contract.each(numbered, QueryTask(FactsQuery(spec, tiers)))) if len(rows) else empty
     return name_facts(columns.sort_values("row").set_axis(rows.index), tiers)
 
 
 @dataclass(frozen=True)
-class _FactsTask:
-    """The task that computes the facts of a shard's leads: row, and what `compute_facts` returns."""
+class FactsQuery:
+    """The query whether each trigger and exclusion holds, by its number, and for the deal value."""
 
     spec: MatrixSpec
     tiers: TierParams
 
-    def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        return query_facts(moments, events, self.spec, self.tiers)
+    def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        return self._conditions.expression(moments, events)
 
-    def finished(self, shard: LeadShard) -> None:
-        return None
+    def result(self, frame: pd.DataFrame, answer: pa.Table | None) -> pd.DataFrame:
+        """Return `fact_columns`; see `ConditionQuery.result`."""
+        held = self._conditions.result(frame, answer)
+        attribute, deal_value = self.tiers.value.attribute, pd.Series(np.nan, index=held.index)
+        if attribute is not None:
+            deal_value = frame[attribute].astype("float64")
+        return held.set_axis(_condition_columns(self.tiers), axis=1).assign(**{DEAL_VALUE: deal_value.to_numpy()})
 
-    def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
-        frame = attributes_as_of(shard.rows, shard.leads, shard.history, self.spec.attributes)
-        return compute_facts(frame, aggregates, self.spec, self.tiers).assign(row=shard.rows["row"])
-
-
-def query_facts(moments: ir.Table, events: ir.Table, spec: MatrixSpec, tiers: TierParams) -> ir.Table | None:
-    """Return the query of the event log for triggers and exclusions, as `conditions.condition_query`."""
-    return condition_query(moments, events, spec, _conditions(tiers))
-
-
-def compute_facts(
-    frame: pd.DataFrame, aggregates: pa.Table | None, spec: MatrixSpec, tiers: TierParams
-) -> pd.DataFrame:
-    """Return, for each row of `attributes_as_of`, whether each condition holds, by its number, and the deal value.
-
-    `aggregates` is the result of `query_facts`, or of `matrix.matrix_query`, which holds more.
-    """
-    held = conditions_from(frame, aggregates, spec, _conditions(tiers))
-    attribute, deal_value = tiers.value.attribute, pd.Series(np.nan, index=held.index)
-    if attribute is not None:
-        deal_value = frame[attribute].astype("float64")
-    return held.set_axis(_condition_columns(tiers), axis=1).assign(**{DEAL_VALUE: deal_value.to_numpy()})
+    @property
+    def _conditions(self) -> ConditionQuery:
+        return ConditionQuery(self.spec, {one.name: one.when for one in self.tiers.triggers + self.tiers.exclusions})
 
 
 def name_facts(columns: pd.DataFrame, tiers: TierParams) -> TierFacts:
-    """Name the columns that `compute_facts` returned; the index stays."""
+    """Name the columns that `FactsQuery` returned; the index stays."""
     names = [one.name for one in tiers.triggers + tiers.exclusions]
     return TierFacts(
         columns[_condition_columns(tiers)].astype("bool").set_axis(names, axis=1), columns[DEAL_VALUE].astype("float64")
@@ -97,12 +82,8 @@ def name_facts(columns: pd.DataFrame, tiers: TierParams) -> TierFacts:
 
 
 def fact_columns(tiers: TierParams) -> list[pa.Field]:
-    """Return the columns that `compute_facts` returns."""
+    """Return the columns that `FactsQuery` returns."""
     return [pa.field(name, pa.bool_()) for name in _condition_columns(tiers)] + [pa.field(DEAL_VALUE, pa.float64())]
-
-
-def _conditions(tiers: TierParams) -> dict[str, RuleCondition]:
-    return {one.name: one.when for one in tiers.triggers + tiers.exclusions}
 
 
 def _condition_columns(tiers: TierParams) -> list[str]:

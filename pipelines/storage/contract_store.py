@@ -15,9 +15,9 @@ import pandas as pd
 import pyarrow as pa
 
 from features.attributes.as_of import attributes_as_of
-from features.matrix.matrix import MatrixSpec, matrix_from, matrix_query, numbered
+from features.matrix.matrix import FeatureQuery, LeadTables, MatrixQuery, MatrixSpec, numbered
 from features.rules.declarations import RulesParams
-from features.rules.point_log import rule_query, rule_sums_from
+from features.rules.point_log import RuleQuery
 from features.schema.errors import DataError
 from models.scoring.rule_points import points
 from pipelines.config.sections import Project
@@ -38,6 +38,10 @@ class LeadShard:
     leads: pd.DataFrame
     history: pd.DataFrame
 
+    def attributes(self, spec: MatrixSpec) -> pd.DataFrame:
+        """Return the rows with their leads' attributes as they stood then."""
+        return attributes_as_of(self.rows, self.leads, self.history, spec.attributes)
+
 
 @dataclass(frozen=True)
 class Shard(LeadShard):
@@ -46,24 +50,44 @@ class Shard(LeadShard):
     events: ir.Table
 
     @property
-    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, ir.Table]:
-        return self.rows, self.leads, self.history, self.events
+    def tables(self) -> LeadTables:
+        return LeadTables(self.rows, self.leads, self.history, self.events)
 
 
 class ShardTask(Protocol):
-    """What is done with each shard: a query of the event log, and what is computed from its result."""
+    """What is done with each shard: an expression on the event log, and what is computed from its answer."""
 
-    def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        """Return the query as one Ibis expression with the column `row`; None where events do not matter.
-
-        `moments` holds lead_id, snapshot_at and row, the number of each snapshot.
-        """
+    def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        """Return what is needed of the events; see `FeatureQuery`."""
 
     def finished(self, shard: LeadShard) -> pd.DataFrame | None:
         """Return the result that an interrupted run has left; None where there is none."""
 
-    def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
-        """Return the shard's result, given the result of the query."""
+    def compute(self, shard: LeadShard, answer: pa.Table | None) -> pd.DataFrame:
+        """Return the shard's result, given the answer to the expression."""
+
+
+@dataclass(frozen=True)
+class QueryTask:
+    """The task that puts a query's result, one row a snapshot, beside the shard's rows."""
+
+    query: FeatureQuery
+
+    def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
+        return self.query.expression(moments, events)
+
+    def finished(self, shard: LeadShard) -> None:
+        return None
+
+    def compute(self, shard: LeadShard, answer: pa.Table | None) -> pd.DataFrame:
+        return pd.concat([shard.rows, self.query.result(shard.attributes(self.query.spec), answer)], axis=1)
+
+
+class _RulePoints(RuleQuery):
+    """The query for the points by the hand-written rules, as `rule_points`."""
+
+    def result(self, frame: pd.DataFrame, answer: pa.Table | None) -> pd.DataFrame:
+        return pd.DataFrame({"rule_points": points(super().result(frame, answer), len(frame), self.rules)})
 
 
 @dataclass(frozen=True)
@@ -100,21 +124,22 @@ class Contract:
 
         With rules, a column `rule_points` too: the points by the hand-written rules, as known at the snapshot.
         """
-        features = self.each(snapshots, _Features(spec))
+        features = self.each(snapshots, QueryTask(MatrixQuery(spec)))
         if rules is None:
             yield from features
             return
         width = len(snapshots.columns)
-        for rows, given in zip(features, self.each(snapshots, _RulePoints(spec, rules)), strict=True):
-            yield pd.concat([rows.iloc[:, :width], given, rows.iloc[:, width:]], axis=1)
+        by_rules = self.each(snapshots, QueryTask(_RulePoints(spec, rules)))
+        for rows, given in zip(features, by_rules, strict=True):
+            yield pd.concat([given, rows.iloc[:, width:]], axis=1)
 
     def each(self, snapshots: pd.DataFrame, task: ShardTask) -> Iterator[pd.DataFrame]:
         """Do a task on every shard, and yield the results by lead_id."""
         for shard in self.shards(snapshots):
             result = task.finished(shard)
             if result is None:
-                query = task.query(numbered(shard.rows), shard.events)
-                result = task.compute(shard, None if query is None else query.to_pyarrow())
+                expression = task.expression(numbered(shard.rows), shard.events)
+                result = task.compute(shard, None if expression is None else expression.to_pyarrow())
             yield result
 
     def shards(self, snapshots: pd.DataFrame) -> Iterator[Shard]:
@@ -155,42 +180,6 @@ def _cut(frame: pd.DataFrame, firsts: Sequence[str], lasts: Sequence[str]) -> It
 
 
 Opener = Callable[[Layout, Project], Contract]  # the engine: Contract.open computes with DuckDB in this process
-
-
-@dataclass(frozen=True)
-class _Features:
-    """The rows of a shard with their features."""
-
-    spec: MatrixSpec
-
-    def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        return matrix_query(moments, events, self.spec)
-
-    def finished(self, shard: LeadShard) -> None:
-        return None
-
-    def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
-        frame = attributes_as_of(shard.rows, shard.leads, shard.history, self.spec.attributes)
-        features = matrix_from(frame, aggregates, self.spec)
-        return pd.concat([shard.rows, features], axis=1)
-
-
-@dataclass(frozen=True)
-class _RulePoints:
-    """The points by the hand-written rules, as `rule_points`."""
-
-    spec: MatrixSpec
-    rules: RulesParams
-
-    def query(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
-        return rule_query(moments, events, self.rules)
-
-    def finished(self, shard: LeadShard) -> None:
-        return None
-
-    def compute(self, shard: LeadShard, aggregates: pa.Table | None) -> pd.DataFrame:
-        sums = rule_sums_from(shard.rows, shard.leads, shard.history, aggregates, self.spec, self.rules)
-        return pd.DataFrame({"rule_points": points(sums, len(shard.rows), self.rules)})
 
 
 def read_tables(layout: Layout) -> dict[str, pd.DataFrame]:

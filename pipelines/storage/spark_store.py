@@ -116,7 +116,7 @@ class SparkContract(Contract):
         """Query once for all shards, bring each its part of the result, and let it do the task."""
         spark = self.session
         shards = spark.createDataFrame([(number,) for number in todo], "shard bigint")
-        query = task.query(ibis.pyspark.connect(spark).read_parquet(folder / "moments"), self.events)
+        query = task.expression(ibis.pyspark.connect(spark).read_parquet(folder / "moments"), self.events)
         if query is None:
             result = spark.createDataFrame([], "shard bigint")
         else:
@@ -197,10 +197,10 @@ def _do(task: Broadcast[ShardTask], folder: Path, queried: bool, shards: pa.Tabl
     """Do the task on one shard, inside Spark."""
     number = int(shards["shard"][0].as_py())
     rows, leads, history = (pd.read_parquet(_file(folder, what, number)) for what in ("rows", "leads", "history"))
-    aggregates = None
+    answer = None
     if queried:
         index = pc.bit_wise_and(result["row"], (1 << INDEX_BITS) - 1)
-        aggregates = result.drop_columns("shard").set_column(result.schema.get_field_index("row"), "row", index)
-    computed = task.value.compute(LeadShard(number, rows, leads, history), aggregates)
+        answer = result.drop_columns("shard").set_column(result.schema.get_field_index("row"), "row", index)
+    computed = task.value.compute(LeadShard(number, rows, leads, history), answer)
     write_parquet(computed, _file(folder, "results", number))
     return shards

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from features.matrix.matrix import MatrixSpec
+from features.matrix.matrix import LeadTables, MatrixSpec
 from features.schema.contract import TABLES, arrow_schema, attribute_fields
 from features.schema.declarations import AttributeSpec
 from features.schema.vocabulary import GROUPS, Vocabulary
@@ -103,10 +103,9 @@ class Scenario:
         return ibis.memtable(table("events", self.events))
 
     @property
-    def parts(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, ir.Table]:
-        """Snapshots, leads, history and events, as `feature_matrix` takes them."""
+    def tables(self) -> LeadTables:
         history = frame("attribute_history", self.history)
-        return moments(self.pairs), frame("leads", self.leads), history, self.event_table
+        return LeadTables(moments(self.pairs), frame("leads", self.leads), history, self.event_table)
 
     def shifted(self, by: pd.Timedelta) -> Scenario:
         """The same with every clock moved."""

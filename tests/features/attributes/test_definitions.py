@@ -69,8 +69,8 @@ def level(name: str, kind: str, cells: list[Any]) -> list[str | None]:
 
 @given(scenarios(TIMES))
 def test_as_of_is_the_last_edit_before(scenario: Scenario) -> None:
-    snapshots, leads, history, _ = scenario.parts
-    result = attributes_as_of(snapshots, leads, history, ATTRIBUTES)
+    tables = scenario.tables
+    result = attributes_as_of(tables.snapshots, tables.leads, tables.history, ATTRIBUTES)
     current = {row["lead_id"]: row for row in scenario.leads}
     assert list(result["lead_id"]) == [who for who, _ in scenario.pairs]
     for index, (who, at) in enumerate(scenario.pairs):

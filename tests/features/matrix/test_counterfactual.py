@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import ibis
@@ -32,17 +33,16 @@ def added(lead_id: str, event: NextEvent) -> dict[str, object]:
 @cache
 def logged(index: int | None) -> pd.DataFrame:
     """Features of every lead by the log alone, or by a log in which each lead has one of MORE too."""
-    snapshots, leads, history, _ = CROWD.parts
-    more = [] if index is None else [added(lead, MORE[index]) for lead in snapshots["lead_id"]]
-    features = feature_matrix(snapshots, leads, history, ibis.memtable(table("events", CROWD.events + more)), SPEC)
-    return features.set_index(snapshots["lead_id"])
+    ids = CROWD.tables.snapshots["lead_id"]
+    more = [] if index is None else [added(lead, MORE[index]) for lead in ids]
+    return feature_matrix(replace(CROWD, events=CROWD.events + more).tables, SPEC).set_index(ids)
 
 
 def tried_out(lead_id: str) -> pd.DataFrame:
-    _, leads, history, _ = CROWD.parts
+    leads, history = CROWD.tables.leads, CROWD.tables.history
     own = table("events", [row for row in CROWD.events if row["lead_id"] == lead_id])
     lead, edits = leads[leads["lead_id"] == lead_id], history[history["lead_id"] == lead_id]
-    return feature_matrix(*with_one_more(lead, edits, own, MONDAY, MORE), SPEC)
+    return feature_matrix(with_one_more(lead, edits, own, MONDAY, MORE), SPEC)
 
 
 @pytest.mark.parametrize("lead", range(0, 30, 5))
@@ -57,10 +57,9 @@ def test_a_copy_has_the_features_of_the_log_with_that_event(lead: int) -> None:
 
 
 def test_a_lead_without_any_event_can_have_its_first() -> None:
-    _, leads, history, _ = CROWD.parts
-    lead = leads.head(1)
+    lead, history = CROWD.tables.leads.head(1), CROWD.tables.history
     tables = with_one_more(lead, history[:0], table("events", []), MONDAY, MORE)
-    result = feature_matrix(*tables, SPEC)
+    result = feature_matrix(tables, SPEC)
     assert result["count__any_event__ever"].tolist() == [1, 1, 1]
     assert result["count__visit__1d"].tolist() == [1, 0, 0]
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from features.cohort.snapshots import at_risk
 from features.events.aggregation import DECAY_UNIT
 from features.events.definitions import count_events
-from features.matrix.matrix import MatrixSpec, feature_matrix
+from features.matrix.matrix import LeadTables, MatrixSpec, feature_matrix
 from features.schema.errors import ParamsError
 from features.schema.vocabulary import Vocabulary
 from pipelines.config.params import load
@@ -56,7 +56,7 @@ few = settings(max_examples=6)
 
 
 def matrix(scenario: Scenario, spec: MatrixSpec = SPEC) -> pd.DataFrame:
-    return feature_matrix(*scenario.parts, spec)
+    return feature_matrix(scenario.tables, spec)
 
 
 def assert_same(result: pd.DataFrame, expected: pd.DataFrame, but: tuple[str, ...] = ()) -> None:
@@ -140,12 +140,13 @@ def profile_of(leads: int, events: int) -> DataProfile:
 
 
 def sharded(scenario: Scenario, file: Path, threads: int) -> pd.DataFrame:
-    snapshots, leads, history, _ = scenario.parts
+    tables = scenario.tables
     project = Project.model_validate(PARAMS.project.model_dump() | {"threads": threads})
-    profile = profile_of(len(leads), len(scenario.events))
-    contract = Contract(leads, frame("outcomes", []), history, store.connect(project).read_parquet(file), profile)
-    result = list(contract.matrix(snapshots, SPEC))
-    assert len(result) == contract.count_shards(snapshots)
+    profile = profile_of(len(tables.leads), len(scenario.events))
+    events = store.connect(project).read_parquet(file)
+    contract = Contract(tables.leads, frame("outcomes", []), tables.history, events, profile)
+    result = list(contract.matrix(tables.snapshots, SPEC))
+    assert len(result) == contract.count_shards(tables.snapshots)
     return pd.concat(result, ignore_index=True)
 
 
@@ -243,7 +244,7 @@ def with_attributes(**attributes: Any) -> MatrixSpec:
 def test_an_attribute_may_not_be_called_like_another_column(name: str) -> None:
     spec = with_attributes(**{name: attribute("number")})
     with pytest.raises(ParamsError, match=f"two columns called '{name}'.*source.attributes"):
-        feature_matrix(*crowd((MONDAY,), 2, 2).parts, spec)
+        feature_matrix(crowd((MONDAY,), 2, 2).tables, spec)
 
 
 @pytest.mark.parametrize("sort_keys", [True, False])
@@ -263,7 +264,8 @@ def test_leads_without_dates_and_events() -> None:
     spec = SPEC.model_copy(update={"vocabulary": nothing})
     leads = frame("leads", [{"lead_id": "a", "sector": "food"}, {"lead_id": "b", "size": 2.0}])
     rows, history = moments([("b", pd.NaT), ("a", pd.NaT)]), frame("attribute_history", [])
-    result = feature_matrix(rows, leads.drop(columns="created_at"), history, ibis.memtable(table("events", [])), spec)
+    events = ibis.memtable(table("events", []))
+    result = feature_matrix(LeadTables(rows, leads.drop(columns="created_at"), history, events), spec)
     assert list(result) == [entry.name for entry in spec.catalogue]
     np.testing.assert_array_equal(result["sector"], [np.nan, 1.0])
     np.testing.assert_array_equal(result["size"], [2.0, np.nan])

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from pydantic import TypeAdapter, ValidationError
 
-from features.rules.conditions import RuleCondition, conditions_held
+from features.matrix.matrix import run_query
+from features.rules.conditions import ConditionQuery, RuleCondition
 from features.rules.declarations import AttributeTest
 from tests.support.tables import DAY, MONDAY, SPEC, TICK, Row, Scenario, scenarios
 
@@ -22,7 +23,8 @@ def visit(at: pd.Timestamp, late: pd.Timedelta = 0 * DAY, kind: str = "visit") -
 
 
 def held(scenario: Scenario, **conditions: dict[str, Any]) -> pd.DataFrame:
-    return conditions_held(*scenario.parts, SPEC, {name: READ.validate_python(one) for name, one in conditions.items()})
+    read = {name: READ.validate_python(one) for name, one in conditions.items()}
+    return run_query(ConditionQuery(SPEC, read), scenario.tables)
 
 
 def test_an_event_counts_from_the_day_after_and_within_its_days() -> None:

@@ -41,15 +41,19 @@ def newer() -> Scorer:
 
 def steps(world: Scenario, old: Scorer, new: Scorer, leads: list[str] | None = None) -> list[ChangeStep]:
     ids = pd.Series(LEADS if leads is None else leads, dtype="str")
-    since, until = (matrix_at(world, ids, at, one) for at, one in ((SINCE, old), (UNTIL, new)))
-    between = counterfactuals(ids, *world.parts[1:], old.metadata.matrix, SINCE, UNTIL)
+    since, until = (matrix_at(world, ids, when, one) for when, one in ((SINCE, old), (UNTIL, new)))
+    between = counterfactuals(at(world, ids, UNTIL).tables, old.metadata.matrix, SINCE)
     data = [ChangeStep(part, old, of.assign(lead_id=ids)) for part, of in between.items()]
     return [ChangeStep("", old, since), *data, ChangeStep("new_model", new, until)]
 
 
-def matrix_at(world: Scenario, ids: pd.Series[str], at: pd.Timestamp, model: Scorer) -> pd.DataFrame:
-    rows = replace(world, pairs=[(lead, at) for lead in ids])
-    return feature_matrix(*rows.parts, model.metadata.matrix).assign(lead_id=ids)
+def at(world: Scenario, ids: pd.Series[str], when: pd.Timestamp) -> Scenario:
+    """The same with one snapshot of each lead."""
+    return replace(world, pairs=[(lead, when) for lead in ids])
+
+
+def matrix_at(world: Scenario, ids: pd.Series[str], when: pd.Timestamp, model: Scorer) -> pd.DataFrame:
+    return feature_matrix(at(world, ids, when).tables, model.metadata.matrix).assign(lead_id=ids)
 
 
 def changed(world: Scenario, new: Scorer | None = None, leads: list[str] | None = None) -> ScoreChange:
@@ -101,8 +105,7 @@ def test_any_world_adds_up(world: Scenario) -> None:
 
 def test_each_step_is_what_the_tables_of_that_time_would_have_given() -> None:
     """Written out by hand: rows not yet known are dropped, edited attributes are set back, and the moment is later."""
-    ids = pd.Series(LEADS)
-    found = counterfactuals(ids, *CROWD.parts[1:], SPEC, SINCE, UNTIL)
+    found = counterfactuals(at(CROWD, pd.Series(LEADS), UNTIL).tables, SPEC, SINCE)
     old_events = [row for row in CROWD.events if known(row, SINCE)]
     then = [lead | _version(lead["lead_id"], SINCE) for lead in CROWD.leads]
     pairs = [(lead, UNTIL) for lead in LEADS]
@@ -113,7 +116,7 @@ def test_each_step_is_what_the_tables_of_that_time_would_have_given() -> None:
     }
     assert list(found) == list(expected)
     for part, world in expected.items():
-        pd.testing.assert_frame_equal(found[part], feature_matrix(*world.parts, SPEC), check_exact=True)
+        pd.testing.assert_frame_equal(found[part], feature_matrix(world.tables, SPEC), check_exact=True)
     assert 0 < len(old_events) < len(CROWD.events)
 
 

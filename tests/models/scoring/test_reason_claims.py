@@ -50,7 +50,7 @@ def world() -> Scenario:
 
 @cache
 def matrix() -> pd.DataFrame:
-    return feature_matrix(*world().parts, SPEC)
+    return feature_matrix(world().tables, SPEC)
 
 
 def known_events(lead: str) -> list[Event]:
