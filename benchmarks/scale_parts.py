@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,8 @@ def bare_predict(meter: Meter, run: RunContext) -> Figures:
     models = bundle(run).models.boosters.models
 
     def each(_: pd.DataFrame, values: np.ndarray) -> None:
-        reduce(np.add, [model.predict(values, raw_score=True, num_threads=1) for model in models])
+        margins = [np.asarray(model.predict(values, raw_score=True, num_threads=1)) for model in models]
+        reduce(np.add, margins)
 
     return over_shards(meter, run, each)
 
@@ -125,7 +126,7 @@ def pred_contrib(meter: Meter, run: RunContext) -> Figures:
     values = values[:EXPLAINED_ROWS]
     models = boosters.models
     theirs = meter.run(lambda: [model.predict(values, pred_contrib=True, num_threads=1) for model in models])
-    gap = np.abs(reduce(np.add, theirs) / len(models) - boosters.contributions(values)).max()
+    gap = np.abs(np.mean(theirs, axis=0) - boosters.contributions(values)).max()
     return {"rows": len(values), "largest_gap": float(gap)}
 
 
@@ -168,7 +169,7 @@ def shards_of(run: RunContext) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
 def over_shards(meter: Meter, run: RunContext, work: Callable[[pd.DataFrame, np.ndarray], object]) -> Figures:
     rows = 0
     for matrix, values in shards_of(run):
-        meter.run(lambda matrix=matrix, values=values: work(matrix, values))
+        meter.run(partial(work, matrix, values))
         rows += len(matrix)
     return {"rows": rows}
 

@@ -234,7 +234,7 @@ def noticed(rows: Sequence[dict[str, Any]], place: Place) -> list[dict[str, Any]
             for row in rows
             if start < pd.Timestamp(row["day"]) <= start + 2 * NOTICED * pd.Timedelta(days=1)
         ]
-        first = next(((day, codes) for day, codes in told if codes), (None, []))
+        first: tuple[str | None, list[str]] = next(((day, codes) for day, codes in told if codes), (None, []))
         days = None if first[0] is None else (pd.Timestamp(first[0]) - start).days
         found.append(
             {"kind": shock.kind, "day": shock.day.isoformat(), "noticed": first[0], "days": days, "by": first[1]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from features.events.definitions import EventFeature, event_features
 from features.schema.declarations import FeatureParams
 from features.schema.vocabulary import Vocabulary
 
-Events = list[dict[str, Any]]
+Events = list[dict[Hashable, Any]]
 DAY = pd.Timedelta(days=1)
 
 
@@ -29,7 +30,7 @@ def reference_matrix(
     return pd.DataFrame(rows, columns=[one.name for one in features], dtype="float64")
 
 
-def belongs(event: dict[str, Any], scope: str, vocabulary: Vocabulary) -> bool:
+def belongs(event: dict[Hashable, Any], scope: str, vocabulary: Vocabulary) -> bool:
     """Whether an event is of a type, of no type of its own ("other"), or of a group."""
     kept = event["event_type"] in vocabulary.event_types
     match scope:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 
 from features.rules.declarations import Decay, EventRule, PatternRule, RulesParams
 
-Events = list[dict[str, Any]]
+Events = list[dict[Hashable, Any]]
 DAY = pd.Timedelta(days=1)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from models.points.scale import score
 from models.tiers.declarations import TierParams
@@ -37,7 +38,7 @@ def ladder(*shares: float | str, **changed: Any) -> TierParams:
     return TierParams.model_validate(rest | {"ladder": tiers} | changed)
 
 
-def leads(probability: Sequence[float], scores: Sequence[int] | None = None) -> pd.DataFrame:
+def leads(probability: ArrayLike, scores: Sequence[int] | None = None) -> pd.DataFrame:
     """One lead each, "lead 0" first, with the points that its probability has on the project's scale."""
     chance = np.asarray(probability, dtype="float64")
     points = SCALE.points(np.log(chance / (1 - chance)))
@@ -60,8 +61,8 @@ def with_points(points: Sequence[float]) -> pd.DataFrame:
 def facts(rows: pd.DataFrame, deal_value: Sequence[float | None] | None = None, **held: Sequence[bool]) -> TierFacts:
     """Facts of the rows; an override of the name `asked_twice` is called "asked twice"."""
     columns = {name.replace("_", " "): np.asarray(values, dtype=bool) for name, values in held.items()}
-    value = pd.Series(deal_value if deal_value is not None else [None] * len(rows), index=rows.index, dtype="float64")
-    return TierFacts(pd.DataFrame(columns, index=rows.index), value)
+    value = np.asarray([None] * len(rows) if deal_value is None else deal_value, dtype="float64")
+    return TierFacts(pd.DataFrame(columns, index=rows.index), pd.Series(value, index=rows.index))
 
 
 def override(name: str, tier: str) -> dict[str, Any]:
