@@ -15,7 +15,7 @@ from features.events.definitions import event_features
 from features.matrix.counterfactual import EVENTS, next_events, with_one_more
 from features.matrix.matrix import feature_matrix
 from features.schema.declarations import SnapshotParams
-from features.schema.errors import DataError, ModelError
+from features.schema.errors import DataError
 from models.explanation.lead_explanation import (
     EventEffect,
     LeadScore,
@@ -35,6 +35,7 @@ from pipelines.scoring.population import one_lead
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.layout import Layout
+from pipelines.storage.provenance import Provenance
 from pipelines.storage.run_context import RunContext
 
 DAY = pd.Timedelta(days=1)
@@ -133,11 +134,8 @@ def _metrics(scorer: Scorer, layout: Layout) -> dict[str, Any]:
             path.name, "", found="no file", expected="what evaluate writes", fix="Run `leadscore stage evaluate` first."
         )
     metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if metrics["model_id"] != scorer.model_id:
-        raise ModelError(
-            f"metrics.json comes from model {metrics['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
-            "`leadscore stage evaluate` again"
-        )
+    made_from, own = Provenance(metrics["model_id"]), Provenance(scorer.model_id)
+    made_from.require_same("metrics.json", own, str(layout.bundle), "`leadscore stage evaluate`")
     return metrics
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from rich.table import Table
 
-from features.schema.errors import DataError, ModelError
+from features.schema.errors import DataError
 from models.scoring.scorer import Scorer
 from pipelines.reporting.scorecard_hubspot import hubspot_draft
 from pipelines.reporting.scorecard_table import against_model, meaning, table, to_markdown
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.files import staged_file, write_csv, write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.provenance import Provenance
 from pipelines.storage.run_context import RunContext
 
 
@@ -54,11 +55,8 @@ def show_scorecard(run: RunContext) -> tuple[Table, list[str]]:
             fix="Run `leadscore stage evaluate` first.",
         )
     metrics = json.loads(run.layout.metrics.path.read_text(encoding="utf-8"))
-    if metrics["model_id"] != scorer.model_id:
-        raise ModelError(
-            f"metrics.json comes from model {metrics['model_id']}, but {run.layout.bundle} holds {scorer.model_id}; "
-            "run `leadscore stage evaluate` again"
-        )
+    made_from, own = Provenance(metrics["model_id"]), Provenance(scorer.model_id)
+    made_from.require_same("metrics.json", own, str(run.layout.bundle), "`leadscore stage evaluate`")
     printed = Table("criterion", title="Learned scorecard", title_justify="left")
     for column in ("points", "rows", "converted"):
         printed.add_column(column, justify="right")

@@ -14,7 +14,7 @@ import pyarrow as pa
 from rich.box import SIMPLE
 from rich.table import Table
 
-from features.schema.errors import DataError, ModelError, ParamsError
+from features.schema.errors import DataError, ParamsError
 from models.evaluation.segments import segment_levels
 from models.kpis.calibration_check import Lists, compare_rates, volumes
 from models.kpis.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
@@ -36,6 +36,7 @@ from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import finite, write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.provenance import Provenance
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -180,11 +181,8 @@ def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float
         )
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
     model_id = json.loads(run.layout.metrics.path.read_text(encoding="utf-8"))["model_id"]
-    if model_id != scorer.model_id:
-        raise ModelError(
-            f"the predictions come from model {model_id}, but {run.layout.bundle} holds {scorer.model_id}; "
-            "run `leadscore stage evaluate` again"
-        )
+    made_from, bundle = Provenance(model_id), str(run.layout.bundle)
+    made_from.require_same("predictions.parquet", Provenance(scorer.model_id), bundle, "`leadscore stage evaluate`")
     matrix, _ = read_matrix(run.layout)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
     predictions = pd.read_parquet(run.layout.predictions.path)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from features.schema.errors import DataError, ModelError
+from features.schema.errors import DataError
 from models.evaluation.measures import measures
 from models.scorecard.scorecard import Scorecard
 from models.scoring.scorer import ModelMetadata
@@ -21,6 +21,7 @@ from pipelines.reporting.page import page, write_page
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.data_profile import DataProfile, read_profile
 from pipelines.storage.layout import Layout
+from pipelines.storage.provenance import Provenance
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -71,11 +72,10 @@ class ReportInputs:
         )
         results = {"metrics.json": run.metrics, "kpis.json": run.kpis, "explanation.json": run.explanation}
         for name, tree in (results | {"the scores": run.summary}).items():
-            if tree["model_id"] != scorer.model_id:
-                raise ModelError(
-                    f"{name} come from model {tree['model_id']}, but {layout.bundle} holds {scorer.model_id}; run "
-                    "evaluate, kpis, explain and score again"
-                )
+            made_from = Provenance(tree["model_id"])
+            made_from.require_same(
+                name, Provenance(scorer.model_id), str(layout.bundle), "evaluate, kpis, explain and score"
+            )
         return replace(run, change=_change(layout, run.summary))
 
 
@@ -176,9 +176,9 @@ def _change(layout: Layout, summary: dict[str, Any]) -> dict[str, Any] | None:
     """Read the results of `leadscore lead change`, if its newer list is the one that is shown."""
     path = layout.change_summary.path
     tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    keys = {"model_to": "model_id", "to": "as_of", "data_fingerprint": "data_fingerprint"}
-    same = all(tree.get(name) == summary[key] for name, key in keys.items())
-    return tree if same else None
+    newer = Provenance(tree.get("model_to"), tree.get("data_fingerprint"), tree.get("to"))
+    shown = Provenance(summary["model_id"], summary["data_fingerprint"], summary["as_of"])
+    return tree if newer == shown else None
 
 
 def _existing(path: Path, stage: str) -> Path:
