@@ -2,7 +2,7 @@
 
 `margin` is in points of the score. By fixed scores and by value a lead of the previous list leaves its tier only when
 it is past the cut-off by the margin. By capacity the leads of a tier rank `margin` points higher when it is
-filled again, so that it is as large as without, and a lead takes the place of another only when it is better by more.
+filled again, so that it is as large as without, and a lead replaces another only when it is better by more.
 """
 
 from __future__ import annotations

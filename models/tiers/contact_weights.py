@@ -1,10 +1,10 @@
-"""What leads are worth once they are called: figures over contacts, weighted by the chance with which each came about.
+"""What leads are worth once they are called: metrics over contacts, each weighted by its propensity.
 
 Sales calls the leads of the best tier, so a history shows lower tiers mostly uncalled, and a model that is judged by it
 is judged by its own decisions. Among contacts by the list, each counts as often as leads like it stood on the list: one
-that earned the tier once, one that was drawn by lot 1 / propensity times. The figures then are those of a list of which
-every lead is called. They rest on three things: chances as they are logged, the best tier called as a whole, and no
-lead without a chance, so leads that exclusions keep out do not belong to that list.
+that earned the tier once, one of the random sample 1 / propensity times. The figures then are those of a list of which
+every lead is called. They rest on three things: propensities as logged, the best tier called completely, and no lead
+of propensity 0, so leads that exclusions keep out do not belong to that list.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.evaluation.estimate import ModelMetrics
 from models.evaluation.metrics import EvaluateParams, Ranked, evaluate
 from models.tiers.exploration import ExplorationParams
 
-NEVER_CALLED = "nobody who was drawn by lot was called, so nothing is known of leads below the best tier once called"
+NEVER_CALLED = "no lead of the random sample was called, so nothing is known of leads below the best tier once called"
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Weights:
     ----------
     weight
         0 for rows without a contact by the list; else 1 over its propensity, at most `max_weight`.
-    drawn
-        Whether the contact was drawn by lot.
-    own_choice
-        Whether there was a contact, but none by the list: sales chose it, and nobody knows with what chance.
+    explored
+        Whether the contact is of the random sample.
+    by_sales
+        Whether there was a contact, but none by the list: sales chose it, with an unknown probability.
     clipped
         Whether the weight would have been above `max_weight`.
     """
 
     weight: pd.Series[float]
-    drawn: pd.Series[bool]
-    own_choice: pd.Series[bool]
+    explored: pd.Series[bool]
+    by_sales: pd.Series[bool]
     clipped: pd.Series[bool]
 
     @property
@@ -71,14 +71,14 @@ def contact_weights(rows: pd.DataFrame, contacts: pd.DataFrame, every_days: int,
     pairs = pairs[(age >= pd.Timedelta(0)) & (age < pd.Timedelta(days=every_days))]
     by_list = (pairs["explored"] == "yes") | (pairs["propensity"] == 1)
     first = pairs[by_list].sort_values(["row", "contacted_at"]).drop_duplicates("row").set_index("row")
-    places = pd.RangeIndex(len(rows))
-    weight = (1 / first["propensity"]).reindex(places, fill_value=0.0)
-    drawn = (first["explored"] == "yes").reindex(places, fill_value=False)
-    chosen = pd.Series(places.isin(pairs["row"]) & ~places.isin(first.index))
+    numbers = pd.RangeIndex(len(rows))
+    weight = (1 / first["propensity"]).reindex(numbers, fill_value=0.0)
+    explored = (first["explored"] == "yes").reindex(numbers, fill_value=False)
+    by_sales = pd.Series(numbers.isin(pairs["row"]) & ~numbers.isin(first.index))
     return Weights(
         weight=weight.clip(upper=params.max_weight).set_axis(rows.index),
-        drawn=drawn.set_axis(rows.index),
-        own_choice=chosen.set_axis(rows.index),
+        explored=explored.set_axis(rows.index),
+        by_sales=by_sales.set_axis(rows.index),
         clipped=(weight > params.max_weight).set_axis(rows.index),
     )
 
@@ -91,7 +91,7 @@ def contact_metrics(
     params: EvaluateParams,
     seed: int,
 ) -> dict[str, object]:
-    """Set the figures of the rows as they were worked beside those of a list of which every lead is called.
+    """Compute the metrics of the rows as they were worked, and those of a list of which every lead is called.
 
     Parameters
     ----------
@@ -103,25 +103,25 @@ def contact_metrics(
     Returns
     -------
     dict
-        rows, contacts (rows with one by the list), drawn, own_choice, effective, weight_sum (about `rows` less the
+        rows, contacts (rows with one by the list), explored, by_sales, effective, weight_sum (about `rows` less the
         excluded, where the log fits the lists), clipped (share of the contacts); as_worked and if_called (see
-        `metrics.evaluate`; None where nobody drawn was called), and sentences.
+        `metrics.evaluate`; None where no lead of the random sample was called), and lines.
     """
     called = (weights.weight > 0).to_numpy()
     counts: dict[str, object] = {
         "rows": len(rows),
         "contacts": int(called.sum()),
-        "drawn": int(weights.drawn.sum()),
-        "own_choice": int(weights.own_choice.sum()),
+        "explored": int(weights.explored.sum()),
+        "by_sales": int(weights.by_sales.sum()),
         "effective": round(weights.effective, 1),
         "weight_sum": round(float(weights.weight.sum()), 1),
         "clipped": float(weights.clipped[called].mean()) if called.any() else 0.0,
     }
-    if not weights.drawn.any():
+    if not weights.explored.any():
         return counts | {"as_worked": None, "if_called": None, "lines": [f"Contact log: {NEVER_CALLED}."]}
     as_worked, if_called = (
-        evaluate(Ranked.of(some, said, capacity, params.calibration_bins, weight), params, seed)
-        for some, said, weight in (
+        evaluate(Ranked.of(counted, predicted, capacity, params.calibration_bins, weight), params, seed)
+        for counted, predicted, weight in (
             (rows, probability, None),
             (rows[called], probability[called], weights.weight.to_numpy()[called]),
         )
@@ -131,14 +131,14 @@ def contact_metrics(
 
 
 def _lines(counts: dict[str, object], as_worked: ModelMetrics, if_called: ModelMetrics) -> list[str]:
-    def told(name: str, form: str) -> str:
+    def change(name: str, form: str) -> str:
         return f"{if_called[name].text(form)} rather than {as_worked[name].text(form)}"
 
     n, rows = counts["contacts"], counts["rows"]
     return [
-        f"Were every lead of these lists called, {told('base_rate', '.1%')} would convert, promised "
-        f"{if_called.mean_probability.value:.1%}; AUC {told('auc', '.3f')}, as sales worked them.",
-        f"That is from {n:,} contacts by the list, {counts['drawn']:,} of them drawn by lot, weighted by their "
-        f"chance: as telling as {counts['effective']:,.0f} alike; the weights add up to {counts['weight_sum']:,.0f} of "
-        f"{rows:,} leads on the lists. It is no measure of what a call adds.",
+        f"Were every lead of these lists called, {change('base_rate', '.1%')} would convert, predicted "
+        f"{if_called.mean_probability.value:.1%}; AUC {change('auc', '.3f')}, as sales worked them.",
+        f"That is from {n:,} contacts by the list, {counts['explored']:,} of them chosen at random, weighted by their "
+        f"propensity: as much information as {counts['effective']:,.0f} of equal weight; the weights add up to "
+        f"{counts['weight_sum']:,.0f} of {rows:,} leads on the lists. It is no measure of what a call adds.",
     ]

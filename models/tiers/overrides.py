@@ -49,7 +49,7 @@ class TierFacts:
 
 
 def strongest(overrides: Sequence[Override], held: pd.DataFrame, order: Sequence[str]) -> np.ndarray:
-    """Return, for each lead, the place in `overrides` of the one that counts, -1 where none holds; shape (n,).
+    """Return, for each lead, the index in `overrides` of the one that counts, -1 where none holds; shape (n,).
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def strongest(overrides: Sequence[Override], held: pd.DataFrame, order: Sequence
         Tiers from the one that goes first; of two overrides with one tier the first listed counts.
     """
     counts = np.full(len(held), -1)
-    by_strength = sorted(range(len(overrides)), key=lambda place: order.index(overrides[place].tier))
-    for place in reversed(by_strength):
-        counts[held[overrides[place].name].to_numpy(dtype=bool)] = place
+    by_strength = sorted(range(len(overrides)), key=lambda number: order.index(overrides[number].tier))
+    for number in reversed(by_strength):
+        counts[held[overrides[number].name].to_numpy(dtype=bool)] = number
     return counts

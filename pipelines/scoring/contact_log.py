@@ -50,10 +50,10 @@ def intercept_if_called(learned: Learned, training: pd.DataFrame, entries: Catal
     weights = _weights(rows, run) if run.params.exploration.correct_level else None
     if weights is None:
         return learned.sigmoid
-    if not weights.drawn.any() or weights.effective < run.params.exploration.min_effective:
+    if not weights.explored.any() or weights.effective < run.params.exploration.min_effective:
         log.warning(
             "train: %s randomised contacts, an effective sample of %s, are too few to correct the intercept",
-            f"{weights.drawn.sum():,}", f"{weights.effective:,.0f}",
+            f"{weights.explored.sum():,}", f"{weights.effective:,.0f}",
         )  # fmt: skip
         return learned.sigmoid
     history, settings = history_of(rows, entries, order, run.params.project.seed), learned.settings

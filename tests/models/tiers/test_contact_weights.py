@@ -73,17 +73,17 @@ def test_the_bias_goes_where_theory_says() -> None:
 def test_the_weights_add_up_to_the_leads_on_the_lists_and_tell_as_much_as_fewer_alike() -> None:
     called = weights().weight > 0
     assert weights().weight.sum() == pytest.approx(len(world().rows), rel=0.1)
-    assert weights().drawn.sum() < weights().effective < called.sum()
+    assert weights().explored.sum() < weights().effective < called.sum()
     assert set(weights().weight[called]) == {1.0, 20.0}
     assert not weights().clipped.any()
 
 
 def test_clipping_is_counted_and_leans_towards_the_leads_called_anyway() -> None:
     clipped = contact_weights(world().rows, world().contacts, 7, EXPLORATION.model_copy(update={"max_weight": 4.0}))
-    assert clipped.clipped.equals(clipped.drawn)
+    assert clipped.clipped.equals(clipped.explored)
     assert clipped.effective > weights().effective
     both = contact_metrics(world().rows, world().rows["probability"].to_numpy(), clipped, 100, EVALUATE, seed=1)
-    share = clipped.drawn.sum() / (clipped.weight > 0).sum()
+    share = clipped.explored.sum() / (clipped.weight > 0).sum()
     assert both["clipped"] == pytest.approx(share)
     assert both["if_called"]["base_rate"] > found()["weighted"]["base_rate"]  # type: ignore[index]  # a dict of figures
 
@@ -122,7 +122,7 @@ def test_what_sales_chose_itself_has_no_chance_and_no_weight() -> None:
     )  # fmt: skip
     given = contact_weights(SNAPSHOTS, log, 7, EXPLORATION)
     assert given.weight.tolist() == [0.0, 0.0, 50.0]
-    assert given.own_choice.tolist() == [True, True, False]
+    assert given.by_sales.tolist() == [True, True, False]
     unknown = log.assign(propensity=np.nan, explored="no")
     assert contact_weights(SNAPSHOTS, unknown, 7, EXPLORATION).weight.sum() == 0
 

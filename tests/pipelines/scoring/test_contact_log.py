@@ -110,5 +110,5 @@ def test_figures_of_the_later_period_are_set_side_by_side(tmp_path: Path) -> Non
     assert found is not None
     assert found["if_called"]["base_rate"] == pytest.approx(0.5)
     assert found["as_worked"]["base_rate"] == pytest.approx(test["label"].mean())
-    assert found["contacts"] == found["drawn"] == 2 * len(winners)
+    assert found["contacts"] == found["explored"] == 2 * len(winners)
     assert "no measure of what a call adds" in found["lines"][-1]
