@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.two_years import export, overlay_of
-from models.kpis.tier_kpis import interval
+from models.evaluation.intervals import clopper_pearson
 from pipelines.config.params import Params, load, with_as_of
 from pipelines.scheduled.monitor import run_monitor
 from pipelines.simulation.export import simulate
@@ -59,7 +59,7 @@ def looks_at(params: Params, work: Path, number: int, days: pd.DatetimeIndex) ->
 def counted(looks: list[dict[str, Any]], confidence: float) -> dict[str, Any]:
     """Count the looks with an alert, in all and by check, with an interval over looks and one over worlds."""
     alert = pd.DataFrame([{"world": one["world"], "alert": "failed" in one["answers"].values()} for one in looks])
-    low, high = interval(int(alert["alert"].sum()), len(alert), confidence)
+    low, high = clopper_pearson(int(alert["alert"].sum()), len(alert), confidence)
     share = alert.groupby("world")["alert"].mean().to_numpy()
     draws = np.random.default_rng(1).choice(share, (RESAMPLES, len(share))).mean(axis=1)
     over = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])

@@ -17,8 +17,8 @@ import pandas as pd
 from scipy.special import expit
 
 from features.cohort.snapshots import DAY
+from models.evaluation.intervals import clopper_pearson
 from models.evaluation.metrics import Ranked, compute_metrics
-from models.kpis.tier_kpis import interval
 from models.tiers.contact_weights import contact_metrics, contact_weights
 from pipelines.config.params import Params, load
 from pipelines.storage.files import write_json
@@ -81,7 +81,7 @@ def main() -> None:
         found[name] = {"drawn_a_list": round(places), "worlds": len(held)} | {
             figure: {
                 "held": float(held[figure].mean()),
-                "interval": interval(int(held[figure].sum()), len(held), params.evaluate.confidence),
+                "interval": clopper_pearson(int(held[figure].sum()), len(held), params.evaluate.confidence),
             }
             for figure in held
         }

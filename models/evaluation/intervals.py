@@ -1,9 +1,51 @@
-"""A share of rows with an interval that knows that rows of one lead depend on each other."""
+"""Intervals: exact ones of a rate, and by resampling leads, because rows of one lead depend on each other."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.stats import beta
+
+
+def clopper_pearson(won: float, n: float, confidence: float) -> tuple[float, float]:
+    """Return the exact interval of a rate of `won` among `n` independent leads; not a number where n is 0.
+
+    `scipy.stats.binomtest` has it for whole counts alone, and less precisely; effective counts are not whole. It
+    covers too when leads differ in their chances: their count varies less than if all had the mean chance (Hoeffding
+    1956). Source: Clopper and Pearson 1934, Biometrika 26, 404-413.
+    """
+    if n == 0:
+        return float("nan"), float("nan")
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, won, n - won + 1)) if won > 0 else 0.0
+    high = float(beta.ppf(1 - tail, won + 1, n - won)) if won < n else 1.0
+    return low, high
+
+
+def rate_lower_bounds(won: np.ndarray, n: int, confidence: float) -> np.ndarray:
+    """Return the one-sided lower bound of Clopper and Pearson for each count in `won`, 0 without a win."""
+    return np.where(won > 0, beta.ppf(1 - confidence, np.maximum(won, 1), n - won + 1), 0.0)
+
+
+def resampled_leads(n_leads: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw as many leads as there are, with replacement, `resamples` times: codes from 0, shape (n_leads,)."""
+    rng = np.random.default_rng(seed)
+    return (rng.integers(0, n_leads, n_leads) for _ in range(resamples))
+
+
+def lead_weights(n_leads: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Count how often each lead is drawn by `resampled_leads`, shape (n_leads,)."""
+    return (np.bincount(drawn, minlength=n_leads) for drawn in resampled_leads(n_leads, resamples, seed))
+
+
+def percentile_interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Return the percentiles of the draws in which the figure exists, not a number where there are none."""
+    finite = draws[np.isfinite(draws)]
+    if not len(finite):
+        return float("nan"), float("nan")
+    low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
 
 
 def rate_interval(label: np.ndarray, lead: np.ndarray, confidence: float) -> tuple[float, float]:
@@ -32,10 +74,7 @@ def rate_interval(label: np.ndarray, lead: np.ndarray, confidence: float) -> tup
     if not len(label):
         return 0.0, 1.0
     n = _effective_rows(np.asarray(label, "float64"), lead)
-    won, tail = float(np.mean(label)) * n, (1 - confidence) / 2
-    low = float(beta.ppf(tail, won, n - won + 1)) if won > 0 else 0.0
-    high = float(beta.ppf(1 - tail, won + 1, n - won)) if won < n else 1.0
-    return low, high
+    return clopper_pearson(float(np.mean(label)) * n, n, confidence)
 
 
 def _effective_rows(label: np.ndarray, lead: np.ndarray) -> float:
@@ -44,6 +83,6 @@ def _effective_rows(label: np.ndarray, lead: np.ndarray) -> float:
     rate, n, leads = label.mean(), len(label), int(code.max()) + 1
     if leads == 1 or rate in (0.0, 1.0):
         return float(leads)
-    beyond = np.bincount(code, label - rate)  # of each lead, summed over its rows
-    variance = leads / (leads - 1) * float((beyond**2).sum()) / n**2
+    residual = np.bincount(code, label - rate)  # of each lead, summed over its rows
+    variance = leads / (leads - 1) * float((residual**2).sum()) / n**2
     return float(min(n, rate * (1 - rate) / variance)) if variance > 0 else float(n)

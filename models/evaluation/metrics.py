@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -12,6 +13,7 @@ from scipy.special import xlog1py, xlogy
 
 from features.schema.spec import Spec
 from models.evaluation.estimate import Estimate, ModelMetrics
+from models.evaluation.intervals import lead_weights, percentile_interval, resampled_leads
 
 LEAST_PROBABILITY = 1e-9
 Metrics = dict[str, float]
@@ -109,8 +111,7 @@ class Ranked:
 def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> ModelMetrics:
     """Compute every figure with its interval: percentiles over resampled leads."""
     point = compute_metrics(ranked, ranked.weight, params)
-    rng = np.random.default_rng(seed)
-    draws = [compute_metrics(ranked, _row_weights(ranked, rng), params) for _ in range(params.resamples)]
+    draws = [compute_metrics(ranked, weight, params) for weight in _row_weights(ranked, params, seed)]
     n = len(ranked.label)
     flat = {"n": float(n), "n_leads": float(ranked.n_leads), "n_positive": float(int(ranked.label.sum()))}
     for name, value in point.items():
@@ -136,8 +137,7 @@ def compare(rows: pd.DataFrame, model: np.ndarray, rival: np.ndarray, params: Ev
     label, lead = rows["label"].to_numpy("float64"), pd.factorize(rows["lead_id"])[0]
     gap = row_losses(label, rival) - row_losses(label, model)
     by_lead, n = np.bincount(lead, gap), np.bincount(lead).astype("float64")
-    rng = np.random.default_rng(seed)
-    drawn = (rng.integers(0, len(n), len(n)) for _ in range(params.resamples))
+    drawn = resampled_leads(len(n), params.resamples, seed)
     draws = np.array([by_lead[leads].sum() / n[leads].sum() for leads in drawn])
     return _estimate(float(gap.mean()), draws, params.confidence, len(rows))
 
@@ -158,8 +158,7 @@ def compare_ranking(model: Ranked, rival: Ranked, params: EvaluateParams, seed: 
 
 
 def _ranking_draws(ranked: Ranked, params: EvaluateParams, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return np.array([_ranking(ranked, _row_weights(ranked, rng)) for _ in range(params.resamples)])
+    return np.array([_ranking(ranked, weight) for weight in _row_weights(ranked, params, seed)])
 
 
 def _ranking(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
@@ -213,11 +212,10 @@ def gain_curve(ranked: Ranked, points: int = 101) -> pd.DataFrame:
 
 def calibration_curve(ranked: Ranked, params: EvaluateParams, seed: int) -> pd.DataFrame:
     """Return, for each group of equal size, n (rounded), mean probability, observed rate and its interval by lead."""
-    rng = np.random.default_rng(seed)
     once = np.ones(len(ranked.label))
     n, predicted, won = (_by_bin(ranked, ranked.weight, part) for part in (once, ranked.probability, ranked.label))
-    draws = np.array([_rate_by_bin(ranked, _row_weights(ranked, rng)) for _ in range(params.resamples)])
-    low, high = zip(*(_interval(draw, params.confidence) for draw in draws.T), strict=True)
+    draws = np.array([_rate_by_bin(ranked, weight) for weight in _row_weights(ranked, params, seed)])
+    low, high = zip(*(percentile_interval(draw, params.confidence) for draw in draws.T), strict=True)
     rounded = np.rint(n).astype("int64")
     return pd.DataFrame(
         {"n": rounded, "probability": predicted / n, "rate": won / n, "rate_low": low, "rate_high": high}
@@ -238,22 +236,13 @@ def _rate_by_bin(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
     return _by_bin(ranked, weight, ranked.label) / (weight.sum() / ranked.bins)
 
 
-def _row_weights(ranked: Ranked, rng: np.random.Generator) -> np.ndarray:
-    drawn = np.bincount(rng.integers(0, ranked.n_leads, ranked.n_leads), minlength=ranked.n_leads)
-    return drawn[ranked.lead] * ranked.weight
+def _row_weights(ranked: Ranked, params: EvaluateParams, seed: int) -> Iterator[np.ndarray]:
+    """Weigh the rows by how often their leads are resampled, once for each resample."""
+    return (drawn[ranked.lead] * ranked.weight for drawn in lead_weights(ranked.n_leads, params.resamples, seed))
 
 
 def _estimate(value: float, draws: np.ndarray, confidence: float, n: int) -> Estimate:
-    return Estimate(value, *_interval(draws, confidence), n=n)
-
-
-def _interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return the percentiles of the draws in which the figure exists."""
-    known = draws[np.isfinite(draws)]
-    if not len(known):
-        return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    return Estimate(value, *percentile_interval(draws, confidence), n=n)
 
 
 def _auc(positive: np.ndarray, seen: np.ndarray) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from models.kpis.tier_kpis import PERIODS, KpiParams, Row, interval, known, of_leads, within
+from models.evaluation.intervals import clopper_pearson
+from models.kpis.tier_kpis import PERIODS, KpiParams, Row, known, of_leads, within
 from models.kpis.velocity import in_days, survival
 
 DAY = pd.Timedelta(days=1)
@@ -147,7 +148,7 @@ def _growth(n: int, before: int | None, confidence: float) -> Row:
     nothing = float("nan")
     if not before:
         return {"growth": nothing, "growth_low": nothing, "growth_high": nothing}
-    low, high = interval(n, n + before, confidence)
+    low, high = clopper_pearson(n, n + before, confidence)
     return {"growth": n / before - 1, "growth_low": low / (1 - low) - 1, "growth_high": high / (1 - high) - 1}
 
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
-from scipy.special import betaincinv
 
 from features.schema.spec import Spec
+from models.evaluation.intervals import clopper_pearson
 
 Row = dict[str, Any]
 PERIODS = {"week": "W", "month": "M", "quarter": "Q", "year": "Y"}
@@ -201,22 +201,8 @@ def _tier_metrics(counted: pd.DataFrame, rows: int, caught: pd.Series[bool], con
 def rate(name: str, facts: pd.Series[float], confidence: float) -> Row:
     """Return a share of yes among what is known, its interval and its n; not a number where nothing is known."""
     is_known = facts.dropna()
-    low, high = interval(int(is_known.sum()), len(is_known), confidence)
+    low, high = clopper_pearson(int(is_known.sum()), len(is_known), confidence)
     return {name: float(is_known.mean()), f"{name}_low": low, f"{name}_high": high, f"{name}_n": len(is_known)}
-
-
-def interval(k: int, n: int, confidence: float) -> tuple[float, float]:
-    """Return the exact interval of a share of k among n independent leads.
-
-    It covers too when leads differ in their chances: their count varies less than if all had the mean chance (Hoeffding
-    1956). Source: Clopper and Pearson 1934, Biometrika 26, 404-413.
-    """
-    if n == 0:
-        return float("nan"), float("nan")
-    outside = (1 - confidence) / 2
-    low = betaincinv(k, n - k + 1, outside) if k else 0.0
-    high = betaincinv(k + 1, n - k, 1 - outside) if k < n else 1.0
-    return float(low), float(high)
 
 
 def of_leads(lead_id: pd.Series[str], values: pd.Series[Any]) -> pd.Series[Any]:

@@ -1,4 +1,4 @@
-"""What capacity buys: the cut-off that fills it, the wins it promises, and the wins it brought on held-out lists."""
+"""What capacity buys: the cut-off that fills it, the wins to expect, and those on held-out lists."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.evaluation.intervals import lead_weights, percentile_interval
 from models.evaluation.metrics import EvaluateParams
 
 CAPACITIES = (0.9, 1.0, 1.1)  # as it is, and a tenth less or more
 
 
 def scaled_capacity(capacity: int, times: float) -> int:
-    """Return a capacity that is so many times as large, in whole leads."""
+    """Return a capacity scaled by a factor, in whole leads."""
     return math.floor(round(capacity * times, 6) + 0.5)
 
 
@@ -44,7 +45,7 @@ def wins_interval(probability: np.ndarray, confidence: float) -> tuple[int, int]
 
 
 def expected_wins(
-    scored: pd.DataFrame, place: pd.Series[float], capacity: int, confidence: float
+    scored: pd.DataFrame, rank_in_list: pd.Series[float], capacity: int, confidence: float
 ) -> list[dict[str, Any]]:
     """Say what capacity, and a tenth less or more, buys on one list.
 
@@ -52,7 +53,7 @@ def expected_wins(
     ----------
     scored
         probability, score; one row a lead.
-    place
+    rank_in_list
         See `assignment.working_rank`.
 
     Returns
@@ -62,11 +63,11 @@ def expected_wins(
         last one called), wins (sum of probabilities), wins_low and wins_high (see `wins_interval`).
     """
     capacities = _capacities(capacity)
-    ordered = scored.loc[place[np.isfinite(place)].nsmallest(max(capacities)).index]
-    return [_promise(ordered.head(places), places, confidence) for places in capacities]
+    ordered = scored.loc[rank_in_list[np.isfinite(rank_in_list)].nsmallest(max(capacities)).index]
+    return [_expected_of(ordered.head(size), size, confidence) for size in capacities]
 
 
-def _promise(called: pd.DataFrame, capacity: int, confidence: float) -> dict[str, Any]:
+def _expected_of(called: pd.DataFrame, capacity: int, confidence: float) -> dict[str, Any]:
     chance = called["probability"].to_numpy("float64")
     low, high = wins_interval(chance, confidence)
     return {
@@ -80,7 +81,7 @@ def _promise(called: pd.DataFrame, capacity: int, confidence: float) -> dict[str
 
 
 def observed_wins(
-    rows: pd.DataFrame, place: pd.Series[float], capacity: int, params: EvaluateParams, seed: int
+    rows: pd.DataFrame, rank_in_list: pd.Series[float], capacity: int, params: EvaluateParams, seed: int
 ) -> list[dict[str, Any]]:
     """Say what capacity, and a tenth less or more, bought a list on held-out lists.
 
@@ -88,7 +89,7 @@ def observed_wins(
     ----------
     rows
         lead_id, snapshot_at, label; a win is a lead that converts within the horizon of its list, on every such list.
-    place
+    rank_in_list
         Within the row's list; see `assignment.working_rank`.
 
     Returns
@@ -99,33 +100,30 @@ def observed_wins(
     """
     lists = max(rows["snapshot_at"].nunique(), 1)
     lead, leads = pd.factorize(rows["lead_id"])
-    rng = np.random.default_rng(seed)
-    weights = [
-        np.bincount(rng.integers(0, len(leads), len(leads)), minlength=len(leads)) for _ in range(params.resamples)
-    ]
-    found = []
-    for places in _capacities(capacity):
-        called = (place < places).to_numpy()
+    weights = list(lead_weights(len(leads), params.resamples, seed))
+    rows_by_capacity = []
+    for size in _capacities(capacity):
+        called = (rank_in_list < size).to_numpy()
         wins = np.bincount(lead[called], rows["label"].to_numpy("float64")[called], minlength=len(leads))
         calls = np.bincount(lead[called], minlength=len(leads))
         drawn = np.array([(weight @ wins, weight @ calls) for weight in weights]).T
         rates = np.divide(drawn[0], drawn[1], out=np.zeros(len(weights)), where=drawn[1] > 0)
-        edges = [(1 - params.confidence) / 2, (1 + params.confidence) / 2]
-        (wins_low, wins_high), (rate_low, rate_high) = np.quantile(drawn[0] / lists, edges), np.quantile(rates, edges)
-        found.append(
+        wins_low, wins_high = percentile_interval(drawn[0] / lists, params.confidence)
+        rate_low, rate_high = percentile_interval(rates, params.confidence)
+        rows_by_capacity.append(
             {
-                "capacity": places,
+                "capacity": size,
                 "lists": lists,
                 "leads": float(calls.sum() / lists),
                 "wins": float(wins.sum() / lists),
-                "wins_low": float(wins_low),
-                "wins_high": float(wins_high),
+                "wins_low": wins_low,
+                "wins_high": wins_high,
                 "rate": float(wins.sum() / max(calls.sum(), 1)),
-                "rate_low": float(rate_low),
-                "rate_high": float(rate_high),
+                "rate_low": rate_low,
+                "rate_high": rate_high,
             }
         )
-    return found
+    return rows_by_capacity
 
 
 def _capacities(capacity: int) -> list[int]:

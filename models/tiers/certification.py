@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
 
+from models.evaluation.intervals import rate_lower_bounds
 from models.tiers.capacity import wins_distribution
 from models.tiers.declarations import Certify, Tier
 
@@ -71,15 +71,6 @@ class Certificate:
         return asdict(self)
 
 
-def rate_lower_bound(wins: int, leads: int, confidence: float) -> float:
-    """Return the rate that is surely reached, with the given confidence; 0 without a win.
-
-    Source: Clopper and Pearson 1934, Biometrika 26, the one-sided bound. It also holds for the mean rate of leads that
-    differ: Hoeffding 1956, Annals of Mathematical Statistics 27.
-    """
-    return float(beta.ppf(1 - confidence, wins, leads - wins + 1)) if wins else 0.0
-
-
 def certify(
     rows: pd.DataFrame,
     tiers: pd.Series[str],
@@ -92,14 +83,15 @@ def certify(
     """Test the tiers that ask for a certificate, the best first, and inside each its cut-offs from the top down.
 
     The tests end at the first that fails, so that with the chance of `confidence` no statement is false, however many
-    tests there are (fixed-sequence testing: Maurer, Hothorn and Lehmacher 1995). Inside a tier they begin at the
-    first cut-off that would pass if the probabilities were right, which looks at no outcome.
+    tests there are (fixed-sequence testing: Maurer, Hothorn and Lehmacher 1995). Each is the one-sided bound of Clopper
+    and Pearson 1934, which also holds for the mean rate of leads that differ (Hoeffding 1956). Inside a tier they
+    begin at the first cut-off that would pass if the probabilities were right, which looks at no outcome.
 
     Parameters
     ----------
     rows
         lead_id, snapshot_at, label, probability of held-out lists.
-    tiers, place
+    tiers, rank_in_list
         Of the rows, by the very policy that scores; see `score_lists.assign_lists` and `assignment.working_rank`.
     sampled
         Share of all leads that the rows stand for; `leads_per_list` is for all of them.
@@ -145,7 +137,7 @@ def _tests(
     for share in [share for share in parts if share >= begin and inside.any()]:
         entered, leads_per_list = entries(rows, parts[share]), parts[share].sum() / of_list.nunique() / sampled
         wins = int(entered["label"].sum())
-        least = rate_lower_bound(wins, len(entered), target.confidence)
+        least = float(rate_lower_bounds(np.array(wins), len(entered), target.confidence))
         tested.append(TierTest(share, round(leads_per_list), len(entered), wins, least, least >= target.rate))
         if not tested[-1].passed:
             break
@@ -155,7 +147,7 @@ def _tests(
 def _would_pass(entered: pd.DataFrame, target: Certify) -> bool:
     """Whether the test would pass, with the chance of `confidence`, if the probabilities were right."""
     wins, n = np.arange(1, len(entered) + 1), len(entered)
-    passing = wins[beta.ppf(1 - target.confidence, wins, n - wins + 1) >= target.rate]
+    passing = wins[rate_lower_bounds(wins, n, target.confidence) >= target.rate]
     chance = wins_distribution(entered["probability"].to_numpy("float64"))
     return bool(len(passing) and chance[passing[0] :].sum() >= target.confidence)
 

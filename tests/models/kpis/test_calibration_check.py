@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
+from models.evaluation.intervals import clopper_pearson
 from models.kpis.calibration_check import ALL, Lists, compare_rates, judge, points_off, volumes
 from models.kpis.summary import AS_WORKED, lines
-from models.kpis.tier_kpis import Row, as_listed, interval
+from models.kpis.tier_kpis import Row, as_listed
 from models.points.scale import score_of
 from models.tiers.assignment import TierContext, assign
 from models.tiers.declarations import TierParams
@@ -200,7 +201,7 @@ def test_what_has_not_matured_changes_no_answer() -> None:
     ],
 )
 def test_answers(observed: int, of: int, tolerance: float, answer: str) -> None:
-    low, high = interval(observed, of, 0.95)
+    low, high = clopper_pearson(observed, of, 0.95)
     assert judge(PROMISED, low, high, with_params(tolerance=tolerance, telling=2.0)) == answer
 
 

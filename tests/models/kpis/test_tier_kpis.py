@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import binomtest
 
+from models.evaluation.intervals import clopper_pearson
 from models.kpis.tier_kpis import (
     KpiParams,
     as_listed,
     first_lists,
-    interval,
     known,
     period_of,
     tier_metrics,
@@ -168,14 +168,14 @@ def test_periods_are_named(period: str, named: str) -> None:
 @pytest.mark.parametrize(("k", "n"), [(0, 7), (7, 7), (3, 11), (40, 2000)])
 def test_the_interval_is_that_of_clopper_and_pearson(k: int, n: int) -> None:
     found = binomtest(k, n).proportion_ci(0.9, method="exact")
-    assert interval(k, n, 0.9) == pytest.approx((found.low, found.high))
+    assert clopper_pearson(k, n, 0.9) == pytest.approx((found.low, found.high))
 
 
-def test_the_interval_holds_what_it_promises_for_leads_that_differ() -> None:
+def test_the_interval_covers_the_rate_for_leads_that_differ() -> None:
     rng = np.random.default_rng(1)
     chance = rng.beta(0.5, 8, 120)
     hits = (rng.random((1500, 120)) < chance).sum(axis=1)
-    bounds = {k: interval(int(k), 120, 0.9) for k in np.unique(hits)}
+    bounds = {k: clopper_pearson(int(k), 120, 0.9) for k in np.unique(hits)}
     covered = np.mean([bounds[k][0] <= chance.mean() <= bounds[k][1] for k in hits])
     assert covered >= 0.9
 

@@ -13,14 +13,19 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import binom
 
+from models.evaluation.intervals import rate_lower_bounds
 from models.tiers.assignment import TierContext
-from models.tiers.certification import Certificate, certify, entries, rate_lower_bound
+from models.tiers.certification import Certificate, certify, entries
 from models.tiers.declarations import TierParams
 from models.tiers.score_lists import assign_lists, working_ranks
 from tests.support.tables import DAY, MONDAY
 from tests.support.tier_world import SCALE, ladder
 
 RATE, CONFIDENCE, WEEKS, HORIZON = 0.2, 0.9, 6, 12
+
+
+def lower_bound(wins: int, n: int, confidence: float) -> float:
+    return float(rate_lower_bounds(np.array(wins), n, confidence))
 
 
 def asking(*asked: dict[str, Any] | None, **changed: Any) -> TierParams:
@@ -37,9 +42,9 @@ def ask(rate: float, steps: int = 1, confidence: float = CONFIDENCE) -> dict[str
 @given(st.integers(1, 300), st.data())
 def test_the_bound_is_where_so_many_wins_become_too_many_for_chance(n: int, data: st.DataObject) -> None:
     wins = data.draw(st.integers(1, n))
-    rate = rate_lower_bound(wins, n, 0.9)
+    rate = lower_bound(wins, n, 0.9)
     assert binom.sf(wins - 1, n, rate) == pytest.approx(0.1, abs=1e-9)
-    assert rate_lower_bound(0, n, 0.9) == 0
+    assert lower_bound(0, n, 0.9) == 0
     assert rate < wins / n
 
 
@@ -205,6 +210,6 @@ def test_in_200_worlds_the_bound_lies_above_the_truth_as_rarely_as_it_says(world
         hot = one.tiers == "tier 0"
         missed.append(one.certificates[0].tests[-1].rate_lower_bound > one.rate(hot))
         rows = one.rows[hot]
-        missed_by_rows.append(rate_lower_bound(int(rows["label"].sum()), len(rows), CONFIDENCE) > rows["true"].mean())
+        missed_by_rows.append(lower_bound(int(rows["label"].sum()), len(rows), CONFIDENCE) > rows["true"].mean())
     assert np.mean(missed) <= 1 - CONFIDENCE
     assert np.mean(missed_by_rows) > 1.5 * (1 - CONFIDENCE)
