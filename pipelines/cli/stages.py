@@ -142,11 +142,11 @@ def kpis(params: ParamsOption = None, out: OutOption = None, by: ByOption = By.m
     from pipelines.stages.kpis import measure_kpis, measure_kpis_by_rules, tier_table
 
     stage = measure_kpis_by_rules if by is By.rules else measure_kpis
-    tree = stage(loaded(params, out))
+    result = stage(loaded(params, out))
     if sys.stdout.isatty():
         console = Console()
-        console.print(tier_table(tree))
-        for line in tree["verdict"]["lines"]:
+        console.print(tier_table(result))
+        for line in result.verdict.lines:
             console.print(line, highlight=False)
 
 

@@ -18,6 +18,7 @@ from features.schema.errors import DataError, ParamsError
 from models.evaluation.segments import segment_levels
 from models.kpis.calibration_check import Lists, compare_rates, volumes
 from models.kpis.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
+from models.kpis.results import KpiResult, TierMetrics
 from models.kpis.summary import lines, sent
 from models.kpis.tier_kpis import Row, as_listed, first_lists, known, of_leads, tier_metrics, winners, within
 from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, time_to_conversion
@@ -41,7 +42,7 @@ from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 UNDATED = "the data carry no dates"
-NO_PROMISE = "hand-written rules give points and promise no probability; a model would"
+NO_PREDICTIONS = "hand-written rules give points and predict no probability; a model would"
 
 COLUMNS = {
     "conversion_rate": "converted",
@@ -95,13 +96,8 @@ class KpiInputs:
         return self.contract.data_until - pd.Timedelta(days=self.params.snapshots.outcome_lag_days)
 
 
-def measure_kpis(run: RunContext) -> dict[str, Any]:
+def measure_kpis(run: RunContext) -> KpiResult:
     """Write kpis.json: the later period's lists as the model would have given them, and the outcomes of the leads.
-
-    Returns
-    -------
-    dict
-        The tree of kpis.json.
 
     Raises
     ------
@@ -119,24 +115,22 @@ def measure_kpis(run: RunContext) -> dict[str, Any]:
     segments = segment_levels(listed, metadata.matrix.catalogue, run.params.evaluate)
     confidence = run.params.evaluate.confidence
     capacity = sampled_capacity(metadata.capacity, sampled)
-    found, volume = (
-        compare_rates(lists, segments, confidence, run.params.kpis),
-        volumes(lists, capacity, run.params.kpis),
-    )
-    tree |= {"comparisons": found, "volumes": volume}
-    tree["verdict"] = {"lines": lines(found, volume, _best(tree), _horizon(run.params), confidence)}
+    comparisons = compare_rates(lists, segments, confidence, run.params.kpis)
+    volume = volumes(lists, capacity, run.params.kpis)
+    tree |= {"comparisons": comparisons, "volumes": volume}
+    tree["verdict"] = {"lines": lines(comparisons, volume, _best(tree), _horizon(run.params), confidence)}
     return _write(tree, run.layout)
 
 
-def measure_kpis_by_rules(run: RunContext) -> dict[str, Any]:
+def measure_kpis_by_rules(run: RunContext) -> KpiResult:
     """Write kpis.json without a model: outcomes of the leads of every list, in tiers by the hand-written rules.
 
     Rules are not learned from outcomes, so all matured lists count, not only the later period.
 
     Returns
     -------
-    dict
-        The tree of kpis.json; no promise, and so no answer whether tiers are too generous.
+    KpiResult
+        Without predictions, and so no answer whether tiers are too generous.
 
     Raises
     ------
@@ -162,7 +156,7 @@ def measure_kpis_by_rules(run: RunContext) -> dict[str, Any]:
     listed = as_listed(rows.assign(tier=assign_in_order(rows, give)), run.params.kpis)
     mapped = {name: _stages(run.params.tiers).get(name, "") for name in tier_names(run.params)}
     tree = {"by": "rules", "model_id": rules_id(run.params.rules)} | _figures(listed, mapped, inputs, sampled)
-    tree["missing"] |= {"predictions": NO_PROMISE}
+    tree["missing"] |= {"predictions": NO_PREDICTIONS}
     tree |= {"comparisons": [], "volumes": []}
     unknown = ["Whether tiers are too generous is unknown: hand-written rules predict no probability."]
     tree["verdict"] = {"lines": unknown + sent(_best(tree), _horizon(run.params))}
@@ -213,7 +207,7 @@ def _stages(tiers: TierParams) -> dict[str, str]:
 
 
 def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, sampled: float) -> dict[str, Any]:
-    """Return everything that needs no promise, of tiers (best first) that map to lifecycle stages."""
+    """Return everything that needs no prediction, of tiers (best first) that map to lifecycle stages."""
     params, dated = inputs.params, inputs.params.source.order == "dates"
     confidence, days = params.evaluate.confidence, listed["snapshot_at"]
     facts = _facts(first_lists(listed, ["tier", "period"]), stages, inputs)
@@ -330,23 +324,21 @@ def _touches(contract: Contract, entries: pd.DataFrame, params: Params) -> pd.Se
     return pd.concat([by_event, by_stage]).groupby("lead_id")["at"].min()
 
 
-def tier_table(tree: dict[str, Any]) -> Table:
+def tier_table(result: KpiResult) -> Table:
     """Lay out the figures of each tier over all lists, where available, for a terminal."""
     available = {
-        name: label for name, label in COLUMNS.items() if any(tier["all"][f"{name}_n"] for tier in tree["tiers"])
+        name: label for name, label in COLUMNS.items() if any(getattr(tier.all, f"{name}_n") for tier in result.tiers)
     }
     table = Table("tier", "leads", "predicted", *available.values(), box=SIMPLE)
-    for tier in tree["tiers"]:
-        metrics = tier["all"]
-        rates = [_interval(metrics, name) for name in available]
-        table.add_row(tier["name"], f"{metrics['leads']:,}", _percent(metrics["predicted_rate"]), *rates)
+    for tier in result.tiers:
+        rates = [_interval(tier.all, name) for name in available]
+        table.add_row(tier.name, f"{tier.all.leads:,}", _percent(tier.all.predicted_rate), *rates)
     return table
 
 
-def _interval(metrics: Row, name: str) -> str:
-    if not metrics[f"{name}_n"]:
-        return "-"
-    return f"{_percent(metrics[name])} ({_percent(metrics[f'{name}_low'])}-{_percent(metrics[f'{name}_high'])})"
+def _interval(metrics: TierMetrics, name: str) -> str:
+    value, low, high = (_percent(getattr(metrics, name + end)) for end in ("", "_low", "_high"))
+    return f"{value} ({low}-{high})" if getattr(metrics, f"{name}_n") else "-"
 
 
 def _percent(share: float | None) -> str:
@@ -362,8 +354,8 @@ def _horizon(params: Params) -> str:
     return f"within {params.snapshots.horizon_days} days of their first list"
 
 
-def _write(tree: dict[str, Any], layout: Layout) -> dict[str, Any]:
-    written: dict[str, Any] = finite(tree)
-    write_json(written, layout.kpis.path)
-    log.info("kpis: %s", written["verdict"]["lines"][0])
-    return written
+def _write(tree: dict[str, Any], layout: Layout) -> KpiResult:
+    result = KpiResult.model_validate(finite(tree))
+    write_json(result.model_dump(), layout.kpis.path)
+    log.info("kpis: %s", result.verdict.lines[0])
+    return result

@@ -6,13 +6,13 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from features.events.event_log import CONTRACT
 from features.schema.errors import DataError, ParamsError
+from models.kpis.results import KpiResult, TierMetrics
 from pipelines.config.params import Params, load
 from pipelines.stages.build_features import build_features
 from pipelines.stages.ingest import ingest
@@ -39,24 +39,24 @@ def copy_of(layout: Layout, folder: Path) -> Layout:
     return Layout.folder(folder / "copy")
 
 
-def tiers_of(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {tier["name"]: tier["all"] for tier in tree["tiers"]}
+def tiers_of(result: KpiResult) -> dict[str, TierMetrics]:
+    return {tier.name: tier.all for tier in result.tiers}
 
 
-def test_rules_have_tiers_and_figures_but_promise_nothing(run: tuple[Params, Layout]) -> None:
-    tree = measure_kpis_by_rules(RunContext(*run))
-    assert tree["by"] == "rules"
-    assert tree["comparisons"] == tree["volumes"] == []
-    assert "promise no probability" in tree["missing"]["predictions"]
-    assert tree["missing"]["stages"] == "the data hold no lifecycle stages"
-    assert tree["verdict"]["lines"][0].startswith("Whether tiers are too generous is unknown")
+def test_rules_have_tiers_and_figures_but_predict_nothing(run: tuple[Params, Layout]) -> None:
+    result = measure_kpis_by_rules(RunContext(*run))
+    assert result.by == "rules"
+    assert result.comparisons == result.volumes == []
+    assert "predict no probability" in result.missing["predictions"]
+    assert result.missing["stages"] == "the data hold no lifecycle stages"
+    assert result.verdict.lines[0].startswith("Whether tiers are too generous is unknown")
     matrix = pd.read_parquet(run[1].matrix.path)
-    found = tiers_of(tree)
-    assert sum(tier["rows"] for tier in found.values()) == len(matrix), "rules learned nothing, so every list counts"
-    assert all(tier["predicted_rate"] is None for tier in found.values())
-    assert found["hot"]["conversion_rate"] > found["cold"]["conversion_rate"]
-    hot = found["hot"]
-    assert 0 < hot["engagement_rate_n"] < hot["conversion_rate_n"], "30 days have not passed for all, 14 days have"
+    metrics = tiers_of(result)
+    assert sum(tier.rows for tier in metrics.values()) == len(matrix), "rules learned nothing, so every list counts"
+    assert all(tier.predicted_rate is None for tier in metrics.values())
+    assert metrics["hot"].conversion_rate > metrics["cold"].conversion_rate
+    hot = metrics["hot"]
+    assert 0 < hot.engagement_rate_n < hot.conversion_rate_n, "30 days have not passed for all, 14 days have"
     json.loads(run[1].kpis.path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
 
 
@@ -67,9 +67,9 @@ def test_rules_with_thresholds_give_their_own_tiers(run: tuple[Params, Layout], 
     tiers = params.tiers.model_copy(update={"margin": 0.0})
     named = params.model_copy(update={"rules": load(tmp_path / "params.yaml").rules, "tiers": tiers})
     matrix = pd.read_parquet(layout.matrix.path)
-    found = tiers_of(measure_kpis_by_rules(RunContext(named, copy_of(layout, tmp_path))))
-    assert [*found] == ["warm", "none"]
-    assert found["warm"]["rows"] == (matrix["rule_points"] >= 3).sum()
+    metrics = tiers_of(measure_kpis_by_rules(RunContext(named, copy_of(layout, tmp_path))))
+    assert [*metrics] == ["warm", "none"]
+    assert metrics["warm"].rows == (matrix["rule_points"] >= 3).sum()
 
 
 def test_what_the_systems_learned_after_the_end_of_the_data_changes_nothing(
@@ -83,8 +83,8 @@ def test_what_the_systems_learned_after_the_end_of_the_data_changes_nothing(
     events = pd.read_parquet(layout.events.path, columns=CONTRACT)
     outcomes = pd.read_parquet(layout.outcomes.path)
     late = pd.DataFrame({"lead_id": leads, "event_at": until + DAY, "known_at": until + DAY, "event_type": "visit"})
-    told_late = late.assign(event_at=until - 40 * DAY)  # it happened before, and nobody knew
-    more = pd.concat([late, told_late]).assign(direction="inbound", channel="online", value=float("nan"))
+    learned_late = late.assign(event_at=until - 40 * DAY)  # it happened before, and nobody knew
+    more = pd.concat([late, learned_late]).assign(direction="inbound", channel="online", value=float("nan"))
     pd.concat([events, more[events.columns]]).sort_values("lead_id").to_parquet(copy.events.path, index=False)
     new = leads[~leads.isin(outcomes["lead_id"])]
     wins = pd.DataFrame({"lead_id": new, "converted_at": until + DAY, "converted": True, "lost_at": pd.NaT})
@@ -108,36 +108,38 @@ def test_an_event_in_time_does_change_something(run: tuple[Params, Layout], tmp_
         both.to_parquet(copy.events.path, index=False)
         after = measure_kpis_by_rules(RunContext(params, copy))
         if part == "sales cycle":
-            assert part in before["missing"]
-            assert part not in after["missing"]
-            assert after["velocity"]["sales_cycle"]["all"]["median"] == 1.0  # touched on day 20, won on day 21
-            assert tiers_of(after)["cold"]["engagement_rate"] == tiers_of(before)["cold"]["engagement_rate"]
+            assert part in before.missing
+            assert part not in after.missing
+            assert after.velocity and after.velocity.sales_cycle
+            assert after.velocity.sales_cycle.all.median == 1.0  # touched on day 20, won on day 21
+            assert tiers_of(after)["cold"].engagement_rate == tiers_of(before)["cold"].engagement_rate
         else:
-            assert tiers_of(after)["cold"]["engagement_rate"] > tiers_of(before)["cold"]["engagement_rate"]
+            assert tiers_of(after)["cold"].engagement_rate > tiers_of(before)["cold"].engagement_rate
 
 
 @pytest.mark.skipif(not OLIST.is_dir(), reason="the example's data are not here")
-def test_a_table_without_events_tells_what_it_can(tmp_path: Path) -> None:
+def test_a_table_without_events_reports_what_it_can(tmp_path: Path) -> None:
     params, layout = load(EXAMPLES / "olist_funnel.yaml"), Layout.folder(tmp_path)
     ingest(params.source, params.ingest, params.project, OLIST, layout)
     build_features(RunContext(params, layout))
-    tree = measure_kpis_by_rules(RunContext(params, layout))
-    assert tree["missing"].keys() == {"engagement", "stages", "sales cycle", "predictions"}
+    result = measure_kpis_by_rules(RunContext(params, layout))
+    assert result.missing.keys() == {"engagement", "stages", "sales cycle", "predictions"}
     matrix = pd.read_parquet(layout.matrix.path)
-    assert sum(tier["converted"] for tier in tiers_of(tree).values()) == matrix["label"].sum()
+    assert sum(tier.converted for tier in tiers_of(result).values()) == matrix["label"].sum()
     raw = pd.read_csv(OLIST / "olist_marketing_qualified_leads_dataset.csv", parse_dates=["first_contact_date"])
     deals = pd.read_csv(OLIST / "olist_closed_deals_dataset.csv", parse_dates=["won_date"])
     both = raw.merge(deals, "left", "mql_id")
     days = (both["won_date"] - both["first_contact_date"]) / DAY
-    velocity = tree["velocity"]["from_creation"]
-    # Nearly all are in sight for months, so the share that came by a day is nearly a plain count.
-    share = {one["share"]: one["days"] for one in velocity["days"]}
+    assert result.velocity
+    velocity = result.velocity.from_creation
+    # Nearly all are in sight for months, so the share that had converted by a day is nearly a plain count.
+    share = {one.share: one.days for one in velocity.days}
     assert (days <= share[0.05]).mean() == pytest.approx(0.05, abs=0.001)
     assert (days <= share[0.1]).mean() == pytest.approx(0.1, abs=0.003)
     assert share[0.5] is None
-    assert velocity["n"] == 8000
+    assert velocity.n == 8000
     months = raw["first_contact_date"].dt.strftime("%Y-%m").nunique()
-    assert months <= len(tree["tiers"][0]["periods"]) <= months + 1
+    assert months <= len(result.tiers[0].periods) <= months + 1
 
 
 def test_the_command_writes_and_is_silent_unless_watched(
@@ -154,8 +156,8 @@ def test_the_command_writes_and_is_silent_unless_watched(
 
 
 def test_the_table_for_a_terminal_has_every_tier(run: tuple[Params, Layout]) -> None:
-    tree = measure_kpis_by_rules(RunContext(*run))
-    table = tier_table(tree)
+    result = measure_kpis_by_rules(RunContext(*run))
+    table = tier_table(result)
     assert [*table.columns[0].cells] == ["hot", "warm", "cold"]
     converted = [*next(column for column in table.columns if column.header == "converted").cells]
     assert all(re.fullmatch(r"[\d.]+% \([\d.]+%-[\d.]+%\)", str(cell)) for cell in converted)

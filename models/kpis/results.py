@@ -1,0 +1,235 @@
+"""The KPIs by tier and period as kpis.json holds them; a figure that does not exist is None."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from features.schema.spec import Spec
+from models.kpis.calibration_check import Answer
+
+Figure = float | None
+
+
+class ListSpan(Spec):
+    """The lists that are looked at: how many, their rows and leads, and their first and last day."""
+
+    n: int
+    rows: int
+    leads: int
+    first: str | None
+    last: str | None
+
+
+class TierMetrics(Spec):
+    """The figures of a tier; `_n` is the number of leads behind a rate. See `tier_kpis.tier_metrics`."""
+
+    leads: int
+    rows: int
+    matured: int
+    converted: int
+    predicted_rate: Figure
+    conversion_rate: Figure
+    conversion_rate_low: Figure
+    conversion_rate_high: Figure
+    conversion_rate_n: int
+    wins_caught: Figure
+    wins_caught_low: Figure
+    wins_caught_high: Figure
+    wins_caught_n: int
+    engagement_rate: Figure
+    engagement_rate_low: Figure
+    engagement_rate_high: Figure
+    engagement_rate_n: int
+    stage_acceptance: Figure
+    stage_acceptance_low: Figure
+    stage_acceptance_high: Figure
+    stage_acceptance_n: int
+    fell_back: Figure
+    fell_back_low: Figure
+    fell_back_high: Figure
+    fell_back_n: int
+    lost: Figure
+    lost_low: Figure
+    lost_high: Figure
+    lost_n: int
+
+
+class PeriodMetrics(TierMetrics):
+    """The figures of a tier in one calendar period."""
+
+    period: str
+
+
+class TierKpis(Spec):
+    """A tier over all lists, and period by period."""
+
+    name: str
+    all: TierMetrics
+    periods: list[PeriodMetrics]
+
+
+class ObservedRate(Spec):
+    """An actual rate, its interval, and the number of leads behind it."""
+
+    observed_rate: Figure
+    observed_rate_low: Figure
+    observed_rate_high: Figure
+    observed_rate_n: int
+
+
+class CutoffFix(ObservedRate):
+    """The cut-off from which a tier would have reached its predicted rate."""
+
+    tier: str
+    predicted_rate: float
+    cutoff: float
+    new_cutoff: int
+    per_list: float
+
+
+class RateComparison(ObservedRate):
+    """Predicted against actual rate of a tier or a segment; see `calibration_check.compare_rates`."""
+
+    group: str
+    name: str
+    leads: int
+    converted: int
+    predicted_rate: Figure
+    confidence: float
+    answer: Answer
+    points_off: Figure
+    fix: CutoffFix | None
+
+
+class ListVolume(Spec):
+    """The length of a tier's list against its capacity; see `calibration_check.volumes`."""
+
+    tier: str
+    lists: int
+    capacity: float
+    mean: float
+    least: int
+    most: int
+    answer: Literal["over capacity", "room left", "fills capacity"]
+    filling: int
+
+
+class DaysUntil(Spec):
+    """After how many days a share has had its event."""
+
+    share: float
+    days: Figure
+    low: Figure
+    high: Figure
+
+
+class Survival(Spec):
+    """Days until an event, the rest being censored; see `velocity.survival`."""
+
+    first: str | None
+    last: str | None
+    n: int
+    happened: int
+    longest: Figure
+    reached: Figure
+    reached_low: Figure
+    reached_high: Figure
+    days: list[DaysUntil]
+
+
+class StageTime(Survival):
+    """Days in a lifecycle stage."""
+
+    stage: str
+
+
+class Growth(Spec):
+    """How many leads were newly qualified in a period, against the period before."""
+
+    period: str
+    qualified: int
+    growth: Figure
+    growth_low: Figure
+    growth_high: Figure
+
+
+class SalesCycle(Spec):
+    """Days from the first touch by sales to the win; see `velocity.sales_cycle`."""
+
+    n: int
+    lower_quartile: Figure
+    lower_quartile_low: Figure
+    lower_quartile_high: Figure
+    median: Figure
+    median_low: Figure
+    median_high: Figure
+    upper_quartile: Figure
+    upper_quartile_low: Figure
+    upper_quartile_high: Figure
+
+
+class PeriodCycle(SalesCycle):
+    """The sales cycle of one calendar period's wins."""
+
+    period: str
+
+
+class SalesCycles(Spec):
+    """The sales cycle of all wins, by period, and by the tier that caught them."""
+
+    wins: int
+    all: SalesCycle
+    periods: list[PeriodCycle]
+    tiers: dict[str, SalesCycle]
+
+
+class Velocity(Spec):
+    """How long it takes from creation and from a tier to conversion, in each stage, and from first touch to win."""
+
+    from_creation: Survival
+    from_tier: dict[str, Survival]
+    in_stage: list[StageTime]
+    growth: list[Growth]
+    sales_cycle: SalesCycles | None
+
+
+class KpiVerdict(Spec):
+    """What the figures say, in sentences."""
+
+    lines: list[str]
+
+
+class KpiResult(Spec):
+    """kpis.json.
+
+    Attributes
+    ----------
+    by
+        Who put the leads into tiers.
+    sampled
+        Share of the leads that the lists hold.
+    missing
+        Why a part is not available, by part.
+    stages
+        The lifecycle stage of each tier, best first.
+    """
+
+    format: Literal[1] = 1
+    by: Literal["model", "rules"]
+    model_id: str
+    fingerprint: str
+    order: str
+    horizon_days: int | None
+    engagement_days: int
+    period: str
+    confidence: float
+    sampled: float
+    lists: ListSpan
+    missing: dict[str, str]
+    order_of_stages: list[str]
+    stages: dict[str, str]
+    tiers: list[TierKpis]
+    velocity: Velocity | None
+    comparisons: list[RateComparison]
+    volumes: list[ListVolume]
+    verdict: KpiVerdict
