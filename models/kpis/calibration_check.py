@@ -157,7 +157,7 @@ def _correction(result: Row, rows: pd.DataFrame, lists: Lists, params: KpiParams
 
 
 def _fixed_cutoff(result: Row, tier: str, rows: pd.DataFrame, lists: Lists, params: KpiParams) -> Row | None:
-    """Find the lowest whole score from which the actual rate reaches what the tier predicted, up to the tier above.
+    """Find the lowest integer score from which the actual rate reaches what the tier predicted, up to the tier above.
 
     A tier that is too generous is searched upwards from its cut-off, one that is too strict downwards for as long as
     its leads come to as much. Scores from which there are too few leads to tell are passed over.
@@ -203,10 +203,10 @@ def volumes(lists: Lists, capacity: float, params: KpiParams) -> list[Row]:
     list
         One a tier but the last: tier, lists, capacity, mean, least and most leads a list, answer (over capacity,
         room left, fills capacity) and filling: the lowest score from which this tier and those above hold no more
-        leads a list, on average, than they have places.
+        leads a list, on average, than their capacity.
     """
     of_list = pd.factorize(lists.rows["snapshot_at"], use_na_sentinel=False)[0]
-    called = lists.rows.loc[lists.rows["tier"].isin(lists.names), "score"]  # the excluded take no place
+    called = lists.rows.loc[lists.rows["tier"].isin(lists.names), "score"]  # excluded leads use no capacity
     share, result = 0.0, []
     for tier in lists.tiers.ladder[:-1]:
         own = float(tier.share_of_capacity)
@@ -227,14 +227,14 @@ def volumes(lists: Lists, capacity: float, params: KpiParams) -> list[Row]:
     return result
 
 
-def _fill(mean: float, places: float, params: KpiParams) -> str:
-    if mean > places * (1 + params.volume_tolerance):
+def _fill(mean: float, capacity: float, params: KpiParams) -> str:
+    if mean > capacity * (1 + params.volume_tolerance):
         return "over capacity"
-    return "room left" if mean < places * (1 - params.volume_tolerance) else "fills capacity"
+    return "room left" if mean < capacity * (1 - params.volume_tolerance) else "fills capacity"
 
 
-def _filling(score: pd.Series[int], places: float) -> int:
-    """Return the lowest whole score with at most that many rows at or above it; 101 where even the best are more."""
+def _filling(score: pd.Series[int], capacity: float) -> int:
+    """Return the lowest integer score with at most `capacity` rows at or above it; 101 where even the best are more."""
     at_least = np.bincount(score.to_numpy("int64"), minlength=HIGHEST + 1)[::-1].cumsum()[::-1]
-    fits = np.flatnonzero(at_least <= places)
+    fits = np.flatnonzero(at_least <= capacity)
     return int(fits[0]) if len(fits) else HIGHEST + 1

@@ -40,7 +40,7 @@ def stage_facts(
     until: pd.Timestamp,
     params: KpiParams,
 ) -> pd.DataFrame:
-    """Say of each listed lead whether its tier's stage was reached, and whether the lead fell back.
+    """Determine for each listed lead whether its tier's stage was reached, and whether the lead fell back.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def stage_facts(
 def times_in_stage(
     entries: pd.DataFrame, outcomes: pd.DataFrame, params: KpiParams, until: pd.Timestamp, confidence: float
 ) -> list[Row]:
-    """Estimate how long leads stay in each stage, in days, from entering it to leaving it by any way.
+    """Estimate how long leads stay in each stage, in days, from entering it to leaving it in any direction.
 
     The next stage, up or down, ends a stay, and so do conversion and loss; a stay that goes on at the end of the data
     is censored there.
@@ -120,7 +120,7 @@ def qualified_growth(
     Parameters
     ----------
     since, until
-        First and last moment of the data; only periods that lie wholly between them count.
+        First and last moment of the data; only periods that lie completely between them count.
 
     Returns
     -------
@@ -134,9 +134,9 @@ def qualified_growth(
     ]
     unit = PERIODS[params.period]
     every = pd.period_range(since.to_period(unit), until.to_period(unit), freq=unit)
-    whole = every[(every.start_time >= since.floor("D")) & (every.end_time < until.floor("D") + DAY)]
-    counts = first.min().dt.to_period(unit).value_counts().reindex(whole, fill_value=0)
-    names = whole.start_time.strftime("%Y-%m-%d") if params.period == "week" else whole.astype("str")
+    complete = every[(every.start_time >= since.floor("D")) & (every.end_time < until.floor("D") + DAY)]
+    counts = first.min().dt.to_period(unit).value_counts().reindex(complete, fill_value=0)
+    names = complete.start_time.strftime("%Y-%m-%d") if params.period == "week" else complete.astype("str")
     before = [None, *counts.tolist()][: len(counts)]
     return [
         {"period": str(name), "qualified": int(n)} | _growth(int(n), earlier, confidence)
@@ -156,10 +156,10 @@ def _span(at: pd.Series[pd.Timestamp]) -> Row:
     return {"first": at.min().date().isoformat(), "last": at.max().date().isoformat()}
 
 
-def stages_misfit(found: Sequence[str], params: KpiParams) -> str:
-    """Return why nothing can be said of stages, or "" where something can."""
-    if not found:
+def stages_misfit(stages: Sequence[str], params: KpiParams) -> str:
+    """Return why stages cannot be measured, or "" where they can."""
+    if not stages:
         return "the data hold no lifecycle stages"
-    if not set(found) & set(params.stages):
-        return f"kpis.stages names none of the stages in the data ({', '.join(sorted(found)[:8])})"
+    if not set(stages) & set(params.stages):
+        return f"kpis.stages names none of the stages in the data ({', '.join(sorted(stages)[:8])})"
     return ""

@@ -41,12 +41,12 @@ def lines(comparisons: Sequence[Row], volumes: Sequence[Row], best: Row, horizon
 
 def sent(best: Row, horizon: str) -> list[str]:
     """Say what became of the leads of the best tier, which are sent to sales, where anything is known of it."""
-    said = [
+    fates = [
         f"{_rate(best, name)} {words}"
         for name, words in (("fell_back", "fell back a stage"), ("lost", "were lost"))
         if best[f"{name}_n"]
     ]
-    return [f"Of {best['leads']:,} leads listed as {best['name']}, {' and '.join(said)} {horizon}."] if said else []
+    return [f"Of {best['leads']:,} leads listed as {best['name']}, {' and '.join(fates)} {horizon}."] if fates else []
 
 
 def _misfits(comparisons: Sequence[Row]) -> list[str]:

@@ -58,7 +58,7 @@ class LeadStatus(Enum):
 
 
 class RequestStatus(Enum):
-    """How a whole request ended."""
+    """How a request as one ended."""
 
     ok = 0
     busy = 1  # the CRM asks to wait; says nothing about the leads
@@ -69,7 +69,7 @@ class RequestStatus(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one request: of each lead, or one fault of the whole, and how long the CRM asks to wait."""
+    """The result of one request, by lead or one fault of all of it, and how long the CRM asks to wait."""
 
     status: RequestStatus
     reason: str = ""
@@ -132,12 +132,12 @@ class HubSpotObjects:
             verdict = _verdict(str(error.get("category", "")), str(error.get("message", "")))
             named = [*context.get("objectWriteTraceId", []), *context.get("ids", []), error.get("id")]
             faults |= {name: verdict for name in named if name}
-        whole = not errors and len(results) == len(batch)  # the ids are optional in an answer, their number is not
+        complete = not errors and len(results) == len(batch)  # the ids are optional in an answer, their number is not
         unsaid = (LeadStatus.retry, "the answer says nothing of this lead")
         return {
             one.lead_id: faults.get(one.key)
             or faults.get(one.lead_id)
-            or ((LeadStatus.accepted, "") if whole or {one.key, one.lead_id} & taken else unsaid)
+            or ((LeadStatus.accepted, "") if complete or {one.key, one.lead_id} & taken else unsaid)
             for one in batch
         }
 
@@ -158,10 +158,10 @@ class SalesforceRecords:
     params: Salesforce
 
     def request(self, batch: Sequence[Message]) -> HttpRequest:
-        place = f"{quote(self.params.object, safe='')}/{quote(self.params.id_field, safe='')}"
-        path = f"/services/data/{self.params.version}/composite/sobjects/{place}"
-        kind: dict[str, Any] = {"attributes": {"type": self.params.object}}
-        records = [kind | {self.params.id_field: one.lead_id} | one.fields for one in batch]
+        path = f"{quote(self.params.object, safe='')}/{quote(self.params.id_field, safe='')}"
+        path = f"/services/data/{self.params.version}/composite/sobjects/{path}"
+        record_type: dict[str, Any] = {"attributes": {"type": self.params.object}}
+        records = [record_type | {self.params.id_field: one.lead_id} | one.fields for one in batch]
         return HttpRequest("PATCH", base_url(self.params.base_url) + path, {"allOrNone": False, "records": records})
 
     def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[LeadStatus, str]]:
@@ -227,7 +227,7 @@ def send(system: System, batch: Sequence[Message], session: requests.Session, au
     Raises
     ------
     DeliveryError
-        Where the CRM refuses the token, or has no such place: no lead is at fault then.
+        Where the CRM refuses the token, or has no such address: no lead is at fault then.
     """
     request = system.request(batch)
     try:

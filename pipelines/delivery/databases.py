@@ -1,6 +1,6 @@
 """Finished scores in a database: a history table of every list, and a view of the newest one.
 
-A list goes in within one transaction and takes the place of an earlier list of the same day, so that delivering it
+A list goes in within one transaction and replaces an earlier list of the same day, so that delivering it
 again changes nothing, and readers see all of it or none. The view holds the newest day alone: a lead that is no longer
 on the list is not in it, and stays in the history.
 """
@@ -107,8 +107,8 @@ def to_postgres(scores: ScoreList, tables: ScoreTables) -> int:
         raise _not_taken(why(error)) from None
 
 
-def _not_taken(found: str) -> DeliveryError:
-    return DeliveryError(f"the database did not take the scores: {found}; nothing was written, run it again")
+def _not_taken(reason: str) -> DeliveryError:
+    return DeliveryError(f"the database did not take the scores: {reason}; nothing was written, run it again")
 
 
 def _prepare(connection: Connection[Any], schema: pa.Schema, tables: ScoreTables, history: Identifier) -> None:
@@ -119,11 +119,11 @@ def _prepare(connection: Connection[Any], schema: pa.Schema, tables: ScoreTables
     from psycopg.sql import SQL, Identifier
 
     _alone(connection, history)
-    place = [tables.schema_name]
-    if not connection.execute("SELECT nspname FROM pg_namespace WHERE nspname = %s", place).fetchone():
-        connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(*place)))
+    schema = [tables.schema_name]
+    if not connection.execute("SELECT nspname FROM pg_namespace WHERE nspname = %s", schema).fetchone():
+        connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(*schema)))
     relation = "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
-    there = {name for (name,) in connection.execute(relation, [*place, tables.history])}
+    there = {name for (name,) in connection.execute(relation, [*schema, tables.history])}
     added = [one for one in schema if one.name not in there]
     columns = [SQL("{} {}").format(Identifier(one.name), SQL(_sql_type(one.type))) for one in added]
     if not there:
@@ -132,15 +132,15 @@ def _prepare(connection: Connection[Any], schema: pa.Schema, tables: ScoreTables
     elif columns:
         more = SQL(", ").join(SQL("ADD COLUMN {}").format(column) for column in columns)
         connection.execute(SQL("ALTER TABLE {} {}").format(history, more))
-    if columns or not connection.execute(relation, [*place, tables.current]).fetchone():
+    if columns or not connection.execute(relation, [*schema, tables.current]).fetchone():
         view = SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {h} WHERE as_of = (SELECT max(as_of) FROM {h})")
-        connection.execute(view.format(Identifier(*place, tables.current), h=history))
+        connection.execute(view.format(Identifier(*schema, tables.current), h=history))
 
 
 def _alone(connection: Connection[Any], history: Identifier) -> None:
     """Wait until no other delivery writes the same table; readers do not wait."""
-    place = history.as_string(connection)
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [place])
+    table = history.as_string(connection)
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [table])
 
 
 def _upsert(connection: Connection[Any], scores: ScoreList, history: Identifier) -> int:

@@ -1,4 +1,4 @@
-"""Command deliver: finished scores go to a database, whole, or to a CRM, where they changed."""
+"""Command deliver: all scores to a database, or changed ones to a CRM."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ DATABASES = ("postgres", "duckdb")
 
 
 def deliver(params: Params, folder: Path, to: str, sleep: Callable[[float], None]) -> None:
-    """Hand the scores of a folder on.
+    """Deliver the scores of a folder.
 
     Parameters
     ----------
     params
-        `delivery` says where and how; `project.seed` draws the random part of waits.
+        `delivery` sets the target; `project.seed` the random part of waits.
     folder
         Where scores.parquet lies.
     to
         The system: postgres, duckdb, hubspot or salesforce.
     sleep
-        Waits so many seconds.
+        Waits a number of seconds.
 
     Raises
     ------
     DataError
-        Where the scores are not there or not what score writes.
+        Where the scores are missing or not what score writes.
     ParamsError
-        Where `delivery` cannot be meant, or a newer list was delivered before.
+        Where `delivery` is not valid, or a newer list was delivered before.
     DeliveryError
-        Where the system did not take everything; what it did not take waits for the next run.
+        Where the system did not accept everything; the rest is queued for the next run.
     """
     scores = read_list(folder)
     if to == "postgres":
@@ -92,7 +92,7 @@ def preview(params: Params, folder: Path, to: str) -> Iterator[str]:
 
 
 def dead_letters(params: Params, to: str) -> list[DeadLetter]:
-    """Return the leads that a CRM did not take and that are set aside."""
+    """Return the leads that a CRM did not accept and that are set aside."""
     with _outbox(params.delivery, _system(params.delivery, to), to, copy=True) as outbox:
         return outbox.dead_letters()
 
@@ -117,7 +117,7 @@ def _outbox(params: Delivery, system: System, to: str, *, copy: bool = False) ->
     return open_outbox(outbox_path(Path(params.state), to, target), target, copy=copy)
 
 
-# What a record is to hold
+# The content of a record
 
 
 def _wanted(scores: ScoreList, fields: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Cell]]]:
@@ -172,7 +172,7 @@ class Pace:
     ----------
     in_a_row
         Requests that failed since one was answered with a lead taken.
-    asked_s
+    requested_wait_s
         Seconds that the CRM asked to wait in its last answer.
     """
 
@@ -180,7 +180,7 @@ class Pace:
     rng: np.random.Generator
     sleep: Callable[[float], None]
     in_a_row: int = 0
-    asked_s: float = 0.0
+    requested_wait_s: float = 0.0
 
     def wait(self, failures: int) -> None:
         """Wait as the CRM asks, and at least a doubling, half random time after failures.
@@ -188,20 +188,22 @@ class Pace:
         Exponential backoff with jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         """
         longest = self.params.longest_wait_s
-        if self.asked_s > longest:
-            raise DeliveryError(f"the CRM asks to wait {self.asked_s:,.0f} s, more than longest_wait_s; the rest waits")
+        if self.requested_wait_s > longest:
+            raise DeliveryError(
+                f"the CRM asks to wait {self.requested_wait_s:,.0f} s, more than longest_wait_s; the rest waits"
+            )
         turns = max(failures, self.in_a_row)
         doubled = min(self.params.first_wait_s * 2.0 ** (turns - 1), longest) if turns else 0.0
-        seconds = max(doubled * float(self.rng.uniform(0.5, 1.0)), self.asked_s)
+        seconds = max(doubled * float(self.rng.uniform(0.5, 1.0)), self.requested_wait_s)
         if seconds:
             self.sleep(seconds)
 
     def note(self, answer: Answer, size: int, any_taken: bool) -> None:
-        """Take note of an answer; raises DeliveryError where too many requests in a row have failed.
+        """Record an answer; raises DeliveryError where too many requests in a row have failed.
 
-        A refusal of one lead alone speaks of that lead, and does not count.
+        A rejection of a single lead is that lead's fault, and does not count.
         """
-        self.asked_s = answer.wait_s
+        self.requested_wait_s = answer.wait_s
         if not (answer.status is RequestStatus.rejected and size == 1):
             self.in_a_row = 0 if any_taken else self.in_a_row + 1
         if self.in_a_row >= self.params.attempts:
@@ -210,18 +212,18 @@ class Pace:
 
 
 def empty(outbox: Outbox, most: int, send_one: Callable[[Sequence[Message]], Answer], pace: Pace) -> int:
-    """Send what waits until nothing does.
+    """Send until nothing is queued.
 
     Parameters
     ----------
     outbox
-        Where it waits.
+        The queue.
     most
         Leads a request at most.
     send_one
-        Sends a batch and says what came of it.
+        Sends a batch and returns the answer.
     pace
-        Waits, and gives up after too many failures in a row; what waits then waits on.
+        Waits, and gives up after too many failures in a row; the rest stays queued.
 
     Returns
     -------
@@ -236,18 +238,18 @@ def empty(outbox: Outbox, most: int, send_one: Callable[[Sequence[Message]], Ans
         verdicts = [(one, *_judged(one, answer, len(batch), attempts)) for one in batch]
         taken = [one for one, verdict, _ in verdicts if verdict is LeadStatus.accepted]
         failed = [(one, reason) for one, verdict, reason in verdicts if verdict is LeadStatus.retry]
-        refused = [(one, reason) for one, verdict, reason in verdicts if verdict is LeadStatus.rejected]
+        rejected = [(one, reason) for one, verdict, reason in verdicts if verdict is LeadStatus.rejected]
         if answer.status is not RequestStatus.busy:
-            outbox.settle(taken, failed, refused)
-        dead += len(refused)
+            outbox.settle(taken, failed, rejected)
+        dead += len(rejected)
         pace.note(answer, len(batch), bool(taken))
     return dead
 
 
 def _judged(one: Message, answer: Answer, size: int, attempts: int) -> tuple[LeadStatus, str]:
-    """What becomes of a lead: it is set aside when refused for good, or when its last attempt failed.
+    """Decide on a lead: it is set aside when it was rejected, or when its last attempt failed.
 
-    No answer, or one that asks to wait, is never held against a lead.
+    No answer, or one that asks to wait, never counts as a lead's failure.
     """
     if answer.status is RequestStatus.ok:
         verdict, reason = answer.leads[one.lead_id]

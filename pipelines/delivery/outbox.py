@@ -1,7 +1,7 @@
-"""What each CRM is known to hold, and what is still to be sent: a small SQLite file that survives any crash.
+"""The state of delivery to each CRM: what its records hold, and what is still to be sent. A SQLite file.
 
-A lead's record counts as unknown from before a request until its answer is written down. A crash in between sends the
-same content again under the same key, which changes nothing there: an upsert of what the record already holds.
+A lead's record counts as unknown from before a request until its answer is recorded. A crash in between sends the same
+content again under the same key, which changes nothing there: an upsert of what the record already holds.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from features.schema.errors import DeliveryError, ParamsError
 from pipelines.delivery.crm import Cell, Message
 
 FORMAT = 1
-FIXES = {  # by what SQLite says
+FIXES = {  # by SQLite's message
     "locked": "wait until the other delivery to it has ended",
-    "malformed": "restore it, or remove it to send all anew",
-    "not a database": "restore it, or remove it to send all anew",
-    "disk": "make room where it lies, and run it again; what was in doubt is sent once more under its old key",
+    "malformed": "restore it, or remove it to send everything again",
+    "not a database": "restore it, or remove it to send everything again",
+    "disk": "make room where it lies, and run it again; requests without an answer are sent again under their old key",
 }
 TABLES = """
     CREATE TABLE IF NOT EXISTS target (name TEXT NOT NULL, as_of TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS held (
         lead_id TEXT PRIMARY KEY,
-        key TEXT  -- of what the record holds; NULL: not known, as something was sent and not answered
+        key TEXT  -- of the record's content; NULL: unknown, as a request had no answer
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS outbox (
         lead_id TEXT PRIMARY KEY, key TEXT NOT NULL, fields TEXT NOT NULL, attempts INTEGER NOT NULL,
@@ -69,18 +69,18 @@ class Outbox:
     target: str
 
     def put(self, as_of: str, wanted: Iterable[tuple[str, Mapping[str, Cell]]], gone: Mapping[str, Cell]) -> int:
-        """Compare a whole list with what is held, and keep what differs for sending.
+        """Compare a complete list with the records, and queue what differs for sending.
 
-        Content that waits or was set aside is replaced by newer content; attempts are counted anew in each run.
+        Newer content replaces queued or set-aside content; attempts are counted from zero in each run.
 
         Parameters
         ----------
         as_of
             The list's day, or "" where there are no dates.
         wanted
-            Every lead on the list and what its record is to hold.
+            Every lead on the list and the content of its record.
         gone
-            What the record of a lead is to hold that was sent before and is not on this list; empty: what it has.
+            The content for leads that were sent before and are not on this list; empty: unchanged.
 
         Returns
         -------
@@ -90,7 +90,7 @@ class Outbox:
         Raises
         ------
         ParamsError
-            Where a newer list has been put before: a CRM shows one score, and it shall not go back.
+            Where a newer list was delivered before: a CRM shows one score, which must not be replaced by an older one.
         """
         with self.connection as database:
             database.execute("BEGIN IMMEDIATE")
@@ -123,20 +123,20 @@ class Outbox:
             raise ParamsError(f"the scores are of {as_of}, but those of {before[0]} were delivered to {self.target}")
 
     def waiting(self) -> int:
-        """How many leads are still to be sent."""
+        """Count the leads that are still to be sent."""
         return int(self.connection.execute("SELECT count(*) FROM outbox WHERE dead = 0").fetchone()[0])
 
     def pages(self, size: int) -> Iterator[list[Message]]:
-        """Everything that waits, in batches, for looking at."""
+        """Everything that is queued, in batches, for display."""
         rows = self.connection.execute("SELECT lead_id, key, fields, attempts FROM outbox WHERE dead = 0 ORDER BY 1")
         while page := rows.fetchmany(size):
             yield [_message(*row) for row in page]
 
     def batch(self, most: int, attempts: int) -> list[Message]:
-        """The leads whose turn it is: fewest failures first.
+        """The next leads to send: fewest failures first.
 
-        After each failure a batch is half as large, and the last attempt is alone, so that one bad lead does not hold
-        up or take down the others.
+        Each failure halves the size of a batch, and the last attempt is of one lead, so that a bad lead does not
+        block the others.
         """
         (failures,) = self.connection.execute("SELECT min(attempts) FROM outbox WHERE dead = 0").fetchone()
         if failures is None:
@@ -150,7 +150,7 @@ class Outbox:
         return [_message(*row) for row in rows]
 
     def sending(self, batch: Sequence[Message]) -> None:
-        """Write down, before they are sent, that what these records hold is no longer known."""
+        """Record, before they are sent, that the content of these records is unknown."""
         with self.connection as database:
             database.execute("BEGIN IMMEDIATE")
             unknown = "INSERT INTO held VALUES (?, NULL) ON CONFLICT DO UPDATE SET key = NULL"
@@ -162,7 +162,7 @@ class Outbox:
         failed: Sequence[tuple[Message, str]],
         dead: Sequence[tuple[Message, str]],
     ) -> None:
-        """Write down what came of a request: taken, to be tried again, or set aside."""
+        """Record the result of a request: accepted, to be tried again, or set aside."""
         with self.connection as database:
             database.execute("BEGIN IMMEDIATE")
             database.executemany("UPDATE held SET key = ? WHERE lead_id = ?", [(one.key, one.lead_id) for one in taken])
@@ -177,7 +177,7 @@ class Outbox:
         return [DeadLetter(*row) for row in rows]
 
     def requeue(self) -> int:
-        """Let the leads set aside wait for sending again; returns how many."""
+        """Queue the leads set aside for sending again; returns how many."""
         with self.connection as database:
             return database.execute("UPDATE outbox SET dead = 0, attempts = 0 WHERE dead = 1").rowcount
 
@@ -188,16 +188,16 @@ def _message(lead_id: str, key: str, fields: str, attempts: int) -> Message:
 
 @contextmanager
 def open_outbox(path: Path, target: str, *, copy: bool = False) -> Iterator[Outbox]:
-    """Open the database of one system, alone; a second delivery to it is refused meanwhile.
+    """Open the database of one system for exclusive use; a second delivery to it is refused meanwhile.
 
     Parameters
     ----------
     path
-        The file; it is made where it is missing.
+        The file; it is created where it is missing.
     target
         The system, as `message_key` takes it.
     copy
-        Open a copy in memory, to look at what would happen; the file stays as it is.
+        Open a copy in memory, for a preview; the file stays as it is.
 
     Raises
     ------

@@ -359,8 +359,8 @@ def _table_name(connection: duckdb.DuckDBPyConnection, source: TableSource, labe
     listed = "SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL"
     tables = {name: (schema, name) for schema, name in connection.execute(listed).fetchall()}
     qualified = {f"{schema}.{name}": (schema, name) for schema, name in tables.values()}
-    place = (tables | qualified).get(source.table)
-    if place is None:
+    parts = (tables | qualified).get(source.table)
+    if parts is None:
         raise DataError(
             label,
             "",
@@ -368,7 +368,7 @@ def _table_name(connection: duckdb.DuckDBPyConnection, source: TableSource, labe
             expected=f"a table {source.table!r}" if source.table else "the name of one of them in `table`",
             fix=nearest(source.table, tables) + "Correct `table`.",
         )
-    return ".".join('"' + part.replace('"', '""') + '"' for part in place)
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

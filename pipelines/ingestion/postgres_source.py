@@ -29,7 +29,7 @@ ARROW = {
     114: pa.string(), 1700: pa.string(), 2950: pa.string(), 3802: pa.string(),  # json, numeric (exact), uuid, jsonb
 }  # fmt: skip
 TEXT_CATEGORIES = ("S", "E", "I")  # texts, enumerations, network addresses
-ENDS = ("0001-01-01", "9999-12-31")  # what Arrow can hold; every time beyond is out of the contract's range anyway
+ENDS = ("0001-01-01", "9999-12-31")  # what Arrow can hold; every other time is out of the contract's range anyway
 SESSION = (
     "SET LOCAL TimeZone = 'UTC'",
     "SET LOCAL DateStyle = 'ISO'",
@@ -90,11 +90,11 @@ def open_postgres(source: TableSource, snapshots: Snapshots, key: str, label: st
     yield raw
 
 
-def _failed(label: str, found: str) -> DataError:
+def _failed(label: str, reason: str) -> DataError:
     return DataError(
         label,
         "",
-        found=found,
+        found=reason,
         expected="a PostgreSQL database that answers to the end",
         fix="Check the connection string, the user's rights and the server, and run it again.",
     )
@@ -172,8 +172,8 @@ def _batches(connection: Connection[Any], query: Composed, raw: RawTable) -> Ite
             for text in _blocks(bytes(row) for row in copy):
                 yield _parsed(text, raw.types)
     except (psycopg.Error, pa.ArrowInvalid) as error:
-        found = why(error) if isinstance(error, psycopg.Error) else f"text that is no UTF-8: {str(error)[:80]}"
-        raw.failure = _failed(raw.label, found)
+        reason = why(error) if isinstance(error, psycopg.Error) else f"text that is no UTF-8: {str(error)[:80]}"
+        raw.failure = _failed(raw.label, reason)
         raise raw.failure from None
 
 

@@ -1,4 +1,4 @@
-"""What ingest found: how many rows came, went and stayed, what each column holds, and which days the data speaks of."""
+"""The data profile: rows read, rejected and kept, what each column holds, and the first and last day."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def profile(
     Parameters
     ----------
     connection
-        A DuckDB to ask the questions with.
+        A DuckDB to run the queries with.
     folder
         Holds one Parquet file for each contract table.
     attributes
@@ -91,7 +91,7 @@ def profile(
     times = [
         str(bound)
         for name, table in tables.items()
-        if name != "contacts"  # whom sales has called says nothing of how far outcomes are known
+        if name != "contacts"  # whom sales has called is no sign of how far outcomes are known
         for column, described in table.columns.items()
         for bound in (described.min, described.max)
         if described.type.startswith("timestamp") and column != "valid_from" and bound is not None

@@ -39,7 +39,7 @@ PLACEHOLDERS = [
 NINES = re.compile(r"-?9{2,}|-1")  # numbers that often stand for "not known"
 UNIQUE = 0.98  # share of different values from which a text is an id
 SAME = 0.998  # share of rows with one value, or none, from which a column tells nothing
-MOSTLY = 0.95  # share from which "mostly" is said
+MOSTLY = 0.95  # share from which values count as "mostly"
 STRONG = 0.8  # AUC of one column alone; what is known before the outcome rarely ranks that well
 STANDS_OUT = 0.1  # and so much above the median of the others
 FILL_GAP = 0.5  # difference in the share of filled cells between converted and other leads
@@ -89,8 +89,8 @@ def describe(name: str, cells: pd.Series[str], is_time: bool) -> ColumnFacts:
     filled = cells.dropna()
     counts = filled.value_counts()
     look, why = _look(name, filled, counts, len(cells), is_time)
-    found = _placeholders(counts, look)
-    return ColumnFacts(name, look, len(cells), len(filled), len(counts), found, why)
+    placeholders = _placeholders(counts, look)
+    return ColumnFacts(name, look, len(cells), len(filled), len(counts), placeholders, why)
 
 
 def _look(name: str, filled: pd.Series[str], counts: pd.Series[int], rows: int, is_time: bool) -> tuple[Look, str]:
@@ -102,8 +102,8 @@ def _look(name: str, filled: pd.Series[str], counts: pd.Series[int], rows: int, 
         return "constant", "(nearly) all rows hold the same"
     known = filled[~filled.str.lower().isin(PLACEHOLDERS)]
     if len(known) and known.str.fullmatch(NUMBER).all():
-        whole = known.str.fullmatch(r"\d+").all()
-        if whole and len(counts) == len(filled) and len(filled) > BINS and _named_id(name):
+        integers = known.str.fullmatch(r"\d+").all()
+        if integers and len(counts) == len(filled) and len(filled) > BINS and _named_id(name):
             return "id", "a different whole number in every row, and named like an id"
         return "number", "all values are numbers"
     unique = len(counts) >= UNIQUE * len(filled) and len(filled) > BINS
@@ -121,13 +121,13 @@ def _named_id(name: str) -> bool:
 
 
 def _placeholders(counts: pd.Series[int], look: Look) -> dict[str, int]:
-    found = {value: int(count) for value, count in counts.items() if str(value).lower() in PLACEHOLDERS}
+    placeholders = {value: int(count) for value, count in counts.items() if str(value).lower() in PLACEHOLDERS}
     if look == "number":
         numbers = pd.to_numeric(pd.Series(counts.index.astype(str)), errors="coerce").dropna().sort_values().to_numpy()
         for value, count in counts.items():
             if NINES.fullmatch(str(value)) and count >= 0.01 * counts.sum() and _apart(float(str(value)), numbers):
-                found[str(value)] = int(count)
-    return {str(value): count for value, count in found.items()}
+                placeholders[str(value)] = int(count)
+    return {str(value): count for value, count in placeholders.items()}
 
 
 def _apart(value: float, numbers: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""Which column of an unknown file is the lead's id, its date of creation, the outcome, or a part of an event."""
+"""Guess the roles of columns in an unknown file: lead id, date of creation, outcome, parts of an event."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ OUTCOME |= {"purchase", "customer", "closed", "close", "y", "response", "sold"}
 TYPE = {"type", "event", "action", "activity", "kind"}
 VALUE = {"value", "amount", "minutes", "seconds", "duration", "result", "quantity"}
 KNOWN = {"known", "received", "loaded", "synced", "ingested"}
-MAX_TYPES = 500  # event types; more different values are something else
-JOINED = 0.5  # share of a column's values that are leads, from which it may be the lead's id
+MAX_TYPES = 500  # event types; a column with more values is something else
+JOINED = 0.5  # share of a column's values that are leads, from which the column may be the lead's id
 FULL = 0.95  # share of filled cells that a date of creation has
 
 
 @dataclass(frozen=True)
 class LabelColumn:
-    """The column that says who converted.
+    """The column with the outcome.
 
     Attributes
     ----------
     sample, lead_id, column
-        Where it is, and the lead's id beside it ("" where rows have none).
+        The file, its column of lead ids ("" where there is none), and the column of the outcome.
     dated
         Whether it is a date; else a yes/no, with its two spellings.
     of_leads
-        The column again where it stands in the leads' own table, else "".
+        The column again where it is in the leads' own table, else "".
     """
 
     sample: FileSample
@@ -87,12 +87,12 @@ def find_lead_id(leads: FileSample, others: Sequence[FileSample]) -> tuple[str, 
                 expected="the lead's id",
                 fix="Remove repeated leads, or export the id.",
             )
-        return "", "no column has a different value in every row: the number of the row stands in for an id"
+        return "", "no column has a different value in every row: the row number is used as the id"
 
     def likeness(name: str) -> tuple[bool, int]:
-        found = words(name)
-        return any(name in other.frame for other in others), 2 * ("lead" in found) + (
-            {"id", "key"} & set(found) != set()
+        parts = words(name)
+        return any(name in other.frame for other in others), 2 * ("lead" in parts) + (
+            {"id", "key"} & set(parts) != set()
         )
 
     best = max(unique, key=likeness)
@@ -165,7 +165,7 @@ def _dated_label(sample: FileSample, lead_id: str, sparse: bool = False) -> Labe
 
 
 def _flag(sample: FileSample, lead_id: str) -> LabelColumn | None:
-    """A column with two values that is named like an outcome; else the last column, if it says yes and no."""
+    """A column with two values that is named like an outcome; else the last column, if its values are yes and no."""
     pairs = {str(name): sorted(cells.dropna().unique()) for name, cells in sample.frame.items() if cells.nunique() == 2}
     named = [name for name in pairs if OUTCOME & set(words(name))]
     last = str(sample.frame.columns[-1])
@@ -179,7 +179,7 @@ def _flag(sample: FileSample, lead_id: str) -> LabelColumn | None:
 
 
 def _spelled(cells: pd.Series[str], pair: list[str]) -> tuple[str, str]:
-    """The spellings of no and yes; where neither is known, the rarer one is yes."""
+    """The spellings of no and yes; where neither is known, the rarer value is yes."""
     for no, yes in (pair, pair[::-1]):
         if yes.lower() in YES or no.lower() in NO:
             return no, yes
@@ -197,12 +197,12 @@ def find_created(leads: FileSample, label: LabelColumn) -> tuple[str, str]:
 
 
 def find_event_columns(events: FileSample, join: str) -> dict[str, str]:
-    """The columns of an event table that say when, what, how and how much.
+    """The columns of an event table with its time, type, direction, channel and value.
 
     Raises
     ------
     DataError
-        Where nothing says when.
+        Where there is no column of times.
     """
     frame = events.frame.drop(columns=join)
     if not events.times:

@@ -138,9 +138,9 @@ def _table(
         swapped = next((sample.swapped_day(column) for column in mapped.values() if column in sample.times), "")
         doubt = f"; {swapped} fits as well: no day is above 12" if swapped else ""
         lines.append(f"time_format: {_quoted(formats[0])}  # all values fit{doubt}")
-    said = "; ".join(reason for reason in reasons if reason)
+    comment = "; ".join(reason for reason in reasons if reason)
     pairs = ", ".join(f"{name}: {_quoted(column)}" for name, column in mapped.items())
-    lines.append(f"columns: {{{pairs}}}" + (f"  # {said}" if said else ""))
+    lines.append(f"columns: {{{pairs}}}" + (f"  # {comment}" if comment else ""))
     return ["    " + line for line in [*lines, *([constants] if constants else [])]]
 
 
@@ -237,8 +237,8 @@ def _events(
     roles = find_event_columns(events, join)
     constants = ""
     if "event_type" not in roles:
-        kind = "_".join(words(events.path.name.split(".")[0]))
-        constants = f"constants: {{event_type: {_quoted(kind)}}}  # no column says what happened; named after the file"
+        event_type = "_".join(words(events.path.name.split(".")[0]))
+        constants = f"constants: {{event_type: {_quoted(event_type)}}}  # no column has it; named after the file"
     flags = [str(name) for name in events.frame if set(events.frame[name].dropna()) == {"0", "1"}]
     lines = _table(leads, events, {"lead_id": join} | roles, [why], constants)
     if flags:

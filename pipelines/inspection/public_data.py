@@ -54,8 +54,8 @@ def _fetch(data_id: int) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # each failed attempt would be a line of its own
-            # The parser "pandas" of scikit-learn 1.9 fails on classes that are whole numbers, such as 1 and 2.
-            found = fetch_openml(data_id=data_id, as_frame=True, parser="liac-arff", cache=False)
+            # The parser "pandas" of scikit-learn 1.9 fails on classes that are integers, such as 1 and 2.
+            dataset = fetch_openml(data_id=data_id, as_frame=True, parser="liac-arff", cache=False)
     except (OSError, HTTPException, ValueError) as error:  # ValueError: a generic error of OpenML, or a wrong checksum
         raise DataError(
             "bank-marketing",
@@ -64,7 +64,7 @@ def _fetch(data_id: int) -> pd.DataFrame:
             expected=f"data set {data_id} of https://www.openml.org",
             fix=f"Go online and try again, or put {BANK_FILE} of the UCI repository (data set 222) into the folder.",
         ) from None
-    frame: pd.DataFrame = found.frame
+    frame: pd.DataFrame = dataset.frame
     return frame
 
 
@@ -93,6 +93,6 @@ def _check(rows: pd.DataFrame) -> None:
         raise _other(f"rows whose month changes {changes:.0%} of the time", "rows in date order")
 
 
-def _other(found: str, expected: str) -> DataError:
+def _other(content: str, expected: str) -> DataError:
     fix = f"OpenML has changed the data; put {BANK_FILE} of the UCI repository (data set 222) into the folder."
-    return DataError("bank-marketing", "", found=found, expected=expected, fix=fix)
+    return DataError("bank-marketing", "", found=content, expected=expected, fix=fix)

@@ -17,7 +17,7 @@ OUTPUT = ["probability", "score", "reasons", "reasons_text"]
 
 
 class ServedModel(PythonModel):
-    """Scores feature rows; tiers belong to a whole list, which a batch is not, so there are none."""
+    """Scores feature rows; tiers belong to a complete list, which a batch is not, so there are none."""
 
     scorer: Scorer
 

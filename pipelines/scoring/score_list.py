@@ -1,7 +1,7 @@
 """Stage score: every open lead at one date, ranked, tiered and with reasons.
 
-Phase one scores leads a shard at a time, and no score of a lead depends on another lead. Phase two sees the whole list
-by a few columns, ranks it, puts each lead into a tier and streams the rows in that order.
+Phase one scores leads a shard at a time, and no score of a lead depends on another lead. Phase two reads a few columns
+of the complete list, ranks it, puts each lead into a tier and streams the rows in that order.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def rank_leads(
 def ranked_rows(parts: Sequence[Path], listed: RankedList) -> pa.RecordBatchReader:
     """Stream the scored rows in the order of the list, as SCORES.
 
-    `parts` is what `score_shards` wrote: it is read from a memory map, so that the list is never in memory as a whole.
+    `parts` is what `score_shards` wrote: it is read from a memory map, so that the list is never completely in memory.
     """
     ends = np.cumsum([len(read_part(part, ["lead_id"])) for part in parts])
     day = None if pd.isna(listed.as_of) else listed.as_of.to_pydatetime()

@@ -56,7 +56,7 @@ class EarlierList:
     """An earlier list by the same model and program, whose rows are reused where a lead's inputs are the same.
 
     A lead's scores are a function of the features that the model reads, and of nothing else, so equal inputs give
-    equal scores: a new event, an edit, a window that moved or a day of age show as other inputs.
+    equal scores: a new event, an edit, a window that moved or another day of age change the inputs.
 
     Attributes
     ----------
@@ -96,16 +96,16 @@ def score_shards(
     work: Path,
     earlier: EarlierList | None = None,
 ) -> Iterator[Path]:
-    """Score the snapshots a shard at a time and yield each shard's file, by lead_id: SHARD, and what tiers ask.
+    """Score the snapshots a shard at a time and yield each shard's file, by lead_id: SHARD, and the facts for tiers.
 
     Parameters
     ----------
     snapshots
         lead_id, snapshot_at; one row a lead.
     reasons
-        At most so many a lead.
+        The most for each lead.
     work
-        Where the files lie. Those of an earlier run that was stopped are taken as they are; the folder belongs to one
+        Where the files lie. Those of an earlier run that was stopped are reused; the folder belongs to one
         model, data set, day and number of reasons.
     earlier
         A list whose rows are reused where nothing changed; None: every lead is scored. Neither changes a byte.

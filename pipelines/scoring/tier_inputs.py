@@ -87,7 +87,7 @@ def fact_columns(tiers: TierParams) -> list[pa.Field]:
 
 
 def _condition_columns(tiers: TierParams) -> list[str]:
-    """Return column names in place of the names of triggers and exclusions, which may be any text."""
+    """Return column names that stand for the names of triggers and exclusions, which may be any text."""
     return [f"condition_{number}" for number in range(len(tiers.triggers) + len(tiers.exclusions))]
 
 

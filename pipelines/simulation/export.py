@@ -75,7 +75,7 @@ class Simulated:
 
 
 def simulate(params: Simulate, seed: int, moments: SnapshotParams) -> Simulated:
-    """Draw a whole funnel into memory; see `chunks`, which this concatenates."""
+    """Simulate a complete funnel in memory; see `chunks`, which this concatenates."""
     parts = list(chunks(params, seed, moments))
     tables = (*SHEETS, CONTACTS, "events", "oracle")
     return Simulated(**{name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in tables})
@@ -154,7 +154,7 @@ def _simulate_chunk(
 
 
 def _draw_created(numbers: Ints, leads: int, time: funnel.DayFactors, rng: np.random.Generator) -> Ints:
-    """Moments of creation in ascending order: this chunk's part of the whole period, steady but for week and growth."""
+    """Moments of creation in ascending order: this chunk's part of the period, steady but for week and growth."""
     day = np.arange(time.days)
     weekday = (day + time.first_day.weekday()) % 7
     edges = np.cumsum(np.array(WEEKDAY_LEADS)[weekday] * np.exp(GROWTH * day / 365.25))

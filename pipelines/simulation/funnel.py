@@ -86,7 +86,7 @@ DEMAND_TREND, DEMAND_SEASON = -0.18, 0.15  # log-demand a year, and its yearly s
 
 @dataclass(frozen=True)
 class DayFactors:
-    """What depends on the day alone; arrays run over days since the first one and LIFE_DAYS beyond the export."""
+    """What depends on the day alone; arrays run over days since the first one and LIFE_DAYS after the export."""
 
     first_day: dt.date
     days: int

@@ -1,7 +1,7 @@
-"""The true probability of the embedded data: what the best possible model could say.
+"""The true probability of simulated leads, which no model can improve on.
 
-Given what a lead did, its interest is Gamma again (conjugate to the Poisson counts), and the chance of no decision is
-the Laplace functional of the arrivals to come (Kingman, Poisson Processes, 1993, section 3.2), in closed form.
+Given what a lead did, its interest is Gamma again (conjugate to the Poisson counts), and the probability of no decision
+is the Laplace functional of future arrivals (Kingman, Poisson Processes, 1993, section 3.2), in closed form.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pipelines.simulation.funnel import (
 )
 from pipelines.simulation.prospects import DAY, Floats, Ints, Prospects, eagerness, effort, worth
 
-QUADRATURE_STEPS = 3  # parts of the horizon, within each of which the chance of having been lost is averaged
+QUADRATURE_STEPS = 3  # parts of the horizon, within each of which the probability of having been lost is averaged
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,19 @@ def snapshots(prospects: Prospects, ends: Ends, time: DayFactors, grid: Grid) ->
 def true_probability(
     prospects: Prospects, behaviour: Behaviour, time: DayFactors, lead: Ints, day: Ints, horizon: int
 ) -> Floats:
-    """Chance that a lead, open at midnight, signs within the horizon, given all it did before, shape (snapshots,).
+    """Probability that a lead, open at midnight, signs within the horizon, given its history, shape (snapshots,).
 
-    With g ~ Gamma(alpha, beta) after what the lead did, no decision until a given day has the chance
+    With g ~ Gamma(alpha, beta) given the lead's history, no decision until a given day has the probability
 
         G = exp(-known hazard) * (beta / (beta + X)) ** alpha,   X = sum over days and kinds of rate * (1 - exp(-w K)),
 
     where K is the hazard that one unit of heat of that day still causes. A signature within e days is a decision
     before day e less the delay, so part of the window may lie in the past. Each third of the horizon counts by the
-    chance of not having been lost by then.
+    probability of not having been lost by then.
 
-    Neglected are edits of the record to come, and the spread (not the mean) of the number of e-mails, calls and
-    unsubscribes to come. Against the hazards that leads went on to meet, the probabilities are too high by 0.7% of
-    themselves over 30 days and by 1.0% over 90. Events that are known late count from when they happened, and an
+    Neglected are future edits of the record, and the variance (not the mean) of the number of future e-mails, calls
+    and unsubscribes. Compared with the realised hazards, the probabilities are too high by a relative 0.7% over 30
+    days and 1.0% over 90. Events that are known late count from when they happened, and an
     event written twice counts once.
     """
     now = _state_at(prospects, behaviour, lead, day)
@@ -142,15 +142,15 @@ def _state_at(prospects: Prospects, behaviour: Behaviour, lead: Ints, day: Ints)
 
 
 def _not_lost(age: Ints, begin: int, end: int) -> Floats:
-    """Mean chance, between two days ahead, that a lead that is open now has not been lost."""
+    """Mean probability, between two future days, that a lead that is open now has not been lost."""
     alive = np.exp(-running(cadence(LOSS_CADENCE)[None])[0])
     later = np.minimum(age[:, None] + np.arange(begin, end + 1), LIFE_DAYS)
-    chance: Floats = alive[later].mean(axis=1) / alive[np.minimum(age, LIFE_DAYS)]
-    return chance
+    probability: Floats = alive[later].mean(axis=1) / alive[np.minimum(age, LIFE_DAYS)]
+    return probability
 
 
 def _future_hazard(now: _State, time: DayFactors, days: Ints) -> tuple[Floats, Floats]:
-    """Hazard to come that is known already, and X of `true_probability`, over so many days from the snapshot on."""
+    """Future hazard that is known already, and X of `true_probability`, over `days` from the snapshot on."""
     ahead, causes = np.zeros(len(days)), np.zeros(len(days))
     for span in np.unique(days[days > 0]):
         chosen = days == span
@@ -171,7 +171,7 @@ def _future_hazard_of_span(now: _State, time: DayFactors, span: int) -> tuple[Fl
 
 
 def _hazards(now: _State, time: DayFactors, span: int) -> list[Floats]:
-    """Expected decision hazard of each day to come at heat 1."""
+    """Expected decision hazard of each future day at heat 1."""
     living, fatigue, hazards = _then_nothing(np.ones(LIFE_DAYS)), now.fatigue, []
     for offset in range(span):
         age, day = np.minimum(now.age + offset, LIFE_DAYS), now.day + offset
@@ -184,7 +184,7 @@ def _hazards(now: _State, time: DayFactors, span: int) -> list[Floats]:
 
 
 def _rates(now: _State, time: DayFactors, offset: int) -> tuple[Floats, Floats, Floats]:
-    """Expected visits at interest 1 and rate 1, e-mails and calls on a day to come."""
+    """Expected visits at interest 1 and rate 1, e-mails and calls on a future day."""
     age, day = np.minimum(now.age + offset, LIFE_DAYS), now.day + offset
     visits, mails, calls = (
         _then_nothing(table)[age] for table in (visit_ages(), cadence(MAIL_CADENCE), cadence(CALL_CADENCE))
@@ -194,7 +194,7 @@ def _rates(now: _State, time: DayFactors, offset: int) -> tuple[Floats, Floats, 
 
 
 def _still_mailed(now: _State, age: Ints, time: DayFactors) -> Floats:
-    """Expected factor of the hazard for those who unsubscribe between now and then."""
+    """Expected factor of the hazard for leads that unsubscribe between now and that age."""
     sent = running(5 / 7 * cadence(MAIL_CADENCE)[None])[0]
     mails = now.mails * time.effort[now.day] * (sent[age] - sent[np.minimum(now.age, LIFE_DAYS)])
     leaves = -np.expm1(-UNSUBSCRIBE_CHANCE * mails)
