@@ -85,7 +85,8 @@ def test_every_name_in_the_architecture_stands_in_its_file() -> None:
     named = re.findall(r"`(\w+)` (?:in|of) `([\w/]+\.py)`", text)
     assert len(named) > 25
     for name, file in named:
-        defined = re.search(rf"^ *(?:(?:def|class) {name}\b|{name} = )", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+        text = (ROOT / file).read_text(encoding="utf-8")
+        defined = re.search(rf"^ *(?:(?:def|class) {name}\b|{name} = )", text, re.MULTILINE)
         assert defined, f"{file} has no {name}"
 
 

@@ -58,7 +58,7 @@ def test_a_run_on_a_full_disk_leaves_the_last_list_and_is_done_once_there_is_roo
     ready = job(tmp_path / "job")
     ready.run(TODAY - DAY)
     data = export(tmp_path / "data", crowd((MONDAY,), n_events=700)) if taking_in else None
-    whole, here = (ready.asked(to=folder / "to", data=data) for folder in (tmp_path, disk))
+    whole, here = (ready.request_with(to=folder / "to", data=data) for folder in (tmp_path, disk))
     shutil.copytree(ready.to, whole.to, symlinks=True)
     whole.run()
     before, undisturbed, stopped = digests(ready.to), digests(whole.to), set()

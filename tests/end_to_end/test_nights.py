@@ -147,10 +147,10 @@ def test_whatever_befalls_a_night_each_changed_lead_has_one_update(
 
 def _ten_nights(crm: CrmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_shards(monkeypatch)
-    here = job(tmp_path / "job").asked(data=tmp_path / "data", since_last=True)
+    here = job(tmp_path / "job").request_with(data=tmp_path / "data", since_last=True)
     here.overlay.write_text(here.overlay.read_text().replace("timezone: UTC", f"timezone: {ZONE}"))
     here = replace(here, params=load(here.overlay))
-    plain = here.asked(to=tmp_path / "plain", since_last=False)
+    plain = here.request_with(to=tmp_path / "plain", since_last=False)
     params = params_for(crm, tmp_path, **{crm.kind: {"batch": 25}})
     wanted: Scores = {}
     changes: Counter[str] = Counter()
@@ -196,17 +196,17 @@ class Clock(dt.datetime):
 
 def test_today_is_the_day_in_utc_whatever_the_clocks_on_the_wall_do(tmp_path: Path, monkeypatch: Patch) -> None:
     here = job(tmp_path)
-    asked: list[str] = []
+    request_with: list[str] = []
 
     def run_job(run: RunContext, *_: object) -> list[str]:
-        asked.append(run.params.score.as_of)
+        request_with.append(run.params.score.as_of)
         return []
 
     monkeypatch.setattr("pipelines.cli.options.dt.datetime", Clock)
     monkeypatch.setattr("pipelines.scheduled.job.run_job", run_job)
     words = ("nightly", "score", "--lists", here.to, "--as-of", "today", "--params", here.overlay)
     assert leadscore(monkeypatch, *words, "--out", here.overlay.parent / "out") == 0
-    assert asked == [dt.date(2024, 3, 10)]
+    assert request_with == [dt.date(2024, 3, 10)]
 
 
 def test_local_times_without_an_offset_keep_their_order_over_a_change_of_clocks(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_list_made_after_the_clock_was_set_back_is_still_the_newest_of_its_day
     old = published.days()[f"{FIRST:%Y-%m-%d}"]
     later = pd.Timestamp("2100-01-01").value
     os.utime(published.run(old), ns=(later, later))
-    here.asked(reasons="all").run(FIRST)
+    here.request_with(reasons="all").run(FIRST)
     days = published.days()
     assert days[f"{FIRST:%Y-%m-%d}"] != old
     assert published.current_name() == days[f"{FIRST + DAY:%Y-%m-%d}"]

@@ -58,7 +58,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Job:
-    """Where one scheduled run reads and writes, and how it is asked."""
+    """Where one scheduled run reads and writes, and its request."""
 
     params: Params
     overlay: Path
@@ -73,8 +73,8 @@ class Job:
         """Contract tables and model, as a run with --out has them."""
         return Layout.folder(self.overlay.parent / "out")
 
-    def asked(self, **changed: Any) -> Job:
-        """The same job, asked another way."""
+    def request_with(self, **changed: Any) -> Job:
+        """The same job with another request."""
         return replace(self, request=replace(self.request, **changed))
 
     def run(self, day: pd.Timestamp | str = TODAY, clock: Clock = lambda: 0.0) -> list[str]:
@@ -87,25 +87,25 @@ class Job:
         return replace(self, params=self.params.model_copy(update={"job": self.params.job.model_copy(update=job)}))
 
 
-def export(folder: Path, world: Scenario) -> Path:
-    """Write a world as the files a user would export."""
+def export(folder: Path, scenario: Scenario) -> Path:
+    """Write a scenario as the files a user would export."""
     folder.mkdir(parents=True, exist_ok=True)
-    leads = table("leads", world.leads).drop_columns(["position", "rating"])
-    won = [{"lead_id": row["lead_id"], "converted_at": TODAY + 20 * DAY} for row in world.leads[::9]]
-    files = {"leads": leads, "events": table("events", world.events), "outcomes": table("outcomes", won)}
-    files["history"] = table("attribute_history", world.history)
+    leads = table("leads", scenario.leads).drop_columns(["position", "rating"])
+    won = [{"lead_id": row["lead_id"], "converted_at": TODAY + 20 * DAY} for row in scenario.leads[::9]]
+    files = {"leads": leads, "events": table("events", scenario.events), "outcomes": table("outcomes", won)}
+    files["history"] = table("attribute_history", scenario.history)
     for name, rows in files.items():
         pq.write_table(rows, folder / f"{name}.parquet")
     return folder
 
 
-def job(folder: Path, world: Scenario | None = None, **metadata: Any) -> Job:
-    """A job on tables that are taken in already; `metadata` changes words of the model's metadata."""
+def job(folder: Path, scenario: Scenario | None = None, **metadata: Any) -> Job:
+    """A job on tables that are already ingested; `metadata` changes words of the model's metadata."""
     overlay = folder / "params.yaml"
     folder.mkdir(parents=True, exist_ok=True)
     overlay.write_text(OVERLAY, encoding="utf-8")
     params, layout = load(overlay), Layout.folder(folder / "out")
-    ingest(params.source, params.ingest, params.project, export(folder / "data", world or crowd((MONDAY,))), layout)
+    ingest(params.source, params.ingest, params.project, export(folder / "data", scenario or crowd((MONDAY,))), layout)
     model = scorer()
     save_bundle(replace(model, metadata=model.metadata.model_copy(update=metadata)), layout.bundle)
     request = JobRequest(str(layout.bundle), folder / "to", None, "top-3", since_last=False, dry_run=False)
@@ -119,14 +119,14 @@ def still() -> list[str]:
 
 def digests(folder: Path) -> dict[str, str]:
     """Every file and link below a folder, what is hidden and how long it took left out."""
-    found: dict[str, str] = {}
+    digest_of: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_symlink():
-            found[name] = f"-> {path.readlink()}"
+            digest_of[name] = f"-> {path.readlink()}"
         elif path.is_file() and not name.startswith(".") and path.name != "timings.json":
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+            digest_of[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return digest_of
 
 
 def small_shards(monkeypatch: pytest.MonkeyPatch, leads: int = 31) -> None:

@@ -37,7 +37,7 @@ def tiers_of(rows: pd.DataFrame, tiers: TierParams, capacity: int) -> pd.Series[
     return assign_in_order(rows, lambda one, previous: assign(one, TierContext(tiers, capacity)))
 
 
-def world(seed: int, n: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
+def scenario(seed: int, n: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Weekly lists of open leads that are calm or warm from week to week, their true chances, and what came.
 
     The chance to convert within the horizon follows from the lead's class and its state by the powers of its weekly
@@ -79,23 +79,23 @@ def answers(rows: pd.DataFrame, segments: pd.DataFrame, **changes: float) -> lis
 
 
 def test_the_chances_of_the_test_world_are_true() -> None:
-    rows, _ = world(1, n=6000)
+    rows, _ = scenario(1, n=6000)
     group = pd.qcut(rows["probability"], 4, labels=False)
     gap = (rows["label"] - rows["probability"]).groupby(group).mean()
     assert (gap.abs() < 0.15 * rows["probability"].groupby(group).mean()).all()
 
 
 def test_false_alarms_are_as_rare_as_promised() -> None:
-    worlds = [answers(*world(seed, n=500)) for seed in range(40)]
-    alarms = sum(any(one["answer"] == "too generous" for one in found) for found in worlds)
-    wrong = sum(any(one["answer"] in ("too generous", "too strict") for one in found) for found in worlds)
+    scenarios = [answers(*scenario(seed, n=500)) for seed in range(40)]
+    alarms = sum(any(one["answer"] == "too generous" for one in compared) for compared in scenarios)
+    wrong = sum(any(one["answer"] in ("too generous", "too strict") for one in compared) for compared in scenarios)
     assert alarms <= 5, "at most 5% of 40 in the long run"
     assert wrong <= 8, "at most 10% of 40 in the long run"
-    assert sum(one["answer"] == "fits" for found in worlds for one in found if one["name"] == ALL) > 30
+    assert sum(one["answer"] == "fits" for comparisons in scenarios for one in comparisons if one["name"] == ALL) > 30
 
 
 def test_a_lead_is_counted_at_its_first_list_because_its_last_one_tells_of_the_outcome() -> None:
-    rows, segments = world(3, n=3000)
+    rows, segments = scenario(3, n=3000)
     assert answers(rows, segments)[0]["answer"] == "fits"
     last = rows.sort_values("snapshot_at").drop_duplicates("lead_id", keep="last")
     at_last = answers(last, segments.loc[last.index])[0]
@@ -103,19 +103,19 @@ def test_a_lead_is_counted_at_its_first_list_because_its_last_one_tells_of_the_o
 
 
 def test_doubled_odds_are_caught_and_the_points_off_are_those_of_doubled_odds() -> None:
-    rows, segments = world(4, n=3000)
+    rows, segments = scenario(4, n=3000)
     doubled = rows.assign(probability=expit(logit(rows["probability"]) + np.log(2)))
-    found = {one["name"]: one for one in answers(doubled, segments)}
-    assert [found[name]["answer"] for name in (ALL, "warm", "cold")] == ["too generous"] * 3
-    assert found[ALL]["points_off"] == pytest.approx(PARAMS.points.double_odds, abs=2)
+    comparisons = {one["name"]: one for one in answers(doubled, segments)}
+    assert [comparisons[name]["answer"] for name in (ALL, "warm", "cold")] == ["too generous"] * 3
+    assert comparisons[ALL]["points_off"] == pytest.approx(PARAMS.points.double_odds, abs=2)
     halved = rows.assign(probability=expit(logit(rows["probability"]) - np.log(2)))
-    found = {one["name"]: one for one in answers(halved, segments)}
-    assert found[ALL]["answer"] == "too strict"
-    assert found[ALL]["points_off"] == pytest.approx(-PARAMS.points.double_odds, abs=2)
+    comparisons = {one["name"]: one for one in answers(halved, segments)}
+    assert comparisons[ALL]["answer"] == "too strict"
+    assert comparisons[ALL]["points_off"] == pytest.approx(-PARAMS.points.double_odds, abs=2)
 
 
 def crowd(n: int = 8000, off: float = 0.0, seed: int = 5) -> pd.DataFrame:
-    """One list of leads that promise `off` log-odds more than they keep."""
+    """One list of leads whose predictions are `off` log-odds too high."""
     rng = np.random.default_rng(seed)
     true = expit(rng.normal(-4.2, 1.0, n))
     return pd.DataFrame(
@@ -129,10 +129,12 @@ def crowd(n: int = 8000, off: float = 0.0, seed: int = 5) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("off", [np.log(2), -np.log(2)])
-def test_the_cutoff_that_puts_it_right_is_where_leads_keep_the_promise(off: float) -> None:
+def test_the_cutoff_that_fixes_it_is_where_the_actual_rate_reaches_the_predicted_one(off: float) -> None:
     lists = lists_of(crowd(off=off), capacity=800)
-    found = {one["name"]: one for one in compare_rates(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, STRICT)}
-    hot = found["hot"]["fix"]
+    comparisons = {
+        one["name"]: one for one in compare_rates(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, STRICT)
+    }
+    hot = comparisons["hot"]["fix"]
     assert hot["new_cutoff"] - hot["cutoff"] == pytest.approx(np.sign(off) * PARAMS.points.double_odds, abs=9)
     rows = lists.rows
     above = rows[rows["score"] >= hot["new_cutoff"]]
@@ -144,8 +146,8 @@ def test_the_cutoff_that_puts_it_right_is_where_leads_keep_the_promise(off: floa
         assert max(nearer) < hot["predicted_rate"], "no lower score would do"
     else:
         assert rows.loc[rows["score"] >= hot["new_cutoff"] - 1, "label"].mean() < hot["predicted_rate"]
-    assert found["cold"]["fix"] is None, "the last tier has no cut-off"
-    assert found[ALL]["fix"] is None
+    assert comparisons["cold"]["fix"] is None, "the last tier has no cut-off"
+    assert comparisons[ALL]["fix"] is None
 
 
 def test_a_segment_is_put_right_at_the_best_tier() -> None:
@@ -154,17 +156,17 @@ def test_a_segment_is_put_right_at_the_best_tier() -> None:
     rows["probability"] = np.where(odd, expit(logit(rows["probability"]) + np.log(2)), rows["probability"])
     lists = lists_of(rows, capacity=800)
     region = pd.DataFrame({"region": np.where(odd, "odd", "even")}, index=rows.index)
-    found = {one["name"]: one for one in compare_rates(lists, region, CONFIDENCE, STRICT)}
-    assert found["even"]["answer"] == "fits"
-    assert found["odd"]["answer"] == "too generous"
-    assert found["odd"]["fix"]["tier"] == "hot"
-    assert found["odd"]["fix"]["new_cutoff"] > found["odd"]["fix"]["cutoff"]
+    comparisons = {one["name"]: one for one in compare_rates(lists, region, CONFIDENCE, STRICT)}
+    assert comparisons["even"]["answer"] == "fits"
+    assert comparisons["odd"]["answer"] == "too generous"
+    assert comparisons["odd"]["fix"]["tier"] == "hot"
+    assert comparisons["odd"]["fix"]["new_cutoff"] > comparisons["odd"]["fix"]["cutoff"]
 
 
 def test_doubt_is_shared_by_all_looks() -> None:
-    rows, segments = world(6)
-    found = answers(rows, segments)
-    doubt = [1 - one["confidence"] for one in found]
+    rows, segments = scenario(6)
+    comparisons = answers(rows, segments)
+    doubt = [1 - one["confidence"] for one in comparisons]
     assert sum(doubt) == pytest.approx(1 - CONFIDENCE)
     assert len({round(one, 12) for one in doubt[:4]}) == 1
     assert sum(doubt[:4]) == pytest.approx((1 - CONFIDENCE) / 2)
@@ -173,7 +175,7 @@ def test_doubt_is_shared_by_all_looks() -> None:
 
 
 def test_what_has_not_matured_changes_no_answer() -> None:
-    rows, segments = world(7)
+    rows, segments = scenario(7)
     more = rows.tail(300).assign(label=np.nan, snapshot_at=MONDAY + WEEKS * WEEK)
     both = pd.concat([rows, more], ignore_index=True)
     labels = pd.concat([segments, segments.loc[more.index]], ignore_index=True)
@@ -237,7 +239,7 @@ def test_volume_is_held_against_the_places() -> None:
     few = volumes(by_score(scores({90: 4, 20: 5})), 10, PARAMS.kpis)
     assert (few[0]["answer"], few[0]["filling"]) == ("room left", 0)
     crowded = volumes(by_score(scores({100: 40})), 10, PARAMS.kpis)[0]
-    assert crowded["filling"] == 101, "even the best score has more leads than places"
+    assert crowded["filling"] == 101, "even the best score has more leads than capacity"
     uneven = scores({90: 10}).iloc[:15]
     assert [volumes(by_score(uneven), 10, PARAMS.kpis)[0][key] for key in ("mean", "least", "most")] == [7.5, 5, 10]
 
@@ -280,37 +282,37 @@ def best(**values: object) -> dict[str, Any]:
 def test_the_verdict_in_words() -> None:
     lists = lists_of(crowd(off=np.log(4)), capacity=800)
     region = pd.DataFrame({"region": [f"r{n % 12:02d}" for n in range(len(lists.rows))]}, index=lists.rows.index)
-    found = compare_rates(lists, region, CONFIDENCE, PARAMS.kpis)
+    comparisons = compare_rates(lists, region, CONFIDENCE, PARAMS.kpis)
     volume = volumes(lists, 800, PARAMS.kpis)
     lost = {"lost": 0.25, "lost_low": 0.2, "lost_high": 0.3, "lost_n": 1200}
-    said = lines(found, volume, best(**lost), "within 30 days", CONFIDENCE)
-    assert said[0].startswith("Too generous: all leads (predicted ")
-    assert "region r00" in said[0]
-    assert "more segments" in said[0]
-    fixed = [line for line in said if line.startswith("Hot would have reached its predicted rate")]
+    sentences = lines(comparisons, volume, best(**lost), "within 30 days", CONFIDENCE)
+    assert sentences[0].startswith("Too generous: all leads (predicted ")
+    assert "region r00" in sentences[0]
+    assert "more segments" in sentences[0]
+    fixed = [line for line in sentences if line.startswith("Hot would have reached its predicted rate")]
     assert len(fixed) == 1
     assert (
         "Leads a list: hot 800 for a capacity of 800 (fills capacity), warm 1,600 for a capacity of 1,600"
-        in " ".join(said)
+        in " ".join(sentences)
     )
-    assert "Of 1,200 leads listed as hot, 25.0% (20.0% to 30.0%) were lost within 30 days." in said
-    assert said[-2].startswith(f"{len(found)} comparisons were made; ")
-    assert said[-2].endswith("at most 5% of such reports.")
-    assert said[-1] == AS_WORKED
+    assert "Of 1,200 leads listed as hot, 25.0% (20.0% to 30.0%) were lost within 30 days." in sentences
+    assert sentences[-2].startswith(f"{len(comparisons)} comparisons were made; ")
+    assert sentences[-2].endswith("at most 5% of such reports.")
+    assert sentences[-1] == AS_WORKED
 
 
 def test_the_verdict_says_no_more_than_is_known() -> None:
     lists = lists_of(crowd(n=400), capacity=40)
-    found = compare_rates(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, PARAMS.kpis)
-    said = lines(found, [], best(), "in the end", CONFIDENCE)
-    assert said[0] == "Nothing is surely too generous or too strict."
-    assert len(said) == 4
-    assert "leads are too few to say" in said[1]
-    assert not any("fell back" in line or "lost" in line for line in said)
+    comparisons = compare_rates(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, PARAMS.kpis)
+    sentences = lines(comparisons, [], best(), "in the end", CONFIDENCE)
+    assert sentences[0] == "Nothing is surely too generous or too strict."
+    assert len(sentences) == 4
+    assert "leads are too few to say" in sentences[1]
+    assert not any("fell back" in line or "lost" in line for line in sentences)
 
 
 def test_nothing_is_changed_in_place() -> None:
-    rows, segments = world(8, n=80)
+    rows, segments = scenario(8, n=80)
     before = rows.copy()
     answers(rows, segments)
     pd.testing.assert_frame_equal(rows, before)

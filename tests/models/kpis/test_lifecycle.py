@@ -27,9 +27,9 @@ def stages(*rows: tuple[str, str, float]) -> pd.DataFrame:
 def facts(entries: pd.DataFrame, tier: str = "hot", at: float = 10, until: pd.Timestamp = UNTIL) -> tuple[float, float]:
     """(accepted, fell_back) of lead a, listed on a day, with a horizon of 30 days."""
     first = pd.DataFrame({"lead_id": ["a"], "snapshot_at": [MONDAY + at * DAY], "tier": [tier]}, index=[7])
-    found = stage_facts(first, ordered(entries, KPIS, until), MAPPED, 30, until, KPIS)
-    assert found.index.tolist() == [7]
-    return float(found["accepted"].iloc[0]), float(found["fell_back"].iloc[0])
+    result = stage_facts(first, ordered(entries, KPIS, until), MAPPED, 30, until, KPIS)
+    assert result.index.tolist() == [7]
+    return float(result["accepted"].iloc[0]), float(result["fell_back"].iloc[0])
 
 
 NONE = float("nan")
@@ -109,14 +109,14 @@ def test_growth_counts_leads_that_qualify_for_the_first_time_in_whole_periods() 
     rows = [(f"{day}{n}", "SAL", pd.Timestamp(day)) for day, count in months.items() for n in range(count)]
     again = [("2024-01-150", "MQL", pd.Timestamp("2024-02-21"))]  # qualified before
     entries = pd.DataFrame([*rows, *again, ("x", "lead", since)], columns=["lead_id", "stage", "entered_at"])
-    found = qualified_growth(ordered(entries, KPIS, until), KPIS, since, until, 0.9)
-    assert [(one["period"], one["qualified"]) for one in found] == [
+    result = qualified_growth(ordered(entries, KPIS, until), KPIS, since, until, 0.9)
+    assert [(one["period"], one["qualified"]) for one in result] == [
         ("2024-01", 3),
         ("2024-02", 6),
         ("2024-03", 0),
         ("2024-04", 2),
     ]
-    np.testing.assert_equal([one["growth"] for one in found], [NONE, 1.0, -1.0, NONE])
+    np.testing.assert_equal([one["growth"] for one in result], [NONE, 1.0, -1.0, NONE])
     shorter = qualified_growth(ordered(entries, KPIS, until), KPIS, since + DAY, until - DAY, 0.9)
     assert [one["period"] for one in shorter] == ["2024-02", "2024-03"]
 
@@ -129,8 +129,8 @@ def test_the_interval_of_growth_holds() -> None:
         days = ["2024-01-10"] * counts[0] + ["2024-02-10"] * counts[1]
         ids = [f"l{number}" for number in range(len(days))]
         entries = pd.DataFrame({"lead_id": ids, "stage": "MQL", "entered_at": pd.to_datetime(days)})
-        found = qualified_growth(ordered(entries, KPIS, whole), KPIS, pd.Timestamp("2024-01-01"), whole, 0.9)[1]
-        held.append(found["growth_low"] <= 0.5 <= found["growth_high"])
+        result = qualified_growth(ordered(entries, KPIS, whole), KPIS, pd.Timestamp("2024-01-01"), whole, 0.9)[1]
+        held.append(result["growth_low"] <= 0.5 <= result["growth_high"])
     assert np.mean(held) > 0.85
 
 

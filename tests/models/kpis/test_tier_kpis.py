@@ -61,8 +61,8 @@ def facts(rows: pd.DataFrame, **known_of: float) -> pd.DataFrame:
 
 
 def figures(rows: pd.DataFrame, **known_of: float) -> dict[str, Any]:
-    found = tier_metrics(rows, facts(rows, **known_of), LADDER, 0.9)
-    return {tier["name"]: tier for tier in found}
+    result = tier_metrics(rows, facts(rows, **known_of), LADDER, 0.9)
+    return {tier["name"]: tier for tier in result}
 
 
 MARCH, APRIL = 0, 5  # weeks after Monday, 4 March
@@ -111,9 +111,9 @@ def test_every_win_is_caught_by_the_best_tier_it_was_in() -> None:
         ]
     )
     assert winners(rows, LADDER).set_index("lead_id")["tier"].to_dict() == {"a": "hot", "b": "cold"}
-    found = figures(rows)
-    assert [found[name]["all"]["wins_caught"] for name in LADDER] == [0.5, 0.0, 0.5]
-    april = [found[name]["periods"][1]["wins_caught"] for name in LADDER]
+    result = figures(rows)
+    assert [result[name]["all"]["wins_caught"] for name in LADDER] == [0.5, 0.0, 0.5]
+    april = [result[name]["periods"][1]["wins_caught"] for name in LADDER]
     assert april == [0.0, 0.0, 1.0]
 
 
@@ -122,13 +122,13 @@ def test_every_win_is_caught_by_the_best_tier_it_was_in() -> None:
 def test_shares_of_wins_add_up_and_leads_are_never_counted_twice(cells: list[tuple[int, int, int, int]]) -> None:
     unique = {(lead, week): (tier, label) for lead, week, tier, label in cells}
     rows = listed([(f"l{lead}", week, LADDER[tier], label) for (lead, week), (tier, label) in unique.items()])
-    found = figures(rows)
+    result = figures(rows)
     won = rows.loc[rows["label"] == 1, "lead_id"].nunique()
-    shares = [found[name]["all"]["wins_caught"] for name in LADDER]
+    shares = [result[name]["all"]["wins_caught"] for name in LADDER]
     assert np.isnan(shares).all() if won == 0 else sum(shares) == pytest.approx(1)
     for name in LADDER:
-        assert found[name]["all"]["leads"] == rows.loc[rows["tier"] == name, "lead_id"].nunique()
-        assert sum(one["rows"] for one in found[name]["periods"]) == found[name]["all"]["rows"]
+        assert result[name]["all"]["leads"] == rows.loc[rows["tier"] == name, "lead_id"].nunique()
+        assert sum(one["rows"] for one in result[name]["periods"]) == result[name]["all"]["rows"]
 
 
 def fill(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:
@@ -146,10 +146,10 @@ def test_lists_are_put_into_tiers_one_by_one() -> None:
         }
     )
     shuffled = rows.sample(frac=1, random_state=1)
-    found = as_listed(shuffled.assign(tier=assign_in_order(shuffled, fill)), PARAMS.kpis)
-    tiers = found.groupby("snapshot_at")["tier"].value_counts().unstack()[LADDER]  # noqa: PD010
+    result = as_listed(shuffled.assign(tier=assign_in_order(shuffled, fill)), PARAMS.kpis)
+    tiers = result.groupby("snapshot_at")["tier"].value_counts().unstack()[LADDER]  # noqa: PD010
     assert tiers.to_numpy().tolist() == [[2, 4, 4], [2, 4, 4]]
-    assert found.loc[found["tier"] == "hot", "lead_id"].tolist() == ["l0", "l1", "l8", "l9"]
+    assert result.loc[result["tier"] == "hot", "lead_id"].tolist() == ["l0", "l1", "l8", "l9"]
     undated = rows.head(10).assign(snapshot_at=pd.NaT)
     undated = as_listed(undated.assign(tier=assign_in_order(undated, fill)), PARAMS.kpis)
     assert (undated["tier"] == "hot").sum() == 2
@@ -167,8 +167,8 @@ def test_periods_are_named(period: str, named: str) -> None:
 
 @pytest.mark.parametrize(("k", "n"), [(0, 7), (7, 7), (3, 11), (40, 2000)])
 def test_the_interval_is_that_of_clopper_and_pearson(k: int, n: int) -> None:
-    found = binomtest(k, n).proportion_ci(0.9, method="exact")
-    assert clopper_pearson(k, n, 0.9) == pytest.approx((found.low, found.high))
+    result = binomtest(k, n).proportion_ci(0.9, method="exact")
+    assert clopper_pearson(k, n, 0.9) == pytest.approx((result.low, result.high))
 
 
 def test_the_interval_covers_the_rate_for_leads_that_differ() -> None:
@@ -189,7 +189,7 @@ def test_a_window_is_half_open_and_unknown_until_it_has_passed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"stages": ["lead", "MQL", "lead"]}, "stages must differ"),
         ({"shares": [0.5, 0.1]}, "shares must ascend"),
@@ -199,6 +199,6 @@ def test_a_window_is_half_open_and_unknown_until_it_has_passed() -> None:
         ({"period": "day"}, "period"),
     ],
 )
-def test_params_that_cannot_be_meant_are_refused(values: dict[str, object], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_params_that_are_not_valid_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         with_params(**values)

@@ -15,18 +15,18 @@ UNTIL = MONDAY + 400 * DAY
 
 
 def days_of(days: list[float], happened: list[int], shares: tuple[float, ...]) -> list[float]:
-    found = survival(pd.Series(days, dtype="float64"), pd.Series(happened, dtype="bool"), shares, 0.9)
-    return [one["days"] for one in found["days"]]
+    result = survival(pd.Series(days, dtype="float64"), pd.Series(happened, dtype="bool"), shares, 0.9)
+    return [one["days"] for one in result["days"]]
 
 
 def test_the_curve_equals_one_computed_by_hand() -> None:
     # At risk 6, 5, 3, 2 at the events: S = 5/6, then 5/6 * 4/5 = 2/3, then 2/3 * 2/3 = 4/9, then 4/9 * 1/2 = 2/9.
     days, happened = [1.0, 2.0, 2.0, 4.0, 6.0, 7.0], [1, 1, 0, 1, 1, 0]
-    found = survival(pd.Series(days), pd.Series(happened, dtype="bool"), (1 / 6, 1 / 3, 0.5, 5 / 9, 7 / 9, 0.8), 0.9)
-    assert [one["days"] for one in found["days"]][:5] == [1.0, 2.0, 4.0, 4.0, 6.0]
-    assert np.isnan(found["days"][5]["days"])
-    assert found["reached"] == pytest.approx(7 / 9)
-    assert (found["n"], found["happened"], found["longest"]) == (6, 4, 7.0)
+    result = survival(pd.Series(days), pd.Series(happened, dtype="bool"), (1 / 6, 1 / 3, 0.5, 5 / 9, 7 / 9, 0.8), 0.9)
+    assert [one["days"] for one in result["days"]][:5] == [1.0, 2.0, 4.0, 4.0, 6.0]
+    assert np.isnan(result["days"][5]["days"])
+    assert result["reached"] == pytest.approx(7 / 9)
+    assert (result["n"], result["happened"], result["longest"]) == (6, 4, 7.0)
 
 
 def test_at_the_same_moment_events_come_before_the_end_of_sight() -> None:
@@ -46,10 +46,10 @@ def test_days_equal_the_closed_form_and_their_intervals_hold() -> None:
     middle = np.zeros((300, 3))
     for world in range(300):
         time, sight = rng.exponential(1 / rate, 200), rng.uniform(10, 120, 200)
-        found = survival(pd.Series(np.minimum(time, sight)), pd.Series(time <= sight), shares, 0.9)["days"]
-        middle[world] = [one["days"] for one in found]
-        high = np.nan_to_num([one["high"] for one in found], nan=np.inf)
-        held[world] = ([one["low"] for one in found] <= true) & (true <= high)
+        result = survival(pd.Series(np.minimum(time, sight)), pd.Series(time <= sight), shares, 0.9)["days"]
+        middle[world] = [one["days"] for one in result]
+        high = np.nan_to_num([one["high"] for one in result], nan=np.inf)
+        held[world] = ([one["low"] for one in result] <= true) & (true <= high)
     np.testing.assert_allclose(np.median(middle, axis=0), true, rtol=0.05)
     assert (held.mean(axis=0) > 0.85).all()
     assert (held.mean(axis=0) < 0.96).all()
@@ -83,14 +83,14 @@ def aalen_johansen(starts: pd.DataFrame, outcomes: pd.DataFrame, day: float) -> 
 
 def test_losses_are_a_competing_end_and_not_censored() -> None:
     starts, outcomes = leads(np.random.default_rng(5), 3000)
-    found = time_to_conversion(starts, outcomes, UNTIL, (0.1, 0.2), 0.9)
-    for one in found["days"]:
+    result = time_to_conversion(starts, outcomes, UNTIL, (0.1, 0.2), 0.9)
+    for one in result["days"]:
         assert aalen_johansen(starts, outcomes, one["days"]) == pytest.approx(one["share"], abs=0.01)
     gone = outcomes["lost_at"] <= UNTIL
     until = outcomes["converted_at"].where(~gone, outcomes["lost_at"]).where(lambda at: at <= UNTIL, UNTIL)
     days, happened = (until - starts["at"]) / DAY, outcomes["converted_at"] <= UNTIL
     censored = survival(days, happened, (0.1, 0.2), 0.9)["days"]
-    assert censored[1]["days"] < 0.9 * found["days"][1]["days"], "with losses censored leads seem faster than they are"
+    assert censored[1]["days"] < 0.9 * result["days"][1]["days"], "with losses censored leads seem faster than they are"
 
 
 def test_what_comes_after_the_end_of_the_data_changes_nothing() -> None:
@@ -126,8 +126,8 @@ def test_a_sales_cycle_runs_from_the_first_touch_before_the_win() -> None:
     assert cycles["lead_id"].tolist() == ["a", "b", "c"]
     assert cycles["days"].tolist()[:2] == [10.0, 20.0]
     assert np.isnan(cycles["days"].iloc[2]), "the win itself is no touch before it"
-    found = sales_cycle(cycles["days"], 0.9)
-    assert (found["n"], found["median"]) == (2, 15.0)
+    result = sales_cycle(cycles["days"], 0.9)
+    assert (result["n"], result["median"]) == (2, 15.0)
     by_month = cycles_by(cycles, PARAMS.kpis, 0.9)
     assert [(one["period"], one["n"]) for one in by_month] == [("2024-03", 1), ("2024-04", 1)]
     assert cycle_days(pd.Series(dtype="datetime64[us]"), outcomes, UNTIL)["days"].isna().all()
@@ -138,6 +138,6 @@ def test_the_interval_of_the_median_cycle_holds() -> None:
     rng = np.random.default_rng(2)
     held = []
     for _ in range(120):
-        found = sales_cycle(pd.Series(rng.lognormal(3, 1, 60)), 0.9)
-        held.append(found["median_low"] <= np.exp(3) <= found["median_high"])
+        result = sales_cycle(pd.Series(rng.lognormal(3, 1, 60)), 0.9)
+        held.append(result["median_low"] <= np.exp(3) <= result["median_high"])
     assert np.mean(held) > 0.85

@@ -112,16 +112,16 @@ def test_https_and_the_loopback_will_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [("pat-s3cret", "", "is to name an environment variable"), ("NO_TOKEN", "", "NO_TOKEN is not set"),
      ("HUBSPOT_TOKEN", "two s3cret", "holds characters that no token has")],
 )  # fmt: skip
 def test_a_token_is_never_repeated(
-    name: str, value: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if value:
         monkeypatch.setenv(name, value)
-    with serving("hubspot") as crm, pytest.raises(ParamsError, match=said) as caught:
+    with serving("hubspot") as crm, pytest.raises(ParamsError, match=message) as caught:
         run(crm, tmp_path, many(1), hubspot={"token": name})
     assert "s3cret" not in str(caught.value)
 
@@ -159,7 +159,7 @@ def test_a_damaged_state_file_is_said(tmp_path: Path) -> None:
         run(crm, tmp_path, many(2))
         (path,) = (tmp_path / "state").glob("*.sqlite")
         path.write_bytes(b"no database at all, but long enough to look at" * 50)
-        with pytest.raises(DeliveryError, match="remove it to send all anew"):
+        with pytest.raises(DeliveryError, match="remove it to send everything again"):
             run(crm, tmp_path, many(2))
 
 

@@ -1,4 +1,4 @@
-"""Scores in a real PostgreSQL and in DuckDB: a history of whole lists, a view of the newest, nothing half-written."""
+"""Scores in a real PostgreSQL and in DuckDB: a history of complete lists, and a view of the newest."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ class Sink:
         return to_postgres(scores, self.tables) if self.kind == "postgres" else to_duckdb(scores, self.tables)
 
     def rows(self, name: str) -> pd.DataFrame:
-        place = (self.tables.schema_name, name)
+        table_name = (self.tables.schema_name, name)
         if self.server:
             with self.server.connect() as connection:
-                query = SQL("SELECT * FROM {} ORDER BY as_of, lead_id").format(Identifier(*place))
-                found = connection.execute(query)
-                names = [column.name for column in found.description or []]
-                table = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in found.fetchall()])
+                query = SQL("SELECT * FROM {} ORDER BY as_of, lead_id").format(Identifier(*table_name))
+                cursor = connection.execute(query)
+                names = [column.name for column in cursor.description or []]
+                table = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
         else:
-            quoted = ".".join('"' + part.replace('"', '""') + '"' for part in place)
+            quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table_name)
             with duckdb.connect(self.tables.database) as connection:
                 table = connection.sql(f"SELECT * FROM {quoted} ORDER BY as_of, lead_id").to_arrow_table()
         return table.to_pandas()
@@ -102,9 +102,9 @@ def postgres_sink(server: Server, monkeypatch: pytest.MonkeyPatch, names: dict[s
     return Sink("postgres", ScoreTables.model_validate(names | {"database": VARIABLE}), server)
 
 
-def same(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
+def same(rows: pd.DataFrame, wanted: pd.DataFrame) -> None:
     ordered = wanted.sort_values(["as_of", "lead_id"], ignore_index=True)
-    pd.testing.assert_frame_equal(found, ordered, check_dtype=False)
+    pd.testing.assert_frame_equal(rows, ordered, check_dtype=False)
 
 
 def test_history_holds_every_list_and_the_view_the_newest(sink: Sink, tmp_path: Path) -> None:
@@ -152,10 +152,10 @@ def test_a_list_without_a_day_is_refused(sink: Sink, tmp_path: Path) -> None:
 
 def broken(monkeypatch: pytest.MonkeyPatch, meanwhile: Any) -> None:
     """Let something happen when half of the list has been read."""
-    whole = ScoreList.batches
+    original = ScoreList.batches
 
     def batches(self: ScoreList, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        for number, batch in enumerate(whole(self, columns)):
+        for number, batch in enumerate(original(self, columns)):
             if number == 1:
                 meanwhile()
             yield batch
@@ -179,9 +179,9 @@ def test_a_restart_of_the_server_in_mid_write_leaves_no_part(
     postgres.write(finished(tmp_path, first))
     with monkeypatch.context() as patch:
         broken(patch, lambda: server.control("restart", "-m", "immediate"))
-        with pytest.raises(DeliveryError, match=r"the scores: .*; nothing was written, run it again") as told:
+        with pytest.raises(DeliveryError, match=r"the scores: .*; nothing was written, run it again") as error:
             postgres.write(finished(tmp_path, second))
-    assert told.value.exit_code == 6
+    assert error.value.exit_code == 6
     same(postgres.history, first)
     same(postgres.current, first)
     postgres.write(finished(tmp_path, second))

@@ -71,8 +71,8 @@ def test_a_trouble_loses_nothing_and_doubles_nothing(crm: CrmServer, trouble: Tr
     assert held(crm) == first
     assert crm.changes == Counter(dict.fromkeys(first, 1))
     assert (max(waits, default=0.0) > 0) == (trouble != "unnamed")
-    asked = {"busy": 7.0, "busy_until": 9.0}.get(trouble, 0.0)
-    assert all(wait >= asked for wait in waits)
+    requested = {"busy": 7.0, "busy_until": 9.0}.get(trouble, 0.0)
+    assert all(wait >= requested for wait in waits)
     if trouble == "partly":  # those that were taken are not sent again
         assert set(crm.sent.values()) == {1}
     run(crm, tmp_path, first, "2026-11-02")
@@ -108,9 +108,9 @@ def crash_at(moment: str, turn: int, patch: pytest.MonkeyPatch) -> None:
     count = Counter[str]()
     sending, settle, send = Outbox.sending, Outbox.settle, deliver.send
 
-    def now(place: str) -> None:
-        count[place] += 1
-        if place == moment and count[place] == turn:
+    def now(step: str) -> None:
+        count[step] += 1
+        if step == moment and count[step] == turn:
             raise CrashError
 
     def crashing_sending(self: Outbox, batch: Sequence[Message]) -> None:
@@ -239,9 +239,9 @@ def test_a_lead_that_is_refused_is_set_aside_and_holds_nobody_up(
     assert [letter.lead_id for letter in letters] == ["L0000", "L0123"]
     assert all(letter.reason and TOKEN not in letter.reason for letter in letters)
     crm.poison = {}
-    asked = crm.requests
+    before = crm.requests
     run(crm, tmp_path, first, "2026-11-02")  # a dead letter stays one until somebody has looked at it
-    assert crm.requests == asked
+    assert crm.requests == before
     assert deliver.requeue(params, crm.kind) == 2
     run(crm, tmp_path, first, "2026-11-03")
     assert held(crm) == first and deliver.dead_letters(params, crm.kind) == []
@@ -280,14 +280,14 @@ def test_silence_is_held_against_no_lead(crm: CrmServer, trouble: Trouble, tmp_p
     assert held(crm) == many(1)
 
 
-@pytest.mark.parametrize("fault", ["token", "place", "moved"])
+@pytest.mark.parametrize("fault", ["token", "address", "moved"])
 def test_a_fault_of_the_mapping_ends_the_run_at_once(
     crm: CrmServer, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLES[crm.kind], "0ther" if fault == "token" else TOKEN)
     crm.troubles = ["moved"] if fault == "moved" else []
-    changed: dict[str, Any] = {crm.kind: {"object": "nothing"}} if fault == "place" else {}
-    status = {"token": 401, "place": 404, "moved": 302}[fault]
+    changed: dict[str, Any] = {crm.kind: {"object": "nothing"}} if fault == "address" else {}
+    status = {"token": 401, "address": 404, "moved": 302}[fault]
     with pytest.raises(DeliveryError, match=f"127.0.0.1 answers HTTP {status}"):
         run(crm, tmp_path, many(5), **changed)
     assert crm.requests == 1 and crm.records == {}

@@ -107,9 +107,9 @@ def test_types_are_read_for_what_they_mean(database: psycopg.Connection[Any], tm
            1e-300, 'red', 'x', '{1}', 'ab', NULL),
           ('00000000-0000-0000-0000-00000000000a', 'infinity', NULL, NULL, 'NaN',
            'Infinity', 'NA', NULL, NULL, '', '')""")
-    mine = TableSource.model_validate(load().source.leads.model_dump() | {"path": VARIABLE, "format": "postgres"})
+    own = TableSource.model_validate(load().source.leads.model_dump() | {"path": VARIABLE, "format": "postgres"})
     with open_snapshots() as snapshots:
-        named = mine.model_copy(update={"table": 'other.Ödd "name'})
+        named = own.model_copy(update={"table": 'other.Ödd "name'})
         with open_postgres(named, snapshots, "source.leads", "leads") as raw:
             rows = raw.reader().read_all()
     assert raw.names[1] == "Created, at"
@@ -128,8 +128,8 @@ def test_settings_of_the_user_change_nothing(database: psycopg.Connection[Any]) 
     database.execute("ALTER ROLE leadscore SET DateStyle = 'German'")
     try:
         given = {"path": VARIABLE, "format": "postgres", "table": "moments"}
-        mine = TableSource.model_validate(load().source.leads.model_dump() | given)
-        with open_snapshots() as snapshots, open_postgres(mine, snapshots, "source.leads", "leads") as raw:
+        own = TableSource.model_validate(load().source.leads.model_dump() | given)
+        with open_snapshots() as snapshots, open_postgres(own, snapshots, "source.leads", "leads") as raw:
             (row,) = raw.reader().read_all().to_pylist()
     finally:
         database.execute("ALTER ROLE leadscore RESET ALL")
@@ -150,10 +150,10 @@ def test_all_tables_are_read_as_they_stood_at_one_moment(
     """A lead and its events arrive while the leads have been read and the events have not."""
     small(database)
     plain, _ = run(tmp_path, **sources())
-    whole = Snapshots.connection
+    original = Snapshots.connection
 
     def meanwhile(self: Snapshots, variable: str, key: str) -> psycopg.Connection[Any]:
-        connection = whole(self, variable, key)
+        connection = original(self, variable, key)
         if key.startswith("source.events"):
             with server.connect() as other:
                 other.execute("INSERT INTO leads VALUES ('z', '2024-01-01'); DELETE FROM outcomes")
@@ -173,11 +173,11 @@ def test_batches_do_not_depend_on_their_size(
 ) -> None:
     small(database)
     database.execute("CREATE TABLE one (cell text); INSERT INTO one VALUES (NULL), (''), ('x'), (NULL)")
-    _, whole = run(tmp_path, **sources())
+    _, several = run(tmp_path, **sources())
     monkeypatch.setattr(postgres, "BATCH", 1)
     monkeypatch.setattr(postgres, "BLOCK_BYTES", 1)
     _, single = run(tmp_path, out="single", **sources())
-    assert contract_bytes(single) == contract_bytes(whole)
+    assert contract_bytes(single) == contract_bytes(several)
     one = TableSource.model_validate(
         load().source.leads.model_dump() | {"path": VARIABLE, "format": "postgres", "table": "one"}
     )
@@ -209,7 +209,7 @@ def test_a_name_with_a_statement_in_it_is_only_a_name(database: psycopg.Connecti
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "error", "said"),
+    ("path", "value", "error", "message"),
     [
         ("postgresql://me:s3cret@host/db", "", ParamsError, "is to name an environment variable"),
         ("LEADSCORE_S3CRET", "", ParamsError, "LEADSCORE_S3CRET is not set"),
@@ -220,10 +220,10 @@ def test_a_name_with_a_statement_in_it_is_only_a_name(database: psycopg.Connecti
     ],
 )
 def test_no_secret_is_told(
-    path: str, value: str, error: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: str, value: str, error: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, value or "unused")
-    with pytest.raises(error, match=said) as caught:
+    with pytest.raises(error, match=message) as caught:
         run(tmp_path, **sources(leads=of_database("leads", path=path)))
     assert "s3cret" not in str(caught.value)
 

@@ -48,11 +48,11 @@ class KilledError(RuntimeError):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     """A small run, and the parameters of its registry with the first champion promoted."""
     folder = tmp_path_factory.mktemp("promoted")
-    place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
-    params = tiny_params(folder, LENIENT + place)
+    tracking = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
+    params = tiny_params(folder, LENIENT + tracking)
     layout = tiny_copy(tmp_path_factory, folder / "out")
     with pytest.raises(ModelError, match="previous"):
         roll_back(params, AT)
@@ -81,9 +81,9 @@ def champion(params: Params, work: Path) -> str:
 
 
 def test_the_first_champion_is_the_bundle_and_is_not_promoted_twice(
-    world: tuple[Params, Layout], tmp_path: Path
+    trained: tuple[Params, Layout], tmp_path: Path
 ) -> None:
-    params, layout = world
+    params, layout = trained
     own = load_bundle(layout.bundle, 1).model_id
     assert champion(params, tmp_path) == own
     before = Registry.open(params).decisions()
@@ -97,9 +97,9 @@ def test_the_first_champion_is_the_bundle_and_is_not_promoted_twice(
 
 @pytest.mark.parametrize("fault", ["bytes", "another file", "level"])
 def test_a_refusal_names_its_reason_is_recorded_and_changes_no_alias(
-    fault: str, world: tuple[Params, Layout], tmp_path: Path
+    fault: str, trained: tuple[Params, Layout], tmp_path: Path
 ) -> None:
-    params, layout = world
+    params, layout = trained
     registry = Registry.open(params)
     bundle = variant(layout, tmp_path, 4.0 if fault == "level" else 0.01, "model")
     if fault == "bytes":
@@ -124,13 +124,19 @@ def test_a_refusal_names_its_reason_is_recorded_and_changes_no_alias(
     ],
 )
 def test_each_fault_is_refused_for_its_own_reason(
-    fault: str, limits: dict[str, object], codes: set[str], world: tuple[Params, Layout], tmp_path: Path
+    fault: str, limits: dict[str, object], codes: set[str], trained: tuple[Params, Layout], tmp_path: Path
 ) -> None:
-    params, layout = world
+    params, layout = trained
     here = replace(layout, reports=tmp_path / "reports")
     here.reports.mkdir()
-    asked = "email_domain"
-    leak = {"code": "LK04", "title": "A field is filled late", "status": "failed", "detail": "", "columns": {asked: ""}}
+    attribute = "email_domain"
+    leak = {
+        "code": "LK04",
+        "title": "A field is filled late",
+        "status": "failed",
+        "detail": "",
+        "columns": {attribute: ""},
+    }
     here.audit.path.write_text(json.dumps({"checks": [leak] if fault == "leaky" else []}))
     strict = params.model_copy(update={"promotion": params.promotion.model_copy(update=limits)})
     changes: dict[str, dict[str, object]] = {
@@ -144,18 +150,20 @@ def test_each_fault_is_refused_for_its_own_reason(
     before = Registry.open(params).aliases()
     with pytest.raises(RefusedError) as refused:
         promote(RunContext(strict, here), tmp_path / "model", later())
-    found = set(re.findall(r"PG\d\d", str(refused.value)))
-    assert found <= codes and sorted(codes)[0] in found
-    assert (asked in str(refused.value)) == (fault == "leaky")
+    codes_named = set(re.findall(r"PG\d\d", str(refused.value)))
+    assert codes_named <= codes and sorted(codes)[0] in codes_named
+    assert (attribute in str(refused.value)) == (fault == "leaky")
     assert Registry.open(params).aliases() == before
 
 
 def test_a_better_challenger_takes_the_place_of_a_worse_champion(
-    world: tuple[Params, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: tuple[Params, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params, layout = world
-    place = params.track.model_copy(update={"uri": f"sqlite:///{tmp_path}/own.db", "artifacts": str(tmp_path / "own")})
-    other = params.model_copy(update={"track": place})
+    params, layout = trained
+    tracking = params.track.model_copy(
+        update={"uri": f"sqlite:///{tmp_path}/own.db", "artifacts": str(tmp_path / "own")}
+    )
+    other = params.model_copy(update={"track": tracking})
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     promote(RunContext(other, layout), variant(layout, tmp_path, 1.0, "worse"), later())
     strict = other.model_copy(update={"promotion": params.promotion.model_copy(update={"tolerance": 0.1})})
@@ -165,8 +173,8 @@ def test_a_better_challenger_takes_the_place_of_a_worse_champion(
     Registry.open(params)
 
 
-def test_a_second_decision_at_the_same_time_ends_at_once(world: tuple[Params, Layout]) -> None:
-    params, layout = world
+def test_a_second_decision_at_the_same_time_ends_at_once(trained: tuple[Params, Layout]) -> None:
+    params, layout = trained
     before = Registry.open(params).aliases()
     with hold(Path(params.track.artifacts)):
         for decide in (
@@ -178,8 +186,8 @@ def test_a_second_decision_at_the_same_time_ends_at_once(world: tuple[Params, La
     assert Registry.open(params).aliases() == before
 
 
-def test_rows_that_the_champion_learned_from_judge_nobody(world: tuple[Params, Layout], tmp_path: Path) -> None:
-    params, layout = world
+def test_rows_that_the_champion_learned_from_judge_nobody(trained: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = trained
     scorer = load_bundle(layout.bundle, 1)
     late = scorer.metadata.model_copy(update={"trained_until": "2027-01-01"})
     save_bundle(Scorer(late, scorer.models, scorer.scorecard), tmp_path / "late")
@@ -188,16 +196,16 @@ def test_rows_that_the_champion_learned_from_judge_nobody(world: tuple[Params, L
 
 
 def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
-    world: tuple[Params, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: tuple[Params, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params, layout = world
+    params, layout = trained
     registry = Registry.open(params)
     old = champion(params, tmp_path)
     bundle = variant(layout, tmp_path, 0.0, "second")
     new = load_bundle(bundle, 1).model_id
 
-    def killed(place: int, command: str) -> None:
-        """Run a command that dies after `place` calls of the registry."""
+    def killed(after: int, command: str) -> None:
+        """Run a command that dies after `after` calls of the registry."""
         calls = 0
         with monkeypatch.context() as patch:
             for name in ("record", "set_alias", "finish"):
@@ -205,7 +213,7 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
 
                 def call(*args: object, real: object = real) -> object:
                     nonlocal calls
-                    if calls == place:
+                    if calls == after:
                         raise KilledError
                     calls += 1
                     return real(*args)  # type: ignore[operator]  # a method
@@ -217,14 +225,14 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
     def _run(command: str) -> None:
         promote(RunContext(params, layout), bundle, later()) if command == "promote" else roll_back(params, later())
 
-    for place in range(4):  # record, previous, champion, finish: the same reference champion stays
-        killed(place, "promote")
-        assert champion(params, tmp_path) == (new if place > 2 else old)
+    for after in range(4):  # record, previous, champion, finish: the same reference champion stays
+        killed(after, "promote")
+        assert champion(params, tmp_path) == (new if after > 2 else old)
         _run("promote")
         assert champion(params, tmp_path) == new
         assert not registry.unfinished()
-        killed(place, "rollback")
-        assert champion(params, tmp_path) == (old if place > 1 else new)
+        killed(after, "rollback")
+        assert champion(params, tmp_path) == (old if after > 1 else new)
         _run("rollback")
         assert champion(params, tmp_path) == old
         aliases = registry.aliases()
@@ -236,10 +244,10 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
 
 
 def test_sigkill_of_rollback_leaves_one_whole_champion_and_a_rerun_completes(
-    world: tuple[Params, Layout], tmp_path: Path
+    trained: tuple[Params, Layout], tmp_path: Path
 ) -> None:
     """As benchmarks.kill_promotion does with promote too, a hundred times."""
-    params, layout = world
+    params, layout = trained
     live = Path(params.track.artifacts).parent
     promote(RunContext(params, layout), variant(layout, tmp_path, 0.0, "second"), later())
     shutil.copytree(live, tmp_path / "base", ignore=shutil.ignore_patterns("out", "got"))
@@ -264,8 +272,8 @@ stage = Small(load(Path("{live}/tiny.yaml")), Layout.folder(Path("{layout.report
 sys.exit(bool(kill(stage, ("rollback",), 6, 1, Path("{tmp_path}/note"))["faults"]))
 """
     root = ROOT
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], cwd=root, capture_output=True, text=True, check=False
     )
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert re.search(r"6 runs: killed [1-6]", found.stdout), found.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"6 runs: killed [1-6]", result.stdout), result.stdout

@@ -44,7 +44,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 
 def elsewhere(ready: Job, folder: Path) -> Job:
-    return ready.asked(to=folder / "to")
+    return ready.request_with(to=folder / "to")
 
 
 def test_the_list_is_the_stage_s_list_byte_for_byte(
@@ -125,11 +125,11 @@ def test_what_decides_a_list_decides_its_name(ready: Job, tmp_path: Path) -> Non
     here = elsewhere(ready, tmp_path)
     here.run()
     first = PublishedLists(here.to).current_name()
-    here.asked(reasons="all").run()
+    here.request_with(reasons="all").run()
     here.run(TODAY + DAY)
-    more = job(tmp_path / "more", crowd((MONDAY,), n_events=500)).asked(to=here.to)
+    more = job(tmp_path / "more", crowd((MONDAY,), n_events=500)).request_with(to=here.to)
     more.run()
-    other = job(tmp_path / "other", capacity=10).asked(to=here.to)
+    other = job(tmp_path / "other", capacity=10).request_with(to=here.to)
     other.run()
     names = [path.name for path in PublishedLists(here.to).runs.iterdir()]
     assert len(set(names)) == len(names) == 3  # of a day only the current list and the one it replaced stay
@@ -139,12 +139,12 @@ def test_what_decides_a_list_decides_its_name(ready: Job, tmp_path: Path) -> Non
 def test_a_damaged_list_is_made_again(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path)
     here.run()
-    whole = digests(here.to)
+    complete = digests(here.to)
     for name in ("scores.csv", "manifest.json"):
         file = here.to / "current" / name
         file.write_bytes(file.read_bytes()[:-40])
         here.run()
-        assert digests(here.to) == whole
+        assert digests(here.to) == complete
 
 
 def test_a_later_list_stays_current(ready: Job, tmp_path: Path) -> None:
@@ -176,10 +176,10 @@ def test_backfill_by_days_steps_over_the_change_of_clocks(ready: Job, tmp_path: 
 
 def test_dry_run_changes_nothing_and_says_what_would(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path)
-    assert "no current list" in here.asked(dry_run=True).run()[1]
+    assert "no current list" in here.request_with(dry_run=True).run()[1]
     here.run()
     before = digests(here.to)
-    lines = here.asked(dry_run=True).run(TODAY + 3 * DAY)
+    lines = here.request_with(dry_run=True).run(TODAY + 3 * DAY)
     assert digests(here.to) == before
     assert not list((here.to / ".work").rglob("shard-*"))
     here.run(TODAY + 3 * DAY)
@@ -196,7 +196,7 @@ def test_days_beyond_those_kept_go(ready: Job, tmp_path: Path) -> None:
     here = elsewhere(ready, tmp_path).params_with(keep_days=2)
     for number in range(3):
         here.run(TODAY + number * DAY)
-    here.asked(reasons="none").run(TODAY + 2 * DAY)
+    here.request_with(reasons="none").run(TODAY + 2 * DAY)
     names = sorted(path.name[:10] for path in PublishedLists(here.to).runs.iterdir())
     assert names == ["2024-03-05", "2024-03-06", "2024-03-06"]
     assert not list((here.to / ".work").rglob("shard-*"))
@@ -221,14 +221,19 @@ def test_a_feed_that_shrank_publishes_nothing(what: str, ready: Job, tmp_path: P
     here = elsewhere(ready, tmp_path)
     here.run()
     before = digests(here.to)
-    world = crowd((MONDAY,))
-    kept = {row["lead_id"] for row in world.leads[:29]} if what == "leads" else {row["lead_id"] for row in world.leads}
+    scenario = crowd((MONDAY,))
+    kept = (
+        {row["lead_id"] for row in scenario.leads[:29]}
+        if what == "leads"
+        else {row["lead_id"] for row in scenario.leads}
+    )
     rows = {
-        name: [row for row in getattr(world, name) if row["lead_id"] in kept] for name in ("leads", "history", "events")
+        name: [row for row in getattr(scenario, name) if row["lead_id"] in kept]
+        for name in ("leads", "history", "events")
     }
     if what == "events":
         rows["events"] = rows["events"][:200]
-    shrunk = job(tmp_path / "shrunk", replace(world, **rows)).asked(to=here.to)
+    shrunk = job(tmp_path / "shrunk", replace(scenario, **rows)).request_with(to=here.to)
     with pytest.raises(FeedError, match=what):
         shrunk.run(TODAY + DAY)
     assert digests(here.to) == before
@@ -240,25 +245,25 @@ def test_tables_that_are_cut_off_or_replaced_are_refused(ready: Job, tmp_path: P
     here = job(tmp_path / "job")
     here.run()
     before, events = digests(here.to), here.layout.events.path
-    whole = events.read_bytes()
-    for spoilt in (whole[: len(whole) // 2], whole[:-200] + bytes(1) + whole[-199:], b""):
+    complete = events.read_bytes()
+    for spoilt in (complete[: len(complete) // 2], complete[:-200] + bytes(1) + complete[-199:], b""):
         events.write_bytes(spoilt)
         with pytest.raises(DataError, match="not as they were written"):
             here.run(TODAY + DAY)
         assert digests(here.to) == before
-    events.write_bytes(whole)
+    events.write_bytes(complete)
     here.run(TODAY + DAY)
 
 
 def test_tables_replaced_while_they_are_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, other = job(tmp_path / "job"), job(tmp_path / "other", crowd((MONDAY,), n_events=500))
-    whole = Scorer.score
+    original = Scorer.score
 
     def score_and_swap(self: Scorer, matrix: pd.DataFrame, reasons: int) -> pd.DataFrame:
         for name in ("events.parquet", "profile.json"):
             (other.layout.contract / name).replace(here.layout.contract / name)
         monkeypatch.undo()
-        return whole(self, matrix, reasons)
+        return original(self, matrix, reasons)
 
     small_shards(monkeypatch)
     monkeypatch.setattr(Scorer, "score", score_and_swap)
@@ -269,7 +274,7 @@ def test_tables_replaced_while_they_are_read_are_refused(tmp_path: Path, monkeyp
 
 def test_the_user_s_files_are_read_once_and_again_when_they_change(ready: Job, tmp_path: Path) -> None:
     data = export(tmp_path / "data", crowd((MONDAY,)))
-    here = elsewhere(ready, tmp_path).asked(data=data)
+    here = elsewhere(ready, tmp_path).request_with(data=data)
     here.run()
     assert (here.to / "current/scores.parquet").read_bytes() == _of_contract(ready, tmp_path)
     profile = here.to / ".work/feed/data/contract/profile.json"
@@ -290,14 +295,14 @@ def test_the_user_s_files_are_read_once_and_again_when_they_change(ready: Job, t
 
 
 def _of_contract(ready: Job, folder: Path) -> bytes:
-    here = ready.asked(to=folder / "plain")
+    here = ready.request_with(to=folder / "plain")
     here.run()
     return (here.to / "current/scores.parquet").read_bytes()
 
 
 def test_no_model_is_a_model_error(ready: Job, tmp_path: Path) -> None:
     with pytest.raises(ModelError):
-        elsewhere(ready, tmp_path).asked(model=str(tmp_path)).run()
+        elsewhere(ready, tmp_path).request_with(model=str(tmp_path)).run()
 
 
 # Only what changed
@@ -311,14 +316,14 @@ def test_since_last_gives_the_full_run_s_bytes(quiet: bool, tmp_path: Path, monk
     metadata = {"left_out": still()} if quiet else {}
     unchanged = []
     for number in range(3 if quiet else 2):
-        world = crowd((MONDAY,), n_events=150)
-        events = world.events[: 110 + 20 * number]
-        today = replace(world, leads=world.leads[: 57 + number], events=events[number:])
+        scenario = crowd((MONDAY,), n_events=150)
+        events = scenario.events[: 110 + 20 * number]
+        today = replace(scenario, leads=scenario.leads[: 57 + number], events=events[number:])
         known = {row["lead_id"] for row in today.leads}
         today = replace(today, events=[row for row in today.events if row["lead_id"] in known],
                         history=[row for row in today.history if row["lead_id"] in known])  # fmt: skip
-        full = job(tmp_path / f"{number}", today, **metadata).asked(to=tmp_path / "full")
-        part = full.asked(to=tmp_path / "part", since_last=True)
+        full = job(tmp_path / f"{number}", today, **metadata).request_with(to=tmp_path / "full")
+        part = full.request_with(to=tmp_path / "part", since_last=True)
         full.run(TODAY + number * DAY)
         part.run(TODAY + number * DAY)
         unchanged.append(json.loads((part.to / "current" / "timings.json").read_text())["unchanged"])
@@ -332,7 +337,7 @@ def test_without_dates_there_is_one_list_and_nothing_changes_by_itself(tmp_path:
     one.run()
     more = replace(crowd((MONDAY,)), history=[])
     more.leads[1]["mail"] = "x@cs.mit.edu" if more.leads[1]["mail"] != "x@cs.mit.edu" else None
-    other = job(tmp_path / "other", more, snapshots=None, trained_until=None).asked(to=one.to, since_last=True)
+    other = job(tmp_path / "other", more, snapshots=None, trained_until=None).request_with(to=one.to, since_last=True)
     other.run()
     current = one.to / "current"
     assert current.readlink().name.startswith("undated-")
@@ -346,7 +351,7 @@ def test_without_dates_there_is_one_list_and_nothing_changes_by_itself(tmp_path:
 def test_another_model_s_list_is_no_help(tmp_path: Path) -> None:
     one = job(tmp_path / "one", left_out=still())
     one.run()
-    other = job(tmp_path / "other", left_out=still(), capacity=7).asked(to=one.to, since_last=True)
+    other = job(tmp_path / "other", left_out=still(), capacity=7).request_with(to=one.to, since_last=True)
     other.run()
     assert json.loads((one.to / "current" / "timings.json").read_text())["unchanged"] == 0
 
@@ -393,7 +398,9 @@ def test_a_run_leaves_nothing_of_itself_in_memory(ready: Job, tmp_path: Path) ->
     data = export(tmp_path / "data", crowd((MONDAY,)))
 
     def run(number: int) -> None:
-        assert "published" in elsewhere(ready, tmp_path / f"{number}").asked(data=data).run(TODAY + number * DAY)[0]
+        assert (
+            "published" in elsewhere(ready, tmp_path / f"{number}").request_with(data=data).run(TODAY + number * DAY)[0]
+        )
 
     for number in (0, 1):
         run(number)

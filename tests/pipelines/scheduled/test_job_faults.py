@@ -52,12 +52,12 @@ def undisturbed(ready: Job, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 def elsewhere(ready: Job, folder: Path) -> Job:
     shutil.copytree(ready.to, folder / "to", symlinks=True)
-    return ready.asked(to=folder / "to")
+    return ready.request_with(to=folder / "to")
 
 
 def command(here: Job, *words: str) -> list[str]:
     out = here.overlay.parent / "out"
-    asked = [
+    arguments = [
         "nightly",
         "score",
         "--params",
@@ -71,13 +71,13 @@ def command(here: Job, *words: str) -> list[str]:
         "--reasons",
         "top-3",
     ]
-    return [sys.executable, "-c", COMMAND, *map(str, asked), *words]
+    return [sys.executable, "-c", COMMAND, *map(str, arguments), *words]
 
 
 # Kills
 
 
-class Watch:
+class KillRecorder:
     """Copies a folder as a kill would leave it, before each file operation in it."""
 
     def __init__(self) -> None:
@@ -95,21 +95,21 @@ class Watch:
             self.folder = folder
 
 
-WATCH = Watch()  # an audit hook stays for good
+RECORDER = KillRecorder()  # an audit hook stays for good
 
 
-def test_a_kill_at_any_file_operation_leaves_whole_lists_and_a_rerun_ends_the_same(
+def test_a_kill_at_any_file_operation_leaves_complete_lists_and_a_rerun_ends_the_same(
     ready: Job, undisturbed: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_shards(monkeypatch)
     here, before = elsewhere(ready, tmp_path), digests(ready.to)
-    WATCH.folder, WATCH.copies = here.to, []
+    RECORDER.folder, RECORDER.copies = here.to, []
     try:
         here.run()
     finally:
-        WATCH.folder = None
+        RECORDER.folder = None
     distinct: dict[tuple[tuple[str, str], ...], Path] = {}
-    for copy in WATCH.copies:
+    for copy in RECORDER.copies:
         now, published = digests(copy), PublishedLists(copy)
         assert now["current"] in (before["current"], undisturbed["current"])
         assert all(published.is_complete(run.name) for run in published.runs.glob("[!.]*"))
@@ -117,7 +117,7 @@ def test_a_kill_at_any_file_operation_leaves_whole_lists_and_a_rerun_ends_the_sa
         distinct[tuple(_all_bytes(copy).items())] = copy
     assert len(distinct) > 8
     for copy in list(distinct.values())[::4]:
-        here.asked(to=copy).run()
+        here.request_with(to=copy).run()
         assert digests(copy) == undisturbed
 
 
@@ -131,13 +131,13 @@ def test_finished_shards_are_taken_up(
     ready: Job, undisturbed: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_shards(monkeypatch, 20)
-    here, whole, scored = elsewhere(ready, tmp_path), Scorer.score, []
+    here, original, scored = elsewhere(ready, tmp_path), Scorer.score, []
 
     def score(self: Scorer, matrix: pd.DataFrame, reasons: int) -> pd.DataFrame:
         if len(scored) == 2:
             raise KeyboardInterrupt
         scored.append(matrix["lead_id"].iloc[0])
-        return whole(self, matrix, reasons)
+        return original(self, matrix, reasons)
 
     monkeypatch.setattr(Scorer, "score", score)
     with pytest.raises(KeyboardInterrupt):
@@ -146,7 +146,7 @@ def test_finished_shards_are_taken_up(
     assert len(shards) == 2
     shards[0].write_bytes(shards[0].read_bytes()[:-9])  # damaged: done again
     first = scored.pop(0)
-    monkeypatch.setattr(Scorer, "score", lambda *args: (scored.append(args[1]["lead_id"].iloc[0]), whole(*args))[1])
+    monkeypatch.setattr(Scorer, "score", lambda *args: (scored.append(args[1]["lead_id"].iloc[0]), original(*args))[1])
     here.run()
     assert scored[1] == first and len(scored) == 3
     assert digests(here.to) == undisturbed
@@ -192,16 +192,16 @@ def test_what_cannot_be_written_is_a_delivery_error_and_changes_nothing(
     assert digests(here.to) == undisturbed
 
 
-@pytest.mark.parametrize("place", ["fsync", "replace", "rename"])
+@pytest.mark.parametrize("operation", ["fsync", "replace", "rename"])
 def test_a_disk_that_fills_up_at_the_last_moment(
-    place: str, ready: Job, undisturbed: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    operation: str, ready: Job, undisturbed: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, before = elsewhere(ready, tmp_path), digests(ready.to)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    owner = {"fsync": "os.fsync", "replace": "pathlib.Path.replace", "rename": "pathlib.Path.rename"}[place]
+    owner = {"fsync": "os.fsync", "replace": "pathlib.Path.replace", "rename": "pathlib.Path.rename"}[operation]
     monkeypatch.setattr(owner, full)
     with pytest.raises(DeliveryError, match="No space left"):
         here.run()

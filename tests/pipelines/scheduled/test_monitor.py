@@ -36,10 +36,10 @@ DAY = pd.Timestamp("2026-06-29")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     folder = tmp_path_factory.mktemp("watched")
-    place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
-    params = tiny_params(folder, f"monitor: {{reference_lists: 6, max_rows: 100000}}{place}")
+    tracking = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
+    params = tiny_params(folder, f"monitor: {{reference_lists: 6, max_rows: 100000}}{tracking}")
     return params, tiny_copy(tmp_path_factory, folder / "out")
 
 
@@ -78,8 +78,8 @@ def silence(leads: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd
     return leads, events[events["event_at"] < DAY - pd.Timedelta(days=10)]
 
 
-def test_it_says_the_same_twice_on_a_page_and_in_the_terminal(world: tuple[Params, Layout], tmp_path: Path) -> None:
-    params, layout = world
+def test_it_is_the_same_twice_on_a_page_and_in_the_terminal(trained: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = trained
     written = []
     for name in ("a", "b"):
         tree = watched(params, layout, tmp_path / name)
@@ -98,19 +98,21 @@ def test_it_says_the_same_twice_on_a_page_and_in_the_terminal(world: tuple[Param
 
 
 @pytest.mark.parametrize(("plant", "codes"), [(outage, {"MN02"}), (market, {"MN05"}), (silence, {"MN01", "MN02"})])
-def test_what_was_planted_is_told(plant: Any, codes: set[str], world: tuple[Params, Layout], tmp_path: Path) -> None:
-    params, layout = world
+def test_what_was_planted_raises_alerts(
+    plant: Any, codes: set[str], trained: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    params, layout = trained
     before = set(watched(params, layout, tmp_path / "before")["alerts"])
     tree = watched(params, changed(layout, params, tmp_path, plant), tmp_path / "after")
     assert codes <= set(tree["alerts"]) - before
-    with pytest.raises(AlertError, match=min(codes)) as told:
+    with pytest.raises(AlertError, match=min(codes)) as alert:
         raise_alerts(tree)
-    assert told.value.exit_code == 9
+    assert alert.value.exit_code == 9
 
 
-def test_what_came_later_changes_nothing(world: tuple[Params, Layout], tmp_path: Path) -> None:
-    """Looking back from a larger export finds what was found on the day."""
-    params, layout = world
+def test_what_came_later_changes_nothing(trained: tuple[Params, Layout], tmp_path: Path) -> None:
+    """Looking back from a larger export gives the results of the day."""
+    params, layout = trained
     day = DAY - pd.Timedelta(days=21)
 
     def cut(leads: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -124,9 +126,9 @@ def test_what_came_later_changes_nothing(world: tuple[Params, Layout], tmp_path:
         assert later[name] == then[name], name
 
 
-def test_each_of_the_newest_lists_answers_for_its_own_days(world: tuple[Params, Layout], tmp_path: Path) -> None:
+def test_each_of_the_newest_lists_answers_for_its_own_days(trained: tuple[Params, Layout], tmp_path: Path) -> None:
     """On a Monday the newest list has nothing to tell yet; two days later the one of Monday still tells too little."""
-    params, layout = world
+    params, layout = trained
     for later, last in ((0, 7), (2, 7), (4, 7), (6, 0), (7, 0)):
         day = DAY - pd.Timedelta(days=21 - later)
         lists = MonitoredLists.of(
@@ -135,8 +137,8 @@ def test_each_of_the_newest_lists_answers_for_its_own_days(world: tuple[Params, 
         newest = DAY - pd.Timedelta(days=21 + last)
         assert {age: (len(one), one[-1]) for age, one in lists.items()} == {14: (2, newest), 28: (4, newest)}
     tree = watched(params, layout, tmp_path)
-    told = [(row["days"], row["lists"], row["since"]) for row in tree["early"]]
-    assert told == [(14, 2, "2026-06-15"), (28, 4, "2026-06-01")]
+    early = [(row["days"], row["lists"], row["since"]) for row in tree["early"]]
+    assert early == [(14, 2, "2026-06-15"), (28, 4, "2026-06-01")]
     assert tree["reference"]["last"] < "2026-06-01"
 
 
@@ -159,9 +161,9 @@ class Level(Seasonal):
     worth = 0.0
 
 
-def test_the_season_moves_no_score(world: tuple[Params, Layout]) -> None:
+def test_the_season_moves_no_score(trained: tuple[Params, Layout]) -> None:
     """June comes after the reference; what it adds to a score is in none of those that are compared."""
-    params, layout = world
+    params, layout = trained
     plain = load_bundle(layout.bundle, 1)
     books = []
     for kind in (Seasonal, Level):
@@ -177,8 +179,10 @@ def test_the_season_moves_no_score(world: tuple[Params, Layout]) -> None:
     pd.testing.assert_frame_equal(lent[own], seasonal.newest[own])
 
 
-def test_a_young_model_and_tables_without_dates_are_told_apart(world: tuple[Params, Layout], tmp_path: Path) -> None:
-    params, layout = world
+def test_a_young_model_and_tables_without_dates_are_distinguished(
+    trained: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    params, layout = trained
     scorer = load_bundle(layout.bundle, 1)
     early = with_as_of(params, str(pd.Timestamp(scorer.metadata.trained_until).date()))
     tree = run_monitor(RunContext(early, layout), scorer, tmp_path)
@@ -210,8 +214,8 @@ def test_the_command_and_its_exit_code(
     assert (tmp_path / "out" / "monitor.html").is_file()
 
 
-def test_metrics_over_time_in_one_run_a_model(world: tuple[Params, Layout], tmp_path: Path) -> None:
-    params, layout = world
+def test_metrics_over_time_in_one_run_a_model(trained: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = trained
     days = [DAY - pd.Timedelta(days=7), DAY]
     trees = [watched(params, layout, tmp_path / "now", day) for day in days]
     runs = {track_monitoring(params, tree) for tree in [*trees, trees[1]]}

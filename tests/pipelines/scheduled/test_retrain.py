@@ -46,15 +46,15 @@ def first(made: Layout, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def registered(folder: Path, files: Path) -> Params:
-    place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{files}/files'}}\n"
-    return tiny_params(folder, LENIENT + place)
+    tracking = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{files}/files'}}\n"
+    return tiny_params(folder, LENIENT + tracking)
 
 
 @pytest.fixture
 def scenario(
     made: Layout, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Params, RetrainRequest, str]:
-    """A registry of its own with the champion, and a retraining that is asked for."""
+    """A registry of its own with the champion, and a forced retraining."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow writes it, and it goes first
     shutil.copy(first / "mlflow.db", tmp_path / "mlflow.db")
     params = registered(tmp_path, first)
@@ -95,8 +95,8 @@ def ran(made: Layout, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def record(request: RetrainRequest) -> dict[str, str]:
-    found: dict[str, str] = json.loads((request.folder / "retrained.json").read_text())
-    return found
+    record: dict[str, str] = json.loads((request.folder / "retrained.json").read_text())
+    return record
 
 
 def test_it_trains_registers_asks_the_gate_and_says_why(
@@ -179,7 +179,7 @@ LAST = {"day": "2026-06-01"}
 
 
 @pytest.mark.parametrize(
-    ("last", "found", "day", "why"),
+    ("last", "monitored", "day", "why"),
     [
         ({}, {}, "2026-06-02", "first"),
         (LAST, {}, "2026-06-28", ""),
@@ -191,9 +191,9 @@ LAST = {"day": "2026-06-01"}
         (LAST, {"as_of": "2026-06-10", "alerts": ["MN01", "MN02"]}, "2026-06-10", ""),
     ],
 )
-def test_when_it_is_due(last: dict[str, str], found: dict[str, object], day: str, why: str, tmp_path: Path) -> None:
+def test_when_it_is_due(last: dict[str, str], monitored: dict[str, object], day: str, why: str, tmp_path: Path) -> None:
     params = tiny_params(tmp_path)
-    answer = due(params, dict(last), dict(found), pd.Timestamp(day))
+    answer = due(params, dict(last), dict(monitored), pd.Timestamp(day))
     assert (why in answer, bool(answer)) == (True, bool(why))
     deaf = params.model_copy(update={"retrain": params.retrain.model_copy(update={"on_alert": False})})
-    assert bool(due(deaf, dict(last), dict(found), pd.Timestamp(day))) == (why in ("first", "schedule"))
+    assert bool(due(deaf, dict(last), dict(monitored), pd.Timestamp(day))) == (why in ("first", "schedule"))

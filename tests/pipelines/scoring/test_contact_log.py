@@ -19,7 +19,7 @@ from tests.support.small_model import CARD, ENTRIES, SELECTION, SETTINGS, TRAIN,
 from tests.support.tables import HOUR, PARAMS
 
 
-def asked(**changed: object) -> Params:
+def params_with(**changed: object) -> Params:
     exploration = PARAMS.exploration.model_copy(update={"correct_level": True, "min_effective": 50} | changed)
     evaluate = PARAMS.evaluate.model_copy(update={"resamples": 10})
     return PARAMS.model_copy(update={"exploration": exploration, "evaluate": evaluate})
@@ -37,7 +37,7 @@ def learned() -> Learned:
 
 
 def logged(folder: Path, rows: pd.DataFrame, propensity: np.ndarray | float) -> Layout:
-    """A contact log in which each of the rows was called, those with a chance below 1 by lot."""
+    """A contact log in which each of the rows was called, those with a chance below 1 at random."""
     layout = Layout.folder(folder)
     layout.contract.mkdir(parents=True)
     log = pd.DataFrame(
@@ -58,17 +58,17 @@ def test_without_a_log_nothing_is_weighted(learned: Learned, tmp_path: Path) -> 
     rows = matrix()
     empty = logged(tmp_path / "empty", rows.head(0), 1.0)
     for layout in (Layout.folder(tmp_path / "none"), empty):
-        assert measure_feedback(rows, np.full(len(rows), 0.3), 20, RunContext(asked(), layout)) is None
-        assert intercept_if_called(learned, training(), ENTRIES, RunContext(asked(), layout)) is learned.sigmoid
+        assert measure_feedback(rows, np.full(len(rows), 0.3), 20, RunContext(params_with(), layout)) is None
+        assert intercept_if_called(learned, training(), ENTRIES, RunContext(params_with(), layout)) is learned.sigmoid
 
 
 def test_the_level_is_that_of_leads_once_called(learned: Learned, tmp_path: Path) -> None:
-    """The weighted promise is the weighted outcome; the slope stays, so that nobody changes place."""
+    """The weighted prediction is the weighted outcome; the slope stays, so that no rank changes."""
     rows = training()
     chance = np.where(np.arange(len(rows)) % 3, 0.2, 1.0)
     called = ((rows["label"] == 1) | (np.arange(len(rows)) % 2 == 0)).to_numpy()
     layout = logged(tmp_path, rows[called], chance[called])
-    sigmoid = intercept_if_called(learned, rows, ENTRIES, RunContext(asked(), layout))
+    sigmoid = intercept_if_called(learned, rows, ENTRIES, RunContext(params_with(), layout))
     assert sigmoid.slope == learned.sigmoid.slope
     assert sigmoid.intercept > learned.sigmoid.intercept + 0.3
     shown = rows[called]
@@ -77,18 +77,18 @@ def test_the_level_is_that_of_leads_once_called(learned: Learned, tmp_path: Path
     ordered = pd.Series(1 / chance[called], index=shown["lead_id"])
     lead = shown.sort_values(["snapshot_at", "lead_id"])["lead_id"]
     weight = ordered[lead].to_numpy()
-    promised = weight @ expit(raw + sigmoid.intercept) / weight.sum()
-    assert promised == pytest.approx((weight @ history.sample.label + 0.5) / (weight.sum() + 1), rel=1e-6)
+    predicted = weight @ expit(raw + sigmoid.intercept) / weight.sum()
+    assert predicted == pytest.approx((weight @ history.sample.label + 0.5) / (weight.sum() + 1), rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("changed", "chance", "told"),
+    ("changed", "chance", "warned"),
     [({"correct_level": False}, 0.5, False), ({"min_effective": 10_000}, 0.5, True), ({}, 1.0, True)],
 )
 def test_too_little_and_not_asked_for_leave_the_level(
     changed: dict[str, object],
     chance: float,
-    told: bool,
+    warned: bool,
     learned: Learned,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -96,9 +96,10 @@ def test_too_little_and_not_asked_for_leave_the_level(
     layout = logged(tmp_path, training(), chance)
     with caplog.at_level(logging.WARNING, logger="leadscore"):
         assert (
-            intercept_if_called(learned, training(), ENTRIES, RunContext(asked(**changed), layout)) is learned.sigmoid
+            intercept_if_called(learned, training(), ENTRIES, RunContext(params_with(**changed), layout))
+            is learned.sigmoid
         )
-    assert ("too few to correct the intercept" in caplog.text) == told
+    assert ("too few to correct the intercept" in caplog.text) == warned
 
 
 def test_figures_of_the_later_period_are_set_side_by_side(tmp_path: Path) -> None:
@@ -106,9 +107,9 @@ def test_figures_of_the_later_period_are_set_side_by_side(tmp_path: Path) -> Non
     test = rows[rows["part"] == "test"].reset_index(drop=True)
     winners = test[test["label"] == 1]
     layout = logged(tmp_path, pd.concat([winners, test[test["label"] == 0].head(len(winners))]), 0.5)
-    found = measure_feedback(test, np.linspace(0.1, 0.9, len(test)), 20, RunContext(asked(), layout))
-    assert found is not None
-    assert found["if_called"]["base_rate"] == pytest.approx(0.5)
-    assert found["as_worked"]["base_rate"] == pytest.approx(test["label"].mean())
-    assert found["contacts"] == found["explored"] == 2 * len(winners)
-    assert "no measure of what a call adds" in found["lines"][-1]
+    feedback = measure_feedback(test, np.linspace(0.1, 0.9, len(test)), 20, RunContext(params_with(), layout))
+    assert feedback is not None
+    assert feedback["if_called"]["base_rate"] == pytest.approx(0.5)
+    assert feedback["as_worked"]["base_rate"] == pytest.approx(test["label"].mean())
+    assert feedback["contacts"] == feedback["explored"] == 2 * len(winners)
+    assert "no measure of what a call adds" in feedback["lines"][-1]

@@ -111,9 +111,9 @@ def test_the_curve_finds_the_probabilities_behind_the_points() -> None:
     rng = np.random.default_rng(1)
     points = rng.normal(20, 15, 60_000)
     true = RuleCurve(intercept=-3.0, slope=0.05)
-    found = fit_curve(points, (rng.random(len(points)) < true.probability(points)).astype("float64"))
-    assert found.slope == pytest.approx(0.05, abs=0.003)
-    assert found.probability(points) == pytest.approx(true.probability(points), abs=0.01)
+    result = fit_curve(points, (rng.random(len(points)) < true.probability(points)).astype("float64"))
+    assert result.slope == pytest.approx(0.05, abs=0.003)
+    assert result.probability(points) == pytest.approx(true.probability(points), abs=0.01)
 
 
 @pytest.mark.parametrize("turn", [-1, 0])
@@ -121,9 +121,9 @@ def test_points_that_tell_nothing_or_the_wrong_way_round_are_flat_at_the_base_ra
     rng = np.random.default_rng(1)
     points = rng.normal(20, 15, 2_000)
     label = (rng.random(len(points)) < RuleCurve(intercept=-2.0, slope=0.05).probability(points)).astype("float64")
-    found = fit_curve(turn * points, label)
-    assert found.slope == 0
-    assert found.probability(points) == pytest.approx(np.full(len(points), label.mean()), abs=1e-6)
+    result = fit_curve(turn * points, label)
+    assert result.slope == 0
+    assert result.probability(points) == pytest.approx(np.full(len(points), label.mean()), abs=1e-6)
 
 
 def test_the_rules_stand_in_both_leaderboards(
@@ -181,25 +181,25 @@ def test_thresholds_name_the_tiers_where_there_are_any(run: tuple[Params, Layout
     )
     parts = np.array([[0.0, 0.0, 18.0, 2.0], [0.0, -4.0, 0.0, 2.0], [7.0, 0.0, 0.0, 2.0]])
     of = {name: Part(group, "online", name) for name, group in GROUP_OF.items()}
-    found = score_by_rules(pd.Series(["a", "b", "c"]), parts, of, 1)
-    assert found["lead_id"].tolist() == ["a", "c", "b"]
+    result = score_by_rules(pd.Series(["a", "b", "c"]), parts, of, 1)
+    assert result["lead_id"].tolist() == ["a", "c", "b"]
     triggers = [override("asked", "go")]
     tiers = params.tiers.model_validate(
         params.tiers.model_dump() | {"ladder": ladder(1.0, "rest").model_dump()["ladder"]}
     ).model_copy(update={"triggers": [Override.model_validate(one) for one in triggers], "margin": 3.0})
-    alone = rule_tiers(found, rules, TierContext(tiers, 1))
+    alone = rule_tiers(result, rules, TierContext(tiers, 1))
     assert alone["tier"].tolist() == ["go", "wait", BELOW]
-    held = facts(found, asked=[False, False, True])
-    previous = before(found, ["wait", "go", None])
-    moved = rule_tiers(found, rules, TierContext(tiers, 1, facts=held, previous=previous))
+    held = facts(result, asked=[False, False, True])
+    previous = before(result, ["wait", "go", None])
+    moved = rule_tiers(result, rules, TierContext(tiers, 1, facts=held, previous=previous))
     assert moved["tier"].tolist() == ["wait", "wait", "go"]
     assert moved["tier_reason"].tolist() == ["kept wait: within 3 points of the cut-off", "", "trigger: asked"]
-    assert found["reasons_text"].tolist() == ["visited (+18)", "food (+7)", "small (-4)"]
-    assert found["score"].tolist() == [20, 9, 0]
-    assert found["fit"].tolist() == [0.0, 7.0, -4.0]
-    assert found["online"].tolist() == [18.0, 0.0, 0.0]
-    assert found["negative"].tolist() == [0.0, 0.0, -4.0]
-    assert found["grade"].eq("").all()
+    assert result["reasons_text"].tolist() == ["visited (+18)", "food (+7)", "small (-4)"]
+    assert result["score"].tolist() == [20, 9, 0]
+    assert result["fit"].tolist() == [0.0, 7.0, -4.0]
+    assert result["online"].tolist() == [18.0, 0.0, 0.0]
+    assert result["negative"].tolist() == [0.0, 0.0, -4.0]
+    assert result["grade"].eq("").all()
 
 
 def test_triggers_and_exclusions_hold_for_the_rules_too(tmp_path: Path) -> None:
@@ -218,8 +218,8 @@ tiers:
     came = scores["tier_reason"] == "trigger: came by"
     assert scores.loc[came, "tier"].eq("hot").all()
     as_of, events = scores["as_of"].iloc[0], pd.read_parquet(layout.events.path)
-    lately = events[(events["event_at"] < as_of) & (events["event_at"] >= as_of - pd.Timedelta(days=30))]
-    assert came.tolist() == (scores["lead_id"].isin(lately["lead_id"]) & ~steel).tolist()
+    recent = events[(events["event_at"] < as_of) & (events["event_at"] >= as_of - pd.Timedelta(days=30))]
+    assert came.tolist() == (scores["lead_id"].isin(recent["lead_id"]) & ~steel).tolist()
     summary = json.loads(layout.score_summary.path.read_text())
     assert summary["tiers"]["excluded"] == steel.sum()
 
@@ -272,8 +272,8 @@ def test_the_examples_have_rules_that_their_data_can_answer(name: str) -> None:
 
 def test_a_type_that_no_event_has_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     prepared(tmp_path, OVERLAY + RULES.replace("types: [visit]", "types: [visit, viist]"))
-    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert told == ["build_features: rules ask for event type 'viist', which no event has"]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["build_features: rules name event type 'viist', which no event has"]
 
 
 def test_the_spec_of_the_run_is_all_the_rules_need(run: tuple[Params, Layout]) -> None:

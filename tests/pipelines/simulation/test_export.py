@@ -93,7 +93,9 @@ def standard_errors_off(rows: pd.DataFrame) -> float:
 
 
 def test_simulate_same_seed_same_bytes_other_seed_other_bytes(tmp_path: Path) -> None:
-    once, again, other = (written(draw(seed, leads=400), tmp_path / str(place)) for place, seed in enumerate((7, 7, 8)))
+    once, again, other = (
+        written(draw(seed, leads=400), tmp_path / str(number)) for number, seed in enumerate((7, 7, 8))
+    )
     assert sorted(once) == [
         "attribute_history.csv",
         "events.parquet",
@@ -111,9 +113,9 @@ def test_simulate_chunk_by_chunk_writes_the_same_bytes_as_whole(
 ) -> None:
     monkeypatch.setattr(door, "CHUNK_LEADS", 150)
     monkeypatch.setattr(door, "ROW_GROUP", 1000)
-    whole = written(draw(leads=400), tmp_path / "whole")
+    complete = written(draw(leads=400), tmp_path / "whole")
     parts = written(chunks(changed(leads=400), 7, SHOT), tmp_path / "parts")
-    assert whole == parts
+    assert complete == parts
     assert pq.ParquetFile(tmp_path / "parts" / "raw" / "events.parquet").num_row_groups > 3
 
 

@@ -61,22 +61,22 @@ def test_it_is_text_and_nothing_in_it_is_unpickled(folder: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("place", [0.0, 0.3, 0.99])
-def test_a_flipped_byte_is_found(folder: Path, name: str, place: float) -> None:
-    whole = (folder / name).read_bytes()
-    at = int(place * len(whole))
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_a_flipped_byte_is_found(folder: Path, name: str, share: float) -> None:
+    content = (folder / name).read_bytes()
+    at = int(share * len(content))
     for flip in (0x01, 0x80):
-        (folder / name).write_bytes(whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :])
+        (folder / name).write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
         with pytest.raises(ModelError, match="train"):
             load_bundle(folder, 1)
-    (folder / name).write_bytes(whole)
+    (folder / name).write_bytes(content)
     load_bundle(folder, 1)
 
 
 @pytest.mark.parametrize("name", ["card.json", "booster_1.txt"])
 def test_a_text_that_was_cut_or_grew_is_found(folder: Path, name: str) -> None:
-    whole = (folder / name).read_bytes()
-    for damaged in (b"", whole[: len(whole) // 2], whole + b" ", whole.replace(b"\n", b"\r\n")):
+    content = (folder / name).read_bytes()
+    for damaged in (b"", content[: len(content) // 2], content + b" ", content.replace(b"\n", b"\r\n")):
         (folder / name).write_bytes(damaged)
         with pytest.raises(ModelError, match=f"{name} is not what train saved"):
             load_bundle(folder, 1)
@@ -109,16 +109,16 @@ def test_an_old_format_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "name"),
     [(["points", "double_odds"], "points.double_odds"), (["matrix", "params", "windows_days"], "windows_days")],
 )
 def test_no_default_of_today_stands_in_for_what_a_model_was_trained_with(
-    folder: Path, path: list[str], said: str
+    folder: Path, path: list[str], name: str
 ) -> None:
     files = scorer().to_files()
     tree = json.loads(files["card.json"])
     del reduce(lambda part, key: part[key], path[:-1], tree)[path[-1]]
-    with pytest.raises(ModelError, match=f"{said} is missing"):
+    with pytest.raises(ModelError, match=f"{name} is missing"):
         Scorer.from_files(files | {"card.json": json.dumps(tree)}, 1)
 
 
@@ -133,8 +133,8 @@ def test_a_changed_scale_is_told_before_the_model_in_place_goes(
     folder: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     scale = scorer().metadata.points
-    for place, after in ((folder, scale), (tmp_path / "nothing there", scale.model_copy(update={"double_odds": 20}))):
-        warn_of_scale(place, after)
+    for bundle, after in ((folder, scale), (tmp_path / "nothing there", scale.model_copy(update={"double_odds": 20}))):
+        warn_of_scale(bundle, after)
     assert caplog.messages == []
     warn_of_scale(folder, scale.model_copy(update={"anchor_score": 40.0}))
     assert len(caplog.messages) == 1

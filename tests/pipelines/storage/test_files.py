@@ -177,10 +177,10 @@ def test_the_staged_file_of_a_running_process_is_left_alone(tmp_path: Path) -> N
 def test_what_a_killed_run_left_goes_whatever_its_name_and_only_that(tmp_path: Path) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
-    mine, others = tmp_path / "list[1]*.json", ["list1.json", "list[1]*.json.old", "other.json"]
-    for name in (mine.name, *others[::2]):
+    own, others = tmp_path / "list[1]*.json", ["list1.json", "list[1]*.json.old", "other.json"]
+    for name in (own.name, *others[::2]):
         (tmp_path / f".{name}.{gone.pid}.staged").write_text("half")
     (tmp_path / others[1]).write_text("whole")
-    write_json({}, mine)
+    write_json({}, own)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {mine.name, others[1], *(f".{name}.{gone.pid}.staged" for name in others[::2])}
+    assert left == {own.name, others[1], *(f".{name}.{gone.pid}.staged" for name in others[::2])}

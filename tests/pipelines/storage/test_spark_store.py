@@ -77,7 +77,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
 
 
 def on_spark(here: Job) -> Job:
-    return here.asked(opened=partial(SparkContract.opened, SMALL))
+    return here.request_with(opened=partial(SparkContract.opened, SMALL))
 
 
 def opened(here: Job) -> AbstractContextManager[Contract]:
@@ -106,7 +106,7 @@ def test_a_list_by_spark_is_the_list_by_duckdb_byte_for_byte(
     ready: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_shards(monkeypatch)
-    lists = ready.asked(to=tmp_path / "duckdb"), on_spark(ready).asked(to=tmp_path / "spark")
+    lists = ready.request_with(to=tmp_path / "duckdb"), on_spark(ready).request_with(to=tmp_path / "spark")
     for one in lists:
         one.run()
     assert digests(lists[0].to) == digests(lists[1].to)
@@ -120,7 +120,7 @@ def test_shards_of_a_killed_run_are_taken_up_and_the_rest_is_done(
     ready: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_shards(monkeypatch)
-    here = ready.asked(to=tmp_path / "to")
+    here = ready.request_with(to=tmp_path / "to")
     monkeypatch.setattr("pipelines.scoring.score_list.rank_leads", _killed)
     with pytest.raises(KeyboardInterrupt):
         here.run()
@@ -141,8 +141,8 @@ def test_new_events_are_read_anew_and_lie_by_lead(tmp_path: Path, capsys: pytest
     here = job(tmp_path)
     with opened(on_spark(here)) as contract:
         before = feed_at(contract, TODAY)
-    world = export(tmp_path / "more", crowd((MONDAY,), n_events=700))
-    ingest(here.params.source, here.params.ingest, here.params.project, world, here.layout)
+    data = export(tmp_path / "more", crowd((MONDAY,), n_events=700))
+    ingest(here.params.source, here.params.ingest, here.params.project, data, here.layout)
     with opened(on_spark(here)) as contract:
         after = feed_at(contract, TODAY)
         counted = contract.events.group_by("lead_id").aggregate(n=contract.events.count())
@@ -150,7 +150,7 @@ def test_new_events_are_read_anew_and_lie_by_lead(tmp_path: Path, capsys: pytest
     assert after["events"] > before["events"]
     assert len(list((here.layout.artifacts / "spark").glob("events_*"))) == 1
     plan = capsys.readouterr().out
-    assert "Bucketed: true" in plan and "Exchange" not in plan  # what is asked of a lead moves no event
+    assert "Bucketed: true" in plan and "Exchange" not in plan  # a query of a lead moves no event
 
 
 @needs_spark
@@ -181,17 +181,17 @@ def test_without_java_or_pyspark_it_says_what_to_do(monkeypatch: pytest.MonkeyPa
 def test_the_commands_open_the_tables_on_the_engine(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, asked = job(tmp_path), []
+    here, opened_with = job(tmp_path), []
 
     def opened(spark: SparkParams, layout: Layout, project: object) -> Contract:
-        asked.append((spark.master, layout))
+        opened_with.append((spark.master, layout))
         raise ParamsError("enough")
 
     monkeypatch.setattr(SparkContract, "opened", opened)
     monkeypatch.chdir(tmp_path)
     where = ("--params", here.overlay, "--out", here.overlay.parent / "out")
     assert leadscore(monkeypatch, *words, *where, "--engine", "spark") == 2
-    assert asked == [("local[2]", here.layout)]
+    assert opened_with == [("local[2]", here.layout)]
 
 
 def test_rules_are_not_scored_on_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
