@@ -13,11 +13,13 @@ import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
+from pydantic import ValidationError
 
 from features.schema.errors import DataError, RefusedError
+from features.schema.spec import Spec
 from pipelines.config.params import Params
 from pipelines.registry.promote import promote
 from pipelines.scheduled.input_files import digests
@@ -63,6 +65,16 @@ class RetrainRequest:
         return self.to / "retrain"
 
 
+class RetrainRecord(Spec):
+    """retrained.json: the last retraining, its reason and the gate's answer."""
+
+    name: str
+    why: str
+    day: str
+    answer: Literal["promoted", "refused"]
+    reason: str
+
+
 def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> list[str]:
     """Train a challenger where one is due, register it, and promote it where it passes the gate.
 
@@ -80,37 +92,36 @@ def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> li
     NotReadyError, DataError, ModelError
         As the stages and `promote` do; the champion stays.
     """
-    last = _read(request.folder / RECORD)
-    why = (
-        "asked for" if request.force else due(params, last, _read(request.to / "monitor" / "monitor.json"), request.day)
-    )
-    if not why:
-        return [f"not due: the last retraining was on {last['day']}, and no alert since then requires one"]
+    last = read_record(request.folder)
+    monitored = _read(request.to / "monitor" / "monitor.json")
+    why = "requested" if request.force else due(params, last, monitored, request.day)
+    if last and not why:
+        return [f"not due: the last retraining was on {last.day}, and no alert since then requires one"]
     name = _name(params, request.data)
-    if last.get("name") == name and not request.force:
-        return [f"nothing new: the data, the parameters and the program are those of {last['day']}"]
+    if last and last.name == name and not request.force:
+        return [f"nothing new: the data, the parameters and the program are those of {last.day}"]
     log.info("retrain: %s", why)
     run = _make(params, request, name)
     track(run, overlay)
-    return [f"retrained: {why}", *_decide(run, request, {"name": name, "why": why})]
+    return [f"retrained: {why}", *_decide(run, request, name, why)]
 
 
-def due(params: Params, last: dict[str, Any], monitored: dict[str, Any], day: pd.Timestamp) -> str:
+def due(params: Params, last: RetrainRecord | None, monitored: dict[str, Any], day: pd.Timestamp) -> str:
     """Return why a retraining is due, "" where none is.
 
     Parameters
     ----------
     last
-        The record of the last retraining; empty where there is none.
+        The record of the last retraining; None where there is none.
     monitored
         The last monitor.json; empty where the monitor has not run.
     """
-    if not last:
+    if last is None:
         return "the first one"
-    since, limits = (day - pd.Timestamp(last["day"])).days, params.retrain
+    since, limits = (day - pd.Timestamp(last.day)).days, params.retrain
     if since >= limits.every_days:
         return f"on schedule, {since} days after the last one"
-    alerts = monitored.get("alerts", []) if limits.on_alert and monitored.get("as_of", "") > last["day"] else []
+    alerts = monitored.get("alerts", []) if limits.on_alert and monitored.get("as_of", "") > last.day else []
     if alerts and FEED not in alerts and since >= limits.rest_days:
         return f"the monitor's alert of {monitored['as_of']}: {', '.join(alerts)}"
     return ""
@@ -145,20 +156,33 @@ def _make(params: Params, request: RetrainRequest, name: str) -> RunContext:
     return run
 
 
-def _decide(run: RunContext, request: RetrainRequest, record: dict[str, Any]) -> list[str]:
+def _decide(run: RunContext, request: RetrainRequest, name: str, why: str) -> list[str]:
     """Let the gate decide, and record its answer."""
-    record |= {"day": request.day.date().isoformat()}
+
+    def record(answer: Literal["promoted", "refused"], reason: str) -> None:
+        day = request.day.date().isoformat()
+        entry = RetrainRecord(name=name, why=why, day=day, answer=answer, reason=reason)
+        write_json(entry.model_dump(), request.folder / RECORD)
+
     try:
         lines = promote(run, run.layout.bundle, request.at)
     except RefusedError as rejection:
-        write_json(record | {"answer": "refused", "reason": str(rejection)}, request.folder / RECORD)
+        record("refused", str(rejection))
         raise
-    write_json(record | {"answer": "promoted", "reason": lines[-1]}, request.folder / RECORD)
+    record("promoted", lines[-1])
     return lines
 
 
+def read_record(folder: Path) -> RetrainRecord | None:
+    """Read the record of the last retraining; None where there is none, or a damaged one."""
+    try:
+        return RetrainRecord.model_validate_json((folder / RECORD).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
 def _read(path: Path) -> dict[str, Any]:
-    """Read a record; a missing or damaged one is empty."""
+    """Read a JSON object; a missing or damaged one is empty."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

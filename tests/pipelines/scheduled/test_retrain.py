@@ -16,7 +16,7 @@ from pipelines.config.params import Params
 from pipelines.registry.promote import promote
 from pipelines.registry.registry import CHALLENGER, Registry
 from pipelines.scheduled import retrain as door
-from pipelines.scheduled.retrain import RetrainRequest, due, retrain
+from pipelines.scheduled.retrain import RetrainRecord, RetrainRequest, due, retrain
 from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
 from pipelines.storage.run_context import RunContext
@@ -175,13 +175,13 @@ def test_a_refused_challenger_leaves_the_champion_and_a_reason(
         pass
 
 
-LAST = {"day": "2026-06-01"}
+LAST = RetrainRecord(name="n", why="the first one", day="2026-06-01", answer="promoted", reason="")
 
 
 @pytest.mark.parametrize(
     ("last", "monitored", "day", "why"),
     [
-        ({}, {}, "2026-06-02", "first"),
+        (None, {}, "2026-06-02", "first"),
         (LAST, {}, "2026-06-28", ""),
         (LAST, {}, "2026-06-29", "schedule"),
         (LAST, {"as_of": "2026-06-10", "alerts": ["MN03"]}, "2026-06-10", "MN03"),
@@ -191,9 +191,11 @@ LAST = {"day": "2026-06-01"}
         (LAST, {"as_of": "2026-06-10", "alerts": ["MN01", "MN02"]}, "2026-06-10", ""),
     ],
 )
-def test_when_it_is_due(last: dict[str, str], monitored: dict[str, object], day: str, why: str, tmp_path: Path) -> None:
+def test_when_it_is_due(
+    last: RetrainRecord | None, monitored: dict[str, object], day: str, why: str, tmp_path: Path
+) -> None:
     params = tiny_params(tmp_path)
-    answer = due(params, dict(last), dict(monitored), pd.Timestamp(day))
+    answer = due(params, last, dict(monitored), pd.Timestamp(day))
     assert (why in answer, bool(answer)) == (True, bool(why))
     deaf = params.model_copy(update={"retrain": params.retrain.model_copy(update={"on_alert": False})})
-    assert bool(due(deaf, dict(last), dict(monitored), pd.Timestamp(day))) == (why in ("first", "schedule"))
+    assert bool(due(deaf, last, dict(monitored), pd.Timestamp(day))) == (why in ("first", "schedule"))
