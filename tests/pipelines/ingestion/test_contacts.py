@@ -90,8 +90,8 @@ def test_copies_count_once_and_a_short_log_will_do(tmp_path: Path) -> None:
 def test_a_log_says_nothing_of_how_far_outcomes_are_known(tmp_path: Path) -> None:
     without, _ = run(tmp_path)
     fresher, _ = taken(tmp_path, "a,2024-03-01,,,hot,81,no,1\n")
-    assert fresher["data_until"] == without["data_until"]
-    assert fresher["fingerprint"] != without["fingerprint"]
+    assert fresher.data_until == without.data_until
+    assert fresher.fingerprint != without.fingerprint
 
 
 def test_a_chance_without_the_lot_and_a_log_without_dates_are_refused(tmp_path: Path) -> None:

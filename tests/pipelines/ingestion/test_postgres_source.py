@@ -91,9 +91,9 @@ def test_the_same_rows_give_the_same_contract_as_csv(database: psycopg.Connectio
     by_files, files_layout = run(tmp_path, files, timezone="Europe/Berlin")
     by_tables, layout = run(tmp_path, out="tables", timezone="Europe/Berlin", **sources())
     assert contract_bytes(layout) == contract_bytes(files_layout)
-    assert by_tables["tables"] == by_files["tables"]
+    assert by_tables.tables == by_files.tables
     assert reasons(by_tables, "events") == {"lead_id is not in leads": 13}
-    assert by_tables["tables"]["leads"]["kept"] == 5000
+    assert by_tables.tables["leads"]["kept"] == 5000
 
 
 def test_types_are_read_for_what_they_mean(database: psycopg.Connection[Any], tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_all_tables_are_read_as_they_stood_at_one_moment(
     assert profile.tables == plain.tables
     monkeypatch.undo()
     monkeypatch.setenv(VARIABLE, server.conninfo)
-    assert run(tmp_path, out="later", **sources())[0]["tables"]["leads"]["kept"] == 4
+    assert run(tmp_path, out="later", **sources())[0].tables["leads"].kept == 4
 
 
 def test_batches_do_not_depend_on_their_size(
