@@ -93,7 +93,7 @@ def test_the_same_rows_give_the_same_contract_as_csv(database: psycopg.Connectio
     assert contract_bytes(layout) == contract_bytes(files_layout)
     assert by_tables.tables == by_files.tables
     assert reasons(by_tables, "events") == {"lead_id is not in leads": 13}
-    assert by_tables.tables["leads"]["kept"] == 5000
+    assert by_tables.tables["leads"].kept == 5000
 
 
 def test_types_are_read_for_what_they_mean(database: psycopg.Connection[Any], tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def test_a_label_without_dates_asks_for_no_order(tmp_path: Path) -> None:
     assert source.order == "none"
     assert (source.yes_values, source.no_values) == (["Yes"], ["No"])
     assert any("nothing says what was known when" in warning for warning in found.warnings)
-    assert ingested(tmp_path, found, tmp_path)["tables"]["outcomes"]["kept"] == 60
+    assert ingested(tmp_path, found, tmp_path).tables["outcomes"].kept == 60
 
 
 ANY_NAME = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=8)
@@ -265,7 +265,7 @@ def test_any_column_names_make_a_mapping_that_loads(tmp_path: Path, names: list[
     frame.to_csv(tmp_path / "leads.csv", index=False, quoting=csv.QUOTE_ALL)
     found = inspect(tmp_path / "leads.csv", None, None)
     assert {spec.column for spec in loaded(tmp_path, found).source.attributes.values()} == set(names)
-    assert ingested(tmp_path, found, tmp_path)["tables"]["leads"]["kept"] == 30
+    assert ingested(tmp_path, found, tmp_path).tables["leads"].kept == 30
 
 
 # Real data
@@ -294,7 +294,7 @@ def test_bank_marketing(tmp_path: Path) -> None:
     assert source.leads.columns == {}
     assert source.outcomes.columns == {"converted": "y"}
     assert "'999' stands in 39,673 rows" in found.mapping
-    assert ingested(tmp_path, found, path.parent)["tables"]["leads"]["kept"] == 41_188
+    assert ingested(tmp_path, found, path.parent).tables["leads"].kept == 41_188
 
 
 def test_learning_365(tmp_path: Path) -> None:
@@ -314,4 +314,4 @@ def test_olist_funnel(tmp_path: Path) -> None:
     source = loaded(tmp_path, found).source
     assert source.outcomes.columns == {"lead_id": "mql_id", "converted_at": "won_date"}
     assert list(source.attributes) == ["landing_page_id", "origin"]
-    assert ingested(tmp_path, found, path.parent)["tables"]["outcomes"]["kept"] == 841
+    assert ingested(tmp_path, found, path.parent).tables["outcomes"].kept == 841

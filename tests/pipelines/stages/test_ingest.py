@@ -103,7 +103,7 @@ def test_permuted_events_give_the_same_bytes(tmp_path: Path) -> None:
     one, first = run(tmp_path, {"events.csv": "id,at,kind,minutes\n" + "\n".join(lines)}, out="one")
     two, second = run(tmp_path, {"events.csv": "id,at,kind,minutes\n" + "\n".join(lines[::-1])}, out="two")
     assert contract_bytes(first) == contract_bytes(second)
-    assert one["fingerprint"] == two["fingerprint"]
+    assert one.fingerprint == two.fingerprint
 
 
 def test_threads_do_not_change_a_byte(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_threads_do_not_change_a_byte(tmp_path: Path) -> None:
 def test_another_value_gives_another_fingerprint(tmp_path: Path) -> None:
     one, _ = run(tmp_path, out="one")
     two, _ = run(tmp_path, {"leads.csv": LEADS.replace("250.5", "250.6")}, out="two")
-    assert one["fingerprint"] != two["fingerprint"]
+    assert one.fingerprint != two.fingerprint
 
 
 # Rows that break the contract
