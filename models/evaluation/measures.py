@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-Tree = Mapping[str, Any]
+from models.evaluation.results import JudgedMetrics
 
 
 @dataclass(frozen=True)
@@ -32,23 +31,19 @@ FIRST_MEASURES = (
 )
 
 
-def measures(metrics: Tree) -> list[Measure]:
+def measures(metrics: JudgedMetrics) -> list[Measure]:
     """List the figures to compare: the fixed ones, lift at each share that was computed, precision at capacity."""
-    shares = sorted(float(name.removeprefix("lift_at_")) for name in metrics["test"] if _is_lift(name))
+    shares = sorted(float(share) for share in metrics.test.lift_at)
     lifts = [
         Measure(
             f"lift_at_{share:g}", f"Lift at {share:g}%", "higher", "times", f"the best {share:g}%, in averages", True
         )
         for share in shares
     ]
-    period = " a period" if metrics["snapshots"]["order"] == "dates" else ""
-    called = f"conversion of the best {metrics['capacity']:,}{period}"
+    period = " a period" if metrics.snapshots.order == "dates" else ""
+    called = f"conversion of the best {metrics.capacity:,}{period}"
     return [
         *FIRST_MEASURES,
         *lifts,
         Measure("precision_at_k", "Precision at capacity", "higher", "share", called, True),
     ]
-
-
-def _is_lift(name: str) -> bool:
-    return name.startswith("lift_at_") and not name.endswith(("_low", "_high"))

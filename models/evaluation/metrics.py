@@ -27,7 +27,7 @@ class EvaluateParams(Spec):
     top_shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         default=[0.01, 0.05, 0.1, 0.2],
         min_length=1,
-        description="Lift and gain are shown for calling the best so many.",
+        description="Lift and gain are shown for calling this share of the rows, the best.",
     )
     calibration_bins: int = Field(
         default=10, ge=2, description="Groups of equal size for the calibration error and its plot."
@@ -35,7 +35,7 @@ class EvaluateParams(Spec):
     segments: list[str] = Field(
         default=[],
         description=(
-            "Attributes by whose values the metrics are shown apart; names that are no category of the "
+            "Attributes by whose values the metrics are computed separately; names that are no category of the "
             "data are passed over."
         ),
     )

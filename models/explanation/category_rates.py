@@ -1,21 +1,20 @@
-"""How the leads of each value of a category converted, beside all leads of the same rows."""
+"""How the leads of each value of a category converted, compared with all leads of the same rows."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from features.matrix.catalogue import Catalogue, Entry
 from models.evaluation.intervals import rate_interval
+from models.explanation.results import CategoryRates, ValueRate
 
 NOT_KNOWN = "not known"
 
 
 def category_rates(
     later: pd.DataFrame, earlier: pd.DataFrame, entries: Catalogue, confidence: float
-) -> list[dict[str, Any]]:
+) -> list[CategoryRates]:
     """Count conversions by value of each category.
 
     Parameters
@@ -29,10 +28,8 @@ def category_rates(
 
     Returns
     -------
-    list of dict
-        name, label, group, `levels` (value, n, n_leads, n_positive, rate, rate_low, rate_high and times, the rate over
-        that of all later rows; the most frequent first) and `vanished`, the values of training of which there is no
-        later row. One dict a category, in the catalogue's order.
+    list of CategoryRates
+        In the catalogue's order.
 
     Intervals are those of `rate_interval`, which knows that rows of one lead depend on each other.
     """
@@ -42,15 +39,14 @@ def category_rates(
 
 def _category(
     later: pd.DataFrame, earlier: pd.DataFrame, entry: Entry, average: float, confidence: float
-) -> dict[str, Any]:
+) -> CategoryRates:
     named, before = (_named(rows[entry.name], entry.levels or []) for rows in (later, earlier))
     levels = [
         _level(value, later[(named == value).to_numpy()], average, confidence) for value in named.value_counts().index
     ]
     gone = sorted(set(before) - set(named) - {NOT_KNOWN})
-    about = {"name": entry.name, "label": entry.label, "group": entry.group}
-    ranked = sorted(levels, key=lambda level: (-level["n"], level["value"]))
-    return about | {"levels": ranked, "vanished": gone}
+    ranked = sorted(levels, key=lambda level: (-level.n, level.value))
+    return CategoryRates(name=entry.name, label=entry.label, group=entry.group, levels=ranked, vanished=gone)
 
 
 def _named(codes: pd.Series[float], levels: list[str]) -> pd.Series[str]:
@@ -59,17 +55,17 @@ def _named(codes: pd.Series[float], levels: list[str]) -> pd.Series[str]:
     return pd.Series(names[np.where(known, codes, len(levels)).astype("intp")], index=codes.index, dtype="str")
 
 
-def _level(value: str, rows: pd.DataFrame, average: float, confidence: float) -> dict[str, Any]:
+def _level(value: str, rows: pd.DataFrame, average: float, confidence: float) -> ValueRate:
     label, lead = rows["label"].to_numpy("float64"), rows["lead_id"].to_numpy()
     low, high = rate_interval(label, lead, confidence)
     rate = float(label.mean())
-    return {
-        "value": value,
-        "n": len(rows),
-        "n_leads": int(rows["lead_id"].nunique()),
-        "n_positive": int(label.sum()),
-        "rate": rate,
-        "rate_low": low,
-        "rate_high": high,
-        "times": rate / average if average else None,
-    }
+    return ValueRate(
+        value=value,
+        n=len(rows),
+        n_leads=int(rows["lead_id"].nunique()),
+        n_positive=int(label.sum()),
+        rate=rate,
+        rate_low=low,
+        rate_high=high,
+        times=rate / average if average else None,
+    )

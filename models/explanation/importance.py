@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
 from features.matrix.catalogue import Catalogue, Entry
+from models.explanation.results import DependencePoint
 
 BINS = 12  # groups of about equal size along a numeric feature
 CLEAR = 0.3  # a rank correlation below this is no direction
@@ -55,7 +54,7 @@ def by_group(points: np.ndarray, entries: Catalogue, column: str) -> pd.DataFram
     return table.sort_values(["mean_points", "name"], ascending=[False, True], ignore_index=True)
 
 
-def dependence(points: np.ndarray, features: np.ndarray, label: np.ndarray, entry: Entry) -> list[dict[str, Any]]:
+def dependence(points: np.ndarray, features: np.ndarray, label: np.ndarray, entry: Entry) -> list[DependencePoint]:
     """Describe how one feature's points go with its value.
 
     Parameters
@@ -65,10 +64,8 @@ def dependence(points: np.ndarray, features: np.ndarray, label: np.ndarray, entr
 
     Returns
     -------
-    list of dict
-        value (a level's name, the median of a group, or None for missing and for no level of training), n, points
-        (mean), points_low and points_high (10th and 90th percentile), rate (of conversion); in the order of the values,
-        missing last.
+    list of DependencePoint
+        In the order of the values, missing last.
     """
     known = ~np.isnan(features) if entry.levels is None else (features >= 0) & (features < len(entry.levels))
     group = _bins(features) if entry.levels is None else features
@@ -88,16 +85,16 @@ def _bins(features: np.ndarray) -> np.ndarray:
     return np.searchsorted(edges, np.nan_to_num(features), side="right")
 
 
-def _describe(value: str | float | None, points: np.ndarray, label: np.ndarray) -> dict[str, Any]:
+def _describe(value: str | float | None, points: np.ndarray, label: np.ndarray) -> DependencePoint:
     low, high = np.quantile(points, [0.1, 0.9])
-    return {
-        "value": value,
-        "n": len(points),
-        "points": float(points.mean()),
-        "points_low": float(low),
-        "points_high": float(high),
-        "rate": float(label.mean()),
-    }
+    return DependencePoint(
+        value=value,
+        n=len(points),
+        points=float(points.mean()),
+        points_low=float(low),
+        points_high=float(high),
+        rate=float(label.mean()),
+    )
 
 
 def _direction(entry: Entry, values: np.ndarray, points: np.ndarray) -> str:

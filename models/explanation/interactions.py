@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from features.matrix.catalogue import Catalogue, Entry
+from models.explanation.results import FeaturePair, PairCell
 from models.scoring.scorer import Scorer
 
 GROUPS = 4  # groups of values along each side of a pair; more leave too few rows in a cell
 
 
-def interactions(scorer: Scorer, matrix: pd.DataFrame, names: list[str], most: int) -> list[dict[str, Any]] | None:
+def interactions(scorer: Scorer, matrix: pd.DataFrame, names: list[str], most: int) -> list[FeaturePair] | None:
     """Describe the pairs of features that act together most.
 
-    A pair's points of a row are what the trees add because both values are as they are, beyond what each value adds
-    without the other: the Shapley interaction index on the scale of the score. The logistic regression adds feature to
-    feature and has no part in it. Pairs within one theme are left out: two measures of one thing mostly tell the
+    A pair's points of a row are what the trees add because both values are as they are, in addition to what each value
+    adds without the other: the Shapley interaction index on the scale of the score. The logistic regression is
+    additive and has no part in it. Pairs within one theme are left out: two measures of one thing mostly tell the
     trees the same.
 
     Parameters
@@ -27,22 +27,20 @@ def interactions(scorer: Scorer, matrix: pd.DataFrame, names: list[str], most: i
     matrix
         The feature rows to look at.
     names
-        The features whose pairs are asked for.
+        The features whose pairs are described.
     most
-        At most so many pairs.
+        The largest number of pairs.
 
     Returns
     -------
-    list of dict
-        feature, other, label, other_label, n, mean_points (mean |points|), and `rows`, `columns` (names of groups of
-        values) and `cells` (for each row its columns: n and mean points, None where no lead is); the strongest pair
-        first. None where the trees are too deep to say.
+    list of FeaturePair
+        The strongest first. None where the trees are too deep.
 
     Source: Grabisch and Roubens 1999, International Journal of Game Theory 28, 547-565; Lundberg et al. 2020, Nature
     Machine Intelligence 2, 56-67, who give half of it to either feature of the pair.
     """
-    place = {entry.name: column for column, entry in enumerate(scorer.catalogue)}
-    among = sorted(place[name] for name in names)
+    column_of = {entry.name: column for column, entry in enumerate(scorer.catalogue)}
+    among = sorted(column_of[name] for name in names)
     points = scorer.interactions(matrix, among)
     if points is None:
         return None
@@ -58,28 +56,28 @@ def _differ(entries: Catalogue, one: int, other: int) -> bool:
     return entries[one].theme != entries[other].theme
 
 
-def _describe(entries: Catalogue, values: np.ndarray, points: np.ndarray, pair: tuple[int, int]) -> dict[str, Any]:
+def _describe(entries: Catalogue, values: np.ndarray, points: np.ndarray, pair: tuple[int, int]) -> FeaturePair:
     one, other = pair
     (rows, row), (columns, column) = (_grouped(entries[side], values[:, side]) for side in pair)
     cells = [
         [_cell(points[(row == down) & (column == across)]) for across in range(len(columns))]
         for down in range(len(rows))
     ]
-    return {
-        "feature": entries[one].name,
-        "other": entries[other].name,
-        "label": entries[one].label,
-        "other_label": entries[other].label,
-        "n": len(points),
-        "mean_points": float(np.abs(points).mean()),
-        "rows": rows,
-        "columns": columns,
-        "cells": cells,
-    }
+    return FeaturePair(
+        feature=entries[one].name,
+        other=entries[other].name,
+        label=entries[one].label,
+        other_label=entries[other].label,
+        n=len(points),
+        mean_points=float(np.abs(points).mean()),
+        rows=rows,
+        columns=columns,
+        cells=cells,
+    )
 
 
-def _cell(points: np.ndarray) -> dict[str, Any]:
-    return {"n": len(points), "points": float(points.mean()) if len(points) else None}
+def _cell(points: np.ndarray) -> PairCell:
+    return PairCell(n=len(points), points=float(points.mean()) if len(points) else None)
 
 
 def _grouped(entry: Entry, values: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -98,10 +96,10 @@ def _levels(levels: list[str], codes: np.ndarray) -> tuple[list[str], np.ndarray
     counts = np.bincount(codes[known].astype("intp"), minlength=len(levels))
     seen = [code for code in np.argsort(-counts, kind="stable") if counts[code]]
     own = seen if len(seen) <= GROUPS else seen[: GROUPS - 1]
-    place = np.full(len(levels), len(own))
-    place[own] = np.arange(len(own))
+    group_of = np.full(len(levels), len(own))
+    group_of[own] = np.arange(len(own))
     names = [levels[code] for code in own] + (["any other"] if len(seen) > len(own) else [])
-    return names, np.where(known, place[np.where(known, codes, 0).astype("intp")], -1)
+    return names, np.where(known, group_of[np.where(known, codes, 0).astype("intp")], -1)
 
 
 def _ranges(values: np.ndarray) -> tuple[list[str], np.ndarray]:

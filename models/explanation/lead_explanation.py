@@ -1,4 +1,4 @@
-"""One lead's score told in full: its points from the base to the score, what would move it, and leads like it."""
+"""One lead's score in full: its points from the base to the score, what would move it, and leads like it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class WaterfallStep:
 
 @dataclass(frozen=True)
 class LeadScore:
-    """What the model says of one lead at one moment.
+    """What the model predicts for one lead at one moment.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class LeadScore:
 
 @dataclass(frozen=True)
 class EventEffect:
-    """What the model would say after one more event: never a promise of what the event would cause.
+    """What the model would predict after one more event: never a claim about what the event would cause.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class SimilarLeads:
 
     Attributes
     ----------
-    promised
+    predicted
         The mean probability that the model gave them.
     low, high
         Interval of `rate`.
@@ -94,7 +94,7 @@ class SimilarLeads:
     rate: float
     low: float
     high: float
-    promised: float
+    predicted: float
     lowest: float
     highest: float
     first: pd.Timestamp
@@ -102,7 +102,7 @@ class SimilarLeads:
 
 
 def standing(scorer: Scorer, row: pd.DataFrame) -> LeadScore:
-    """Say what the model thinks of the one row, and the points of each theme from the base to the sum."""
+    """Score the one row, and the points of each theme from the base to the sum."""
     scored = scorer.score(row, 0).iloc[0]
     return LeadScore(
         probability=float(scored["probability"]),
@@ -119,7 +119,7 @@ def waterfall(scorer: Scorer, row: pd.DataFrame) -> list[WaterfallStep]:
 
     Returns
     -------
-    list of Step
+    list of WaterfallStep
         Each starts where the one before it ends; themes that round to no point are one last step together.
     """
     base, points = scorer.contributions(row)
@@ -157,7 +157,7 @@ def bars(steps: list[WaterfallStep]) -> list[Row]:
 def event_effects(
     scorer: Scorer, matrix: pd.DataFrame, more: Sequence[NextEvent], now: LeadScore, labels: Mapping[str, str]
 ) -> list[EventEffect]:
-    """Say what the model would say after each event, most points gained first.
+    """Compute what the model would predict after each event, most points gained first.
 
     Parameters
     ----------
@@ -166,17 +166,17 @@ def event_effects(
     """
     log_odds = scorer.log_odds(matrix)
     points = scorer.metadata.points.points(log_odds)
-    found = [
+    effects = [
         EventEffect(
             label=scope_label(event.event_type, labels),
             by="the lead" if event.direction == "inbound" else "sales",
-            points=float(points[place] - now.points),
-            score=int(score(points[place : place + 1])[0]),
-            probability=float(expit(log_odds[place])),
+            points=float(points[row] - now.points),
+            score=int(score(points[row : row + 1])[0]),
+            probability=float(expit(log_odds[row])),
         )
-        for place, event in enumerate(more)
+        for row, event in enumerate(more)
     ]
-    return sorted(found, key=lambda move: (-move.points, move.label))
+    return sorted(effects, key=lambda effect: (-effect.points, effect.label))
 
 
 def similar_in_score(rows: pd.DataFrame, probability: float, k: int, confidence: float) -> SimilarLeads | None:
@@ -211,7 +211,7 @@ def theme_points(scorer: Scorer, matrix: pd.DataFrame) -> np.ndarray:
     """Sum the contributions of each row by theme, shape (n, themes)."""
     _, points = scorer.contributions(matrix)
     columns = columns_by_theme(scorer.catalogue).values()
-    return np.column_stack([add_columns(points, places) for places in columns])
+    return np.column_stack([add_columns(points, of_theme) for of_theme in columns])
 
 
 def _nearest(rows: pd.DataFrame, distance: np.ndarray, how: str, k: int, confidence: float) -> SimilarLeads | None:
@@ -229,7 +229,7 @@ def _nearest(rows: pd.DataFrame, distance: np.ndarray, how: str, k: int, confide
         rate=converted / len(near),
         low=float(interval.low),
         high=float(interval.high),
-        promised=float(near["probability"].mean()),
+        predicted=float(near["probability"].mean()),
         lowest=float(near["probability"].min()),
         highest=float(near["probability"].max()),
         first=near["snapshot_at"].min(),

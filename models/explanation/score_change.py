@@ -120,7 +120,7 @@ def table(change: ScoreChange, counts: pd.DataFrame, reasons: int) -> pd.DataFra
     counts
         n_edited_attributes and n_new_events of each lead of the change, in its order.
     reasons
-        At most so many a lead in `reasons`.
+        The largest number of reasons a lead in `reasons`.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def theme_totals(change: ScoreChange) -> pd.DataFrame:
 
 
 def totals(rows: pd.DataFrame, themes: pd.DataFrame) -> dict[str, Any]:
-    """Sum up the change of a whole list.
+    """Sum up the change of a score list.
 
     Parameters
     ----------
@@ -206,18 +206,18 @@ def _standing(step: ChangeStep, before: _ScoredStep | None) -> _ScoredStep:
     Explaining takes most of the time, and few leads are edited between two dates.
     """
     scorer, values = step.scorer, step.scorer.values(step.matrix)
-    asked = np.arange(len(values)) if before is None else np.flatnonzero(_differ(before.values, values).any(axis=1))
-    matrix = step.matrix.iloc[asked]
+    rows = np.arange(len(values)) if before is None else np.flatnonzero(_differ(before.values, values).any(axis=1))
+    matrix = step.matrix.iloc[rows]
     base, parts = scorer.contributions(matrix)
-    places = columns_by_theme(scorer.catalogue)
-    found = pd.DataFrame({theme: add_columns(parts, columns) for theme, columns in places.items()})
-    found = found.assign(**{BASE: base})
+    columns = columns_by_theme(scorer.catalogue)
+    by_theme = pd.DataFrame({theme: add_columns(parts, of_theme) for theme, of_theme in columns.items()})
+    by_theme = by_theme.assign(**{BASE: base})
     points = scorer.metadata.points.points(scorer.log_odds(matrix))
     if before is None:
-        return _ScoredStep(scorer, values, points, found)
+        return _ScoredStep(scorer, values, points, by_theme)
     all_points, themes = before.points.copy(), before.themes.copy()
-    all_points[asked] = points
-    themes.iloc[asked] = found.to_numpy()
+    all_points[rows] = points
+    themes.iloc[rows] = by_theme.to_numpy()
     return _ScoredStep(scorer, values, all_points, themes)
 
 
@@ -231,8 +231,8 @@ def _moved(before: _ScoredStep, after: _ScoredStep, themes: pd.DataFrame) -> pd.
     if before.scorer is not after.scorer:
         return pd.DataFrame(True, index=themes.index, columns=themes.columns)
     differ = _differ(before.values, after.values)
-    places = columns_by_theme(after.scorer.catalogue)
-    return pd.DataFrame({theme: differ[:, places.get(str(theme), [])].any(axis=1) for theme in themes})
+    columns = columns_by_theme(after.scorer.catalogue)
+    return pd.DataFrame({theme: differ[:, columns.get(str(theme), [])].any(axis=1) for theme in themes})
 
 
 def _differ(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -249,33 +249,35 @@ def _labels(steps: Sequence[ChangeStep]) -> dict[str, str]:
 def _sentences(rows: pd.DataFrame, change: ScoreChange) -> list[str]:
     named = {part: _named(change, part) for part in PARTS if part in change.themes}
     return [
-        _sentence(row, {part: themes[place] for part, themes in named.items()})
-        for place, row in enumerate(rows.to_dict("records"))
+        _sentence(row, {part: themes[index] for part, themes in named.items()})
+        for index, row in enumerate(rows.to_dict("records"))
     ]
 
 
 def _named(change: ScoreChange, part: str) -> list[str]:
     """For each lead: the strongest themes of a part that are worth a point, with their points, among those that moved.
 
-    The base of another model is no theme that could be told apart from the model itself.
+    The base of another model cannot be distinguished from the model itself.
     """
     themes = change.themes[part].drop(columns=BASE)
     points = themes.where(change.moved[part].drop(columns=BASE), 0.0).to_numpy("float64")
     words = [change.labels[str(theme)] for theme in themes]
     order = np.argsort(-np.abs(points), axis=1, kind="stable")[:, :NAMED]
     return [
-        ", ".join(f"{words[place]} {lead[place]:+.0f}" for place in places if abs(lead[place]) > LEAST_POINTS)
-        for lead, places in zip(points, order, strict=True)
+        ", ".join(f"{words[column]} {lead[column]:+.0f}" for column in strongest if abs(lead[column]) > LEAST_POINTS)
+        for lead, strongest in zip(points, order, strict=True)
     ]
 
 
 def _sentence(row: dict[Any, Any], named: dict[str, str]) -> str:
     """Begin with a word: a cell that begins with a sign is a formula to a spreadsheet."""
     worth = [part for part in sorted(PARTS, key=lambda part: -abs(row[part])) if abs(row[part]) > LEAST_POINTS]
-    said = [f"{row[part]:+.0f} from {_cause(part, row)}" + _in_brackets(named[part]) for part in worth]
-    way = "up" if row["difference"] > 0 else "down"
-    by = f"{way} {_points(row['difference'])}" if abs(row["difference"]) > LEAST_POINTS else "no change of a point"
-    return f"{by}: {', '.join(said)}" if said else by
+    causes = [f"{row[part]:+.0f} from {_cause(part, row)}" + _in_brackets(named[part]) for part in worth]
+    direction = "up" if row["difference"] > 0 else "down"
+    by = (
+        f"{direction} {_points(row['difference'])}" if abs(row["difference"]) > LEAST_POINTS else "no change of a point"
+    )
+    return f"{by}: {', '.join(causes)}" if causes else by
 
 
 def _points(difference: float) -> str:
@@ -302,14 +304,14 @@ def _reasons(change: ScoreChange, n: int) -> list[str]:
     return [
         json.dumps(
             [
-                {"part": part, "theme": theme, "label": change.labels[theme], "points": round(float(lead[place]), 4)}
-                for place in places
-                for part, theme in [names[place]]
-                if abs(lead[place]) > LEAST_POINTS
+                {"part": part, "theme": theme, "label": change.labels[theme], "points": round(float(lead[column]), 4)}
+                for column in strongest
+                for part, theme in [names[column]]
+                if abs(lead[column]) > LEAST_POINTS
             ],
             ensure_ascii=False,
         )
-        for lead, places in zip(points, order, strict=True)
+        for lead, strongest in zip(points, order, strict=True)
     ]
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from scipy.stats import spearmanr
 
+from models.evaluation.estimate import Estimate
 from models.evaluation.measures import measures
 from models.evaluation.metrics import EvaluateParams, Ranked, compare, compare_ranking
+from models.evaluation.results import EvaluationResult, JudgedMetrics
+from models.explanation.results import ExplanationResult, FeatureImportance, GroupImportance
 from models.tiers.score_lists import flows
 
 Tree = Mapping[str, Any]
@@ -38,15 +41,15 @@ class ComparedRun:
     Attributes
     ----------
     metrics, selection, explanation, metadata
-        The trees of metrics.json, selection.json, explanation.json and the model's card.json.
+        metrics.json and explanation.json, and the trees of selection.json and the model's card.json.
     predictions, scores
         The tables of predictions.parquet and scores.parquet.
     """
 
     name: str
-    metrics: Tree
+    metrics: EvaluationResult
     selection: Tree
-    explanation: Tree
+    explanation: ExplanationResult
     metadata: Tree
     predictions: pd.DataFrame
     scores: pd.DataFrame
@@ -70,13 +73,13 @@ def side_by_side(a: ComparedRun, b: ComparedRun, params: EvaluateParams, seed: i
     }
     return {
         "runs": {"a": _about(a), "b": _about(b)},
-        "confidence": {"a": a.metrics["confidence"], "b": b.metrics["confidence"], "paired": params.confidence},
+        "confidence": {"a": a.metrics.confidence, "b": b.metrics.confidence, "paired": params.confidence},
         "measures": [one for one in _measures(a.metrics, b.metrics) if not refused.get(one["name"])],
         "settings": _settings(a, b),
         "features": _features(a, b),
         "importance": {
-            "themes": _importance(a.explanation["themes"], b.explanation["themes"], "name"),
-            "features": _importance(a.explanation["features"], b.explanation["features"], "label"),
+            "themes": _importance(*(_strengths(run.explanation.themes) for run in (a, b))),
+            "features": _importance(*(_strengths(run.explanation.features) for run in (a, b))),
         },
         "paired": None if refused["paired"] else _paired(a, b, params, seed),
         "scores": None if refused["scores"] else scores_side_by_side(a.scores, b.scores),
@@ -85,24 +88,24 @@ def side_by_side(a: ComparedRun, b: ComparedRun, params: EvaluateParams, seed: i
 
 
 def _about(run: ComparedRun) -> Row:
-    test, counts = run.metrics["test"], run.metrics["snapshots"]
+    metrics = run.metrics
     return {
         "name": run.name,
-        "model_id": run.metrics["model_id"],
-        "fingerprint": run.metrics["fingerprint"],
-        "horizon_days": run.metrics["horizon_days"],
-        "order": counts["order"],
+        "model_id": metrics.model_id,
+        "fingerprint": metrics.fingerprint,
+        "horizon_days": metrics.horizon_days,
+        "order": metrics.snapshots.order,
         "trained_until": run.metadata["trained_until"],
-        "period": run.metrics["period"],
-        "n": test["n"],
-        "n_leads": test["n_leads"],
-        "n_positive": test["n_positive"],
-        "best_baseline": run.metrics["verdict"]["best_baseline"],
-        "usable": run.metrics["verdict"]["usable"],
+        "period": metrics.period.model_dump(),
+        "n": metrics.test.n,
+        "n_leads": metrics.test.n_leads,
+        "n_positive": metrics.test.n_positive,
+        "best_baseline": metrics.verdict.best_baseline,
+        "usable": metrics.verdict.usable,
     }
 
 
-def _measures(a: Tree, b: Tree) -> list[Row]:
+def _measures(a: JudgedMetrics, b: JudgedMetrics) -> list[Row]:
     """List the figures that both runs have: name, label, better, form, meaning, and value, low and high of each."""
     of_b = {measure.name for measure in measures(b)}
     return [
@@ -112,15 +115,15 @@ def _measures(a: Tree, b: Tree) -> list[Row]:
             "better": measure.better,
             "form": measure.form,
             "meaning": measure.meaning,
-            **{side: _estimate(metrics["test"], measure.name) for side, metrics in (("a", a), ("b", b))},
+            **{side: _estimate(metrics.test[measure.name]) for side, metrics in (("a", a), ("b", b))},
         }
         for measure in measures(a)
         if measure.name in of_b
     ]
 
 
-def _estimate(figures: Tree, name: str) -> Row:
-    return {"value": figures[name], "low": figures[f"{name}_low"], "high": figures[f"{name}_high"]}
+def _estimate(estimate: Estimate) -> Row:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _settings(a: ComparedRun, b: ComparedRun) -> list[Row]:
@@ -152,7 +155,7 @@ def _flat(tree: Any, key: str) -> dict[str, str]:
 
 
 def _features(a: ComparedRun, b: ComparedRun) -> Row:
-    ours, theirs = ([one["name"] for one in run.explanation["features"]] for run in (a, b))
+    ours, theirs = ([one.name for one in run.explanation.features] for run in (a, b))
     return {
         "both": len(set(ours) & set(theirs)),
         "only_a": sorted(set(ours) - set(theirs)),
@@ -162,21 +165,34 @@ def _features(a: ComparedRun, b: ComparedRun) -> Row:
     }
 
 
-def _importance(ours: list[Row], theirs: list[Row], label: str) -> list[Row]:
-    """Set mean |points| side by side: name, label, a, b (None: the model does not have it), strongest first."""
-    of = [{one["name"]: one["mean_points"] for one in rows} for rows in (ours, theirs)]
-    labels = {one["name"]: one[label] for one in [*ours, *theirs]}
-    rows = [{"name": name, "label": labels[name], "a": of[0].get(name), "b": of[1].get(name)} for name in labels]
+def _strengths(rows: Sequence[FeatureImportance] | Sequence[GroupImportance]) -> dict[str, tuple[str, float]]:
+    return {row.name: (getattr(row, "label", row.name), row.mean_points) for row in rows}
+
+
+def _importance(ours: Mapping[str, tuple[str, float]], theirs: Mapping[str, tuple[str, float]]) -> list[Row]:
+    """Set mean |points| side by side: name, label, a, b (None: the model does not have it), strongest first.
+
+    Parameters
+    ----------
+    ours, theirs
+        Label and mean |points| by name.
+    """
+    labels = {name: label for side in (ours, theirs) for name, (label, _) in side.items()}
+    absent = (None, None)
+    rows = [
+        {"name": name, "label": label, "a": ours.get(name, absent)[1], "b": theirs.get(name, absent)[1]}
+        for name, label in labels.items()
+    ]
     return sorted(rows, key=lambda row: (-max(row["a"] or 0.0, row["b"] or 0.0), row["name"]))
 
 
 def _why_not_alike(a: ComparedRun, b: ComparedRun) -> str:
     ours, theirs = a.metrics, b.metrics
-    if ours["fingerprint"] != theirs["fingerprint"]:
-        return f"the data differ (fingerprint {ours['fingerprint'][:8]} and {theirs['fingerprint'][:8]})"
-    if ours["horizon_days"] != theirs["horizon_days"]:
+    if ours.fingerprint != theirs.fingerprint:
+        return f"the data differ (fingerprint {ours.fingerprint[:8]} and {theirs.fingerprint[:8]})"
+    if ours.horizon_days != theirs.horizon_days:
         return (
-            f"the horizons differ ({ours['horizon_days']} and {theirs['horizon_days']} days), so the same lead may "
+            f"the horizons differ ({ours.horizon_days} and {theirs.horizon_days} days), so the same lead may "
             "have another outcome"
         )
     return ""
@@ -208,7 +224,7 @@ def _why_scores_not_comparable(a: ComparedRun, b: ComparedRun) -> str:
 
 
 def _why_not_capacity(a: ComparedRun, b: ComparedRun) -> str:
-    ours, theirs = a.metrics["capacity"], b.metrics["capacity"]
+    ours, theirs = a.metrics.capacity, b.metrics.capacity
     return "" if ours == theirs else f"the capacities differ ({ours:,} and {theirs:,})"
 
 
@@ -223,7 +239,7 @@ def _paired(a: ComparedRun, b: ComparedRun, params: EvaluateParams, seed: int) -
     rows = common[KEY].assign(label=common["label_a"])
     ours, theirs = (common[name].to_numpy("float64") for name in ("model_a", "model_b"))
     first, second = (
-        Ranked.of(rows, said, int(a.metrics["capacity"]), params.calibration_bins) for said in (ours, theirs)
+        Ranked.of(rows, probability, a.metrics.capacity, params.calibration_bins) for probability in (ours, theirs)
     )
     ranking = compare_ranking(second, first, params, seed)
     gaps = compare(rows, theirs, ours, params, seed).flat("log_loss_gap")
@@ -241,11 +257,11 @@ def _paired(a: ComparedRun, b: ComparedRun, params: EvaluateParams, seed: int) -
 
 def _verdict(gaps: Mapping[str, float]) -> str:
     """Say who is surely better by log-loss, which judges both order and level, and whether the order agrees."""
-    said = []
+    sentences = []
     for name, words in (("log_loss_gap", "predicts"), ("auc_gap", "ranks")):
         better = "B" if gaps[f"{name}_low"] > 0 else "A" if gaps[f"{name}_high"] < 0 else ""
-        said.append(f"{better} {words} surely better" if better else f"neither {words} surely better")
-    return "; ".join(said)
+        sentences.append(f"{better} {words} surely better" if better else f"neither {words} surely better")
+    return "; ".join(sentences)
 
 
 def scores_side_by_side(ours: pd.DataFrame, theirs: pd.DataFrame) -> Row:

@@ -21,7 +21,7 @@ LEAST_POINTS = 0.5  # a reason that rounds to no point says nothing
 RECENT, OFTEN = 0.5, 3.0  # decayed counts: one event a half-life back; three events now, or more of them further back
 SOON = 1.0  # days; shorter gaps would promise a precision that events by the day do not have
 SAME_PACE = 0.05  # events a week; less is the rounding of equal paces
-OF_ATTRIBUTES = ("level", "value", "age", "calendar", "missing")  # measures told by their label, others by their theme
+OF_ATTRIBUTES = ("level", "value", "age", "calendar", "missing")  # measures named by their label, others by their theme
 DOMAIN_WORDS = {"company": "a company's own", "free": "a free provider's", "academic": "a school's"}
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December"]  # fmt: skip
@@ -57,13 +57,13 @@ class Reasons:
     ----------
     ends
         How many reasons the leads up to each one have, shape (n_leads,).
-    place, value, points
-        Of each reason, the place and the value of the feature it speaks of, and the points of its theme, shape (m,).
+    column, value, points
+        Of each reason, the column and the value of the feature it names, and the points of its theme, shape (m,).
     """
 
     entries: Catalogue
     ends: list[int]
-    place: np.ndarray
+    column: np.ndarray
     value: np.ndarray
     points: np.ndarray
 
@@ -72,11 +72,11 @@ class Reasons:
 
     def __getitem__(self, lead: int) -> list[Reason]:
         piece = self._pieces[lead]
-        mine = zip(self.place[piece], self.value[piece].tolist(), self.points[piece].tolist(), strict=True)
-        spoken = ((self.entries[place], value, points) for place, value, points in mine)
+        rows = zip(self.column[piece], self.value[piece].tolist(), self.points[piece].tolist(), strict=True)
+        named = ((self.entries[column], value, points) for column, value, points in rows)
         return [
             Reason(entry.theme, entry.group, points, entry.name, value, f"{points:+.0f} {phrase(entry, value)}")
-            for entry, value, points in spoken
+            for entry, value, points in named
         ]
 
     @cached_property
@@ -84,42 +84,42 @@ class Reasons:
         return [slice(begin, end) for begin, end in pairwise([0, *self.ends])]
 
     @cached_property
-    def _said(self) -> tuple[list[Phrase], list[int]]:
-        """What is said of each value of each feature, once, and which of it belongs to each reason."""
-        said: list[Phrase] = []
-        which = np.empty(len(self.value), dtype="intp")
-        for place in np.unique(self.place):
-            mine = np.flatnonzero(self.place == place)
-            distinct, number = np.unique(self.value[mine], return_inverse=True)
-            which[mine] = number + len(said)
-            said += _phrases(self.entries[place], distinct)
-        return said, which.tolist()
+    def _phrases(self) -> tuple[list[Phrase], list[int]]:
+        """The phrase of each distinct value of each feature, and the index of each reason's phrase."""
+        phrases: list[Phrase] = []
+        index = np.empty(len(self.value), dtype="intp")
+        for column in np.unique(self.column):
+            rows = np.flatnonzero(self.column == column)
+            distinct, number = np.unique(self.value[rows], return_inverse=True)
+            index[rows] = number + len(phrases)
+            phrases += _phrases(self.entries[column], distinct)
+        return phrases, index.tolist()
 
     @cached_property
     def _signed(self) -> list[str]:
-        return [f"{whole:+d}" for whole in np.rint(self.points).astype("int64").tolist()]
+        return [f"{rounded:+d}" for rounded in np.rint(self.points).astype("int64").tolist()]
 
     def in_words(self) -> list[str]:
         """Return what each lead's reasons say in one line, points last: a cell that begins with a sign is a formula."""
-        said, which = self._said
-        texts = [f"{said[number].text} ({signed})" for signed, number in zip(self._signed, which, strict=True)]
+        phrases, index = self._phrases
+        texts = [f"{phrases[number].text} ({signed})" for signed, number in zip(self._signed, index, strict=True)]
         return ["; ".join(texts[piece]) for piece in self._pieces]
 
     def in_json(self) -> list[str]:
         """Return each lead's reasons as a JSON list; points to 4 decimals, values to 6, null where not known."""
-        said, which = self._said
+        phrases, index = self._phrases
         rounded = np.round(self.points, 4).tolist()
         objects = [
             f"{before}{points!r}{between}{signed} {escaped}"
             for points, signed, (_, before, between, escaped) in zip(
-                rounded, self._signed, map(said.__getitem__, which), strict=True
+                rounded, self._signed, map(phrases.__getitem__, index), strict=True
             )
         ]
         return [f"[{', '.join(objects[piece])}]" for piece in self._pieces]
 
 
 class Phrase(NamedTuple):
-    """What is said of one value, and the JSON before its points, between them and the text, and from the text on."""
+    """The words for one value, and the JSON before its points, between them and the text, and from the text on."""
 
     text: str
     before: str
@@ -128,18 +128,18 @@ class Phrase(NamedTuple):
 
 
 def _phrases(entry: Entry, values: np.ndarray) -> list[Phrase]:
-    """Say each value; most of them read like another, so that what is said is worked out once for each text."""
+    """Describe each value; most of them read like another, so each text is escaped only once."""
     theme, group, name = map(_to_json, (entry.theme, entry.group, entry.name))
     before, between = f'{{"theme": {theme}, "group": {group}, "points": ', f', "feature": {name}, "value": '
     endings: dict[str, str] = {}
-    found = []
+    phrases = []
     for value, rounded in zip(values.tolist(), np.round(values, 6).tolist(), strict=True):
         text = phrase(entry, value)
         if text not in endings:
             endings[text] = f"{_to_json(text)[1:]}}}"
         known = repr(rounded) if math.isfinite(value) else "null" if math.isnan(value) else _to_json(value)
-        found.append(Phrase(text, before, f'{between}{known}, "text": "', endings[text]))
-    return found
+        phrases.append(Phrase(text, before, f'{between}{known}, "text": "', endings[text]))
+    return phrases
 
 
 def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n: int) -> Reasons:
@@ -152,33 +152,33 @@ def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n:
     features
         The matrix, shape (n_leads, k).
     n
-        At most so many a lead; those that round to no point are left out.
+        The largest number of reasons a lead; those that round to no point are left out.
     """
     columns = list(columns_by_theme(entries).values())
-    sums = np.column_stack([add_columns(points, places) for places in columns])
+    sums = np.column_stack([add_columns(points, of_theme) for of_theme in columns])
     order = np.argsort(-np.abs(sums), axis=1, kind="stable")[:, :n]
     totals = np.take_along_axis(sums, order, axis=1)
     lead, rank = np.nonzero(np.abs(totals) > LEAST_POINTS)
     total, theme = totals[lead, rank], order[lead, rank]
     strongest = np.empty(len(lead), dtype="intp")
-    for number, places in enumerate(columns):
-        mine = np.flatnonzero(theme == number)
-        pulls = points[lead[mine][:, None], places] * np.sign(total[mine])[:, None]
-        strongest[mine] = np.asarray(places)[pulls.argmax(axis=1)]
+    for number, of_theme in enumerate(columns):
+        rows = np.flatnonzero(theme == number)
+        pulls = points[lead[rows][:, None], of_theme] * np.sign(total[rows])[:, None]
+        strongest[rows] = np.asarray(of_theme)[pulls.argmax(axis=1)]
     ends = np.cumsum(np.bincount(lead, minlength=len(points)))
     return Reasons(entries, ends.tolist(), strongest, features[lead, strongest].astype("float64"), total)
 
 
 def columns_by_theme(entries: Catalogue) -> dict[str, list[int]]:
-    """Return the places of each theme's features, themes in the catalogue's order."""
+    """Return the columns of each theme's features, themes in the catalogue's order."""
     columns: dict[str, list[int]] = {}
-    for place, entry in enumerate(entries):
-        columns.setdefault(entry.theme, []).append(place)
+    for column, entry in enumerate(entries):
+        columns.setdefault(entry.theme, []).append(column)
     return columns
 
 
 def phrase(entry: Entry, value: float) -> str:
-    """Say in words what the feature is for this lead; missing is said as not known or never, zero as none."""
+    """Describe the feature's value for this lead; missing reads as not known or never, zero as none."""
     about = entry.label if entry.measure in OF_ATTRIBUTES else entry.theme_label
     return f"{about}: {_absent(entry.measure) if math.isnan(value) else _present(entry, value)}"
 

@@ -62,8 +62,8 @@ def contributions(entries: pd.DataFrame, n: int, rules: RulesParams) -> np.ndarr
         Points, shape (n, rules + 1), in the order of `rules.names`; the last column is `start`.
     """
     width = len(rules.names) + 1
-    place = entries["rule"].map({name: number for number, name in enumerate(rules.names)})
-    cell = entries["row"].to_numpy("int64") * width + place.to_numpy("int64")
+    column = entries["rule"].map({name: number for number, name in enumerate(rules.names)})
+    cell = entries["row"].to_numpy("int64") * width + column.to_numpy("int64")
     milli = np.bincount(cell, entries["milli"].to_numpy("float64"), minlength=n * width).reshape(n, width)
     milli[:, -1] = rules.start * MILLI
     return milli / MILLI

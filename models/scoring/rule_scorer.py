@@ -39,8 +39,8 @@ def rule_parts(rules: RulesParams, spec: MatrixSpec) -> dict[str, Part]:
 
 def _channel(types: list[str], spec: MatrixSpec) -> str:
     """Return the channel that all event types of a rule have, or none."""
-    found = {spec.vocabulary.channels.get(one, "none") for one in types}
-    return found.pop() if len(found) == 1 else "none"
+    channels = {spec.vocabulary.channels.get(one, "none") for one in types}
+    return channels.pop() if len(channels) == 1 else "none"
 
 
 def score_by_rules(
@@ -60,7 +60,7 @@ def score_by_rules(
     rule_parts
         What each rule is of, in the order of `rules.names`.
     reasons
-        At most so many a lead.
+        The largest number of reasons a lead.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def rule_tiers(scored: pd.DataFrame, rules: RulesParams, context: TierContext) -
     """Return the columns of `score_lists.tier_columns` for a list that the rules have scored.
 
     The thresholds of the rules are the cut-offs, and who reaches none is in tier BELOW. Without thresholds the policy
-    holds with points in the place of probabilities; what a call brings needs a probability, so capacity rules then.
+    holds with points instead of probabilities; what a call brings needs a probability, so capacity rules then.
     """
     if not rules.thresholds:
         params = context.params
@@ -110,8 +110,8 @@ def _by_thresholds(scored: pd.DataFrame, rules: RulesParams, context: TierContex
     least, sent = overridden(scored.index, params, names, context.facts)
     before = previous_tier_ranks(scored["lead_id"], context.previous, names)
     cut_offs = [one.at_least for one in rules.thresholds]
-    place = by_cut_offs(scored["points"].to_numpy("float64"), cut_offs, before, params.margin)
-    reached = np.array(names)[np.minimum(place, least)]
+    rank = by_cut_offs(scored["points"].to_numpy("float64"), cut_offs, before, params.margin)
+    reached = np.array(names)[np.minimum(rank, least)]
     return pd.Series(np.where(sent == "", reached, sent), index=scored.index, dtype="str")
 
 

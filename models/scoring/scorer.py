@@ -55,7 +55,7 @@ class ModelMetadata(BaseModel):
     linear_share
         How much of the log-odds comes from the logistic regression, 0 to 1; the boosters give the rest.
     sigmoid, uncorrected
-        The calibration, and the same with the level of the whole training period in place of recent outcomes.
+        The calibration, and the same with the intercept of the complete training period instead of recent outcomes.
     rules
         Makes a probability of the points of the hand-written rules, which are a baseline; None without rules.
     points
@@ -127,7 +127,7 @@ class Scorer:
         return self.metadata.sigmoid.log_odds(self._raw(matrix))
 
     def uncorrected(self, matrix: pd.DataFrame) -> np.ndarray:
-        """Return the probability at the level of the whole training period, shape (n,)."""
+        """Return the probability with the intercept of the complete training period, shape (n,)."""
         return expit(self.metadata.uncorrected.log_odds(self._raw(matrix)))
 
     def logistic(self, matrix: pd.DataFrame) -> np.ndarray:
@@ -171,11 +171,11 @@ class Scorer:
             Places of the features in the catalogue; pairs come in the order of `itertools.combinations(among, 2)`.
         """
         models, metadata = self.models, self.metadata
-        found = models.boosters.interactions(models.target_encoding.apply(self._inputs(matrix)), among)
+        points = models.boosters.interactions(models.target_encoding.apply(self._inputs(matrix)), among)
         return (
             None
-            if found is None
-            else metadata.points.factor * metadata.sigmoid.slope * (1 - metadata.linear_share) * found
+            if points is None
+            else metadata.points.factor * metadata.sigmoid.slope * (1 - metadata.linear_share) * points
         )
 
     def point_groups(self, matrix: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -190,7 +190,7 @@ class Scorer:
         matrix
             lead_id and the feature columns; one row a lead.
         reasons
-            At most so many reasons a lead.
+            The largest number of reasons a lead.
 
         Returns
         -------

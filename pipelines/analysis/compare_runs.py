@@ -13,11 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from features.schema.errors import DataError
+from models.evaluation.results import EvaluationResult
+from models.explanation.results import ExplanationResult
 from models.promotion.run_comparison import ComparedRun, side_by_side
 from pipelines.config.params import Params
 from pipelines.reporting.page import figure_text, page, points
 from pipelines.storage.files import finite, staged_file, write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.results import read_result
 
 log = logging.getLogger("leadscore")
 SHOWN = 15  # themes in the terminal and on the page; compare.json has all
@@ -57,9 +60,9 @@ def _read(folder: Path) -> ComparedRun:
         layout = Layout.workspace(folder)
     return ComparedRun(
         name=folder.resolve().name,
-        metrics=_json(layout.metrics.path, folder),
+        metrics=read_result(EvaluationResult, _existing(layout.metrics.path, folder), "evaluate"),
         selection=_json(layout.selection.path, folder),
-        explanation=_json(layout.explanation.path, folder),
+        explanation=read_result(ExplanationResult, _existing(layout.explanation.path, folder), "explain"),
         metadata=_json(layout.bundle / "card.json", folder),
         predictions=pd.read_parquet(_existing(layout.predictions.path, folder)),
         scores=pd.read_parquet(_existing(layout.scores.path, folder)),

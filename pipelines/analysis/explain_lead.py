@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import ibis
 import pandas as pd
@@ -15,7 +13,7 @@ from features.events.definitions import event_features
 from features.matrix.counterfactual import EVENTS, next_events, with_one_more
 from features.matrix.matrix import feature_matrix
 from features.schema.declarations import SnapshotParams
-from features.schema.errors import DataError
+from models.evaluation.results import EvaluationResult
 from models.explanation.lead_explanation import (
     EventEffect,
     LeadScore,
@@ -35,7 +33,7 @@ from pipelines.scoring.population import one_lead
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.layout import Layout
-from pipelines.storage.provenance import Provenance
+from pipelines.storage.results import existing, read_evaluation
 from pipelines.storage.run_context import RunContext
 
 DAY = pd.Timedelta(days=1)
@@ -43,7 +41,7 @@ DAY = pd.Timedelta(days=1)
 
 @dataclass(frozen=True)
 class LeadExplanation:
-    """All that is told of one lead at one moment.
+    """All that is known of one lead at one moment.
 
     Attributes
     ----------
@@ -98,7 +96,8 @@ def explain_lead(lead_id: str, run: RunContext) -> LeadExplanation:
     contract = Contract.open(run.layout, run.params.project)
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
     moment = one_lead(lead_id, contract, run)
-    metrics = _metrics(scorer, run.layout)
+    metrics = read_evaluation(run.layout, scorer.model_id)
+    existing(run.layout.predictions.path, "evaluate")
     at, spec = moment["snapshot_at"].iloc[0], scorer.metadata.matrix
     row = pd.concat(contract.matrix(moment, spec), ignore_index=True)
     now = standing(scorer, row)
@@ -127,37 +126,27 @@ def explain_lead(lead_id: str, run: RunContext) -> LeadExplanation:
     )
 
 
-def _metrics(scorer: Scorer, layout: Layout) -> dict[str, Any]:
-    path = layout.metrics.path
-    if not path.is_file() or not layout.predictions.path.is_file():
-        raise DataError(
-            path.name, "", found="no file", expected="what evaluate writes", fix="Run `leadscore stage evaluate` first."
-        )
-    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    made_from, own = Provenance(metrics["model_id"]), Provenance(scorer.model_id)
-    made_from.require_same("metrics.json", own, str(layout.bundle), "`leadscore stage evaluate`")
-    return metrics
-
-
 def _cautions(
-    lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, metrics: dict[str, Any], layout: Layout
+    lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, metrics: EvaluationResult, layout: Layout
 ) -> list[str]:
-    found = [] if metrics["verdict"]["usable"] else ["By the verdict of this run the model is not usable."]
+    cautions = [] if metrics.verdict.usable else ["By the verdict of this run the model is not usable."]
     if scorer.metadata.snapshots is None:
         matrix, _ = read_matrix(layout)
         learned = matrix.loc[(matrix["lead_id"] == lead_id) & (matrix["part"] == "train")]
         hindsight = "The model learned from this lead's own outcome, so its figures flatter here."
-        return found if learned.empty else [*found, hindsight]
+        return cautions if learned.empty else [*cautions, hindsight]
     known_until = scorer.metadata.trained_until
     if known_until is not None and pd.Timestamp(known_until) > at:
-        found.append(f"The model knows outcomes up to {pd.Timestamp(known_until):%Y-%m-%d}: it looks back on this day.")
-    return found + _not_open(lead_id, at, contract, scorer.metadata.snapshots)
+        cautions.append(
+            f"The model knows outcomes up to {pd.Timestamp(known_until):%Y-%m-%d}: it looks back on this day."
+        )
+    return cautions + _not_open(lead_id, at, contract, scorer.metadata.snapshots)
 
 
 def _not_open(lead_id: str, at: pd.Timestamp, contract: Contract, population: SnapshotParams) -> list[str]:
     """Say why the model was not made for this lead on this day, if so."""
     outcome = contract.outcomes[contract.outcomes["lead_id"] == lead_id]
-    found = [
+    cautions = [
         f"It {word} on {when:%Y-%m-%d}, before this day, so there is nothing left to predict."
         for column, word in (("converted_at", "converted"), ("lost_at", "was lost"))
         for when in outcome[column].dropna()
@@ -166,18 +155,18 @@ def _not_open(lead_id: str, at: pd.Timestamp, contract: Contract, population: Sn
     age = (at - contract.leads.loc[contract.leads["lead_id"] == lead_id, "created_at"].iloc[0]) / DAY
     low, high = population.min_age_days, population.max_age_days
     if not low <= age <= high:
-        found.append(f"It is {age:,.0f} days old; the model was made for leads of {low} to {high} days.")
-    return found
+        cautions.append(f"It is {age:,.0f} days old; the model was made for leads of {low} to {high} days.")
+    return cautions
 
 
 def _listed(lead_id: str, at: pd.Timestamp, scorer: Scorer, layout: Layout) -> Row | None:
     if not layout.scores.path.is_file():
         return None
     scores = pd.read_parquet(layout.scores.path)
-    found = scores[scores["lead_id"] == lead_id]
-    if found.empty:
+    matches = scores[scores["lead_id"] == lead_id]
+    if matches.empty:
         return None
-    lead = found.iloc[0]
+    lead = matches.iloc[0]
     same_day = bool(pd.isna(lead["as_of"]) and pd.isna(at)) or bool(lead["as_of"] == at)
     return {
         "tier": lead["tier"],
@@ -185,7 +174,7 @@ def _listed(lead_id: str, at: pd.Timestamp, scorer: Scorer, layout: Layout) -> R
         "tier_reason": lead["tier_reason"],
         "grade": lead["grade"],
         "score": int(lead["score"]),
-        "rank": int(found.index[0]) + 1,
+        "rank": int(matches.index[0]) + 1,
         "n": len(scores),
         "as_of": lead["as_of"],
         "same": same_day and lead["model_id"] == scorer.model_id,
@@ -206,15 +195,15 @@ def _moves(
 
 
 def _similar(lead_id: str, row: pd.DataFrame, now: LeadScore, scorer: Scorer, run: RunContext) -> list[SimilarLeads]:
-    """Hold the lead beside other leads of the later period, which the model did not learn from."""
+    """Compare the lead with other leads of the later period, which the model did not learn from."""
     k, confidence = run.params.explain.similar_leads, run.params.evaluate.confidence
     predictions = pd.read_parquet(run.layout.predictions.path).rename(columns={"model": "probability"})
     matrix, _ = read_matrix(run.layout)
     sample = sample_later(matrix[matrix["lead_id"] != lead_id], run.params)
     rows = sample[["lead_id", "snapshot_at", "label"]].assign(probability=scorer.probability(sample))
     others = predictions[predictions["lead_id"] != lead_id]
-    found = [
+    similar = [
         similar_in_score(others, now.probability, k, confidence),
         similar_in_reasons(rows, theme_points(scorer, sample), theme_points(scorer, row), k, confidence),
     ]
-    return [one for one in found if one is not None]
+    return [one for one in similar if one is not None]

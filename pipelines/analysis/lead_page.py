@@ -131,7 +131,7 @@ def likeness(one: SimilarLeads, lead: LeadExplanation) -> str:
     return (
         f"Of the {one.n:,} other leads of the test period{period} {what}, {one.converted:,} converted{within(lead)}: "
         f"{percent(one.rate)} ({percent(one.low)} to {percent(one.high)}, {lead.confidence:.0%} interval). The model "
-        f"predicted {percent(one.promised)} on average, from {percent(one.lowest)} to {percent(one.highest)}."
+        f"predicted {percent(one.predicted)} on average, from {percent(one.lowest)} to {percent(one.highest)}."
     )
 
 
@@ -142,9 +142,9 @@ def _waterfall_table(steps: list[WaterfallStep]) -> Table:
         before = math.floor(bar["left"] / 100 * BAR)
         length = max(1, round(bar["width"] / 100 * BAR))
         mark = "-" if bar["side"] == "down" else "+" if bar["side"] == "up" else "="
-        drawn = " " * min(before, BAR - 1) + mark * length
+        bar = " " * min(before, BAR - 1) + mark * length
         group = "" if step.group in ("base", "rest") else step.group
-        table.add_row(_text(step.text), group, points(step.shown, 1), f"{step.end:.1f}", drawn[: BAR + 1])
+        table.add_row(_text(step.text), group, points(step.shown, 1), f"{step.end:.1f}", bar[: BAR + 1])
     return table
 
 

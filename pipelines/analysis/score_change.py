@@ -95,19 +95,19 @@ def explain_changes(request: ChangeRequest, run: RunContext) -> pd.DataFrame:
         rows.append(table(one.change, one.counts, run.params.score.reasons))
         themes.append(theme_totals(one.change))
     lists = _join(*(_tiered(listed[side], end, contract, run.params) for side, end in (("from", old), ("to", new))))
-    found = pd.concat(rows, ignore_index=True).merge(lists, "left", "lead_id", validate="one_to_one")
-    found = (
-        found.sort_values("lead_id")
+    changes = pd.concat(rows, ignore_index=True).merge(lists, "left", "lead_id", validate="one_to_one")
+    changes = (
+        changes.sort_values("lead_id")
         .sort_values("difference", key=lambda points: -points.abs(), kind="stable", ignore_index=True)[COLUMNS]
         .astype({"score_from": "int64", "score_to": "int64"})
     )
-    tree = _summary(found, lists, pd.concat(themes, ignore_index=True), contract, old, new)
-    write_parquet(found, run.layout.change.path)
-    write_csv(found.drop(columns="reasons"), run.layout.change_csv.path)
+    tree = _summary(changes, lists, pd.concat(themes, ignore_index=True), contract, old, new)
+    write_parquet(changes, run.layout.change.path)
+    write_csv(changes.drop(columns="reasons"), run.layout.change_csv.path)
     write_json(tree, run.layout.change_summary.path)
     for line in summary_lines(tree):
         log.info("change: %s", line)
-    return found
+    return changes
 
 
 def summary_lines(tree: dict[str, Any]) -> list[str]:
@@ -129,7 +129,7 @@ def ends(request: ChangeRequest, contract: Contract, run: RunContext) -> tuple[E
     old, new = (load_bundle(folder, run.params.project.threads) for folder in folders)
     for folder, scorer in zip(folders, (old, new), strict=True):
         _check_fits(folder, scorer, contract)
-    new = old if new.model_id == old.model_id else new  # one object: what both give alike is asked once
+    new = old if new.model_id == old.model_id else new  # one object: what both have in common is computed once
     dated = "created_at" in contract.leads
     if not dated and (request.since or request.until):
         raise ParamsError("these tables have no dates, so only the model can change: leave out --since and --until")
@@ -208,8 +208,8 @@ def _counts(shard: Shard, both: pd.Series[str], old: End, new: End) -> pd.DataFr
     if not (pd.notna(old.at) and old.at < new.at):
         return pd.DataFrame({"n_edited_attributes": 0, "n_new_events": 0}, index=range(len(both)))
     edited = edits_between(shard, both, old, new)["lead_id"].value_counts()
-    came = new_events(shard.events, old.at, new.at).group_by("lead_id").aggregate(n=lambda events: events.count())
-    events = came.to_pyarrow().to_pandas().set_index("lead_id")["n"]
+    counts = new_events(shard.events, old.at, new.at).group_by("lead_id").aggregate(n=lambda events: events.count())
+    events = counts.to_pyarrow().to_pandas().set_index("lead_id")["n"]
     counts = {"n_edited_attributes": both.map(edited), "n_new_events": both.map(events)}
     return pd.DataFrame(counts).fillna(0).astype("int64")
 
@@ -221,12 +221,12 @@ def edits_between(shard: Shard, lead_ids: pd.Series[str], old: End, new: End) ->
 
 
 def _tiered(parts: list[pd.DataFrame], end: End, contract: Contract, params: Params) -> pd.DataFrame:
-    """Give each list's tiers as if no list had come before it, the lot's leads in the tier it drew them into."""
+    """Give each list's tiers as if there were no previous list; randomised leads keep the tier they were drawn into."""
     listed, metadata = pd.concat(parts, ignore_index=True), end.scorer.metadata
     facts = override_facts(end.moments(listed["lead_id"]), contract, metadata.matrix, metadata.tiers)
     context = TierContext(metadata.tiers, metadata.capacity, metadata.points, facts)
-    found = tier_columns(listed, context, exploration_quota(end.at, metadata, params))
-    return listed.assign(tier=found["tier"])
+    columns = tier_columns(listed, context, exploration_quota(end.at, metadata, params))
+    return listed.assign(tier=columns["tier"])
 
 
 def _join(first: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:
@@ -234,15 +234,15 @@ def _join(first: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summary(
-    found: pd.DataFrame, lists: pd.DataFrame, themes: pd.DataFrame, contract: Contract, old: End, new: End
+    changes: pd.DataFrame, lists: pd.DataFrame, themes: pd.DataFrame, contract: Contract, old: End, new: End
 ) -> dict[str, Any]:
-    return totals(found, themes) | {
+    return totals(changes, themes) | {
         "from": None if pd.isna(old.at) else old.at.date().isoformat(),
         "to": None if pd.isna(new.at) else new.at.date().isoformat(),
         "model_from": old.scorer.model_id,
         "model_to": new.scorer.model_id,
         "data_fingerprint": contract.profile.fingerprint,
-        "tier_changed": int((found["tier_from"] != found["tier_to"]).sum()),
+        "tier_changed": int((changes["tier_from"] != changes["tier_to"]).sum()),
         "tiers": flows(lists["tier_from"], lists["tier_to"]),
         "entered": int(lists["tier_from"].isna().sum()),
         "left": _left(lists.loc[lists["tier_to"].isna(), "lead_id"], contract, new),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shlex
 from pathlib import Path
@@ -148,10 +147,10 @@ def explain(params: ParamsOption = None, out: OutOption = None) -> None:
     from pipelines.stages.explain import explain as stage
 
     run = loaded(params, out)
-    tree = stage(run)
+    explanation = stage(run)
     table = Table("feature", "group", "points", "direction", box=SIMPLE)
-    for one in tree["features"][: run.params.explain.top_features]:
-        table.add_row(escape(one["label"]), one["group"], f"{one['mean_points']:.2f}", one["direction"])
+    for feature in explanation.features[: run.params.explain.top_features]:
+        table.add_row(escape(feature.label), feature.group, f"{feature.mean_points:.2f}", feature.direction)
     Console(highlight=False).print(table)
 
 
@@ -174,9 +173,11 @@ def report(
 
 def _show_summary(layout: Layout) -> None:
     """Print where the results are, and the verdict."""
+    from pipelines.storage.results import read_verdict
+
     files = [layout.report, layout.scores, layout.scores_csv, layout.metrics, layout.catalogue]
     console = Console(soft_wrap=True)
     for file in files:
         console.print(f"{file.grain:>10}  {file.path}", highlight=False)
-    for line in json.loads(layout.metrics.path.read_text(encoding="utf-8"))["verdict"]["lines"]:
+    for line in read_verdict(layout).lines:
         console.print(line, highlight=False)

@@ -10,6 +10,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from models.evaluation.estimate import ModelMetrics
+from models.evaluation.results import BacktestPeriod
+from models.explanation.results import DependencePoint
+
 # Okabe and Ito 2008, "Color Universal Design": distinct for readers of any colour vision
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 GROUP_COLOURS = {"fit": BLUE, "engagement": ORANGE}
@@ -102,20 +106,18 @@ def calibration(curve: pd.DataFrame) -> go.Figure:
     return figure.update_yaxes(title_text="actual", tickformat=".1%", range=[0, limit])
 
 
-def walk_auc(periods: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> go.Figure:
+def walk_auc(periods: Sequence[BacktestPeriod], names: Mapping[str, str]) -> go.Figure:
     """Draw the AUC after each retraining; the first of `names` with its interval.
 
     Parameters
     ----------
-    periods
-        cut and metrics, as in backtest.json.
     names
         The curves to draw and their names in the legend, in the order of the legend.
     """
     figure = _walk(periods)
     positions = list(range(len(periods)))
     for number, (who, name) in enumerate(names.items()):
-        metrics = [period["metrics"][who] for period in periods]
+        metrics = [period.metrics[who] for period in periods]
         trace = _steps(periods, metrics, "auc", ".3f", number)
         spread = {"error_y": _spread_of(metrics, "auc", CURVES[number][0])} if number == 0 else {}
         figure.add_trace(trace.update(name=plain(name), **spread))
@@ -123,15 +125,9 @@ def walk_auc(periods: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> 
     return figure.update_yaxes(title_text="AUC", tickformat=".2f")
 
 
-def walk_rates(periods: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """Draw the predicted rate after each retraining, with and without recalibration, and the actual rate.
-
-    Parameters
-    ----------
-    periods
-        cut and metrics, as in backtest.json.
-    """
-    model, uncorrected = ([period["metrics"][who] for period in periods] for who in ("model", "uncorrected"))
+def walk_rates(periods: Sequence[BacktestPeriod]) -> go.Figure:
+    """Draw the predicted rate after each retraining, with and without recalibration, and the actual rate."""
+    model, uncorrected = ([period.metrics[who] for period in periods] for who in ("model", "uncorrected"))
     actual = _steps(periods, model, "base_rate", ".1%", 2).update(error_y=_spread_of(model, "base_rate", GREEN))
     predicted = _steps(periods, model, "mean_probability", ".1%", 0)
     unadjusted = _steps(periods, uncorrected, "mean_probability", ".1%", 1)
@@ -145,7 +141,7 @@ def walk_rates(periods: Sequence[Mapping[str, Any]]) -> go.Figure:
     return figure.update_yaxes(title_text="converted", tickformat=".0%", rangemode="tozero")
 
 
-def dependence(rows: Sequence[Mapping[str, Any]], group: str, absent: str) -> go.Figure:
+def dependence(rows: Sequence[DependencePoint], group: str, absent: str) -> go.Figure:
     """Draw one feature's points, conversion rate and number of rows by its value.
 
     Levels of a category are rows of dots; numbers run from left to right in groups of about equal size, evenly spaced.
@@ -153,14 +149,14 @@ def dependence(rows: Sequence[Mapping[str, Any]], group: str, absent: str) -> go
     Parameters
     ----------
     rows
-        As `models.explanation.importance.dependence` gives them: in the order of the values, missing last.
+        In the order of the values, missing last.
     group
         fit or engagement, which gives the colour.
     absent
-        The label of a missing value, which is drawn apart from the others with a hollow marker.
+        The label of a missing value, which is drawn separately from the others with a hollow marker.
     """
     frame = _positioned(rows, absent)
-    categorical = any(isinstance(row["value"], str) for row in rows)
+    categorical = any(isinstance(row.value, str) for row in rows)
     along, across = ("y", "x") if categorical else ("x", "y")
     colours = {"points": GROUP_COLOURS[group], "rate": GREEN, "n": GREY}
     figure = _blank(showlegend=False)
@@ -180,7 +176,7 @@ def value_text(value: str | float | None, absent: str) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
 
 
-def short_label(value: str | float) -> str:
+def short_label(value: str | float | None) -> str:
     """Format a value for an axis: shortened, and without anything that Plotly reads as markup."""
     text = value_text(value, "")
     return plain(text if len(text) <= MAX_LABEL_LENGTH else text[: MAX_LABEL_LENGTH - 1].rstrip() + "…")
@@ -211,9 +207,9 @@ def _curves(curve: pd.DataFrame, names: Mapping[str, str], column: str, digits: 
     return figure
 
 
-def _walk(periods: Sequence[Mapping[str, Any]]) -> go.Figure:
+def _walk(periods: Sequence[BacktestPeriod]) -> go.Figure:
     """Return a blank chart with the cuts along its axis, evenly spaced, as many of them labelled as fit."""
-    texts = [_cut_text(str(period["cut"])) for period in periods]
+    texts = [_cut_text(period.cut) for period in periods]
     widest = max(len(line) for text in texts for line in text.split("<br>"))
     every = math.ceil(len(texts) * (widest + 1) / AXIS_CHARACTERS)
     labelled = list(range(0, len(texts), every))
@@ -228,13 +224,13 @@ def _cut_text(cut: str) -> str:
 
 
 def _steps(
-    periods: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, float]], name: str, digits: str, number: int
+    periods: Sequence[BacktestPeriod], metrics: Sequence[ModelMetrics], name: str, digits: str, number: int
 ) -> go.Scatter:
     colour, dash = CURVES[number]
     return go.Scatter(
         x=list(range(len(periods))),
-        y=[entry[name] for entry in metrics],
-        customdata=[period["cut"] for period in periods],
+        y=[entry[name].value for entry in metrics],
+        customdata=[period.cut for period in periods],
         mode="lines+markers",
         line={"color": colour, "dash": dash, "width": 2.5 if number == 0 else 2},
         marker={"color": colour, "symbol": SYMBOLS[number], "size": 8},
@@ -243,9 +239,9 @@ def _steps(
     )
 
 
-def _spread_of(metrics: Sequence[Mapping[str, float]], name: str, colour: str) -> dict[str, Any]:
-    frame = pd.DataFrame(list(metrics), dtype="float64")
-    return _whiskers(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], colour)
+def _spread_of(metrics: Sequence[ModelMetrics], name: str, colour: str) -> dict[str, Any]:
+    frame = pd.DataFrame([one[name] for one in metrics])
+    return _whiskers(frame["value"], frame["low"], frame["high"], colour)
 
 
 def _reference() -> dict[str, Any]:
@@ -258,20 +254,20 @@ def _whiskers(at: pd.Series[float], low: pd.Series[float], high: pd.Series[float
     return ends | {"type": "data", "symmetric": False, "color": colour, "thickness": 1.2, "width": 0}
 
 
-def _positioned(rows: Sequence[Mapping[str, Any]], absent: str) -> pd.DataFrame:
+def _positioned(rows: Sequence[DependencePoint], absent: str) -> pd.DataFrame:
     """Give each value its position on the axis and its labels; levels are sorted by points, missing is last."""
-    known = [row for row in rows if row["value"] is not None]
-    categorical = any(isinstance(row["value"], str) for row in known)
+    known = [row for row in rows if row.value is not None]
+    categorical = any(isinstance(row.value, str) for row in known)
     if categorical:
-        known = sorted(known, key=lambda row: float(row["points"]))
+        known = sorted(known, key=lambda row: row.points)
     every = 1 if categorical or len(known) <= MAX_TICKS else 2
-    ticks = [short_label(row["value"]) if position % every == 0 else "" for position, row in enumerate(known)]
-    missing = [row for row in rows if row["value"] is None]
-    return pd.DataFrame([*known, *missing]).assign(
+    ticks = [short_label(row.value) if position % every == 0 else "" for position, row in enumerate(known)]
+    missing = [row for row in rows if row.value is None]
+    return pd.DataFrame([row.model_dump() for row in [*known, *missing]]).assign(
         position=[float(number) for number in range(len(known))]
         + [-1.5 if categorical else len(known) + 0.5 for _ in missing],
         missing=[False] * len(known) + [True] * len(missing),
-        text=[plain(value_text(row["value"], absent)) for row in [*known, *missing]],
+        text=[plain(value_text(row.value, absent)) for row in [*known, *missing]],
         tick=ticks + [absent if categorical else absent.replace(" ", "<br>") for _ in missing],
     )
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from rich.table import Table
 
-from features.schema.errors import DataError
+from models.evaluation.results import EvaluationResult
 from models.scoring.scorer import Scorer
 from pipelines.reporting.scorecard_hubspot import hubspot_draft
 from pipelines.reporting.scorecard_table import against_model, meaning, table, to_markdown
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.files import staged_file, write_csv, write_json
 from pipelines.storage.layout import Layout
-from pipelines.storage.provenance import Provenance
+from pipelines.storage.results import read_evaluation
 from pipelines.storage.run_context import RunContext
 
 
-def write_scorecard(scorer: Scorer, metrics: dict[str, Any], name: str, layout: Layout) -> None:
+def write_scorecard(scorer: Scorer, metrics: EvaluationResult, name: str, layout: Layout) -> None:
     """Write scorecard.csv, scorecard.md and scorecard_hubspot.json.
 
     Parameters
     ----------
     metrics
-        The tree of metrics.json, for how the card compares with the model.
+        How the card compares with the model.
     name
         Of the project; the score in HubSpot is named after it.
     """
@@ -46,17 +43,7 @@ def show_scorecard(run: RunContext) -> tuple[Table, list[str]]:
         Where the metrics come from another model.
     """
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
-    if not run.layout.metrics.path.is_file():
-        raise DataError(
-            "metrics.json",
-            "",
-            found="no file",
-            expected="what evaluate writes",
-            fix="Run `leadscore stage evaluate` first.",
-        )
-    metrics = json.loads(run.layout.metrics.path.read_text(encoding="utf-8"))
-    made_from, own = Provenance(metrics["model_id"]), Provenance(scorer.model_id)
-    made_from.require_same("metrics.json", own, str(run.layout.bundle), "`leadscore stage evaluate`")
+    metrics = read_evaluation(run.layout, scorer.model_id)
     printed = Table("criterion", title="Learned scorecard", title_justify="left")
     for column in ("points", "rows", "converted"):
         printed.add_column(column, justify="right")

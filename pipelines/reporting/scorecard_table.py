@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from features.matrix.catalogue import Catalogue, Entry
+from models.evaluation.estimate import Estimate
+from models.evaluation.results import JudgedMetrics
 from models.scorecard.fitting import ScorecardCondition
 from models.scorecard.scorecard import Line, Scorecard
 from models.scoring.reasons import MONTHS, unit_of
@@ -32,7 +32,7 @@ def table(card: Scorecard, entries: Catalogue) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _row(line: Line, entry: Entry) -> dict[str, Any]:
+def _row(line: Line, entry: Entry) -> dict[str, str | float]:
     condition = line.condition
     levels = " | ".join((entry.levels or [])[level] for level in condition.levels)
     bound = f"{condition.threshold:.10g}" if condition.kind in ("at_least", "below") else ""
@@ -55,32 +55,27 @@ def to_markdown(card: Scorecard, entries: Catalogue, notes: list[str]) -> str:
     return "\n".join([*head, *rows, "", meaning(card), *(f"\n{line}" for line in notes)]) + "\n"
 
 
-def against_model(metrics: Mapping[str, Any]) -> list[str]:
-    """Describe how much worse than the model the card ranked the later rows.
-
-    Parameters
-    ----------
-    metrics
-        The tree of metrics.json.
-    """
-    model, card = metrics["test"], metrics["baselines"]["scorecard"]
-    if card["capacity_lift_gap"] is None or card["auc_gap"] is None:
+def against_model(metrics: JudgedMetrics) -> list[str]:
+    """Describe how much worse than the model the card ranked the later rows."""
+    model, card = metrics.test, metrics.baselines["scorecard"]
+    auc_gap, lift_gap = card.auc_gap, card.capacity_lift_gap
+    if auc_gap is None or lift_gap is None or not (auc_gap.exists and lift_gap.exists):
         return ["No lead of the later rows converted, so card and model cannot be compared."]
-    rows = "rows" if metrics["snapshots"]["order"] == "dates" else "leads"
-    lifts = [metrics["precision_at_k"] / metrics["base_rate"] for metrics in (card, model)]
+    rows = "rows" if metrics.snapshots.order == "dates" else "leads"
+    lifts = [one.precision_at_k.value / one.base_rate.value for one in (card, model)]
     lines = [
-        f"On the {model['n']:,.0f} {rows} of the test, {model['n_positive']:,.0f} converted, the card has an AUC of "
-        f"{card['auc']:.3f} and the model {model['auc']:.3f}: {_lost(card, 'auc_gap', 3)}.",
-        f"The best {metrics['capacity']:,} convert at {lifts[0]:.2f} times the average by the card and {lifts[1]:.2f} "
-        f"times by the model: {_lost(card, 'capacity_lift_gap', 2)}. Ranges are {metrics['confidence']:.0%} intervals "
-        "of the difference, over leads.",
+        f"On the {model.n:,} {rows} of the test, {model.n_positive:,} converted, the card has an AUC of "
+        f"{card.auc.value:.3f} and the model {model.auc.value:.3f}: {_lost(auc_gap, 3)}.",
+        f"The best {metrics.capacity:,} convert at {lifts[0]:.2f} times the average by the card and {lifts[1]:.2f} "
+        f"times by the model: {_lost(lift_gap, 2)}. Ranges are {metrics.confidence:.0%} intervals of the difference, "
+        "over leads.",
     ]
     chance = "The card's ranking is not significantly better than chance there."
-    return lines if card["auc_low"] > 0.5 else [*lines, chance]
+    return lines if card.auc.low > 0.5 else [*lines, chance]
 
 
-def _lost(card: Mapping[str, float], name: str, digits: int) -> str:
-    gap, low, high = (round(card[f"{name}{end}"], digits) + 0.0 for end in ("", "_low", "_high"))  # never -0
+def _lost(estimate: Estimate, digits: int) -> str:
+    gap, low, high = (round(end, digits) + 0.0 for end in (estimate.value, estimate.low, estimate.high))  # never -0
     return f"{abs(gap):.{digits}f} {'lost' if gap >= 0 else 'gained'} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 

@@ -13,16 +13,19 @@ from scipy.special import expit
 
 from features.matrix.catalogue import Catalogue
 from features.schema.declarations import AttributeSpec
-from models.evaluation.measures import Measure, Tree
-from models.evaluation.metrics import Metrics
+from models.evaluation.estimate import ModelMetrics
+from models.evaluation.measures import Measure
+from models.evaluation.results import BacktestPeriod, EvaluationResult, SnapshotCounts
 from models.evaluation.verdict import NAMES
 from models.explanation.lead_explanation import WaterfallStep, bars
+from models.explanation.results import DependencePoint, ExplanationResult
 from models.points.scale import PointsParams
 from models.tiers.declarations import TierParams
 from pipelines.reporting.charts import value_text
 from pipelines.storage.data_profile import DataProfile
 
 Row = dict[str, Any]
+Tree = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,12 @@ class Evaluated:
 
     name: str
     label: str
-    metrics: Metrics
+    metrics: ModelMetrics
 
     @property
     def ranks(self) -> bool:
         """Whether it ranks leads at all; one probability for all leads does not."""
-        return self.metrics["auc_high"] > self.metrics["auc_low"]
+        return self.metrics.auc.high > self.metrics.auc.low
 
 
 PART_WORDS = {
@@ -67,18 +70,18 @@ QUESTIONS = {
 }
 
 
-def evaluated(metrics: Tree) -> list[Evaluated]:
+def evaluated(metrics: EvaluationResult) -> list[Evaluated]:
     """List the model and the baselines, best by log-loss first among the baselines."""
-    rivals = sorted(metrics["baselines"].items(), key=lambda item: float(item[1]["log_loss"]))
-    baselines = [Evaluated(name, _capital(NAMES.get(name, name)), metrics) for name, metrics in rivals]
-    return [Evaluated("model", "Model", metrics["test"]), *baselines]
+    rivals = sorted(metrics.baselines.items(), key=lambda item: item[1].log_loss.value)
+    baselines = [Evaluated(name, _capital(NAMES.get(name, name)), baseline) for name, baseline in rivals]
+    return [Evaluated("model", "Model", metrics.test), *baselines]
 
 
-def best_in(periods: list[Row], names: list[str], measure: Measure) -> int:
+def best_in(periods: list[BacktestPeriod], names: list[str], measure: Measure) -> int:
     """Count the periods of a backtest in which the model's figure is better than that of every other of `names`."""
     sign = 1.0 if measure.better == "higher" else -1.0
     compared = {"model", *names}  # where its figure has no interval, as with an AUC of 1, the model is not in names
-    values = [{name: sign * period["metrics"][name][measure.name] for name in compared} for period in periods]
+    values = [{name: sign * period.metrics[name][measure.name].value for name in compared} for period in periods]
     return sum(all(of["model"] > of[name] for name in compared - {"model"}) for of in values)
 
 
@@ -96,23 +99,23 @@ def decisions(selection: Tree) -> list[Row]:
     ]
 
 
-def segments(metrics: Tree, attributes: Mapping[str, AttributeSpec]) -> list[Row]:
+def segments(metrics: EvaluationResult, attributes: Mapping[str, AttributeSpec]) -> list[Row]:
     """List each segment attribute's label and its levels, largest first."""
     return [
         {
             "label": _label(name, attributes),
             "levels": [
-                {"level": level, "metrics": metrics}
-                for level, metrics in sorted(levels.items(), key=lambda item: (-item[1]["n"], item[0]))
+                {"level": level, "metrics": of_level}
+                for level, of_level in sorted(levels.items(), key=lambda item: (-item[1].n, item[0]))
             ],
         }
-        for name, levels in metrics["segments"].items()
+        for name, levels in metrics.segments.items()
     ]
 
 
-def tiers(summary: Tree, metrics: Tree, policy: TierParams) -> list[Row]:
+def tiers(summary: Tree, metrics: EvaluationResult, policy: TierParams) -> list[Row]:
     """Describe each tier, best first: n, lowest score, expected conversions (sum of probabilities), and certificate."""
-    certificates = {entry["tier"]: entry for entry in metrics["tiers"]["certificates"]}
+    certificates = {entry["tier"]: entry for entry in metrics.tiers.certificates}
     return [
         {
             "name": tier.name,
@@ -149,40 +152,38 @@ def _walk(row: Mapping[Any, Any], reasons: list[Row]) -> list[WaterfallStep]:
     return [base, *steps, WaterfallStep("all other themes, together", "rest", ends[-1], row["points"])]
 
 
-def changed_values(explanation: Tree, unseen: Tree) -> list[Row]:
+def changed_values(explanation: ExplanationResult, unseen: Tree) -> list[Row]:
     """List the categories whose values changed since training: vanished values, and leads with rare or new ones."""
-    categories = explanation["categories"]
     return [
-        {"label": entry["label"], "vanished": entry["vanished"], "unseen": unseen.get(entry["name"], 0)}
-        for entry in categories
-        if entry["vanished"] or unseen.get(entry["name"], 0)
+        {"label": category.label, "vanished": category.vanished, "unseen": unseen.get(category.name, 0)}
+        for category in explanation.categories
+        if category.vanished or unseen.get(category.name, 0)
     ]
 
 
-def interactions(explanation: Tree) -> list[Row]:
+def interactions(explanation: ExplanationResult) -> list[Row]:
     """List the interacting pairs, each cell with its shade, -1 to 1."""
-    pairs = explanation["interactions"] or []
     listed = []
-    for pair in pairs:
-        maximum = max(abs(cell["points"] or 0.0) for row in pair["cells"] for cell in row)
+    for pair in explanation.interactions or []:
+        maximum = max(abs(cell.points or 0.0) for row in pair.cells for cell in row)
         shaded = [
-            [cell | {"shade": (cell["points"] or 0.0) / maximum if maximum else 0.0} for cell in row]
-            for row in pair["cells"]
+            [cell.model_dump() | {"shade": (cell.points or 0.0) / maximum if maximum else 0.0} for cell in row]
+            for row in pair.cells
         ]
-        listed.append({**pair, "cells": shaded})
+        listed.append(pair.model_dump() | {"cells": shaded})
     return listed
 
 
-def grade_rows(metrics: Tree) -> list[Row]:
+def grade_rows(metrics: EvaluationResult) -> list[Row]:
     """Lay out the grades as rows of fit, each with its four cells and their shades, 0 to 1."""
-    cells = metrics["grades"]["cells"]
+    cells = [cell.model_dump() for cell in metrics.grades.cells]
     maximum = max((cell["rate"] or 0.0 for cell in cells), default=0.0)
     shaded = [cell | {"shade": (cell["rate"] or 0.0) / maximum if maximum else 0.0} for cell in cells]
     letters = dict.fromkeys(cell["grade"][0] for cell in cells)
     return [{"fit": letter, "cells": [cell for cell in shaded if cell["grade"][0] == letter]} for letter in letters]
 
 
-def movers(explanation: Tree, n: int) -> dict[str, list[Row]]:
+def movers(explanation: ExplanationResult, n: int) -> dict[str, list[Row]]:
     """Rank features and themes (at most `n` each) and groups by their mean points.
 
     Returns
@@ -191,32 +192,33 @@ def movers(explanation: Tree, n: int) -> dict[str, list[Row]]:
         Lists of rows with label, group, mean_points, direction (features only), `share` of the sum over all such rows,
         and `width`, the share of the strongest.
     """
-    group_of = {feature["theme_label"]: feature["group"] for feature in explanation["features"]}
-    features = explanation["features"]
-    themes = [{"label": row["name"], "group": group_of[row["name"]], **row} for row in explanation["themes"]]
-    groups = [{"label": row["name"], "group": row["name"], **row} for row in explanation["groups"]]
+    group_of = {feature.theme_label: feature.group for feature in explanation.features}
+    features = [feature.model_dump() for feature in explanation.features]
+    themes = [{"label": one.name, "group": group_of[one.name], **dict(one)} for one in explanation.themes]
+    groups = [{"label": one.name, "group": one.name, **dict(one)} for one in explanation.groups]
     ranked = {"features": features, "themes": themes, "groups": groups}
     return {name: _with_widths(rows)[:n] for name, rows in ranked.items()}
 
 
-def dependences(explanation: Tree, entries: Catalogue) -> list[Row]:
+def dependences(explanation: ExplanationResult, entries: Catalogue) -> list[Row]:
     """List each explained feature, strongest first: name, label, group, rows, `absent` and its extremes."""
     known = {entry.name: entry for entry in entries}
     listed = []
-    for feature in explanation["features"]:
-        rows = explanation["dependence"].get(feature["name"])
+    for feature in explanation.features:
+        rows = explanation.dependence.get(feature.name)
         if rows:
-            entry = known[feature["name"]]
+            entry = known[feature.name]
             absent = "none" if entry.empty == "missing" else "not known"
             about = {"name": entry.name, "label": entry.label, "unit": entry.unit, "group": entry.group}
             listed.append(about | {"rows": rows, "absent": absent, "sentence": _extremes(rows, absent)})
     return listed
 
 
-def parts(counts: Tree) -> list[Row]:
+def parts(counts: SnapshotCounts) -> list[Row]:
     """Describe each part of the split that has rows, in words, with its dates and base rate."""
-    words = PART_WORDS if counts["order"] == "dates" else PART_WORDS_UNDATED[counts["order"]]
-    return [{"name": name, "words": words.get(name, ""), **counts["parts"][name]} for name in _filled(counts)]
+    words = PART_WORDS if counts.order == "dates" else PART_WORDS_UNDATED[counts.order]
+    filled = [name for name in PART_WORDS if counts.parts[name].rows]
+    return [{"name": name, "words": words.get(name, ""), **counts.parts[name].model_dump()} for name in filled]
 
 
 def attributes_read(profile: DataProfile, attributes: Mapping[str, AttributeSpec]) -> list[Row]:
@@ -252,11 +254,6 @@ def ladder(scale: PointsParams) -> list[Row]:
     ]
 
 
-def overlap(one: Tree, other: Tree, name: str) -> bool:
-    """Whether the intervals of a figure overlap, so that the difference may be chance."""
-    return bool(one[f"{name}_low"] <= other[f"{name}_high"] and other[f"{name}_low"] <= one[f"{name}_high"])
-
-
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -285,13 +282,9 @@ def _with_widths(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _extremes(rows: list[Row], absent: str) -> str:
-    low, high = (pick(rows, key=lambda row: float(row["points"])) for pick in (min, max))
+def _extremes(rows: list[DependencePoint], absent: str) -> str:
+    low, high = (pick(rows, key=lambda row: row.points) for pick in (min, max))
     return (
-        f"lowest at {value_text(low['value'], absent)} ({low['points']:+.1f} points, {low['rate']:.1%} converted), "
-        f"highest at {value_text(high['value'], absent)} ({high['points']:+.1f} points, {high['rate']:.1%} converted)"
+        f"lowest at {value_text(low.value, absent)} ({low.points:+.1f} points, {low.rate:.1%} converted), "
+        f"highest at {value_text(high.value, absent)} ({high.points:+.1f} points, {high.rate:.1%} converted)"
     )
-
-
-def _filled(counts: Tree) -> list[str]:
-    return [name for name in PART_WORDS if counts["parts"][name]["rows"]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import optuna
@@ -13,7 +12,9 @@ from sklearn.metrics import roc_auc_score
 
 from features.matrix.matrix import MatrixSpec
 from features.schema.errors import DataError
-from models.evaluation.metrics import Metrics, Ranked, evaluate
+from models.evaluation.estimate import ModelMetrics
+from models.evaluation.metrics import Ranked, evaluate
+from models.evaluation.results import BacktestPeriod, BacktestResult, LeftOut, NoBacktest, RandomSplit
 from models.scoring.baselines import baselines
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import sample_leads, split_at_random
@@ -24,8 +25,9 @@ from pipelines.config.params import Params
 from pipelines.stages.build_features import labelled, learn_spec
 from pipelines.stages.train import random_split_model, scorer_of, training_setup
 from pipelines.storage.contract_store import Contract
-from pipelines.storage.files import finite, write_json, write_parquet
+from pipelines.storage.files import write_parquet
 from pipelines.storage.layout import Layout
+from pipelines.storage.results import write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -43,14 +45,8 @@ class Retraining:
     learned: Learned
 
 
-def backtest(run: RunContext) -> dict[str, Any]:
-    """Write backtest.json and the predictions behind it.
-
-    Returns
-    -------
-    dict
-        The tree of backtest.json: each period, all of them pooled, the periods left out, and the optimism gap.
-    """
+def backtest(run: RunContext) -> BacktestResult | NoBacktest:
+    """Write backtest.json and the predictions behind it."""
     if run.params.source.order == "none" or run.params.backtest.cuts == 0:
         return _write_not_applicable(
             NOT_APPLICABLE if run.params.source.order == "none" else "backtest.cuts is 0", run.layout
@@ -58,39 +54,38 @@ def backtest(run: RunContext) -> dict[str, Any]:
     contract = Contract.open(run.layout, run.params.project)
     labels = labelled(contract, run.params)
     snapshots = labels[labels["matured"]].reset_index(drop=True)
-    steps, left_out = list[Retraining](), list[dict[str, str]]()
+    steps, left_out = list[Retraining](), list[LeftOut]()
     for cut in cuts(snapshots, run.params.source.order, run.params.backtest):
         try:
             steps.append(_walk(cut, snapshots, contract, run.params, steps[0] if steps else None))
         except DataError as error:
             log.warning("backtest: %s left out: %s", cut.at, error)
-            left_out.append({"cut": cut.at, "why": str(error)})
+            left_out.append(LeftOut(cut=cut.at, why=str(error)))
     if not steps:
         return _write_not_applicable("no cut leaves enough to learn from", run.layout, left_out)
     rows = pd.concat([step.rows for step in steps], ignore_index=True)
     periods = [_period(step, run.params) for step in steps]
-    tree = {
-        "applicable": True,
-        "confidence": run.params.evaluate.confidence,
-        "choose": run.params.backtest.choose,
-        "periods": periods,
-        "left_out": left_out,
-        "pooled": _figures(rows, run.params),
-        "mean_auc": _mean_auc(periods),
-        "random_split": _random_split(steps[-1], run.params),
-    }
+    result = BacktestResult(
+        confidence=run.params.evaluate.confidence,
+        choose=run.params.backtest.choose,
+        periods=periods,
+        left_out=left_out,
+        pooled=_metrics(rows, run.params),
+        mean_auc=_mean_auc(periods),
+        random_split=_random_split(steps[-1], run.params),
+    )
     write_parquet(rows, run.layout.backtest_predictions.path)
-    write_json(finite(tree), run.layout.backtest.path)
-    _log_results(tree)
-    return tree
+    write_result(result, run.layout.backtest.path)
+    _log_results(result)
+    return result
 
 
-def _write_not_applicable(why: str, layout: Layout, left_out: list[dict[str, str]] | None = None) -> dict[str, Any]:
-    tree = {"applicable": False, "why": why, "left_out": left_out or []}
-    write_json(tree, layout.backtest.path)
+def _write_not_applicable(why: str, layout: Layout, left_out: list[LeftOut] | None = None) -> NoBacktest:
+    result = NoBacktest(why=why, left_out=left_out or [])
+    write_result(result, layout.backtest.path)
     write_parquet(pd.DataFrame({"lead_id": []}), layout.backtest_predictions.path)
     log.info("backtest: not applicable, %s", why)
-    return tree
+    return result
 
 
 def _walk(
@@ -136,25 +131,25 @@ def _log_progress(line: str) -> None:
     log.info("backtest: %s", line)
 
 
-def _period(step: Retraining, params: Params) -> dict[str, Any]:
+def _period(step: Retraining, params: Params) -> BacktestPeriod:
     training = step.matrix[step.matrix["part"] == "train"]
-    return {
-        "cut": step.cut.at,
-        "training_rows": len(training),
-        "training_rate": float(np.round(training["label"].mean(), 9)),
-        "linear_share": step.scorer.metadata.linear_share,
-        "left_out": len(step.scorer.metadata.left_out),
-        "metrics": _figures(step.rows, params),
-    }
+    return BacktestPeriod(
+        cut=step.cut.at,
+        training_rows=len(training),
+        training_rate=float(np.round(training["label"].mean(), 9)),
+        linear_share=step.scorer.metadata.linear_share,
+        left_out=len(step.scorer.metadata.left_out),
+        metrics=_metrics(step.rows, params),
+    )
 
 
-def _mean_auc(periods: list[dict[str, Any]]) -> float:
+def _mean_auc(periods: list[BacktestPeriod]) -> float:
     """Average the model's AUC over periods by their rows: pooled rows would also be ranked across periods."""
-    metrics = [period["metrics"]["model"] for period in periods]
-    return float(np.average([one["auc"] for one in metrics], weights=[one["n"] for one in metrics]))
+    metrics = [period.metrics["model"] for period in periods]
+    return float(np.average([one.auc.value for one in metrics], weights=[one.n for one in metrics]))
 
 
-def _figures(rows: pd.DataFrame, params: Params) -> dict[str, Metrics]:
+def _metrics(rows: pd.DataFrame, params: Params) -> dict[str, ModelMetrics]:
     """Compute the figures of the model and of each baseline on the same rows."""
     return {name: _evaluate(rows, rows[name].to_numpy("float64"), params) for name in _predictions(rows)}
 
@@ -163,30 +158,29 @@ def _predictions(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in rows if name not in ("lead_id", "snapshot_at", "label", "cut")]
 
 
-def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Metrics:
+def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> ModelMetrics:
     ranked = Ranked.of(rows, probability, params.capacity.per_period, params.evaluate.calibration_bins)
-    return evaluate(ranked, params.evaluate, params.project.seed).flat()
+    return evaluate(ranked, params.evaluate, params.project.seed)
 
 
-def _random_split(last: Retraining, params: Params) -> dict[str, float]:
+def _random_split(last: Retraining, params: Params) -> RandomSplit:
     """Train with the last cut's settings on a random split of its training and test rows."""
     model = random_split_model(last.scorer, last.learned, last.matrix, params)
     part = split_at_random(last.matrix, params.project.seed, params.split)
     test = last.matrix[part == "test"].reset_index(drop=True)
-    return {"auc": float(roc_auc_score(test["label"], model.probability(test))), "n": float(len(test))}
+    return RandomSplit(auc=float(roc_auc_score(test["label"], model.probability(test))), n=len(test))
 
 
-def _log_results(tree: dict[str, Any]) -> None:
-    for period in tree["periods"]:
-        model, rival = period["metrics"]["model"], period["metrics"]["logistic"]
+def _log_results(result: BacktestResult) -> None:
+    for period in result.periods:
+        model = period.metrics["model"]
         log.info(
-            "backtest: from %s AUC %.3f (%.3f to %.3f), logistic %.3f; predicted %.1f%%, actual %.1f%%, n %s",
-            *(period["cut"], model["auc"], model["auc_low"], model["auc_high"], rival["auc"]),
-            *(100 * model["mean_probability"], 100 * model["base_rate"], f"{model['n']:,.0f}"),
+            "backtest: from %s AUC %s, logistic %.3f; predicted %.1f%%, actual %.1f%%, n %s",
+            *(period.cut, model.auc.text(".3f"), period.metrics["logistic"].auc.value),
+            *(100 * model.mean_probability.value, 100 * model.base_rate.value, f"{model.n:,}"),
         )
-    pooled, flattering = tree["pooled"]["model"], tree["random_split"]["auc"]
     log.info(
-        "backtest: AUC %.3f on average, %.3f (%.3f to %.3f) pooled; a random split would have shown %.3f, %+.3f",
-        tree["mean_auc"],
-        *(pooled["auc"], pooled["auc_low"], pooled["auc_high"], flattering, flattering - tree["mean_auc"]),
+        "backtest: AUC %.3f on average, %s pooled; a random split would have shown %.3f, %+.3f",
+        *(result.mean_auc, result.pooled["model"].auc.text(".3f")),
+        *(result.random_split.auc, result.random_split.auc - result.mean_auc),
     )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from models.evaluation.metrics import Metrics, Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
+from models.evaluation.estimate import BaselineMetrics, ModelMetrics
+from models.evaluation.metrics import Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
+from models.evaluation.results import (
+    EvaluationResult,
+    Feedback,
+    GradeCell,
+    GradeResult,
+    JudgedMetrics,
+    Period,
+    TierResult,
+)
 from models.evaluation.segments import segment_levels
 from models.evaluation.verdict import verdict
 from models.points.grades import grade, grade_matrix
@@ -25,74 +33,83 @@ from pipelines.scoring.tier_backtest import tier_metrics
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import finite, write_csv, write_json, write_parquet
+from pipelines.storage.results import read_snapshot_counts, write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
-HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error", "precision_at_k", "base_rate", "n")
+HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error", "precision_at_k", "base_rate")
 
 
-def evaluate_model(run: RunContext) -> dict[str, Any]:
-    """Write metrics.json, headline.json, predictions.parquet, the scorecard, and gain, lift and calibration plots.
-
-    Returns
-    -------
-    dict
-        The tree of metrics.json.
-    """
+def evaluate_model(run: RunContext) -> EvaluationResult:
+    """Write metrics.json, headline.json, predictions.parquet, the scorecard, and gain, lift and calibration plots."""
     matrix, _ = read_matrix(run.layout)
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
     log_odds = scorer.log_odds(rows)
     probabilities = {"model": expit(log_odds)} | baselines(rows, scorer)
-    counts = json.loads(run.layout.snapshot_counts.path.read_text(encoding="utf-8"))
-    sampled = counts["sampled"] / counts["matured"]
+    counts = read_snapshot_counts(run.layout)
+    sampled = counts.sampled / counts.matured
     ranked = {name: _rank(rows, probability, run.params, sampled) for name, probability in probabilities.items()}
-    figures = {name: _evaluate(name, ranking, run.params) for name, ranking in ranked.items()}
-    for name in figures.keys() - {"model"}:
-        rival = probabilities[name]
-        gap = compare(rows, probabilities["model"], rival, run.params.evaluate, run.params.project.seed)
-        figures[name] |= gap.flat("log_loss_gap")
-    for name in figures.keys() & {"scorecard", "rules"}:
-        gaps = compare_ranking(ranked["model"], ranked[name], run.params.evaluate, run.params.project.seed)
-        figures[name] |= gaps.auc.flat("auc_gap") | gaps.capacity_lift.flat("capacity_lift_gap")
     contract = Contract.open(run.layout, run.params.project)
     tier_results, tiers = tier_metrics(rows, log_odds, scorer.metadata, run.params, contract, sampled)
-    tree = {
-        "model_id": scorer.model_id,
-        "fingerprint": scorer.metadata.fingerprint,
-        "horizon_days": run.params.snapshots.horizon_days if run.params.source.order == "dates" else None,
-        "capacity": run.params.capacity.per_period,
-        "confidence": run.params.evaluate.confidence,
-        "period": {"first": counts["parts"]["test"]["first"], "last": counts["parts"]["test"]["last"]},
-        "snapshots": counts,
-        "test": figures.pop("model"),
-        "baselines": figures,
-        "uncorrected": _evaluate(
-            "without recalibration", _rank(rows, scorer.uncorrected(rows), run.params, sampled), run.params
-        ),
-        "random_split": _random_split(matrix, run, sampled),
-        "tiers": tier_results,
-        "grades": _grades(rows, scorer, run.params),
-        "segments": _segments(rows, probabilities["model"], scorer, run.params, sampled),
-    }
     capacity = sampled_capacity(run.params.capacity.per_period, sampled)
-    tree |= {"feedback": measure_feedback(rows, probabilities["model"], capacity, run)}
-    tree |= {"verdict": verdict(tree)}
-    write_json(finite(tree), run.layout.metrics.path)
-    write_json(finite(_headline(tree)), run.layout.headline.path)
+    uncorrected = _rank(rows, scorer.uncorrected(rows), run.params, sampled)
+    feedback = measure_feedback(rows, probabilities["model"], capacity, run)
+    judged = JudgedMetrics(
+        capacity=run.params.capacity.per_period,
+        confidence=run.params.evaluate.confidence,
+        period=Period(first=counts.parts["test"].first, last=counts.parts["test"].last),
+        snapshots=counts,
+        test=_evaluate("model", ranked["model"], run.params),
+        baselines=_baselines(rows, probabilities, ranked, run.params),
+        random_split=_random_split(matrix, run, sampled),
+        feedback=None if feedback is None else Feedback.model_validate(feedback),
+    )
+    result = EvaluationResult(
+        **dict(judged),
+        model_id=scorer.model_id,
+        fingerprint=scorer.metadata.fingerprint,
+        horizon_days=run.params.snapshots.horizon_days if run.params.source.order == "dates" else None,
+        uncorrected=_evaluate("without recalibration", uncorrected, run.params),
+        tiers=TierResult.model_validate(tier_results),
+        grades=_grades(rows, scorer, run.params),
+        segments=_segments(rows, probabilities["model"], scorer, run.params, sampled),
+        verdict=verdict(judged),
+    )
+    write_result(result, run.layout.metrics.path)
+    write_json(finite(_headline(result)), run.layout.headline.path)
     predictions = rows[["lead_id", "snapshot_at", "label"]].assign(**probabilities, tier=tiers)
     write_parquet(predictions, run.layout.predictions.path)
     _write_plots(ranked, run)
-    write_scorecard(scorer, finite(tree), run.params.project.name, run.layout)
-    for line in tree["verdict"]["lines"]:
+    write_scorecard(scorer, result, run.params.project.name, run.layout)
+    for line in result.verdict.lines:
         log.info("evaluate: %s", line)
-    return tree
+    return result
 
 
-def _headline(tree: dict[str, Any]) -> dict[str, float]:
-    test, best = tree["test"], tree["baselines"][tree["verdict"]["best_baseline"]]
-    figures = {name: test[name] for name in HEADLINE}
-    return figures | {"best_baseline_log_loss": best["log_loss"], "random_split_auc": tree["random_split"]["auc"]}
+def _headline(result: EvaluationResult) -> dict[str, float]:
+    figures = {name: result.test[name].value for name in HEADLINE}
+    return figures | {
+        "n": float(result.test.n),
+        "best_baseline_log_loss": result.best_baseline.log_loss.value,
+        "random_split_auc": result.random_split.auc.value,
+    }
+
+
+def _baselines(
+    rows: pd.DataFrame, probabilities: dict[str, np.ndarray], ranked: dict[str, Ranked], params: Params
+) -> dict[str, BaselineMetrics]:
+    """Evaluate each baseline, and compare it with the model."""
+    choice, seed, results = params.evaluate, params.project.seed, {}
+    for name in list(probabilities)[1:]:  # the model is the first
+        flat = _evaluate(name, ranked[name], params).flat()
+        gap = compare(rows, probabilities["model"], probabilities[name], choice, seed)
+        flat |= gap.flat("log_loss_gap")
+        if name in ("scorecard", "rules"):
+            gaps = compare_ranking(ranked["model"], ranked[name], choice, seed)
+            flat |= gaps.auc.flat("auc_gap") | gaps.capacity_lift.flat("capacity_lift_gap")
+        results[name] = BaselineMetrics.model_validate(flat)
+    return results
 
 
 def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: float) -> Ranked:
@@ -101,12 +118,12 @@ def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: 
     return Ranked.of(rows, probability, capacity, params.evaluate.calibration_bins)
 
 
-def _evaluate(name: str, ranked: Ranked, params: Params) -> Metrics:
+def _evaluate(name: str, ranked: Ranked, params: Params) -> ModelMetrics:
     log.info("evaluate: %s, %d bootstrap resamples of %s leads", name, params.evaluate.resamples, f"{ranked.n_leads:,}")
-    return evaluate(ranked, params.evaluate, params.project.seed).flat()
+    return evaluate(ranked, params.evaluate, params.project.seed)
 
 
-def _random_split(matrix: pd.DataFrame, run: RunContext, sampled: float) -> Metrics:
+def _random_split(matrix: pd.DataFrame, run: RunContext, sampled: float) -> ModelMetrics:
     model = load_bundle(run.layout.random_split, run.params.project.threads)
     part = split_at_random(matrix, run.params.project.seed, run.params.split)
     rows = matrix[part == "test"].reset_index(drop=True)
@@ -115,21 +132,22 @@ def _random_split(matrix: pd.DataFrame, run: RunContext, sampled: float) -> Metr
     return _evaluate("random split", _rank(rows, model.probability(rows), run.params, dated), run.params)
 
 
-def _grades(rows: pd.DataFrame, scorer: Scorer, params: Params) -> dict[str, Any]:
+def _grades(rows: pd.DataFrame, scorer: Scorer, params: Params) -> GradeResult:
     """Measure the conversion rate of each grade, on a sample of leads where there are many rows."""
     sample = sample_leads(rows, params.grades.sample_rows, params.project.seed, "grades")
     groups, cuts = scorer.point_groups(sample), scorer.metadata.grades
     grades = grade(groups["fit"], groups["engagement"], cuts)
-    return {
-        "n": len(sample),
-        "cuts": None if cuts is None else cuts.model_dump(),
-        "cells": grade_matrix(sample, grades, params.evaluate.confidence),
-    }
+    cells = grade_matrix(sample, grades, params.evaluate.confidence)
+    return GradeResult(
+        n=len(sample),
+        cuts=None if cuts is None else cuts.model_dump(),
+        cells=[GradeCell.model_validate(cell) for cell in cells],
+    )
 
 
 def _segments(
     rows: pd.DataFrame, probability: np.ndarray, scorer: Scorer, params: Params, sampled: float
-) -> dict[str, dict[str, Metrics]]:
+) -> dict[str, dict[str, ModelMetrics]]:
     """Compute the figures by level of each segment attribute."""
     return {
         str(name): {
@@ -137,7 +155,7 @@ def _segments(
                 _rank(rows[inside].reset_index(drop=True), probability[inside], params, sampled),
                 params.evaluate,
                 params.project.seed,
-            ).flat()
+            )
             for level, inside in ((level, (levels == level).to_numpy()) for level in sorted(levels.unique()))
         }
         for name, levels in segment_levels(rows, scorer.catalogue, params.evaluate).items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from features.schema.errors import DataError, ParamsError
+from models.evaluation.results import EvaluationResult
 from models.evaluation.segments import segment_levels
 from models.kpis.calibration_check import Lists, compare_rates, volumes
 from models.kpis.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
@@ -37,7 +37,7 @@ from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import finite, write_json
 from pipelines.storage.layout import Layout
-from pipelines.storage.provenance import Provenance
+from pipelines.storage.results import Provenance, read_result, read_snapshot_counts
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -174,7 +174,7 @@ def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float
             fix="Run `leadscore stage evaluate` first; without a model, `leadscore stage kpis --by rules`.",
         )
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
-    model_id = json.loads(run.layout.metrics.path.read_text(encoding="utf-8"))["model_id"]
+    model_id = read_result(EvaluationResult, run.layout.metrics.path, "evaluate").model_id
     made_from, bundle = Provenance(model_id), str(run.layout.bundle)
     made_from.require_same("predictions.parquet", Provenance(scorer.model_id), bundle, "`leadscore stage evaluate`")
     matrix, _ = read_matrix(run.layout)
@@ -196,8 +196,8 @@ def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float
 
 
 def _sampled(layout: Layout) -> float:
-    counts = json.loads(layout.snapshot_counts.path.read_text(encoding="utf-8"))
-    return float(counts["sampled"] / counts["matured"])
+    counts = read_snapshot_counts(layout)
+    return counts.sampled / counts.matured
 
 
 def _stages(tiers: TierParams) -> dict[str, str]:

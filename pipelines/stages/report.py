@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from features.schema.errors import DataError
 from models.evaluation.measures import measures
+from models.evaluation.results import BacktestResult, EvaluationResult, NoBacktest
+from models.explanation.results import ExplanationResult
 from models.scorecard.scorecard import Scorecard
 from models.scoring.scorer import ModelMetadata
 from pipelines.reporting import charts, scorecard_table, tables
@@ -21,7 +22,7 @@ from pipelines.reporting.page import page, write_page
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.data_profile import DataProfile, read_profile
 from pipelines.storage.layout import Layout
-from pipelines.storage.provenance import Provenance
+from pipelines.storage.results import Provenance, existing, read_backtest, read_evaluation, read_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -31,13 +32,13 @@ log = logging.getLogger("leadscore")
 class ReportInputs:
     """The artifacts that the page shows."""
 
-    metrics: dict[str, Any]
-    explanation: dict[str, Any]
+    metrics: EvaluationResult
+    explanation: ExplanationResult
     summary: dict[str, Any]
     profile: DataProfile
     audit: list[dict[str, Any]]
     selection: dict[str, Any]
-    backtest: dict[str, Any]
+    backtest: BacktestResult | NoBacktest
     kpis: dict[str, Any]
     metadata: ModelMetadata
     scorecard: Scorecard
@@ -53,29 +54,27 @@ class ReportInputs:
         """Read them; raises as `write_report` does."""
         scorer = load_bundle(layout.bundle, threads)
         run = cls(
-            metrics=_json(layout.metrics.path, "evaluate"),
-            explanation=_json(layout.explanation.path, "explain"),
+            metrics=read_evaluation(layout, scorer.model_id),
+            explanation=read_result(ExplanationResult, layout.explanation.path, "explain"),
             summary=_json(layout.score_summary.path, "score"),
             profile=read_profile(layout),
             audit=_json(layout.audit.path, "audit")["checks"],
             selection=_json(layout.selection.path, "train"),
-            backtest=_json(layout.backtest.path, "backtest"),
+            backtest=read_backtest(layout),
             kpis=_json(layout.kpis.path, "kpis"),
             metadata=scorer.metadata,
             scorecard=scorer.scorecard,
-            scores=pd.read_parquet(_existing(layout.scores.path, "score")),
-            catalogue=pd.read_csv(_existing(layout.catalogue.path, "build_features"), dtype=str, keep_default_na=False),
-            gain=pd.read_csv(_existing(layout.plots / "gain.csv", "evaluate")),
-            lift=pd.read_csv(_existing(layout.plots / "lift.csv", "evaluate")),
-            calibration=pd.read_csv(_existing(layout.plots / "calibration.csv", "evaluate")),
+            scores=pd.read_parquet(existing(layout.scores.path, "score")),
+            catalogue=pd.read_csv(existing(layout.catalogue.path, "build_features"), dtype=str, keep_default_na=False),
+            gain=pd.read_csv(existing(layout.plots / "gain.csv", "evaluate")),
+            lift=pd.read_csv(existing(layout.plots / "lift.csv", "evaluate")),
+            calibration=pd.read_csv(existing(layout.plots / "calibration.csv", "evaluate")),
             change=None,
         )
-        results = {"metrics.json": run.metrics, "kpis.json": run.kpis, "explanation.json": run.explanation}
-        for name, tree in (results | {"the scores": run.summary}).items():
-            made_from = Provenance(tree["model_id"])
-            made_from.require_same(
-                name, Provenance(scorer.model_id), str(layout.bundle), "evaluate, kpis, explain and score"
-            )
+        of = {"kpis.json": run.kpis["model_id"], "explanation.json": run.explanation.model_id}
+        for name, model_id in (of | {"the scores": run.summary["model_id"]}).items():
+            own, stages = Provenance(scorer.model_id), "evaluate, kpis, explain and score"
+            Provenance(model_id).require_same(name, own, str(layout.bundle), stages)
         return replace(run, change=_change(layout, run.summary))
 
 
@@ -107,7 +106,7 @@ def render(run: ReportInputs, project: str, top_leads: int) -> str:
 
 def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
     attributes = run.metadata.matrix.attributes
-    shown = len(run.explanation["dependence"])
+    shown = len(run.explanation.dependence)
     evaluated = tables.evaluated(run.metrics)
     ranked = {entry.name: entry.label for entry in evaluated if entry.ranks}
     dependences = tables.dependences(run.explanation, run.metadata.matrix.catalogue)
@@ -124,7 +123,7 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "explanation": run.explanation,
         "evaluated": evaluated,
         "ranked": ranked,
-        "best": next(entry for entry in evaluated if entry.name == run.metrics["verdict"]["best_baseline"]),
+        "best": next(entry for entry in evaluated if entry.name == run.metrics.verdict.best_baseline),
         "measures": measures(run.metrics),
         "grades": tables.grade_rows(run.metrics),
         "criteria": scorecard_table.table(run.scorecard, run.metadata.matrix.catalogue).to_dict("records"),
@@ -134,7 +133,7 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "leads": tables.leads(run.scores, top_leads),
         "movers": tables.movers(run.explanation, shown),
         "dependences": dependences,
-        "parts": tables.parts(run.metrics["snapshots"]),
+        "parts": tables.parts(run.metrics.snapshots),
         "attributes": tables.attributes_read(run.profile, attributes),
         "changed_values": tables.changed_values(run.explanation, run.summary["unseen"]),
         "pairs": tables.interactions(run.explanation),
@@ -145,7 +144,6 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "calibration_rows": run.calibration.to_dict("records"),
         "ladder": tables.ladder(run.metadata.points),
         "glossary": report_terms(),
-        "overlap": tables.overlap,
         "best_in": tables.best_in,
         "value_text": charts.value_text,
         "charts": {name: _chart(figure) for name, figure in _charts(run, ranked, dependences).items()},
@@ -158,8 +156,8 @@ def _charts(run: ReportInputs, ranked: dict[str, str], dependences: list[tables.
         "lift": charts.lift(run.lift, ranked),
         "calibration": charts.calibration(run.calibration),
     }
-    if run.backtest["applicable"]:
-        periods = run.backtest["periods"]
+    if run.backtest.applicable:
+        periods = run.backtest.periods
         figures |= {"walk-auc": charts.walk_auc(periods, ranked), "walk-rates": charts.walk_rates(periods)}
     return figures | {
         f"dependence-{number}": charts.dependence(row["rows"], row["group"], row["absent"])
@@ -181,12 +179,6 @@ def _change(layout: Layout, summary: dict[str, Any]) -> dict[str, Any] | None:
     return tree if newer == shown else None
 
 
-def _existing(path: Path, stage: str) -> Path:
-    if not path.is_file():
-        raise DataError(path.name, "", found="no file", expected=f"what {stage} writes", fix=f"Run {stage} first.")
-    return path
-
-
 def _json(path: Path, stage: str) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(_existing(path, stage).read_text(encoding="utf-8"))
+    tree: dict[str, Any] = json.loads(existing(path, stage).read_text(encoding="utf-8"))
     return tree

@@ -13,13 +13,14 @@ from typing import Any
 import pandas as pd
 
 from features.schema.errors import NotReadyError
+from models.evaluation.results import RulesResult, Verdict
 from models.scoring.rule_scorer import rules_id
 from pipelines.reporting import tables
 from pipelines.reporting.page import page, write_page
 from pipelines.scoring.rule_scoring import score_leads_by_rules, tier_names
 from pipelines.stages.kpis import measure_kpis_by_rules
 from pipelines.storage.data_profile import read_profile
-from pipelines.storage.files import write_json
+from pipelines.storage.results import read_snapshot_counts, write_result
 from pipelines.storage.run_context import RunContext
 
 PART_WORDS = {
@@ -42,30 +43,30 @@ def serve_by_rules(not_ready: NotReadyError, run: RunContext) -> None:
         raise not_ready
     scored = score_leads_by_rules(run)
     metrics = _metrics(not_ready, run, len(scored))
-    for line in metrics["verdict"]["lines"]:
+    for line in metrics.verdict.lines:
         log.warning("readiness: %s", line)
-    write_json(metrics, run.layout.metrics.path)
+    write_result(metrics, run.layout.metrics.path)
     measure_kpis_by_rules(run)
     write_page(page("not_ready.html.j2", _contents(metrics, scored, run), run.params.project.name), run.layout)
 
 
-def _metrics(not_ready: NotReadyError, run: RunContext, n: int) -> dict[str, Any]:
+def _metrics(not_ready: NotReadyError, run: RunContext, n: int) -> RulesResult:
     lines = [
         f"Not usable yet: {not_ready.found}.",
         f"The {n:,} leads are ranked by the hand-written rules alone: by points, without a probability.",
         "A longer history or a shorter snapshots.horizon_days gives more to learn from; readiness sets the minimum.",
     ]
-    return {
-        "verdict": {"usable": False, "best_baseline": "rules", "lines": lines},
-        "model_id": rules_id(run.params.rules),
-        "fingerprint": read_profile(run.layout).fingerprint,
-        "horizon_days": run.params.snapshots.horizon_days if run.params.source.order == "dates" else None,
-        "capacity": run.params.capacity.per_period,
-        "snapshots": json.loads(run.layout.snapshot_counts.path.read_text(encoding="utf-8")),
-    }
+    return RulesResult(
+        verdict=Verdict(usable=False, best_baseline="rules", lines=lines),
+        model_id=rules_id(run.params.rules),
+        fingerprint=read_profile(run.layout).fingerprint,
+        horizon_days=run.params.snapshots.horizon_days if run.params.source.order == "dates" else None,
+        capacity=run.params.capacity.per_period,
+        snapshots=read_snapshot_counts(run.layout),
+    )
 
 
-def _contents(metrics: dict[str, Any], scored: pd.DataFrame, run: RunContext) -> dict[str, Any]:
+def _contents(metrics: RulesResult, scored: pd.DataFrame, run: RunContext) -> dict[str, Any]:
     profile = read_profile(run.layout)
     catalogue = pd.read_csv(run.layout.catalogue.path, dtype=str, keep_default_na=False)
     return {
@@ -78,7 +79,7 @@ def _contents(metrics: dict[str, Any], scored: pd.DataFrame, run: RunContext) ->
         "start": run.params.rules.start,
         "tiers": tier_names(run.params),
         "leads": tables.leads(scored, run.params.report.top_leads),
-        "parts": [part | {"words": PART_WORDS[part["name"]]} for part in tables.parts(metrics["snapshots"])],
+        "parts": [part | {"words": PART_WORDS[part["name"]]} for part in tables.parts(metrics.snapshots)],
         "attributes": tables.attributes_read(profile, run.params.source.attributes),
         "changed_values": [],
         "catalogue": catalogue.to_dict("records"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import re
 import subprocess
 from collections.abc import Mapping
@@ -15,10 +16,13 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Metric
 
+from models.evaluation.estimate import ModelMetrics
+from models.evaluation.results import EvaluationResult
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.registry.registry import CHALLENGER, Registry, open_experiment
 from pipelines.storage.bundle import load_bundle
+from pipelines.storage.results import read_evaluation
 from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import ROOT
 
@@ -37,7 +41,7 @@ def track(run: RunContext, overlay: Path | None) -> str:
     registry = Registry.open(run.params)
     open_experiment(run.params)
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
-    metrics = json.loads(run.layout.metrics.path.read_text(encoding="utf-8"))
+    metrics = read_evaluation(run.layout, scorer.model_id)
     with mlflow.start_run(run_name=scorer.model_id) as tracked:
         mlflow.log_params(_flat(run.params))
         mlflow.log_metrics(_figures(metrics))
@@ -113,23 +117,23 @@ def _flat(params: Params) -> dict[str, object]:
     return leaves
 
 
-def _figures(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
-    groups = {"test": metrics["test"], "random_split": metrics["random_split"]}
-    groups |= {f"baselines.{name}": figures for name, figures in metrics["baselines"].items()}  # type: ignore[misc]  # nested one deeper
+def _figures(metrics: EvaluationResult) -> dict[str, float]:
+    groups: dict[str, ModelMetrics] = {"test": metrics.test, "random_split": metrics.random_split}
+    groups |= {f"baselines.{name}": baseline for name, baseline in metrics.baselines.items()}
     return {
         f"{group}.{name}": value
         for group, figures in groups.items()
-        for name, value in figures.items()
-        if value is not None
+        for name, value in figures.flat().items()
+        if math.isfinite(value)
     }
 
 
-def _tags(scorer: Scorer, metrics: dict[str, object]) -> dict[str, str]:
+def _tags(scorer: Scorer, metrics: EvaluationResult) -> dict[str, str]:
     lock = Path("dvc.lock")
     tags = {
         "model_id": scorer.model_id,
         "data_fingerprint": scorer.metadata.fingerprint,
-        "verdict": json.dumps(metrics["verdict"]),
+        "verdict": json.dumps(metrics.verdict.model_dump()),
         "git_commit": _git_commit(),
         "dvc_lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "",
     }

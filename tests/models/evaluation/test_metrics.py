@@ -326,3 +326,9 @@ def test_a_constant_rival_has_half_the_area_and_no_conversions_no_gap() -> None:
     )
     none = Ranked.of(rows.assign(label=0.0), model, 20, 5)
     assert not any(gap.exists for gap in compare_ranking(none, none, CHOICE, 1))
+
+
+def test_intervals_overlap_where_they_touch() -> None:
+    one = Estimate(0.65, 0.6, 0.7, n=10)
+    assert one.overlaps(Estimate(0.75, 0.7, 0.8, n=10))
+    assert not one.overlaps(Estimate(0.75, 0.71, 0.8, n=10))

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from models.evaluation.results import JudgedMetrics, Verdict
 from models.evaluation.verdict import verdict
+from tests.support.results import flat_metrics, snapshot_counts
 
 
-def figures(**values: float) -> dict[str, float]:
+def figures(**values: float) -> dict[str, Any]:
     point = {"auc": 0.75, "log_loss": 0.2, "precision_at_k": 0.3, "calibration_error": 0.0123, "mean_probability": 0.11}
-    point |= {"base_rate": 0.1, "n": 12_000.0, "n_leads": 900.0} | values
-    spread = {f"{name}_low": value * 0.9 for name, value in point.items()}
-    return spread | {f"{name}_high": value * 1.1 for name, value in point.items()} | point | values
+    return flat_metrics(**(point | {"base_rate": 0.1, "n": 12_000.0, "n_leads": 900.0} | values))
 
 
 def gap(low: float, high: float) -> dict[str, float]:
@@ -29,16 +29,22 @@ def metrics(order: str = "dates", **test: float) -> dict[str, Any]:
         },
         "random_split": figures(auc=0.85),
         "period": {"first": "2026-01-05", "last": "2026-03-02"} if order == "dates" else {"first": None, "last": None},
-        "snapshots": {"order": order},
+        "snapshots": snapshot_counts(order),
         "capacity": 1200,
+        "confidence": 0.9,
+        "feedback": None,
     }
 
 
+def judged(tree: dict[str, Any]) -> Verdict:
+    return verdict(JudgedMetrics.model_validate(tree))
+
+
 def test_a_model_that_beats_all_is_usable() -> None:
-    found = verdict(metrics())
-    assert found["usable"] is True
-    assert found["best_baseline"] == "logistic"
-    assert found["lines"] == [
+    found = judged(metrics())
+    assert found.usable is True
+    assert found.best_baseline == "logistic"
+    assert found.lines == [
         "Usable: AUC 0.750 (0.675 to 0.825) on 12,000 later rows of 900 leads (2026-01-05 to 2026-03-02), of whom "
         "10.0% converted.",
         "The best 1,200 a period convert at 30.0% (27.0% to 33.0%), 3.0 times the average "
@@ -51,43 +57,43 @@ def test_a_model_that_beats_all_is_usable() -> None:
 def test_a_model_that_a_baseline_surely_beats_is_not_usable_and_the_baseline_is_named() -> None:
     tree = metrics()
     tree["baselines"]["logistic"] |= gap(-0.09, -0.01)
-    found = verdict(tree)
-    assert found["usable"] is False
-    assert found["lines"][0].startswith("Not usable, logistic regression predicted surely better: AUC 0.750")
+    found = judged(tree)
+    assert found.usable is False
+    assert found.lines[0].startswith("Not usable, logistic regression predicted surely better: AUC 0.750")
 
 
 def test_of_several_better_baselines_the_best_is_named() -> None:
     tree = metrics()
     tree["baselines"]["logistic"] |= gap(-0.09, -0.01)
     tree["baselines"]["prior"] |= {"log_loss": 0.1} | gap(-0.2, -0.05)
-    found = verdict(tree)
-    assert found["best_baseline"] == "prior"
-    assert "Not usable, the base rate alone predicted surely better" in found["lines"][0]
+    found = judged(tree)
+    assert found.best_baseline == "prior"
+    assert "Not usable, the base rate alone predicted surely better" in found.lines[0]
 
 
 @pytest.mark.parametrize("low", [-0.01, 0.0, float("nan")])
 def test_a_model_level_with_a_baseline_is_usable_and_the_baseline_is_named(low: float) -> None:
     tree = metrics()
     tree["baselines"]["logistic"] |= gap(low, 0.09)
-    found = verdict(tree)
-    assert found["usable"] is True
-    assert found["lines"][0].startswith("Usable, though not surely better than logistic regression: AUC 0.750")
+    found = judged(tree)
+    assert found.usable is True
+    assert found.lines[0].startswith("Usable, though not surely better than logistic regression: AUC 0.750")
 
 
 @pytest.mark.parametrize("low", [0.5, 0.4, float("nan")])
 def test_a_ranking_that_may_be_chance_is_not_usable_and_no_baseline_is_blamed(low: float) -> None:
-    found = verdict(metrics(auc_low=low))
-    assert found["usable"] is False
-    assert found["lines"][0].startswith("Not usable, its ranking may be chance: AUC 0.750")
-    assert verdict(metrics(auc_low=0.501))["usable"] is True
+    found = judged(metrics(auc_low=low))
+    assert found.usable is False
+    assert found.lines[0].startswith("Not usable, its ranking may be chance: AUC 0.750")
+    assert judged(metrics(auc_low=0.501)).usable is True
 
 
 def test_the_second_line_compares_with_the_baseline_that_calls_best() -> None:
     tree = metrics()
     tree["baselines"]["prior"]["precision_at_k"] = 0.9  # of the leads that come first by their ids
-    assert "(logistic regression: 22.0%)" in verdict(tree)["lines"][1]
+    assert "(logistic regression: 22.0%)" in judged(tree).lines[1]
     tree["baselines"]["scorecard"] = figures(precision_at_k=0.295, log_loss=0.4) | gap(0.1, 0.3)
-    assert "(the scorecard: 29.5%)" in verdict(tree)["lines"][1]
+    assert "(the scorecard: 29.5%)" in judged(tree).lines[1]
 
 
 @pytest.mark.parametrize(
@@ -98,10 +104,10 @@ def test_the_second_line_compares_with_the_baseline_that_calls_best() -> None:
     ],
 )
 def test_tables_without_dates_are_said_to_be_such(order: str, said: str) -> None:
-    lines = verdict(metrics(order=order))["lines"]
+    lines = judged(metrics(order=order)).lines
     assert said in lines[0]
     assert order == "rows" or "later" not in " ".join(lines)
 
 
 def test_no_conversion_at_all_divides_by_nothing() -> None:
-    assert "nan times the average" in verdict(metrics(base_rate=0.0))["lines"][1]
+    assert "nan times the average" in judged(metrics(base_rate=0.0)).lines[1]

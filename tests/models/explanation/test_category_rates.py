@@ -24,26 +24,26 @@ EARLIER = rows([0, 1, 2, np.nan], [0, 0, 1, 0], ["x", "y", "z", "w"])
 
 
 def test_every_row_is_in_one_value() -> None:
-    told = {one["name"]: one for one in category_rates(LATER, EARLIER, SPEC.catalogue, 0.9)}
-    assert list(told) == [entry.name for entry in ENTRIES]
-    assert all(sum(level["n"] for level in one["levels"]) == len(LATER) for one in told.values())
-    levels = {level["value"]: level for level in told["sector"]["levels"]}
+    rates = {one.name: one for one in category_rates(LATER, EARLIER, SPEC.catalogue, 0.9)}
+    assert list(rates) == [entry.name for entry in ENTRIES]
+    assert all(sum(level.n for level in one.levels) == len(LATER) for one in rates.values())
+    levels = {level.value: level for level in rates["sector"].levels}
     first = (SECTOR.levels or [])[0]
-    assert (levels[first]["n"], levels[first]["n_leads"], levels[first]["n_positive"]) == (3, 2, 2)
-    assert (levels[NOT_KNOWN]["n"], levels[NOT_KNOWN]["rate"]) == (2, 0.5)
-    assert levels[first]["times"] == pytest.approx((2 / 3) / (3 / 7))
-    assert told["sector"]["levels"][0]["value"] == first, "the most frequent first"
-    assert told["sector"]["vanished"] == [(SECTOR.levels or [])[2]]
+    assert (levels[first].n, levels[first].n_leads, levels[first].n_positive) == (3, 2, 2)
+    assert (levels[NOT_KNOWN].n, levels[NOT_KNOWN].rate) == (2, 0.5)
+    assert levels[first].times == pytest.approx((2 / 3) / (3 / 7))
+    assert rates["sector"].levels[0].value == first, "the most frequent first"
+    assert rates["sector"].vanished == [(SECTOR.levels or [])[2]]
 
 
 def test_intervals_know_that_rows_of_a_lead_depend_on_each_other() -> None:
-    level = category_rates(LATER, EARLIER, [SECTOR], 0.9)[0]["levels"][0]
+    level = category_rates(LATER, EARLIER, [SECTOR], 0.9)[0].levels[0]
     low, high = rate_interval(np.array([1.0, 0.0, 1.0]), np.array(["a", "a", "b"]), 0.9)
-    assert (level["rate_low"], level["rate_high"]) == (low, high)
-    assert low < level["rate"] < high
+    assert (level.rate_low, level.rate_high) == (low, high)
+    assert low < level.rate < high
 
 
 def test_nothing_is_times_an_average_of_nought() -> None:
-    told = category_rates(LATER.assign(label=0.0), EARLIER, [SECTOR], 0.9)[0]
-    assert {level["times"] for level in told["levels"]} == {None}
-    assert category_rates(LATER.head(0), EARLIER, [SECTOR], 0.9)[0]["levels"] == []
+    rates = category_rates(LATER.assign(label=0.0), EARLIER, [SECTOR], 0.9)[0]
+    assert {level.times for level in rates.levels} == {None}
+    assert category_rates(LATER.head(0), EARLIER, [SECTOR], 0.9)[0].levels == []

@@ -7,6 +7,7 @@ import pytest
 
 from features.matrix.catalogue import Entry
 from models.explanation.importance import BINS, by_group, dependence, importance
+from models.explanation.results import DependencePoint
 from tests.support.small_model import ENTRIES, NAMES, matrix, scorer
 
 PLACE = {name: place for place, name in enumerate(NAMES)}
@@ -58,7 +59,7 @@ def test_the_direction_of_a_number(points_of: object, direction: str) -> None:
     points, features = table(100)
     features[:, PLACE["size"]] = np.arange(100.0)
     points[:, PLACE["size"]] = points_of(np.arange(100.0))  # type: ignore[operator]  # one of the functions above
-    features[::2, PLACE["size"]] = np.nan  # what is missing has points, but no place along the values
+    features[::2, PLACE["size"]] = np.nan  # what is missing has points, but no position along the values
     points[::2, PLACE["size"]] = 9000.0 if direction == "up" else -9000.0
     found = importance(points, features, ENTRIES).set_index("name")["direction"]
     assert found["size"] == direction
@@ -82,19 +83,19 @@ def test_groups_are_summed_before_the_mean() -> None:
             assert found[name] == pytest.approx(np.abs(points[:, inside].sum(axis=1)).mean())
 
 
-def described(entry: Entry, values: list[float], points: list[float], label: list[float]) -> list[dict[str, object]]:
+def described(entry: Entry, values: list[float], points: list[float], label: list[float]) -> list[DependencePoint]:
     return dependence(np.array(points, "float64"), np.array(values, "float64"), np.array(label, "float64"), entry)
 
 
 def test_levels_are_described_by_name_and_missing_comes_last() -> None:
     nan = float("nan")
     found = described(CATEGORY, [1, 0, nan, 1, nan], [2, 5, -1, 4, -3], [1, 0, 0, 0, 1])
-    assert [(row["value"], row["n"], row["points"], row["rate"]) for row in found] == [
+    assert [(row.value, row.n, row.points, row.rate) for row in found] == [
         ("steel", 1, 5.0, 0.0),
         ("food", 2, 3.0, 0.5),
         (None, 2, -2.0, 0.5),
     ]
-    assert (found[1]["points_low"], found[1]["points_high"]) == (pytest.approx(2.2), pytest.approx(3.8))
+    assert (found[1].points_low, found[1].points_high) == (pytest.approx(2.2), pytest.approx(3.8))
 
 
 def test_numbers_are_described_in_groups_along_their_value() -> None:
@@ -104,26 +105,26 @@ def test_numbers_are_described_in_groups_along_their_value() -> None:
     points, label = np.nan_to_num(values) / 100, (rng.random(1200) < 0.3).astype("float64")
     found = described(NUMBER, values.tolist(), points.tolist(), label.tolist())
     assert len(found) == BINS + 1
-    assert sum(int(str(row["n"])) for row in found) == 1200
-    assert {int(str(row["n"])) for row in found[:-1]} == {90}
-    known = [float(str(row["value"])) for row in found[:-1]]
+    assert sum(row.n for row in found) == 1200
+    assert {row.n for row in found[:-1]} == {90}
+    known = [float(str(row.value)) for row in found[:-1]]
     assert known == sorted(known)
-    assert [row["points"] for row in found[:-1]] == pytest.approx([value / 100 for value in known], rel=0.01)
-    assert found[-1]["value"] is None
-    total = sum(float(str(row["rate"])) * int(str(row["n"])) for row in found)
+    assert [row.points for row in found[:-1]] == pytest.approx([value / 100 for value in known], rel=0.01)
+    assert found[-1].value is None
+    total = sum(row.rate * row.n for row in found)
     assert total == pytest.approx(label.sum())
 
 
 def test_few_distinct_values_and_none_at_all() -> None:
     found = described(NUMBER, [0, 0, 0, 0, 0, 0, 0, 3], [1] * 8, [0] * 8)
-    assert [(row["value"], row["n"]) for row in found] == [(0.0, 7), (3.0, 1)]
+    assert [(row.value, row.n) for row in found] == [(0.0, 7), (3.0, 1)]
     nothing = described(NUMBER, [float("nan")] * 3, [1, 2, 3], [0, 0, 1])
-    assert [(row["value"], row["n"], row["points"]) for row in nothing] == [(None, 3, 2.0)]
+    assert [(row.value, row.n, row.points) for row in nothing] == [(None, 3, 2.0)]
 
 
 def test_a_level_that_training_did_not_know_is_described_with_the_missing() -> None:
     found = described(CATEGORY, [0, 99, -1, float("nan")], [1, 2, 3, 4], [0, 0, 0, 1])
-    assert [(row["value"], row["n"]) for row in found] == [("steel", 1), (None, 3)]
+    assert [(row.value, row.n) for row in found] == [("steel", 1), (None, 3)]
 
 
 def test_a_scorer_explains_itself() -> None:

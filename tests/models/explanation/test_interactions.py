@@ -90,12 +90,12 @@ def test_a_scorers_pairs_are_on_the_scale_of_the_score() -> None:
     assert np.abs(whole).max() > 0.01
 
 
-def test_the_strongest_pairs_are_told_with_every_row_in_one_cell() -> None:
+def test_the_strongest_pairs_are_listed_with_every_row_in_one_cell() -> None:
     rows = matrix().head(300)
-    told = interactions(scorer(linear_share=0.0), rows, NAMES[:12], 5)
-    assert told
-    assert len(told) <= 5
-    strength = [pair["mean_points"] for pair in told]
+    pairs = interactions(scorer(linear_share=0.0), rows, NAMES[:12], 5)
+    assert pairs
+    assert len(pairs) <= 5
+    strength = [pair.mean_points for pair in pairs]
     assert strength == sorted(strength, reverse=True)
     theme = {entry.name: entry.theme for entry in ENTRIES}
     among = sorted(NAMES.index(name) for name in NAMES[:12])
@@ -107,16 +107,16 @@ def test_the_strongest_pairs_are_told_with_every_row_in_one_cell() -> None:
         if theme[NAMES[one]] != theme[NAMES[other]]
     }
     assert strength[0] == pytest.approx(max(strongest.values()))
-    for pair in told:
-        assert theme[pair["feature"]] != theme[pair["other"]]
-        cells = [cell for row in pair["cells"] for cell in row]
-        assert sum(cell["n"] for cell in cells) == pair["n"] == 300
-        assert (len(pair["cells"]), len(pair["cells"][0])) == (len(pair["rows"]), len(pair["columns"]))
-        assert max(len(pair["rows"]), len(pair["columns"])) <= GROUPS + 1
-        weighted = sum(cell["n"] * cell["points"] for cell in cells if cell["n"])
+    for pair in pairs:
+        assert theme[pair.feature] != theme[pair.other]
+        cells = [cell for row in pair.cells for cell in row]
+        assert sum(cell.n for cell in cells) == pair.n == 300
+        assert (len(pair.cells), len(pair.cells[0])) == (len(pair.rows), len(pair.columns))
+        assert max(len(pair.rows), len(pair.columns)) <= GROUPS + 1
+        weighted = sum(cell.n * (cell.points or 0.0) for cell in cells if cell.n)
         number = next(
-            place
-            for place, both in enumerate(itertools.combinations(among, 2))
-            if {NAMES[both[0]], NAMES[both[1]]} == {pair["feature"], pair["other"]}
+            index
+            for index, both in enumerate(itertools.combinations(among, 2))
+            if {NAMES[both[0]], NAMES[both[1]]} == {pair.feature, pair.other}
         )
         assert weighted / 300 == pytest.approx(points[number].mean())

@@ -82,7 +82,7 @@ def test_leads_near_in_score_are_the_nearest_each_once(probability: float) -> No
         best[row["lead_id"]] = min(best.get(row["lead_id"], (np.inf, 0, 0)), (gap, row["label"], row["probability"]))
     near = sorted(best.values())[:50]
     assert (found.n, found.converted) == (50, sum(label for _, label, _ in near))
-    assert found.promised == pytest.approx(np.mean([one for _, _, one in near]))
+    assert found.predicted == pytest.approx(np.mean([one for _, _, one in near]))
     assert (found.lowest, found.highest) == (min(one for *_, one in near), max(one for *_, one in near))
     assert found.low <= found.rate <= found.high
 
@@ -91,7 +91,7 @@ def test_leads_alike_in_reasons_are_the_nearest_by_points_of_themes() -> None:
     themes = theme_points(scorer(), matrix())
     found = similar_in_reasons(ROWS, themes, themes[[7]], 1, 0.9)
     assert found is not None
-    assert (found.n, found.promised) == (1, ROWS["probability"].iloc[7])
+    assert (found.n, found.predicted) == (1, ROWS["probability"].iloc[7])
     wide = similar_in_reasons(ROWS, themes, themes[[7]], 30, 0.9)
     assert wide is not None
     order = np.argsort(((themes - themes[7]) ** 2).sum(axis=1), kind="stable")[:30]

@@ -18,6 +18,7 @@ import pytest
 from models.evaluation.metrics import Ranked, evaluate
 from models.promotion.run_comparison import ComparedRun, side_by_side
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
+from tests.support.results import evaluation, explanation
 from tests.support.tables import MONDAY, PARAMS
 
 CHOICE = PARAMS.evaluate.model_copy(update={"resamples": 40})
@@ -36,26 +37,12 @@ def a_run(name: str = "one", noise: float = 0.2, first: int = 0) -> ComparedRun:
     scores = pd.DataFrame({"lead_id": rows["lead_id"], "as_of": MONDAY, "probability": rows["model"], "points": points})
     scores = scores.assign(score=points.round(), tier=np.where(points > 45, "hot", "cold"))
     test = evaluate(Ranked.of(rows, rows["model"].to_numpy(), 20, 5), CHOICE, 1).flat()
-    features = [
-        {"name": each, "label": each.upper(), "mean_points": strength}
-        for each, strength in (("size", 3.0), (f"only_{name}", 1.0))
-    ]
     settings = {"num_leaves": 15, "rounds": 40 + round(100 * noise)}
     return ComparedRun(
         name=name,
-        metrics={
-            "model_id": name,
-            "fingerprint": "f" * 64,
-            "horizon_days": 30,
-            "capacity": 20,
-            "confidence": 0.9,
-            "period": {"first": "2024-03-04", "last": "2024-03-04"},
-            "snapshots": {"order": "dates"},
-            "test": test,
-            "verdict": {"best_baseline": "prior", "usable": True},
-        },
+        metrics=evaluation(model_id=name, test=test),
         selection={"settings": settings, "decisions": [{"question": "blend", "chosen": "half"}], "left_out": []},
-        explanation={"features": features, "themes": [{"name": "company size", "mean_points": 3.0 - noise}]},
+        explanation=explanation({"size": 3.0, f"only_{name}": 1.0}, {"company size": 3.0 - noise}),
         metadata={
             "format": 3,
             "trained_until": "2024-01-01",
@@ -77,8 +64,8 @@ def compared(a: ComparedRun, b: ComparedRun) -> dict[str, Any]:
     return side_by_side(a, b, CHOICE, 1)
 
 
-def told(run: ComparedRun, **metrics: object) -> ComparedRun:
-    return replace(run, metrics={**run.metrics, **metrics})
+def changed(run: ComparedRun, **metrics: object) -> ComparedRun:
+    return replace(run, metrics=run.metrics.model_copy(update=metrics))
 
 
 def test_a_run_against_itself_shows_no_difference() -> None:
@@ -97,9 +84,9 @@ def test_the_better_model_is_named_and_turns_with_the_sides() -> None:
     there, back = compared(bad, good)["paired"], compared(good, bad)["paired"]
     assert there["verdict"] == "B predicts surely better; B ranks surely better"
     assert back["verdict"] == "A predicts surely better; A ranks surely better"
-    gap = good.metrics["test"]["auc"] - bad.metrics["test"]["auc"]
+    gap = good.metrics.test.auc.value - bad.metrics.test.auc.value
     assert there["auc_gap"] == pytest.approx(gap)
-    assert there["log_loss_gap"] == pytest.approx(bad.metrics["test"]["log_loss"] - good.metrics["test"]["log_loss"])
+    assert there["log_loss_gap"] == pytest.approx(bad.metrics.test.log_loss.value - good.metrics.test.log_loss.value)
     assert back["auc_gap"] == pytest.approx(-gap)
 
 
@@ -120,14 +107,14 @@ def on_day(run: ComparedRun, day: str) -> ComparedRun:
 
 REFUSED: dict[str, tuple[Callable[[ComparedRun], ComparedRun], dict[str, str]]] = {
     "data": (
-        lambda run: told(run, fingerprint="0" * 64),
+        lambda run: changed(run, fingerprint="0" * 64),
         dict.fromkeys(("paired", "scores"), "the data differ (fingerprint ffffffff and 00000000)"),
     ),
     "horizon": (
-        lambda run: told(run, horizon_days=14),
+        lambda run: changed(run, horizon_days=14),
         dict.fromkeys(("paired", "scores"), "the horizons differ (30 and 14 days)"),
     ),
-    "capacity": (lambda run: told(run, capacity=21), {"precision_at_k": "the capacities differ (20 and 21)"}),
+    "capacity": (lambda run: changed(run, capacity=21), {"precision_at_k": "the capacities differ (20 and 21)"}),
     "day": (lambda run: on_day(run, "2024-04-01"), {"scores": "different days (2024-03-04 and 2024-04-01)"}),
     "rules": (
         lambda run: replace(run, scores=run.scores.assign(probability=np.nan)),

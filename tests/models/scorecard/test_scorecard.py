@@ -20,12 +20,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from features.matrix.catalogue import Catalogue, Entry
 from features.schema.errors import ModelError
+from models.evaluation.results import EvaluationResult
 from models.learners.gradient_boosting import TrainingSample
 from models.scorecard.fitting import ScorecardCondition, ScorecardParams
 from models.scorecard.scorecard import Line, Scorecard
 from pipelines.reporting.scorecard_hubspot import hubspot_draft
 from pipelines.reporting.scorecard_table import against_model, describe, meaning, table, to_markdown
 from pipelines.storage.files import write_csv
+from tests.support.results import evaluation, flat_metrics
 from tests.support.small_model import ENTRIES, history, matrix
 
 CARD = ScorecardParams(
@@ -242,7 +244,7 @@ def test_a_bar_in_a_level_does_not_break_the_markdown() -> None:
     entries: Catalogue = [entry(levels=["a|b", "c"], measure="level")]
     card = Scorecard([Line(ScorecardCondition(0, "level", levels=(0,)), 5, 10, 0.5)], 1, 20, -1.0, 0.1)
     assert "a/b" in to_markdown(card, entries, [])
-    assert meaning(replace(card, lines=[], slope=0.0)).endswith("no criterion is known to change that.")
+    assert meaning(replace(card, lines=[], slope=0.0)).endswith("no criterion changes that.")
 
 
 def test_the_draft_for_hubspot_carries_every_line_once() -> None:
@@ -324,16 +326,12 @@ def test_training_checks_the_orientation(monkeypatch: pytest.MonkeyPatch) -> Non
     assert seen == [Scorecard.train(EVERYTHING, ENTRIES, CARD, 1.0)]
 
 
-def metrics_with(**card: float | None) -> dict[str, Any]:
-    rest = {"auc": 0.8, "auc_low": 0.75, "precision_at_k": 0.3, "base_rate": 0.1}
+def metrics_with(**card: float | None) -> EvaluationResult:
+    rest: dict[str, float | None] = {"auc": 0.8, "auc_low": 0.75, "precision_at_k": 0.3, "base_rate": 0.1}
     gaps = {f"{name}{end}": value for name in ("auc_gap", "capacity_lift_gap") for end, value in GAP.items()}
-    return {
-        "test": rest | {"auc": 0.81, "precision_at_k": 0.35, "n": 1234.0, "n_positive": 123.0},
-        "baselines": {"scorecard": rest | gaps | card},
-        "snapshots": {"order": "dates"},
-        "capacity": 50,
-        "confidence": 0.9,
-    }
+    test = rest | {"auc": 0.81, "precision_at_k": 0.35, "n": 1234.0, "n_positive": 123.0}
+    scorecard = flat_metrics(**(rest | gaps | {"log_loss_gap": 0.1} | card))
+    return evaluation(test=flat_metrics(**test), baselines={"scorecard": scorecard}, capacity=50)
 
 
 GAP = {"": 0.0125, "_low": -0.002, "_high": 0.03}
@@ -346,5 +344,5 @@ def test_what_is_lost_against_the_model_is_reported_with_its_interval() -> None:
     assert "50 convert at 3.00 times the average by the card and 3.50 times by the model: 0.01 lost" in second
     assert "90% intervals" in second
     assert "0.020 gained (-0.002 to +0.030)" in against_model(metrics_with(auc_gap=-0.02))[0]
-    assert against_model(metrics_with(auc_low=0.49))[-1].endswith("may be chance.")
-    assert "not known" in against_model(metrics_with(auc_gap=None))[0]
+    assert against_model(metrics_with(auc_low=0.49))[-1].endswith("not significantly better than chance there.")
+    assert "cannot be compared" in against_model(metrics_with(auc_gap=None))[0]

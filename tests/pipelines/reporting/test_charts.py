@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from models.evaluation.results import SnapshotCounts
+from models.explanation.results import DependencePoint
 from pipelines.reporting import charts, tables
+from tests.support.results import PART, evaluation, flat_metrics, snapshot_counts
 
 
-def rows_of(values: list[str | float | None]) -> list[dict[str, Any]]:
+def rows_of(values: list[str | float | None]) -> list[DependencePoint]:
     return [
-        {
-            "value": value,
-            "n": 10,
-            "points": -float(index),
-            "points_low": -index - 1,
-            "points_high": -index + 1,
-            "rate": 0.1,
-        }
+        DependencePoint(
+            value=value, n=10, points=-float(index), points_low=-index - 1, points_high=-index + 1, rate=0.1
+        )
         for index, value in enumerate(values)
     ]
 
@@ -60,12 +56,6 @@ def test_a_curve_is_thinned_to_tenths() -> None:
     assert rows[3]["metrics"] == pytest.approx([0.6, 0.3])
 
 
-def test_intervals_overlap_where_they_touch() -> None:
-    one, other = {"auc_low": 0.6, "auc_high": 0.7}, {"auc_low": 0.7, "auc_high": 0.8}
-    assert tables.overlap(one, other, "auc")
-    assert not tables.overlap(one, {"auc_low": 0.71, "auc_high": 0.8}, "auc")
-
-
 def test_charts_draw_the_named_curves_in_that_order() -> None:
     curve = pd.DataFrame({"who": ["a", "b", "c"] * 2, "share_called": [0.5] * 3 + [1.0] * 3, "gain": np.arange(6) / 5})
     chart = charts.gain(curve, {"b": "<b>B</b>", "a": "A"})
@@ -84,27 +74,19 @@ def test_calibration_keeps_low_ends_above_zero() -> None:
 
 @pytest.mark.parametrize(("maximum", "ticks"), [(0.0, [0]), (0.061, [0, 0.06]), (640.0, [0, 600]), (1.0, [0, 1])])
 def test_small_panels_label_zero_and_the_largest_round_number(maximum: float, ticks: list[float]) -> None:
-    rows = [row | {"rate": maximum, "n": maximum} for row in rows_of([1.0])]
+    rows = [row.model_copy(update={"rate": maximum, "n": int(maximum)}) for row in rows_of([1.0])]
     assert list(charts.dependence(rows, "fit", "none").layout.yaxis2.tickvals) == pytest.approx(ticks)
 
 
 def test_parts_without_rows_are_not_listed() -> None:
-    empty = {"rows": 0, "leads": 0, "positive": 0, "base_rate": None, "first": None, "last": None}
-    filled = empty | {"rows": 3}
-    counts = {
-        "order": "none",
-        "parts": {"train": filled, "embargo": empty, "test": filled},
-    }
-    rows = tables.parts(counts)
+    parts = {"train": PART | {"rows": 3}, "embargo": PART, "test": PART | {"rows": 3}}
+    rows = tables.parts(SnapshotCounts.model_validate(snapshot_counts("none") | {"parts": parts}))
     assert [row["name"] for row in rows] == ["train", "test"]
     assert all(row["words"] for row in rows)
 
 
 def test_a_constant_probability_does_not_rank() -> None:
-    low = {"auc_low": 0.5, "auc_high": 0.5, "log_loss": 0.3}
-    metrics = {
-        "test": low | {"auc_high": 0.7},
-        "baselines": {"prior": low, "logistic": low | {"log_loss": 0.2, "auc_high": 0.6}},
-    }
-    listed = tables.evaluated(metrics)
+    low = {"auc_low": 0.5, "auc_high": 0.5, "log_loss": 0.3, "log_loss_gap": 0.1}
+    baselines = {"prior": flat_metrics(**low), "logistic": flat_metrics(**(low | {"log_loss": 0.2, "auc_high": 0.6}))}
+    listed = tables.evaluated(evaluation(test=flat_metrics(auc_low=0.5, auc_high=0.7), baselines=baselines))
     assert [(entry.name, entry.ranks) for entry in listed] == [("model", True), ("logistic", True), ("prior", False)]

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from features.schema.errors import DataError
+from models.evaluation.estimate import ModelMetrics
 from models.evaluation.measures import Measure
+from models.evaluation.results import BacktestPeriod, BacktestResult, EvaluationResult, NoBacktest
 from models.training.selection import Candidate, Decision
 from pipelines.config.params import Params
 from pipelines.reporting import charts, tables
@@ -20,6 +22,7 @@ from pipelines.stages.report import ReportInputs, render, write_report
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.stages.test_report import Page, undated_run
+from tests.support.results import backtest_period, model_metrics
 from tests.support.tiny import tiny_copy, tiny_params
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -56,17 +59,22 @@ def section(page: Page, name: str) -> str:
 
 
 def rendered(run: tuple[Params, Layout], **changed: Any) -> Page:
-    """The page of a run with some artifacts changed."""
+    """The page of a run with some artifacts changed; results are given as on disk."""
     params, layout = run
+    for name, kind in (("metrics", EvaluationResult), ("backtest", BacktestResult)):
+        if isinstance(changed.get(name), dict):
+            changed[name] = kind.model_validate(changed[name])
     parts = ReportInputs.read(layout, params.project.threads).__dict__ | changed
     return Page(render(ReportInputs(**parts), params.project.name, params.report.top_leads))
 
 
-def period(cut: str, **auc_of: float) -> dict[str, Any]:
+def period(cut: str, **auc_of: float) -> BacktestPeriod:
     """One period of a backtest; `auc_of` gives the AUC of the model and of baselines."""
-    rest = {"base_rate": 0.2, "mean_probability": 0.1, "log_loss": 0.5}
-    ends = {f"{name}_{end}": 0.0 for name in ("auc", "base_rate") for end in ("low", "high")}
-    return {"cut": cut, "metrics": {name: rest | ends | {"auc": auc} for name, auc in auc_of.items()}}
+    return backtest_period(cut, {name: metrics(auc=auc) for name, auc in auc_of.items()})
+
+
+def metrics(**values: float) -> ModelMetrics:
+    return model_metrics(**({"base_rate": 0.2, "mean_probability": 0.1, "log_loss": 0.5} | values))
 
 
 def test_each_period_of_the_table_equals_the_backtest(dated: tuple[Params, Layout]) -> None:
@@ -121,7 +129,8 @@ def test_cuts_that_were_left_out_are_listed_with_the_reason(dated: tuple[Params,
     reason = "found <3> converted (needs 100)"
     missing = {"left_out": [{"cut": "2025-09-01", "why": reason}]}
     backtest = tree(dated[1].backtest.path) | missing
-    page = rendered(dated, backtest=backtest if applicable else {"applicable": False, "why": "too little"} | missing)
+    no_backtest = NoBacktest.model_validate({"why": "too little"} | missing)
+    page = rendered(dated, backtest=backtest if applicable else no_backtest)
     inside = section(page, "backtest")
     assert "1 retraining left out" in inside
     assert f"2025-09-01: {reason}" in inside
@@ -270,7 +279,7 @@ def test_a_stage_that_has_not_run_is_named_by_its_file(
 def test_the_auc_chart_draws_every_period_and_the_models_whiskers() -> None:
     periods = [period("2018-03-10", model=0.7, logistic=0.6), period("2018-04-07", model=0.8, logistic=0.65)]
     for entry in periods:
-        entry["metrics"]["model"] |= {"auc_low": 0.5, "auc_high": 0.9}
+        entry.metrics["model"] = metrics(auc=entry.metrics["model"].auc.value, auc_low=0.5, auc_high=0.9)
     chart = charts.walk_auc(periods, {"model": "Model", "logistic": "<b>Logistic</b>"})
     model, logistic, reference = chart.data
     assert [model.name, logistic.name, reference.name] == ["Model", "&lt;b&gt;Logistic&lt;/b&gt;", "any order"]
@@ -284,8 +293,8 @@ def test_the_auc_chart_draws_every_period_and_the_models_whiskers() -> None:
 
 def test_the_rates_chart_draws_the_actual_and_both_predicted_rates() -> None:
     entry = period("row 1,200", model=0.7, uncorrected=0.7)
-    entry["metrics"]["model"] |= {"base_rate_low": 0.15, "base_rate_high": 0.3}
-    entry["metrics"]["uncorrected"] |= {"mean_probability": 0.05}
+    entry.metrics["model"] = metrics(base_rate_low=0.15, base_rate_high=0.3)
+    entry.metrics["uncorrected"] = metrics(mean_probability=0.05)
     actual, predicted, unadjusted = charts.walk_rates([entry]).data
     assert [list(trace.y) for trace in (actual, predicted, unadjusted)] == [[0.2], [0.1], [0.05]]
     assert list(actual.error_y.array) == pytest.approx([0.1])
@@ -303,7 +312,7 @@ def test_a_tie_is_no_win() -> None:
     periods = [period("a", model=0.7, logistic=0.6), period("b", model=0.7, logistic=0.7)]
     names = ["model", "logistic"]
     assert tables.best_in(periods, names, Measure("auc", "AUC", "higher", "number", "")) == 1
-    periods[1]["metrics"]["model"]["log_loss"] = 0.4
+    periods[1].metrics["model"] = metrics(auc=0.7, log_loss=0.4)
     assert tables.best_in(periods, names, Measure("log_loss", "Log-loss", "lower", "number", "")) == 1
 
 

@@ -210,7 +210,7 @@ def expected(params: Params, layout: Layout, monkeypatch: pytest.MonkeyPatch) ->
     }
     words = {section: numbers_in(names | EVERYWHERE, values) | constants() for section, names in SOURCES.items()}
     words["choices"] |= {f"{value:.4g}" for value in trees["selection"]["settings"].values()}
-    words["reading"] |= {str(score) for score in range(0, 101, 10)}
+    words["reading"] |= {str(score) for score in range(0, 101, 10)} | {str(len(report_terms()))}
     words[""] |= set(NUMBER.findall(trees["profile"]["fingerprint"][:16]))
     with monkeypatch.context() as patched:
         for form, digits in (("percent", 1), ("number", 0), ("points", 0)):

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from models.evaluation.results import NoBacktest
 from models.splitting.walk_forward import BacktestParams, cuts
 from pipelines.config.params import Params
 from pipelines.stages.backtest import backtest
 from pipelines.storage.layout import Layout
+from pipelines.storage.results import read_backtest
 from pipelines.storage.run_context import RunContext
 from tests.support.tiny import tiny_copy, tiny_params
 
@@ -69,9 +71,9 @@ def test_figures_are_those_of_the_predictions(small: tuple[Params, Layout]) -> N
     rows = pd.read_parquet(layout.backtest_predictions.path)
     assert [period["cut"] for period in tree["periods"]] == rows["cut"].drop_duplicates().tolist()
     for period in tree["periods"]:
-        mine = rows[rows["cut"] == period["cut"]]
-        assert period["metrics"]["model"]["n"] == len(mine)
-        assert period["metrics"]["model"]["auc"] == pytest.approx(roc_auc_score(mine["label"], mine["model"]))
+        scored = rows[rows["cut"] == period["cut"]]
+        assert period["metrics"]["model"]["n"] == len(scored)
+        assert period["metrics"]["model"]["auc"] == pytest.approx(roc_auc_score(scored["label"], scored["model"]))
     assert tree["pooled"]["model"]["n"] == len(rows)
     assert {"model", "prior", "logistic", "scorecard", "uncorrected"} <= set(tree["pooled"])
 
@@ -106,6 +108,6 @@ def test_what_became_known_after_a_cut_changes_nothing_before_it(small: tuple[Pa
 def test_without_an_order_it_says_so(small: tuple[Params, Layout], tmp_path: Path) -> None:
     params, _ = small
     unordered = params.model_copy(update={"source": params.source.model_copy(update={"order": "none"})})
-    tree = backtest(RunContext(unordered, Layout.folder(tmp_path)))
-    assert tree["applicable"] is False and "past" in tree["why"]
-    assert json.loads((tmp_path / "backtest.json").read_text()) == tree
+    result = backtest(RunContext(unordered, Layout.folder(tmp_path)))
+    assert isinstance(result, NoBacktest) and "past" in result.why
+    assert read_backtest(Layout.folder(tmp_path)) == result

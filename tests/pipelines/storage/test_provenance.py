@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from features.schema.errors import ModelError
-from pipelines.storage.provenance import Provenance
+from pipelines.storage.results import Provenance
 
 OWN = Provenance("m1", "d1", "2026-06-29")
 

@@ -1,0 +1,187 @@
+"""What evaluate, backtest and the fallback by rules found: metrics.json and backtest.json as typed objects."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from features.schema.spec import Spec
+from models.evaluation.estimate import BaselineMetrics, ModelMetrics
+
+
+class Period(Spec):
+    """First and last day; None without dates."""
+
+    first: str | None
+    last: str | None
+
+
+class PartCounts(Period):
+    """What one part of the split holds."""
+
+    rows: int
+    leads: int
+    positive: int
+    base_rate: float | None
+
+
+class SnapshotCounts(Spec):
+    """How many snapshots there are, how many have matured, and what is in each part of the split."""
+
+    order: Literal["dates", "rows", "none"]
+    snapshots: int
+    immature: int
+    matured: int
+    sampled: int
+    parts: dict[str, PartCounts]
+
+
+class Verdict(Spec):
+    """Whether a model is usable, the best baseline by log-loss, and both in sentences."""
+
+    usable: bool
+    best_baseline: str
+    lines: list[str]
+
+
+class Feedback(BaseModel):
+    """Held-out rows weighted by the contact log; its counts are those of `contact_weights.contact_metrics`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    as_worked: ModelMetrics | None
+    if_called: ModelMetrics | None
+    lines: list[str]
+
+
+class TierResult(Spec):
+    """What the tiers did on the held-out lists; see `tier_backtest.tier_metrics`."""
+
+    policy: str
+    margin: float
+    capacity: int
+    lists: list[dict[str, Any]]
+    share_changed: float | None
+    realised: list[dict[str, float]]
+    certificates: list[dict[str, Any]]
+
+
+class GradeCell(Spec):
+    """The conversion of one grade; see `grades.grade_matrix`."""
+
+    grade: str
+    n: int
+    n_leads: int
+    n_positive: int
+    share: float
+    rate: float | None
+    rate_low: float | None
+    rate_high: float | None
+
+
+class GradeResult(Spec):
+    """The conversion of all sixteen grades, measured on `n` rows."""
+
+    n: int
+    cuts: dict[str, tuple[float, float, float]] | None
+    cells: list[GradeCell]
+
+
+class JudgedMetrics(Spec):
+    """The figures that a verdict rests on."""
+
+    capacity: int
+    confidence: float
+    period: Period
+    snapshots: SnapshotCounts
+    test: ModelMetrics
+    baselines: dict[str, BaselineMetrics]
+    random_split: ModelMetrics
+    feedback: Feedback | None
+
+
+class EvaluationResult(JudgedMetrics):
+    """metrics.json: model and baselines on the same rows of the untouched later period.
+
+    Attributes
+    ----------
+    uncorrected
+        The model's figures without recalibration.
+    segments
+        The model's figures by segment attribute and level.
+    """
+
+    format: Literal[1] = 1
+    model_id: str
+    fingerprint: str
+    horizon_days: int | None
+    uncorrected: ModelMetrics
+    tiers: TierResult
+    grades: GradeResult
+    segments: dict[str, dict[str, ModelMetrics]]
+    verdict: Verdict
+
+    @property
+    def best_baseline(self) -> BaselineMetrics:
+        return self.baselines[self.verdict.best_baseline]
+
+
+class RulesResult(Spec):
+    """metrics.json where there is too little to learn from, and leads are ranked by the hand-written rules."""
+
+    format: Literal[1] = 1
+    model_id: str
+    fingerprint: str
+    horizon_days: int | None
+    capacity: int
+    snapshots: SnapshotCounts
+    verdict: Verdict
+
+
+class LeftOut(Spec):
+    """A cut of the backtest that was left out, and the reason."""
+
+    cut: str
+    why: str
+
+
+class BacktestPeriod(Spec):
+    """One retraining, and the figures of the model and each baseline on the period after it."""
+
+    cut: str
+    training_rows: int
+    training_rate: float
+    linear_share: float
+    left_out: int
+    metrics: dict[str, ModelMetrics]
+
+
+class RandomSplit(Spec):
+    """What a random split of the last retraining's rows would have shown."""
+
+    auc: float
+    n: int
+
+
+class BacktestResult(Spec):
+    """backtest.json: each period, all of them pooled, and the AUC of a random split to compare with."""
+
+    format: Literal[1] = 1
+    applicable: Literal[True] = True
+    confidence: float
+    choose: Literal["first", "each"]
+    periods: list[BacktestPeriod]
+    left_out: list[LeftOut]
+    pooled: dict[str, ModelMetrics]
+    mean_auc: float
+    random_split: RandomSplit
+
+
+class NoBacktest(Spec):
+    """backtest.json where nothing was walked forward, and the reason."""
+
+    format: Literal[1] = 1
+    applicable: Literal[False] = False
+    why: str
+    left_out: list[LeftOut]
