@@ -1,7 +1,7 @@
 """How often do intervals of figures weighted by the contact log hold the truth? Many imagined worlds, one seed each.
 
 `.venv/bin/python -m benchmarks.feedback_coverage` draws weekly lists of new leads. Sales calls the best of each list by
-score, and a few of the rest that are drawn by lot; a call multiplies a lead's odds to convert. The truth is what would
+score, and a few of the rest at random; a call multiplies a lead's odds to convert. The truth is what would
 come if every lead were called. Figures of the lists as they were worked, and of contacts weighted by their chance, are
 those of `models.tiers.contact_weights`. Writes benchmarks/feedback_coverage.json.
 """
