@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.two_years import export, overlay_of
+from benchmarks.simulated_years import export, overlay_of
 from models.evaluation.intervals import clopper_pearson
 from pipelines.config.params import Params, load, with_as_of
 from pipelines.scheduled.monitor import run_monitor

@@ -18,9 +18,9 @@ from scipy.optimize import minimize
 
 from benchmarks.regret import KEY, losses
 from pipelines.config.params import Params, load
-from pipelines.simulation import funnel, prospects
+from pipelines.simulation import funnel, market, prospects
 from pipelines.simulation.export import draw_leads
-from pipelines.simulation.prospects import LARGE
+from pipelines.simulation.market import LARGE
 from pipelines.storage.layout import Layout
 
 SHRINKAGE = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -49,10 +49,10 @@ def design(records: pd.DataFrame) -> np.ndarray:
     size = np.digitize(np.nan_to_num(np.log(records["employees"]), nan=-1.0), SIZES)
     codes = [records[name] for name in ("industry", "country", "source", "mail", "seniority", "function")]
     columns = [code == level for code in (*codes, pd.Series(size, index=records.index)) for level in np.unique(code)]
-    industries, levels, sources = (list(one) for one in (prospects.INDUSTRIES, prospects.SENIORITY, prospects.SOURCES))
+    industries, levels, sources = (list(one) for one in (market.INDUSTRIES, market.SENIORITY, market.SOURCES))
     columns += [
         (records["industry"] == industries.index(industry)) & (records["seniority"] == levels.index(level))
-        for industry, level in prospects.SIGNERS
+        for industry, level in market.SIGNERS
     ]
     columns.append((records["source"] == sources.index("partner")) & (records["employees"] >= LARGE))
     return np.column_stack([np.ones(len(records)), *columns]).astype("float64")

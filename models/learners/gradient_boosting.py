@@ -17,7 +17,8 @@ import numpy as np
 from pydantic import Field
 
 from features.schema.spec import Spec
-from models.learners.tree_shap import LONGEST_PATH, Tree, TreeTables, deepest_path, interactions
+from models.learners.tree_paths import Tree, deepest_path
+from models.learners.tree_shap import LONGEST_PATH, TreeTables, interactions
 
 CORNER_CASES = 100  # rows on which tables are checked against LightGBM
 LARGEST_GAP = 1e-5  # log-odds by which they may differ

@@ -13,73 +13,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+
+from models.learners.tree_paths import Codes, Leaf, Tree, feature_codes, leaves_of
 
 MOST_CELLS = 512  # of one table; a tree with more states is cut into subtrees
 LONGEST_PATH = 9  # features on the path to one leaf, whose table has two states of each: 2**9 = MOST_CELLS
 BLOCK_ROWS = 8192  # looked up at once, so that a block's numbers stay in the processor's cache
-ZERO = float(np.float32(1e-35))  # LightGBM reads values no further from 0 as 0
-INFINITE = 1e300  # is how it writes a threshold without bounds
-
-Tree = dict[str, Any]  # a node as LightGBM's `dump_model` gives it
-
-
-@dataclass(frozen=True)
-class SplitCondition:
-    """One split on a leaf's path: which of a feature's codes pass, and the share of the training rows that did.
-
-    Attributes
-    ----------
-    passes
-        Whether each code of the feature passes, shape (n_codes,).
-    share
-        Training rows that passed, of those that reached the split.
-    """
-
-    feature: int
-    passes: np.ndarray
-    share: float
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A leaf and all splits on its path from the root."""
-
-    value: float
-    path: tuple[SplitCondition, ...]
-
-    @property
-    def share(self) -> float:
-        """Of the training rows."""
-        return math.prod(condition.share for condition in self.path)
-
-
-@dataclass(frozen=True)
-class Codes:
-    """How a feature's values become codes: values with one code take one branch at every node of every tree.
-
-    Attributes
-    ----------
-    thresholds
-        Ascending; a value's code is the number of those below it, and one code more stands for missing. None: the
-        values are categories, coded as they are, and one code more stands for all values no tree knows.
-    n
-        How many codes there are.
-    """
-
-    thresholds: np.ndarray | None
-    n: int
-
-    def of(self, values: np.ndarray) -> np.ndarray:
-        """Return the code of each value, shape (n,)."""
-        if self.thresholds is None:
-            known = (values > -1) & (values < self.n - 1)  # LightGBM cuts decimals off
-            return np.where(known, values, self.n - 1).astype("intp")
-        codes = np.searchsorted(self.thresholds, np.where(np.abs(values) <= ZERO, 0, values))
-        codes[np.isnan(values)] = self.n - 1
-        return codes
 
 
 @dataclass(frozen=True)
@@ -156,8 +98,8 @@ class TreeTables:
             The trees of each model: `tree_structure` of each of `tree_info` in LightGBM's `dump_model`; `deepest_path`
             of each no more than LONGEST_PATH.
         """
-        codes = _codes([tree for model in models for tree in model])
-        leaves = [[list(_leaves(tree, (), codes)) for tree in model] for model in models]
+        codes = feature_codes([tree for model in models for tree in model])
+        leaves = [[list(leaves_of(tree, (), codes)) for tree in model] for model in models]
         base = sum(leaf.value * leaf.share for model in leaves for tree in model for leaf in tree)
         constant = tuple(sum(tree[0].value for tree in model if len(tree) == 1) for model in leaves)
         parts = ((index, part) for index, model in enumerate(leaves) for tree in model for part in _parts(tree, 0))
@@ -217,72 +159,6 @@ class TreeTables:
             cuts = np.arange(coding.n) if coding.thresholds is None else coding.thresholds
             rows[:, feature] = rng.choice(np.concatenate([cuts, np.nextafter(cuts, np.inf), [np.nan]]), n)
         return rows
-
-
-# Reading trees
-
-
-def deepest_path(node: Tree, features: frozenset[int] = frozenset()) -> int:
-    """Return the most features on the path to one leaf; tables double with each."""
-    if "split_feature" not in node:
-        return len(features)
-    further = features | {node["split_feature"]}
-    return max(deepest_path(node[child], further) for child in ("left_child", "right_child"))
-
-
-def _codes(trees: Sequence[Tree]) -> dict[int, Codes]:
-    """Find the codes of every feature that some tree splits on."""
-    thresholds: dict[int, set[float]] = {}
-    categories: dict[int, int] = {}
-    for node in itertools.chain.from_iterable(map(_splits, trees)):
-        feature = node["split_feature"]
-        if node["decision_type"] == "==":
-            categories[feature] = max(categories.get(feature, 0), *_categories(node))
-        else:
-            thresholds.setdefault(feature, set()).add(_threshold(node))
-    numbers = {feature: Codes(np.array(sorted(cuts)), len(cuts) + 2) for feature, cuts in thresholds.items()}
-    return numbers | {feature: Codes(None, last + 2) for feature, last in categories.items()}
-
-
-def _splits(node: Tree) -> Iterator[Tree]:
-    if "split_feature" in node:
-        yield node
-        yield from _splits(node["left_child"])
-        yield from _splits(node["right_child"])
-
-
-def _categories(node: Tree) -> list[int]:
-    return [int(code) for code in str(node["threshold"]).split("||")]
-
-
-def _threshold(node: Tree) -> float:
-    cut = float(node["threshold"])
-    return math.copysign(math.inf, cut) if abs(cut) >= INFINITE else cut
-
-
-def _goes_left(node: Tree, codes: Codes) -> np.ndarray:
-    """Flag the codes of the node's feature that go left, shape (n_codes,)."""
-    left = np.zeros(codes.n, dtype=bool)
-    if codes.thresholds is None:
-        left[_categories(node)] = True
-        return left
-    left[: np.searchsorted(codes.thresholds, _threshold(node)) + 1] = True
-    left[-1] = node["default_left"] if node["missing_type"] == "NaN" else _threshold(node) >= 0  # missing is 0 then
-    return left
-
-
-def _rows(node: Tree) -> int:
-    return int(node["internal_count"] if "split_feature" in node else node["leaf_count"])
-
-
-def _leaves(node: Tree, path: tuple[SplitCondition, ...], codes: dict[int, Codes]) -> Iterator[Leaf]:
-    if "split_feature" not in node:
-        yield Leaf(node["leaf_value"], path)
-        return
-    feature = node["split_feature"]
-    left = _goes_left(node, codes[feature])
-    for child, passes in ((node["left_child"], left), (node["right_child"], ~left)):
-        yield from _leaves(child, (*path, SplitCondition(feature, passes, _rows(child) / _rows(node))), codes)
 
 
 # Making tables
@@ -409,12 +285,12 @@ def interactions(models: Sequence[Sequence[Tree]], features: np.ndarray, among: 
     ndarray
         Shape (pairs, n), in the order of `itertools.combinations(among, 2)`.
     """
-    codes = _codes([tree for model in models for tree in model])
+    codes = feature_codes([tree for model in models for tree in model])
     coded = {feature: coding.of(features[:, feature]) for feature, coding in codes.items()}
     indices = {frozenset(pair): index for index, pair in enumerate(itertools.combinations(among, 2))}
     total = np.zeros((len(indices), len(features)))
     for tree in itertools.chain.from_iterable(models):
-        for leaves, deciding, cells in _parts(list(_leaves(tree, (), codes)), 0):
+        for leaves, deciding, cells in _parts(list(leaves_of(tree, (), codes)), 0):
             shape = [int(cell.max()) + 1 for cell in cells]
             steps = zip(deciding, _steps(cells, shape), strict=True)
             state = reduce(np.add, (step[coded[feature]] for feature, step in steps))

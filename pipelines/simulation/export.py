@@ -18,11 +18,12 @@ import pyarrow as pa
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import ParamsError
 from pipelines.config.simulation import Simulate
-from pipelines.simulation import funnel, prospects
+from pipelines.simulation import funnel, market, prospects
 from pipelines.simulation import sales_feedback as sales
 from pipelines.simulation.funnel import LABELS, LONG_VISIT, STAGES, VISITS, Ends, Events
+from pipelines.simulation.market import DAY, NEVER, Floats, Ints, Strings
 from pipelines.simulation.oracle import Grid, snapshots, true_probability
-from pipelines.simulation.prospects import DAY, NEVER, Floats, Ints, Prospects, Strings
+from pipelines.simulation.prospects import Prospects
 from pipelines.simulation.sales_feedback import Calls
 from pipelines.simulation.shocks import known_from, share
 
@@ -192,11 +193,11 @@ def _leads(who: Prospects, ids: pd.Series[Any], clock: np.datetime64, until: int
         {
             "lead_id": ids,
             "created_at": _moments(who.created, clock),
-            "industry": _text(prospects.names(prospects.INDUSTRIES, who.industry)),
+            "industry": _text(market.names(market.INDUSTRIES, who.industry)),
             "company_size": _integers(who.employees[row, version]),
             "job_title": _text(who.title[row, version]),
-            "country": _text(prospects.names(prospects.COUNTRIES, who.country)),
-            "lead_source": _text(prospects.names(prospects.SOURCES, who.source)),
+            "country": _text(market.names(market.COUNTRIES, who.country)),
+            "lead_source": _text(market.names(market.SOURCES, who.source)),
             "email_domain": _text(who.domain),
             "crm_rating": _text(rating),
         }

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from pipelines.config.simulation import Shock
-from pipelines.simulation.prospects import DAY, LARGE, NEVER, Floats, Ints, Prospects, eagerness, effort, worth
+from pipelines.simulation.market import DAY, LARGE, NEVER, Floats, Ints
+from pipelines.simulation.prospects import Prospects, eagerness, effort, worth
 from pipelines.simulation.shocks import factor
 
 

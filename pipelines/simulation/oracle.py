@@ -35,7 +35,8 @@ from pipelines.simulation.funnel import (
     running,
     visit_ages,
 )
-from pipelines.simulation.prospects import DAY, Floats, Ints, Prospects, eagerness, effort, worth
+from pipelines.simulation.market import DAY, Floats, Ints
+from pipelines.simulation.prospects import Prospects, eagerness, effort, worth
 
 QUADRATURE_STEPS = 3  # parts of the horizon, within each of which the probability of having been lost is averaged
 

@@ -13,8 +13,9 @@ from scipy.special import expit
 
 from pipelines.config.simulation import Feedback
 from pipelines.simulation.funnel import IDLE, LIFE_DAYS, Behaviour, DayFactors, Ends, running
+from pipelines.simulation.market import DAY, Floats, Ints, Strings
 from pipelines.simulation.oracle import Grid
-from pipelines.simulation.prospects import DAY, Floats, Ints, Prospects, Strings, worth
+from pipelines.simulation.prospects import Prospects, worth
 
 FIT_SHARE = 0.5  # of what a record is worth that the simulated score sees; it sees all of the heat
 CALL_HOURS = (8, 17)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.config.simulation import Shock
-from pipelines.simulation.prospects import DAY, Floats, Ints
+from pipelines.simulation.market import DAY, Floats, Ints
 
 FOREVER = 10**6  # days
 

@@ -12,10 +12,11 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from benchmarks.figures import draws, summary
 from benchmarks.regret_bound import fit, probability, records
+from benchmarks.simulated_years import Place
 from benchmarks.tasks import month_split, split_of
-from benchmarks.two_years import Place, keep, sayings
+from benchmarks.two_years import keep, sayings
 from pipelines.simulation.export import simulate
-from pipelines.simulation.prospects import COUNTRIES, SOURCES, names
+from pipelines.simulation.market import COUNTRIES, SOURCES, names
 from tests.support.tables import PARAMS
 from tests.support.tiny import tiny_copy, tiny_params
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from pipelines.config.simulation import Feedback
-from pipelines.simulation import funnel, prospects
+from pipelines.simulation import funnel, market, prospects
 from pipelines.simulation import sales_feedback as sales
 from pipelines.simulation.oracle import Grid, snapshots
 
@@ -40,7 +40,7 @@ def fed_back(seed: int, leads: int, explored: float, share_called: float = 0.2, 
     """Draw a world; `funnel.LOSS_CADENCE` must be NO_LOSS."""
     rng = np.random.default_rng(seed)
     time = funnel.day_factors(FIRST, FIRST + dt.timedelta(days=300), 0.0, ())
-    created = np.sort(rng.integers(0, 200 * prospects.DAY, leads))
+    created = np.sort(rng.integers(0, 200 * market.DAY, leads))
     who = prospects.draw_prospects(
         np.arange(leads), created, prospects.draw_companies(leads, rng), 0.0, 0.05, np.zeros(leads), rng
     )
@@ -49,7 +49,7 @@ def fed_back(seed: int, leads: int, explored: float, share_called: float = 0.2, 
     behaviour, calls = sales.follow_score(who, alone, time, GRID, asked, rng)
     ends = funnel.draw_ends(who, behaviour, rng)
     lead, day = snapshots(who, ends, time, GRID)
-    contacts = sales.completed(calls, ends, time.days * prospects.DAY)
+    contacts = sales.completed(calls, ends, time.days * market.DAY)
     age, delay = day - who.created_day[lead], funnel.delay_days(who)[lead]
     called = np.diff(alone.hazard, axis=1)[lead] * call_factor
     days = np.arange(funnel.LIFE_DAYS)
@@ -58,14 +58,14 @@ def fed_back(seed: int, leads: int, explored: float, share_called: float = 0.2, 
     policy = np.diff(behaviour.hazard, axis=1)[lead]
     nobody = np.diff(alone.hazard, axis=1)[lead]
     chance = -np.expm1(-(in_window * np.where(this_week, called, policy)).sum(axis=1))
-    converted = ends.converted[lead] - day * prospects.DAY
+    converted = ends.converted[lead] - day * market.DAY
     ids, clock = pd.Series([f"lead {number:05d}" for number in range(leads)], dtype="str"), pd.Timestamp(FIRST)
     uncalled = -np.expm1(-(in_window * nobody).sum(axis=1))
     rows = pd.DataFrame(
         {
             "lead_id": ids.take(lead).to_numpy(),
             "snapshot_at": clock + pd.to_timedelta(day, unit="D"),
-            "label": (converted < GRID.horizon * prospects.DAY).astype("float64"),
+            "label": (converted < GRID.horizon * market.DAY).astype("float64"),
             "probability": expit(np.log(uncalled / (1 - uncalled)) + rng.normal(0, 1, leads)[lead]),
         }
     )

@@ -15,6 +15,7 @@ import pytest
 from models.learners import gradient_boosting as booster
 from models.learners import tree_shap as tree_tables
 from models.learners.gradient_boosting import Boosters
+from models.learners.tree_paths import deepest_path
 from models.learners.tree_shap import TreeTables
 
 K = 7
@@ -161,7 +162,7 @@ def test_lightgbm_explains_trees_too_deep_for_tables() -> None:
     settings = {"objective": "binary", "num_leaves": 12, "min_child_samples": 1, "verbose": -1, "num_threads": 1}
     deep = Boosters((lgb.train(settings, lgb.Dataset(features, label), 2),), 1)
     trees = [tree["tree_structure"] for tree in deep.models[0].dump_model()["tree_info"]]
-    assert max(map(tree_tables.deepest_path, trees)) > tree_tables.LONGEST_PATH
+    assert max(map(deepest_path, trees)) > tree_tables.LONGEST_PATH
     assert deep.tables is None
     np.testing.assert_allclose(deep.contributions(features[:9]).sum(axis=1), deep.log_odds(features[:9]), atol=1e-12)
 

@@ -29,7 +29,7 @@ from pipelines.storage.contract_store import Contract
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
-from tests.pipelines.stages.test_report import Page
+from tests.support.html_page import Page
 
 pytestmark = pytest.mark.xdist_group("explain_lead")
 STAGES = ["ingest", "build_features", "audit", "train", "evaluate", "score"]

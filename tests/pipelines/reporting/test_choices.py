@@ -21,7 +21,8 @@ from pipelines.reporting.tables import QUESTIONS
 from pipelines.stages.report import ReportInputs, render, write_report
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
-from tests.pipelines.stages.test_report import Page, undated_run
+from tests.pipelines.stages.test_report import undated_run
+from tests.support.html_page import Page
 from tests.support.results import backtest_period, model_metrics
 from tests.support.tiny import tiny_copy, tiny_params
 

@@ -19,7 +19,7 @@ from pipelines.config.params import load
 from pipelines.config.simulation import Simulate
 from pipelines.simulation import export as door
 from pipelines.simulation.export import Simulated, chunks, simulate
-from pipelines.simulation.prospects import FREE_DOMAINS
+from pipelines.simulation.market import FREE_DOMAINS
 from pipelines.stages.simulate import write
 
 pytestmark = pytest.mark.xdist_group("simulate")
