@@ -1,4 +1,4 @@
-"""How often do intervals of figures weighted by the contact log hold the truth? Many imagined worlds, one seed each.
+"""How often do intervals of figures weighted by the contact log hold the truth? Many simulated worlds, one seed each.
 
 `.venv/bin/python -m benchmarks.feedback_coverage` draws weekly lists of new leads. Sales calls the best of each list by
 score, and a few of the rest at random; a call multiplies a lead's odds to convert. The truth is what would

@@ -63,7 +63,7 @@ class Place:
     params: Params
     number: int  # of the world; each has a seed of its own
 
-    def world(self, shocks: Sequence[Shock]) -> Simulated:
+    def scenario(self, shocks: Sequence[Shock]) -> Simulated:
         """Draw the world as it is with these changes alone."""
         asked = self.params.simulate.model_copy(update={"shocks": list(shocks)})
         return simulate(asked, self.params.project.seed + self.number, self.params.snapshots)

@@ -1,4 +1,4 @@
-"""Two imagined years with planted changes, run week by week through the real commands: who notices, and what is lost?
+"""Two simulated years with planted changes, run week by week through the real commands: who notices, and what is lost?
 
 `.venv/bin/python -m benchmarks.two_years --work FOLDER` writes benchmarks/two_years.json; `--leads`, `--first` and
 `--last` make it larger or shorter, `--world` draws another world. It is drawn once and cut off at each Monday, as an
@@ -259,7 +259,7 @@ def promotions(rows: Sequence[dict[str, Any]], said: Said, place: Place) -> list
         known = end + pd.Timedelta(days=place.params.snapshots.horizon_days)
         shocks = place.params.simulate.shocks
         if any(start <= pd.Timestamp(shock.day) <= known for shock in shocks):  # a list is of its day's first moment
-            calm = place.world([shock for shock in shocks if pd.Timestamp(shock.day) < start])
+            calm = place.scenario([shock for shock in shocks if pd.Timestamp(shock.day) < start])
             without = sayings(place, calm, f"unchanged from {row['day']}")
             judged["unchanged"] = month_after(models, lists, without, place.params, len(switched))
         found.append(judged)
@@ -332,7 +332,7 @@ def main() -> None:
     overlay = work / "params.yaml"
     overlay.write_text(overlay_of(asked.leads, LAST_DAY, SHOCKS, work), encoding="utf-8")
     place = Place(work, overlay, load(overlay), asked.world)
-    world = place.world(place.params.simulate.shocks)
+    world = place.scenario(place.params.simulate.shocks)
     rows = read_rows(work) if asked.judge else run(place, world, pd.date_range(asked.first, asked.last, freq=WEEK))
     tree = {
         "world": asked.world,

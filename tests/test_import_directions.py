@@ -25,6 +25,8 @@ ROOMS = {
 }  # fmt: skip
 ORDER = [f"{floor}.{room}" for floor, rooms in ROOMS.items() for room in rooms]
 MOST_MODULES = 12  # of a room
+MOST_LINES = 400  # of a module
+MOST_PARAMETERS = 7  # of a function
 ONE_FILE_A_STAGE = "pipelines/stages"  # as many modules as stages
 FILE_DOORS = {"pathlib", "os", "io", "shutil", "tempfile", "subprocess", "socket", "urllib", "sqlite3"}
 DOORS = FILE_DOORS | {"time", "logging", "mlflow", "duckdb", "typer", "rich", "yaml", "dvc", "sqlalchemy"}
@@ -126,7 +128,25 @@ def test_a_trespass_is_seen(room: str, source: str) -> None:
     assert trespasses(room, source)
 
 
+def parameters(function: ast.FunctionDef) -> int:
+    return sum(one.arg not in {"self", "cls"} for one in ast.walk(function.args) if isinstance(one, ast.arg))
+
+
+def is_command(function: ast.FunctionDef) -> bool:
+    """Whether Typer makes a command of it, whose parameters are its options."""
+    names = [ast.unparse(one) for one in function.decorator_list]
+    return any(".command(" in name or ".callback(" in name for name in names)
+
+
+@pytest.mark.parametrize("path", modules(*ROOMS, "benchmarks"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_functions_take_few_parameters(path: Path) -> None:
+    functions = [
+        one for one in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(one, ast.FunctionDef)
+    ]
+    assert [one.name for one in functions if parameters(one) > MOST_PARAMETERS and not is_command(one)] == []
+
+
 def test_files_are_short() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    assert {name: n for name, n in lengths.items() if n > 450} == {}
+    assert {name: n for name, n in lengths.items() if n > MOST_LINES} == {}
     assert "tests/test_import_directions.py" in lengths

@@ -37,7 +37,7 @@ def resolve_params(params: ParamsOption = None, out: OutOption = None) -> None:
 
 @stage_app.command()
 def simulate(params: ParamsOption = None, out: OutOption = None) -> None:
-    """Write an imagined B2B funnel whose truth is known.
+    """Write a simulated B2B funnel whose truth is known.
 
     IN: params `simulate`.
 

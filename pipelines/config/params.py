@@ -59,7 +59,7 @@ class Params(Spec):
 
     project: Project = Field(default=Project(), description="The name of the work, its seed, and the machine.")
     simulate: Simulate = Field(
-        default=Simulate(), description="The embedded default data: an imagined B2B funnel whose truth is known."
+        default=Simulate(), description="The embedded default data: a simulated B2B funnel whose truth is known."
     )
     source: Source = Field(description="The user's own files, columns and spellings, mapped to the contract.")
     ingest: Ingest = Field(default=Ingest(), description="When bad rows stop the run.")

@@ -1,4 +1,4 @@
-"""What the imagined world of the embedded data is asked to be; see `simulate` in params.yaml."""
+"""What the simulated market of the embedded data is asked to be; see `simulate` in params.yaml."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from features.schema.spec import Spec
 
 
 class Feedback(Spec):
-    """How sales follows a score in the imagined world."""
+    """How sales follows a score in the simulated market."""
 
     share_called: float = Field(
         gt=0, lt=1, description="On every list day this share of the open leads, the best, is called."
@@ -23,7 +23,7 @@ class Feedback(Spec):
 
 
 class Shock(Spec):
-    """A sudden change of the imagined world: what, from which day on, for how many days, and how strong."""
+    """A sudden change of the simulated market: what, from which day on, for how many days, and how strong."""
 
     kind: Literal["price", "channel", "sales", "tracker", "feed"] = Field(
         description=(

@@ -86,18 +86,18 @@ def test_the_bound_s_learner_finds_the_weights_that_made_the_outcomes() -> None:
     np.testing.assert_allclose(fit(columns, offset, label, 0.1), truth, atol=0.1)
 
 
-def test_a_world_is_judged_as_it_came_after_another_was_looked_at(
+def test_a_scenario_is_judged_as_it_came_after_another_was_looked_at(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     made = tiny_copy(tmp_path_factory, tmp_path / "made")
     params = tiny_params(tmp_path)
     place = Place(tmp_path, tmp_path / "tiny.yaml", params, 0)
     model_id = keep(made.bundle, tmp_path / "kept", place)
-    worlds = [replace(place, number=number).world([]) for number in (0, 1)]
-    days = sorted(worlds[0].oracle["snapshot_at"].unique())[-3:-1]
-    said = sayings(place, worlds[0], "one")
+    scenarios = [replace(place, number=number).scenario([]) for number in (0, 1)]
+    days = sorted(scenarios[0].oracle["snapshot_at"].unique())[-3:-1]
+    said = sayings(place, scenarios[0], "one")
     before = said(model_id, days)
-    other = sayings(place, worlds[1], "another")(model_id, days)
+    other = sayings(place, scenarios[1], "another")(model_id, days)
     pd.testing.assert_frame_equal(said(model_id, days), before)
     assert len(before) > 50
     assert other["said"].mean() != before["said"].mean()

@@ -35,14 +35,16 @@ Patch = pytest.MonkeyPatch
 
 def exported(folder: Path, night: int) -> Path:
     """What the systems hold as a day begins, in New York's time: more leads, events and edits each night."""
-    world = crowd((MONDAY,), n_events=400)
-    leads = world.leads[: 50 + night]
+    scenario = crowd((MONDAY,), n_events=400)
+    leads = scenario.leads[: 50 + night]
     known = [row["lead_id"] for row in leads]
     hours = [FIRST + number * 5 * HOUR for number in range(-10, 24 * 12 // 5)]
     visits = [visit(known[number % 40], at) for number, at in enumerate(hours)]
-    events = [row for row in world.events + visits if row["lead_id"] in known and row["known_at"] < FIRST + night * DAY]
-    history = [row for row in world.history if row["lead_id"] in known]
-    export(folder, replace(world, leads=leads, events=events, history=history))
+    events = [
+        row for row in scenario.events + visits if row["lead_id"] in known and row["known_at"] < FIRST + night * DAY
+    ]
+    history = [row for row in scenario.history if row["lead_id"] in known]
+    export(folder, replace(scenario, leads=leads, events=events, history=history))
     rows = pd.read_parquet(folder / "events.parquet")
     for name in ("event_at", "known_at"):
         rows[name] = rows[name].dt.tz_localize("UTC").dt.tz_convert(ZONE)

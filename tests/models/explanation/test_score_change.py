@@ -39,25 +39,25 @@ def newer() -> Scorer:
     return Scorer(metadata(matrix=spec, linear_share=0.3), models, scorecard())
 
 
-def steps(world: Scenario, old: Scorer, new: Scorer, leads: list[str] | None = None) -> list[ChangeStep]:
+def steps(scenario: Scenario, old: Scorer, new: Scorer, leads: list[str] | None = None) -> list[ChangeStep]:
     ids = pd.Series(LEADS if leads is None else leads, dtype="str")
-    since, until = (matrix_at(world, ids, when, one) for when, one in ((SINCE, old), (UNTIL, new)))
-    between = counterfactuals(at(world, ids, UNTIL).tables, old.metadata.matrix, SINCE)
+    since, until = (matrix_at(scenario, ids, when, one) for when, one in ((SINCE, old), (UNTIL, new)))
+    between = counterfactuals(at(scenario, ids, UNTIL).tables, old.metadata.matrix, SINCE)
     data = [ChangeStep(part, old, of.assign(lead_id=ids)) for part, of in between.items()]
     return [ChangeStep("", old, since), *data, ChangeStep("new_model", new, until)]
 
 
-def at(world: Scenario, ids: pd.Series[str], when: pd.Timestamp) -> Scenario:
+def at(scenario: Scenario, ids: pd.Series[str], when: pd.Timestamp) -> Scenario:
     """The same with one snapshot of each lead."""
-    return replace(world, pairs=[(lead, when) for lead in ids])
+    return replace(scenario, pairs=[(lead, when) for lead in ids])
 
 
-def matrix_at(world: Scenario, ids: pd.Series[str], when: pd.Timestamp, model: Scorer) -> pd.DataFrame:
-    return feature_matrix(at(world, ids, when).tables, model.metadata.matrix).assign(lead_id=ids)
+def matrix_at(scenario: Scenario, ids: pd.Series[str], when: pd.Timestamp, model: Scorer) -> pd.DataFrame:
+    return feature_matrix(at(scenario, ids, when).tables, model.metadata.matrix).assign(lead_id=ids)
 
 
-def changed(world: Scenario, new: Scorer | None = None, leads: list[str] | None = None) -> ScoreChange:
-    return explain_change(steps(world, scorer(), new or scorer(), leads))
+def changed(scenario: Scenario, new: Scorer | None = None, leads: list[str] | None = None) -> ScoreChange:
+    return explain_change(steps(scenario, scorer(), new or scorer(), leads))
 
 
 @cache
@@ -98,9 +98,9 @@ def test_parts_and_their_themes_sum_to_the_difference(again: bool) -> None:
 
 
 @few
-@given(world=scenarios((SINCE, UNTIL)))
-def test_any_world_adds_up(world: Scenario) -> None:
-    assert_adds_up(changed(world, newer(), sorted({lead for lead, _ in world.pairs})))
+@given(scenario=scenarios((SINCE, UNTIL)))
+def test_any_scenario_adds_up(scenario: Scenario) -> None:
+    assert_adds_up(changed(scenario, newer(), sorted({lead for lead, _ in scenario.pairs})))
 
 
 def test_each_step_is_what_the_tables_of_that_time_would_have_given() -> None:
@@ -115,8 +115,8 @@ def test_each_step_is_what_the_tables_of_that_time_would_have_given() -> None:
         "new_events": Scenario(pairs, CROWD.leads, CROWD.history, CROWD.events),
     }
     assert list(found) == list(expected)
-    for part, world in expected.items():
-        pd.testing.assert_frame_equal(found[part], feature_matrix(world.tables, SPEC), check_exact=True)
+    for part, scenario in expected.items():
+        pd.testing.assert_frame_equal(found[part], feature_matrix(scenario.tables, SPEC), check_exact=True)
     assert 0 < len(old_events) < len(CROWD.events)
 
 

@@ -44,7 +44,7 @@ def test_days_equal_the_closed_form_and_their_intervals_hold() -> None:
     rng, rate, shares = np.random.default_rng(7), 0.02, (0.1, 0.25, 0.5)
     true, held = -np.log1p(-np.array(shares)) / rate, np.zeros((300, 3))
     middle = np.zeros((300, 3))
-    for world in range(300):
+    for scenario in range(300):
         time, sight = rng.exponential(1 / rate, 200), rng.uniform(10, 120, 200)
         result = survival(pd.Series(np.minimum(time, sight)), pd.Series(time <= sight), shares, 0.9)["days"]
         middle[world] = [one["days"] for one in result]

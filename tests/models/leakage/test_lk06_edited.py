@@ -7,7 +7,7 @@ import pytest
 
 from models.checks import CheckResult
 from models.leakage.timing_checks import edited_after_outcome
-from tests.support.leakage_world import AUDIT
+from tests.support.leakage_scenario import AUDIT
 
 START, WON = pd.Timestamp("2025-01-01"), pd.Timestamp("2025-02-01")
 BEFORE, AT, AFTER = pd.Timestamp("2025-01-15"), WON, pd.Timestamp("2025-03-01")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from models.leakage.timing_checks import events_at_outcome
-from tests.support.leakage_world import AUDIT
+from tests.support.leakage_scenario import AUDIT
 
 
 def counted(**types: tuple[int, int]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from models.checks import CheckResult
 from models.leakage.timing_checks import order_predicts_outcome
-from tests.support.leakage_world import AUDIT, labels
+from tests.support.leakage_scenario import AUDIT, labels
 
 LABEL = labels(2000)
 SHUFFLED = np.random.default_rng(3).permutation(2000)

@@ -8,14 +8,14 @@ import pytest
 from models.checks import CheckResult
 from models.leakage.field_checks import vanishes
 from models.leakage.rows import judge_rows
-from tests.support.leakage_world import AUDIT, labels, signal, world
+from tests.support.leakage_scenario import AUDIT, labels, scenario, signal
 
 LABEL = labels(4000)
 LATER = np.arange(4000) >= 2800
 
 
 def check(columns: dict[str, np.ndarray], label: np.ndarray = LABEL, order: str = "dates") -> CheckResult:
-    made = world(columns, label, order)
+    made = scenario(columns, label, order)
     return vanishes(made.matrix, made.rows, order, 7, AUDIT)
 
 
@@ -53,7 +53,7 @@ def test_a_short_later_period_does_not_condemn() -> None:
     turned = np.where(np.arange(1000) >= 700, signal(few, 0.0), signal(few, 0.9))
     assert check({"rate": turned}, few).status == "passed"  # AUC .5 on 300 leads: what it told may be left
     unsure = AUDIT.model_copy(update={"confidence": 0.51})
-    made = world({"rate": turned}, few, "dates")
+    made = scenario({"rate": turned}, few, "dates")
     narrow = judge_rows(made.matrix, made.spec, "dates", 7, unsure)
     assert vanishes(made.matrix, narrow, "dates", 7, unsure).status == "failed"
 

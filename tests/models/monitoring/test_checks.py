@@ -293,13 +293,13 @@ def test_alerts_are_told_and_silence_too() -> None:
     assert summary_lines([quiet])[0].startswith("No alert: 1 of 1")
 
 
-def alarms(draw: Callable[[np.random.Generator], list[CheckResult]], worlds: int) -> float:
+def alarms(draw: Callable[[np.random.Generator], list[CheckResult]], scenarios: int) -> float:
     rng = np.random.default_rng(11)
-    return sum(any(check.status == "failed" for check in draw(rng)) for _ in range(worlds)) / worlds
+    return sum(any(check.status == "failed" for check in draw(rng)) for _ in range(scenarios)) / scenarios
 
 
 def test_false_alarms_of_all_checks_together_are_as_few_as_the_params_say() -> None:
-    """In worlds where nothing moves; thresholds of size are taken away, so that chance alone decides."""
+    """In scenarios where nothing moves; thresholds of size are taken away, so that chance alone decides."""
     sure = {"psi": 1e-9, "ks": 1e-9, "volume_change": 1 + 1e-9, "tier_change": 1 + 1e-9, "rate_change": 1 + 1e-9}
     params = MONITOR.model_copy(update=sure | {"lift_loss": 1e-9, "false_alarms": 0.1})
     settings = OutcomeSettings(params, PARAMS.kpis.model_copy(update={"tolerance": 0.0}), EVALUATE, 40, 1)
@@ -320,7 +320,7 @@ def test_false_alarms_of_all_checks_together_are_as_few_as_the_params_say() -> N
             outcomes.tier_calibration(compare_rates, settings.monitor),
         ]
 
-    assert alarms(draw, 60) <= 0.18  # 0.1, and as much more as 60 worlds leave open
+    assert alarms(draw, 60) <= 0.18  # 0.1, and as much more as 60 scenarios leave open
 
 
 def features(rows: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:

@@ -44,17 +44,17 @@ TIMES = r"(?P<n>none|once|twice|[\d,]+ times)"
 
 
 @cache
-def world() -> Scenario:
+def scenario() -> Scenario:
     return crowd((MONDAY,), n_leads=80, n_events=500)
 
 
 @cache
 def matrix() -> pd.DataFrame:
-    return feature_matrix(world().tables, SPEC)
+    return feature_matrix(scenario().tables, SPEC)
 
 
 def known_events(lead: str) -> list[Event]:
-    rows = [row for row in world().events if row["lead_id"] == lead]
+    rows = [row for row in scenario().events if row["lead_id"] == lead]
     return [row for row in rows if row["event_at"] < MONDAY and row["known_at"] <= MONDAY]
 
 
@@ -175,7 +175,7 @@ def test_no_reason_of_a_random_lead_contradicts_its_rows(seed: int) -> None:
     features = matrix()[[entry.name for entry in ENTRIES]].to_numpy("float32")[rows]
     entry_of = {entry.name: entry for entry in ENTRIES}
     for row, reasons in zip(rows, top_reasons(points, features, ENTRIES, 99), strict=True):
-        lead = world().pairs[row][0]
+        lead = scenario().pairs[row][0]
         for reason in reasons:
             _, sentence = reason.text.split(" ", 1)
             theme, claim = sentence.split(": ", 1)
@@ -205,8 +205,8 @@ SAID_OF: dict[str, tuple[dict[Any, str], str]] = {  # of each value of the crowd
 
 def stands(feature: str, claim: str, lead: str) -> bool:
     """Whether a claim about what a lead is holds against its row, and its history where the CRM overwrites."""
-    row = next(row for row in world().leads if row["lead_id"] == lead)
-    edits = [edit for edit in world().history if edit["lead_id"] == lead]
+    row = next(row for row in scenario().leads if row["lead_id"] == lead)
+    edits = [edit for edit in scenario().history if edit["lead_id"] == lead]
     if edits:
         past = [edit for edit in edits if edit["valid_from"] < MONDAY]
         latest = max(past, key=lambda edit: edit["valid_from"]) if past else dict.fromkeys(("size", "job", "stage"))

@@ -105,42 +105,42 @@ def of_a(params: RulesParams, *events: Row, at: pd.Timestamp = MONDAY) -> float:
 
 @SOON
 @given(scenarios(TIMES))
-def test_equal_to_the_reference(world: Scenario) -> None:
-    expected = reference_points(moments(world.pairs), frame("events", world.events), EVERY_KIND)
-    assert total_of(world.pairs, world.events, EVERY_KIND) == pytest.approx(
-        expected, abs=0.001 * (len(world.events) + 1)
+def test_equal_to_the_reference(scenario: Scenario) -> None:
+    expected = reference_points(moments(scenario.pairs), frame("events", scenario.events), EVERY_KIND)
+    assert total_of(scenario.pairs, scenario.events, EVERY_KIND) == pytest.approx(
+        expected, abs=0.001 * (len(scenario.events) + 1)
     )
 
 
 @pytest.mark.parametrize("clock", [0 * HOUR, 13 * HOUR])
 def test_equal_to_the_reference_on_a_crowd(clock: pd.Timedelta) -> None:
-    world = crowd(TIMES, 80, 600, clock)
-    expected = reference_points(moments(world.pairs), frame("events", world.events), EVERY_KIND)
+    scenario = crowd(TIMES, 80, 600, clock)
+    expected = reference_points(moments(scenario.pairs), frame("events", scenario.events), EVERY_KIND)
     assert len(np.unique(expected.round(2))) > 30
-    assert total_of(world.pairs, world.events, EVERY_KIND) == pytest.approx(expected, abs=0.03)
+    assert total_of(scenario.pairs, scenario.events, EVERY_KIND) == pytest.approx(expected, abs=0.03)
 
 
 @SOON
 @given(scenarios(TIMES), st.data())
-def test_more_negative_events_never_raise_the_sum(world: Scenario, data: st.DataObject) -> None:
-    more = data.draw(event_rows(sorted({lead for lead, _ in world.pairs}), list(TIMES)))
+def test_more_negative_events_never_raise_the_sum(scenario: Scenario, data: st.DataObject) -> None:
+    more = data.draw(event_rows(sorted({lead for lead, _ in scenario.pairs}), list(TIMES)))
     worse = [row for row in more if row["event_type"] in ("chat", "other")]
     assume(worse)
-    before, after = (total_of(world.pairs, rows, AGAINST) for rows in (world.events, world.events + worse))
+    before, after = (total_of(scenario.pairs, rows, AGAINST) for rows in (scenario.events, scenario.events + worse))
     assert (after <= before).all()
 
 
 @SOON
 @given(scenarios(TIMES))
-def test_the_log_is_the_sum_to_the_last_bit(world: Scenario) -> None:
-    n = len(world.pairs)
-    log = log_of(world.pairs, world.events, EVERY_KIND)
-    rows = pa.Table.from_pandas(moments(world.pairs).assign(row=range(n)))
-    summed = event_points(event_entries(ibis.memtable(rows), world.event_table, EVERY_KIND)).to_pyarrow().to_pandas()
+def test_the_log_is_the_sum_to_the_last_bit(scenario: Scenario) -> None:
+    n = len(scenario.pairs)
+    log = log_of(scenario.pairs, scenario.events, EVERY_KIND)
+    rows = pa.Table.from_pandas(moments(scenario.pairs).assign(row=range(n)))
+    summed = event_points(event_entries(ibis.memtable(rows), scenario.event_table, EVERY_KIND)).to_pyarrow().to_pandas()
     total = points(summed, n, EVERY_KIND)
     assert points(log.sample(frac=1, random_state=1), n, EVERY_KIND).tobytes() == total.tobytes()
     assert contributions(summed, n, EVERY_KIND).sum(axis=1) == pytest.approx(total, abs=1e-9)
-    for row, (_, at) in enumerate(world.pairs):
+    for row, (_, at) in enumerate(scenario.pairs):
         shown = explain(log[log["row"] == row], at, EVERY_KIND)
         assert shown["points"].sum() == pytest.approx(total[row], abs=1e-9)
         assert (shown["earned_at"].dropna() < at).all()
@@ -149,14 +149,14 @@ def test_the_log_is_the_sum_to_the_last_bit(world: Scenario) -> None:
 
 @SOON
 @given(scenarios(TIMES), st.data())
-def test_what_is_not_known_yet_changes_nothing(world: Scenario, data: st.DataObject) -> None:
-    pairs = [(lead, at) for lead, at in world.pairs if at == MONDAY]
+def test_what_is_not_known_yet_changes_nothing(scenario: Scenario, data: st.DataObject) -> None:
+    pairs = [(lead, at) for lead, at in scenario.pairs if at == MONDAY]
     more = data.draw(event_rows(["a", "b"], [MONDAY]))
     late = [row | {"known_at": max(row["known_at"], MONDAY + TICK)} for row in more]
     coming = [row | {"event_at": max(row["event_at"], MONDAY)} for row in more]
     coming = [row | {"known_at": max(row["known_at"], row["event_at"])} for row in coming]
-    alone = total_of(pairs, world.events, EVERY_KIND)
-    assert total_of(pairs, world.events + late + coming, EVERY_KIND).tobytes() == alone.tobytes()
+    alone = total_of(pairs, scenario.events, EVERY_KIND)
+    assert total_of(pairs, scenario.events + late + coming, EVERY_KIND).tobytes() == alone.tobytes()
 
 
 @given(
@@ -185,8 +185,8 @@ def test_decay_is_monotone_and_composes(kind: str, first: int, then: int, worth:
 
 @SOON
 @given(scenarios(TIMES))
-def test_caps_hold_in_every_period(world: Scenario) -> None:
-    log = log_of(world.pairs, world.events, EVERY_KIND)
+def test_caps_hold_in_every_period(scenario: Scenario) -> None:
+    log = log_of(scenario.pairs, scenario.events, EVERY_KIND)
     for rule in EVERY_KIND.events:
         if rule.cap is not None:
             mine = log[log["rule"] == rule.name]
@@ -351,9 +351,9 @@ def test_types_that_the_data_do_not_hold_are_known() -> None:
 
 
 def test_rows_of_other_leads_and_their_order_change_nothing() -> None:
-    world = crowd(TIMES, 20, 200)
-    total = total_of(world.pairs, world.events, EVERY_KIND)
-    turned = replace(world, events=world.events[::-1])
+    scenario = crowd(TIMES, 20, 200)
+    total = total_of(scenario.pairs, scenario.events, EVERY_KIND)
+    turned = replace(scenario, events=scenario.events[::-1])
     assert total_of(turned.pairs, turned.events, EVERY_KIND).tobytes() == total.tobytes()
-    one = world.pairs[7]
-    assert total_of([one], world.events, EVERY_KIND)[0] == total[7]
+    one = scenario.pairs[7]
+    assert total_of([one], scenario.events, EVERY_KIND)[0] == total[7]

@@ -14,7 +14,7 @@ from models.tiers.assignment import TierContext, assign, working_rank
 from models.tiers.declarations import TierParams
 from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import tier_columns
-from tests.support.tier_world import SCALE, before, chances, facts, ladder, leads, override, policies, with_points
+from tests.support.tier_scenario import SCALE, before, chances, facts, ladder, leads, override, policies, with_points
 
 flags = st.lists(st.booleans(), min_size=25, max_size=25)
 ranks = st.lists(st.sampled_from([None, 0, 1, 2]), min_size=25, max_size=25)

@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from models.tiers.capacity import expected_wins, observed_wins, scaled_capacity, wins_distribution, wins_interval
 from tests.support.tables import MONDAY, PARAMS
-from tests.support.tier_world import leads
+from tests.support.tier_scenario import leads
 
 
 @given(st.integers(0, 60), st.floats(0, 1))

@@ -19,7 +19,7 @@ from models.tiers.certification import Certificate, certify, entries
 from models.tiers.declarations import TierParams
 from models.tiers.score_lists import assign_lists, working_ranks
 from tests.support.tables import DAY, MONDAY
-from tests.support.tier_world import SCALE, ladder
+from tests.support.tier_scenario import SCALE, ladder
 
 RATE, CONFIDENCE, WEEKS, HORIZON = 0.2, 0.9, 6, 12
 
@@ -143,7 +143,7 @@ def test_an_empty_tier_has_no_guarantee() -> None:
 
 @dataclass(frozen=True)
 class Truth:
-    """A world whose probabilities are known: rows of open leads on weekly lists, tiers, and what was certified."""
+    """A scenario whose probabilities are known: rows of open leads on weekly lists, tiers, and what was certified."""
 
     rows: pd.DataFrame
     tiers: pd.Series
@@ -153,7 +153,7 @@ class Truth:
         return float(entries(self.rows, inside)["true"].mean())
 
 
-def world(seed: int, level: float, params: TierParams) -> Truth:
+def scenario(seed: int, level: float, params: TierParams) -> Truth:
     """Leads convert by a weekly chance of their own; a lead stands on many lists, and its labels overlap.
 
     The model sees the chance with noise that changes from list to list, and is off by a factor.
@@ -185,28 +185,28 @@ def world(seed: int, level: float, params: TierParams) -> Truth:
 
 
 @pytest.fixture(scope="module")
-def worlds() -> list[Truth]:
-    """200 worlds, in most of which the rate asked for is a little too high."""
+def scenarios() -> list[Truth]:
+    """200 scenarios, in most of which the rate asked for is a little too high."""
     params = asking(ask(RATE), ask(RATE / 2), None, margin=5)
     levels = np.random.default_rng(0).uniform(0.055, 0.095, 200)
-    return [world(seed, level, params) for seed, level in enumerate(levels)]
+    return [scenario(seed, level, params) for seed, level in enumerate(levels)]
 
 
-def test_in_200_worlds_what_is_certified_is_true_as_often_as_it_says(worlds: list[Truth]) -> None:
+def test_in_200_worlds_what_is_certified_is_true_as_often_as_it_says(scenarios: list[Truth]) -> None:
     def is_false(one: Truth) -> bool:
         return any(found.certified and one.rate(one.tiers == found.tier) < found.rate for found in one.certificates)
 
-    too_high = [one for one in worlds if one.rate(one.tiers == "tier 0") < RATE]
-    certified = [one for one in worlds if one.certificates[0].certified]
+    too_high = [one for one in scenarios if one.rate(one.tiers == "tier 0") < RATE]
+    certified = [one for one in scenarios if one.certificates[0].certified]
     assert len(too_high) > 75 and len(certified) > 5, "the test says nothing where nothing is at stake"
-    assert np.mean([is_false(one) for one in worlds]) <= 1 - CONFIDENCE
+    assert np.mean([is_false(one) for one in scenarios]) <= 1 - CONFIDENCE
     assert np.mean([is_false(one) for one in too_high]) <= 1 - CONFIDENCE
 
 
-def test_in_200_worlds_the_bound_lies_above_the_truth_as_rarely_as_it_says(worlds: list[Truth]) -> None:
+def test_in_200_worlds_the_bound_lies_above_the_truth_as_rarely_as_it_says(scenarios: list[Truth]) -> None:
     """The hardest rate to ask for is always the true one. Counting every row of a lead breaks the promise."""
     missed, missed_by_rows = [], []
-    for one in worlds:
+    for one in scenarios:
         hot = one.tiers == "tier 0"
         missed.append(one.certificates[0].tests[-1].rate_lower_bound > one.rate(hot))
         rows = one.rows[hot]

@@ -13,7 +13,7 @@ from models.tiers.contact_weights import NEVER_CALLED, Weights, contact_metrics,
 from pipelines.config.simulation import Feedback
 from pipelines.simulation import funnel
 from pipelines.simulation.export import simulate
-from tests.support.feedback_world import NO_LOSS, FedBack, fed_back
+from tests.support.feedback_scenario import NO_LOSS, FedBack, fed_back
 from tests.support.tables import DAY, HOUR, MONDAY, PARAMS
 
 EVALUATE = PARAMS.evaluate.model_copy(update={"resamples": 40})
@@ -22,7 +22,7 @@ FIGURES = ["base_rate", "log_loss"]
 
 
 @cache
-def world() -> FedBack:
+def scenario() -> FedBack:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(funnel, "LOSS_CADENCE", NO_LOSS)
         return fed_back(seed=3, leads=2500, explored=0.05)
@@ -30,13 +30,13 @@ def world() -> FedBack:
 
 @cache
 def weights() -> Weights:
-    return contact_weights(world().rows, world().contacts, 7, EXPLORATION)
+    return contact_weights(scenario().rows, scenario().contacts, 7, EXPLORATION)
 
 
 @cache
 def found() -> dict[str, Metrics]:
     """Figures of all rows as they were worked, of contacts as they stand, and of contacts weighted."""
-    rows, said = world().rows, world().rows["probability"].to_numpy()
+    rows, said = scenario().rows, scenario().rows["probability"].to_numpy()
     called = (weights().weight > 0).to_numpy()
     both = contact_metrics(rows, said, weights(), 100, EVALUATE, seed=1)
     contacts = evaluate(Ranked.of(rows[called], said[called], 100, 10), EVALUATE, seed=1).flat()
@@ -44,7 +44,7 @@ def found() -> dict[str, Metrics]:
 
 
 def truth() -> Metrics:
-    rows = world().rows.assign(label=world().if_called)
+    rows = scenario().rows.assign(label=scenario().if_called)
     ranked = Ranked.of(rows, rows["probability"].to_numpy(), 100, 10)
     return compute_metrics(ranked, ranked.weight, EVALUATE)
 
@@ -72,17 +72,19 @@ def test_the_bias_goes_where_theory_says() -> None:
 
 def test_the_weights_add_up_to_the_leads_on_the_lists_and_tell_as_much_as_fewer_alike() -> None:
     called = weights().weight > 0
-    assert weights().weight.sum() == pytest.approx(len(world().rows), rel=0.1)
+    assert weights().weight.sum() == pytest.approx(len(scenario().rows), rel=0.1)
     assert weights().explored.sum() < weights().effective < called.sum()
     assert set(weights().weight[called]) == {1.0, 20.0}
     assert not weights().clipped.any()
 
 
 def test_clipping_is_counted_and_leans_towards_the_leads_called_anyway() -> None:
-    clipped = contact_weights(world().rows, world().contacts, 7, EXPLORATION.model_copy(update={"max_weight": 4.0}))
+    clipped = contact_weights(
+        scenario().rows, scenario().contacts, 7, EXPLORATION.model_copy(update={"max_weight": 4.0})
+    )
     assert clipped.clipped.equals(clipped.explored)
     assert clipped.effective > weights().effective
-    both = contact_metrics(world().rows, world().rows["probability"].to_numpy(), clipped, 100, EVALUATE, seed=1)
+    both = contact_metrics(scenario().rows, scenario().rows["probability"].to_numpy(), clipped, 100, EVALUATE, seed=1)
     share = clipped.explored.sum() / (clipped.weight > 0).sum()
     assert both["clipped"] == pytest.approx(share)
     assert both["if_called"]["base_rate"] > found()["weighted"]["base_rate"]  # type: ignore[index]  # a dict of figures
@@ -128,22 +130,22 @@ def test_what_sales_chose_itself_has_no_chance_and_no_weight() -> None:
 
 
 def test_without_a_lot_nothing_is_said_of_leads_that_nobody_called() -> None:
-    only = world().contacts[world().contacts["explored"] == "no"]
-    given = contact_weights(world().rows, only, 7, EXPLORATION)
-    both = contact_metrics(world().rows, world().rows["probability"].to_numpy(), given, 100, EVALUATE, seed=1)
+    only = scenario().contacts[scenario().contacts["explored"] == "no"]
+    given = contact_weights(scenario().rows, only, 7, EXPLORATION)
+    both = contact_metrics(scenario().rows, scenario().rows["probability"].to_numpy(), given, 100, EVALUATE, seed=1)
     assert both["if_called"] is None
     assert both["lines"] == [f"Contact log: {NEVER_CALLED}."]
 
 
 def test_the_order_of_rows_and_contacts_changes_nothing() -> None:
-    rows = world().rows.head(3000)
-    plain = contact_weights(rows, world().contacts, 7, EXPLORATION)
-    shuffled = contact_weights(rows.sample(frac=1, random_state=1), world().contacts[::-1], 7, EXPLORATION)
+    rows = scenario().rows.head(3000)
+    plain = contact_weights(rows, scenario().contacts, 7, EXPLORATION)
+    shuffled = contact_weights(rows.sample(frac=1, random_state=1), scenario().contacts[::-1], 7, EXPLORATION)
     pd.testing.assert_series_equal(shuffled.weight.sort_index(), plain.weight)
 
 
 def test_a_weight_of_two_is_the_row_twice() -> None:
-    rows, said = world().rows.head(500), world().rows["probability"].to_numpy()[:500]
+    rows, said = scenario().rows.head(500), scenario().rows["probability"].to_numpy()[:500]
     twice = np.where(np.arange(500) % 3, 1.0, 2.0)
     weighted = Ranked.of(rows, said, 20, 10, twice)
     copied = np.repeat(np.arange(500), twice.astype(int))
@@ -152,10 +154,10 @@ def test_a_weight_of_two_is_the_row_twice() -> None:
     assert one == pytest.approx(other)
 
 
-# The imagined funnel
+# The simulated funnel
 
 
-def test_the_default_world_hears_of_no_score() -> None:
+def test_the_default_scenario_hears_of_no_score() -> None:
     small = PARAMS.simulate.model_copy(update={"leads": 300})
     assert small.feedback is None
     assert simulate(small, 1, PARAMS.snapshots).contacts.empty

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.tiers.assignment import TierContext, assign
 from models.tiers.declarations import TierParams
-from tests.support.tier_world import ladder, leads, override
+from tests.support.tier_scenario import ladder, leads, override
 
 
 def sizes(n: int, params: TierParams, capacity: int) -> list[int]:

@@ -14,7 +14,7 @@ from models.tiers.exploration import Quota, period_of
 from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import list_summary, previous_tiers, tier_columns
 from tests.support.tables import DAY, MONDAY, PARAMS
-from tests.support.tier_world import SCALE, before, chances, facts, ladder, leads, override, policies, with_points
+from tests.support.tier_scenario import SCALE, before, chances, facts, ladder, leads, override, policies, with_points
 
 RNG = np.random.default_rng(4)
 MANY = with_points((20 + 60 * RNG.random(300)).tolist())

@@ -19,7 +19,7 @@ from models.tiers.score_lists import (
     working_ranks,
 )
 from tests.support.tables import DAY, MONDAY
-from tests.support.tier_world import SCALE, facts, ladder, override, with_points
+from tests.support.tier_scenario import SCALE, facts, ladder, override, with_points
 
 PARAMS = ladder(1.0, 2.0, "rest", margin=5)
 

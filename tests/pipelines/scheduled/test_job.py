@@ -23,19 +23,8 @@ from tests.support.small_job import TODAY, Job, digests, export, job, small_shar
 from tests.support.small_model import scorer
 from tests.support.tables import DAY, MONDAY, crowd
 
-HOLDERS = {
-    "features",
-    "models",
-    "pipelines",
-    "_duckdb",
-    "ibis",
-    "lightgbm",
-    "pandas",
-    "pyarrow",
-    "re",
-    "rich",
-    "sqlglot",
-}
+OTHERS = {"_duckdb", "ibis", "lightgbm", "pandas", "pyarrow", "re", "rich", "sqlglot"}
+HOLDERS = {"features", "models", "pipelines"} | OTHERS
 
 
 @pytest.fixture(scope="module")

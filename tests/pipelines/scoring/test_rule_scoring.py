@@ -30,7 +30,7 @@ from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
 from tests.support.rules_reference import reference_points
 from tests.support.small_source import EXAMPLES
-from tests.support.tier_world import before, facts, ladder, override
+from tests.support.tier_scenario import before, facts, ladder, override
 
 RULES = """
 rules:

@@ -24,7 +24,7 @@ from pipelines.stages.ingest import ingest
 from pipelines.stages.simulate import write
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
-from tests.support.leakage_world import AUDIT, labels, signal, world
+from tests.support.leakage_scenario import AUDIT, labels, scenario, signal
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.xdist_group("audit")
@@ -203,7 +203,7 @@ def test_a_stage_that_has_not_run_is_named(tmp_path: Path) -> None:
 
 def test_nothing_of_the_input_is_changed() -> None:
     label = labels(500)
-    made = world({"call": signal(label, 3.0), "age": signal(label, 0.2)}, label, "rows")
+    made = scenario({"call": signal(label, 3.0), "age": signal(label, 0.2)}, label, "rows")
     before = made.matrix.copy()
     ask(made.matrix, made.spec, "rows")
     pd.testing.assert_frame_equal(made.matrix, before)
@@ -233,6 +233,6 @@ def test_honest_leads_raise_no_alarm(order: str) -> None:
         columns = {f"c{place}": draws[place % 4](rng, n) for place in range(int(rng.integers(2, 30)))}
         odds = np.nan_to_num(columns["c0"]) * rng.uniform(0, 1.2) - rng.uniform(0, 2.5)
         label = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype("float64")
-        made = world(columns, label, order)
+        made = scenario(columns, label, order)
         alarms += [(seed, code) for code in ask(made.matrix, made.spec, order)]
     assert alarms == []

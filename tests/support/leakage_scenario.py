@@ -1,4 +1,4 @@
-"""Imagined leads for the tests of the leakage audit: honest columns, to which each test adds what it looks for."""
+"""Simulated leads for the tests of the leakage audit: honest columns, to which each test adds what it looks for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def emptied(values: np.ndarray, filled: np.ndarray) -> np.ndarray:
     return np.where(filled, values, np.nan)
 
 
-def world(
+def scenario(
     columns: Mapping[str, np.ndarray], label: np.ndarray, order: str = "none", known: str = "export", test: float = 0.3
 ) -> Scenario:
     """One row a lead, in the order of time; a column of numbers is a number, a column of strings a category."""

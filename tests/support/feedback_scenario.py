@@ -1,4 +1,4 @@
-"""A simulated world in which sales follows a score, and what would truly come if every lead of a list were called."""
+"""A scenario in which sales follows a score, and what would truly come if every lead of a list were called."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FedBack:
 
 
 def fed_back(seed: int, leads: int, explored: float, share_called: float = 0.2, call_factor: float = 4.0) -> FedBack:
-    """Draw a world; `funnel.LOSS_CADENCE` must be NO_LOSS."""
+    """Draw a scenario; `funnel.LOSS_CADENCE` must be NO_LOSS."""
     rng = np.random.default_rng(seed)
     time = funnel.day_factors(FIRST, FIRST + dt.timedelta(days=300), 0.0, ())
     created = np.sort(rng.integers(0, 200 * market.DAY, leads))
