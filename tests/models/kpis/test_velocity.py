@@ -47,9 +47,9 @@ def test_days_equal_the_closed_form_and_their_intervals_hold() -> None:
     for scenario in range(300):
         time, sight = rng.exponential(1 / rate, 200), rng.uniform(10, 120, 200)
         result = survival(pd.Series(np.minimum(time, sight)), pd.Series(time <= sight), shares, 0.9)["days"]
-        middle[world] = [one["days"] for one in result]
+        middle[scenario] = [one["days"] for one in result]
         high = np.nan_to_num([one["high"] for one in result], nan=np.inf)
-        held[world] = ([one["low"] for one in result] <= true) & (true <= high)
+        held[scenario] = ([one["low"] for one in result] <= true) & (true <= high)
     np.testing.assert_allclose(np.median(middle, axis=0), true, rtol=0.05)
     assert (held.mean(axis=0) > 0.85).all()
     assert (held.mean(axis=0) < 0.96).all()
