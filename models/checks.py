@@ -49,6 +49,13 @@ class CheckResult(Spec):
         return self.status == "failed"
 
 
+class AuditResult(Spec):
+    """What audit.json holds: one result for each check, by code, failed ones first."""
+
+    format: Literal[1] = 1
+    checks: list[CheckResult]
+
+
 @dataclass(frozen=True)
 class Check:
     """Code and title of a check."""

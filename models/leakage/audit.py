@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from features.matrix.matrix import MatrixSpec
-from models.checks import CheckResult
+from models.checks import AuditResult
 from models.leakage.field_checks import (
     filled_after_outcome,
     filled_in_one_step,
@@ -45,14 +45,8 @@ class AuditInputs:
     order: str
 
 
-def audit(inputs: AuditInputs, seed: int, params: AuditParams) -> list[CheckResult]:
-    """Run every check; `seed` draws one snapshot of each lead.
-
-    Returns
-    -------
-    list
-        One for each check, by code, failed ones first.
-    """
+def audit(inputs: AuditInputs, seed: int, params: AuditParams) -> AuditResult:
+    """Run every check; `seed` draws one snapshot of each lead."""
     matrix, order = inputs.matrix, inputs.order
     rows = judge_rows(matrix, inputs.spec, order, seed, params)
     attributes = inputs.spec.attributes.items()
@@ -69,4 +63,4 @@ def audit(inputs: AuditInputs, seed: int, params: AuditParams) -> list[CheckResu
         order_predicts_outcome(inputs.leads, matrix.groupby("lead_id")["label"].max(), order, params),
         vanishes(matrix, rows, order, seed, params),
     ]
-    return sorted(checks, key=lambda check: (not check.failed, check.code))
+    return AuditResult(checks=sorted(checks, key=lambda check: (not check.failed, check.code)))

@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from features.schema.errors import DataError, ModelError, RefusedError
-from models.checks import CheckResult
+from features.schema.errors import ModelError, RefusedError
+from models.checks import AuditResult, CheckResult
 from models.evaluation.segments import segment_levels
 from models.promotion.gate import Cohort, Gate, artifacts, judge, no_leak, surely_better, unseen
 from models.scoring.baselines import baselines
@@ -45,8 +45,8 @@ from pipelines.registry.registry import (
 from pipelines.scoring.tier_backtest import put_into_tiers
 from pipelines.storage.bundle import MANIFEST, check_fits, load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
-from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
+from pipelines.storage.results import read_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -112,8 +112,9 @@ def promote(run: RunContext, bundle: Path, at: pd.Timestamp) -> list[str]:
         if reference is not None and champion is not None and reference.version == champion.version:
             reference = None
         gate = Gate(run.params.promotion, run.params.evaluate, run.params.project.seed)
+        audited = read_result(AuditResult, run.layout.audit.path, "audit")
         cohort = _cohort(challenger, champion, reference, run)
-        checks = [*checks, no_leak(_audit(run.layout), challenger, run.params.promotion), *judge(cohort, gate)]
+        checks = [*checks, no_leak(audited.checks, challenger, run.params.promotion), *judge(cohort, gate)]
         record = (
             _record(run.params, at, challenger.model_id, checks)
             | _rivals(champion, reference)
@@ -276,15 +277,6 @@ def _empty_cohort(rows: pd.DataFrame) -> Cohort:
     """Return the cohort without rows, on which the gate cannot judge."""
     none = pd.Series([], dtype="str")
     return Cohort(rows[["lead_id", "snapshot_at", "label"]], np.zeros(0), None, None, {}, none, None, pd.DataFrame(), 1)
-
-
-def _audit(layout: Layout) -> list[CheckResult]:
-    if not layout.audit.path.is_file():
-        raise DataError(
-            "audit", "", found="no audit.json", expected="what audit writes", fix="Run `leadscore stage audit` first."
-        )
-    tree = json.loads(layout.audit.path.read_text(encoding="utf-8"))
-    return [CheckResult.model_validate(check) for check in tree["checks"]]
 
 
 def _record(params: Params, at: pd.Timestamp, model_id: str, checks: list[CheckResult]) -> dict[str, Any]:

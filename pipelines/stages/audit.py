@@ -9,22 +9,17 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from models.checks import CheckResult
+from models.checks import AuditResult, CheckResult
 from models.leakage.audit import AuditInputs, audit
 from pipelines.storage.contract_store import Contract, read_matrix
-from pipelines.storage.files import write_json
+from pipelines.storage.results import write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 
 
-def audit_leakage(run: RunContext) -> list[CheckResult]:
+def audit_leakage(run: RunContext) -> AuditResult:
     """Write audit.json; training does not depend on it.
-
-    Returns
-    -------
-    list
-        One for each check, failed ones first.
 
     Raises
     ------
@@ -42,11 +37,11 @@ def audit_leakage(run: RunContext) -> list[CheckResult]:
         _events_at_outcome(contract),
         run.params.source.order,
     )
-    checks = audit(inputs, run.params.project.seed, run.params.audit)
-    write_json({"checks": [check.model_dump() for check in checks]}, run.layout.audit.path)
-    for line in _lines(checks):
+    result = audit(inputs, run.params.project.seed, run.params.audit)
+    write_result(result, run.layout.audit.path)
+    for line in _lines(result.checks):
         log.info("audit: %s", line)
-    return checks
+    return result
 
 
 def _lines(checks: list[CheckResult]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from models.checks import AuditResult
 from models.evaluation.measures import measures
 from models.evaluation.results import BacktestResult, EvaluationResult, NoBacktest
 from models.explanation.results import ExplanationResult
@@ -36,7 +37,7 @@ class ReportInputs:
     explanation: ExplanationResult
     summary: dict[str, Any]
     profile: DataProfile
-    audit: list[dict[str, Any]]
+    audit: AuditResult
     selection: dict[str, Any]
     backtest: BacktestResult | NoBacktest
     kpis: dict[str, Any]
@@ -58,7 +59,7 @@ class ReportInputs:
             explanation=read_result(ExplanationResult, layout.explanation.path, "explain"),
             summary=_json(layout.score_summary.path, "score"),
             profile=read_profile(layout),
-            audit=_json(layout.audit.path, "audit")["checks"],
+            audit=read_result(AuditResult, layout.audit.path, "audit"),
             selection=_json(layout.selection.path, "train"),
             backtest=read_backtest(layout),
             kpis=_json(layout.kpis.path, "kpis"),
@@ -115,7 +116,7 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "summary": run.summary,
         "metadata": run.metadata,
         "profile": run.profile,
-        "audit": run.audit,
+        "audit": run.audit.checks,
         "selection": run.selection,
         "decisions": tables.decisions(run.selection),
         "backtest": run.backtest,

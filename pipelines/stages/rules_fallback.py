@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from features.schema.errors import NotReadyError
+from models.checks import AuditResult
 from models.evaluation.results import RulesResult, Verdict
 from models.scoring.rule_scorer import rules_id
 from pipelines.reporting import tables
@@ -20,7 +21,7 @@ from pipelines.reporting.page import page, write_page
 from pipelines.scoring.rule_scoring import score_leads_by_rules, tier_names
 from pipelines.stages.kpis import measure_kpis_by_rules
 from pipelines.storage.data_profile import read_profile
-from pipelines.storage.results import read_snapshot_counts, write_result
+from pipelines.storage.results import read_result, read_snapshot_counts, write_result
 from pipelines.storage.run_context import RunContext
 
 PART_WORDS = {
@@ -73,7 +74,7 @@ def _contents(metrics: RulesResult, scored: pd.DataFrame, run: RunContext) -> di
         "metrics": metrics,
         "summary": json.loads(run.layout.score_summary.path.read_text(encoding="utf-8")),
         "profile": profile,
-        "audit": json.loads(run.layout.audit.path.read_text(encoding="utf-8"))["checks"],
+        "audit": read_result(AuditResult, run.layout.audit.path, "audit").checks,
         "kpis": json.loads(run.layout.kpis.path.read_text(encoding="utf-8")),
         "metadata": {"snapshots": run.params.snapshots},
         "start": run.params.rules.start,

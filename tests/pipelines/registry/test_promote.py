@@ -137,7 +137,7 @@ def test_each_fault_is_refused_for_its_own_reason(
         "detail": "",
         "columns": {attribute: ""},
     }
-    here.audit.path.write_text(json.dumps({"checks": [leak] if fault == "leaky" else []}))
+    here.audit.path.write_text(json.dumps({"format": 1, "checks": [leak] if fault == "leaky" else []}))
     strict = params.model_copy(update={"promotion": params.promotion.model_copy(update=limits)})
     changes: dict[str, dict[str, object]] = {
         "worse": {"sigmoid": Sigmoid(intercept=-3.0, slope=0.05)},

@@ -45,7 +45,9 @@ def audited(params: Params, data: Path, layout: Layout) -> dict[str, set[str]]:
 
 def fired_by(params: Params, layout: Layout) -> dict[str, set[str]]:
     """The columns that each failed check names."""
-    return {check.code: set(check.columns) for check in audit_leakage(RunContext(params, layout)) if check.failed}
+    return {
+        check.code: set(check.columns) for check in audit_leakage(RunContext(params, layout)).checks if check.failed
+    }
 
 
 def opened(base: Path, known: str, folder: Path) -> Params:
@@ -213,8 +215,8 @@ def ask(matrix: pd.DataFrame, spec: Any, order: str) -> list[str]:
     """Codes of the failed checks, where there are no events and no history."""
     leads = matrix[["lead_id", "position"]]
     nothing = pd.DataFrame({"lead_id": [], "valid_from": []})
-    checks = audit(AuditInputs(matrix, spec, leads, pd.DataFrame(), nothing, None, order), 3, AUDIT)
-    return [check.code for check in checks if check.failed]
+    result = audit(AuditInputs(matrix, spec, leads, pd.DataFrame(), nothing, None, order), 3, AUDIT)
+    return [check.code for check in result.checks if check.failed]
 
 
 @pytest.mark.parametrize("order", ["none", "rows"])
