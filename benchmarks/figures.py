@@ -16,14 +16,14 @@ Tree = dict[str, float | list[float]]
 
 @dataclass(frozen=True)
 class Draws:
-    """Both figures of one method: first of the rows as they are, then of each resample; shape (1 + RESAMPLES,)."""
+    """Both metrics of one method: first of the rows as they are, then of each resample; shape (1 + RESAMPLES,)."""
 
     auc: np.ndarray
     log_loss: np.ndarray
 
 
 def draws(lead: np.ndarray, label: np.ndarray, probability: np.ndarray) -> Draws:
-    """Compute both figures; leads are drawn with replacement, as the rows of a lead depend on each other."""
+    """Compute both metrics; leads are drawn with replacement, as the rows of a lead depend on each other."""
     code, leads = pd.factorize(lead)
     rng = np.random.default_rng(SEED)
     order = np.argsort(-probability, kind="stable")
@@ -31,8 +31,8 @@ def draws(lead: np.ndarray, label: np.ndarray, probability: np.ndarray) -> Draws
     loss = losses(label, probability)
     aucs, log_losses = [], []
     for resample in range(RESAMPLES + 1):
-        drawn = np.bincount(rng.integers(len(leads), size=len(leads)), minlength=len(leads))
-        weight = (drawn if resample else np.ones(len(leads)))[code].astype("float64")
+        times = np.bincount(rng.integers(len(leads), size=len(leads)), minlength=len(leads))
+        weight = (times if resample else np.ones(len(leads)))[code].astype("float64")
         aucs.append(auc(label[order], weight[order], tie_end))
         log_losses.append(float(weight @ loss / weight.sum()))
     return Draws(np.array(aucs), np.array(log_losses))
@@ -40,8 +40,8 @@ def draws(lead: np.ndarray, label: np.ndarray, probability: np.ndarray) -> Draws
 
 def losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """Return the log-loss of each row, shape (n,)."""
-    held = np.clip(probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    loss: np.ndarray = -np.log(np.where(label == 1, held, 1 - held))
+    clipped = np.clip(probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    loss: np.ndarray = -np.log(np.where(label == 1, clipped, 1 - clipped))
     return loss
 
 
@@ -53,7 +53,7 @@ def auc(label: np.ndarray, weight: np.ndarray, tie_end: np.ndarray) -> float:
 
 
 def summary(of: Draws, ours: Draws | None) -> Tree:
-    """Return each figure with its interval, and how far the method lies behind ours (above 0: ours is better)."""
+    """Return each metric with its interval, and how far the method lies behind ours (above 0: ours is better)."""
     tree: Tree = {}
     for name, sign in (("auc", -1), ("log_loss", 1)):
         own: np.ndarray = getattr(of, name)

@@ -1,5 +1,5 @@
-"""Kill the scheduled run at random moments: is the current list complete each time, and does the rerun end as if
-nothing had been?
+"""Kill the scheduled run at random moments: is the current list complete each time, and does the rerun end
+with the files of an undisturbed run?
 
 After `leadscore run --out OUT`: `.venv/bin/python -m benchmarks.kill --out OUT --params PARAMS --work FOLDER`. Half of
 the kills come after a random time; the others at a random one of the run's own file operations, where mistakes would
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.scheduled import arguments, digests, last_day, opened, request, run_day
+from benchmarks.scheduled import arguments, digests, last_day, open_run, request, run_day
 from pipelines.scheduled.published import PublishedLists
 from pipelines.storage.lock import hold
 
@@ -40,7 +40,7 @@ def forked(work: Callable[[], object]) -> int:
     try:
         work()
         code = 0
-    except Exception:  # a fork that ends by os._exit says nothing of its own
+    except Exception:  # a fork that ends by os._exit prints no traceback itself
         traceback.print_exc()
     finally:
         os._exit(code)
@@ -57,21 +57,21 @@ def is_operation(event: str, details: object, folder: Path) -> bool:
 
 
 def die_at(operation: int, folder: Path) -> None:
-    """Kill this process at its so many-th file operation below a folder."""
+    """Kill this process at its N-th file operation below a folder."""
     left = operation
 
-    def look(event: str, details: object) -> None:
+    def count(event: str, details: object) -> None:
         nonlocal left
         if is_operation(event, details, folder):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(look)
+    sys.addaudithook(count)
 
 
 def count_operations(work: Callable[[], object], folder: Path, note: Path) -> None:
-    """Note how many file operations below a folder the work has."""
+    """Write down how many file operations below a folder the work has."""
     seen: list[str] = []
     sys.addaudithook(lambda event, details: seen.append(event) if is_operation(event, details, folder) else None)
     work()
@@ -81,7 +81,9 @@ def count_operations(work: Callable[[], object], folder: Path, note: Path) -> No
 def faults(to: Path, before: dict[str, str], after: dict[str, str]) -> list[str]:
     """What is wrong with a folder of lists right after a kill."""
     now, published = digests(to), PublishedLists(to)
-    wrong = [f"half a list: {run.name}" for run in published.runs.glob("[!.]*") if not published.is_complete(run.name)]
+    wrong = [
+        f"incomplete list: {run.name}" for run in published.runs.glob("[!.]*") if not published.is_complete(run.name)
+    ]
     if now.get("current") not in (before["current"], after["current"]):
         wrong.append(f"current is {now.get('current')}")
     lost = [name for name in before if name != "current" and now.get(name) != before[name]]
@@ -98,11 +100,11 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    context = opened(asked)
+    options = parser.parse_args()
+    context = open_run(options)
     layout = context.layout
-    today, rng = last_day(layout), random.Random(asked.seed)  # noqa: S311  # moments, no secrets
-    base, whole, to, note = (asked.work / name for name in ("base", "whole", "killed", "operations"))
+    today, rng = last_day(layout), random.Random(options.seed)  # noqa: S311  # moments, no secrets
+    base, undisturbed, to, note = (options.work / name for name in ("base", "undisturbed", "killed", "operations"))
 
     def run(to: Path, day: pd.Timestamp = today) -> None:
         with hold(to):
@@ -113,17 +115,17 @@ def main() -> None:
         run(to)
 
     must(lambda: run(base, today - pd.Timedelta(days=1)))
-    shutil.copytree(base, whole, symlinks=True)
-    shutil.rmtree(whole / ".work")
+    shutil.copytree(base, undisturbed, symlinks=True)
+    shutil.rmtree(undisturbed / ".work")
     started = time.perf_counter()
-    must(lambda: count_operations(lambda: run(whole), whole, note))
+    must(lambda: count_operations(lambda: run(undisturbed), undisturbed, note))
     seconds, operations = time.perf_counter() - started, int(note.read_text())
-    before, after = digests(base), digests(whole)
+    before, after = digests(base), digests(undisturbed)
     print(f"an undisturbed run: {seconds:.1f} s, {operations} file operations", flush=True)
 
     outcome: Counter[str] = Counter()
     for number in count():
-        if outcome["killed"] == asked.kills:
+        if outcome["killed"] == options.kills:
             break
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(base, to, symlinks=True)
@@ -137,15 +139,15 @@ def main() -> None:
             process = forked(partial(run_until, rng.randint(1, operations)))
         outcome["killed" if ended(process) == -signal.SIGKILL else "had ended"] += 1
         wrong = faults(to, before, after)
-        outcome["after the new list came into force"] += digests(to).get("current") == after["current"]
-        outcome["with shards to take up"] += any((to / ".work/shards").glob("*/*.json"))
+        outcome["after the new list was current"] += digests(to).get("current") == after["current"]
+        outcome["with shards to reuse"] += any((to / ".work/shards").glob("*/*.json"))
         again = ended(forked(lambda: run(to)))
         if again or digests(to) != after:
             wrong.append(f"the rerun ended with {again}, or with other files")
         outcome["faults"] += bool(wrong)
         for fault in wrong:
-            print(f"kill {number} of seed {asked.seed}: {fault}", flush=True)
-        if number % EVERY == EVERY - 1 or outcome["killed"] == asked.kills:
+            print(f"kill {number} of seed {options.seed}: {fault}", flush=True)
+        if number % EVERY == EVERY - 1 or outcome["killed"] == options.kills:
             print(f"{number + 1} runs: " + ", ".join(f"{name} {n}" for name, n in outcome.items()), flush=True)
     sys.exit(bool(outcome["faults"]))
 

@@ -1,13 +1,13 @@
-"""Kill promote and rollback at random moments: does the champion's alias point to one whole model each time, and does
-the command end as if nothing had been when it is run again?
+"""Kill promote and rollback at random moments: does the champion's alias point to one complete model each
+time, and does the command end like an undisturbed one when it is run again?
 
 After `leadscore run --out OUT`:
 
     .venv/bin/python -m benchmarks.kill_promotion --out OUT --params PARAMS --work FOLDER
 
-PARAMS must let the run's model pass its gate, and two that say the same of every lead for a little more capacity.
+PARAMS must let the run's model pass its gate, and two with the same predictions and a little more capacity.
 Half of the kills come after a random time; the others at a random one of the command's own SQL statements and commits,
-where mistakes would show. A killed process is a fork of this one, ended by SIGKILL. At the end two promotions are
+where faults would show. A killed process is a fork of this one, ended by SIGKILL. At the end two promotions are
 started at once.
 """
 
@@ -34,7 +34,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from benchmarks.kill import ended, forked, must
-from benchmarks.scheduled import arguments, opened
+from benchmarks.scheduled import arguments, open_run
 from features.schema.errors import BusyError, ModelError
 from models.scoring.scorer import Scorer
 from pipelines.registry.promote import promote, roll_back
@@ -42,14 +42,14 @@ from pipelines.registry.registry import CHAMPION, Registry, download_bundle
 from pipelines.storage.bundle import load_bundle, save_bundle
 from pipelines.storage.run_context import RunContext
 
-Seen = dict[str, Any]  # the model behind each alias, and how many decisions are unfinished
+RegistryState = dict[str, Any]  # the model behind each alias, and how many decisions are unfinished
 EVERY = 10  # kills between two lines
 AT = pd.Timestamp("2026-07-01 03:00")
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A registry in a folder of its own, which is put back before each kill, and what is done to it.
+class Sandbox:
+    """A registry in a folder of its own, which is put back before each kill, and the commands that change it.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Stage:
     bundles: list[Path]
 
     @classmethod
-    def of(cls, run: RunContext, work: Path) -> Stage:
+    def of(cls, run: RunContext, work: Path) -> Sandbox:
         live = work / "live"
         store = {"uri": f"sqlite:///{live}/mlflow.db", "artifacts": str(live / "files")}
         track = run.params.track.model_copy(update=store)
@@ -96,34 +96,34 @@ class Stage:
         else:
             roll_back(self.run.params, at)
 
-    def look(self, note: Path) -> None:
-        """Note the models behind the aliases, the champion loaded whole, and whether a decision is unfinished."""
+    def record(self, note: Path) -> None:
+        """Write down the model behind each alias and the unfinished decisions, after loading the champion."""
         registry = Registry.open(self.run.params)
         versions = registry.client.search_model_versions(f"name = '{registry.name}'")
-        ids = {str(one.version): one.tags["model_id"] for one in versions if "model_id" in one.tags}
-        found = {alias: ids[version] for alias, version in registry.aliases().items()}
+        ids = {str(version.version): version.tags["model_id"] for version in versions if "model_id" in version.tags}
+        models = {alias: ids[version] for alias, version in registry.aliases().items()}
         bundle = download_bundle(f"models:/{registry.name}@{CHAMPION}", self.run.params, note.parent / "got")
-        if load_bundle(bundle, 1).model_id != found[CHAMPION]:
+        if load_bundle(bundle, 1).model_id != models[CHAMPION]:
             raise ModelError("the champion is not the model of its tag")
-        note.write_text(json.dumps({"aliases": found, "unfinished": len(registry.unfinished())}))
+        note.write_text(json.dumps({"aliases": models, "unfinished": len(registry.unfinished())}))
 
 
 def watch_statements(act: Callable[[], None]) -> None:
-    """Do something before each SQL statement and each commit of this process."""
+    """Call a function before each SQL statement and each commit of this process."""
     event.listen(Engine, "before_cursor_execute", lambda *_: act())
     event.listen(Engine, "commit", lambda *_: act())
 
 
 def count_statements(work: Callable[[], None], note: Path) -> None:
-    """Note how many statements the work has."""
-    seen: list[int] = []
-    watch_statements(lambda: seen.append(1))
+    """Write down how many statements the work has."""
+    statements: list[int] = []
+    watch_statements(lambda: statements.append(1))
     work()
-    note.write_text(str(len(seen)))
+    note.write_text(str(len(statements)))
 
 
 def die_at(statement: int, work: Callable[[], None]) -> None:
-    """Kill this process at its so many-th statement."""
+    """Kill this process at its N-th statement."""
     left = [statement]
 
     def count() -> None:
@@ -135,19 +135,19 @@ def die_at(statement: int, work: Callable[[], None]) -> None:
     work()
 
 
-def seen(stage: Stage, note: Path) -> Seen:
-    """What the registry holds; empty where it cannot be opened, or an alias points to no whole model."""
+def registry_state(sandbox: Sandbox, note: Path) -> RegistryState:
+    """Return what the registry holds; empty where it cannot be opened, or an alias points to no complete model."""
     note.unlink(missing_ok=True)
-    ended(forked(partial(stage.look, note)))
+    ended(forked(partial(sandbox.record, note)))
     return dict(json.loads(note.read_text())) if note.is_file() else {}
 
 
-def try_both(stage: Stage) -> list[int]:
-    """Start two promotions at once; the exit codes: 0, or 7 for the one that found the other at work."""
+def try_both(sandbox: Sandbox) -> list[int]:
+    """Start two promotions at once; the exit codes: 0, or 7 for the one that was locked out by the other."""
 
     def command() -> None:
         try:
-            stage.command("promote")
+            sandbox.command("promote")
         except BusyError as error:
             os._exit(error.exit_code)
 
@@ -155,28 +155,28 @@ def try_both(stage: Stage) -> list[int]:
     return sorted([ended(first), ended(second)])
 
 
-def undisturbed(stage: Stage, name: str, note: Path) -> tuple[float, int, Seen]:
+def undisturbed(sandbox: Sandbox, name: str, note: Path) -> tuple[float, int, RegistryState]:
     """Run a command through; returns its seconds and statements, and what the registry holds then."""
-    stage.reset()
+    sandbox.reset()
     started = time.perf_counter()
-    must(partial(count_statements, partial(stage.command, name), note))
+    must(partial(count_statements, partial(sandbox.command, name), note))
     seconds, statements = time.perf_counter() - started, int(note.read_text())
     print(f"an undisturbed {name}: {seconds:.1f} s, {statements} statements", flush=True)
-    return seconds, statements, seen(stage, note)
+    return seconds, statements, registry_state(sandbox, note)
 
 
-def kill(stage: Stage, names: Sequence[str], kills: int, seed: int, note: Path) -> Counter[str]:
-    """Kill commands so many times, each in turn; says what came of it, `faults` above all."""
+def kill(sandbox: Sandbox, names: Sequence[str], kills: int, seed: int, note: Path) -> Counter[str]:
+    """Kill the commands N times in turn; return the counts of results, `faults` among them."""
     rng = random.Random(seed)  # noqa: S311  # moments, no secrets
-    stage.reset()
-    before = seen(stage, note)
-    whole = {name: undisturbed(stage, name, note) for name in names}
+    sandbox.reset()
+    before = registry_state(sandbox, note)
+    undisturbed_runs = {name: undisturbed(sandbox, name, note) for name in names}
     outcome: Counter[str] = Counter()
     for number in range(kills):
         name = names[number % len(names)]
-        seconds, statements, after = whole[name]
-        run = partial(stage.command, name)
-        stage.reset()
+        seconds, statements, after = undisturbed_runs[name]
+        run = partial(sandbox.command, name)
+        sandbox.reset()
         if number // len(names) % 2:
             process = forked(run)
             time.sleep(rng.uniform(0, seconds))
@@ -184,19 +184,19 @@ def kill(stage: Stage, names: Sequence[str], kills: int, seed: int, note: Path) 
         else:
             process = forked(partial(die_at, rng.randint(1, statements), run))
         outcome["killed" if ended(process) == -signal.SIGKILL else "had ended"] += 1
-        found = seen(stage, note)
-        wrong = faults(found, before, after)
-        outcome["with a decision to complete"] += bool(found.get("unfinished"))
-        outcome["with the decision made"] += found == after
-        if found != after:  # a rollback that was done and is run again would be taken back
+        now = registry_state(sandbox, note)
+        wrong = faults(now, before, after)
+        outcome["with a decision to complete"] += bool(now.get("unfinished"))
+        outcome["with the decision made"] += now == after
+        if now != after:  # a rollback that was done and is run again would be taken back
             again = ended(forked(run))
-            if again or seen(stage, note) != after:
-                wrong.append(f"run again it ended with {again}, or elsewhere")
+            if again or registry_state(sandbox, note) != after:
+                wrong.append(f"the second run ended with {again}, or in another state")
         outcome["faults"] += bool(wrong)
         for fault in wrong:
             print(f"kill {number} of seed {seed}, {name}: {fault}", flush=True)
         if number % EVERY == EVERY - 1 or number == kills - 1:
-            print(f"{number + 1} runs: " + ", ".join(f"{kind} {n}" for kind, n in outcome.items()), flush=True)
+            print(f"{number + 1} runs: " + ", ".join(f"{name} {n}" for name, n in outcome.items()), flush=True)
     return outcome
 
 
@@ -204,26 +204,26 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    work = asked.work.resolve()
+    options = parser.parse_args()
+    work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    stage, note = Stage.of(opened(asked), work), work / "note"
-    must(stage.prepare)
-    shutil.copytree(stage.live, stage.base)
-    outcome = kill(stage, ("promote", "rollback"), asked.kills, asked.seed, note)
-    stage.reset()
-    codes = try_both(stage)
+    sandbox, note = Sandbox.of(open_run(options), work), work / "note"
+    must(sandbox.prepare)
+    shutil.copytree(sandbox.live, sandbox.base)
+    outcome = kill(sandbox, ("promote", "rollback"), options.kills, options.seed, note)
+    sandbox.reset()
+    codes = try_both(sandbox)
     both = codes in ([0, 0], [0, BusyError.exit_code])
-    print(f"two promotions at once: exit codes {codes}; the registry then: {seen(stage, note)}", flush=True)
+    print(f"two promotions at once: exit codes {codes}; the registry then: {registry_state(sandbox, note)}", flush=True)
     sys.exit(bool(outcome["faults"]) or not both)
 
 
-def faults(found: Seen, before: Seen, after: Seen) -> list[str]:
-    """What is wrong with a registry right after a kill."""
-    if not found:
-        return ["the champion is no whole model, or the registry cannot be opened"]
-    champions = [one["aliases"][CHAMPION] for one in (before, after)]
-    return [] if found["aliases"][CHAMPION] in champions else ["the champion is neither the old nor the new one"]
+def faults(now: RegistryState, before: RegistryState, after: RegistryState) -> list[str]:
+    """Return what is wrong with a registry right after a kill."""
+    if not now:
+        return ["the champion is no complete model, or the registry cannot be opened"]
+    champions = [state["aliases"][CHAMPION] for state in (before, after)]
+    return [] if now["aliases"][CHAMPION] in champions else ["the champion is neither the old nor the new one"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What others do with the same rows: each peer as its documentation says to use it, on two cores, with fixed seeds.
+"""What others do with the same rows: each peer used as its documentation recommends, on two cores, with fixed seeds.
 
 A peer gets training features, labels and test features; numbers are numbers, everything else is a category. It returns
 the probability of each test row. A budget is in seconds; peers that know none ignore it.
@@ -75,7 +75,7 @@ def lightgbm_default(work: Work) -> np.ndarray:
 
 
 def flaml(work: Work) -> np.ndarray:
-    """FLAML's AutoML, told to lower the log-loss within the budget."""
+    """FLAML's AutoML, minimising the log-loss within the budget."""
     from flaml import AutoML  # type: ignore[import-not-found]  # in .venv-peers alone
 
     train, test = as_categories(work.train, work.test)
@@ -104,7 +104,7 @@ def ebm(work: Work) -> np.ndarray:
 
 
 def autogluon(work: Work) -> np.ndarray:
-    """AutoGluon's preset best_quality, told to lower the log-loss within the budget."""
+    """AutoGluon's preset best_quality, minimising the log-loss within the budget."""
     from autogluon.tabular import TabularPredictor  # type: ignore[import-not-found]  # in .venv-peers alone
 
     with tempfile.TemporaryDirectory() as folder:
@@ -129,7 +129,7 @@ PEERS = (
 
 
 def positive(probabilities: object) -> np.ndarray:
-    """Take the probability to convert out of one column a class, shape (n,)."""
+    """Take the probability to convert out of one column per class, shape (n,)."""
     return np.asarray(probabilities, "float64")[:, 1]
 
 
@@ -151,5 +151,5 @@ def filled(frame: pd.DataFrame) -> pd.DataFrame:
 
 def as_categories(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give both frames the categories of the training rows; others are missing, as they would be later."""
-    kinds = {name: pd.CategoricalDtype(sorted(train[name].dropna().unique())) for name in categorical(train)}
-    return train.astype(kinds), test.astype(kinds)
+    types = {name: pd.CategoricalDtype(sorted(train[name].dropna().unique())) for name in categorical(train)}
+    return train.astype(types), test.astype(types)

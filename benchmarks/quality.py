@@ -1,10 +1,10 @@
 """Ours against what others do, on the same rows, one after another.
 
 Run `make peers` once, then `.venv-peers/bin/python -m benchmarks.quality`. The peers run in this process; rows and our
-own model are made by the product's environment, because some peers cap pandas below what the product needs. What a run
-predicts is kept below out/benchmark, so that `--only` and `--peers` run anew what they name, and the tables show all
-that has predictions on these very rows. A run with the full budgets writes benchmarks/quality.md and quality.json; one
-with others writes the two beside its predictions.
+own model are made by the product's environment, because some peers cap pandas below what the product needs. The
+predictions are kept below out/benchmark, so that `--only` and `--peers` rerun what they name, and the tables show
+everything that has predictions on these very rows. A run with the full budgets writes benchmarks/quality.md and
+quality.json; one with others writes the two beside its predictions.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ TASKS = (
 def main() -> None:
     arguments = read_arguments()
     os.environ.update(SURROUNDINGS)  # before the libraries that read it are loaded
-    warnings.simplefilter("ignore")  # of the peers' own making
+    warnings.simplefilter("ignore")  # the peers warn a lot
     scale = arguments.budget_scale
     work = ROOT / "out" / "benchmark" / f"budget_{scale:g}"
     for task in TASKS:
@@ -107,7 +107,7 @@ def read_arguments() -> argparse.Namespace:
 
 def run_task(task: Task, folder: Path, methods: list[str], scale: float) -> None:
     """Make the rows of a task and let each method predict every cut."""
-    say(f"{task.name}: rows")
+    report(f"{task.name}: rows")
     subprocess.run([PRODUCT, "-m", "benchmarks.tasks", task.name, folder], cwd=ROOT, check=True)  # noqa: S603 our own program
     peers = [peer for peer in PEERS if peer.name in methods]
     for cut in cuts(folder):
@@ -124,12 +124,12 @@ def cuts(folder: Path) -> list[Path]:
 def run_ours(task: Task, cut: Path) -> None:
     """Let the product predict, in its own environment."""
     subprocess.run([PRODUCT, "-m", "benchmarks.ours", task.name, cut], cwd=ROOT, check=True)  # noqa: S603 our own program
-    facts = json.loads((cut / "predictions" / f"{OURS}.json").read_text(encoding="utf-8"))
-    keep_facts(cut, OURS, facts | {"rows": digest(cut), "budget": 0.0})
+    record = json.loads((cut / "predictions" / f"{OURS}.json").read_text(encoding="utf-8"))
+    keep_record(cut, OURS, record | {"rows": digest(cut), "budget": 0.0})
 
 
 def run_peer(peer: Peer, cut: Path, budget: float) -> None:
-    """Let a peer predict; one that fails is said to have failed, and the others go on."""
+    """Let a peer predict; one that fails is recorded as failed, and the others go on."""
     version = peer.load()
     train, test = (pd.read_parquet(cut / f"{name}.parquet") for name in ("train", "test"))
     features = [name for name in train if name not in ("row", "lead", "label")]
@@ -139,27 +139,27 @@ def run_peer(peer: Peer, cut: Path, budget: float) -> None:
     try:
         probability = peer.predict(work)
     except Exception as error:  # whatever another program may raise
-        keep_facts(cut, peer.name, {"seconds": time.perf_counter() - started, "failed": str(error)[:200]})
+        keep_record(cut, peer.name, {"seconds": time.perf_counter() - started, "failed": str(error)[:200]})
         return
     seconds = round(time.perf_counter() - started, 1)
     predictions = pd.DataFrame({"row": test["row"], "probability": np.asarray(probability, "float64")})
     predictions.to_parquet(cut / "predictions" / f"{peer.name}.parquet", index=False)
-    keep_facts(cut, peer.name, {"seconds": seconds, "rows": digest(cut), "budget": budget, "version": version})
+    keep_record(cut, peer.name, {"seconds": seconds, "rows": digest(cut), "budget": budget, "version": version})
 
 
 def digest(cut: Path) -> str:
-    """Tell these rows from any others."""
+    """Return a digest of the rows."""
     contents = b"".join((cut / f"{name}.parquet").read_bytes() for name in ("train", "test"))
     return hashlib.sha256(contents).hexdigest()[:16]
 
 
-def keep_facts(cut: Path, method: str, facts: dict[str, Any]) -> None:
-    (cut / "predictions" / f"{method}.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    failed = f", failed: {facts['failed']}" if "failed" in facts else ""
-    say(f"{cut.parent.parent.name} {cut.name}: {method} {facts['seconds']:.0f} s{failed}")
+def keep_record(cut: Path, method: str, record: dict[str, Any]) -> None:
+    (cut / "predictions" / f"{method}.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    failed = f", failed: {record['failed']}" if "failed" in record else ""
+    report(f"{cut.parent.parent.name} {cut.name}: {method} {record['seconds']:.0f} s{failed}")
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     logging.getLogger("benchmark").warning(line)
 
 
@@ -173,16 +173,19 @@ def results(work: Path) -> list[dict[str, Any]]:
 
 def task_results(task: Task, folder: Path) -> dict[str, Any]:
     """Return the figures of each method, pooled over the cuts, and of each cut where there are several."""
-    places = cuts(folder)
-    methods = [name for name in NAMES if all(is_known(cut, name) for cut in places)]
-    tests = {cut.name: pd.read_parquet(cut / "test.parquet", columns=["row", "lead", "label"]) for cut in places}
-    table = compare([predicted(tests[cut.name], cut, methods) for cut in places], methods)
+    folders = cuts(folder)
+    methods = [name for name in NAMES if all(has_predicted(cut, name) for cut in folders)]
+    tests = {cut.name: pd.read_parquet(cut / "test.parquet", columns=["row", "lead", "label"]) for cut in folders}
+    table = compare([predicted(tests[cut.name], cut, methods) for cut in folders], methods)
     for method in methods:
-        facts = [override_facts(cut, method) for cut in places]
-        table[method] |= {"seconds": round(sum(fact["seconds"] for fact in facts), 1), "budget": facts[0]["budget"]}
-        table[method] |= {"version": facts[0].get("version", "")}
-    by_cut = {cut.name: compare([predicted(tests[cut.name], cut, methods)], methods) for cut in places}
-    rows = {"train": [len(pd.read_parquet(cut / "train.parquet", columns=["row"])) for cut in places]}
+        records = [read_record(cut, method) for cut in folders]
+        table[method] |= {
+            "seconds": round(sum(record["seconds"] for record in records), 1),
+            "budget": records[0]["budget"],
+            "version": records[0].get("version", ""),
+        }
+    by_cut = {cut.name: compare([predicted(tests[cut.name], cut, methods)], methods) for cut in folders}
+    rows = {"train": [len(pd.read_parquet(cut / "train.parquet", columns=["row"])) for cut in folders]}
     rows |= {
         "test": [len(test) for test in tests.values()],
         "positive": [int(t["label"].sum()) for t in tests.values()],
@@ -192,24 +195,24 @@ def task_results(task: Task, folder: Path) -> dict[str, Any]:
         "title": task.title,
         "rows": rows,
         "methods": table,
-        "cuts": by_cut if len(places) > 1 else {},
-        "failed": {name: [cut.name for cut in places if has_failed(cut, name)] for name in NAMES},
+        "cuts": by_cut if len(folders) > 1 else {},
+        "failed": {name: [cut.name for cut in folders if has_failed(cut, name)] for name in NAMES},
     }
 
 
-def override_facts(cut: Path, method: str) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((cut / "predictions" / f"{method}.json").read_text(encoding="utf-8"))
-    return facts
+def read_record(cut: Path, method: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((cut / "predictions" / f"{method}.json").read_text(encoding="utf-8"))
+    return record
 
 
-def is_known(cut: Path, method: str) -> bool:
-    """Say whether a method has predicted these very rows."""
-    there = (cut / "predictions" / f"{method}.json").is_file()
-    return there and override_facts(cut, method).get("rows") == digest(cut)
+def has_predicted(cut: Path, method: str) -> bool:
+    """Return whether a method has predicted these very rows."""
+    exists = (cut / "predictions" / f"{method}.json").is_file()
+    return exists and read_record(cut, method).get("rows") == digest(cut)
 
 
 def has_failed(cut: Path, method: str) -> bool:
-    return (cut / "predictions" / f"{method}.json").is_file() and "failed" in override_facts(cut, method)
+    return (cut / "predictions" / f"{method}.json").is_file() and "failed" in read_record(cut, method)
 
 
 def predicted(test: pd.DataFrame, cut: Path, methods: list[str]) -> pd.DataFrame:
@@ -226,8 +229,8 @@ def predicted(test: pd.DataFrame, cut: Path, methods: list[str]) -> pd.DataFrame
 def compare(frames: list[pd.DataFrame], methods: list[str]) -> dict[str, dict[str, Any]]:
     frame = pd.concat(frames)
     lead, label = frame["lead"].to_numpy(), frame["label"].to_numpy("float64")
-    drawn: dict[str, Draws] = {name: draws(lead, label, frame[name].to_numpy()) for name in methods}
-    return {name: dict(summary(drawn[name], drawn.get(OURS) if name != OURS else None)) for name in methods}
+    samples: dict[str, Draws] = {name: draws(lead, label, frame[name].to_numpy()) for name in methods}
+    return {name: dict(summary(samples[name], samples.get(OURS) if name != OURS else None)) for name in methods}
 
 
 # Tables

@@ -1,9 +1,9 @@
 """How far from the best possible model: log-loss against the simulator's truth, which no stage reads.
 
 After `make run`: `.venv/bin/python -m benchmarks.regret`; after `leadscore run --out OUT`, with `--out OUT`. The regret
-is what a prediction loses more than the oracle, as a share of what the base rate loses more than the oracle. It
-is taken in expectation over the true probabilities, which leaves out the luck of who happened to convert, and beside it
-on the outcomes that came.
+is the excess log-loss of a prediction over the oracle's, as a share of the base rate's excess. It is computed in
+expectation over the true probabilities, which leaves out the chance of who happened to convert, and on the actual
+outcomes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ KEY = ["lead_id", "snapshot_at"]
 
 
 def regret(rows: pd.DataFrame, name: str, truth: pd.Series[float]) -> tuple[float, float, float]:
-    """Return the regret of one prediction and its interval over leads, when `truth` is what came, or its chance."""
-    excess = {one: losses(rows[one], truth) - losses(rows["oracle"], truth) for one in (name, "prior")}
+    """Return the regret of one prediction and its interval over leads; `truth` is the outcome or its probability."""
+    excess = {column: losses(rows[column], truth) - losses(rows["oracle"], truth) for column in (name, "prior")}
     lead = pd.factorize(rows["lead_id"])[0]
-    above, below = (np.bincount(lead, excess[one]) for one in (name, "prior"))
+    above, below = (np.bincount(lead, excess[column]) for column in (name, "prior"))
     rng = np.random.default_rng(SEED)
     drawn = (rng.integers(0, len(above), len(above)) for _ in range(RESAMPLES))
     draws = [above[leads].sum() / below[leads].sum() for leads in drawn]
@@ -49,9 +49,9 @@ def main() -> None:
         leads = rows["lead_id"].nunique()
         print(f"{title}: {len(rows):,} rows of {leads:,} leads, {rows['label'].mean():.1%} converted")
         for name in ("model", "logistic", "scorecard"):
-            expected, came = (regret(rows, name, rows[truth]) for truth in ("oracle", "label"))
-            said = "{:.1%} ({:.1%} to {:.1%})"
-            print(f"  {name}: {said.format(*expected)} in expectation, {said.format(*came)} as it came")
+            expected, actual = (regret(rows, name, rows[truth]) for truth in ("oracle", "label"))
+            form = "{:.1%} ({:.1%} to {:.1%})"
+            print(f"  {name}: {form.format(*expected)} in expectation, {form.format(*actual)} on the actual outcomes")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.scale` makes 100,000 leads with 5 million events and 1,000,000 leads with 50 million, trains one
 model on the simulator's default funnel, runs each part of scoring in a process of its own, and writes scale.md and
-scale.json. What is made is kept below out/scale, so that a run goes on where it was stopped; `--again` measures anew.
+scale.json. What is made is kept below out/scale, so that a run resumes where it was stopped; `--again` measures anew.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def quick(params: Params) -> Params:
 
 
 def measure(size: int, model: Path, folder: Path, again: bool, runs: int) -> None:
-    """Make the log, cluster it, and run every part as often as told."""
+    """Make the log, cluster it, and run every part `runs` times."""
     layout, kept = Layout.folder(folder), folder / "parts.json"
     parts: Tree = json.loads(kept.read_text()) if kept.is_file() else {}
     if "log_to_contract" not in parts and not (layout.raw / "events.parquet").is_file():
@@ -102,8 +102,8 @@ def measure(size: int, model: Path, folder: Path, again: bool, runs: int) -> Non
 def run_part(part: str, folder: Path) -> Tree:
     sys.stderr.write(f"{folder.name}: {part}\n")
     command = [sys.executable, "-m", "benchmarks.scale_parts", part, str(folder)]
-    told = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 our own program
-    figures: Tree = json.loads(told.splitlines()[-1])
+    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 our own program
+    figures: Tree = json.loads(output.splitlines()[-1])
     return figures
 
 
@@ -114,20 +114,20 @@ def median(runs: list[Tree]) -> Tree:
     return sorted(runs, key=lambda run: run["cpu_seconds"])[len(runs) // 2]
 
 
-def a_row(runs: list[Tree]) -> float:
-    """CPU seconds a row, of the median run."""
+def per_row(runs: list[Tree]) -> float:
+    """CPU seconds per row, of the median run."""
     return float(median(runs)["cpu_seconds"] / median(runs)["rows"])
 
 
 def ratios(tree: Tree) -> Tree:
-    """Return each ratio at each size, and the growth of the whole from the smallest to the largest size.
+    """Return each ratio at each size, and the growth of end to end from the smallest to the largest size.
 
     None where a part of it is not measured yet.
     """
-    found: Tree = {}
+    result: Tree = {}
     for size, parts in tree.items():
-        cost = {part: a_row(runs) for part, runs in parts.items()}
-        found[size] = {
+        cost = {part: per_row(runs) for part, runs in parts.items()}
+        result[size] = {
             "features / floor": ratio(cost, "features", "floor"),
             "features / bare count": ratio(cost, "features", "bare_count"),
             "scoring / bare predict": ratio(cost, "scoring", "bare_predict"),
@@ -135,8 +135,8 @@ def ratios(tree: Tree) -> Tree:
             "end to end / sum of its parts": ratio(cost, "end_to_end", "features", "scoring", "reasons"),
             "peak MB": max(run["peak_mb"] for runs in parts.values() for run in runs),
         }
-    whole = [median(parts["end_to_end"])["cpu_seconds"] for parts in tree.values() if "end_to_end" in parts]
-    return found | {"growth": round(whole[-1] / whole[0], 2) if len(whole) == len(tree) else None}
+    seconds = [median(parts["end_to_end"])["cpu_seconds"] for parts in tree.values() if "end_to_end" in parts]
+    return result | {"growth": round(seconds[-1] / seconds[0], 2) if len(seconds) == len(tree) else None}
 
 
 def ratio(cost: Mapping[str, float], part: str, *others: str) -> float | None:
@@ -151,7 +151,7 @@ def shown(figure: float | None) -> str:
 
 
 def markdown(tree: Tree) -> str:
-    found = ratios(tree)
+    table = ratios(tree)
     lines = [
         "# Speed and memory at scale",
         "",
@@ -159,7 +159,7 @@ def markdown(tree: Tree) -> str:
         "median of several runs, from the least to the most in brackets. pred_contrib explains a sample, and its cost",
         "a row is compared. Every lead is scored, with its top 5 reasons. The floor is bare DuckDB: one snapshot a",
         "lead is joined to the log, and its columns are aggregated by lead; the bare count reads fewer of them.",
-        "Ingest clusters the log by lead and marks its events (log_to_contract), which is counted apart.",
+        "Ingest clusters the log by lead and derives event columns (log_to_contract), which is counted apart.",
         "",
         f"| ratio | {' | '.join(f'{int(size):,} leads' for size in tree)} | wanted |",
         f"|---|{'---|' * len(tree)}---|",
@@ -168,10 +168,10 @@ def markdown(tree: Tree) -> str:
         if name != "growth":
             sign = "at least" if name == "pred_contrib / reasons" else "at most"
             wanted = f"{sign} {target:g}" if target else "-"
-            lines.append(f"| {name} | {' | '.join(shown(found[size][name]) for size in tree)} | {wanted} |")
+            lines.append(f"| {name} | {' | '.join(shown(table[size][name]) for size in tree)} | {wanted} |")
     lines += [
         "",
-        f"Growth of end to end from the smallest to the largest size: {shown(found['growth'])} (wanted: at most 11).",
+        f"Growth of end to end from the smallest to the largest size: {shown(table['growth'])} (wanted: at most 11).",
     ]
     for size, parts in tree.items():
         lines += ["", f"## {int(size):,} leads, {parts['log_to_contract'][0]['events']:,} events", ""]
@@ -189,7 +189,7 @@ def line(part: str, runs: list[Tree]) -> str:
     middle, seconds = median(runs), [run["cpu_seconds"] for run in runs]
     spread = f" [{min(seconds):,.1f}, {max(seconds):,.1f}]" if len(runs) > 1 else ""
     return (
-        f"| {part} | {middle['rows']:,} | {middle['cpu_seconds']:,.1f}{spread} | {1 / a_row(runs):,.0f} | "
+        f"| {part} | {middle['rows']:,} | {middle['cpu_seconds']:,.1f}{spread} | {1 / per_row(runs):,.0f} | "
         f"{middle['clock_seconds']:,.0f} | {max(run['peak_mb'] for run in runs):,} |"
     )
 

@@ -21,8 +21,8 @@ DRAWN, KEPT = 9, 5  # the simulator's leads have 28 events on average
 def write_log(leads: int, raw: Path, oracle: Path) -> None:
     """Write the files that `ingest` reads, chunk by chunk."""
     params = load()
-    drawn = params.simulate.model_copy(update={"leads": leads * DRAWN // KEPT})
-    write(map(thickened, chunks(drawn, params.project.seed, params.snapshots)), raw, oracle)
+    settings = params.simulate.model_copy(update={"leads": leads * DRAWN // KEPT})
+    write(map(thickened, chunks(settings, params.project.seed, params.snapshots)), raw, oracle)
 
 
 def thickened(part: Simulated) -> Simulated:

@@ -1,7 +1,7 @@
 """One part of benchmarks.scale, in a process of its own: `python -m benchmarks.scale_parts PART FOLDER`.
 
-Prints JSON: CPU seconds of the part alone on all cores, without imports and without what it takes to hand its inputs
-over; seconds on the clock, rows, and the peak memory of the whole process in MB.
+Prints JSON: CPU seconds of the part alone on all cores, without imports and without reading its
+inputs; seconds on the clock, rows, and the peak memory of the whole process in MB.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def features(meter: Meter, run: RunContext) -> Figures:
 
 
 def bare_predict(meter: Meter, run: RunContext) -> Figures:
-    """LightGBM's own prediction of the same boosters, on what they see."""
+    """LightGBM's own prediction of the same boosters, on their inputs."""
     models = bundle(run).models.boosters.models
 
     def each(_: pd.DataFrame, values: np.ndarray) -> None:
@@ -113,8 +113,8 @@ def reasons(meter: Meter, run: RunContext) -> Figures:
     scorer = bundle(run)
 
     def each(matrix: pd.DataFrame, _: np.ndarray) -> None:
-        why = top_reasons(scorer.contributions(matrix)[1], scorer.values(matrix), scorer.catalogue, 5)
-        why.in_json(), why.in_words()
+        top = top_reasons(scorer.contributions(matrix)[1], scorer.values(matrix), scorer.catalogue, 5)
+        top.in_json(), top.in_words()
 
     return over_shards(meter, run, each)
 
@@ -156,7 +156,7 @@ def matrices(layout: Layout) -> Path:
 
 
 def shards_of(run: RunContext) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-    """Yield each shard's matrix, and what the boosters see of it."""
+    """Yield each shard's matrix, and the inputs of the boosters."""
     scorer = bundle(run)
     left_out = [scorer.feature_names.index(name) for name in scorer.metadata.left_out]
     for path in sorted(matrices(run.layout).glob("*.parquet")):

@@ -26,12 +26,12 @@ def arguments(about: str) -> argparse.ArgumentParser:
     return parser
 
 
-def opened(asked: argparse.Namespace) -> RunContext:
-    """The parameters and folders; small shards, and open gates."""
-    params = load(asked.params)
+def open_run(options: argparse.Namespace) -> RunContext:
+    """The parameters and folders; small shards, and a feed check that passes any age of the data."""
+    params = load(options.params)
     store.SHARD_LEADS = SHARD_LEADS
     job = params.job.model_copy(update={"max_silence_days": 10_000})
-    layout = Layout.workspace(Path()) if asked.out is None else Layout.folder(asked.out)
+    layout = Layout.workspace(Path()) if options.out is None else Layout.folder(options.out)
     return RunContext(params.model_copy(update={"job": job}), layout)
 
 
@@ -39,8 +39,8 @@ def request(layout: Layout, to: Path, data: Path | None, *, since_last: bool = F
     return JobRequest(str(layout.bundle), to, data, "top-5", since_last=since_last, dry_run=False)
 
 
-def run_day(run: RunContext, asked: JobRequest, day: pd.Timestamp) -> list[str]:
-    return run_job(RunContext(with_as_of(run.params, f"{day:%Y-%m-%d}"), run.layout), asked, lambda: 0.0)
+def run_day(run: RunContext, job: JobRequest, day: pd.Timestamp) -> list[str]:
+    return run_job(RunContext(with_as_of(run.params, f"{day:%Y-%m-%d}"), run.layout), job, lambda: 0.0)
 
 
 def last_day(layout: Layout) -> pd.Timestamp:
@@ -49,11 +49,11 @@ def last_day(layout: Layout) -> pd.Timestamp:
 
 def digests(folder: Path) -> dict[str, str]:
     """Every file and link of the lists; what is hidden, and how long it took, is left out."""
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_symlink():
-            found[name] = f"-> {path.readlink()}"
+            entries[name] = f"-> {path.readlink()}"
         elif path.is_file() and not name.startswith(".") and path.name != "timings.json":
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+            entries[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return entries

@@ -2,7 +2,7 @@
 
 After `leadscore run --out OUT` on simulated leads:
 `.venv/bin/python -m benchmarks.since_last --out OUT --params PARAMS --work FOLDER`. Once by the model as it is,
-and once by the same model with all left out that changes from day to day by itself, such as the age of a lead.
+and once by the same model without the features that change from day to day by themselves, such as the age of a lead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.scheduled import arguments, digests, last_day, opened, request, run_day
+from benchmarks.scheduled import arguments, digests, last_day, open_run, request, run_day
 from models.scoring.scorer import Scorer
 from pipelines.storage.bundle import load_bundle, save_bundle
 from pipelines.storage.lock import hold
@@ -44,7 +44,7 @@ def export(raw: Path, day: pd.Timestamp, folder: Path) -> None:
 
 
 def without_moving(scorer: Scorer) -> Scorer:
-    """The same model, to which all that moves by itself is not known."""
+    """The same model, without the features that change by themselves."""
     moving = [entry.name for entry in scorer.catalogue if entry.measure in MOVING]
     return replace(
         scorer, metadata=scorer.metadata.model_copy(update={"left_out": sorted({*scorer.metadata.left_out, *moving})})
@@ -52,32 +52,32 @@ def without_moving(scorer: Scorer) -> Scorer:
 
 
 def compare(run: RunContext, model: Path, work: Path, days: pd.DatetimeIndex) -> None:
-    """Run each day in full and since the last, and print what came of it."""
+    """Run each day in full and since the last, and print how many bytes and scores are the same."""
     equal = unchanged = leads = 0
     for day in days:
         export(run.layout.raw, day, work / "export")
         for name in ("full", "part"):
-            asked = request(run.layout, work / name, work / "export", since_last=name == "part")
+            job = request(run.layout, work / name, work / "export", since_last=name == "part")
             with hold(work / name):
-                run_day(run, replace(asked, model=str(model)), day)
+                run_day(run, replace(job, model=str(model)), day)
         equal += digests(work / "full") == digests(work / "part")
         current = work / "part" / "current"
         unchanged += int(json.loads((current / "timings.json").read_text())["unchanged"])
         leads += int(json.loads((current / "manifest.json").read_text())["n"])
     print(f"{model.name}: the same bytes on {equal} of {len(days)} days, {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; "
-          f"{unchanged:,} of {leads:,} scores stood again ({unchanged / leads:.1%})", flush=True)  # fmt: skip
+          f"{unchanged:,} of {leads:,} scores reused ({unchanged / leads:.1%})", flush=True)  # fmt: skip
 
 
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--days", type=int, default=30)
-    asked = parser.parse_args()
-    run = opened(asked)
-    days = pd.date_range(end=last_day(run.layout), periods=asked.days, freq="D")
+    options = parser.parse_args()
+    run = open_run(options)
+    days = pd.date_range(end=last_day(run.layout), periods=options.days, freq="D")
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
     for name, model in (("as-trained", scorer), ("without-moving", without_moving(scorer))):
-        save_bundle(model, asked.work / name / name)
-        compare(run, asked.work / name / name, asked.work / name, days)
+        save_bundle(model, options.work / name / name)
+        compare(run, options.work / name / name, options.work / name, days)
 
 
 if __name__ == "__main__":

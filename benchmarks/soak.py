@@ -1,7 +1,7 @@
-"""Two hundred scheduled runs in a row, in one process: do memory, files and open handles stay as they are?
+"""Two hundred scheduled runs in a row, in one process: do memory, files and open handles stay level?
 
 After `leadscore run --out OUT`: `.venv/bin/python -m benchmarks.soak --out OUT --params PARAMS --work FOLDER`. The runs
-stand at the last so many days, one after another; each takes in an export that differs by an event from the last.
+are as of the last days of the data, one after another; each ingests an export that differs by an event from the last.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.scheduled import arguments, last_day, opened, request, run_day
+from benchmarks.scheduled import arguments, last_day, open_run, request, run_day
 from pipelines.storage.lock import hold
 
 EVERY = 20  # runs between two lines
@@ -41,22 +41,22 @@ def exports(raw: Path, folder: Path) -> list[Path]:
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--runs", type=int, default=200)
-    asked = parser.parse_args()
-    run = opened(asked)
+    options = parser.parse_args()
+    run = open_run(options)
     job = run.params.job.model_copy(update={"keep_days": 5})
     run = replace(run, params=run.params.model_copy(update={"job": job}))
-    days = pd.date_range(end=last_day(run.layout), periods=asked.runs, freq="D")
-    seen, data, to = [], exports(run.layout.raw, asked.work / "export"), asked.work / "to"
+    days = pd.date_range(end=last_day(run.layout), periods=options.runs, freq="D")
+    usage, data, to = [], exports(run.layout.raw, options.work / "export"), options.work / "to"
     for number, day in enumerate(days, 1):
         with hold(to):
             run_day(run, request(run.layout, to, data[number % 2]), day)
-        seen.append(held_by_this_process() | left_in(to))
+        usage.append(held_by_this_process() | left_in(to))
         if number % EVERY == 0:
-            print(f"{number:4d}: " + ", ".join(f"{name} {n:,}" for name, n in seen[-1].items()), flush=True)
-    half = seen[len(seen) // 2 :]
-    for name in seen[0]:
-        slope = np.polyfit(range(len(half)), [one[name] for one in half], 1)[0]
-        print(f"{name}: {slope:+.2f} a run over the last {len(half)} of {len(seen)} runs")
+            print(f"{number:4d}: " + ", ".join(f"{name} {n:,}" for name, n in usage[-1].items()), flush=True)
+    half = usage[len(usage) // 2 :]
+    for name in usage[0]:
+        slope = np.polyfit(range(len(half)), [row[name] for row in half], 1)[0]
+        print(f"{name}: {slope:+.2f} a run over the last {len(half)} of {len(usage)} runs")
 
 
 if __name__ == "__main__":

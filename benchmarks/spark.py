@@ -1,8 +1,8 @@
-"""Spark in local mode against DuckDB on the same leads: is the list the same, and what does it cost?
+"""Spark in local mode against DuckDB on the same leads: is the score list the same, and what does it cost?
 
 `.venv-spark/bin/python -m benchmarks.spark out/scale/100000`, after `python -m benchmarks.scale --sizes 100000`, scores
-every lead with its top 5 reasons by each engine, in a session of its own, and prints how far features and lists are
-apart and what each part took, in CPU seconds of all its processes.
+every lead with its top 5 reasons by each engine, in a session of its own, and prints how far features and score lists
+differ and what each part took, in CPU seconds of all its processes.
 """
 
 from __future__ import annotations
@@ -37,36 +37,36 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINES = ("duckdb", "spark")
 PARTS = ("open and, once, order by lead", "features", "features, scores and reasons", "rank", "write")
 EXACT = ["lead_id", "score", "tier", "grade", "tier_reason", "reasons_text"]
-FURTHEST = 1e-6  # that a feature may differ
+TOLERANCE = 1e-6  # of a feature
 CLOSE = ["probability", "points", "fit", "engagement", "raw_score"]
-Figures = dict[str, Any]
+Costs = dict[str, Any]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="a size of benchmarks.scale: contract tables and a model")
-    parser.add_argument("--engine", choices=ENGINES, help="one alone, without the comparison")
+    parser.add_argument("--engine", choices=ENGINES, help="run only this one, without the comparison")
     arguments = parser.parse_args()
     work = ROOT / "out" / "spark" / arguments.folder.name
     if arguments.engine:
         sys.stdout.write(json.dumps(measured(arguments.engine, Layout.folder(arguments.folder.resolve()), work)) + "\n")
         return
-    figures = {engine: run_engine(arguments.folder, engine) for engine in ENGINES}
-    lines, apart = differences(work)
-    sys.stdout.write("\n".join([*costs(figures), *lines]) + "\n")
-    sys.exit(apart)
+    costs = {engine: run_engine(arguments.folder, engine) for engine in ENGINES}
+    lines, differ = differences(work)
+    sys.stdout.write("\n".join([*cost_lines(costs), *lines]) + "\n")
+    sys.exit(differ)
 
 
-def run_engine(folder: Path, engine: str) -> Figures:
+def run_engine(folder: Path, engine: str) -> Costs:
     sys.stderr.write(f"{engine}\n")
     command = [sys.executable, "-m", "benchmarks.spark", str(folder), "--engine", engine]
     alone = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603 our own program
-    figures: Figures = json.loads(alone.stdout.splitlines()[-1])
-    return figures
+    costs: Costs = json.loads(alone.stdout.splitlines()[-1])
+    return costs
 
 
-def measured(engine: str, source: Layout, work: Path) -> Figures:
-    """Make every lead's features, then score every lead, and say what each part took."""
+def measured(engine: str, source: Layout, work: Path) -> Costs:
+    """Compute every lead's features, then score every lead, and return what each part took."""
     params, layout = load(), Layout(source.data, work / engine, work / engine)
     shutil.rmtree(work / engine, ignore_errors=True)
     (work / engine).mkdir(parents=True)
@@ -97,13 +97,13 @@ def measured(engine: str, source: Layout, work: Path) -> Figures:
 
 def of_this_session() -> list[tuple[Path, list[str]]]:
     """Every process of this program, Java and its workers among them, and what the kernel counts of it."""
-    found = []
+    processes = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it may have ended meanwhile
             counts = (process / "stat").read_text().rsplit(")", 1)[1].split()
             if int(counts[3]) == os.getsid(0):
-                found.append((process, counts))
-    return found
+                processes.append((process, counts))
+    return processes
 
 
 def cpu_seconds() -> float:
@@ -116,8 +116,9 @@ def peak_mb() -> dict[str, int]:
     """The most memory that each program that still runs has held, of several processes of one the largest."""
     peaks: dict[str, int] = {}
     for process, _ in of_this_session():
-        told = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        name, peak = told["Name"].strip(), int(told.get("VmHWM", "0").split()[0]) // 1024  # what has ended holds none
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        name = status["Name"].strip()
+        peak = int(status.get("VmHWM", "0").split()[0]) // 1024  # a process that has ended has none
         peaks[name] = max(peak, peaks.get(name, 0))
     return peaks
 
@@ -126,33 +127,34 @@ def features(work: Path, engine: str) -> pd.DataFrame:
     return pd.read_parquet(work / engine / "matrix").sort_values("lead_id", ignore_index=True)
 
 
-def costs(figures: dict[str, Figures]) -> list[str]:
+def cost_lines(costs: dict[str, Costs]) -> list[str]:
     lines = []
-    for engine, one in figures.items():
-        lines.append(f"{engine}: {one['rows']:,} leads, {one['events']:,} events; peak memory in MB {one['peak_mb']}")
-        for name, cpu, clock in zip(PARTS, one["cpu"], one["clock"], strict=True):
+    for engine, cost in costs.items():
+        size = f"{cost['rows']:,} leads, {cost['events']:,} events"
+        lines.append(f"{engine}: {size}; peak memory in MB {cost['peak_mb']}")
+        for name, cpu, clock in zip(PARTS, cost["cpu"], cost["clock"], strict=True):
             lines.append(f"  {name}: {cpu:,.1f} CPU seconds, {clock:,.1f} on the clock")
     return lines
 
 
 def differences(work: Path) -> tuple[list[str], bool]:
-    """Say how far the engines are apart, and whether it is too far: features by 1e-6, scores or tiers at all."""
+    """Return lines on the differences, and whether they are too large: features by 1e-6, scores or tiers at all."""
     ours, theirs = (features(work, engine) for engine in ENGINES)
     names = [name for name in ours.columns if name not in ("lead_id", "snapshot_at")]
     gaps = np.abs(ours[names].to_numpy("float64") - theirs[names].to_numpy("float64"))
     missing = int((ours[names].isna() != theirs[names].isna()).to_numpy().sum())
-    whole = [pd.read_parquet(work / engine / "scores.parquet") for engine in ENGINES]
-    same_leads = ours["lead_id"].equals(theirs["lead_id"]) and len(whole[0]) == len(whole[1]) == len(ours)
-    unequal = {name: int((whole[0][name] != whole[1][name]).sum()) for name in EXACT}
-    furthest = {name: float(np.abs(whole[0][name] - whole[1][name]).max()) for name in CLOSE}
+    scores = [pd.read_parquet(work / engine / "scores.parquet") for engine in ENGINES]
+    same_leads = ours["lead_id"].equals(theirs["lead_id"]) and len(scores[0]) == len(scores[1]) == len(ours)
+    unequal = {name: int((scores[0][name] != scores[1][name]).sum()) for name in EXACT}
+    furthest = {name: float(np.abs(scores[0][name] - scores[1][name]).max()) for name in CLOSE}
     files = [file_digest(work / engine / "scores.parquet") for engine in ENGINES]
     lines = [
         f"features: {gaps.size:,} numbers in {len(names)} columns, largest difference {np.nanmax(gaps):.3g}, "
         f"{int((gaps > 0).sum()):,} differ at all, {missing:,} missing in one alone",
-        f"lists: {len(whole[0]):,} rows; unequal: {unequal}; largest difference: {furthest}",
+        f"lists: {len(scores[0]):,} rows; unequal: {unequal}; largest difference: {furthest}",
         f"scores.parquet is {'' if files[0] == files[1] else 'not '}the same file byte for byte",
     ]
-    return lines, not same_leads or bool(np.nanmax(gaps) > FURTHEST or missing or any(unequal.values()))
+    return lines, not same_leads or bool(np.nanmax(gaps) > TOLERANCE or missing or any(unequal.values()))
 
 
 if __name__ == "__main__":

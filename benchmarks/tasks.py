@@ -3,10 +3,10 @@
 `python -m benchmarks.tasks TASK FOLDER` writes one folder a cut:
 
 - train.parquet and test.parquet: `row`, `lead`, `label` and the features as the peers get them;
-- snapshots.parquet: the same rows as the product knows them, `part` says which side each is on.
+- snapshots.parquet: the same rows as the product knows them, `part` is "train" or "test".
 
 The contract that the product's ingest makes of the same files lies beside the cuts; of dated data each cut holds its
-feature matrix as well, and the peers' features are that matrix with the levels of categories in words.
+feature matrix as well, and the peers' features are that matrix with categories as strings.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ PARAMS: dict[str, Callable[[], Params]] = {
 
 
 def split_of(table: pd.DataFrame, in_order: bool) -> pd.Series[str]:
-    """Assign the rows of a wide table to "train" and "test": the last 30% test, or a stratified 30% by chance."""
+    """Assign the rows of a wide table to "train" and "test": the last 30% test, or a stratified random 30%."""
     rows = pd.Series(np.arange(len(table)), index=table.index)
     if in_order:
         return split_by_position(rows, SplitParams(test_share=TEST_SHARE))
@@ -169,7 +169,7 @@ def features_of(contract: Contract, snapshots: pd.DataFrame, params: Params) -> 
 
 
 def in_words(matrix: pd.DataFrame, entries: Catalogue) -> pd.DataFrame:
-    """Return the features with the levels of categories in words, so that the peers know them for categories."""
+    """Return the features with categories as strings, so that the peers treat them as categories."""
     columns = {
         entry.name: matrix[entry.name]
         if entry.levels is None

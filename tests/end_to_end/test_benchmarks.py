@@ -1,4 +1,4 @@
-"""What the benchmark rests on: figures that are what they are called, and months that know nothing of later ones."""
+"""What the benchmarks rely on: metrics equal to scikit-learn's, and months that use nothing of later ones."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from benchmarks.figures import draws, summary
 from benchmarks.regret_bound import fit, probability, records
-from benchmarks.simulated_years import Place
+from benchmarks.simulated_years import Scenario
 from benchmarks.tasks import month_split, split_of
-from benchmarks.two_years import keep, sayings
+from benchmarks.two_years import keep
+from benchmarks.two_years_evaluation import predictor
 from pipelines.simulation.export import simulate
 from pipelines.simulation.market import COUNTRIES, SOURCES, names
 from tests.support.tables import PARAMS
@@ -30,11 +31,11 @@ def tied_predictions(n: int = 600) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.repeat(np.arange(n // 3), 3), (rng.random(n) < probability).astype("float64"), probability
 
 
-def test_figures_are_those_of_scikit_learn_on_ties_too() -> None:
+def test_metrics_equal_scikit_learn_also_on_ties() -> None:
     lead, label, probability = tied_predictions()
-    figures = summary(draws(lead, label, probability), None)
-    assert figures["auc"] == pytest.approx(roc_auc_score(label, probability), abs=1e-5)
-    assert figures["log_loss"] == pytest.approx(log_loss(label, probability), abs=1e-5)
+    metrics = summary(draws(lead, label, probability), None)
+    assert metrics["auc"] == pytest.approx(roc_auc_score(label, probability), abs=1e-5)
+    assert metrics["log_loss"] == pytest.approx(log_loss(label, probability), abs=1e-5)
 
 
 def test_a_worse_method_lies_behind_ours_and_an_equal_one_does_not() -> None:
@@ -67,18 +68,18 @@ def test_a_month_learns_only_what_was_known_when_it_began() -> None:
     assert (train["known_at"] <= test["snapshot_at"].min()).all()
 
 
-def test_the_bound_of_regret_knows_the_leads_that_the_simulator_draws() -> None:
-    """Drawn again, a lead is the one of the tables; and what the record is worth moves its true probability."""
+def test_regret_bound_uses_the_leads_of_the_simulator() -> None:
+    """A lead drawn again equals that of the tables, and the effect of its attributes moves its true probability."""
     params = PARAMS.model_copy(update={"simulate": PARAMS.simulate.model_copy(update={"leads": 400})})
-    drawn = simulate(params.simulate, params.project.seed, params.snapshots)
-    rows = drawn.oracle.merge(drawn.leads[["lead_id", "country", "lead_source"]].fillna(""), on="lead_id")
+    history = simulate(params.simulate, params.project.seed, params.snapshots)
+    rows = history.oracle.merge(history.leads[["lead_id", "country", "lead_source"]].fillna(""), on="lead_id")
     known = records(rows, params)
     assert names(COUNTRIES, known["country"].to_numpy()).tolist() == rows["country"].tolist()
     assert names(SOURCES, known["source"].to_numpy()).tolist() == rows["lead_source"].tolist()
     assert known["worth"].corr(np.log(rows["probability"])) > 0.5
 
 
-def test_the_bound_s_learner_finds_the_weights_that_made_the_outcomes() -> None:
+def test_regret_bound_learner_recovers_the_true_weights() -> None:
     rng = np.random.default_rng(5)
     columns = np.column_stack([np.ones(20_000), rng.random((20_000, 2)) < 0.5]).astype("float64")
     offset, truth = rng.normal(-2, 1, 20_000), np.array([0.3, 1.0, -0.7])
@@ -86,18 +87,18 @@ def test_the_bound_s_learner_finds_the_weights_that_made_the_outcomes() -> None:
     np.testing.assert_allclose(fit(columns, offset, label, 0.1), truth, atol=0.1)
 
 
-def test_a_scenario_is_judged_as_it_came_after_another_was_looked_at(
+def test_predictions_of_a_scenario_do_not_depend_on_another(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     made = tiny_copy(tmp_path_factory, tmp_path / "made")
     params = tiny_params(tmp_path)
-    place = Place(tmp_path, tmp_path / "tiny.yaml", params, 0)
-    model_id = keep(made.bundle, tmp_path / "kept", place)
-    scenarios = [replace(place, number=number).scenario([]) for number in (0, 1)]
-    days = sorted(scenarios[0].oracle["snapshot_at"].unique())[-3:-1]
-    said = sayings(place, scenarios[0], "one")
-    before = said(model_id, days)
-    other = sayings(place, scenarios[1], "another")(model_id, days)
-    pd.testing.assert_frame_equal(said(model_id, days), before)
+    scenario = Scenario(tmp_path, tmp_path / "tiny.yaml", params, 0)
+    model_id = keep(made.bundle, scenario)
+    histories = [replace(scenario, number=number).draw([]) for number in (0, 1)]
+    days = sorted(histories[0].oracle["snapshot_at"].unique())[-3:-1]
+    predict = predictor(scenario, histories[0], "one")
+    before = predict(model_id, days)
+    other = predictor(scenario, histories[1], "another")(model_id, days)
+    pd.testing.assert_frame_equal(predict(model_id, days), before)
     assert len(before) > 50
-    assert other["said"].mean() != before["said"].mean()
+    assert other["probability"].mean() != before["probability"].mean()
