@@ -15,7 +15,7 @@ delivery_app = typer.Typer()
 
 
 class Target(StrEnum):
-    """Where scores can go."""
+    """Where scores can go; each has a section of its name in `delivery`."""
 
     postgres = "postgres"
     duckdb = "duckdb"
@@ -27,7 +27,7 @@ class Target(StrEnum):
 def deliver(
     target: Annotated[
         Target,
-        typer.Argument(metavar="TARGET", help="postgres, duckdb, hubspot or salesforce; `delivery` says where it is."),
+        typer.Argument(metavar="TARGET", help="A database or a CRM; `delivery` says where it is."),
     ],
     params: ParamsOption = None,
     scores: Annotated[

@@ -20,7 +20,7 @@ from features.schema.errors import DeliveryError, ParamsError
 from pipelines.config.secrets import from_environment
 
 if TYPE_CHECKING:
-    from pipelines.config.delivery import Crm, HubSpot, Salesforce
+    from pipelines.config.delivery import Crm, Delivery, HubSpot, Salesforce
 
 Cell = str | int | float | bool | None
 LOOPBACK_NAME = "localhost"
@@ -29,6 +29,7 @@ PASSING = {  # what a CRM says of a single lead that may go well the next time
     "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT", "UNKNOWN_EXCEPTION",
 }  # fmt: skip
 LONGEST_REASON = 200
+ACCEPTED = (200, 201, 207)  # the answer says what became of each lead
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ class System(Protocol):
     def request(self, batch: Sequence[Message]) -> HttpRequest:
         """The request that makes the records of these leads what they are to be."""
 
-    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[LeadStatus, str]]:
-        """What a JSON answer says of each lead; raises LookupError, TypeError or ValueError where it says nothing."""
+    def verdicts(self, batch: Sequence[Message], reply: requests.Response) -> dict[str, tuple[LeadStatus, str]]:
+        """What an answer says of each lead; raises LookupError, TypeError or ValueError where it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ class HubSpotObjects:
             "properties": {self.params.id_field: message.lead_id} | properties,
         }
 
-    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[LeadStatus, str]]:
+    def verdicts(self, batch: Sequence[Message], reply: requests.Response) -> dict[str, tuple[LeadStatus, str]]:
+        tree = reply.json()
         results, errors = tree["results"], tree.get("errors") or []
         taken = {result.get("objectWriteTraceId") for result in results}
         taken |= {(result.get("properties") or {}).get(self.params.id_field) for result in results}
@@ -164,8 +166,8 @@ class SalesforceRecords:
         records = [record_type | {self.params.id_field: one.lead_id} | one.fields for one in batch]
         return HttpRequest("PATCH", base_url(self.params.base_url) + path, {"allOrNone": False, "records": records})
 
-    def verdicts(self, batch: Sequence[Message], tree: Any) -> dict[str, tuple[LeadStatus, str]]:
-        results = {one.lead_id: result for one, result in zip(batch, tree, strict=True)}
+    def verdicts(self, batch: Sequence[Message], reply: requests.Response) -> dict[str, tuple[LeadStatus, str]]:
+        results = {one.lead_id: result for one, result in zip(batch, reply.json(), strict=True)}
         return {lead: self._one(result) for lead, result in results.items()}
 
     def _one(self, result: Any) -> tuple[LeadStatus, str]:
@@ -177,6 +179,15 @@ class SalesforceRecords:
 
 def _verdict(code: str, message: str) -> tuple[LeadStatus, str]:
     return (LeadStatus.retry if code in PASSING else LeadStatus.rejected), f"{code}: {message}"
+
+
+def crm_named(params: Delivery, name: str) -> System:
+    """Return the CRM of that name; raises ParamsError where there is none."""
+    if name == "hubspot":
+        return HubSpotObjects(params.hubspot)
+    if name == "salesforce":
+        return SalesforceRecords(params.salesforce)
+    raise ParamsError(f"deliver {name}: a database has no outbox; only CRMs do")
 
 
 def base_url(url: str) -> str:
@@ -251,13 +262,13 @@ def _read(system: System, batch: Sequence[Message], reply: requests.Response, au
         return Answer(RequestStatus.failed, f"HTTP {status}", wait_s)
     if status in (400, 409, 413, 422):
         return Answer(RequestStatus.rejected, auth.hide(f"HTTP {status}: {_error_text(reply)}")[:LONGEST_REASON])
-    if status not in (200, 201, 207):
+    if status not in ACCEPTED:
         raise DeliveryError(
             f"{urlsplit(reply.url).hostname} answers HTTP {status}; check the token, its rights and limits, base_url "
             "and object; what was not taken waits for the next run"
         )
     try:
-        leads = system.verdicts(batch, reply.json())
+        leads = system.verdicts(batch, reply)
     except (LookupError, TypeError, ValueError, AttributeError):
         return Answer(RequestStatus.failed, f"HTTP {status} with an answer that cannot be read", wait_s)
     hidden = {lead: (verdict, auth.hide(reason)[:LONGEST_REASON]) for lead, (verdict, reason) in leads.items()}

@@ -7,7 +7,7 @@ on the list is not in it, and stays in the history.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
@@ -213,3 +213,6 @@ def to_duckdb(scores: ScoreList, tables: ScoreTables) -> int:
     except duckdb.Error as error:
         raise _not_taken(str(error).splitlines()[0]) from None
     return scores.rows
+
+
+DATABASES: Mapping[str, Callable[[ScoreList, ScoreTables], int]] = {"postgres": to_postgres, "duckdb": to_duckdb}

@@ -21,23 +21,19 @@ from pipelines.config.params import Params
 from pipelines.delivery.crm import (
     Answer,
     Cell,
-    HubSpotObjects,
     LeadStatus,
     Message,
     RequestStatus,
-    SalesforceRecords,
     System,
     base_url,
     bearer,
+    crm_named,
     send,
 )
-from pipelines.delivery.databases import ScoreList, read_list, to_duckdb, to_postgres
+from pipelines.delivery.databases import DATABASES, ScoreList, read_list
 from pipelines.delivery.outbox import DeadLetter, Outbox, open_outbox, outbox_path
 
 log = logging.getLogger("leadscore")
-
-
-DATABASES = ("postgres", "duckdb")
 
 
 def deliver(params: Params, folder: Path, to: str, sleep: Callable[[float], None]) -> None:
@@ -50,7 +46,7 @@ def deliver(params: Params, folder: Path, to: str, sleep: Callable[[float], None
     folder
         Where scores.parquet lies.
     to
-        The system: postgres, duckdb, hubspot or salesforce.
+        A database or a CRM by the name of its section of `delivery`.
     sleep
         Waits a number of seconds.
 
@@ -64,12 +60,9 @@ def deliver(params: Params, folder: Path, to: str, sleep: Callable[[float], None
         Where the system did not accept everything; the rest is queued for the next run.
     """
     scores = read_list(folder)
-    if to == "postgres":
-        changed = to_postgres(scores, params.delivery.postgres)
-        log.info("deliver: postgres: %s leads of %s, %s rows changed", f"{scores.rows:,}", scores.day, f"{changed:,}")
-    elif to == "duckdb":
-        to_duckdb(scores, params.delivery.duckdb)
-        log.info("deliver: duckdb: %s leads of %s", f"{scores.rows:,}", scores.day)
+    if to in DATABASES:
+        written = DATABASES[to](scores, getattr(params.delivery, to))
+        log.info("deliver: %s: %s leads of %s, %s rows written", to, f"{scores.rows:,}", scores.day, f"{written:,}")
     else:
         _to_crm(params, scores, to, sleep)
 
@@ -78,10 +71,10 @@ def preview(params: Params, folder: Path, to: str) -> Iterator[str]:
     """Yield what would be sent, one line of JSON a request, or what would be written; sends and writes nothing."""
     scores = read_list(folder)
     if to in DATABASES:
-        tables = params.delivery.postgres if to == "postgres" else params.delivery.duckdb
+        tables = getattr(params.delivery, to)
         yield f"{scores.rows} rows of {scores.day} to {tables.schema_name}.{tables.history} ({to})"
         return
-    system = _system(params.delivery, to)
+    system = crm_named(params.delivery, to)
     with _outbox(params.delivery, system, to, copy=True) as outbox:
         outbox.put(scores.day, _wanted(scores, system.params.fields), system.params.gone)
         log.info("deliver: %s: %s leads, %s to send", to, f"{scores.rows:,}", f"{outbox.waiting():,}")
@@ -93,22 +86,14 @@ def preview(params: Params, folder: Path, to: str) -> Iterator[str]:
 
 def dead_letters(params: Params, to: str) -> list[DeadLetter]:
     """Return the leads that a CRM did not accept and that are set aside."""
-    with _outbox(params.delivery, _system(params.delivery, to), to, copy=True) as outbox:
+    with _outbox(params.delivery, crm_named(params.delivery, to), to, copy=True) as outbox:
         return outbox.dead_letters()
 
 
 def requeue(params: Params, to: str) -> int:
     """Let the next run send the leads again that are set aside; returns how many."""
-    with _outbox(params.delivery, _system(params.delivery, to), to) as outbox:
+    with _outbox(params.delivery, crm_named(params.delivery, to), to) as outbox:
         return outbox.requeue()
-
-
-def _system(params: Delivery, to: str) -> System:
-    if to == "hubspot":
-        return HubSpotObjects(params.hubspot)
-    if to == "salesforce":
-        return SalesforceRecords(params.salesforce)
-    raise ParamsError(f"deliver {to}: a database has no outbox; only CRMs do")
 
 
 def _outbox(params: Delivery, system: System, to: str, *, copy: bool = False) -> AbstractContextManager[Outbox]:
@@ -144,7 +129,7 @@ def _cell(value: Any) -> Cell:
 
 
 def _to_crm(params: Params, scores: ScoreList, to: str, sleep: Callable[[float], None]) -> None:
-    system = _system(params.delivery, to)
+    system = crm_named(params.delivery, to)
     auth = bearer(system.params, to)
     with _outbox(params.delivery, system, to) as outbox, requests.Session() as session:
         listed = outbox.put(scores.day, _wanted(scores, system.params.fields), system.params.gone)

@@ -12,9 +12,13 @@ import pytest
 import yaml
 
 from features.schema.errors import DataError, DeliveryError, ParamsError
+from features.schema.spec import Spec
 from pipelines.cli import app as cli
+from pipelines.cli.delivery import Target
+from pipelines.config.delivery import Crm, Delivery
 from pipelines.delivery import deliver
-from pipelines.delivery.crm import base_url
+from pipelines.delivery.crm import base_url, crm_named
+from pipelines.delivery.databases import DATABASES
 from pipelines.delivery.outbox import message_key, open_outbox
 from pipelines.storage.files import write_parquet
 from tests.support.crm_server import TOKEN, CrmServer, serving
@@ -203,3 +207,14 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         assert leadscore(*rest, "--requeue") == 0 and held(crm) == many(3)
         monkeypatch.delenv("HUBSPOT_TOKEN")
         assert leadscore(*rest) == 2
+
+
+# Targets
+
+
+def test_every_section_is_a_target_of_the_command_and_has_what_takes_the_scores() -> None:
+    sections = {name: field.default for name, field in Delivery.model_fields.items() if isinstance(field.default, Spec)}
+    assert set(sections) == set(Target)
+    assert {name for name, section in sections.items() if not isinstance(section, Crm)} == set(DATABASES)
+    for name in set(sections) - set(DATABASES):
+        assert crm_named(Delivery(), name).params == sections[name]
