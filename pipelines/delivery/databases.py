@@ -119,11 +119,11 @@ def _prepare(connection: Connection[Any], schema: pa.Schema, tables: ScoreTables
     from psycopg.sql import SQL, Identifier
 
     _alone(connection, history)
-    schema = [tables.schema_name]
-    if not connection.execute("SELECT nspname FROM pg_namespace WHERE nspname = %s", schema).fetchone():
-        connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(*schema)))
+    name = tables.schema_name
+    if not connection.execute("SELECT nspname FROM pg_namespace WHERE nspname = %s", [name]).fetchone():
+        connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(name)))
     relation = "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
-    there = {name for (name,) in connection.execute(relation, [*schema, tables.history])}
+    there = {column for (column,) in connection.execute(relation, [name, tables.history])}
     added = [one for one in schema if one.name not in there]
     columns = [SQL("{} {}").format(Identifier(one.name), SQL(_sql_type(one.type))) for one in added]
     if not there:
@@ -132,9 +132,9 @@ def _prepare(connection: Connection[Any], schema: pa.Schema, tables: ScoreTables
     elif columns:
         more = SQL(", ").join(SQL("ADD COLUMN {}").format(column) for column in columns)
         connection.execute(SQL("ALTER TABLE {} {}").format(history, more))
-    if columns or not connection.execute(relation, [*schema, tables.current]).fetchone():
+    if columns or not connection.execute(relation, [name, tables.current]).fetchone():
         view = SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {h} WHERE as_of = (SELECT max(as_of) FROM {h})")
-        connection.execute(view.format(Identifier(*schema, tables.current), h=history))
+        connection.execute(view.format(Identifier(name, tables.current), h=history))
 
 
 def _alone(connection: Connection[Any], history: Identifier) -> None:
