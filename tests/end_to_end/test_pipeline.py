@@ -1,4 +1,4 @@
-"""The whole pipeline on a small simulated funnel: what it leaves, and that it leaves the same every time."""
+"""The complete pipeline on a small simulated funnel: its files, and that every run writes the same ones."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     return tiny_copy(tmp_path_factory, folder / "out")
 
 
-def test_run_leaves_the_files_others_read(layout: Layout) -> None:
+def test_run_writes_the_files_others_read(layout: Layout) -> None:
     for name in ("metrics.json", "scores.parquet", "scores.csv", "report.html", "catalogue.csv", "kpis.json"):
         assert (layout.reports / name).stat().st_size > 0, name
 
 
-def test_metrics_have_the_promised_keys_with_intervals(layout: Layout) -> None:
+def test_metrics_have_the_documented_keys_with_intervals(layout: Layout) -> None:
     metrics = json.loads(layout.metrics.path.read_text())
-    figures = ["auc", "average_precision", "log_loss", "brier", "calibration_error", "lift_at_10", "base_rate"]
+    names = ["auc", "average_precision", "log_loss", "brier", "calibration_error", "lift_at_10", "base_rate"]
     for group in (metrics["test"], metrics["random_split"], metrics["baselines"]["logistic"]):
-        for name in figures:
+        for name in names:
             assert group[f"{name}_low"] <= group[name] <= group[f"{name}_high"] or name == "calibration_error"
         assert group["n"] > 0
     assert metrics["period"]["first"] < metrics["period"]["last"]
@@ -72,9 +72,7 @@ def test_points_add_up_for_every_lead(layout: Layout) -> None:
         assert scores[name].abs().max() > 1, name
 
 
-def test_a_model_keeps_its_scale_whatever_the_params_say_later(
-    layout: Layout, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_model_keeps_its_scale_when_params_change(layout: Layout, tmp_path_factory: pytest.TempPathFactory) -> None:
     before = layout.scores.path.read_bytes()
     other = tiny_params(tmp_path_factory.mktemp("other"), "points: {anchor_score: 10, double_odds: 30}\n")
     score_leads(RunContext(other, layout))
@@ -107,7 +105,7 @@ def test_the_scorecard_is_written_for_people_and_for_a_crm(layout: Layout) -> No
     assert len([one for lines in draft["properties"].values() for one in lines]) == len(sheet)
 
 
-def test_the_csv_says_the_same_without_a_formula(layout: Layout) -> None:
+def test_the_csv_has_the_same_rows_without_a_formula(layout: Layout) -> None:
     scores, sheet = pd.read_parquet(layout.scores.path), pd.read_csv(layout.scores_csv.path, dtype={"lead_id": str})
     assert sheet["lead_id"].tolist() == scores["lead_id"].tolist()
     assert not sheet["reasons_text"].dropna().str.startswith(("'", "=", "+", "-", "@")).any()
@@ -123,24 +121,24 @@ def test_tiers_fill_capacity(layout: Layout) -> None:
     assert by_score.min()["hot"] >= by_score.max()["warm"] > by_score.min()["warm"] >= by_score.max()["cold"]
 
 
-def test_triggers_and_exclusions_are_what_the_tables_say(layout: Layout) -> None:
+def test_triggers_and_exclusions_equal_those_of_the_tables(layout: Layout) -> None:
     scores = pd.read_parquet(layout.scores.path).set_index("lead_id")
     as_of, events = scores["as_of"].iloc[0], pd.read_parquet(layout.events.path)
     events = events[(events["event_at"] < as_of) & (events["known_at"] <= as_of)]
     gone = scores.index.isin(events.loc[events["event_type"] == "unsubscribe", "lead_id"])
-    lately = events["event_at"] >= as_of - pd.Timedelta(days=7)
-    asked = scores.index.isin(events.loc[lately & (events["event_type"] == "demo_request"), "lead_id"])
+    recent = events["event_at"] >= as_of - pd.Timedelta(days=7)
+    demo = scores.index.isin(events.loc[recent & (events["event_type"] == "demo_request"), "lead_id"])
     mail = pd.read_parquet(layout.leads.path).set_index("lead_id")["email_domain"].reindex(scores.index).fillna("")
     student = mail.str.endswith((".edu", ".ac.uk", ".ac.in", ".ac.jp", ".edu.au")).to_numpy()
     expected = np.select(
-        [gone, student, asked],
+        [gone, student, demo],
         ["excluded: unsubscribed", "excluded: student mail address", "trigger: asked for a demo"],
         default="",
     )
-    drawn = scores["explored"] == "yes"
-    assert scores["tier_reason"][~drawn].tolist() == expected[~drawn].tolist()
-    assert drawn.sum() == 1 and not (gone | student)[drawn].any()
-    assert min(gone.sum(), student.sum(), asked.sum()) > 0
+    explored = scores["explored"] == "yes"
+    assert scores["tier_reason"][~explored].tolist() == expected[~explored].tolist()
+    assert explored.sum() == 1 and not (gone | student)[explored].any()
+    assert min(gone.sum(), student.sum(), demo.sum()) > 0
     assert set(scores["tier"][expected == "trigger: asked for a demo"]) == {"hot"}
     assert set(scores["tier"][gone]) == {"excluded"}
     assert scores.loc[gone, "stage"].eq("").all() and scores.loc[~gone, "stage"].isin(["SQL", "MQL", "lead"]).all()
@@ -153,7 +151,7 @@ def test_the_tier_fits_capacity_in_each_of_eight_weeks_of_the_later_period(layou
     sizes = (predictions["tier"] == "hot").groupby(predictions["snapshot_at"]).sum().tail(8)
     assert len(sizes) == 8 and sizes.index.to_series().diff().dropna().eq(pd.Timedelta(days=7)).all()
     assert sizes.between(0.95 * 40, 1.05 * 40).all()
-    assert [one["tiers"]["hot"] for one in metrics["lists"][-8:]] == sizes.tolist()
+    assert [counts["tiers"]["hot"] for counts in metrics["lists"][-8:]] == sizes.tolist()
     assert metrics["margin"] == 5 and 0 < metrics["share_changed"] < 1
 
 
@@ -173,7 +171,7 @@ def test_wins_of_capacity_are_those_of_the_predictions(layout: Layout) -> None:
     assert certificate["sentence"] in layout.report.path.read_text(encoding="utf-8")
 
 
-def test_a_list_made_again_leaves_the_same_bytes_and_a_new_one_keeps_tiers_within_the_margin(
+def test_a_rerun_writes_the_same_bytes_and_a_new_list_keeps_tiers_within_the_margin(
     layout: Layout, tmp_path: Path
 ) -> None:
     copy = Layout.folder(tmp_path / "out")
@@ -184,26 +182,24 @@ def test_a_list_made_again_leaves_the_same_bytes_and_a_new_one_keeps_tiers_withi
     last_week = pd.read_parquet(layout.scores.path)
     by_score = last_week[last_week["tier_reason"] == ""]
     weakest, next_ones = (by_score.index[by_score["tier"] == tier] for tier in ("hot", "warm"))
-    other_way_round = dict.fromkeys(weakest[-3:], "warm") | dict.fromkeys(next_ones[:3], "hot")
-    told = last_week.assign(
+    swapped = dict.fromkeys(weakest[-3:], "warm") | dict.fromkeys(next_ones[:3], "hot")
+    previous = last_week.assign(
         as_of=last_week["as_of"] - pd.Timedelta(days=7),
-        earned_tier=last_week["earned_tier"].mask(
-            last_week.index.isin(list(other_way_round)), pd.Series(other_way_round)
-        ),
+        earned_tier=last_week["earned_tier"].mask(last_week.index.isin(list(swapped)), pd.Series(swapped)),
     )
-    write_parquet(told, copy.scores.path)
+    write_parquet(previous, copy.scores.path)
     score_leads(RunContext(params, copy))
     first = pd.read_parquet(copy.scores.path)
     kept = first["tier_reason"] == "kept hot: within 5 points of the cut-off"
     assert kept.any() and set(first.index[kept]) <= set(next_ones[:3])
     assert (first["tier"] == "hot").sum() == 40
-    assert first["previous_tier"].tolist() == told["earned_tier"].tolist()
+    assert first["previous_tier"].tolist() == previous["earned_tier"].tolist()
     bytes_of_first = _digests(copy)
     score_leads(RunContext(params, copy))
     assert _digests(copy) == bytes_of_first
 
 
-def test_a_damaged_list_in_place_is_named_and_kept(layout: Layout, tmp_path: Path) -> None:
+def test_a_damaged_previous_list_is_named_and_kept(layout: Layout, tmp_path: Path) -> None:
     copy = Layout.folder(tmp_path / "out")
     shutil.copytree(layout.reports, copy.reports)
     copy.scores.path.write_bytes(b"half of a file")
@@ -212,35 +208,35 @@ def test_a_damaged_list_in_place_is_named_and_kept(layout: Layout, tmp_path: Pat
     assert copy.scores.path.read_bytes() == b"half of a file"
 
 
-def test_figures_by_tier_equal_a_count_by_hand(layout: Layout) -> None:
-    """Every figure of kpis.json about the hot tier, from the contract's tables with nothing of the stage's own code."""
+def test_kpis_by_tier_equal_a_count_by_hand(layout: Layout) -> None:
+    """Every KPI of the hot tier, from the contract's tables with nothing of the stage's own code."""
     tree = json.loads(layout.kpis.path.read_text())
     rows = pd.read_parquet(layout.predictions.path)
     leads, outcomes = pd.read_parquet(layout.leads.path), pd.read_parquet(layout.outcomes.path)
     hot = rows[rows["tier"] == "hot"].sort_values("snapshot_at")
     first = hot.drop_duplicates("lead_id").merge(outcomes.drop(columns="converted"), "left", "lead_id")
-    found = next(tier for tier in tree["tiers"] if tier["name"] == "hot")
-    figures, day = found["all"], pd.Timedelta(days=1)
-    assert (figures["leads"], figures["rows"], figures["converted"]) == (len(first), len(hot), first["label"].sum())
-    assert figures["predicted_rate"] == pytest.approx(first["model"].mean())
-    for period in found["periods"]:
+    tier_kpis = next(tier for tier in tree["tiers"] if tier["name"] == "hot")
+    kpis, day = tier_kpis["all"], pd.Timedelta(days=1)
+    assert (kpis["leads"], kpis["rows"], kpis["converted"]) == (len(first), len(hot), first["label"].sum())
+    assert kpis["predicted_rate"] == pytest.approx(first["model"].mean())
+    for period in tier_kpis["periods"]:
         of_month = hot[hot["snapshot_at"].dt.strftime("%Y-%m") == period["period"]].drop_duplicates("lead_id")
         assert (period["leads"], period["converted"]) == (len(of_month), of_month["label"].sum())
     won = rows[rows["label"] == 1].assign(hot=rows["tier"] == "hot")
-    assert figures["wins_caught"] == pytest.approx(won.groupby("lead_id")["hot"].any().mean())
+    assert kpis["wins_caught"] == pytest.approx(won.groupby("lead_id")["hot"].any().mean())
     ends = first["snapshot_at"] + 14 * day
     lost = (first["lost_at"] >= first["snapshot_at"]) & (first["lost_at"] < ends)
-    assert figures["lost"] == pytest.approx(lost.mean())
+    assert kpis["lost"] == pytest.approx(lost.mean())
     passed = first[first["snapshot_at"] + 30 * day <= pd.Timestamp(_until(layout))]
-    assert figures["engagement_rate_n"] == len(passed) < len(first)
-    assert figures["engagement_rate"] == pytest.approx(_engaged(passed, layout).mean())
+    assert kpis["engagement_rate_n"] == len(passed) < len(first)
+    assert kpis["engagement_rate"] == pytest.approx(_engaged(passed, layout).mean())
     created = leads.merge(outcomes, "left", "lead_id")
     share = next(one for one in tree["velocity"]["from_creation"]["days"] if one["share"] == 0.05)
     by_then = (created["converted_at"] - created["created_at"]) <= share["days"] * day
     long_ago = created["created_at"] + share["days"] * day < pd.Timestamp("2026-06-28")
     assert by_then[long_ago].mean() == pytest.approx(0.05, abs=0.01)
-    look = next(one for one in tree["comparisons"] if one["name"] == "hot")
-    assert (look["leads"], look["predicted_rate"]) == (figures["leads"], figures["predicted_rate"])
+    comparison = next(row for row in tree["comparisons"] if row["name"] == "hot")
+    assert (comparison["leads"], comparison["predicted_rate"]) == (kpis["leads"], kpis["predicted_rate"])
 
 
 def _engaged(first: pd.DataFrame, layout: Layout) -> np.ndarray:
@@ -265,9 +261,9 @@ def test_stages_and_the_sales_cycle_equal_a_count_by_hand(layout: Layout) -> Non
     cycle = tree["velocity"]["sales_cycle"]
     assert (cycle["wins"], cycle["all"]["n"], cycle["all"]["median"]) == (len(wins), len(days), days.median())
     qualified = stages[stages["stage"] != "lead"].groupby("lead_id")["entered_at"].min().dt.strftime("%Y-%m")
-    told = {one["period"]: one["qualified"] for one in tree["velocity"]["growth"]}
-    assert told == {month: int((qualified == month).sum()) for month in told}
-    assert len(told) == 12
+    reported = {month["period"]: month["qualified"] for month in tree["velocity"]["growth"]}
+    assert reported == {month: int((qualified == month).sum()) for month in reported}
+    assert len(reported) == 12
     stays = {one["stage"]: one["n"] for one in tree["velocity"]["in_stage"]}
     assert stays == stages["stage"].value_counts().to_dict()
 
@@ -288,7 +284,7 @@ def test_the_model_beats_every_baseline_on_the_later_period(layout: Layout) -> N
 
 
 def test_scoring_a_test_snapshot_gives_its_training_features(layout: Layout) -> None:
-    """The same call makes both: features of a lead do not depend on which stage asks."""
+    """The same call makes both: features of a lead do not depend on the stage."""
     from pipelines.config.params import load
     from pipelines.storage.contract_store import Contract
 
@@ -309,7 +305,7 @@ def test_no_file_of_the_bundle_can_run_code(layout: Layout) -> None:
     assert load_bundle(layout.bundle, 1).model_id
 
 
-def test_two_runs_and_any_threads_leave_the_same_bytes(layout: Layout, tmp_path: Path) -> None:
+def test_two_runs_with_any_threads_write_the_same_bytes(layout: Layout, tmp_path: Path) -> None:
     params = tiny_params(tmp_path)
     alone = params.model_copy(update={"project": params.project.model_copy(update={"threads": 1})})
     again = tiny_run(alone, tmp_path / "again")
@@ -318,7 +314,7 @@ def test_two_runs_and_any_threads_leave_the_same_bytes(layout: Layout, tmp_path:
 
 def _digests(layout: Layout) -> dict[str, str]:
     folders = (layout.data, layout.artifacts, layout.reports)
-    found = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
-    files = sorted(file for file in found if layout.search not in file.parents)  # a journal says when and by whom
+    every = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
+    files = sorted(file for file in every if layout.search not in file.parents)  # a journal holds times and worker ids
     root = layout.reports
     return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

@@ -41,19 +41,19 @@ class Browser:
     faults
         What the open page wrote to the console, threw, or was forbidden by its policy.
     requests
-        Addresses that the open page asked for, its own among them.
+        Addresses that the open page requested, its own among them.
     """
 
     def __init__(self, to: int, of: int) -> None:
         self.faults: list[str] = []
         self.requests: list[str] = []
         self._to, self._of, self._rest, self._last, self._session = to, of, b"", 0, ""
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
+            self.call(f"{domain}.enable")
 
-    def ask(self, method: str, **values: Any) -> dict[str, Any]:
+    def call(self, method: str, **values: Any) -> dict[str, Any]:
         """Send one command of the DevTools protocol and wait for its answer."""
         self._last += 1
         message = {"id": self._last, "method": method, "params": values}
@@ -67,14 +67,14 @@ class Browser:
         return result
 
     def open(self, page: Path, width: int = 1280, scheme: str = "light", media: str = "screen") -> None:
-        """Open a page in a window so wide, for a reader who prefers so, and wait until what is in sight is drawn."""
+        """Open a page in a window of this width, with these media features, and wait until it is drawn."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.ask("Emulation.setEmulatedMedia", media=media, features=features)
+        self.call("Emulation.setEmulatedMedia", media=media, features=features)
         phone = width < 640
         height = 844 if phone else 900
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self.faults, self.requests = [], []
-        self.ask("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page.as_uri())
         self.run(
             "new Promise((done) => { if (document.readyState === 'complete' && location.href !== 'about:blank') done();"
             " else addEventListener('load', done); }).then(() => new Promise((done) => setTimeout(done, 150)))"
@@ -82,29 +82,31 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """Evaluate a script in the page, wait for its promise, and return what it gives."""
-        found = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, timeout=PATIENCE)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        result = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, timeout=PATIENCE
+        )
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
 
     def click(self, selector: str) -> None:
         """Scroll to an element, wait until the page is at rest, and press and release the mouse in its middle."""
         box = self.run(f"({AT_REST})(document.querySelector({json.dumps(selector)}))")
         for kind in ("mousePressed", "mouseReleased"):
-            self.ask("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+            self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
     def type(self, text: str) -> None:
         """Type into whatever has the focus."""
-        self.ask("Input.insertText", text=text)
+        self.call("Input.insertText", text=text)
 
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press and release one key, such as Tab, 9; Enter, 13, writes a carriage return."""
         named = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-        self.ask("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **named)
-        self.ask("Input.dispatchKeyEvent", type="keyUp", **named)
+        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **named)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **named)
 
     def picture(self, file: Path) -> None:
         """Save what the window shows as a PNG."""
-        file.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
+        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
@@ -116,16 +118,16 @@ class Browser:
         return message
 
     def _note(self, message: dict[str, Any]) -> None:
-        told = message.get("params", {})
+        params = message.get("params", {})
         match message.get("method"):
             case "Runtime.consoleAPICalled":
-                self.faults.append(f"console: {[one.get('value') for one in told['args']]}")
+                self.faults.append(f"console: {[one.get('value') for one in params['args']]}")
             case "Runtime.exceptionThrown":
-                self.faults.append(f"thrown: {told['exceptionDetails']['text']}")
+                self.faults.append(f"thrown: {params['exceptionDetails']['text']}")
             case "Log.entryAdded":
-                self.faults.append(f"log: {told['entry']['text']}")
+                self.faults.append(f"log: {params['entry']['text']}")
             case "Network.requestWillBeSent":
-                self.requests.append(told["request"]["url"])
+                self.requests.append(params["request"]["url"])
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ BATCH = {"hubspot": 100, "salesforce": 200}
 
 @dataclass
 class CrmServer:
-    """A CRM's records, and what was asked of it.
+    """A CRM's records, and the requests that it got.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class CrmServer:
 
 
 def answer(server: CrmServer, done: Sequence[tuple[str, str, bool]], trouble: Trouble) -> tuple[int, Any]:
-    """What the published API says of these leads, or of all but one (`forgotten`); messages repeat the token."""
+    """What the published API answers for these leads, or for all but one (`forgotten`); messages repeat the token."""
     if trouble == "forgotten":
         done = done[:-1]
     if server.kind == "salesforce":
@@ -107,7 +107,7 @@ def answer(server: CrmServer, done: Sequence[tuple[str, str, bool]], trouble: Tr
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request: a trouble of the list, or what the API says."""
+    """One request: a trouble of the list, or the answer of the API."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         reply()
 
     def _decide(self, path: str, body: dict[str, Any], id_field: str) -> Callable[[], None]:
-        """Carry a request out as far as the trouble lets it, and say how to answer."""
+        """Carry a request out as far as the trouble lets it, and return how to answer."""
         self.crm.requests += 1
         if self.path != path:
             return lambda: self._reply(404, {})
@@ -145,8 +145,8 @@ class Handler(BaseHTTPRequestHandler):
         if "crash" in poison:
             return lambda: self._reply(500, {})
         if "whole" in poison:
-            said = {"category": "VALIDATION_ERROR", "message": f"no {TOKEN}", "errorCode": "INVALID_FIELD"}
-            return lambda: self._reply(400, said if self.crm.kind == "hubspot" else [said])
+            error = {"category": "VALIDATION_ERROR", "message": f"no {TOKEN}", "errorCode": "INVALID_FIELD"}
+            return lambda: self._reply(400, error if self.crm.kind == "hubspot" else [error])
         if trouble == "partly":
             return self._some(inputs, body, id_field)
         done = self.crm.carry_out(body, id_field)

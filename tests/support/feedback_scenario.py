@@ -1,4 +1,4 @@
-"""A scenario in which sales follows a score, and what would truly come if every lead of a list were called."""
+"""A scenario in which sales follows a score, and the true conversion rates if every lead were called."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FedBack:
     Attributes
     ----------
     rows
-        lead_id, snapshot_at, label, and probability: what a model may say, which is right for leads nobody calls.
+        lead_id, snapshot_at, label, and probability: as a model may predict, right for leads nobody calls.
     if_called
         True chance of each row to convert within the horizon, were it called on its list.
     """
@@ -45,8 +45,8 @@ def fed_back(seed: int, leads: int, explored: float, share_called: float = 0.2, 
         np.arange(leads), created, prospects.draw_companies(leads, rng), 0.0, 0.05, np.zeros(leads), rng
     )
     alone = funnel.simulate_behaviour(who, time, rng)
-    asked = Feedback(share_called=share_called, explored=explored, call_factor=call_factor)
-    behaviour, calls = sales.follow_score(who, alone, time, GRID, asked, rng)
+    settings = Feedback(share_called=share_called, explored=explored, call_factor=call_factor)
+    behaviour, calls = sales.follow_score(who, alone, time, GRID, settings, rng)
     ends = funnel.draw_ends(who, behaviour, rng)
     lead, day = snapshots(who, ends, time, GRID)
     contacts = sales.completed(calls, ends, time.days * market.DAY)

@@ -1,4 +1,4 @@
-"""Simulated leads for the tests of the leakage audit: honest columns, to which each test adds what it looks for."""
+"""Simulated leads for the tests of the leakage audit: honest columns, to which each test adds a leak."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def scenario(
     nowhere = np.full(n, np.datetime64("NaT"), dtype="datetime64[us]")
     matrix = pd.DataFrame(
         {
-            "lead_id": pd.Series([f"a{place:06d}" for place in range(n)], dtype="str"),
+            "lead_id": pd.Series([f"a{number:06d}" for number in range(n)], dtype="str"),
             "snapshot_at": days if order == "dates" else nowhere,
             "position": np.arange(n),
             "known_at": days if order == "dates" else nowhere,

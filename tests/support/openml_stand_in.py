@@ -30,7 +30,7 @@ NAMES = ["age", "job", "marital", "education", "default", "balance", "housing", 
 
 @cache
 def bank(n: int = 4_521, yes: int = 528) -> pd.DataFrame:
-    """A tenth of the published file by its columns, words and counts; who says yes is simulated."""
+    """A tenth of the published file by its columns, words and counts; the outcome is simulated."""
     rng = np.random.default_rng(4)
     rows = pd.DataFrame({name: rng.choice(words, n) for name, words in WORDS.items()})
     rows["age"] = rng.integers(18, 90, n)
@@ -47,17 +47,17 @@ def bank(n: int = 4_521, yes: int = 528) -> pd.DataFrame:
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, rows: pd.DataFrame) -> list[str]:
-    """Answer what scikit-learn asks of OpenML with these rows; returns the list of addresses, filled as it asks."""
-    asked: list[str] = []
+    """Answer scikit-learn's requests to OpenML with these rows; returns the list of requested addresses."""
+    requested: list[str] = []
     answers = _answers(rows)
 
     def urlopen(request: Any, *_: object, **__: object) -> io.BytesIO:
-        asked.append(request.full_url)
+        requested.append(request.full_url)
         part = next(part for part in answers if part in request.full_url)
         return _Answer(answers[part])
 
     monkeypatch.setattr("sklearn.datasets._openml.urlopen", urlopen)
-    return asked
+    return requested
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -92,9 +92,9 @@ def _answers(rows: pd.DataFrame) -> dict[str, bytes]:
         "md5_checksum": hashlib.md5(arff).hexdigest(),  # noqa: S324
     }
     features = [
-        {"index": str(place), "name": name, "data_type": kind, "is_target": str(name == "Class").lower()}
+        {"index": str(number), "name": name, "data_type": kind, "is_target": str(name == "Class").lower()}
         | {"is_ignore": "false", "is_row_identifier": "false", "number_of_missing_values": "0"}
-        for place, (name, kind) in enumerate(zip(names, kinds, strict=True))
+        for number, (name, kind) in enumerate(zip(names, kinds, strict=True))
     ]
     qualities = [{"name": "NumberOfInstances", "value": str(len(rows))}]
     trees: dict[str, Any] = {

@@ -51,13 +51,13 @@ class Server:
 @contextmanager
 def running() -> Iterator[Server]:
     """A server of its own, gone at the end; skips with the reason where none is installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    require(bool(found) and (found[-1] / "initdb").is_file(), "no PostgreSQL server is installed")
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    require(bool(binaries) and (binaries[-1] / "initdb").is_file(), "no PostgreSQL server is installed")
     user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     if user:
         shutil.chown(folder, user, user)
-    server = Server(found[-1], folder, user)
+    server = Server(binaries[-1], folder, user)
     try:
         server.run("initdb", "-D", str(folder / "cluster"), "-U", "leadscore", "-A", "trust", "-E", "UTF8",
                    "--locale=C.UTF-8", "--no-sync")  # fmt: skip

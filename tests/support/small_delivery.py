@@ -23,11 +23,15 @@ Scores = dict[str, tuple[int, str]]
 
 
 def section(crm: CrmServer, folder: Path, **changed: Any) -> dict[str, Any]:
-    """What a test's params say of delivery."""
-    mine: dict[str, Any] = {"state": str(folder / "state"), "timeout_s": SLOW_S / 2, crm.kind: {"base_url": crm.url}}
+    """The delivery parameters of a test."""
+    settings: dict[str, Any] = {
+        "state": str(folder / "state"),
+        "timeout_s": SLOW_S / 2,
+        crm.kind: {"base_url": crm.url},
+    }
     for key, value in changed.items():
-        mine[key] = mine.get(key, {}) | value if isinstance(value, dict) else value
-    return mine
+        settings[key] = settings.get(key, {}) | value if isinstance(value, dict) else value
+    return settings
 
 
 def params_for(crm: CrmServer, folder: Path, **changed: Any) -> Params:
@@ -57,7 +61,7 @@ def many(n: int, score: int = 50) -> Scores:
 
 
 def run(crm: CrmServer, folder: Path, scores: Scores, day: str = "2026-11-01", **changed: Any) -> list[float]:
-    """Deliver a list and return the waits that were asked for."""
+    """Deliver a list and return the waits that were requested."""
     waits: list[float] = []
     deliver.deliver(params_for(crm, folder, **changed), put(folder, scores, day), crm.kind, waits.append)
     return waits

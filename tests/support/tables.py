@@ -26,7 +26,18 @@ Row = dict[str, Any]
 FEATURES = PARAMS.features.model_copy(
     update={"windows_days": [1, 7], "half_lives_days": [7], "trend_days": (7, 30), "max_levels": 3}
 )
-EDGES = [-7, -1, 0, 1, 2, 7, 8, 30, 31, 60]  # days before the snapshot: after it, at it, on the windows' edges, beyond
+EDGES = [
+    -7,
+    -1,
+    0,
+    1,
+    2,
+    7,
+    8,
+    30,
+    31,
+    60,
+]  # days before the snapshot: after it, at it, on the windows' edges, outside them
 nudges = st.sampled_from([0 * DAY, TICK, -TICK, 6 * HOUR])
 ages = st.builds(lambda days, nudge: days * DAY + nudge, st.sampled_from(EDGES), nudges)
 delays = st.sampled_from([0 * DAY, 0 * DAY, TICK, 6 * HOUR, DAY, 7 * DAY])
@@ -34,7 +45,7 @@ values = st.sampled_from([None, None, 0.0, 1.5, -2.25, 0.1, 1_000_000.0])
 
 
 def attribute(kind: str, known: str = "creation", **values: object) -> AttributeSpec:
-    """An attribute with everything said that a test does not care about."""
+    """An attribute with defaults for everything that a test does not set."""
     rest = {"column": "a_column", "group": "fit", "label": "", "unit": "", "direction": "none", "why": "because"}
     return AttributeSpec.model_validate(rest | {"kind": kind, "known": known, "missing": []} | values)
 
@@ -91,7 +102,7 @@ def moments(rows: Iterable[tuple[str, pd.Timestamp]]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Rows of the contract tables, and the (lead_id, snapshot_at) to look at."""
+    """Rows of the contract tables, and the (lead_id, snapshot_at) to compute."""
 
     pairs: list[tuple[str, pd.Timestamp]]
     leads: list[Row]

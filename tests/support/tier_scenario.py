@@ -24,14 +24,14 @@ def ladder(*shares: float | str, **changed: Any) -> TierParams:
     last = len(shares) - 1
     tiers = [
         {
-            "name": f"tier {place}",
-            "stage": f"stage {place}",
+            "name": f"tier {rank}",
+            "stage": f"stage {rank}",
             "share_of_capacity": share,
-            "min_score": 30.0 * (last - place),
-            "min_value_ratio": float(last - place),
+            "min_score": 30.0 * (last - rank),
+            "min_value_ratio": float(last - rank),
             "certify": None,
         }
-        for place, share in enumerate(shares)
+        for rank, share in enumerate(shares)
     ]
     value = {"deal_value": 1000.0, "attribute": None, "call_cost": 100.0}
     rest = {"policy": "capacity", "margin": 0, "value": value, "triggers": [], "exclusions": []}
@@ -53,7 +53,7 @@ def leads(probability: ArrayLike, scores: Sequence[int] | None = None) -> pd.Dat
 
 
 def with_points(points: Sequence[float]) -> pd.DataFrame:
-    """One lead each with so many points."""
+    """One lead each with these points."""
     log_odds = (np.asarray(points, dtype="float64") - SCALE.offset) / SCALE.factor
     return leads(1 / (1 + np.exp(-log_odds)))
 

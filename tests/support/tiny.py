@@ -1,4 +1,4 @@
-"""A small run of the whole pipeline on simulated leads, shared by the tests that look at what it leaves."""
+"""A small run of the whole pipeline on simulated leads, shared by the tests that read its files."""
 
 from __future__ import annotations
 

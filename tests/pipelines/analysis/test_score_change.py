@@ -64,7 +64,7 @@ class Trained:
     newer: Path
 
     @property
-    def ask(self) -> ChangeRequest:
+    def request(self) -> ChangeRequest:
         return ChangeRequest(*DAYS, model_to=self.newer)
 
 
@@ -80,19 +80,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     layout, other = Layout.folder(folder / "out"), Layout(folder / "out" / "data", folder / "other", folder / "other")
     write(chunks(params.simulate, params.project.seed, params.snapshots), layout.raw, layout.oracle.path)
     ingest(params.source, params.ingest, params.project, layout.raw, layout)
-    for one, where in ((params, layout), (newer, other)):
-        build_features(RunContext(one, where))
-        train(RunContext(one, where))
+    for settings, where in ((params, layout), (newer, other)):
+        build_features(RunContext(settings, where))
+        train(RunContext(settings, where))
     return Trained(params, layout, other.bundle)
 
 
 @pytest.fixture(scope="module")
-def found(trained: Trained) -> pd.DataFrame:
-    return explain_changes(trained.ask, RunContext(trained.params, trained.layout))
+def changes(trained: Trained) -> pd.DataFrame:
+    return explain_changes(trained.request, RunContext(trained.params, trained.layout))
 
 
 def scored(trained: Trained, day: str, bundle: Path) -> pd.DataFrame:
-    """What `score` says on that day with that model, where no list came before."""
+    """The scores of `score` on that day with that model, without a previous list."""
     layout = Layout(trained.layout.data, bundle.parent, trained.layout.reports / f"{day} {bundle.parent.name}")
     score_leads(RunContext(with_as_of(trained.params, day), layout))
     scores = pd.read_parquet(layout.scores.path).set_index("lead_id")
@@ -101,52 +101,52 @@ def scored(trained: Trained, day: str, bundle: Path) -> pd.DataFrame:
 
 
 def test_both_ends_are_what_score_gives_and_the_parts_sum_to_the_difference(
-    trained: Trained, found: pd.DataFrame
+    trained: Trained, changes: pd.DataFrame
 ) -> None:
     first = scored(trained, DAYS[0], trained.layout.bundle)
     last = scored(trained, DAYS[1], trained.newer)
-    assert sorted(found["lead_id"]) == sorted(set(first.index) & set(last.index))
-    assert len(found) > 30
+    assert sorted(changes["lead_id"]) == sorted(set(first.index) & set(last.index))
+    assert len(changes) > 30
     for side, scores in (("from", first), ("to", last)):
-        ours, theirs = found.set_index("lead_id"), scores.loc[found["lead_id"]]
+        ours, theirs = changes.set_index("lead_id"), scores.loc[changes["lead_id"]]
         for column in ("points", "score", "probability", "tier"):
             assert ours[f"{column}_{side}"].tolist() == theirs[column].tolist()
-    assert found["difference"].tolist() == (found["points_to"] - found["points_from"]).tolist()
-    assert found[list(PARTS)].sum(axis=1).to_numpy() == pytest.approx(found["difference"].to_numpy(), abs=1e-9)
-    assert (found[list(PARTS)].abs().max() > 0.5).all()
-    assert found["difference"].abs().is_monotonic_decreasing
+    assert changes["difference"].tolist() == (changes["points_to"] - changes["points_from"]).tolist()
+    assert changes[list(PARTS)].sum(axis=1).to_numpy() == pytest.approx(changes["difference"].to_numpy(), abs=1e-9)
+    assert (changes[list(PARTS)].abs().max() > 0.5).all()
+    assert changes["difference"].abs().is_monotonic_decreasing
 
 
-def test_without_news_of_a_lead_there_are_no_points_from_news(found: pd.DataFrame) -> None:
+def test_a_lead_without_news_has_no_points_from_news(changes: pd.DataFrame) -> None:
     for part in ("new_events", "edited_attributes"):
-        none = found[f"n_{part}"] == 0
-        assert (found.loc[none, part] == 0).all()
-        assert none.any() and (found.loc[~none, part] != 0).any()
+        none = changes[f"n_{part}"] == 0
+        assert (changes.loc[none, part] == 0).all()
+        assert none.any() and (changes.loc[~none, part] != 0).any()
 
 
-def test_counts_are_those_of_the_tables(trained: Trained, found: pd.DataFrame) -> None:
+def test_counts_are_those_of_the_tables(trained: Trained, changes: pd.DataFrame) -> None:
     since, until = map(pd.Timestamp, DAYS)
     events = pd.read_parquet(trained.layout.events.path)
     seen = [(events["event_at"] < at) & (events["known_at"] <= at) for at in (since, until)]
     news = events[seen[1] & ~seen[0]]["lead_id"].value_counts()
-    assert found["n_new_events"].tolist() == found["lead_id"].map(news).fillna(0).astype(int).tolist()
+    assert changes["n_new_events"].tolist() == changes["lead_id"].map(news).fillna(0).astype(int).tolist()
     history = pd.read_parquet(trained.layout.attribute_history.path)
     between = history[history["valid_from"].between(since, until, inclusive="left")]["lead_id"]
-    assert set(found.loc[found["n_edited_attributes"] > 0, "lead_id"]) <= set(between)
+    assert set(changes.loc[changes["n_edited_attributes"] > 0, "lead_id"]) <= set(between)
 
 
-def test_the_files_say_the_same_and_no_cell_is_a_formula(trained: Trained, found: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(pd.read_parquet(trained.layout.change.path), found)
+def test_files_agree_and_no_cell_is_a_formula(trained: Trained, changes: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(pd.read_parquet(trained.layout.change.path), changes)
     sheet = pd.read_csv(trained.layout.change_csv.path, dtype={"lead_id": str})
-    assert sheet["text"].tolist() == found["text"].tolist()
+    assert sheet["text"].tolist() == changes["text"].tolist()
     assert sheet["text"].str.match(r"(up|down) \d+ points?: |no change of a point").all()
 
 
-def test_totals_reconcile_with_the_rows_and_both_lists(trained: Trained, found: pd.DataFrame) -> None:
+def test_totals_reconcile_with_the_rows_and_both_lists(trained: Trained, changes: pd.DataFrame) -> None:
     tree = json.loads(trained.layout.change_summary.path.read_text())
     lists = [set(scored(trained, *end).index) for end in zip(DAYS, (trained.layout.bundle, trained.newer), strict=True)]
     assert (tree["from"], tree["to"]) == DAYS
-    assert tree["n"] == len(found)
+    assert tree["n"] == len(changes)
     assert tree["entered"] == len(lists[1] - lists[0])
     gone = lists[0] - lists[1]
     outcomes = pd.read_parquet(trained.layout.outcomes.path).set_index("lead_id").reindex(sorted(gone))
@@ -158,18 +158,18 @@ def test_totals_reconcile_with_the_rows_and_both_lists(trained: Trained, found: 
     assert sum(flow["n"] for flow in tree["tiers"]) == len(lists[0] | lists[1])
     assert sum(flow["n"] for flow in tree["tiers"] if flow["tier_from"] is None) == tree["entered"]
     for part in PARTS:
-        assert tree["parts"][part]["sum"] == pytest.approx(found[part].sum(), abs=1e-6)
-        assert tree["parts"][part]["down"] == (found[part] < -0.5).sum()
+        assert tree["parts"][part]["sum"] == pytest.approx(changes[part].sum(), abs=1e-6)
+        assert tree["parts"][part]["down"] == (changes[part] < -0.5).sum()
     questions, tiers = tree["notes"]
     assert questions == "the models answer different questions: conversion within 14 and within 21 days"
     assert tiers.startswith("tiers are given here as if no list came before")
 
 
-def test_shards_change_no_byte(trained: Trained, found: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_change_no_byte(trained: Trained, changes: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     before = trained.layout.change.path.read_bytes()
     listed = json.loads(trained.layout.change_summary.path.read_text())["tiers"]
     monkeypatch.setattr(store, "SHARD_LEADS", sum(flow["n"] for flow in listed) // 2)  # two shards and one lead or none
-    explain_changes(trained.ask, RunContext(trained.params, trained.layout))
+    explain_changes(trained.request, RunContext(trained.params, trained.layout))
     assert trained.layout.change.path.read_bytes() == before
 
 
@@ -186,15 +186,15 @@ def test_one_model_alone_and_one_day_alone(trained: Trained) -> None:
     assert (nothing["difference"] == 0).all()
 
 
-def printed(lead: str, ask: ChangeRequest, trained: Trained) -> str:
+def printed(lead: str, request: ChangeRequest, trained: Trained) -> str:
     console = Console(width=500, file=StringIO())
-    console.print(explain_lead_change(lead, ask, RunContext(trained.params, trained.layout)))
+    console.print(explain_lead_change(lead, request, RunContext(trained.params, trained.layout)))
     return console.file.getvalue()
 
 
-def test_one_lead_is_shown_in_full_as_among_all(trained: Trained, found: pd.DataFrame) -> None:
-    row = found[(found["n_new_events"] > 0) & (found["n_edited_attributes"] > 0)].iloc[0]
-    text = printed(row["lead_id"], trained.ask, trained)
+def test_one_lead_is_shown_in_full_as_among_all(trained: Trained, changes: pd.DataFrame) -> None:
+    row = changes[(changes["n_new_events"] > 0) & (changes["n_edited_attributes"] > 0)].iloc[0]
+    text = printed(row["lead_id"], trained.request, trained)
     assert f"score {row['score_from']} to {row['score_to']}. {row['text']}" in text
     for part in PARTS:
         assert re.search(rf"^{part.replace('_', ' ')} +{re.escape(f'{row[part]:+.1f}')} *$", text, re.MULTILINE), part
@@ -205,20 +205,20 @@ def test_one_lead_is_shown_in_full_as_among_all(trained: Trained, found: pd.Data
     assert "edited attribute" in text
 
 
-def test_what_cannot_be_answered_is_said(trained: Trained, found: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_request_without_an_answer_is_an_error(trained: Trained, changes: pd.DataFrame, tmp_path: Path) -> None:
     params, layout = trained.params, trained.layout
     before = layout.change.path.read_bytes()
-    asked: list[tuple[ChangeRequest, type[Exception], str]] = [
-        (ChangeRequest(), ParamsError, "nothing to compare.*--from is not given"),
+    cases: list[tuple[ChangeRequest, type[Exception], str]] = [
+        (ChangeRequest(), ParamsError, "nothing to compare.*--since is not given"),
         (ChangeRequest("2026-06-01", "2026-05-01"), ParamsError, "the earlier day comes first"),
         (ChangeRequest("May", "2026-05-01"), ParamsError, "'May' is not a date"),
         (ChangeRequest(*DAYS, model_from=tmp_path), ModelError, "no complete model"),
     ]
-    for ask, kind, said in asked:
-        with pytest.raises(kind, match=said):
-            explain_changes(ask, RunContext(params, layout))
+    for request, error, message in cases:
+        with pytest.raises(error, match=message):
+            explain_changes(request, RunContext(params, layout))
     with pytest.raises(ParamsError, match=r"lead 'nobody' is not on the earlier list .* nor on the later list"):
-        explain_lead_change("nobody", trained.ask, RunContext(params, layout))
+        explain_lead_change("nobody", trained.request, RunContext(params, layout))
     assert layout.change.path.read_bytes() == before
 
 
@@ -251,10 +251,10 @@ def test_without_dates_only_the_model_can_change(
     train(RunContext(params, layout))
     where = ("--params", folder / "params.yaml", "--out", folder / "out")
     assert leadscore(monkeypatch, "lead", "change", *where, "--model-since", layout.random_split) == 0
-    found = pd.read_parquet(layout.change.path)
-    assert sorted(found["lead_id"]) == [f"a{number:04d}" for number in range(390, 400)]
-    assert found["new_model"].tolist() == found["difference"].tolist()
-    assert found["difference"].abs().max() > 0
+    changes = pd.read_parquet(layout.change.path)
+    assert sorted(changes["lead_id"]) == [f"a{number:04d}" for number in range(390, 400)]
+    assert changes["new_model"].tolist() == changes["difference"].tolist()
+    assert changes["difference"].abs().max() > 0
     assert (
         "all of the difference comes from the model" in json.loads(layout.change_summary.path.read_text())["notes"][0]
     )

@@ -25,15 +25,15 @@ TAB, ENTER, DOWN = ("Tab", 9), ("Enter", 13, "\r"), ("ArrowDown", 40)
 OPEN_ALL = """document.querySelectorAll("details").forEach((part) => { part.open = true; })"""
 SHOW_ALL = """(async () => {
   document.querySelectorAll("details").forEach((part) => { part.open = true; });
-  for (const place of document.querySelectorAll("[data-chart]")) {
-    place.scrollIntoView({block: "center", behavior: "instant"});
-    for (let turn = 0; turn < 400 && !place.querySelector("svg.main-svg text"); turn += 1)
+  for (const chart of document.querySelectorAll("[data-chart]")) {
+    chart.scrollIntoView({block: "center", behavior: "instant"});
+    for (let turn = 0; turn < 400 && !chart.querySelector("svg.main-svg text"); turn += 1)
       await new Promise((done) => setTimeout(done, 25));
   }
   scrollTo({top: 0, behavior: "instant"});
 })()"""
 CHARTS = """Array.from(document.querySelectorAll("[data-chart]"))
-  .map((place) => [place.id, Boolean(place.querySelector("svg.main-svg path, svg.main-svg text"))])"""
+  .map((chart) => [chart.id, Boolean(chart.querySelector("svg.main-svg path, svg.main-svg text"))])"""
 CUT = """(() => {
   const cut = [];
   for (const one of document.body.querySelectorAll("*")) {
@@ -47,7 +47,7 @@ CUT = """(() => {
   }
   return cut;
 })()"""
-ASK_AXE = """axe.run({exclude: [".chart > *"]}, {resultTypes: ["violations"]}).then((found) => found.violations
+RUN_AXE = """axe.run({exclude: [".chart > *"]}, {resultTypes: ["violations"]}).then((result) => result.violations
   .filter((one) => ["serious", "critical"].includes(one.impact))
   .map((one) => [one.id, one.nodes.length, one.nodes[0].html.slice(0, 200), one.nodes[0].failureSummary]))"""
 ROWS = """Array.from(document.querySelectorAll("#{} tbody tr")).filter((row) => !row.hidden)"""
@@ -70,14 +70,16 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.mark.parametrize("width", [DESK, PHONE])
 @pytest.mark.parametrize("name", ["report", "lead"])
-def test_nothing_fails_is_asked_for_or_cut(name: str, width: int, pages: dict[str, Path], chromium: Browser) -> None:
+def test_pages_load_without_errors_requests_or_cut_text(
+    name: str, width: int, pages: dict[str, Path], chromium: Browser
+) -> None:
     chromium.open(pages[name], width)
     chromium.run(SHOW_ALL)
     assert chromium.faults == []
-    assert [one for one in chromium.requests if not one.startswith("data:")] == [pages[name].as_uri()]
-    drawn = chromium.run(CHARTS)
-    assert all(done for _, done in drawn), drawn
-    assert (len(drawn) > 5) == (name == "report")
+    assert [url for url in chromium.requests if not url.startswith("data:")] == [pages[name].as_uri()]
+    charts = chromium.run(CHARTS)
+    assert all(done for _, done in charts), charts
+    assert (len(charts) > 5) == (name == "report")
     assert chromium.run("document.documentElement.scrollWidth") <= width
     assert chromium.run(CUT) == []
     assert pages[name].stat().st_size < 8_000_000
@@ -86,23 +88,23 @@ def test_nothing_fails_is_asked_for_or_cut(name: str, width: int, pages: dict[st
 @needs(AXE.is_file(), "no axe-core; `npm install --no-save axe-core` brings it")
 @pytest.mark.parametrize("width", [DESK, PHONE])
 @pytest.mark.parametrize("name", ["report", "lead"])
-def test_axe_finds_nothing_serious(name: str, width: int, pages: dict[str, Path], chromium: Browser) -> None:
+def test_axe_reports_nothing_serious(name: str, width: int, pages: dict[str, Path], chromium: Browser) -> None:
     chromium.open(pages[name], width)
     chromium.run(OPEN_ALL)
     chromium.run(AXE.read_text(encoding="utf-8") + "; undefined")
-    assert chromium.run(ASK_AXE) == []
+    assert chromium.run(RUN_AXE) == []
 
 
-def test_axe_would_find_something(tmp_path: Path, chromium: Browser) -> None:
+def test_axe_reports_known_faults(tmp_path: Path, chromium: Browser) -> None:
     require(AXE.is_file(), "no axe-core")
     bad = tmp_path / "bad.html"
     bad.write_text("<html lang=en><title>x</title><main><h1>x</h1><input><p style='color:#ccc'>faint</p></main>")
     chromium.open(bad)
     chromium.run(AXE.read_text(encoding="utf-8") + "; undefined")
-    assert {one[0] for one in chromium.run(ASK_AXE)} == {"color-contrast", "label"}
+    assert {one[0] for one in chromium.run(RUN_AXE)} == {"color-contrast", "label"}
 
 
-def test_a_cut_is_seen(tmp_path: Path, chromium: Browser) -> None:
+def test_cut_text_is_detected(tmp_path: Path, chromium: Browser) -> None:
     bad = tmp_path / "wide.html"
     bad.write_text(
         "<html lang=en><meta name=viewport content='width=device-width'>"
@@ -116,13 +118,13 @@ def test_tables_sort_by_click_and_by_key(pages: dict[str, Path], chromium: Brows
     chromium.open(pages["report"])
     values = ROWS.format("top-leads") + ".map((row) => Number(row.cells[6].dataset.value))"
     header = "#top-leads th:nth-child(7)"
-    found: dict[str, list[float]] = {}
+    columns: dict[str, list[float]] = {}
     for turn in ("click", "Enter"):
         chromium.click(f"{header} button") if turn == "click" else chromium.press(*ENTER)
-        found[chromium.run(f"document.querySelector('{header}').getAttribute('aria-sort')")] = chromium.run(values)
-    assert found["descending"] == sorted(found["descending"], reverse=True)
-    assert found["ascending"] == sorted(found["descending"])
-    assert len(set(found["ascending"])) > 1
+        columns[chromium.run(f"document.querySelector('{header}').getAttribute('aria-sort')")] = chromium.run(values)
+    assert columns["descending"] == sorted(columns["descending"], reverse=True)
+    assert columns["ascending"] == sorted(columns["descending"])
+    assert len(set(columns["ascending"])) > 1
     chromium.click("#values-table th:nth-child(4) button")
     rates = chromium.run(ROWS.format("values-table") + ".map((row) => Number(row.cells[3].dataset.value))")
     assert rates == sorted(rates, reverse=True)
@@ -140,11 +142,11 @@ def test_search_and_filter_narrow_a_table(pages: dict[str, Path], chromium: Brow
     assert chromium.run(names) == [everybody[2]]
     assert chromium.run(status) == f"1 of {len(everybody)} leads"
     labels = ROWS.format("values-table") + ".map((row) => row.dataset.category)"
-    kinds = list(dict.fromkeys(chromium.run(labels)))
+    categories = list(dict.fromkeys(chromium.run(labels)))
     chromium.run("document.querySelector('[data-filter=values-table] select').focus()")
     chromium.press(*DOWN)
-    assert set(chromium.run(labels)) == {kinds[0]}
-    assert len(kinds) > 3
+    assert set(chromium.run(labels)) == {categories[0]}
+    assert len(categories) > 3
 
 
 def test_the_keyboard_reaches_all_that_can_be_used(pages: dict[str, Path], chromium: Browser) -> None:
@@ -163,10 +165,10 @@ def test_the_keyboard_reaches_all_that_can_be_used(pages: dict[str, Path], chrom
 def test_on_paper_nothing_is_cut_and_charts_are_drawn(pages: dict[str, Path], chromium: Browser) -> None:
     chromium.open(pages["report"], PAPER, media="print")
     chromium.run("dispatchEvent(new Event('beforeprint'))")
-    drawn: list[list[Any]] = chromium.run(CHARTS)
+    charts: list[list[Any]] = chromium.run(CHARTS)
     visible = chromium.run(
         "Array.from(document.querySelectorAll('[data-chart]')).filter((one) => one.checkVisibility()).length"
     )
-    assert sum(bool(done) for _, done in drawn) >= visible > 5
+    assert sum(bool(done) for _, done in charts) >= visible > 5
     wide = chromium.run(CUT)
     assert wide == []
