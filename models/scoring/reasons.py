@@ -224,8 +224,7 @@ def _level(levels: Sequence[str], code: float) -> str:
 
 def _in_window(entry: Entry, value: float) -> str:
     """Say a count, the active days or a sum, and in which window."""
-    days = _days(entry)
-    window = {"ever": "so far", "1": "in the last day"}.get(days, f"in the last {days} days")
+    days, window = _days(entry), window_of(entry)
     if entry.measure == "value_sum":
         nothing = not value and entry.unit == "value"
         return f"no value {window}" if nothing else f"{amount(value, entry.unit)} in total {window}"
@@ -242,6 +241,12 @@ def _lately(entry: Entry, value: float) -> str:
     if value >= RECENT:
         return "a lot lately" if value >= OFTEN else "some lately"
     return f"none in the last {_days(entry)} days" + (", some before" if value else "")
+
+
+def window_of(entry: Entry) -> str:
+    """Return in words the window that the feature's name ends with."""
+    days = _days(entry)
+    return {"ever": "so far", "1": "in the last day"}.get(days, f"in the last {days} days")
 
 
 def _days(entry: Entry) -> str:

@@ -270,6 +270,14 @@ class Scorer:
         names = sorted((name for name in files if name.startswith("booster_")), key=lambda name: (len(name), name))
         boosters = Boosters.from_text([files[name] for name in names], threads)
         parsed = {name: json.loads(files[name]) for name in ("linear.json", "scorecard.json", "statistics.json")}
+        _check_features(boosters, metadata)
         encoding = TargetEncoding.from_json(parsed["statistics.json"])
         models = Ensemble(boosters, encoding, Linear.from_json(parsed["linear.json"]))
         return cls(metadata, models, Scorecard.from_json(parsed["scorecard.json"]))
+
+
+def _check_features(boosters: Boosters, metadata: ModelMetadata) -> None:
+    """Refuse a model from before a feature was added or removed in code: the catalogue is not stored but computed."""
+    trained, computed = len(boosters.splits), len(metadata.matrix.catalogue)
+    if trained != computed:
+        raise ModelError(f"the model was trained on {trained} features, this version computes {computed}; train again")

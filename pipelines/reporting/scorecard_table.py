@@ -11,7 +11,7 @@ from models.evaluation.estimate import Estimate
 from models.evaluation.results import JudgedMetrics
 from models.scorecard.fitting import ScorecardCondition
 from models.scorecard.scorecard import Line, Scorecard
-from models.scoring.reasons import MONTHS, unit_of
+from models.scoring.reasons import MONTHS, unit_of, window_of
 
 CONDITION_WORDS = {"at_least": "at least", "below": "less than", "level": "is one of", "missing": "is not known"}
 WINDOWED = ("count", "active_days", "value_sum")  # measures whose feature's name ends with a window
@@ -106,7 +106,7 @@ def describe(condition: ScorecardCondition, entry: Entry) -> str:
     if entry.measure in WINDOWED:
         unit = {"count": "", "active_days": "days"}.get(entry.measure, entry.unit.removeprefix("value"))
         total = " in total" if entry.measure == "value_sum" else ""
-        return f"{entry.theme_label}, {_bound(condition, unit)}{total} {_window(entry)}"
+        return f"{entry.theme_label}, {_bound(condition, unit)}{total} {window_of(entry)}"
     if entry.measure == "calendar":
         return f"{entry.label}: {_since(condition, entry.unit)}"
     return f"{entry.label}: {_bound(condition, '' if entry.unit in ('value', 'events') else entry.unit)}"
@@ -123,11 +123,6 @@ def _since(condition: ScorecardCondition, unit: str) -> str:
     number = round(condition.threshold)
     moment = MONTHS[number - 1] if unit == "month" else f"{number}:00"
     return f"from {moment} on" if condition.kind == "at_least" else f"before {moment}"
-
-
-def _window(entry: Entry) -> str:
-    window = entry.name.rsplit("__", 1)[-1].removesuffix("d")
-    return {"ever": "so far", "1": "in the last day"}.get(window, f"in the last {window} days")
 
 
 def ordered(card: Scorecard) -> list[Line]:

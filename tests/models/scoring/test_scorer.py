@@ -220,3 +220,11 @@ def test_a_bundle_of_another_format_is_refused() -> None:
         tree = json.loads(files["card.json"]) | change
         with pytest.raises(ModelError, match=said):
             Scorer.from_files(files | {"card.json": json.dumps(tree)}, threads=1)
+
+
+def test_a_model_of_other_features_than_the_code_computes_is_refused() -> None:
+    files = scorer().to_files()
+    tree = json.loads(files["card.json"])
+    tree["matrix"]["params"]["windows_days"].append(365)
+    with pytest.raises(ModelError, match=rf"trained on {len(NAMES)} features, this version computes \d+; train again"):
+        Scorer.from_files(files | {"card.json": json.dumps(tree)}, threads=1)
