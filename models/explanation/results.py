@@ -1,10 +1,13 @@
-"""What explain found: explanation.json as typed objects."""
+"""What explain and a comparison of two lists found: explanation.json and change.json as typed objects."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ConfigDict, Field
+
 from features.schema.spec import Spec
+from models.tiers.results import TierFlow
 
 
 class FeatureImportance(Spec):
@@ -127,3 +130,76 @@ class ExplanationResult(Spec):
     dependence: dict[str, list[DependencePoint]]
     interactions: list[FeaturePair] | None
     categories: list[CategoryRates]
+
+
+class PartMoves(Spec):
+    """Points of all leads in one part of a change; `up` and `down`: leads that it moves by more than half a point."""
+
+    sum: float
+    mean: float
+    mean_absolute: float
+    up: int
+    down: int
+
+
+class ThemeMoves(Spec):
+    """Mean points of one theme in a part of a change."""
+
+    theme: str
+    label: str
+    mean: float
+    mean_absolute: float
+
+
+class ChangeTotals(Spec):
+    """The change of a score list in sums over the `n` leads on both lists.
+
+    Attributes
+    ----------
+    parts
+        By part; their means add up to the mean difference.
+    themes
+        By part, strongest first.
+    """
+
+    n: int
+    difference: PartMoves
+    parts: dict[str, PartMoves]
+    themes: dict[str, list[ThemeMoves]]
+
+
+class LeadsLeft(Spec):
+    """Why leads are no longer on the list; `other`: too old, or not of the new model's population."""
+
+    n: int
+    converted: int
+    lost: int
+    other: int
+
+
+class ChangeResult(ChangeTotals):
+    """change.json: what changed between two lists.
+
+    Attributes
+    ----------
+    since, until
+        The days of the lists, in ISO format: `from` and `to` in the file; None for tables without dates.
+    entered
+        Leads on the later list alone.
+    notes
+        What a reader must know of the parts.
+    """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    format: Literal[1] = 1
+    since: str | None = Field(validation_alias="from", serialization_alias="from")
+    until: str | None = Field(validation_alias="to", serialization_alias="to")
+    model_from: str
+    model_to: str
+    data_fingerprint: str
+    tier_changed: int
+    tiers: list[TierFlow]
+    entered: int
+    left: LeadsLeft
+    notes: list[str]

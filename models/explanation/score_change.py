@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.explanation.results import ChangeTotals, PartMoves, ThemeMoves
 from models.points.scale import add_columns
 from models.scoring.reasons import LEAST_POINTS, columns_by_theme
 from models.scoring.scorer import Scorer
@@ -158,7 +159,7 @@ def theme_totals(change: ScoreChange) -> pd.DataFrame:
     return pd.concat(sums, ignore_index=True)
 
 
-def totals(rows: pd.DataFrame, themes: pd.DataFrame) -> dict[str, Any]:
+def totals(rows: pd.DataFrame, themes: pd.DataFrame) -> ChangeTotals:
     """Sum up the change of a score list.
 
     Parameters
@@ -167,29 +168,22 @@ def totals(rows: pd.DataFrame, themes: pd.DataFrame) -> dict[str, Any]:
         The result of `table`, for all leads on both lists.
     themes
         The results of `theme_totals`, for the same leads.
-
-    Returns
-    -------
-    dict
-        n; `difference` and, under `parts`, each part: sum, mean, mean_absolute, and how many leads it moves up and
-        down by more than half a point; `themes`: of each part, label, mean and mean_absolute, strongest first. The
-        means of the parts add up to the mean difference.
     """
     n = max(len(rows), 1)
     ranked = themes.groupby(["part", "theme", "label"], as_index=False)[["points", "absolute"]].sum()
     ranked = ranked[ranked["absolute"] > 0].sort_values(["absolute", "theme"], ascending=[False, True])
-    return {
-        "n": len(rows),
-        "difference": _moves(rows["difference"]),
-        "parts": {part: _moves(rows[part]) for part in PARTS},
-        "themes": {
+    return ChangeTotals(
+        n=len(rows),
+        difference=_moves(rows["difference"]),
+        parts={part: _moves(rows[part]) for part in PARTS},
+        themes={
             part: [
-                {"theme": theme, "label": label, "mean": points / n, "mean_absolute": absolute / n}
+                ThemeMoves(theme=theme, label=label, mean=points / n, mean_absolute=absolute / n)
                 for _, theme, label, points, absolute in ranked[ranked["part"] == part].to_numpy().tolist()
             ]
             for part in PARTS
         },
-    }
+    )
 
 
 def _standings(steps: Sequence[ChangeStep]) -> list[_ScoredStep]:
@@ -315,12 +309,12 @@ def _reasons(change: ScoreChange, n: int) -> list[str]:
     ]
 
 
-def _moves(points: pd.Series[float]) -> dict[str, float | int]:
+def _moves(points: pd.Series[float]) -> PartMoves:
     n = max(len(points), 1)
-    return {
-        "sum": float(points.sum()),
-        "mean": float(points.sum() / n),
-        "mean_absolute": float(points.abs().sum() / n),
-        "up": int((points > LEAST_POINTS).sum()),
-        "down": int((points < -LEAST_POINTS).sum()),
-    }
+    return PartMoves(
+        sum=float(points.sum()),
+        mean=float(points.sum() / n),
+        mean_absolute=float(points.abs().sum() / n),
+        up=int((points > LEAST_POINTS).sum()),
+        down=int((points < -LEAST_POINTS).sum()),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import pandas as pd
 from scipy.stats import spearmanr
 
+from features.schema.spec import Spec
 from models.evaluation.estimate import Estimate
 from models.evaluation.measures import measures
 from models.evaluation.metrics import EvaluateParams, Ranked, compare, compare_ranking
 from models.evaluation.results import EvaluationResult, JudgedMetrics
 from models.explanation.results import ExplanationResult, FeatureImportance, GroupImportance
+from models.tiers.results import TierFlow
 from models.tiers.score_lists import flows
 
 Tree = Mapping[str, Any]
@@ -32,6 +35,28 @@ LEARNED = (
 )
 #   keys of a model's metadata that training finds rather than somebody sets
 KEY = ["lead_id", "snapshot_at"]
+
+
+class ScoreComparison(Spec):
+    """Two lists of one day; differences are B - A in points, of the `n` leads on both.
+
+    Attributes
+    ----------
+    rank_correlation
+        None where the leads are too few, or one list gives all of them the same points.
+    tier_changed
+        Leads on both lists.
+    """
+
+    as_of: str | None
+    n: int
+    only_a: int
+    only_b: int
+    rank_correlation: float | None
+    mean_difference: float
+    mean_absolute_difference: float
+    tier_changed: int
+    tiers: list[TierFlow]
 
 
 @dataclass(frozen=True)
@@ -82,7 +107,7 @@ def side_by_side(a: ComparedRun, b: ComparedRun, params: EvaluateParams, seed: i
             "features": _importance(*(_strengths(run.explanation.features) for run in (a, b))),
         },
         "paired": None if refused["paired"] else _paired(a, b, params, seed),
-        "scores": None if refused["scores"] else scores_side_by_side(a.scores, b.scores),
+        "scores": None if refused["scores"] else scores_side_by_side(a.scores, b.scores).model_dump(),
         "refused": [{"what": what, "why": why} for what, why in refused.items() if why],
     }
 
@@ -264,7 +289,7 @@ def _verdict(gaps: Mapping[str, float]) -> str:
     return "; ".join(sentences)
 
 
-def scores_side_by_side(ours: pd.DataFrame, theirs: pd.DataFrame) -> Row:
+def scores_side_by_side(ours: pd.DataFrame, theirs: pd.DataFrame) -> ScoreComparison:
     """Compare two lists of one day: how alike they rank the leads on both, and who changes tier."""
     columns = ["lead_id", "points", "score", "tier"]
     both = ours[columns].merge(theirs[columns], "outer", "lead_id", suffixes=("_a", "_b"))
@@ -272,14 +297,14 @@ def scores_side_by_side(ours: pd.DataFrame, theirs: pd.DataFrame) -> Row:
     correlation = (
         float(spearmanr(common["points_a"], common["points_b"]).statistic) if len(common) > 2 else float("nan")
     )
-    return {
-        "as_of": None if pd.isna(day := ours["as_of"].max()) else day.date().isoformat(),
-        "n": len(common),
-        "only_a": int(both["points_b"].isna().sum()),
-        "only_b": int(both["points_a"].isna().sum()),
-        "rank_correlation": correlation,
-        "mean_difference": float((common["points_b"] - common["points_a"]).mean()),
-        "mean_absolute_difference": float((common["points_b"] - common["points_a"]).abs().mean()),
-        "tier_changed": int((common["tier_a"] != common["tier_b"]).sum()),
-        "tiers": flows(both["tier_a"], both["tier_b"]),
-    }
+    return ScoreComparison(
+        as_of=None if pd.isna(day := ours["as_of"].max()) else day.date().isoformat(),
+        n=len(common),
+        only_a=int(both["points_b"].isna().sum()),
+        only_b=int(both["points_a"].isna().sum()),
+        rank_correlation=None if math.isnan(correlation) else correlation,
+        mean_difference=float((common["points_b"] - common["points_a"]).mean()),
+        mean_absolute_difference=float((common["points_b"] - common["points_a"]).abs().mean()),
+        tier_changed=int((common["tier_a"] != common["tier_b"]).sum()),
+        tiers=flows(both["tier_a"], both["tier_b"]),
+    )

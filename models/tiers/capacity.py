@@ -10,6 +10,7 @@ import pandas as pd
 
 from models.evaluation.intervals import lead_weights, percentile_interval
 from models.evaluation.metrics import EvaluateParams
+from models.tiers.results import CapacityStep
 
 CAPACITIES = (0.9, 1.0, 1.1)  # as it is, and a tenth less or more
 
@@ -46,8 +47,8 @@ def wins_interval(probability: np.ndarray, confidence: float) -> tuple[int, int]
 
 def expected_wins(
     scored: pd.DataFrame, rank_in_list: pd.Series[float], capacity: int, confidence: float
-) -> list[dict[str, Any]]:
-    """Say what capacity, and a tenth less or more, buys on one list.
+) -> list[CapacityStep]:
+    """Say what capacity, and a tenth less or more, buys on one list: one step for each of CAPACITIES.
 
     Parameters
     ----------
@@ -55,29 +56,23 @@ def expected_wins(
         probability, score; one row a lead.
     rank_in_list
         See `assignment.working_rank`.
-
-    Returns
-    -------
-    list
-        For each of CAPACITIES: capacity (leads), leads (as many as the list has for it), cut_off (the score of the
-        last one called), wins (sum of probabilities), wins_low and wins_high (see `wins_interval`).
     """
     capacities = _capacities(capacity)
     ordered = scored.loc[rank_in_list[np.isfinite(rank_in_list)].nsmallest(max(capacities)).index]
     return [_expected_of(ordered.head(size), size, confidence) for size in capacities]
 
 
-def _expected_of(called: pd.DataFrame, capacity: int, confidence: float) -> dict[str, Any]:
+def _expected_of(called: pd.DataFrame, capacity: int, confidence: float) -> CapacityStep:
     chance = called["probability"].to_numpy("float64")
     low, high = wins_interval(chance, confidence)
-    return {
-        "capacity": capacity,
-        "leads": len(called),
-        "cut_off": int(called["score"].iloc[-1]) if len(called) else None,
-        "wins": float(chance.sum()),
-        "wins_low": low,
-        "wins_high": high,
-    }
+    return CapacityStep(
+        capacity=capacity,
+        leads=len(called),
+        cut_off=int(called["score"].iloc[-1]) if len(called) else None,
+        wins=float(chance.sum()),
+        wins_low=low,
+        wins_high=high,
+    )
 
 
 def observed_wins(

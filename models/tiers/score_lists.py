@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from models.tiers.capacity import expected_wins
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Exploration, Quota, explore
 from models.tiers.overrides import EXCLUDED, TierFacts
+from models.tiers.results import ListSummary, Overfull, TierFlow
 
 
 def previous_tiers(current: pd.DataFrame | None, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
@@ -165,7 +165,7 @@ def best_first(scored: pd.DataFrame) -> np.ndarray:
 
 def list_summary(
     scored: pd.DataFrame, params: TierParams, capacity: int, facts: TierFacts | None, confidence: float
-) -> dict[str, Any]:
+) -> ListSummary:
     """Summarise a list: the size of its tiers and what capacity buys.
 
     Parameters
@@ -174,13 +174,6 @@ def list_summary(
         lead_id, probability, score, tier, explored.
     confidence
         Of the intervals of wins.
-
-    Returns
-    -------
-    dict
-        tiers (leads in each, the excluded only where there are any), overfull (under capacity, tiers with more
-        triggered leads than capacity: capacity, triggered), explored (leads by exploration), capacity (see
-        `capacity.expected_wins`).
     """
     names = params.names + [EXCLUDED] * bool((scored["tier"] == EXCLUDED).any())
     least, _ = overridden(scored.index, params, params.names, facts)
@@ -190,25 +183,22 @@ def list_summary(
     }
     drawn = scored["explored"] == "yes"
     working = working_rank(scored, scored["tier"], params, facts, drawn)
-    return {
-        "tiers": {name: int((scored["tier"] == name).sum()) for name in names},
-        "overfull": {
-            name: {"capacity": n, "triggered": triggered[name]} for name, n in sizes.items() if triggered[name] > n
+    return ListSummary(
+        tiers={name: int((scored["tier"] == name).sum()) for name in names},
+        overfull={
+            name: Overfull(capacity=n, triggered=triggered[name]) for name, n in sizes.items() if triggered[name] > n
         },
-        "explored": int(drawn.sum()),
-        "capacity": expected_wins(scored, working, capacity, confidence),
-    }
+        explored=int(drawn.sum()),
+        capacity=expected_wins(scored, working, capacity, confidence),
+    )
 
 
-def flows(tier_from: pd.Series[str], tier_to: pd.Series[str]) -> list[dict[str, Any]]:
-    """Count the leads by their tiers on both lists; a lead that is on one list only has no tier on the other.
+def flows(tier_from: pd.Series[str], tier_to: pd.Series[str]) -> list[TierFlow]:
+    """Count the leads by their tiers on both lists, most leads first.
 
-    Returns
-    -------
-    list of dict
-        tier_from, tier_to (None: not on that list) and n; most leads first.
+    A lead that is on one list only has no tier on the other.
     """
     pairs = pd.DataFrame({"tier_from": tier_from.to_numpy(), "tier_to": tier_to.to_numpy()}).fillna("")
     counts = pairs.value_counts().rename("n").reset_index()
     counts = counts.sort_values(["n", "tier_from", "tier_to"], ascending=[False, True, True])
-    return [{"tier_from": was or None, "tier_to": now or None, "n": n} for was, now, n in counts.to_numpy().tolist()]
+    return [TierFlow(tier_from=was or None, tier_to=now or None, n=n) for was, now, n in counts.to_numpy().tolist()]

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from scipy.special import expit
@@ -14,6 +13,7 @@ from scipy.special import expit
 from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
 from features.matrix.matrix import feature_matrix
 from features.schema.errors import ModelError, ParamsError
+from models.explanation.results import ChangeResult, LeadsLeft
 from models.explanation.score_change import ChangeStep, ScoreChange, explain_change, table, theme_totals, totals
 from models.points.scale import score
 from models.scoring.scorer import Scorer
@@ -24,7 +24,8 @@ from pipelines.scoring.population import open_leads
 from pipelines.scoring.tier_inputs import exploration_quota, override_facts
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Shard
-from pipelines.storage.files import write_csv, write_json, write_parquet
+from pipelines.storage.files import write_csv, write_parquet
+from pipelines.storage.results import write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -101,25 +102,25 @@ def explain_changes(request: ChangeRequest, run: RunContext) -> pd.DataFrame:
         .sort_values("difference", key=lambda points: -points.abs(), kind="stable", ignore_index=True)[COLUMNS]
         .astype({"score_from": "int64", "score_to": "int64"})
     )
-    tree = _summary(changes, lists, pd.concat(themes, ignore_index=True), contract, old, new)
+    result = _summary(changes, lists, pd.concat(themes, ignore_index=True), contract, old, new)
     write_parquet(changes, run.layout.change.path)
     write_csv(changes.drop(columns="reasons"), run.layout.change_csv.path)
-    write_json(tree, run.layout.change_summary.path)
-    for line in summary_lines(tree):
+    write_result(result, run.layout.change_summary.path)
+    for line in summary_lines(result):
         log.info("change: %s", line)
     return changes
 
 
-def summary_lines(tree: dict[str, Any]) -> list[str]:
+def summary_lines(result: ChangeResult) -> list[str]:
     """Say change.json in a few sentences."""
-    parts = ", ".join(f"{name.replace('_', ' ')} {part['mean']:+.2f}" for name, part in tree["parts"].items())
-    entered, left = tree["entered"], tree["left"]
+    parts = ", ".join(f"{name.replace('_', ' ')} {part.mean:+.2f}" for name, part in result.parts.items())
+    difference, left = result.difference, result.left
     return [
-        f"{tree['n']:,} leads on both lists, {tree['difference']['mean']:+.2f} points on average: {parts}",
-        f"{tree['difference']['up']:,} up and {tree['difference']['down']:,} down by more than half a point; "
-        f"{tree['tier_changed']:,} change tier; {entered:,} came onto the list, {left['n']:,} left it "
-        f"({left['converted']:,} converted, {left['lost']:,} lost)",
-        *tree["notes"],
+        f"{result.n:,} leads on both lists, {difference.mean:+.2f} points on average: {parts}",
+        f"{difference.up:,} up and {difference.down:,} down by more than half a point; "
+        f"{result.tier_changed:,} change tier; {result.entered:,} came onto the list, {left.n:,} left it "
+        f"({left.converted:,} converted, {left.lost:,} lost)",
+        *result.notes,
     ]
 
 
@@ -235,27 +236,27 @@ def _join(first: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:
 
 def _summary(
     changes: pd.DataFrame, lists: pd.DataFrame, themes: pd.DataFrame, contract: Contract, old: End, new: End
-) -> dict[str, Any]:
-    return totals(changes, themes) | {
-        "from": None if pd.isna(old.at) else old.at.date().isoformat(),
-        "to": None if pd.isna(new.at) else new.at.date().isoformat(),
-        "model_from": old.scorer.model_id,
-        "model_to": new.scorer.model_id,
-        "data_fingerprint": contract.profile.fingerprint,
-        "tier_changed": int((changes["tier_from"] != changes["tier_to"]).sum()),
-        "tiers": flows(lists["tier_from"], lists["tier_to"]),
-        "entered": int(lists["tier_from"].isna().sum()),
-        "left": _left(lists.loc[lists["tier_to"].isna(), "lead_id"], contract, new),
-        "notes": _notes(old, new),
-    }
+) -> ChangeResult:
+    return ChangeResult(
+        **dict(totals(changes, themes)),
+        since=None if pd.isna(old.at) else old.at.date().isoformat(),
+        until=None if pd.isna(new.at) else new.at.date().isoformat(),
+        model_from=old.scorer.model_id,
+        model_to=new.scorer.model_id,
+        data_fingerprint=contract.profile.fingerprint,
+        tier_changed=int((changes["tier_from"] != changes["tier_to"]).sum()),
+        tiers=flows(lists["tier_from"], lists["tier_to"]),
+        entered=int(lists["tier_from"].isna().sum()),
+        left=_left(lists.loc[lists["tier_to"].isna(), "lead_id"], contract, new),
+        notes=_notes(old, new),
+    )
 
 
-def _left(gone: pd.Series[str], contract: Contract, new: End) -> dict[str, int]:
-    """Count why leads are no longer on the list; `other`: too old, or not of the new model's population."""
+def _left(gone: pd.Series[str], contract: Contract, new: End) -> LeadsLeft:
     outcomes = contract.outcomes[contract.outcomes["lead_id"].isin(gone)]
     converted = int((outcomes["converted_at"] < new.at).sum())
     lost = int(((outcomes["lost_at"] < new.at) & ~(outcomes["converted_at"] < new.at)).sum())
-    return {"n": len(gone), "converted": converted, "lost": lost, "other": len(gone) - converted - lost}
+    return LeadsLeft(n=len(gone), converted=converted, lost=lost, other=len(gone) - converted - lost)
 
 
 def _notes(old: End, new: End) -> list[str]:

@@ -6,7 +6,7 @@ import logging
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from features.schema.errors import ModelError
-from models.promotion.run_comparison import scores_side_by_side
+from features.schema.spec import Spec
+from models.promotion.run_comparison import ScoreComparison, scores_side_by_side
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.scoring.population import open_leads
@@ -23,7 +24,8 @@ from pipelines.scoring.score_list import rank_leads
 from pipelines.scoring.shards import read_part, score_shards
 from pipelines.storage.bundle import check_fits
 from pipelines.storage.contract_store import Contract
-from pipelines.storage.files import finite, write_csv, write_json
+from pipelines.storage.files import write_csv
+from pipelines.storage.results import write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -31,15 +33,48 @@ SIDES = ("champion", "challenger")
 MOVERS = 20  # leads shown whose scores differ most; shadow.csv has all
 
 
-def shadow(run: RunContext, champion: Scorer, challenger: Scorer, folder: Path) -> dict[str, Any]:
-    """Score the leads that are open at `score.as_of` with both models; write shadow.json and shadow.csv.
+class TopLeads(Spec):
+    """The share of the champion's `n` best leads that are among the challenger's."""
 
-    Returns
-    -------
-    dict
-        The tree of shadow.json: model_ids, n, rank_correlation, tier_changed, tiers (flows from tier to tier),
-        mean_difference in points, top (n, overlap: the share of the champion's best leads that are among the
-        challenger's), movers (leads whose scores differ most, with the reasons of both).
+    n: int
+    overlap: float
+
+
+class Mover(Spec):
+    """A lead as both models score it; `moved` is the difference of its scores."""
+
+    lead_id: str
+    score_champion: int
+    points_champion: float
+    tier_champion: str
+    reasons_text_champion: str
+    score_challenger: int
+    points_challenger: float
+    tier_challenger: str
+    reasons_text_challenger: str
+    moved: int
+
+
+class ShadowResult(ScoreComparison):
+    """shadow.json: champion (A) and challenger (B) on the leads of one day.
+
+    Attributes
+    ----------
+    who
+        Which leads were scored, in words.
+    movers
+        The leads whose scores differ most.
+    """
+
+    format: Literal[1] = 1
+    who: str
+    model_ids: dict[str, str]
+    top: TopLeads
+    movers: list[Mover]
+
+
+def shadow(run: RunContext, champion: Scorer, challenger: Scorer, folder: Path) -> ShadowResult:
+    """Score the leads that are open at `score.as_of` with both models; write shadow.json and shadow.csv.
 
     Raises
     ------
@@ -58,19 +93,17 @@ def shadow(run: RunContext, champion: Scorer, challenger: Scorer, folder: Path) 
     both = lists[0].merge(lists[1], on="lead_id", suffixes=("_champion", "_challenger"))
     both = both.assign(moved=both["score_challenger"] - both["score_champion"])
     ordered = both.reindex(both["moved"].abs().sort_values(ascending=False, kind="stable").index).reset_index(drop=True)
-    tree: dict[str, Any] = finite(
-        scores_side_by_side(lists[0], lists[1])
-        | {
-            "who": who,
-            "model_ids": {side: one.model_id for side, one in zip(SIDES, (champion, challenger), strict=True)},
-        }
-        | {"top": {"n": n_top, "overlap": _overlap(lists[0], lists[1], n_top)}}
-        | {"movers": ordered.head(MOVERS).drop(columns=["as_of_champion", "as_of_challenger"]).to_dict("records")}
+    result = ShadowResult(
+        **dict(scores_side_by_side(lists[0], lists[1])),
+        who=who,
+        model_ids={side: one.model_id for side, one in zip(SIDES, (champion, challenger), strict=True)},
+        top=TopLeads(n=n_top, overlap=_overlap(lists[0], lists[1], n_top)),
+        movers=[Mover.model_validate(row) for row in ordered.head(MOVERS)[list(Mover.model_fields)].to_dict("records")],
     )
-    write_json(tree, folder / "shadow.json")
+    write_result(result, folder / "shadow.json")
     write_csv(ordered, folder / "shadow.csv")
-    log.info("shadow: %s", _line(tree))
-    return tree
+    log.info("shadow: %s", _line(result))
+    return result
 
 
 def _scored(scorer: Scorer, snapshots: pd.DataFrame, contract: Contract, params: Params) -> pd.DataFrame:
@@ -88,19 +121,20 @@ def _overlap(champion: pd.DataFrame, challenger: pd.DataFrame, n_top: int) -> fl
     return len(best[0] & best[1]) / n_top
 
 
-def shown(tree: dict[str, Any]) -> RenderableType:
+def shown(result: ShadowResult) -> RenderableType:
     """Lay out the disagreement for a terminal; what comes from data is never markup."""
     table = Table("lead", "score", "tier", "why by the challenger", box=None, pad_edge=False)
-    for one in tree["movers"]:
-        moved = [f"{one[f'{name}_champion']} > {one[f'{name}_challenger']}" for name in ("score", "tier")]
-        table.add_row(*(Text(str(cell)) for cell in (one["lead_id"], *moved, one["reasons_text_challenger"])))
-    return Group(Text(_line(tree)), table)
+    for one in result.movers:
+        score = f"{one.score_champion} > {one.score_challenger}"
+        tier = f"{one.tier_champion} > {one.tier_challenger}"
+        table.add_row(*(Text(cell) for cell in (one.lead_id, score, tier, one.reasons_text_challenger)))
+    return Group(Text(_line(result)), table)
 
 
-def _line(tree: dict[str, Any]) -> str:
-    alike, top = tree["rank_correlation"], tree["top"]
+def _line(result: ShadowResult) -> str:
+    alike, top = result.rank_correlation, result.top
     return (
-        f"{tree['n']:,} {tree['who']}: rank correlation {'not defined' if alike is None else f'{alike:.3f}'}, "
-        f"{tree['tier_changed']:,} in another tier, {top['overlap']:.0%} of the best {top['n']:,} the same, "
-        f"{tree['mean_difference']:+.1f} points on average, {tree['mean_absolute_difference']:.1f} absolute"
+        f"{result.n:,} {result.who}: rank correlation {'not defined' if alike is None else f'{alike:.3f}'}, "
+        f"{result.tier_changed:,} in another tier, {top.overlap:.0%} of the best {top.n:,} the same, "
+        f"{result.mean_difference:+.1f} points on average, {result.mean_absolute_difference:.1f} absolute"
     )

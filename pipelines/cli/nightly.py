@@ -224,5 +224,5 @@ def shadow(
             )
             for alias, named in asked.items()
         ]
-        tree = stage.shadow(read, models[0], models[1], folder)
-    Console().print(stage.shown(tree), soft_wrap=True)
+        result = stage.shadow(read, models[0], models[1], folder)
+    Console().print(stage.shown(result), soft_wrap=True)

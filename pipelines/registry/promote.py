@@ -46,7 +46,7 @@ from pipelines.scoring.tier_backtest import put_into_tiers
 from pipelines.storage.bundle import MANIFEST, check_fits, load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.lock import hold
-from pipelines.storage.results import read_result
+from pipelines.storage.results import read_result, read_snapshot_counts
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -232,8 +232,8 @@ def _version(registry: Registry, challenger: Scorer, bundle: Path, params: Param
 def _cohort(challenger: Scorer, champion: Registered | None, reference: Registered | None, run: RunContext) -> Cohort:
     """Score the matured rows that are later than what every model learned from, each with its own features."""
     matrix, spec = read_matrix(run.layout)
-    counts = json.loads(run.layout.snapshot_counts.path.read_text(encoding="utf-8"))
-    sampled = counts["sampled"] / counts["matured"]
+    counts = read_snapshot_counts(run.layout)
+    sampled = counts.sampled / counts.matured
     rivals = [one.scorer for one in (champion, reference) if one is not None]
     with closing(Contract.open(run.layout, run.params.project)) as contract:
         for scorer in (challenger, *rivals):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from features.matrix.catalogue import Catalogue, Entry
 from models.scorecard.fitting import ScorecardCondition
@@ -28,20 +28,54 @@ ADAPT = (
 )
 
 
-def hubspot_draft(card: Scorecard, entries: Catalogue, name: str) -> dict[str, Any]:
+class Rule(TypedDict):
+    """What meeting one criterion is worth."""
+
+    enabled: bool
+    minimumValue: int
+    maximumValue: int
+    configuration: dict[str, object]
+
+
+class RuleGroup(TypedDict):
+    """The rules of one group, and the points that they can add up to."""
+
+    groupName: str
+    groupCategory: str
+    minValue: int
+    maxValue: int
+    ruleConfigurations: list[Rule]
+
+
+class ScoreBody(TypedDict):
+    """The body of the request."""
+
+    name: str
+    objectTypeId: str
+    maxScore: int
+    allowedGroupTypes: list[str]
+    groupConfigs: list[RuleGroup]
+
+
+class HubspotDraft(TypedDict):
+    """The request, and what to know before it is sent; `properties`: each with its criteria in words."""
+
+    read_first: list[str]
+    adapt: list[str]
+    endpoint: str
+    properties: dict[str, list[str]]
+    body: ScoreBody
+
+
+def hubspot_draft(card: Scorecard, entries: Catalogue, name: str) -> HubspotDraft:
     """Draft the request that creates the card as a lead score in HubSpot.
 
     The fields of the body follow the public reference of HubSpot's lead-scoring API (beta); what it does not document
     is listed under `adapt`. Read the draft before you send it.
-
-    Returns
-    -------
-    dict
-        `read_first`, `adapt`, `endpoint`, `properties` (each with its criteria in words) and `body`.
     """
     groups = [_group(card, entries, group) for group in GROUP_NAMES]
     filled = [group for group in groups if group["ruleConfigurations"]]
-    body = {
+    body: ScoreBody = {
         "name": name,
         "objectTypeId": CONTACTS,
         "maxScore": sum(max(line.points, 0) for line in card.lines),
@@ -65,7 +99,7 @@ def _properties(card: Scorecard, entries: Catalogue) -> dict[str, list[str]]:
     return criteria
 
 
-def _group(card: Scorecard, entries: Catalogue, group: str) -> dict[str, Any]:
+def _group(card: Scorecard, entries: Catalogue, group: str) -> RuleGroup:
     lines = [line for line in ordered(card) if entries[line.feature].group == group]
     return {
         "groupName": GROUP_NAMES[group],
@@ -76,7 +110,7 @@ def _group(card: Scorecard, entries: Catalogue, group: str) -> dict[str, Any]:
     }
 
 
-def _rule(line: Line, entry: Entry) -> dict[str, Any]:
+def _rule(line: Line, entry: Entry) -> Rule:
     filters = [{"filterType": "PROPERTY", "property": entry.name, "operation": _operation(line.condition, entry)}]
     both = {"filterBranchType": "AND", "filterBranches": [], "filters": filters}
     return {
@@ -90,7 +124,7 @@ def _rule(line: Line, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _operation(condition: ScorecardCondition, entry: Entry) -> dict[str, Any]:
+def _operation(condition: ScorecardCondition, entry: Entry) -> dict[str, object]:
     if condition.kind == "missing":
         return {"operationType": "ALL_PROPERTY", "operator": "IS_UNKNOWN"}
     if condition.kind == "level":

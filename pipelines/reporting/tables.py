@@ -22,6 +22,7 @@ from models.explanation.results import DependencePoint, ExplanationResult
 from models.points.scale import PointsParams
 from models.tiers.declarations import TierParams
 from pipelines.reporting.charts import value_text
+from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.data_profile import DataProfile
 
 Row = dict[str, Any]
@@ -113,7 +114,7 @@ def segments(metrics: EvaluationResult, attributes: Mapping[str, AttributeSpec])
     ]
 
 
-def tiers(summary: Tree, metrics: EvaluationResult, policy: TierParams) -> list[Row]:
+def tiers(summary: ScoreSummary, metrics: EvaluationResult, policy: TierParams) -> list[Row]:
     """Describe each tier, best first: n, lowest score, expected conversions (sum of probabilities), and certificate."""
     certificates = {entry["tier"]: entry for entry in metrics.tiers.certificates}
     return [
@@ -124,9 +125,9 @@ def tiers(summary: Tree, metrics: EvaluationResult, policy: TierParams) -> list[
             "min_score": tier.min_score,
             "min_value_ratio": tier.min_value_ratio,
             "certificate": certificates.get(tier.name),
-            "n": summary["tiers"].get(tier.name, 0),
-            "lowest_score": summary["lowest_score"].get(tier.name),
-            "expected": summary["expected_conversions"].get(tier.name, 0.0),
+            "n": summary.tiers.get(tier.name, 0),
+            "lowest_score": summary.lowest_score.get(tier.name),
+            "expected": summary.expected_conversions.get(tier.name, 0.0),
         }
         for tier in policy.ladder
     ]
@@ -152,7 +153,7 @@ def _walk(row: Mapping[Any, Any], reasons: list[Row]) -> list[WaterfallStep]:
     return [base, *steps, WaterfallStep("all other themes, together", "rest", ends[-1], row["points"])]
 
 
-def changed_values(explanation: ExplanationResult, unseen: Tree) -> list[Row]:
+def changed_values(explanation: ExplanationResult, unseen: Mapping[str, int]) -> list[Row]:
     """List the categories whose values changed since training: vanished values, and leads with rare or new ones."""
     return [
         {"label": category.label, "vanished": category.vanished, "unseen": unseen.get(category.name, 0)}

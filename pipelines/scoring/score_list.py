@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ import pyarrow as pa
 from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
 from models.tiers.overrides import EXCLUDED
+from models.tiers.results import ListSummary
 from models.tiers.score_lists import best_first, list_summary, tier_columns
 from pipelines.config.params import Params
 from pipelines.scoring.score_summary import ScoreSummary
@@ -101,14 +101,14 @@ class RankedList:
     order
         Of each of them, the row in the concatenated shards.
     metrics
-        Tier sizes and what capacity buys; see `score_lists.list_figures`.
+        Tier sizes and what capacity buys.
     as_of
         The scoring day; NaT for tables without dates.
     """
 
     leads: pd.DataFrame
     order: np.ndarray
-    metrics: dict[str, Any]
+    metrics: ListSummary
     as_of: pd.Timestamp
     model_id: str
     fingerprint: str
@@ -239,5 +239,5 @@ def summarise(listed: RankedList, who: str, unseen: Mapping[str, int]) -> ScoreS
         unseen=dict(unseen),
         model_id=listed.model_id,
         data_fingerprint=listed.fingerprint,
-        **listed.metrics,
+        **dict(listed.metrics),
     )

@@ -4,28 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from features.schema.spec import Spec
+from models.tiers.results import ListSummary
 
 
-class Overfull(Spec):
-    """A tier with more triggered leads than its capacity."""
-
-    capacity: int
-    triggered: int
-
-
-class CapacityStep(Spec):
-    """What calling `capacity` leads from the top of the list would win; see `capacity.expected_wins`."""
-
-    capacity: int
-    leads: int
-    cut_off: int | None
-    wins: float
-    wins_low: float
-    wins_high: float
-
-
-class ScoreSummary(Spec):
+class ScoreSummary(ListSummary):
     """Counts of one score list.
 
     Attributes
@@ -34,10 +16,6 @@ class ScoreSummary(Spec):
         The scoring day in ISO format; None for tables without dates.
     who
         Which leads were scored, in words.
-    tiers
-        Leads in each tier.
-    explored
-        Leads that exploration drew at random.
     expected_conversions
         By tier; none where the rules alone score, as are `overfull`, `capacity` and `unseen`.
     lowest_score
@@ -50,10 +28,6 @@ class ScoreSummary(Spec):
     as_of: str | None
     n: int
     who: str
-    tiers: dict[str, int]
-    overfull: dict[str, Overfull]
-    explored: int
-    capacity: list[CapacityStep]
     expected_conversions: dict[str, float]
     lowest_score: dict[str, int]
     unseen: dict[str, int]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from typing import Any
 
 import ibis
 import numpy as np
@@ -19,16 +18,18 @@ from features.matrix.matrix import MatrixSpec
 from features.rules.declarations import RulesParams, unseen_types
 from features.schema.errors import DataError
 from features.schema.vocabulary import Vocabulary
+from models.evaluation.results import PartCounts, SnapshotCounts
 from models.splitting.holdout import PARTS, sample_leads, split_by_hash, split_by_position, split_by_time
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, Opener
 from pipelines.storage.files import write_csv, write_json, write_parquet
+from pipelines.storage.results import write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 
 
-def build_features(run: RunContext, opened: Opener = Contract.open) -> dict[str, Any]:
+def build_features(run: RunContext, opened: Opener = Contract.open) -> SnapshotCounts:
     """Write matrix.parquet, vocabulary.json, snapshots.json and catalogue.csv.
 
     Parameters
@@ -38,8 +39,8 @@ def build_features(run: RunContext, opened: Opener = Contract.open) -> dict[str,
 
     Returns
     -------
-    dict
-        The counts written to snapshots.json: rows by part, immature rows, the periods of the parts.
+    SnapshotCounts
+        As written to snapshots.json.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def build_features(run: RunContext, opened: Opener = Contract.open) -> dict[str,
         return _build(contract, run)
 
 
-def _build(contract: Contract, run: RunContext) -> dict[str, Any]:
+def _build(contract: Contract, run: RunContext) -> SnapshotCounts:
     if run.params.source.order == "dates":
         check_history(contract.leads, contract.history)
     labels = labelled(contract, run.params)
@@ -65,9 +66,9 @@ def _build(contract: Contract, run: RunContext) -> dict[str, Any]:
     counts = _counts(labels, snapshots, sample, run.params)
     write_parquet(matrix, run.layout.matrix.path)
     write_json(spec.model_dump(mode="json"), run.layout.vocabulary.path)
-    write_json(counts, run.layout.snapshot_counts.path)
+    write_result(counts, run.layout.snapshot_counts.path)
     write_csv(to_frame(spec.catalogue), run.layout.catalogue.path)
-    parts = ", ".join(f"{name} {counts['parts'][name]['rows']:,}" for name in PARTS)
+    parts = ", ".join(f"{name} {counts.parts[name].rows:,}" for name in PARTS)
     log.info("build_features: %d features of %s snapshots (%s)", len(spec.catalogue), f"{len(matrix):,}", parts)
     return counts
 
@@ -123,27 +124,27 @@ def _warn_of_types(contract: Contract, rules: RulesParams) -> None:
             log.warning("build_features: rules name event type %r, which no event has", name)
 
 
-def _counts(labels: pd.DataFrame, snapshots: pd.DataFrame, sample: pd.DataFrame, params: Params) -> dict[str, Any]:
-    return {
-        "order": params.source.order,
-        "snapshots": len(labels),
-        "immature": int((~labels["matured"]).sum()),
-        "matured": len(snapshots),
-        "sampled": len(sample),
-        "parts": {part: _describe_part(sample[sample["part"] == part]) for part in PARTS},
-    }
+def _counts(labels: pd.DataFrame, snapshots: pd.DataFrame, sample: pd.DataFrame, params: Params) -> SnapshotCounts:
+    return SnapshotCounts(
+        order=params.source.order,
+        snapshots=len(labels),
+        immature=int((~labels["matured"]).sum()),
+        matured=len(snapshots),
+        sampled=len(sample),
+        parts={part: _describe_part(sample[sample["part"] == part]) for part in PARTS},
+    )
 
 
-def _describe_part(rows: pd.DataFrame) -> dict[str, Any]:
+def _describe_part(rows: pd.DataFrame) -> PartCounts:
     dated = rows["snapshot_at"].notna().any()
-    return {
-        "rows": len(rows),
-        "leads": rows["lead_id"].nunique(),
-        "positive": int(rows["label"].sum()),
-        "base_rate": float(np.round(rows["label"].mean(), 9)) if len(rows) else None,
-        "first": rows["snapshot_at"].min().date().isoformat() if dated else None,
-        "last": rows["snapshot_at"].max().date().isoformat() if dated else None,
-    }
+    return PartCounts(
+        rows=len(rows),
+        leads=rows["lead_id"].nunique(),
+        positive=int(rows["label"].sum()),
+        base_rate=float(np.round(rows["label"].mean(), 9)) if len(rows) else None,
+        first=rows["snapshot_at"].min().date().isoformat() if dated else None,
+        last=rows["snapshot_at"].max().date().isoformat() if dated else None,
+    )
 
 
 def _nothing_matured(params: Params, contract: Contract) -> DataError:

@@ -11,15 +11,18 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from features.schema.errors import DataError
 from models.checks import AuditResult
 from models.evaluation.measures import measures
 from models.evaluation.results import BacktestResult, EvaluationResult, NoBacktest
-from models.explanation.results import ExplanationResult
+from models.explanation.results import ChangeResult, ExplanationResult
+from models.kpis.results import KpiResult
 from models.scorecard.scorecard import Scorecard
 from models.scoring.scorer import ModelMetadata
 from pipelines.reporting import charts, scorecard_table, tables
 from pipelines.reporting.glossary import report_terms
 from pipelines.reporting.page import page, write_page
+from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.data_profile import DataProfile, read_profile
 from pipelines.storage.layout import Layout
@@ -35,12 +38,12 @@ class ReportInputs:
 
     metrics: EvaluationResult
     explanation: ExplanationResult
-    summary: dict[str, Any]
+    summary: ScoreSummary
     profile: DataProfile
     audit: AuditResult
     selection: dict[str, Any]
     backtest: BacktestResult | NoBacktest
-    kpis: dict[str, Any]
+    kpis: KpiResult
     metadata: ModelMetadata
     scorecard: Scorecard
     scores: pd.DataFrame
@@ -48,7 +51,7 @@ class ReportInputs:
     gain: pd.DataFrame
     lift: pd.DataFrame
     calibration: pd.DataFrame
-    change: dict[str, Any] | None
+    change: ChangeResult | None
 
     @classmethod
     def read(cls, layout: Layout, threads: int) -> ReportInputs:
@@ -57,12 +60,12 @@ class ReportInputs:
         run = cls(
             metrics=read_evaluation(layout, scorer.model_id),
             explanation=read_result(ExplanationResult, layout.explanation.path, "explain"),
-            summary=_json(layout.score_summary.path, "score"),
+            summary=read_result(ScoreSummary, layout.score_summary.path, "score"),
             profile=read_profile(layout),
             audit=read_result(AuditResult, layout.audit.path, "audit"),
             selection=_json(layout.selection.path, "train"),
             backtest=read_backtest(layout),
-            kpis=_json(layout.kpis.path, "kpis"),
+            kpis=read_result(KpiResult, layout.kpis.path, "kpis"),
             metadata=scorer.metadata,
             scorecard=scorer.scorecard,
             scores=pd.read_parquet(existing(layout.scores.path, "score")),
@@ -72,8 +75,8 @@ class ReportInputs:
             calibration=pd.read_csv(existing(layout.plots / "calibration.csv", "evaluate")),
             change=None,
         )
-        of = {"kpis.json": run.kpis["model_id"], "explanation.json": run.explanation.model_id}
-        for name, model_id in (of | {"the scores": run.summary["model_id"]}).items():
+        of = {"kpis.json": run.kpis.model_id, "explanation.json": run.explanation.model_id}
+        for name, model_id in (of | {"the scores": run.summary.model_id}).items():
             own, stages = Provenance(scorer.model_id), "evaluate, kpis, explain and score"
             Provenance(model_id).require_same(name, own, str(layout.bundle), stages)
         return replace(run, change=_change(layout, run.summary))
@@ -136,7 +139,7 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "dependences": dependences,
         "parts": tables.parts(run.metrics.snapshots),
         "attributes": tables.attributes_read(run.profile, attributes),
-        "changed_values": tables.changed_values(run.explanation, run.summary["unseen"]),
+        "changed_values": tables.changed_values(run.explanation, run.summary.unseen),
         "pairs": tables.interactions(run.explanation),
         "change": run.change,
         "catalogue": run.catalogue.to_dict("records"),
@@ -171,13 +174,19 @@ def _chart(figure: go.Figure) -> dict[str, Any]:
     return {"data": tree["data"], "layout": tree["layout"]}
 
 
-def _change(layout: Layout, summary: dict[str, Any]) -> dict[str, Any] | None:
+def _change(layout: Layout, summary: ScoreSummary) -> ChangeResult | None:
     """Read the results of `leadscore lead change`, if its newer list is the one that is shown."""
     path = layout.change_summary.path
-    tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    newer = Provenance(tree.get("model_to"), tree.get("data_fingerprint"), tree.get("to"))
-    shown = Provenance(summary["model_id"], summary["data_fingerprint"], summary["as_of"])
-    return tree if newer == shown else None
+    if not path.is_file():
+        return None
+    try:
+        change = read_result(ChangeResult, path, "change", "leadscore lead")
+    except DataError as error:  # the page is complete without it
+        log.warning("report: what changed since the last list is not shown: %s", error)
+        return None
+    newer = Provenance(change.model_to, change.data_fingerprint, change.until)
+    shown = Provenance(summary.model_id, summary.data_fingerprint, summary.as_of)
+    return change if newer == shown else None
 
 
 def _json(path: Path, stage: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ used only where all segments together are too small.
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
@@ -15,10 +14,12 @@ import pandas as pd
 from features.schema.errors import NotReadyError
 from models.checks import AuditResult
 from models.evaluation.results import RulesResult, Verdict
+from models.kpis.results import KpiResult
 from models.scoring.rule_scorer import rules_id
 from pipelines.reporting import tables
 from pipelines.reporting.page import page, write_page
 from pipelines.scoring.rule_scoring import score_leads_by_rules, tier_names
+from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.stages.kpis import measure_kpis_by_rules
 from pipelines.storage.data_profile import read_profile
 from pipelines.storage.results import read_result, read_snapshot_counts, write_result
@@ -47,8 +48,8 @@ def serve_by_rules(not_ready: NotReadyError, run: RunContext) -> None:
     for line in metrics.verdict.lines:
         log.warning("readiness: %s", line)
     write_result(metrics, run.layout.metrics.path)
-    measure_kpis_by_rules(run)
-    write_page(page("not_ready.html.j2", _contents(metrics, scored, run), run.params.project.name), run.layout)
+    kpis = measure_kpis_by_rules(run)
+    write_page(page("not_ready.html.j2", _contents(metrics, kpis, scored, run), run.params.project.name), run.layout)
 
 
 def _metrics(not_ready: NotReadyError, run: RunContext, n: int) -> RulesResult:
@@ -67,15 +68,15 @@ def _metrics(not_ready: NotReadyError, run: RunContext, n: int) -> RulesResult:
     )
 
 
-def _contents(metrics: RulesResult, scored: pd.DataFrame, run: RunContext) -> dict[str, Any]:
+def _contents(metrics: RulesResult, kpis: KpiResult, scored: pd.DataFrame, run: RunContext) -> dict[str, Any]:
     profile = read_profile(run.layout)
     catalogue = pd.read_csv(run.layout.catalogue.path, dtype=str, keep_default_na=False)
     return {
         "metrics": metrics,
-        "summary": json.loads(run.layout.score_summary.path.read_text(encoding="utf-8")),
+        "summary": read_result(ScoreSummary, run.layout.score_summary.path, "score"),
         "profile": profile,
         "audit": read_result(AuditResult, run.layout.audit.path, "audit").checks,
-        "kpis": json.loads(run.layout.kpis.path.read_text(encoding="utf-8")),
+        "kpis": kpis,
         "metadata": {"snapshots": run.params.snapshots},
         "start": run.params.rules.start,
         "tiers": tier_names(run.params),

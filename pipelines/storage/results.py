@@ -47,15 +47,15 @@ def write_result(result: BaseModel, path: Path) -> None:
     write_json(finite(result.model_dump()), path)
 
 
-def read_result(kind: type[Result], path: Path, stage: str) -> Result:
-    """Read what a stage wrote.
+def read_result(kind: type[Result], path: Path, stage: str, command: str = "leadscore stage") -> Result:
+    """Read what a stage wrote, or another command.
 
     Raises
     ------
     DataError
         Where the stage has not run, or wrote another format.
     """
-    return _validated(kind, _tree(path, stage), path, stage)
+    return _validated(kind, _tree(path, stage), path, stage, command)
 
 
 def read_evaluation(layout: Layout, model_id: str) -> EvaluationResult:
@@ -106,8 +106,10 @@ def _tree(path: Path, stage: str) -> dict[str, Any]:
     return tree
 
 
-def _validated(kind: type[Result], tree: dict[str, Any], path: Path, stage: str) -> Result:
-    expected, fix = kind.model_fields["format"].default, f"Run `leadscore stage {stage}` again."
+def _validated(
+    kind: type[Result], tree: dict[str, Any], path: Path, stage: str, command: str = "leadscore stage"
+) -> Result:
+    expected, fix = kind.model_fields["format"].default, f"Run `{command} {stage}` again."
     if tree.get("format") != expected:
         found = f"format {tree.get('format', 'without a number')}"
         raise DataError(path.name, "", found=found, expected=f"format {expected}", fix=fix)

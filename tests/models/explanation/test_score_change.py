@@ -281,14 +281,14 @@ def test_totals_are_sums_over_the_rows() -> None:
     change = of_crowd()
     rows = rows_of(change)
     found = totals(rows, theme_totals(change))
-    assert found["n"] == len(LEADS)
-    means = [found["parts"][part]["mean"] for part in PARTS]
-    assert sum(means) == pytest.approx(found["difference"]["mean"], abs=1e-9)
+    assert found.n == len(LEADS)
+    means = [found.parts[part].mean for part in PARTS]
+    assert sum(means) == pytest.approx(found.difference.mean, abs=1e-9)
     for part in PARTS:
-        assert found["parts"][part]["up"] == (rows[part] > 0.5).sum()
-        themes = found["themes"][part]
-        assert sum(one["mean"] for one in themes) == pytest.approx(found["parts"][part]["mean"], abs=1e-9)
-        strength = [one["mean_absolute"] for one in themes]
+        assert found.parts[part].up == (rows[part] > 0.5).sum()
+        themes = found.themes[part]
+        assert sum(one.mean for one in themes) == pytest.approx(found.parts[part].mean, abs=1e-9)
+        strength = [one.mean_absolute for one in themes]
         assert strength == sorted(strength, reverse=True)
 
 
@@ -296,7 +296,7 @@ def test_totals_of_two_shards_are_those_of_both_together() -> None:
     parts = [of_some(slice(20)), of_some(slice(20, None))]
     rows = pd.concat([rows_of(part) for part in parts], ignore_index=True)
     found = totals(rows, pd.concat([theme_totals(part) for part in parts]))
-    assert _rounded(found) == _rounded(totals(rows_of(of_crowd()), theme_totals(of_crowd())))
+    assert _rounded(found.model_dump()) == _rounded(totals(rows_of(of_crowd()), theme_totals(of_crowd())).model_dump())
 
 
 def _rounded(tree: Any) -> Any:
@@ -310,15 +310,15 @@ def _rounded(tree: Any) -> Any:
 def test_no_leads_on_both_lists_give_empty_totals() -> None:
     change = of_some(slice(0))
     found = totals(rows_of(change), theme_totals(change))
-    assert (found["n"], found["difference"]["mean"]) == (0, 0.0)
+    assert (found.n, found.difference.mean) == (0, 0.0)
 
 
 def test_tiers_flow_and_a_lead_on_one_list_has_none_on_the_other() -> None:
     found = flows(pd.Series(["hot", "hot", None, "cold"]), pd.Series(["hot", "hot", "cold", None]))
-    assert found == [
-        {"tier_from": "hot", "tier_to": "hot", "n": 2},
-        {"tier_from": None, "tier_to": "cold", "n": 1},
-        {"tier_from": "cold", "tier_to": None, "n": 1},
+    assert [(flow.tier_from, flow.tier_to, flow.n) for flow in found] == [
+        ("hot", "hot", 2),
+        (None, "cold", 1),
+        ("cold", None, 1),
     ]
 
 

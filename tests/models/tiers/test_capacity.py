@@ -47,11 +47,11 @@ def test_capacity_is_spent_from_the_top_and_never_on_the_excluded() -> None:
     rows = leads([0.1, 0.8, 0.5, 0.3, 0.9])
     place = pd.Series([4.0, 0.0, 1.0, 2.0, np.inf])
     less, as_it_is, more = expected_wins(rows, place, 3, 0.9)
-    assert (less["leads"], as_it_is["leads"], more["leads"]) == (3, 3, 3)
-    assert as_it_is["wins"] == pytest.approx(1.6)
-    assert as_it_is["cut_off"] == rows["score"][3]
-    assert expected_wins(rows, place, 10, 0.9)[1]["leads"] == 4
-    assert expected_wins(rows.head(0), place.head(0), 10, 0.9)[1]["cut_off"] is None
+    assert (less.leads, as_it_is.leads, more.leads) == (3, 3, 3)
+    assert as_it_is.wins == pytest.approx(1.6)
+    assert as_it_is.cut_off == rows["score"][3]
+    assert expected_wins(rows, place, 10, 0.9)[1].leads == 4
+    assert expected_wins(rows.head(0), place.head(0), 10, 0.9)[1].cut_off is None
 
 
 def test_realised_wins_are_counted_by_list_and_vary_by_lead() -> None:

@@ -147,11 +147,11 @@ def test_a_drawn_lead_is_called_first_and_lends_the_tier_no_score() -> None:
     params = ladder(1.0, "rest")
     found = MANY.join(listed(MANY, params, 40, 0.1))
     figures = list_summary(found, params, 40, None, 0.9)
-    assert figures["explored"] == 4
-    assert figures["capacity"][1]["leads"] == 40
+    assert figures.explored == 4
+    assert figures.capacity[1].leads == 40
     earned = found[(found["tier"] == "tier 0") & ~drawn(found)]
-    assert figures["capacity"][1]["cut_off"] == earned["score"].min() > found["score"][drawn(found)].min()
-    assert figures["capacity"][1]["wins"] == pytest.approx(found["probability"][found["tier"] == "tier 0"].sum())
+    assert figures.capacity[1].cut_off == earned["score"].min() > found["score"][drawn(found)].min()
+    assert figures.capacity[1].wins == pytest.approx(found["probability"][found["tier"] == "tier 0"].sum())
 
 
 def test_a_period_is_one_of_the_grid() -> None:

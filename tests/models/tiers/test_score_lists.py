@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from models.tiers.assignment import TierContext, assign, working_rank
+from models.tiers.results import Overfull
 from models.tiers.score_lists import (
     assign_lists,
     best_first,
@@ -105,14 +106,14 @@ def test_a_tier_too_small_for_its_triggers_is_told() -> None:
     known = facts(rows, asked=[True, True, True, False], gone=[False] * 4)
     listed = rows.assign(tier=assign(rows, TierContext(params, 2, facts=known)), explored="no")
     found = list_summary(listed, params, 2, known, 0.9)
-    assert found["overfull"] == {"tier 0": {"capacity": 2, "triggered": 3}}
-    assert found["tiers"] == {"tier 0": 3, "tier 1": 1}
-    assert found["capacity"][1]["leads"] == 2
+    assert found.overfull == {"tier 0": Overfull(capacity=2, triggered=3)}
+    assert found.tiers == {"tier 0": 3, "tier 1": 1}
+    assert found.capacity[1].leads == 2
     roomy = list_summary(listed.assign(tier=assign(rows, TierContext(params, 3, facts=known))), params, 3, known, 0.9)
-    assert roomy["overfull"] == {}
+    assert roomy.overfull == {}
     gone = facts(rows, asked=[False] * 4, gone=[False] * 3 + [True])
     listed = listed.assign(tier=assign(rows, TierContext(params, 2, facts=gone)))
-    assert list_summary(listed, params, 2, gone, 0.9)["tiers"] == {"tier 0": 2, "tier 1": 1, "excluded": 1}
+    assert list_summary(listed, params, 2, gone, 0.9).tiers == {"tier 0": 2, "tier 1": 1, "excluded": 1}
 
 
 def test_the_best_come_first_ties_broken_by_lead_however_they_come() -> None:

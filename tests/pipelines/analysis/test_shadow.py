@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import pytest
 from features.schema.errors import ModelError
 from models.learners.calibration import Sigmoid
 from models.scoring.scorer import Scorer
-from pipelines.analysis.shadow import shadow
+from pipelines.analysis.shadow import ShadowResult, TopLeads, shadow
 from pipelines.config.params import with_as_of
 from pipelines.storage.bundle import save_bundle
+from pipelines.storage.results import read_result
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import leadscore
 from tests.support.small_job import TODAY, Job, digests, job
@@ -38,27 +38,27 @@ def levelled(shift: float) -> Scorer:
 
 
 def test_another_level_moves_scores_and_no_order(made: Job, tmp_path: Path) -> None:
-    tree = shadow(RunContext(with_as_of(made.params, DAY), made.layout), levelled(0.0), levelled(0.4), tmp_path)
-    assert (tree["rank_correlation"], tree["tier_changed"], tree["top"]) == (1.0, 0, {"n": 10, "overlap": 1.0})
-    assert tree["mean_difference"] == pytest.approx(levelled(0.4).metadata.points.factor * 0.4)
-    assert tree["n"] == len(pd.read_csv(tmp_path / "shadow.csv"))
-    assert sum(flow["n"] for flow in tree["tiers"]) == tree["n"]
+    found = shadow(RunContext(with_as_of(made.params, DAY), made.layout), levelled(0.0), levelled(0.4), tmp_path)
+    assert (found.rank_correlation, found.tier_changed, found.top) == (1.0, 0, TopLeads(n=10, overlap=1.0))
+    assert found.mean_difference == pytest.approx(levelled(0.4).metadata.points.factor * 0.4)
+    assert found.n == len(pd.read_csv(tmp_path / "shadow.csv"))
+    assert sum(flow.n for flow in found.tiers) == found.n
 
 
 def test_movers_come_first_and_say_why_by_both(made: Job, tmp_path: Path) -> None:
     other = scorer(linear_share=1.0)
-    tree = shadow(RunContext(with_as_of(made.params, DAY), made.layout), levelled(0.0), other, tmp_path)
-    assert tree["rank_correlation"] < 1
-    assert tree["model_ids"] == {"champion": levelled(0.0).model_id, "challenger": other.model_id}
+    found = shadow(RunContext(with_as_of(made.params, DAY), made.layout), levelled(0.0), other, tmp_path)
+    assert found.rank_correlation is not None and found.rank_correlation < 1
+    assert found.model_ids == {"champion": levelled(0.0).model_id, "challenger": other.model_id}
     sheet = pd.read_csv(tmp_path / "shadow.csv")
     moved = (sheet["score_challenger"] - sheet["score_champion"]).abs()
     assert moved.is_monotonic_decreasing
     assert moved.iloc[0] > 0
-    assert [one["lead_id"] for one in tree["movers"]] == sheet["lead_id"].head(20).tolist()
-    assert all(one["reasons_text_champion"] and one["reasons_text_challenger"] for one in tree["movers"])
+    assert [one.lead_id for one in found.movers] == sheet["lead_id"].head(20).tolist()
+    assert all(one.reasons_text_champion and one.reasons_text_challenger for one in found.movers)
     best = [set(sheet.nlargest(10, f"points_{side}")["lead_id"]) for side in ("champion", "challenger")]
-    assert tree["top"]["overlap"] == pytest.approx(len(best[0] & best[1]) / 10, abs=0.11)  # ties
-    assert json.loads((tmp_path / "shadow.json").read_text()) == tree
+    assert found.top.overlap == pytest.approx(len(best[0] & best[1]) / 10, abs=0.11)  # ties
+    assert read_result(ShadowResult, tmp_path / "shadow.json", "") == found
 
 
 def test_one_model_is_no_comparison(made: Job, tmp_path: Path) -> None:

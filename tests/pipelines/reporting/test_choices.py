@@ -13,6 +13,7 @@ from features.schema.errors import DataError
 from models.evaluation.estimate import ModelMetrics
 from models.evaluation.measures import Measure
 from models.evaluation.results import BacktestPeriod, BacktestResult, EvaluationResult, NoBacktest
+from models.kpis.results import KpiResult
 from models.training.selection import Candidate, Decision
 from pipelines.config.params import Params
 from pipelines.reporting import charts, tables
@@ -62,7 +63,7 @@ def section(page: Page, name: str) -> str:
 def rendered(run: tuple[Params, Layout], **changed: Any) -> Page:
     """The page of a run with some artifacts changed; results are given as on disk."""
     params, layout = run
-    for name, kind in (("metrics", EvaluationResult), ("backtest", BacktestResult)):
+    for name, kind in (("metrics", EvaluationResult), ("backtest", BacktestResult), ("kpis", KpiResult)):
         if isinstance(changed.get(name), dict):
             changed[name] = kind.model_validate(changed[name])
     parts = ReportInputs.read(layout, params.project.threads).__dict__ | changed
@@ -245,7 +246,8 @@ def test_velocity_is_shown_with_dates_and_its_absence_explained(
 
 def test_a_tier_that_is_too_generous_is_shown_with_its_cutoff(dated: tuple[Params, Layout]) -> None:
     kpis = tree(dated[1].kpis.path)
-    fix = {"tier": "hot", "new_cutoff": 77, "cutoff": 70.0, "per_list": 12.0, "observed_rate": 0.2}
+    fix = {"tier": "hot", "new_cutoff": 77, "cutoff": 70.0, "per_list": 12.0, "predicted_rate": 0.3}
+    fix |= {"observed_rate": 0.2, "observed_rate_low": 0.1, "observed_rate_high": 0.3, "observed_rate_n": 50}
     row_of_tier = kpis["comparisons"][1] | {"answer": "too generous", "points_off": 7.5, "fix": fix}
     page = rendered(dated, kpis=kpis | {"comparisons": [kpis["comparisons"][0], row_of_tier]})
     row = page.rows("kpi-looks")[2]

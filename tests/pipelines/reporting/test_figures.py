@@ -307,9 +307,10 @@ def test_what_changed_is_shown_of_this_list_alone(run: tuple[Params, Layout], mo
     traced = expected(params, layout, monkeypatch)
     assert untraced(page, traced) == []
     assert sum(len(NUMBER.findall(one.text)) for one in traced if one.section == "change") > 20
-    other = json.loads(layout.change_summary.path.read_text(encoding="utf-8")) | {"model_to": "another"}
-    layout.change_summary.path.write_text(json.dumps(other), encoding="utf-8")
-    assert "change" not in {section for section, _ in Texts(filled(params, layout)).pieces}
+    tree = json.loads(layout.change_summary.path.read_text(encoding="utf-8"))
+    for other in ({"model_to": "another"}, {"format": 0}):
+        layout.change_summary.path.write_text(json.dumps(tree | other), encoding="utf-8")
+        assert "change" not in {section for section, _ in Texts(filled(params, layout)).pieces}
     for file in (layout.change, layout.change_csv, layout.change_summary):
         file.path.unlink()
 

@@ -1,0 +1,60 @@
+"""What the tiers of one score list, or of two, come to: parts of score_summary.json and of comparisons as types."""
+
+from __future__ import annotations
+
+from features.schema.spec import Spec
+
+
+class Overfull(Spec):
+    """A tier with more triggered leads than its capacity."""
+
+    capacity: int
+    triggered: int
+
+
+class CapacityStep(Spec):
+    """What calling `capacity` leads from the top of the list would win; see `capacity.expected_wins`.
+
+    Attributes
+    ----------
+    leads
+        As many of them as the list has.
+    cut_off
+        The score of the last one called.
+    wins
+        The sum of probabilities; `_low` and `_high`: see `capacity.wins_interval`.
+    """
+
+    capacity: int
+    leads: int
+    cut_off: int | None
+    wins: float
+    wins_low: float
+    wins_high: float
+
+
+class ListSummary(Spec):
+    """The size of a list's tiers and what capacity buys.
+
+    Attributes
+    ----------
+    tiers
+        Leads in each tier; the excluded only where there are any.
+    overfull
+        Under the policy capacity, the tiers that are.
+    explored
+        Leads that exploration drew at random.
+    """
+
+    tiers: dict[str, int]
+    overfull: dict[str, Overfull]
+    explored: int
+    capacity: list[CapacityStep]
+
+
+class TierFlow(Spec):
+    """How many leads moved from one tier to another; None: not on that list."""
+
+    tier_from: str | None
+    tier_to: str | None
+    n: int
