@@ -24,7 +24,9 @@ stage_app = typer.Typer(help="One stage of the pipeline, as DVC runs them all.",
 
 @stage_app.command()
 def resolve_params(params: ParamsOption = None, out: OutOption = None) -> None:
-    """Write the parameters that each stage reads, defaults and all, for DVC to compare.
+    """Write the parameters of each stage, defaults and all.
+
+    DVC compares these files, so that a changed value runs again only the stages that read it.
 
     IN: params.yaml.
 

@@ -203,7 +203,7 @@ def test_a_damaged_previous_list_is_named_and_kept(layout: Layout, tmp_path: Pat
     copy = Layout.folder(tmp_path / "out")
     shutil.copytree(layout.reports, copy.reports)
     copy.scores.path.write_bytes(b"half of a file")
-    with pytest.raises(DataError, match=r"scores.parquet.*cannot be read.*remove it so that tiers begin anew"):
+    with pytest.raises(DataError, match=r"scores.parquet.*cannot be read.*remove it so that tiers start afresh"):
         score_leads(RunContext(tiny_params(tmp_path), copy))
     assert copy.scores.path.read_bytes() == b"half of a file"
 

@@ -21,8 +21,8 @@ from tests.support.paths import ROOT
 ROOMS = {
     "": {"init", "inspect", "run", "score", "explain", "report", "deliver", "docs"},
     "stage": {
-        "simulate", "ingest", "build-features", "audit", "train", "backtest", "evaluate", "kpis", "explain", "score",
-        "report", "track",
+        "resolve-params", "simulate", "ingest", "build-features", "audit", "train", "backtest", "evaluate", "kpis",
+        "explain", "score", "report", "track",
     },
     "model": {"promote", "rollback", "compare", "track", "scorecard"},
     "nightly": {"score", "monitor", "retrain", "shadow"},

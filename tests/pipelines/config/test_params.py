@@ -141,7 +141,7 @@ def attribute(text: str, order: str = "none") -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (attribute("{known: outcome}"), "source.attributes.town: an attribute that is known: outcome says why"),
+        (attribute("{known: outcome}"), "source.attributes.town: an attribute that is known: outcome needs the reason"),
         (attribute("{known: later}"), "source.attributes.town.known: Input should be 'creation', 'history'"),
         (
             attribute("{colour: red}"),

@@ -254,11 +254,12 @@ def test_sigkill_of_rollback_leaves_one_whole_champion_and_a_rerun_completes(
     program = f"""
 import sys
 from pathlib import Path
-from benchmarks.kill_promotion import Stage, kill
-from pipelines.storage.layout import Layout
+from benchmarks.kill_promotion import Sandbox, kill
 from pipelines.config.params import load
+from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
-class Small(Stage):
+class Small(Sandbox):
     def reset(self):
         import shutil
         for name in ("mlflow.db", "files"):
@@ -267,8 +268,8 @@ class Small(Stage):
             copy = shutil.copytree if (self.base / name).is_dir() else shutil.copy
             copy(self.base / name, old)
 
-stage = Small(load(Path("{live}/tiny.yaml")), Layout.folder(Path("{layout.reports}")), Path("{live}"),
-              Path("{tmp_path}/base"), [])
+here = RunContext(load(Path("{live}/tiny.yaml")), Layout.folder(Path("{layout.reports}")))
+stage = Small(here, Path("{live}"), Path("{tmp_path}/base"), [])
 sys.exit(bool(kill(stage, ("rollback",), 6, 1, Path("{tmp_path}/note"))["faults"]))
 """
     root = ROOT
