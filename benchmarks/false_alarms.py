@@ -50,9 +50,9 @@ def monitor_scenario(params: Params, work: Path, number: int, days: pd.DatetimeI
     runs = []
     for day in days:
         result = run_monitor(RunContext(with_as_of(params, f"{day:%Y-%m-%d}"), complete), scorer, work)
-        status = {check["code"]: check["status"] for check in result["checks"]}
-        runs.append({"scenario": number, "day": f"{day:%Y-%m-%d}", "status": status, "lines": result["lines"]})
-        print(number, f"{day:%Y-%m-%d}", result["alerts"], flush=True)
+        status = {check.code: check.status for check in result.checks}
+        runs.append({"scenario": number, "day": f"{day:%Y-%m-%d}", "status": status, "lines": result.lines})
+        print(number, f"{day:%Y-%m-%d}", result.alerts, flush=True)
     return runs
 
 

@@ -22,6 +22,7 @@ import pandas as pd
 from benchmarks.simulated_years import Scenario, export, overlay_of
 from benchmarks.two_years_evaluation import compare_policies, count_false_alarms, detections
 from features.schema.errors import LeadScoreError
+from models.monitoring.results import MonitorResult
 from pipelines.cli.app import app
 from pipelines.config.params import load
 from pipelines.registry.named_model import find_bundle
@@ -33,6 +34,7 @@ from pipelines.stages.train import train
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.files import finite, write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.results import read_result
 from pipelines.storage.run_context import RunContext
 
 WEEK = pd.Timedelta(days=7)
@@ -69,7 +71,8 @@ def run_week(scenario: Scenario, history: Simulated, day: pd.Timestamp) -> Week:
     model = ("--model", scenario.champion)
     score_code, complaint = nightly(scenario, "score", day, *model, "--reasons", "top-3")
     monitor_code, _ = nightly(scenario, "monitor", day, *model)
-    monitored = read_json(lists / "monitor" / "monitor.json") if monitor_code in (0, 9) else {}
+    report = lists / "monitor" / "monitor.json"
+    monitored = read_result(MonitorResult, report, "monitor", "leadscore nightly") if monitor_code in (0, 9) else None
     retrain_code, error = nightly(scenario, "retrain", day)
     return {
         "day": f"{day:%Y-%m-%d}",
@@ -77,8 +80,8 @@ def run_week(scenario: Scenario, history: Simulated, day: pd.Timestamp) -> Week:
         "complaint": complaint,
         "current": (lists / "current").readlink().name[:10] if (lists / "current").exists() else None,
         "monitor": monitor_code,
-        "alerts": monitored.get("alerts", []),
-        "lines": monitored.get("lines", []),
+        "alerts": monitored.alerts if monitored else [],
+        "lines": monitored.lines if monitored else [],
         "retrain": retrain_code,
         **retraining(lists, day, error if retrain_code not in (0, 8) else ""),
         "seconds": time.process_time() - started,

@@ -127,15 +127,15 @@ def monitor(
         read = _taken_in(run, data, lists)
         bundle = find_bundle(model or str(run.layout.bundle), run.params, Path(work))
         scorer = load_bundle(bundle, run.params.project.threads)
-        tree = run_monitor(read, scorer, folder)
-        write_monitor_page(tree, folder, run.params.project.name)
+        result = run_monitor(read, scorer, folder)
+        write_monitor_page(result, folder, run.params.project.name)
     if track:
         from pipelines.stages.track import track_monitoring
 
-        track_monitoring(run.params, tree)
+        track_monitoring(run.params, result)
     if sys.stdout.isatty():
-        Console().print(checks_table(tree))
-    raise_alerts(tree)
+        Console().print(checks_table(result))
+    raise_alerts(result)
 
 
 def _taken_in(run: RunContext, data: Path | None, lists: Path | None) -> RunContext:

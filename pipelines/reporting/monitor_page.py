@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
+from models.monitoring.results import MonitorResult
 from pipelines.reporting.page import page
 from pipelines.storage.files import staged_file
 
@@ -18,23 +18,23 @@ SHOWN = 20  # features and values on the page; monitor.json has all
 STYLES = {"failed": "bold red", "passed": "green", "not applicable": "dim"}
 
 
-def checks_table(tree: dict[str, Any]) -> Table:
+def checks_table(result: MonitorResult) -> Table:
     """Lay out every check for a terminal; what comes from data is never markup."""
-    table = Table("", "check", "result", "details", box=SIMPLE, title=f"{tree['list']}, model {tree['model_id']}")
-    for check in tree["checks"]:
-        status = check["status"] + (" (early)" if check["early"] else "")
-        detail = "".join(character if character.isprintable() else " " for character in check["detail"])
-        table.add_row(check["code"], check["title"], Text(status, STYLES[check["status"]]), Text(detail))
+    table = Table("", "check", "result", "details", box=SIMPLE, title=f"{result.newest}, model {result.model_id}")
+    for check in result.checks:
+        status = check.status + (" (early)" if check.early else "")
+        detail = "".join(character if character.isprintable() else " " for character in check.detail)
+        table.add_row(check.code, check.title, Text(status, STYLES[check.status]), Text(detail))
     return table
 
 
-def write_monitor_page(tree: dict[str, Any], folder: Path, project: str) -> None:
+def write_monitor_page(result: MonitorResult, folder: Path, project: str) -> None:
     """Write monitor.html, one file that needs no network; equal results give equal bytes."""
     contents = {
-        "tree": tree,
+        "result": result,
         "shown": SHOWN,
-        "metrics": {"model_id": tree["model_id"], "snapshots": {"order": "dates"}},
-        "profile": {"fingerprint": tree["data_fingerprint"]},
+        "metrics": {"model_id": result.model_id, "snapshots": {"order": "dates"}},
+        "profile": {"fingerprint": result.data_fingerprint},
         "charts": {},
     }
     text = page("monitor.html.j2", contents, project)

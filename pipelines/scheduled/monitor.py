@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import ibis
 import numpy as np
@@ -40,6 +39,7 @@ from models.monitoring.input_checks import (
     volume_rows,
 )
 from models.monitoring.outcome_checks import OutcomeSettings
+from models.monitoring.results import Comparison, ListPeriod, MonitorResult
 from models.points.scale import score
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import sample_leads
@@ -49,16 +49,13 @@ from pipelines.scheduled.feed_checks import feed_at
 from pipelines.scoring.population import scoring_day
 from pipelines.scoring.tier_backtest import put_into_tiers
 from pipelines.storage.contract_store import Contract
-from pipelines.storage.files import finite, write_json
+from pipelines.storage.files import finite
+from pipelines.storage.results import write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 LEAST_LISTS = 4  # of the reference: fewer tell nothing of how lists differ by themselves
 NEW_LEADS = "new leads"
-EMPTY: dict[str, Any] = {
-    "features": [], "levels": [], "volumes": [], "tiers": {"reference": [], "matured": []},
-    "performance": {"reference": None, "matured": None}, "estimate": None, "early": [], "rows": {}, "assumption": "",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -231,18 +228,13 @@ class MonitorData:
         )
 
 
-def run_monitor(run: RunContext, scorer: Scorer, folder: Path) -> dict[str, Any]:
+def run_monitor(run: RunContext, scorer: Scorer, folder: Path) -> MonitorResult:
     """Run every check on the newest list at `score.as_of`, and write monitor.json into a folder.
 
     Parameters
     ----------
     run
         Its layout says where the contract tables lie.
-
-    Returns
-    -------
-    dict
-        The tree of monitor.json.
 
     Raises
     ------
@@ -254,27 +246,39 @@ def run_monitor(run: RunContext, scorer: Scorer, folder: Path) -> dict[str, Any]
         calendar = MonitoredLists.of(scorer, contract, as_of, run.params)
         newest = feed_at(contract, as_of).newest
         first = fresh(None if newest is None else pd.Timestamp(newest), as_of, run.params.job.max_silence_days)
-        checks, found = [_no_reference(calendar)], EMPTY
+        checks, compared = [_no_reference(calendar)], Comparison()
         if len(calendar.reference) >= LEAST_LISTS:
             data = MonitorData.read(contract, scorer, calendar, run.params)
             empty = data.newest.empty or data.reference.empty
-            checks, found = ([_no_leads(data)], EMPTY) if empty else _run_checks(data)
+            checks, compared = ([_no_leads(data)], Comparison()) if empty else _run_checks(data)
         fingerprint = contract.profile.fingerprint
-    tree = _result(as_of, scorer, calendar, [first, *checks]) | {"data_fingerprint": fingerprint} | found
-    written: dict[str, Any] = finite(tree)
-    write_json(written, folder / "monitor.json")
-    for line in written["lines"]:
-        log.log(logging.WARNING if written["alerts"] else logging.INFO, "monitor: %s", line)
-    return written
+    checks = [first, *checks]
+    result = MonitorResult(
+        as_of=as_of.date().isoformat(),
+        list=calendar.newest.date().isoformat(),
+        model_id=scorer.model_id,
+        trained_until=str(scorer.metadata.trained_until),  # MonitoredLists.of has refused a model without it
+        data_fingerprint=fingerprint,
+        reference=_period(calendar.reference),
+        matured=_period(calendar.matured),
+        checks=checks,
+        alerts=[check.code for check in checks if check.failed],
+        lines=summary_lines(checks),
+        **dict(compared),
+    )
+    write_result(result, folder / "monitor.json")
+    for line in result.lines:
+        log.log(logging.WARNING if result.alerts else logging.INFO, "monitor: %s", line)
+    return result
 
 
-def raise_alerts(tree: dict[str, Any]) -> None:
+def raise_alerts(result: MonitorResult) -> None:
     """Raise AlertError, which gives the scheduler an exit code of its own, where a check alerts."""
-    if tree["alerts"]:
-        raise AlertError("; ".join(tree["lines"]))
+    if result.alerts:
+        raise AlertError("; ".join(result.lines))
 
 
-def _run_checks(data: MonitorData) -> tuple[list[CheckResult], dict[str, Any]]:
+def _run_checks(data: MonitorData) -> tuple[list[CheckResult], Comparison]:
     """Run every check but the first."""
     params, calendar, reference, newest = data.params.monitor, data.calendar, data.reference, data.newest
     read = set(data.scorer.features_read)
@@ -304,7 +308,7 @@ def _run_checks(data: MonitorData) -> tuple[list[CheckResult], dict[str, Any]]:
         outcomes.early(young, params),
         outcomes.estimated(estimates["newest"], estimates["reference"], measured),
     ]
-    return checks, {
+    found = {
         "features": [*doing, *coming],
         "levels": [row for row in values if row["share"] >= params.level_share],
         "volumes": kinds,
@@ -315,6 +319,7 @@ def _run_checks(data: MonitorData) -> tuple[list[CheckResult], dict[str, Any]]:
         "early": young,
         "rows": {"reference": len(reference), "newest": len(newest), "matured": len(matured), "sampled": data.sampled},
     }
+    return checks, Comparison.model_validate(finite(found))
 
 
 def _early_row(data: MonitorData, lists: pd.DatetimeIndex, days: int) -> Row:
@@ -374,22 +379,6 @@ def _no_leads(data: MonitorData) -> CheckResult:
     return Check("MN02", "There are leads to compare").not_applicable(f"no lead is open on {which}")
 
 
-def _result(
-    as_of: pd.Timestamp, scorer: Scorer, calendar: MonitoredLists, checks: Sequence[CheckResult]
-) -> dict[str, Any]:
-    return {
-        "as_of": as_of.date().isoformat(),
-        "list": calendar.newest.date().isoformat(),
-        "model_id": scorer.model_id,
-        "trained_until": scorer.metadata.trained_until,
-        "reference": _period(calendar.reference),
-        "matured": _period(calendar.matured),
-        "checks": [check.model_dump() for check in checks],
-        "alerts": [check.code for check in checks if check.failed],
-        "lines": summary_lines(checks),
-    }
-
-
-def _period(moments: pd.DatetimeIndex) -> dict[str, Any]:
+def _period(moments: pd.DatetimeIndex) -> ListPeriod:
     days = [moment.date().isoformat() for moment in moments]
-    return {"lists": len(days), "first": days[0] if days else None, "last": days[-1] if days else None}
+    return ListPeriod(lists=len(days), first=days[0] if days else None, last=days[-1] if days else None)

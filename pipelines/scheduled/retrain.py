@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from features.schema.errors import DataError, RefusedError
 from features.schema.spec import Spec
+from models.monitoring.results import MonitorResult
 from pipelines.config.params import Params
 from pipelines.registry.promote import promote
 from pipelines.scheduled.input_files import digests
@@ -27,6 +28,7 @@ from pipelines.stages.run_all import stages
 from pipelines.stages.track import track
 from pipelines.storage.files import write_json
 from pipelines.storage.layout import Layout
+from pipelines.storage.results import read_result
 from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import versions
 
@@ -92,9 +94,8 @@ def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> li
     NotReadyError, DataError, ModelError
         As the stages and `promote` do; the champion stays.
     """
-    last = read_record(request.folder)
-    monitored = _read(request.to / "monitor" / "monitor.json")
-    why = "requested" if request.force else due(params, last, monitored, request.day)
+    last, monitored = read_record(request.folder), request.to / "monitor" / "monitor.json"
+    why = "requested" if request.force else due(params, last, _monitored(monitored), request.day)
     if last and not why:
         return [f"not due: the last retraining was on {last.day}, and no alert since then requires one"]
     name = _name(params, request.data)
@@ -106,7 +107,7 @@ def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> li
     return [f"retrained: {why}", *_decide(run, request, name, why)]
 
 
-def due(params: Params, last: RetrainRecord | None, monitored: dict[str, Any], day: pd.Timestamp) -> str:
+def due(params: Params, last: RetrainRecord | None, monitored: MonitorResult | None, day: pd.Timestamp) -> str:
     """Return why a retraining is due, "" where none is.
 
     Parameters
@@ -114,16 +115,17 @@ def due(params: Params, last: RetrainRecord | None, monitored: dict[str, Any], d
     last
         The record of the last retraining; None where there is none.
     monitored
-        The last monitor.json; empty where the monitor has not run.
+        What the monitor found last; None where it has not run.
     """
     if last is None:
         return "the first one"
     since, limits = (day - pd.Timestamp(last.day)).days, params.retrain
     if since >= limits.every_days:
         return f"on schedule, {since} days after the last one"
-    alerts = monitored.get("alerts", []) if limits.on_alert and monitored.get("as_of", "") > last.day else []
-    if alerts and FEED not in alerts and since >= limits.rest_days:
-        return f"the monitor's alert of {monitored['as_of']}: {', '.join(alerts)}"
+    if monitored is None or not limits.on_alert or monitored.as_of <= last.day:
+        return ""
+    if monitored.alerts and FEED not in monitored.alerts and since >= limits.rest_days:
+        return f"the monitor's alert of {monitored.as_of}: {', '.join(monitored.alerts)}"
     return ""
 
 
@@ -178,6 +180,14 @@ def read_record(folder: Path) -> RetrainRecord | None:
     try:
         return RetrainRecord.model_validate_json((folder / RECORD).read_bytes())
     except (OSError, ValidationError):
+        return None
+
+
+def _monitored(path: Path) -> MonitorResult | None:
+    """Read what the monitor found last; None where it has not run, or the file is damaged."""
+    try:
+        return read_result(MonitorResult, path, "monitor", "leadscore nightly") if path.is_file() else None
+    except json.JSONDecodeError:
         return None
 
 

@@ -8,9 +8,7 @@ import logging
 import math
 import re
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pandas as pd
@@ -18,6 +16,7 @@ from mlflow.entities import Metric
 
 from models.evaluation.estimate import ModelMetrics
 from models.evaluation.results import EvaluationResult
+from models.monitoring.results import MonitorResult
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.registry.registry import CHALLENGER, Registry, open_experiment
@@ -68,7 +67,7 @@ def track(run: RunContext, overlay: Path | None) -> str:
     return str(tracked.info.run_id)
 
 
-def track_monitoring(params: Params, tree: Mapping[str, Any]) -> str:
+def track_monitoring(params: Params, result: MonitorResult) -> str:
     """Log the monitoring results of one day as metrics over time, in the run of the monitored model.
 
     The experiment is called `NAME monitoring`. A metric's time is the monitored day, and its step the number
@@ -80,19 +79,19 @@ def track_monitoring(params: Params, tree: Mapping[str, Any]) -> str:
         The run's id.
     """
     experiment = Registry.open(params).monitoring()
-    day, learned = pd.Timestamp(tree["as_of"]), pd.Timestamp(tree["trained_until"])
+    day, learned = pd.Timestamp(result.as_of), pd.Timestamp(result.trained_until)
     client = mlflow.MlflowClient()
-    runs = client.search_runs([experiment], f"tags.model_id = '{tree['model_id']}'")
-    tags = {"model_id": tree["model_id"]}
-    run_id = str((runs[0] if runs else client.create_run(experiment, tags=tags, run_name=tree["model_id"])).info.run_id)
-    figures = {"alerts": float(len(tree["alerts"]))}
-    for check in tree["checks"]:
-        alert = {} if check["status"] == "not applicable" else {"alert": float(check["status"] == "failed")}
-        figures |= {_metric(check["code"], name): value for name, value in (alert | check["metrics"]).items()}
+    runs = client.search_runs([experiment], f"tags.model_id = '{result.model_id}'")
+    tags = {"model_id": result.model_id}
+    run_id = str((runs[0] if runs else client.create_run(experiment, tags=tags, run_name=result.model_id)).info.run_id)
+    figures = {"alerts": float(len(result.alerts))}
+    for check in result.checks:
+        alert = {} if check.status == "not applicable" else {"alert": float(check.failed)}
+        figures |= {_metric(check.code, name): value for name, value in (alert | check.metrics).items()}
     age, moment = (day - learned).days, int(day.timestamp() * 1000)
     client.log_batch(run_id, [Metric(name, value, moment, age) for name, value in figures.items()])
-    client.set_tag(run_id, "last_day", tree["as_of"])
-    client.set_tag(run_id, "last_alerts", ", ".join(tree["alerts"]))
+    client.set_tag(run_id, "last_day", result.as_of)
+    client.set_tag(run_id, "last_alerts", ", ".join(result.alerts))
     return run_id
 
 

@@ -44,7 +44,7 @@ class Provenance:
 
 def write_result(result: BaseModel, path: Path) -> None:
     """Write a result; figures that do not exist become null."""
-    write_json(finite(result.model_dump()), path)
+    write_json(finite(result.model_dump(by_alias=True)), path)
 
 
 def read_result(kind: type[Result], path: Path, stage: str, command: str = "leadscore stage") -> Result:

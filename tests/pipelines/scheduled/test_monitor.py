@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from features.schema.errors import AlertError, DataError
+from models.monitoring.results import MonitorResult
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params, with_as_of
 from pipelines.reporting.monitor_page import checks_table, write_monitor_page
@@ -43,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     return params, tiny_copy(tmp_path_factory, folder / "out")
 
 
-def watched(params: Params, layout: Layout, folder: Path, day: pd.Timestamp = DAY) -> dict[str, Any]:
+def watched(params: Params, layout: Layout, folder: Path, day: pd.Timestamp = DAY) -> MonitorResult:
     return run_monitor(RunContext(with_as_of(params, f"{day:%Y-%m-%d}"), layout), load_bundle(layout.bundle, 1), folder)
 
 
@@ -82,19 +83,19 @@ def test_it_is_the_same_twice_on_a_page_and_in_the_terminal(trained: tuple[Param
     params, layout = trained
     written = []
     for name in ("a", "b"):
-        tree = watched(params, layout, tmp_path / name)
-        write_monitor_page(tree, tmp_path / name, "<b>mine</b>")
+        result = watched(params, layout, tmp_path / name)
+        write_monitor_page(result, tmp_path / name, "<b>mine</b>")
         written.append([(tmp_path / name / file).read_bytes() for file in ("monitor.json", "monitor.html")])
     assert written[0] == written[1]
     page = written[0][1].decode()
     assert "&lt;b&gt;mine&lt;/b&gt;" in page
     assert "http" not in page.replace("http-equiv", "")
-    for check in tree["checks"]:
-        assert check["code"] in page
-    assert checks_table(tree).row_count == len(tree["checks"]) == 11
-    assert tree["reference"]["lists"] == 6
-    assert tree["trained_until"][:10] <= tree["reference"]["first"] <= tree["reference"]["last"] < tree["list"]
-    assert tree["assumption"] in page
+    for check in result.checks:
+        assert check.code in page
+    assert checks_table(result).row_count == len(result.checks) == 11
+    assert result.reference.lists == 6
+    assert result.trained_until[:10] <= str(result.reference.first) <= str(result.reference.last) < result.newest
+    assert result.assumption in page
 
 
 @pytest.mark.parametrize(("plant", "codes"), [(outage, {"MN02"}), (market, {"MN05"}), (silence, {"MN01", "MN02"})])
@@ -102,11 +103,11 @@ def test_what_was_planted_raises_alerts(
     plant: Any, codes: set[str], trained: tuple[Params, Layout], tmp_path: Path
 ) -> None:
     params, layout = trained
-    before = set(watched(params, layout, tmp_path / "before")["alerts"])
-    tree = watched(params, changed(layout, params, tmp_path, plant), tmp_path / "after")
-    assert codes <= set(tree["alerts"]) - before
+    before = set(watched(params, layout, tmp_path / "before").alerts)
+    result = watched(params, changed(layout, params, tmp_path, plant), tmp_path / "after")
+    assert codes <= set(result.alerts) - before
     with pytest.raises(AlertError, match=min(codes)) as alert:
-        raise_alerts(tree)
+        raise_alerts(result)
     assert alert.value.exit_code == 9
 
 
@@ -123,7 +124,7 @@ def test_what_came_later_changes_nothing(trained: tuple[Params, Layout], tmp_pat
         for number, one in enumerate([layout, changed(layout, params, tmp_path / "cut", cut)])
     )
     for name in ("volumes", "levels", "features", "estimate", "early", "tiers"):
-        assert later[name] == then[name], name
+        assert getattr(later, name) == getattr(then, name), name
 
 
 def test_each_of_the_newest_lists_answers_for_its_own_days(trained: tuple[Params, Layout], tmp_path: Path) -> None:
@@ -136,10 +137,10 @@ def test_each_of_the_newest_lists_answers_for_its_own_days(trained: tuple[Params
         ).young
         newest = DAY - pd.Timedelta(days=21 + last)
         assert {age: (len(one), one[-1]) for age, one in lists.items()} == {14: (2, newest), 28: (4, newest)}
-    tree = watched(params, layout, tmp_path)
-    early = [(row["days"], row["lists"], row["since"]) for row in tree["early"]]
+    result = watched(params, layout, tmp_path)
+    early = [(row.days, row.lists, row.since) for row in result.early]
     assert early == [(14, 2, "2026-06-15"), (28, 4, "2026-06-01")]
-    assert tree["reference"]["last"] < "2026-06-01"
+    assert str(result.reference.last) < "2026-06-01"
 
 
 class Seasonal(Scorer):
@@ -185,9 +186,9 @@ def test_a_young_model_and_tables_without_dates_are_distinguished(
     params, layout = trained
     scorer = load_bundle(layout.bundle, 1)
     early = with_as_of(params, str(pd.Timestamp(scorer.metadata.trained_until).date()))
-    tree = run_monitor(RunContext(early, layout), scorer, tmp_path)
-    assert [check["status"] for check in tree["checks"]] == ["passed", "not applicable"]
-    write_monitor_page(tree, tmp_path, "young")
+    result = run_monitor(RunContext(early, layout), scorer, tmp_path)
+    assert [check.status for check in result.checks] == ["passed", "not applicable"]
+    write_monitor_page(result, tmp_path, "young")
     undated = scorer.metadata.model_copy(update={"snapshots": None, "trained_until": None})
     with pytest.raises(DataError, match="without dates"):
         run_monitor(RunContext(params, layout), type(scorer)(undated, scorer.models, scorer.scorecard), tmp_path)
@@ -217,13 +218,13 @@ def test_the_command_and_its_exit_code(
 def test_metrics_over_time_in_one_run_a_model(trained: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = trained
     days = [DAY - pd.Timedelta(days=7), DAY]
-    trees = [watched(params, layout, tmp_path / "now", day) for day in days]
-    runs = {track_monitoring(params, tree) for tree in [*trees, trees[1]]}
+    results = [watched(params, layout, tmp_path / "now", day) for day in days]
+    runs = {track_monitoring(params, result) for result in [*results, results[1]]}
     assert len(runs) == 1
     history = mlflow.MlflowClient().get_metric_history(runs.pop(), "MN06/psi")
-    learned = pd.Timestamp(trees[0]["trained_until"])
+    learned = pd.Timestamp(results[0].trained_until)
     assert [one.step for one in history] == [(day - learned).days for day in days]
     assert [one.timestamp for one in history] == [int(day.timestamp() * 1000) for day in days]
     assert [one.value for one in history] == [
-        next(check["metrics"]["psi"] for check in tree["checks"] if check["code"] == "MN06") for tree in trees
+        next(check.metrics["psi"] for check in result.checks if check.code == "MN06") for result in results
     ]

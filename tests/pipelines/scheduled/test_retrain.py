@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from features.schema.errors import BusyError, RefusedError
+from models.monitoring.results import ListPeriod, MonitorResult
 from pipelines.config.params import Params
 from pipelines.registry.promote import promote
 from pipelines.registry.registry import CHALLENGER, Registry
@@ -176,26 +177,34 @@ def test_a_refused_challenger_leaves_the_champion_and_a_reason(
 
 
 LAST = RetrainRecord(name="n", why="the first one", day="2026-06-01", answer="promoted", reason="")
+NO_LISTS = ListPeriod(lists=0, first=None, last=None)
+
+
+def alerted(day: str, *alerts: str) -> MonitorResult:
+    return MonitorResult(
+        as_of=day, list=day, model_id="m", trained_until="2026-05-01", data_fingerprint="f", reference=NO_LISTS,
+        matured=NO_LISTS, checks=[], alerts=list(alerts), lines=[],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("last", "monitored", "day", "why"),
     [
-        (None, {}, "2026-06-02", "first"),
-        (LAST, {}, "2026-06-28", ""),
-        (LAST, {}, "2026-06-29", "schedule"),
-        (LAST, {"as_of": "2026-06-10", "alerts": ["MN03"]}, "2026-06-10", "MN03"),
-        (LAST, {"as_of": "2026-06-05", "alerts": ["MN03"]}, "2026-06-05", ""),
-        (LAST, {"as_of": "2026-06-01", "alerts": ["MN03"]}, "2026-06-10", ""),
-        (LAST, {"as_of": "2026-06-10", "alerts": []}, "2026-06-10", ""),
-        (LAST, {"as_of": "2026-06-10", "alerts": ["MN01", "MN02"]}, "2026-06-10", ""),
+        (None, None, "2026-06-02", "first"),
+        (LAST, None, "2026-06-28", ""),
+        (LAST, None, "2026-06-29", "schedule"),
+        (LAST, alerted("2026-06-10", "MN03"), "2026-06-10", "MN03"),
+        (LAST, alerted("2026-06-05", "MN03"), "2026-06-05", ""),
+        (LAST, alerted("2026-06-01", "MN03"), "2026-06-10", ""),
+        (LAST, alerted("2026-06-10"), "2026-06-10", ""),
+        (LAST, alerted("2026-06-10", "MN01", "MN02"), "2026-06-10", ""),
     ],
 )
 def test_when_it_is_due(
-    last: RetrainRecord | None, monitored: dict[str, object], day: str, why: str, tmp_path: Path
+    last: RetrainRecord | None, monitored: MonitorResult | None, day: str, why: str, tmp_path: Path
 ) -> None:
     params = tiny_params(tmp_path)
-    answer = due(params, last, dict(monitored), pd.Timestamp(day))
+    answer = due(params, last, monitored, pd.Timestamp(day))
     assert (why in answer, bool(answer)) == (True, bool(why))
     deaf = params.model_copy(update={"retrain": params.retrain.model_copy(update={"on_alert": False})})
-    assert bool(due(deaf, last, dict(monitored), pd.Timestamp(day))) == (why in ("first", "schedule"))
+    assert bool(due(deaf, last, monitored, pd.Timestamp(day))) == (why in ("first", "schedule"))
