@@ -185,10 +185,7 @@ def read_record(folder: Path) -> RetrainRecord | None:
 
 def _monitored(path: Path) -> MonitorResult | None:
     """Read what the monitor found last; None where it has not run, or the file is damaged."""
-    try:
-        return read_result(MonitorResult, path, "monitor", "leadscore nightly") if path.is_file() else None
-    except json.JSONDecodeError:
-        return None
+    return read_result(MonitorResult, path, "monitor", "leadscore nightly") if _read(path) else None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -102,8 +102,17 @@ def existing(path: Path, stage: str) -> Path:
 
 
 def _tree(path: Path, stage: str) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(existing(path, stage).read_text(encoding="utf-8"))
+    try:
+        tree = json.loads(existing(path, stage).read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise _unreadable(path, str(error), stage) from None
+    if not isinstance(tree, dict):
+        raise _unreadable(path, f"a {type(tree).__name__}", stage)
     return tree
+
+
+def _unreadable(path: Path, found: str, stage: str) -> DataError:
+    return DataError(path.name, "", found=found, expected="a JSON object", fix=f"Run `leadscore stage {stage}` again.")
 
 
 def _validated(

@@ -10,6 +10,7 @@ import pytest
 
 from features.schema.errors import DataError, ModelError
 from models.evaluation.results import BacktestResult, EvaluationResult, NoBacktest, RandomSplit
+from models.kpis.results import KpiResult
 from pipelines.storage.layout import Layout
 from pipelines.storage.results import read_backtest, read_evaluation, read_result, read_verdict, write_result
 from tests.support.results import backtest_period, evaluation, flat_metrics, model_metrics
@@ -83,3 +84,10 @@ def test_what_is_missing_or_of_another_model_is_named(tmp_path: Path) -> None:
         read_evaluation(Layout.folder(tmp_path), "model")
     with pytest.raises(ModelError, match=r"metrics\.json: model id model, but .*: model id another; run `leadscore"):
         read_evaluation(written(full(), tmp_path), "another")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff\xfe"])
+def test_a_result_that_is_no_json_object_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "kpis.json").write_bytes(content)
+    with pytest.raises(DataError, match="Run `leadscore stage kpis` again"):
+        read_result(KpiResult, tmp_path / "kpis.json", "kpis")
