@@ -112,7 +112,7 @@ def test_simulate_chunk_by_chunk_writes_the_same_bytes_as_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "CHUNK_LEADS", 150)
-    monkeypatch.setattr(door, "ROW_GROUP", 1000)
+    monkeypatch.setattr("pipelines.stages.simulate.ROW_GROUP", 1000)
     complete = written(draw(leads=400), tmp_path / "whole")
     parts = written(chunks(changed(leads=400), 7, SHOT), tmp_path / "parts")
     assert complete == parts
