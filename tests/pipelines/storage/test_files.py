@@ -112,7 +112,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 def killed(code: str, *arguments: Path) -> None:
     """Run code that kills its own process."""
-    source = f"import os, signal, sys\nfrom pathlib import Path\nfrom pipelines import sinks\n{code}"
+    source = f"import os, signal, sys\nfrom pathlib import Path\nfrom pipelines.storage import files\n{code}"
     done = subprocess.run([sys.executable, "-c", source, *map(str, arguments)], check=False)
     assert done.returncode == -signal.SIGKILL
 
@@ -121,7 +121,7 @@ def test_a_killed_write_leaves_the_old_file_and_the_next_one_sweeps(tmp_path: Pa
     path = tmp_path / "out.json"
     write_json({"x": "old"}, path)
     killed(
-        "with sinks.staged_file(Path(sys.argv[1])) as staged:\n"
+        "with files.staged_file(Path(sys.argv[1])) as staged:\n"
         "    staged.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)",
         path,
@@ -155,7 +155,7 @@ def test_a_swap_killed_halfway_is_mended(tmp_path: Path) -> None:
         "    replace(self, target)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "Path.rename = rename\n"
-        "with sinks.staged_folder(Path(sys.argv[1])) as staged:\n"
+        "with files.staged_folder(Path(sys.argv[1])) as staged:\n"
         "    (staged / 'file').write_text('new')",
         path,
     )
