@@ -121,7 +121,7 @@ def test_shards_of_a_killed_run_are_taken_up_and_the_rest_is_done(
 ) -> None:
     small_shards(monkeypatch)
     here = ready.request_with(to=tmp_path / "to")
-    monkeypatch.setattr("pipelines.scoring.score_list.rank_leads", _killed)
+    monkeypatch.setattr("pipelines.scheduled.job.rank_leads", _killed)
     with pytest.raises(KeyboardInterrupt):
         here.run()
     (first, second) = sorted((tmp_path / "to" / ".work" / "shards").glob("*/shard-*.arrow"))
