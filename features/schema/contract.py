@@ -6,36 +6,19 @@ timestamps, for ten rows or for fifty million. Users' values never enter the tex
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from features.schema.cells import Field, FieldKind, cell_name, identifier
 from features.schema.declarations import AttributeSpec
 
 if TYPE_CHECKING:
     from pandera.pandas import Column, DataFrameSchema
 
-FieldKind = Literal["text", "number", "time", "choice", "flag"]
-CellKind = Literal["text", "whole", "real", "truth", "day", "moment", "other"]
-
-NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*"
-ISO_DAY = r"\d{4}-\d{2}-\d{2}"
-ISO_MOMENT = ISO_DAY + r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?"
 MOST_VALUE = "1e12"  # of an event: values are added in millionths, as 64-bit integers
-EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # a two-digit year read as AD 22, or 9999-12-31 for "never", is no time
-
-
-@dataclass(frozen=True)
-class Field:
-    """One column of a contract table."""
-
-    name: str
-    kind: FieldKind
-    required: bool = False
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,96 +139,6 @@ def _column(field: Field, dtype: object) -> Column:
     return pandera.Column(dtype, checks, nullable=not filled, coerce=field.kind == "flag")
 
 
-def identifier(name: str) -> str:
-    """A name as quoted SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def cell_name(field: Field) -> str:
-    """The SQL name of a field's untyped cell; `#` keeps it apart from every contract column."""
-    return identifier(field.name + "#")
-
-
-def as_text(cell: str, kind: CellKind) -> str:
-    """SQL that shows any cell as text; an integer has no decimal point, whatever its type."""
-    if kind == "text":
-        return cell
-    if kind == "real":
-        return (
-            f"CASE WHEN isnan(CAST({cell} AS DOUBLE)) THEN NULL WHEN {cell} = trunc({cell}) AND abs({cell}) < 1e15 "
-            f"THEN CAST(CAST({cell} AS BIGINT) AS VARCHAR) ELSE CAST({cell} AS VARCHAR) END"
-        )
-    return f"CAST({cell} AS VARCHAR)"
-
-
-def unless_missing(cell: str, kind: CellKind, spellings: str) -> str:
-    """SQL for a cell, NULL where its text is one of the spellings of "not known" (a bound list), or where it is NaN."""
-    absent = f"list_contains({spellings}, {as_text(cell, kind)})"
-    empty = f"isnan(CAST({cell} AS DOUBLE)) OR {absent}" if kind == "real" else absent
-    return f"CASE WHEN {empty} THEN NULL ELSE {cell} END"
-
-
-def typed(field: Field, kind: CellKind, time_format: str) -> str:
-    """SQL for a field's typed value, NULL where the cell does not fit.
-
-    Parameters
-    ----------
-    field
-        The contract column; its untyped cell is `cell_name(field)`.
-    kind
-        What the source holds in that cell.
-    time_format
-        `iso` or a strptime pattern; bound as `$time_format` where it is a pattern.
-    """
-    cell = cell_name(field)
-    if field.kind == "number":
-        return _number(cell, kind)
-    if field.kind == "time":
-        return _time(cell, kind, time_format)
-    text = as_text(cell, kind)
-    if field.kind == "choice":
-        known = ", ".join(f"'{choice}'" for choice in field.choices)
-        return f"CASE WHEN lower(trim({text})) IN ({known}) THEN lower(trim({text})) END"
-    if field.kind == "flag":
-        word = f"lower(trim({text}))"
-        return f"CASE WHEN list_contains($yes, {word}) THEN true WHEN list_contains($no, {word}) THEN false END"
-    return text
-
-
-def _number(cell: str, kind: CellKind) -> str:
-    value = f"TRY_CAST({cell} AS DOUBLE)"
-    fits = f"regexp_full_match({cell}, '{NUMBER}') AND isfinite({value})" if kind == "text" else f"isfinite({value})"
-    return f"CASE WHEN {fits} THEN {value} + 0.0e0 END"  # adding zero makes -0.0 the same bytes as 0.0
-
-
-def _time(cell: str, kind: CellKind, time_format: str) -> str:
-    """A date alone names a day and stays as it is; a moment goes from the session's time zone to UTC."""
-    text = as_text(cell, kind)
-    if kind == "day":
-        value = f"CAST({cell} AS TIMESTAMP)"
-    elif kind == "moment":
-        value = _utc(cell)
-    elif time_format == "iso":
-        value = (
-            f"CASE WHEN regexp_full_match({text}, '{ISO_DAY}') THEN TRY_CAST({text} AS TIMESTAMP) "
-            f"WHEN regexp_full_match({text}, '{ISO_MOMENT}') THEN {_utc(text)} END"
-        )
-    elif has_time_of_day(time_format):
-        value = _utc(f"try_strptime({text}, $time_format)")
-    else:
-        value = f"CAST(try_strptime({text}, $time_format) AS TIMESTAMP)"
-    return f"CASE WHEN {value} BETWEEN TIMESTAMP '{EARLIEST}' AND TIMESTAMP '{LATEST}' THEN {value} END"
-
-
-def _utc(moment: str) -> str:
-    return f"timezone('UTC', TRY_CAST({moment} AS TIMESTAMPTZ))"
-
-
-def has_time_of_day(time_format: str) -> bool:
-    """Whether a strptime pattern reads hours."""
-    return re.search(r"%-?[HI]|%[cX]", time_format) is not None
-
-
 def before(first: str, second: str) -> str:
     """SQL: the first time is earlier, by the day where either is a day without a time of day."""
     coarse = f"{_is_day(first)} OR {_is_day(second)}"
@@ -261,7 +154,9 @@ def _day(time: str) -> str:
     return f"CASE WHEN {_is_day(time)} THEN CAST({time} AS DATE) ELSE {local} END"
 
 
-def faults(table: str, fields: Sequence[Field], mapped: Sequence[str], time_format: str, *, dated: bool) -> list[Fault]:
+def faults(
+    table: str, fields: Sequence[Field], mapped: Sequence[str], time_formats: Sequence[str], *, dated: bool
+) -> list[Fault]:
     """Every way in which one row of a source can break the contract, the most severe first.
 
     Parameters
@@ -272,8 +167,8 @@ def faults(table: str, fields: Sequence[Field], mapped: Sequence[str], time_form
         The table's fields.
     mapped
         Names of the fields that the source has.
-    time_format
-        As in `typed`; part of the reason.
+    time_formats
+        Of its times; part of the reason.
     dated
         Whether leads have created_at.
 
@@ -283,7 +178,7 @@ def faults(table: str, fields: Sequence[Field], mapped: Sequence[str], time_form
         Their SQL reads the typed row and, for all tables but leads, its lead's `lead#` and `created#`.
     """
     present = [field for field in fields if field.name in mapped]
-    of_fields = [fault for field in present for fault in _field_faults(field, time_format)]
+    of_fields = [fault for field in present for fault in _field_faults(field, time_formats)]
     if table == "leads":
         return of_fields
     unknown = Fault("lead_id", "lead_id is not in leads", '"lead#" IS NULL')
@@ -295,12 +190,12 @@ def faults(table: str, fields: Sequence[Field], mapped: Sequence[str], time_form
     return [*of_fields, unknown, *of_table.get(table, list)()]
 
 
-def _field_faults(field: Field, time_format: str) -> list[Fault]:
+def _field_faults(field: Field, time_formats: Sequence[str]) -> list[Fault]:
     name, cell = field.name, cell_name(field)
     empty = Fault(name, f"{name} is empty", f"{cell} IS NULL")
     expected = {
         "number": "not a number",
-        "time": f"not a time in the format {time_format}",
+        "time": f"not a time in the format {' or '.join(time_formats)}",
         "choice": f"not one of {', '.join(field.choices)}",
         "flag": "neither in yes_values nor in no_values",
     }

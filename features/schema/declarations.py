@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from features.schema.number_format import NumberFormat
 from features.schema.spec import Spec
 from features.schema.titles import FREE_DOMAINS, FUNCTION, SENIORITY, TitleLevel
 
@@ -35,6 +36,9 @@ class AttributeSpec(Spec):
     )
     label: str = Field(default="", description="Plain English for reports; empty: the column's name.")
     unit: str = Field(default="", description="What one of it is: employees, minutes, EUR.")
+    number_format: NumberFormat | None = Field(
+        default=None, description="How its numbers are written; left out: as the table's `number_format` says."
+    )
     direction: Literal["up", "down", "none"] = Field(
         default="none", description="up: more is better; down: more is worse; none: let the data say."
     )

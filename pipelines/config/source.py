@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from features.schema.declarations import AttributeSpec
+from features.schema.number_format import NumberFormat
 from features.schema.spec import Spec
 
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".duckdb": "duckdb", ".ddb": "duckdb", ".db": "duckdb"}
@@ -28,8 +29,13 @@ class TableSource(Spec):
     )
     separator: str = Field(default=",", description="csv: the character between fields.")
     encoding: str = Field(default="utf-8", description="csv: latin-1 or cp1252 where a spreadsheet wrote it.")
-    time_format: str = Field(
-        default="iso", description='iso, or a strptime pattern such as "%d/%m/%Y"; one format for each table.'
+    time_format: str | list[str] = Field(
+        default="iso",
+        description='iso, epoch (seconds), epoch_ms, excel (days), or a strptime pattern such as "%d/%m/%Y"; a list is '
+        "tried in its order.",
+    )
+    number_format: NumberFormat | None = Field(
+        default=None, description="How the table's numbers are written; left out: plain, such as -1234.5 or 1e6."
     )
     where: dict[str, list[str]] = Field(
         default={}, description="Keep only rows whose column holds one of these values: {column: [value, ...]}."
@@ -44,6 +50,11 @@ class TableSource(Spec):
     missing: list[str] = Field(
         default=[""], description='Spellings of "not known"; add "NA" or "Select" only where they mean that.'
     )
+
+    @property
+    def time_formats(self) -> tuple[str, ...]:
+        """The formats of its times, in the order in which they are tried."""
+        return (self.time_format,) if isinstance(self.time_format, str) else tuple(self.time_format)
 
     @model_validator(mode="before")
     @classmethod

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.schema.contract import identifier
+from features.schema.cells import identifier
 from features.schema.errors import DataError, DeliveryError
 from pipelines.storage.duckdb import NO_EXTENSIONS
 from pipelines.storage.postgres import connect, driver, why

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from features.schema.contract import CellKind
+from features.schema.cells import CellKind
 from features.schema.errors import DataError, ParamsError
 from pipelines.storage.duckdb import NO_EXTENSIONS
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from features.schema.contract import TABLES, Field, attribute_fields
+from features.schema.cells import Field
+from features.schema.contract import TABLES, attribute_fields
 from features.schema.errors import ParamsError
 from pipelines.config.secrets import from_environment
 from pipelines.config.source import Source, TableSource

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.events.event_log import DERIVED_COLUMNS, DERIVED_VERSION
-from features.schema.contract import TABLES, identifier
+from features.schema.cells import identifier
+from features.schema.contract import TABLES
 from features.schema.declarations import AttributeSpec
 from pipelines.storage.data_profile import ColumnProfile, DataProfile, TableProfile
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 
-from features.schema.contract import CellKind, Field
+from features.schema.cells import CellKind, Field
 from features.schema.errors import DataError
+from features.schema.number_guess import guess_numbers
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.staging import Staging
 
+TWO_DIGIT_YEAR = re.compile(r"\d{1,2}[-./]\d{1,2}[-./]\d{1,2}(\D.*)?")
 EXPECTED = {
     "number": "numbers",
     "time": "times in the format {time_format}",
     "choice": "one of {choices}",
 }
 FIXES = {
-    "number": "Declare kind: category where these are names, or list spellings of 'not known' in `missing`.",
+    "number": "Set number_format, declare kind: category where these are names, or list spellings of 'not known' in "
+    "`missing`.",
     "time": 'Set {key}.time_format to iso or to a strptime pattern such as "%d/%m/%Y".',
     "choice": "Leave it out of {key}.columns, or export it in these words.",
 }
@@ -43,14 +48,30 @@ def reject_unfit_columns(staging: Staging, entry: Entry, fields: Sequence[Field]
         if column.kind == "flag":
             raise _spelling_error(staging, entry)
         if not staging.fitting(entry, code):
-            values = {"key": entry.key, "time_format": entry.source.time_format, "choices": ", ".join(column.choices)}
+            formats = " or ".join(entry.source.time_formats)
+            values = {"key": entry.key, "time_format": formats, "choices": ", ".join(column.choices)}
             raise DataError(
                 entry.label,
                 entry.mapped[column.name] or column.name,
                 found=f"not one value that fits, such as {staging.example(entry, code)}",
                 expected=EXPECTED[column.kind].format(**values),
-                fix=FIXES[column.kind].format(**values),
+                fix=_advice(staging, entry, column, code) or FIXES[column.kind].format(**values),
             )
+
+
+def _advice(staging: Staging, entry: Entry, column: Field, code: int) -> str:
+    """Say what to set, where the bad values themselves show it; "" where they do not."""
+    values = staging.bad_cells(entry, code)
+    if column.kind == "time":
+        short = [value for value in values if TWO_DIGIT_YEAR.fullmatch(value)]
+        if short and "%Y" in "".join(entry.source.time_formats):
+            return f"The years have two digits, as in {short[0]!r}: write %y instead of %Y in {entry.key}.time_format."
+    if column.kind == "number" and (guess := guess_numbers(values)) and guess.written:
+        of_leads = column.name in staging.source.attributes
+        key = f"source.attributes.{column.name}" if of_leads else entry.key
+        written = json.dumps(guess.written.model_dump(exclude_defaults=True), ensure_ascii=False)
+        return f"Set {key}.number_format: {written}."
+    return ""
 
 
 def _spelling_error(staging: Staging, entry: Entry) -> DataError:
@@ -64,7 +85,7 @@ def _spelling_error(staging: Staging, entry: Entry) -> DataError:
     )
 
 
-def reject_many_faults(staging: Staging, entry: Entry) -> None:
+def reject_many_faults(staging: Staging, entry: Entry, fields: Sequence[Field]) -> None:
     """More bad rows than `ingest.max_quarantine_share` say that the mapping is wrong, not the rows."""
     counts = staging.fault_counts(entry)
     bad = sum(count for _, count in counts)
@@ -76,8 +97,15 @@ def reject_many_faults(staging: Staging, entry: Entry) -> None:
         found=f"{bad:,} bad rows of {entry.read:,}: "
         + "; ".join(_count_with_example(staging, entry, *pair) for pair in counts[:5]),
         expected=f"at most {staging.max_share:.1%} (ingest.max_quarantine_share)",
-        fix=f"Correct {entry.key}, or the file; nothing was written.",
+        fix=_advice_of_most(staging, entry, counts[0][0], fields)
+        or f"Correct {entry.key}, or the file; nothing was written.",
     )
+
+
+def _advice_of_most(staging: Staging, entry: Entry, code: int, fields: Sequence[Field]) -> str:
+    fault = staging.faults[code]
+    column = next((column for column in fields if column.name == fault.column), None)
+    return _advice(staging, entry, column, code) if column and fault.unfit else ""
 
 
 def _count_with_example(staging: Staging, entry: Entry, code: int, count: int) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 import duckdb
 
-from features.schema.contract import Fault, identifier
+from features.schema.cells import identifier
+from features.schema.contract import Fault
 from features.schema.errors import ParamsError
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import Source
@@ -19,6 +20,7 @@ from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.postgres_source import Snapshots, open_snapshots
 from pipelines.storage.duckdb import NO_EXTENSIONS, memory_limit
 
+SHOWN_CELLS = 500  # bad cells that tell what to set
 TYPED_ROW = '"source#" SMALLINT, "row#" BIGINT, "fault#" SMALLINT, "hash#" UBIGINT, "content#" VARCHAR'
 
 
@@ -69,6 +71,13 @@ class Staging:
         """The first ten values of one of the user's columns."""
         values = f'SELECT DISTINCT "content#" ->> ? FROM "{entry.table}#" WHERE "source#" = ? ORDER BY 1 LIMIT 10'
         return [str(value) for (value,) in self.rows(values, _pointer(column), entry.index)]
+
+    def bad_cells(self, entry: Entry, code: int) -> list[str]:
+        """The first cells with a fault, in the order of their rows."""
+        column = entry.mapped[self.faults[code].column]
+        cells = f"""SELECT "content#" ->> ? FROM "{entry.table}#" WHERE "source#" = ? AND "fault#" = ?
+                    AND "content#" IS NOT NULL ORDER BY "row#" LIMIT {SHOWN_CELLS}"""
+        return [str(cell) for (cell,) in self.rows(cells, _pointer(column), entry.index, code)] if column else []
 
     def example(self, entry: Entry, code: int) -> str:
         """The first cell with a fault and, where the table's first rows have one, a cell that fits."""

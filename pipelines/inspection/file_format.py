@@ -12,7 +12,7 @@ import duckdb
 import pandas as pd
 from charset_normalizer import from_bytes
 
-from features.schema.contract import Field, as_text, cell_name, typed
+from features.schema.cells import Field, Written, as_text, cell_name, typed
 from features.schema.errors import DataError
 from pipelines.config.source import TableSource
 from pipelines.ingestion.file_sources import SEPARATORS, first_bad_byte, open_bytes, open_table
@@ -58,8 +58,9 @@ class FileSample:
         with duckdb.connect(config=dict(NO_EXTENSIONS)) as connection:
             connection.register("cells", self.frame[[column]].set_axis(["cell"], axis=1).reset_index(names="n"))
             cells = f"SELECT n, cell AS {cell_name(field)} FROM cells"
-            sql = f"SELECT {typed(field, 'text', time_format)} AS t FROM ({cells})"
-            bound = {} if time_format == "iso" else {"time_format": time_format}
+            written = Written((time_format,))
+            sql = f"SELECT {typed(field, 'text', written)} AS t FROM ({cells})"
+            bound = {} if time_format == "iso" else written.bindings()
             return connection.execute(f"{sql} ORDER BY n", bound).df()["t"]
 
     def swapped_day(self, column: str) -> str:
@@ -199,8 +200,9 @@ def _fitting(connection: duckdb.DuckDBPyConnection, cells: pd.Series[str], forma
     shares = {}
     connection.register("cells", cells.rename("cell").to_frame())
     for name in formats if len(cells) else []:
-        sql = f'SELECT count({typed(field, "text", name)}) FROM (SELECT "cell" AS {cell_name(field)} FROM cells)'
-        bound = {} if name == "iso" else {"time_format": name}
+        written = Written((name,))
+        sql = f'SELECT count({typed(field, "text", written)}) FROM (SELECT "cell" AS {cell_name(field)} FROM cells)'
+        bound = {} if name == "iso" else written.bindings()
         ((count,),) = connection.execute(sql, bound).fetchall()
         shares[name] = count / len(cells)
     connection.unregister("cells")

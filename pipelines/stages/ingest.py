@@ -19,25 +19,19 @@ import pyarrow as pa
 from rich.console import Console
 
 from features.events.event_log import DERIVED_COLUMNS, derive_columns, in_complete_leads
+from features.schema.cells import CellKind, Field, Written, as_text, cell_name, identifier, typed, unless_missing
 from features.schema.contract import (
     QUARANTINE,
     SQL_TYPES,
     TABLES,
-    CellKind,
     Fault,
-    Field,
     arrow_schema,
-    as_text,
-    cell_name,
     faults,
-    identifier,
     kept_rows,
     key_of,
     schema,
     seen_fault,
     settled,
-    typed,
-    unless_missing,
 )
 from features.schema.errors import DataError, ParamsError
 from pipelines.config.sections import Ingest, Project
@@ -128,7 +122,7 @@ def _take(staging: Staging, table: str) -> None:
     reject_uneven_history(table, entries, fields)
     _mark_conflicts(staging, table, entries, fields)
     for entry in entries:
-        reject_many_faults(staging, entry)
+        reject_many_faults(staging, entry, fields)
     staging.entries += entries
     if table == "leads":
         reject_no_leads(staging, entries[0])
@@ -154,11 +148,12 @@ def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable
     map_by_name(entry, staging.source, raw.names)
     cells = _cells(staging.source, entry, fields, raw)
     dated = staging.source.order == "dates"
-    rules = faults(entry.table, fields, list(cells), entry.source.time_format, dated=dated)
-    statement = _statement(entry, fields, cells, raw, {staging.code(rule): rule for rule in rules})
+    written = _written(staging.source, entry, fields)
+    rules = faults(entry.table, fields, list(cells), entry.source.time_formats, dated=dated)
+    statement = _statement(entry, written, cells, raw, {staging.code(rule): rule for rule in rules})
     staging.connection.register("raw#", raw.reader())
     try:
-        staging.connection.execute(statement, _bindings(staging.source, entry, fields, raw, statement))
+        staging.connection.execute(statement, _bindings(staging.source, entry, written, raw, statement))
     except duckdb.Error as error:
         if disk_full(error):
             raise
@@ -203,18 +198,29 @@ def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable)
     return cells
 
 
-def _statement(entry: Entry, fields: Sequence[Field], cells: Cells, raw: RawTable, rules: dict[int, Fault]) -> str:
+def _written(source: Source, entry: Entry, fields: Sequence[Field]) -> dict[Field, Written]:
+    """How each field is written in this source."""
+    own = {name: spec.number_format for name, spec in source.attributes.items()}
+    return {
+        column: Written(entry.source.time_formats, own.get(column.name) or entry.source.number_format, str(index))
+        for index, column in enumerate(fields)
+    }
+
+
+def _statement(
+    entry: Entry, written: dict[Field, Written], cells: Cells, raw: RawTable, rules: dict[int, Fault]
+) -> str:
     """Build the statement of one pass: untyped cells, typed values, first fault, and the row's text where needed."""
     texts = [as_text(f'"{index}#"', kind) for index, kind in enumerate(raw.kinds)]
     where = []
     for index, name in enumerate(entry.source.where):
         where.append(f"list_contains($where_{index}, {as_text(*raw.cell(name, f'{entry.key}.where'))})")
     untyped, values, final = [], [], []
-    for index, column in enumerate(fields):
+    for index, (column, form) in enumerate(written.items()):
         if column.name in cells:
             cell, kind = cells[column.name]
             untyped.append(f"{unless_missing(cell, kind, f'$missing_{index}')} AS {cell_name(column)}")
-            values.append(f"{typed(column, kind, entry.source.time_format)} AS {identifier(column.name)}")
+            values.append(f"{typed(column, kind, form)} AS {identifier(column.name)}")
         final.append(f"{settled(entry.table, column, column.name in cells)} AS {identifier(column.name)}")
     fault = " ".join(f"WHEN {rule.test} THEN {code}" for code, rule in rules.items())
     content = ", ".join(f'$name_{index}, CAST("{index}#" AS VARCHAR)' for index in range(len(texts)))
@@ -230,11 +236,10 @@ def _statement(entry: Entry, fields: Sequence[Field], cells: Cells, raw: RawTabl
 
 
 def _bindings(
-    source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable, statement: str
+    source: Source, entry: Entry, written: dict[Field, Written], raw: RawTable, statement: str
 ) -> dict[str, object]:
     """Return the user's values for the parameters of the statement."""
     values: dict[str, object] = {
-        "time_format": entry.source.time_format,
         "yes": [value.lower().strip() for value in source.yes_values],
         "no": [value.lower().strip() for value in source.no_values],
         "direction": source.event_defaults.direction,
@@ -244,8 +249,9 @@ def _bindings(
     values |= {f"constant_{name}": value for name, value in entry.source.constants.items()}
     values |= {f"where_{index}": wanted for index, wanted in enumerate(entry.source.where.values())}
     values |= {f"name_{index}": name for index, name in enumerate(raw.names)}
-    for index, column in enumerate(fields):
+    for index, (column, form) in enumerate(written.items()):
         spec = source.attributes.get(column.name)
+        values |= form.bindings()
         values[f"missing_{index}"] = entry.source.missing + (spec.missing if spec else [])
     return {name: values[name] for name in set(re.findall(r"\$(\w+)", statement))}
 

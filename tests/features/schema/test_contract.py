@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from typing import Any
 
 import duckdb
@@ -11,18 +12,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.schema.contract import TABLES, CellKind, Field, before, cell_name, faults, has_time_of_day, schema, typed
+from features.schema.cells import CellKind, Field, Written, cell_name, has_time_of_day, typed
+from features.schema.contract import TABLES, before, faults, schema
+from features.schema.number_format import NumberFormat
+from features.schema.number_guess import NumberGuess, fits, guess_numbers
 
 TIME, NUMBER = Field("t", "time"), Field("n", "number")
 
 
 def typed_cells(
-    field: Field, cells: list[Any], kind: CellKind = "text", time_format: str = "iso", zone: str = "UTC"
+    field: Field,
+    cells: list[Any],
+    kind: CellKind = "text",
+    time_format: str = "iso",
+    zone: str = "UTC",
+    numbers: NumberFormat | None = None,
 ) -> list[Any]:
     with duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = '{zone}'")
-        sql = typed(field, kind, time_format)
-        values: dict[str, Any] = {"cells": cells, "yes": ["1", "yes"], "no": ["0", "no"], "time_format": time_format}
+        written = Written(tuple(time_format.split("|")), numbers, "0")
+        sql = typed(field, kind, written)
+        values: dict[str, Any] = {"cells": cells, "yes": ["1", "yes"], "no": ["0", "no"]} | written.bindings()
         used = {name: value for name, value in values.items() if name == "cells" or f"${name}" in sql}
         rows = connection.execute(f"SELECT {sql} FROM (SELECT unnest($cells) AS {cell_name(field)})", used).fetchall()
     return [value for (value,) in rows]
@@ -69,6 +79,28 @@ def test_a_day_stays_and_a_moment_moves_to_utc() -> None:
         ("%d/%m/%Y", "12/31/2024", None),
         ("%d.%m.%Y %H:%M", "31.12.2024 23:30", dt.datetime(2024, 12, 31, 22, 30)),
         ("%Y-%m-%d %H:%M:%S %z", "2024-12-31 23:30:00 -0500", dt.datetime(2025, 1, 1, 4, 30)),
+        ("%d.%m.%y %H:%M", "05.03.24 10:00", dt.datetime(2024, 3, 5, 9)),
+        ("%m/%d/%Y, %I:%M %p", "3/5/2024, 10:15\u202fPM", dt.datetime(2024, 3, 5, 21, 15)),
+        ("%m/%d/%Y %I:%M:%S %p", "3/5/2024 10:15:30 PM", dt.datetime(2024, 3, 5, 21, 15, 30)),
+        ("%B %d, %Y", "March 05, 2024", dt.datetime(2024, 3, 5)),
+        ("%a %b %d %Y %H:%M:%S GMT%z", "Tue Mar 05 2024 10:15:00 GMT+0200 (CEST)", dt.datetime(2024, 3, 5, 8, 15)),
+        ("%d.%m.%Y %H:%M %Z", "05.07.2024 10:15 MESZ", dt.datetime(2024, 7, 5, 8, 15)),
+        ("%Y-%m-%d %H:%M:%S %Z", "2024-07-05 10:15:00 CET", dt.datetime(2024, 7, 5, 8, 15)),
+        ("%Y-%m-%d %H:%M:%S %Z", "2024-07-05 10:15:00 EDT", dt.datetime(2024, 7, 5, 14, 15)),
+        ("epoch", "1709633700", dt.datetime(2024, 3, 5, 10, 15)),
+        ("epoch", "1709633700.25", dt.datetime(2024, 3, 5, 10, 15, 0, 250000)),
+        ("epoch_ms", "1709633700250", dt.datetime(2024, 3, 5, 10, 15, 0, 250000)),
+        ("epoch", "1709633700250", None),  # milliseconds read as seconds: the year 56146
+        ("epoch", "-", None),
+        ("excel", "45356", dt.datetime(2024, 3, 5)),
+        ("excel", "45356.427083333336", dt.datetime(2024, 3, 5, 9, 15)),
+        ("excel", "1e300", None),
+        ("excel", "9999999999999", None),
+        ("epoch", "9999999999999", None),
+        ("iso|%d.%m.%Y", "2024-03-05", dt.datetime(2024, 3, 5)),
+        ("iso|%d.%m.%Y", "05.03.2024", dt.datetime(2024, 3, 5)),
+        ("%d.%m.%Y|%d.%m.%y", "05.03.24", dt.datetime(2024, 3, 5)),  # no year 24
+        ("iso|%d.%m.%Y", "03/05/2024", None),
     ],
 )
 def test_patterns(time_format: str, text: str, expected: dt.datetime | None) -> None:
@@ -101,6 +133,91 @@ def test_any_finite_number_is_read_as_it_was_written(number: float) -> None:
 @pytest.mark.parametrize("text", ["inf", "nan", "-Infinity", "1e999", "1,234", "12 EUR", "0x1F", "1_000", "one", "."])
 def test_not_a_number(text: str) -> None:
     assert typed_cells(NUMBER, [text]) == [None]
+
+
+@pytest.mark.parametrize(
+    ("written", "text", "expected"),
+    [
+        ({"decimal": ",", "thousands": ".", "ignore": ["€"]}, "€1.234,50", 1234.5),
+        ({"decimal": ",", "thousands": ".", "ignore": ["€"]}, "-1.234.567,5 €", -1234567.5),
+        ({"decimal": ",", "thousands": ".", "ignore": ["€"]}, "$1,234.50", None),
+        ({"decimal": ",", "thousands": "."}, "1.23", None),  # no thousands, so no guess
+        ({"thousands": ",", "ignore": ["$", "USD"]}, "USD 1,234.50", 1234.5),
+        ({"thousands": ",", "ignore": ["$"]}, "($1,234.50)", -1234.5),
+        ({"thousands": ","}, "1,23,456", 123456.0),  # lakh
+        ({"decimal": ","}, "1234,50", 1234.5),
+        ({"decimal": ",", "thousands": "."}, "1.234,50-", -1234.5),
+        ({"decimal": ",", "thousands": " "}, "1\u00a0234,50", 1234.5),
+        ({"decimal": ",", "thousands": " "}, "1\u202f234", 1234.0),
+        ({"thousands": "'"}, "1’234.50", 1234.5),
+        ({"ignore": ["%"]}, "12%", 12.0),
+        ({"ignore": ["%"]}, "12,5%", None),
+        ({"multiples": {"k": 1000, "M": 1e6}}, "1.2k", 1200.0),
+        ({"multiples": {"k": 1000, "M": 1e6}}, "3m", 3e6),
+        ({"decimal": ",", "multiples": {"Mio.": 1e6}, "ignore": ["€"]}, "1,5 Mio. €", 1.5e6),
+        ({"decimal": ","}, "1,5E+3", 1500.0),
+        ({"decimal": ","}, "#N/A", None),
+        ({"decimal": ","}, "ca. 5000", None),
+        ({"decimal": ","}, "", None),
+    ],
+)
+def test_numbers_as_people_write_them(written: dict[str, Any], text: str, expected: float | None) -> None:
+    numbers = NumberFormat.model_validate(written)
+    assert typed_cells(NUMBER, [text], numbers=numbers) == [expected]
+    assert fits(text, re.compile(numbers.pattern)) == (expected is not None), "inspect and ingest agree"
+
+
+def test_one_mark_cannot_mean_two_things() -> None:
+    with pytest.raises(ValueError, match=r"decimal and thousands are both '\.'"):
+        NumberFormat(thousands=".")
+
+
+@pytest.mark.parametrize(
+    ("values", "decimal", "thousands", "ignore", "multiples"),
+    [
+        ("€1.234,50|€12,00", ",", ".", ["€"], []),
+        ("$1,234.50|$5.00", ".", ",", ["$"], []),
+        ("1234,50|2,5", ",", "", [], []),
+        ("1\u00a0234,50|12\u00a0000", ",", " ", [], []),
+        ("12%|5.5%", ".", "", ["%"], []),
+        ("1.2k|300|4k", ".", "", [], ["k"]),
+        ("$1.2M|$300K", ".", "", ["$"], ["K", "M"]),
+        ("1'234.50|5", ".", "'", [], []),
+        ("12 Mitarbeiter|5 Mitarbeiter", ".", "", ["Mitarbeiter"], []),
+        ("1,5 Mio. €|300 Tsd. €", ",", "", ["€"], ["Mio.", "Tsd."]),
+        ("EUR 1.234,50|12,00 EUR", ",", ".", ["EUR"], []),
+        ("1.234.567|12", ",", ".", [], []),
+        ("1.234,50-|5,25", ",", ".", [], []),
+    ],
+)
+def test_how_numbers_are_written_is_seen(
+    values: str, decimal: str, thousands: str, ignore: list[str], multiples: list[str]
+) -> None:
+    guess = guess_numbers(values.split("|"))
+    assert guess is not None
+    assert guess.written is not None
+    assert (guess.bad, guess.ambiguous) == ([], None)
+    assert (guess.written.decimal, guess.written.thousands) == (decimal, thousands)
+    assert (guess.written.ignore, list(guess.written.multiples)) == (ignore, multiples)
+
+
+def test_what_is_no_number_and_what_may_be_two() -> None:
+    for values in (["K1", "K2"], ["L1", "L2"], ["11-50", "51-200"], ["€1.234,50", "$1,234.50"], ["1,2", "3.4"], []):
+        assert guess_numbers(values) is None
+    few = guess_numbers(["5000"] * 50 + ["ca. 5000"])
+    assert few is not None
+    assert (few.written, few.bad) == (None, ["ca. 5000"])
+    point, comma = guess_numbers(["1.234", "12.500"]), guess_numbers(["1,234", "12,500"])
+    assert point is not None
+    assert comma is not None
+    assert point.written is None
+    assert point.ambiguous == NumberFormat(decimal=",", thousands=".")
+    assert comma.written == NumberFormat(thousands=",")
+    assert comma.ambiguous == NumberFormat(decimal=",")
+    other = guess_numbers(["1.234", "12.500"], decimal=",")  # as the other columns of the file say
+    assert other is not None
+    assert (other.written, other.ambiguous) == (NumberFormat(decimal=",", thousands="."), None)
+    assert guess_numbers(["0.125", "0.250"]) == NumberGuess(None, [], None)
 
 
 def test_minus_zero_has_the_bytes_of_zero() -> None:
@@ -138,7 +255,7 @@ def test_before_compares_days_where_one_side_is_a_day(first: str, second: str, e
 
 
 def test_faults_name_the_format() -> None:
-    reasons = [fault.reason for fault in faults("events", TABLES["events"], ["event_at"], "%d/%m/%Y", dated=True)]
+    reasons = [fault.reason for fault in faults("events", TABLES["events"], ["event_at"], ["%d/%m/%Y"], dated=True)]
     assert reasons == ["event_at is empty", "event_at is not a time in the format %d/%m/%Y", "lead_id is not in leads"]
 
 

@@ -1,0 +1,174 @@
+"""Cells as they stand in a file, and the SQL that turns them into values: numbers, times, choices and yes or no.
+
+Users' values never enter the text of a statement: they are bound, under names that `bindings` gives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from features.schema.number_format import NumberFormat, number_sql, spaced
+from features.schema.number_format import bindings as number_bindings
+
+FieldKind = Literal["text", "number", "time", "choice", "flag"]
+CellKind = Literal["text", "whole", "real", "truth", "day", "moment", "other"]
+
+NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*"
+ISO_DAY = r"\d{4}-\d{2}-\d{2}"
+ISO_MOMENT = ISO_DAY + r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?"
+EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # a two-digit year read as AD 22, or 9999-12-31 for "never", is no time
+EPOCHS = {"epoch": 1_000_000, "epoch_ms": 1_000}  # microseconds in one of it
+DIGITS = {"epoch": 10, "epoch_ms": 13, "excel": 6}  # at most, before the decimals
+NAMED_FORMATS = ("iso", *DIGITS)
+# Names of summer times that zone data do not have, and what they mean; the zone finds the season by the date.
+ZONES = {"CEST": "CET", "MESZ": "CET", "MEZ": "CET", "EEST": "EET", "WEST": "WET", "BST": "Europe/London"}
+ZONES |= {"EDT": "EST5EDT", "CDT": "CST6CDT", "MDT": "MST7MDT", "PDT": "PST8PDT"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a contract table."""
+
+    name: str
+    kind: FieldKind
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """How the values of a column are written.
+
+    Attributes
+    ----------
+    times
+        Formats of times, tried in this order: `iso`, `epoch`, `epoch_ms`, `excel`, or a strptime pattern.
+    numbers
+        How numbers are written, None where they are plain.
+    key
+        What tells its bound values from those of other columns.
+    """
+
+    times: tuple[str, ...] = ("iso",)
+    numbers: NumberFormat | None = None
+    key: str = ""
+
+    def bindings(self) -> dict[str, object]:
+        """The values that the SQL of `typed` may be bound to."""
+        times: dict[str, object] = {f"time_format_{index}": name for index, name in enumerate(self.times)}
+        return times | (number_bindings(self.numbers, self.key) if self.numbers else {})
+
+
+def identifier(name: str) -> str:
+    """A name as quoted SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def cell_name(field: Field) -> str:
+    """The SQL name of a field's untyped cell; `#` keeps it apart from every contract column."""
+    return identifier(field.name + "#")
+
+
+def as_text(cell: str, kind: CellKind) -> str:
+    """SQL that shows any cell as text; an integer has no decimal point, whatever its type."""
+    if kind == "text":
+        return cell
+    if kind == "real":
+        return (
+            f"CASE WHEN isnan(CAST({cell} AS DOUBLE)) THEN NULL WHEN {cell} = trunc({cell}) AND abs({cell}) < 1e15 "
+            f"THEN CAST(CAST({cell} AS BIGINT) AS VARCHAR) ELSE CAST({cell} AS VARCHAR) END"
+        )
+    return f"CAST({cell} AS VARCHAR)"
+
+
+def unless_missing(cell: str, kind: CellKind, spellings: str) -> str:
+    """SQL for a cell, NULL where its text is one of the spellings of "not known" (a bound list), or where it is NaN."""
+    absent = f"list_contains({spellings}, {as_text(cell, kind)})"
+    empty = f"isnan(CAST({cell} AS DOUBLE)) OR {absent}" if kind == "real" else absent
+    return f"CASE WHEN {empty} THEN NULL ELSE {cell} END"
+
+
+def typed(field: Field, kind: CellKind, written: Written) -> str:
+    """SQL for a field's typed value, NULL where the cell does not fit.
+
+    Parameters
+    ----------
+    field
+        The contract column; its untyped cell is `cell_name(field)`.
+    kind
+        What the source holds in that cell.
+    written
+        How its values are written; the SQL is bound to what `written.bindings` gives.
+    """
+    cell = cell_name(field)
+    if field.kind == "number":
+        return _number(cell, kind, written)
+    if field.kind == "time":
+        return _time(cell, kind, written.times)
+    text = as_text(cell, kind)
+    if field.kind == "choice":
+        known = ", ".join(f"'{choice}'" for choice in field.choices)
+        return f"CASE WHEN lower(trim({text})) IN ({known}) THEN lower(trim({text})) END"
+    if field.kind == "flag":
+        word = f"lower(trim({text}))"
+        return f"CASE WHEN list_contains($yes, {word}) THEN true WHEN list_contains($no, {word}) THEN false END"
+    return text
+
+
+def _number(cell: str, kind: CellKind, written: Written) -> str:
+    if kind == "text" and written.numbers:
+        return number_sql(cell, written.key)
+    value = f"TRY_CAST({cell} AS DOUBLE)"
+    fits = f"regexp_full_match({cell}, '{NUMBER}') AND isfinite({value})" if kind == "text" else f"isfinite({value})"
+    return f"CASE WHEN {fits} THEN {value} + 0.0e0 END"  # adding zero makes -0.0 the same bytes as 0.0
+
+
+def _time(cell: str, kind: CellKind, formats: Sequence[str]) -> str:
+    """A date alone names a day and stays as it is; a moment goes from the session's time zone to UTC."""
+    if kind == "day":
+        return _in_range(f"CAST({cell} AS TIMESTAMP)")
+    if kind == "moment":
+        return _in_range(_utc(cell))
+    text = as_text(cell, kind)
+    values = [_in_range(_time_of_text(text, name, f"$time_format_{index}")) for index, name in enumerate(formats)]
+    return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
+
+
+def _in_range(value: str) -> str:
+    return f"CASE WHEN {value} BETWEEN TIMESTAMP '{EARLIEST}' AND TIMESTAMP '{LATEST}' THEN {value} END"
+
+
+def _time_of_text(text: str, name: str, bound: str) -> str:
+    if name == "iso":
+        return (
+            f"CASE WHEN regexp_full_match({text}, '{ISO_DAY}') THEN TRY_CAST({text} AS TIMESTAMP) "
+            f"WHEN regexp_full_match({text}, '{ISO_MOMENT}') THEN {_utc(text)} END"
+        )
+    if name in DIGITS:
+        counted = rf"regexp_full_match({text}, '-?\d{{1,{DIGITS[name]}}}(\.\d+)?')"
+        number = f"CASE WHEN {counted} THEN CAST({text} AS DECIMAL(24, 6)) END"
+        if name in EPOCHS:
+            return f"make_timestamp(CAST({number} * {EPOCHS[name]} AS BIGINT))"
+        value = f"(TIMESTAMP '1899-12-30' + to_seconds(CAST(round({number} * 86400) AS BIGINT)))"
+        return f"CASE WHEN {number} % 1 = 0 THEN {value} ELSE {_utc(value)} END"
+    text = spaced(text)
+    if "GMT%z" in name:  # as JavaScript writes it, with the zone's name behind in brackets
+        text = rf"regexp_replace({text}, '\s*\(.*\)$', '')"
+    if "%Z" in name:
+        for summer, zone in ZONES.items():
+            text = rf"regexp_replace({text}, '\b{summer}\b', '{zone}')"
+    if has_time_of_day(name):
+        return _utc(f"try_strptime({text}, {bound})")
+    return f"CAST(try_strptime({text}, {bound}) AS TIMESTAMP)"
+
+
+def _utc(moment: str) -> str:
+    return f"timezone('UTC', TRY_CAST({moment} AS TIMESTAMPTZ))"
+
+
+def has_time_of_day(time_format: str) -> bool:
+    """Whether a strptime pattern reads hours."""
+    return re.search(r"%-?[HI]|%[cX]", time_format) is not None

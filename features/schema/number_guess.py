@@ -1,0 +1,137 @@
+"""How a column's numbers are written, judged by its values: decimal mark, thousands, units and multiples.
+
+A guess for a person to confirm; `ambiguous` says where the values alone do not decide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from features.schema.cells import NUMBER
+from features.schema.number_format import SPACES, NumberFormat
+
+MOSTLY = 0.95  # share of values that must be numbers for the column to be one
+COMMON = 0.5  # share of values that carry a word from which it is a unit
+PARTS = re.compile(
+    r"\s*([^\d+\-−(.,]*?)\s*[+\-−(]?\s*([^\d\s]*?)\s*(\d[\d.,'’\s]*?(?:[eE][+-]?\d+)?)\s*([^\d\s)]\D*?)?\s*\)?"
+)
+CURRENCIES = "€ $ £ ¥ ₹ ₽ ₺ % EUR USD GBP CHF JPY INR CAD AUD NOK SEK DKK PLN CZK HUF BRL kr Kč zł Ft Fr. R$ US$ CA$ A$"
+KNOWN = {name.lower() for name in CURRENCIES.split()}
+MULTIPLES = {"k": 1e3, "tsd": 1e3, "tsd.": 1e3, "mio": 1e6, "mio.": 1e6, "mn": 1e6, "m": 1e6, "million": 1e6}
+MULTIPLES |= {"mrd": 1e9, "mrd.": 1e9, "bn": 1e9, "b": 1e9, "billion": 1e9, "thousand": 1e3}
+LOCALES = [(".", ""), (".", ","), (",", ""), (",", "."), (",", " "), (".", " "), (".", "'"), (",", "'")]
+UNDECIDED = re.compile(r"[1-9]\d{0,2}([.,])\d{3}")  # 1.234: a thousand or a little over one
+
+
+@dataclass(frozen=True)
+class NumberGuess:
+    """How numbers seem to be written.
+
+    Attributes
+    ----------
+    written
+        None where they are plain.
+    bad
+        The values that are no numbers, each once, in their order.
+    ambiguous
+        The other way to read them, None where the values decide.
+    """
+
+    written: NumberFormat | None
+    bad: list[str]
+    ambiguous: NumberFormat | None = None
+
+    @property
+    def decides(self) -> bool:
+        """Whether the values show the decimal mark or the thousands."""
+        return (
+            self.ambiguous is None
+            and self.written is not None
+            and bool(self.written.decimal == "," or self.written.thousands)
+        )
+
+
+def guess_numbers(values: Sequence[str], decimal: str = "") -> NumberGuess | None:
+    """Tell how values are written as numbers, None where fewer than `MOSTLY` of them are any.
+
+    Parameters
+    ----------
+    values
+        The filled cells of a column, placeholders aside.
+    decimal
+        The decimal mark of the file's other columns, which decides where the values do not; "" where none is known.
+    """
+    if not values:
+        return None
+    counts = Counter(values)
+    bad = [value for value in counts if not re.fullmatch(NUMBER, value)]
+    plain = 1 - sum(counts[value] for value in bad) / len(values)
+    undecided = _undecided(counts)
+    if plain >= MOSTLY and not undecided:
+        return NumberGuess(None, bad)
+    ignore, multiples = _affixes(counts)
+    formats = [
+        NumberFormat.model_validate({"decimal": mark, "thousands": group, "ignore": ignore, "multiples": multiples})
+        for mark, group in LOCALES
+    ]
+    shares = [_share(one, counts) for one in formats]
+    best = max(shares)
+    if best < MOSTLY:
+        return None
+    fitting = [one for one, share in zip(formats, shares, strict=True) if share == best]
+    first = next((one for one in fitting if one.decimal == decimal), None) or _default(fitting, undecided)
+    other = next((one for one in fitting if one.decimal != first.decimal), None) if undecided else None
+    settled = None if decimal else other
+    if plain >= MOSTLY and first == formats[0]:
+        return NumberGuess(None, bad, settled)
+    pattern = re.compile(first.pattern)
+    return NumberGuess(first, [value for value in counts if not fits(value, pattern)], settled)
+
+
+def fits(value: str, pattern: re.Pattern[str]) -> bool:
+    """Whether a cell is a number of a format's pattern."""
+    plain = value.translate(dict.fromkeys(map(ord, SPACES), " ")).strip()
+    return pattern.fullmatch(re.sub(r"^\((.*)\)$", r"-\1", plain)) is not None
+
+
+def _share(written: NumberFormat, counts: Counter[str]) -> float:
+    pattern = re.compile(written.pattern)
+    return sum(count for value, count in counts.items() if fits(value, pattern)) / counts.total()
+
+
+def _undecided(counts: Iterable[str]) -> bool:
+    """Whether all marks of a column stand before exactly three digits, so that they may part decimals or thousands."""
+    bodies = [match[3].strip() for match in map(PARTS.fullmatch, counts) if match]
+    marked = [body for body in bodies if "." in body or "," in body]
+    marks = {found[1] for found in map(UNDECIDED.fullmatch, marked) if found}
+    return bool(marked) and len(marks) == 1 and all(UNDECIDED.fullmatch(body) for body in marked)
+
+
+def _default(fitting: list[NumberFormat], undecided: bool) -> NumberFormat:
+    """A comma before three digits parts thousands; a point before three digits stays what it is for programs."""
+    if undecided and fitting[0].decimal == ",":
+        return next((one for one in fitting if one.thousands == ","), fitting[0])
+    return fitting[0]
+
+
+def _affixes(counts: Counter[str]) -> tuple[list[str], dict[str, float]]:
+    """Units and multiples that stand before or after numbers."""
+    words: Counter[str] = Counter()
+    for value, count in counts.items():
+        plain = value.translate(dict.fromkeys(map(ord, SPACES), " "))
+        match = PARTS.fullmatch(plain)
+        before, close, behind = match.group(1, 2, 4) if match else ("", "", "")
+        named = {word for part in (before, close) for word in part.split() if word.lower() in KNOWN}
+        for affix in named | {(behind or "").strip()} - {""}:  # what stands before may be part of an id, such as L17
+            words[affix] += count
+    ignore, multiples = set(), {}
+    for affix, count in words.items():
+        for word in affix.split():
+            if word.lower() in MULTIPLES:
+                multiples[word] = MULTIPLES[word.lower()]
+            elif word.lower() in KNOWN or (count >= COMMON * counts.total() and word[0].isalpha()):
+                ignore.add(word)
+    return sorted(ignore), dict(sorted(multiples.items()))
