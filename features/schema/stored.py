@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import BaseModel
 
 Model = TypeVar("Model", bound=BaseModel)
+LARGEST = 1e6  # of a weight or a log-odds: none comes near, and sums of these stay finite
 
 
 def read_stored(kind: type[Model], tree: Any) -> Model:
@@ -22,6 +24,14 @@ def read_stored(kind: type[Model], tree: Any) -> Model:
     if key is not None:
         raise ValueError(f"{key} is missing")
     return model
+
+
+def stored_array(values: Any, shape: tuple[int, ...], largest: float = LARGEST) -> np.ndarray:
+    """Return stored numbers; raises ValueError or TypeError unless they have that shape and are no larger than that."""
+    array = np.asarray(values, dtype="float64")
+    if array.shape != shape or not (np.abs(array) <= largest).all():
+        raise ValueError(f"numbers of shape {array.shape} where {shape} are expected, none beyond {largest:g}")
+    return array
 
 
 def missing_key(tree: Any, full: Any, path: str = "") -> str | None:

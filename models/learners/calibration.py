@@ -24,7 +24,7 @@ class Sigmoid(BaseModel):
     Source: Platt 1999, Advances in Large Margin Classifiers; here on log-odds.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     intercept: float
     slope: float = Field(gt=0)

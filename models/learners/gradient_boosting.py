@@ -19,6 +19,7 @@ from pydantic import Field
 from features.schema.spec import Spec
 from models.learners.tree_paths import Tree, deepest_path
 from models.learners.tree_shap import LONGEST_PATH, TreeTables, interactions
+from models.learners.tree_text import check_tree_text
 
 CORNER_CASES = 100  # rows on which tables are checked against LightGBM
 LARGEST_GAP = 1e-5  # log-odds by which they may differ
@@ -175,8 +176,13 @@ class Boosters:
         return [model.model_to_string(num_iteration=-1) for model in self.models]
 
     @classmethod
-    def from_text(cls, texts: Sequence[str], threads: int) -> Self:
-        """Rebuild from `to_text`. The texts must be complete: LightGBM does not survive every damage."""
+    def from_text(cls, texts: Sequence[str], threads: int, n_features: int) -> Self:
+        """Rebuild from `to_text`; raises ValueError where a text is none of so many features."""
+        for number, text in enumerate(texts):
+            try:
+                check_tree_text(text, n_features)
+            except ValueError as error:
+                raise ValueError(f"booster {number}: {error}") from None
         return cls(tuple(lgb.Booster(model_str=text) for text in texts), threads)
 
 

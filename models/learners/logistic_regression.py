@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
 from itertools import pairwise
@@ -14,10 +14,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from features.schema.stored import stored_array
 from models.learners.gradient_boosting import TrainingSample
 
 BLOCK_ROWS = 8192  # processed at once, so that a block's numbers stay in the processor's cache
 SMALL = 256  # integers below it are looked up
+LARGEST_MEAN = 1e30  # of a feature, such as an amount; its square is still a number
 CLIP = 5.0  # standard deviations; an extreme count in a later period must not decide alone
 
 
@@ -213,7 +215,19 @@ class Linear:
         }
 
     @classmethod
-    def from_json(cls, tree: dict[str, Any]) -> Self:
-        levels = {int(index): int(n) for index, n in tree["levels"].items()}
-        design = Design(np.asarray(tree["mean"]), np.asarray(tree["scale"]), levels)
-        return cls(design, np.asarray(tree["weight"]), np.asarray(tree["center"]), float(tree["intercept"]))
+    def from_json(cls, tree: dict[str, Any], n_features: int, levels: Mapping[int, int]) -> Self:
+        """Rebuild from `to_json`; raises ValueError, TypeError or KeyError where it is of other features, or none.
+
+        Parameters
+        ----------
+        levels
+            Number of levels of each categorical feature, by its index.
+        """
+        if tree["levels"] != {str(index): n for index, n in levels.items()}:
+            raise ValueError("its levels are not those of the features")
+        mean, scale = (stored_array(tree[name], (2, n_features), LARGEST_MEAN) for name in ("mean", "scale"))
+        if not (scale > 0).all():
+            raise ValueError("scale is 0 or less")
+        columns = sum(levels.get(index, 2) + 1 for index in range(n_features))
+        weight, center = (stored_array(tree[name], (columns,)) for name in ("weight", "center"))
+        return cls(Design(mean, scale, dict(levels)), weight, center, float(stored_array(tree["intercept"], ())))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from features.schema.stored import stored_array
 from models.learners.gradient_boosting import TrainingSample
 
 HALF = 0.5  # of a row of either outcome, added before log-odds are taken, which then exist
@@ -45,8 +47,9 @@ class TargetEncoding:
         return {str(index): values.tolist() for index, values in self.values.items()}
 
     @classmethod
-    def from_json(cls, tree: dict[str, Any]) -> Self:
-        return cls({int(index): np.asarray(values) for index, values in tree.items()})
+    def from_json(cls, tree: dict[str, Any], levels: Mapping[int, int]) -> Self:
+        """Rebuild from `to_json`, where `levels` are how many each category has; raises as `Linear.from_json` does."""
+        return cls({int(index): stored_array(values, (levels[int(index)],)) for index, values in tree.items()})
 
 
 def encode_in_time_order(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from features.schema.spec import Spec
 from models.evaluation.intervals import rate_interval
@@ -66,10 +66,17 @@ class GradeParams(Spec):
 class GradeCuts(BaseModel):
     """The least points of the first three grades, best first; they stay with the model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     fit: tuple[float, float, float]
     engagement: tuple[float, float, float]
+
+    @field_validator("fit", "engagement")
+    @classmethod
+    def _fall(cls, cuts: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not cuts[0] >= cuts[1] >= cuts[2]:
+            raise ValueError(f"the best grade takes the most points, found {cuts}")
+        return cuts
 
     @classmethod
     def learn(cls, fit: np.ndarray, engagement: np.ndarray, params: GradeParams) -> GradeCuts:

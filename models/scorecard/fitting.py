@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, FiniteFloat, NonNegativeInt
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
@@ -57,10 +57,10 @@ class ScorecardParams(Spec):
 class ScorecardCondition:
     """What a row must fulfil: a feature at least or below a threshold, at one of some levels, or not known."""
 
-    feature: int
+    feature: NonNegativeInt
     kind: Kind
-    threshold: float = 0.0
-    levels: tuple[int, ...] = ()
+    threshold: FiniteFloat = 0.0
+    levels: tuple[NonNegativeInt, ...] = ()
 
     def holds(self, features: np.ndarray) -> np.ndarray:
         """Whether each row of (n, k) fulfils the condition, shape (n,); a missing value has no bound."""

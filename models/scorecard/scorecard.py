@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
@@ -13,6 +14,8 @@ from features.matrix.catalogue import Catalogue
 from features.schema.errors import ModelError
 from models.learners.gradient_boosting import TrainingSample
 from models.scorecard.fitting import FittedConditions, ScorecardCondition, ScorecardParams, base_log_odds, search
+
+MOST_POINTS = 1_000_000  # of a stored line; sums stay whole numbers
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,9 @@ class Line:
     """
 
     condition: ScorecardCondition
-    points: int
-    n: int
-    rate: float
+    points: Annotated[int, Field(ge=-MOST_POINTS, le=MOST_POINTS)]
+    n: NonNegativeInt
+    rate: FiniteFloat
 
     @property
     def feature(self) -> int:
@@ -55,10 +58,10 @@ class Scorecard:
     """
 
     lines: list[Line]
-    k: int
-    rows: int
-    base: float
-    slope: float
+    k: PositiveInt
+    rows: PositiveInt
+    base: FiniteFloat
+    slope: FiniteFloat
 
     def __post_init__(self) -> None:
         if self.lines and not self.slope > 0:
@@ -138,16 +141,14 @@ class Scorecard:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, tree: dict[str, Any]) -> Self:
-        lines = [_line_from_json(line) for line in tree["lines"]]
-        return cls(lines, int(tree["k"]), int(tree["rows"]), float(tree["base"]), float(tree["slope"]))
+    def from_json(cls, tree: dict[str, Any], n_features: int) -> Self:
+        """Rebuild from `to_json`; raises ValueError where it is of other features, or none."""
+        card = TypeAdapter(cls).validate_python(tree)
+        if card.k != n_features or any(line.feature >= n_features for line in card.lines):
+            raise ValueError(f"it is not a scorecard of {n_features} features")
+        return card
 
 
 def _line(condition: ScorecardCondition, points: int, sample: TrainingSample) -> Line:
     fulfilled = condition.holds(sample.features)
     return Line(condition, points, int(fulfilled.sum()), float(sample.label[fulfilled].mean()))
-
-
-def _line_from_json(tree: dict[str, Any]) -> Line:
-    condition = tree["condition"] | {"levels": tuple(tree["condition"]["levels"])}
-    return Line(ScorecardCondition(**condition), int(tree["points"]), int(tree["n"]), float(tree["rate"]))

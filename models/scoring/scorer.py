@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from scipy.special import expit
 
 from features.matrix.catalogue import Catalogue
@@ -33,6 +36,8 @@ from models.scoring.rule_points import RuleCurve
 from models.tiers.declarations import TierParams
 
 FORMAT = 4
+JSON_FILES = ("card.json", "linear.json", "scorecard.json", "statistics.json")
+BOOSTER = re.compile(r"booster_(0|[1-9]\d{0,3})\.txt")
 
 
 class ModelMetadata(BaseModel):
@@ -64,23 +69,31 @@ class ModelMetadata(BaseModel):
         The cut-offs of the grades, learned on the training period; None in a model that is only tested.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: int
     matrix: MatrixSpec
     snapshots: SnapshotParams | None
     left_out: list[str]
-    linear_share: float
+    linear_share: float = Field(ge=0, le=1)
     sigmoid: Sigmoid
     uncorrected: Sigmoid
     rules: RuleCurve | None
     points: PointsParams
     grades: GradeCuts | None
     tiers: TierParams
-    capacity: int
-    base_rate: float
+    capacity: int = Field(ge=1)
+    base_rate: float = Field(ge=0, le=1)
     trained_until: str | None
     fingerprint: str
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> ModelMetadata:
+        if self.trained_until is not None:
+            dt.datetime.fromisoformat(self.trained_until)
+        if unknown := sorted({*self.left_out} - {entry.name for entry in self.matrix.catalogue}):
+            raise ValueError(f"left_out names {unknown[0]!r}, which is no feature")
+        return self
 
 
 @dataclass(frozen=True)
@@ -251,33 +264,54 @@ class Scorer:
 
     @classmethod
     def from_files(cls, files: Mapping[str, str], threads: int) -> Self:
-        """Rebuild from `to_files`; raises ModelError where a file is missing or of another format."""
-        for name in ("card.json", "linear.json", "scorecard.json", "statistics.json", "booster_0.txt"):
-            if name not in files:
-                raise ModelError(f"the bundle has no {name}; train again or point to the folder of a trained model")
-        tree: dict[str, Any] = json.loads(files["card.json"])
-        if tree.get("format") != FORMAT:
-            raise ModelError(f"the bundle has format {tree.get('format')}, this version reads {FORMAT}; train again")
-        try:
-            metadata = read_stored(ModelMetadata, tree)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            raise ModelError(
-                f"the bundle's card.json does not fit ({fault['loc']}: {fault['msg']}); train again"
-            ) from None
-        except ValueError as error:
-            raise ModelError(f"the bundle's card.json does not fit ({error}); train again") from None
-        names = sorted((name for name in files if name.startswith("booster_")), key=lambda name: (len(name), name))
-        boosters = Boosters.from_text([files[name] for name in names], threads)
-        parsed = {name: json.loads(files[name]) for name in ("linear.json", "scorecard.json", "statistics.json")}
-        _check_features(boosters, metadata)
-        encoding = TargetEncoding.from_json(parsed["statistics.json"])
-        models = Ensemble(boosters, encoding, Linear.from_json(parsed["linear.json"]))
-        return cls(metadata, models, Scorecard.from_json(parsed["scorecard.json"]))
+        """Rebuild from `to_files`; raises ModelError where a file is missing, of another format, or no such file."""
+        texts = _booster_texts(files)
+        metadata = _metadata(files["card.json"])
+        catalogue = metadata.matrix.catalogue
+        levels = {index: len(one.levels) for index, one in enumerate(catalogue) if one.levels is not None}
+        k = len(catalogue)
+        with _fits("booster"):
+            boosters = Boosters.from_text(texts, threads, k)
+        with _fits("linear.json"):
+            linear = Linear.from_json(json.loads(files["linear.json"]), k, levels)
+        with _fits("statistics.json"):
+            encoding = TargetEncoding.from_json(json.loads(files["statistics.json"]), levels)
+        with _fits("scorecard.json"):
+            scorecard = Scorecard.from_json(json.loads(files["scorecard.json"]), k)
+        return cls(metadata, Ensemble(boosters, encoding, linear), scorecard)
 
 
-def _check_features(boosters: Boosters, metadata: ModelMetadata) -> None:
-    """Refuse a model from before a feature was added or removed in code: the catalogue is not stored but computed."""
-    trained, computed = len(boosters.splits), len(metadata.matrix.catalogue)
-    if trained != computed:
-        raise ModelError(f"the model was trained on {trained} features, this version computes {computed}; train again")
+def _booster_texts(files: Mapping[str, str]) -> list[str]:
+    """Return the texts of the boosters in their order, where the files are those of a bundle and no others."""
+    boosters = [name for name in files if BOOSTER.fullmatch(name)]
+    expected = [f"booster_{number}.txt" for number in range(max(len(boosters), 1))]
+    for name in (*JSON_FILES, *expected):
+        if name not in files:
+            raise ModelError(f"the bundle has no {name}; train again or point to the folder of a trained model")
+    if others := sorted({*files} - {*JSON_FILES, *expected}):
+        raise ModelError(f"the bundle has {others[0]!r:.60}, which train does not write; train again")
+    return [files[name] for name in expected]
+
+
+def _metadata(text: str) -> ModelMetadata:
+    with _fits("card.json"):
+        tree: dict[str, Any] = json.loads(text)
+        form = tree.get("format")
+    if form != FORMAT:
+        raise ModelError(f"the bundle has format {form!r:.20}, this version reads {FORMAT}; train again")
+    with _fits("card.json"):
+        return read_stored(ModelMetadata, tree)
+
+
+@contextmanager
+def _fits(name: str) -> Iterator[None]:
+    """Tell what does not fit in a part of the bundle; whatever is wrong with it, it is the model that is at fault."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ModelError(f"the bundle's {name} does not fit ({fault['loc']}: {fault['msg']}); train again") from None
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ModelError(f"the bundle's {name} does not fit ({str(error)[:200]}); train again") from None

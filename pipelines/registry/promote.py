@@ -43,7 +43,7 @@ from pipelines.registry.registry import (
     open_experiment,
 )
 from pipelines.scoring.tier_backtest import put_into_tiers
-from pipelines.storage.bundle import MANIFEST, check_fits, load_bundle
+from pipelines.storage.bundle import check_fits, load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.lock import hold
 from pipelines.storage.results import read_result, read_snapshot_counts
@@ -194,14 +194,9 @@ def _load_challenger(bundle: Path, params: Params) -> tuple[Scorer | None, list[
     if not bundle.is_dir():
         raise ModelError(f"no model in {bundle}; run `leadscore stage train`, or name a bundle's folder with --model")
     try:
-        scorer = load_bundle(bundle, params.project.threads)
-        named = {*json.loads((bundle / MANIFEST).read_text(encoding="utf-8")), MANIFEST}
+        return load_bundle(bundle, params.project.threads), [artifacts("")]
     except ModelError as error:
         return None, [artifacts(str(error)[:500])]
-    others = sorted(path.name for path in bundle.iterdir() if path.name not in named)
-    if others:
-        return None, [artifacts(f"{bundle} holds {others[0]}, which is not in its manifest")]
-    return scorer, [artifacts("")]
 
 
 def _registered(

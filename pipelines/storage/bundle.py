@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from features.schema.errors import ModelError
@@ -17,11 +19,17 @@ from pipelines.storage.files import staged_folder
 log = logging.getLogger("leadscore")
 MANIFEST = "manifest.json"
 CARD = "card.json"
+NAME = re.compile(r"[a-z_]+\d*\.(json|txt)")  # of a file; no path leads out of the folder
+LARGEST_FILE = 500_000_000  # bytes; a booster of 1,500 large trees takes 3 million
 
 
 def save_bundle(scorer: Scorer, folder: Path) -> None:
     """Write the complete bundle, with the SHA-256 of each file."""
-    files = scorer.to_files()
+    save_texts(scorer.to_files(), folder)
+
+
+def save_texts(files: Mapping[str, str], folder: Path) -> None:
+    """Write the files of a bundle and its manifest."""
     manifest = {name: _digest(text) for name, text in files.items()}
     with staged_folder(folder) as staged:
         for name, text in files.items():
@@ -43,20 +51,35 @@ def warn_of_scale(folder: Path, scale: PointsParams) -> None:
 
 
 def load_bundle(folder: Path, threads: int) -> Scorer:
-    """Read a bundle; raises ModelError where a file is missing or is not what was saved."""
+    """Read a bundle; raises ModelError where a file is missing, not named, not what was saved, or no model's."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(_text(folder / MANIFEST))
         if not isinstance(manifest, dict):
             raise ValueError(f"{MANIFEST} is not a mapping")
-        files = {name: (folder / name).read_bytes().decode("utf-8") for name in manifest}
-    except (OSError, ValueError) as error:
+        if strange := [name for name in manifest if not NAME.fullmatch(name)]:
+            raise ValueError(f"{MANIFEST} names {strange[0]!r:.60}")
+        files = {name: _text(folder / name) for name in manifest}
+        present = {path.name for path in folder.iterdir()}
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"no complete model in {folder}: {error}; run `leadscore stage train`, or point to a trained model"
         ) from None
-    damaged = [name for name, digest in manifest.items() if _digest(files[name]) != digest]
-    if damaged:
+    if damaged := [name for name, digest in manifest.items() if _digest(files[name]) != digest]:
         raise ModelError(f"{folder / damaged[0]} is not what train saved (its hash differs); train again")
+    if others := sorted(present - {*manifest, MANIFEST}):
+        raise ModelError(
+            f"{folder} holds {others[0]!r:.60}, which its manifest does not name; take it out, or train again"
+        )
     return Scorer.from_files(files, threads)
+
+
+def _text(path: Path) -> str:
+    """Read a file of a bundle; DVC may have put a link to its cache there, but never a device or a pipe."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path.name}")
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"{path.name} is larger than {LARGEST_FILE:,} bytes")
+    return path.read_bytes().decode("utf-8")
 
 
 def _digest(text: str) -> str:

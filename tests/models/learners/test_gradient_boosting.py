@@ -129,7 +129,7 @@ def test_contributions_equal_those_of_shap() -> None:
 
 def test_text_brings_back_every_bit() -> None:
     boosters = trained()
-    again = Boosters.from_text(boosters.to_text(), threads=1)
+    again = Boosters.from_text(boosters.to_text(), 1, boosters.models[0].num_feature())
     assert again.to_text() == boosters.to_text()
     assert again.log_odds(LATER.features).tobytes() == boosters.log_odds(LATER.features).tobytes()
     assert again.contributions(LATER.features).tobytes() == boosters.contributions(LATER.features).tobytes()

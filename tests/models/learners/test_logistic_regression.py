@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 import models.learners.logistic_regression
 from models.learners.gradient_boosting import TrainingSample
 from models.learners.logistic_regression import CLIP, Linear
-from tests.support.small_model import LEVELS, everything
+from tests.support.small_model import LEVELS, NAMES, everything
 
 EVERYTHING = everything()
 
@@ -49,7 +49,7 @@ def test_it_equals_a_pipeline_of_scikit_learn() -> None:
 
 def test_json_brings_back_every_bit() -> None:
     linear = trained()
-    again = Linear.from_json(json.loads(json.dumps(linear.to_json())))
+    again = Linear.from_json(json.loads(json.dumps(linear.to_json())), len(NAMES), LEVELS)
     assert again.to_json() == linear.to_json()
     rows = EVERYTHING.features
     assert again.log_odds(rows).tobytes() == linear.log_odds(rows).tobytes()

@@ -154,7 +154,7 @@ def test_one_row_is_encoded_as_among_others_and_json_brings_back_every_bit() -> 
     rng = np.random.default_rng(5)
     features = rng.integers(0, 3, (50, 3)).astype("float32")
     learned = TargetEncoding.learn(TrainingSample(features, rng.integers(0, 2, 50).astype("float64")), LEVELS, 7.0)
-    again = TargetEncoding.from_json(json.loads(json.dumps(learned.to_json())))
+    again = TargetEncoding.from_json(json.loads(json.dumps(learned.to_json())), LEVELS)
     assert again.apply(features).tobytes() == learned.apply(features).tobytes()
     assert learned.apply(features[3:4]).tobytes() == learned.apply(features)[3:4].tobytes()
     assert TargetEncoding({}).apply(features).tobytes() == features.tobytes()

@@ -108,7 +108,7 @@ def test_contributions_are_exactly_additive_and_measured_from_the_mean_lead() ->
 
 def test_json_brings_back_every_bit() -> None:
     card, rows = trained(), EVERYTHING.features
-    again = Scorecard.from_json(json.loads(json.dumps(card.to_json())))
+    again = Scorecard.from_json(json.loads(json.dumps(card.to_json())), card.k)
     assert again == card
     assert again.log_odds(rows).tobytes() == card.log_odds(rows).tobytes()
 
@@ -194,7 +194,7 @@ def test_a_card_upside_down_is_refused() -> None:
     with pytest.raises(ModelError, match="more points mean fewer conversions"):
         replace(trained(), slope=-0.1)
     with pytest.raises(ModelError, match="more points"):
-        Scorecard.from_json(trained().to_json() | {"slope": 0.0})
+        Scorecard.from_json(trained().to_json() | {"slope": 0.0}, trained().k)
 
 
 def test_cuts_are_numbers_that_people_type_and_hold_at_their_edge() -> None:

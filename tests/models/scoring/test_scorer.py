@@ -226,5 +226,7 @@ def test_a_model_of_other_features_than_the_code_computes_is_refused() -> None:
     files = scorer().to_files()
     tree = json.loads(files["card.json"])
     tree["matrix"]["params"]["windows_days"].append(365)
-    with pytest.raises(ModelError, match=rf"trained on {len(NAMES)} features, this version computes \d+; train again"):
+    with pytest.raises(
+        ModelError, match=rf"trained on {len(NAMES)} features, and this version computes \d+\); train again"
+    ):
         Scorer.from_files(files | {"card.json": json.dumps(tree)}, threads=1)

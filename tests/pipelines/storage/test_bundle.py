@@ -122,9 +122,11 @@ def test_no_default_of_today_stands_in_for_what_a_model_was_trained_with(
         Scorer.from_files(files | {"card.json": json.dumps(tree)}, 1)
 
 
-def test_a_file_that_the_manifest_does_not_name_is_not_read(folder: Path) -> None:
-    (folder / "booster_2.txt").write_text("tree", encoding="utf-8")
-    assert load_bundle(folder, 1).model_id == scorer().model_id
+@pytest.mark.parametrize("name", ["booster_2.txt", "evil.pkl", ".hidden"])
+def test_a_file_that_the_manifest_does_not_name_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_text("tree", encoding="utf-8")
+    with pytest.raises(ModelError, match=f"holds '{name}', which its manifest does not name"):
+        load_bundle(folder, 1)
     names = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     assert sorted(names) == FILES
 
