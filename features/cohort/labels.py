@@ -8,7 +8,7 @@ from features.schema.declarations import SnapshotParams
 
 
 def label_dated(
-    snapshots: pd.DataFrame, outcomes: pd.DataFrame, data_until: pd.Timestamp, params: SnapshotParams
+    snapshots: pd.DataFrame, outcomes: pd.DataFrame, outcomes_until: pd.Timestamp, params: SnapshotParams
 ) -> pd.DataFrame:
     """Label each snapshot by whether the lead converted within the horizon, where that is known already.
 
@@ -18,8 +18,8 @@ def label_dated(
         lead_id, snapshot_at.
     outcomes
         lead_id, converted_at.
-    data_until
-        The last moment of the data; a horizon that ends later, plus the outcome's lag, has not matured.
+    outcomes_until
+        The last moment by which outcomes are known; a horizon that ends later, plus the outcome's lag, has not matured.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def label_dated(
     at = snapshots["snapshot_at"]
     horizon_end = at + pd.Timedelta(days=params.horizon_days)
     known_at = horizon_end + pd.Timedelta(days=params.outcome_lag_days)
-    matured = known_at <= data_until
+    matured = known_at <= outcomes_until
     label = ((won >= at) & (won < horizon_end)).astype("float64")
     return snapshots.assign(known_at=known_at, matured=matured, label=label.where(matured))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
@@ -29,6 +29,7 @@ class Fault:
     reason: str
     test: str
     unfit: bool = False  # the cell holds something, but not of the column's type
+    left_out: Literal["", "future", "where"] = ""  # nothing is wrong with the row; it is left out on purpose
 
 
 LEAD_ID = Field("lead_id", "text", required=True)
@@ -58,6 +59,13 @@ TABLES: dict[str, tuple[Field, ...]] = {
     ),
 }
 HAPPENED = {"events": "event_at", "contacts": "contacted_at"}  # the time of a row's event
+RECORDED = {  # the times by which a table says how far it goes; edits and calls may run ahead of the rest
+    "leads": ("created_at",),
+    "outcomes": ("converted_at", "lost_at"),
+    "stages": ("entered_at",),
+    "events": ("known_at",),
+}
+NO_LEAD, KNOWN_EARLY = "lead_id is not in leads", "known before it happened"
 QUARANTINE = pa.schema(
     [("table", pa.string()), ("path", pa.string()), ("row", pa.int64())]
     + [(name, pa.string()) for name in ("column", "reason", "content")]
@@ -181,7 +189,7 @@ def faults(
     of_fields = [fault for field in present for fault in _field_faults(field, time_formats)]
     if table == "leads":
         return of_fields
-    unknown = Fault("lead_id", "lead_id is not in leads", '"lead#" IS NULL')
+    unknown = Fault("lead_id", NO_LEAD, '"lead#" IS NULL')
     of_table = {
         "events": lambda: _event_faults(mapped),
         "outcomes": lambda: _outcome_faults(mapped, dated),
@@ -207,14 +215,14 @@ def _field_faults(field: Field, time_formats: Sequence[str]) -> list[Fault]:
 
 
 def _event_faults(mapped: Sequence[str]) -> list[Fault]:
-    early = Fault("known_at", "known before it happened", before('"known_at"', '"event_at"'))
+    early = Fault("known_at", KNOWN_EARLY, before('"known_at"', '"event_at"'))
     large = Fault("value", "value is above a trillion", f'abs("value") > {MOST_VALUE}')
     return [fault for fault in (early, large) if fault.column in mapped]
 
 
 def _contact_faults(mapped: Sequence[str]) -> list[Fault]:
     early = Fault("contacted_at", "contacted_at is before created_at", before('"contacted_at"', '"created#"'))
-    known = Fault("known_at", "known before it happened", before('"known_at"', '"contacted_at"'))
+    known = Fault("known_at", KNOWN_EARLY, before('"known_at"', '"contacted_at"'))
     unlisted = Fault("as_of", "contacted before the list that showed it", before('"contacted_at"', '"as_of"'))
     no_chance = Fault("propensity", "propensity is no chance from 0 to 1", 'NOT ("propensity" BETWEEN 0 AND 1)')
     no_propensity = Fault(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -91,6 +92,13 @@ class Source(Spec):
     order: Literal["dates", "rows", "none"] = Field(
         default="dates",
         description="dates: leads carry created_at; rows: row order stands in for time; none: no order at all.",
+    )
+    exported_at: Literal["data", "file"] | dt.date | dt.datetime = Field(
+        default="data",
+        union_mode="left_to_right",
+        description="When the files were exported: a day, which counts whole, or a moment; later rows have not "
+        "happened yet and are left out and counted. file: the day on which each file was last written. data: nothing "
+        "says; a few rows that follow a gap like no other are left out.",
     )
     timezone: str = Field(default="UTC", description="The zone of time stamps that carry none.")
     leads: Table = Field(description="One row a lead: lead_id, created_at, and the columns of the attributes.")

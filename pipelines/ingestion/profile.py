@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.cohort.watermark import DaysOfRows
 from features.events.event_log import DERIVED_COLUMNS, DERIVED_VERSION
 from features.schema.cells import identifier
 from features.schema.contract import TABLES
 from features.schema.declarations import AttributeSpec
 from pipelines.storage.data_profile import ColumnProfile, DataProfile, TableProfile
 
+log = logging.getLogger("leadscore")
 TOP_LEVELS = 20
 LEVEL_ROWS = 5  # a value that fewer rows carry is not shown: it may name a person
 LISTED = {
@@ -48,7 +52,7 @@ class Tally:
     read: int
     filtered: int
     kept: int
-    quarantined: Mapping[str, int]
+    quarantined: Mapping[str, int]  # of the future, too
     copies: int
     repeats: int
 
@@ -97,13 +101,37 @@ def profile(
         for bound in (described.min, described.max)
         if described.type.startswith("timestamp") and column != "valid_from" and bound is not None
     ]
+    data_until = max(times, default=None)
     return DataProfile(
         tables=tables,
         data_from=min(times, default=None),
-        data_until=max(times, default=None),
+        data_until=data_until,
+        outcomes_until=_outcomes_until(connection, folder, data_until),
         fingerprint=fingerprint(folder),
         derived_version=DERIVED_VERSION,
     )
+
+
+def _outcomes_until(connection: duckdb.DuckDBPyConnection, folder: Path, data_until: str | None) -> str | None:
+    """The end of the data; of an outcome table that had stopped before, its own newest date."""
+    connection.read_parquet(str(folder / "outcomes.parquet")).create_view("profiled#", replace=True)
+    rows = connection.execute("""
+        SELECT CAST("at" AS DATE) AS "day", count(*), max("at") FROM (
+            SELECT unnest(["converted_at", "lost_at"]) AS "at" FROM "profiled#")
+        WHERE "at" IS NOT NULL GROUP BY "day" ORDER BY "day\"""").fetchall()
+    if not rows or data_until is None:
+        return data_until
+    days = DaysOfRows(np.array([day for day, _, _ in rows], "datetime64[D]"), np.array([count for _, count, _ in rows]))
+    if not days.stopped_before(np.datetime64(data_until, "D")):
+        return data_until
+    newest: dt.datetime = rows[-1][2]
+    log.warning(
+        "outcomes: the newest is of %s, and the rest of the data goes on to %s: labels stop there; "
+        "export the outcomes again, or what has converted since would count as not converted",
+        newest.date(),
+        data_until[:10],
+    )
+    return newest.isoformat()
 
 
 def _table(

@@ -53,11 +53,26 @@ class Staging:
         """The one number of a result."""
         return int(self.rows(sql, *values)[0][0])
 
-    def fault_counts(self, entry: Entry) -> list[tuple[int, int]]:
-        """Numbers of the faults in one source and how many rows have each, the most frequent first."""
+    def set_aside(self, entry: Entry) -> list[tuple[int, int]]:
+        """Numbers of the faults in one source and how many rows have each, the most frequent first.
+
+        Rows of the future are among them, those that `where` leaves out are not.
+        """
         counts = f"""SELECT "fault#", count(*) FROM "{entry.table}#" WHERE "fault#" IS NOT NULL AND "source#" = ?
                      GROUP BY ALL ORDER BY 2 DESC, 1"""
-        return [(int(code), int(count)) for code, count in self.rows(counts, entry.index)]
+        found = [(int(code), int(count)) for code, count in self.rows(counts, entry.index)]
+        return [(code, count) for code, count in found if self.faults[code].left_out != "where"]
+
+    def fault_counts(self, entry: Entry) -> list[tuple[int, int]]:
+        """The same of rows that break the contract, without those that are left out on purpose."""
+        return [(code, count) for code, count in self.set_aside(entry) if not self.faults[code].left_out]
+
+    def count_read(self, entry: Entry) -> int:
+        """How many rows of one source were taken; those that `where` leaves out are not."""
+        filtered = [code for code, fault in enumerate(self.faults) if fault.left_out == "where"]
+        kept = f"""SELECT count(*) FROM "{entry.table}#" WHERE "source#" = ?
+                   AND NOT coalesce(list_contains({filtered}, "fault#"), false)"""
+        return self.count(kept, entry.index)
 
     def fitting(self, entry: Entry, code: int) -> int:
         """How many rows of one source hold a value in the column of a fault, and not that fault."""

@@ -78,7 +78,7 @@ class MonitoredLists:
         For how many days after each list they are counted: until the next list, or fewer where no more are known of the
         newest one.
     until
-        Later events are not known.
+        Later outcomes are not known.
     """
 
     reference: pd.DatetimeIndex
@@ -97,7 +97,7 @@ class MonitoredLists:
         moments = grid(contract.leads["created_at"].min(), as_of, snapshots)
         if moments.empty:
             raise _nothing(f"no lead before {as_of:%Y-%m-%d}", "leads to look at", "Choose a later --as-of.")
-        until, newest = min(as_of, contract.data_until.ceil("D")), moments[-1]
+        until, newest = min(as_of, contract.outcomes_until.ceil("D")), moments[-1]
         unseen, monitor = moments[moments >= pd.Timestamp(learned)], params.monitor
         young, watched = _young(unseen, until, snapshots, monitor.early_days)
         youngest = min([newest - (monitor.arrival_days - 1) * DAY, *(lists[0] for lists in young.values())])

@@ -79,7 +79,7 @@ def labelled(contract: Contract, params: Params) -> pd.DataFrame:
         return label_undated(one_per_lead(contract.leads), contract.outcomes)
     moments = grid(contract.leads["created_at"].min(), contract.data_until, params.snapshots)
     snapshots = at_risk(contract.leads, contract.outcomes, moments, params.snapshots)
-    return label_dated(snapshots, contract.outcomes, contract.data_until, params.snapshots)
+    return label_dated(snapshots, contract.outcomes, contract.outcomes_until, params.snapshots)
 
 
 def _split(snapshots: pd.DataFrame, params: Params) -> pd.Series[str]:
@@ -160,7 +160,7 @@ def _nothing_matured(params: Params, contract: Contract) -> DataError:
     return DataError(
         "leads",
         "created_at",
-        found=f"no snapshot whose horizon had passed by {contract.data_until:%Y-%m-%d}",
-        expected=f"leads created more than {wait} days before the end of the data",
+        found=f"no snapshot whose horizon had passed by {contract.outcomes_until:%Y-%m-%d}",
+        expected=f"leads created more than {wait} days before the end of the outcomes",
         fix="Give a longer history or a shorter snapshots.horizon_days.",
     )

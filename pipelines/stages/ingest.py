@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -37,6 +38,7 @@ from features.schema.errors import DataError, ParamsError
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import Source
 from pipelines.ingestion.file_sources import RawTable, open_table
+from pipelines.ingestion.left_out import LEFT_BY_WHERE, mark_future, mark_rows_of_left_leads
 from pipelines.ingestion.mapping import Entry, check_mapping, entries_of, fields_of, map_by_name
 from pipelines.ingestion.postgres_source import open_postgres
 from pipelines.ingestion.profile import Tally, profile
@@ -93,10 +95,13 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
             open_staging(folder, source, limits, project, data) as staging,
             Console(stderr=True).status("ingest") as status,
         ):
-            tallies = {}
             for table in TABLES:
                 status.update(f"ingest: {table}")
                 _take(staging, table)
+            if source.order == "dates":
+                mark_future(staging)
+            tallies = {}
+            for table in TABLES:
                 tallies[table] = _write(staging, table, folder / f"{table}.parquet")
                 log.info("%s: %s", table, tallies[table].line())
             write_parquet(_quarantine(staging), folder / layout.quarantine.path.name)
@@ -122,6 +127,8 @@ def _take(staging: Staging, table: str) -> None:
     reject_uneven_history(table, entries, fields)
     _mark_conflicts(staging, table, entries, fields)
     for entry in entries:
+        if table != "leads":
+            mark_rows_of_left_leads(staging, entry)
         reject_many_faults(staging, entry, fields)
     staging.entries += entries
     if table == "leads":
@@ -136,11 +143,14 @@ def _opened(staging: Staging, entry: Entry) -> AbstractContextManager[RawTable]:
 
 
 def _name_leads(staging: Staging) -> None:
-    """Create the table of leads that other tables may refer to."""
+    """Create the tables of leads that other tables may refer to, and of those that `where` has left out."""
     created = '"created_at"' if staging.source.order == "dates" else "NULL"
+    left = [code for code, fault in enumerate(staging.faults) if fault.left_out]
     staging.connection.execute(f"""
         CREATE TABLE "known#" AS SELECT DISTINCT "lead_id" AS "lead#", {created} AS "created#"
         FROM "leads#" WHERE "fault#" IS NULL""")
+    staging.connection.execute(f"""
+        CREATE TABLE "left#" AS SELECT DISTINCT "lead_id" FROM "leads#" WHERE list_contains({left}, "fault#")""")
 
 
 def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable) -> None:
@@ -150,6 +160,8 @@ def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable
     dated = staging.source.order == "dates"
     written = _written(staging.source, entry, fields)
     rules = faults(entry.table, fields, list(cells), entry.source.time_formats, dated=dated)
+    if entry.table == "leads" and entry.source.where:  # kept in staging, so that their events are known to be theirs
+        rules.insert(0, replace(LEFT_BY_WHERE, test=f"NOT coalesce({_where(entry, raw)}, false)"))
     statement = _statement(entry, written, cells, raw, {staging.code(rule): rule for rule in rules})
     staging.connection.register("raw#", raw.reader())
     try:
@@ -160,7 +172,7 @@ def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable
         raise raw.failure or _engine_error(entry, error) from None
     finally:
         staging.connection.unregister("raw#")
-    entry.read = staging.count(f'SELECT count(*) FROM "{entry.table}#" WHERE "source#" = ?', entry.index)
+    entry.read = staging.count_read(entry)
     entry.filtered = raw.rows - entry.read
     _add_ragged(staging, entry, raw)
 
@@ -212,9 +224,7 @@ def _statement(
 ) -> str:
     """Build the statement of one pass: untyped cells, typed values, first fault, and the row's text where needed."""
     texts = [as_text(f'"{index}#"', kind) for index, kind in enumerate(raw.kinds)]
-    where = []
-    for index, name in enumerate(entry.source.where):
-        where.append(f"list_contains($where_{index}, {as_text(*raw.cell(name, f'{entry.key}.where'))})")
+    where = "true" if entry.table == "leads" else _where(entry, raw)
     untyped, values, final = [], [], []
     for index, (column, form) in enumerate(written.items()):
         if column.name in cells:
@@ -227,12 +237,18 @@ def _statement(
     kept = "true" if key_of(entry.table, list(cells)) else f'"fault#" IS NOT NULL OR "row#" <= {EXAMPLE_ROWS}'
     return f"""
         INSERT INTO "{entry.table}#" BY NAME
-        WITH cells AS (SELECT *, {", ".join(untyped)} FROM "raw#" WHERE {" AND ".join(where) or "true"}),
+        WITH cells AS (SELECT *, {", ".join(untyped)} FROM "raw#" WHERE {where}),
              typed AS (SELECT *, {", ".join(values)} FROM cells)
         SELECT {", ".join(final)}, {entry.index} AS "source#", "row#", CASE {fault} END AS "fault#",
                hash({", ".join(f'"{index}#"' for index in range(len(texts)))}) AS "hash#",
                CASE WHEN {kept} THEN json_object({content}) END AS "content#"
         FROM typed {"" if entry.table == "leads" else 'LEFT JOIN "known#" ON "lead#" = "lead_id"'}"""
+
+
+def _where(entry: Entry, raw: RawTable) -> str:
+    """SQL for the rows that `where` keeps."""
+    cells = [as_text(*raw.cell(name, f"{entry.key}.where")) for name in entry.source.where]
+    return " AND ".join(f"list_contains($where_{index}, {cell})" for index, cell in enumerate(cells)) or "true"
 
 
 def _bindings(
@@ -306,7 +322,7 @@ def _write(staging: Staging, table: str, path: Path) -> Tally:
     entries = [entry for entry in staging.entries if entry.table == table]
     quarantined: Counter[str] = Counter()
     for entry in entries:
-        quarantined.update({staging.faults[code].reason: count for code, count in staging.fault_counts(entry)})
+        quarantined.update({staging.faults[code].reason: count for code, count in staging.set_aside(entry)})
     read, filtered = sum(entry.read for entry in entries), sum(entry.filtered for entry in entries)
     surplus = read - quarantined.total() - kept
     repeats = surplus if any("converted_at" in entry.mapped for entry in entries) else 0
@@ -343,9 +359,10 @@ def _quarantine(staging: Staging) -> pa.RecordBatchReader:
     )
     staging.connection.register("reasons#", reasons)
     staging.connection.register("paths#", paths)
+    filtered = [code for code, fault in enumerate(staging.faults) if fault.left_out == "where"]
     bad = " UNION ALL ".join(
         f'SELECT \'{table}\' AS "table", "source#" AS "index", "row#" AS "row", "fault#" AS "code", "content#" AS '
-        f'"content" FROM "{table}#" WHERE "fault#" IS NOT NULL'
+        f'"content" FROM "{table}#" WHERE "fault#" IS NOT NULL AND NOT list_contains({filtered}, "fault#")'
         for table in TABLES
     )
     rows = staging.connection.sql(f"""

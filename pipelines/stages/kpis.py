@@ -93,7 +93,7 @@ class KpiInputs:
     @property
     def closes_until(self) -> pd.Timestamp:
         """The last moment by which a won or lost deal would be known."""
-        return self.contract.data_until - pd.Timedelta(days=self.params.snapshots.outcome_lag_days)
+        return self.contract.outcomes_until - pd.Timedelta(days=self.params.snapshots.outcome_lag_days)
 
 
 def measure_kpis(run: RunContext) -> KpiResult:

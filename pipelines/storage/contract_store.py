@@ -113,6 +113,11 @@ class Contract:
         """The last moment that the data covers."""
         return pd.Timestamp(self.profile.data_until or "NaT").as_unit("us")
 
+    @property
+    def outcomes_until(self) -> pd.Timestamp:
+        """The last moment by which outcomes are known, by which labels mature."""
+        return pd.Timestamp(self.profile.outcomes_until or self.profile.data_until or "NaT").as_unit("us")
+
     def close(self) -> None:
         """Close the connection to DuckDB."""
         self.events.get_backend().disconnect()

@@ -41,6 +41,12 @@ class TableProfile(_Part):
     quarantined: dict[str, int]
     columns: dict[str, ColumnProfile]
 
+    @property
+    def newest(self) -> str:
+        """The newest time of the table in ISO format; empty without times."""
+        times = (str(column.max) for column in self.columns.values() if column.type.startswith("timestamp"))
+        return max((time for time in times if time != "None"), default="")
+
 
 class DataProfile(_Part):
     """The contract tables in numbers, without showing any single person.
@@ -49,6 +55,8 @@ class DataProfile(_Part):
     ----------
     data_from, data_until
         First and last moment of the data in ISO format; None without times.
+    outcomes_until
+        The moment up to which outcomes are known: the same, or earlier where their table had stopped before.
     fingerprint
         Two ingests of the same data share it.
     derived_version
@@ -58,6 +66,7 @@ class DataProfile(_Part):
     tables: dict[str, TableProfile]
     data_from: str | None
     data_until: str | None
+    outcomes_until: str | None = None
     fingerprint: str
     derived_version: int | None = Field(
         default=None, validation_alias="marks_version", serialization_alias="marks_version"

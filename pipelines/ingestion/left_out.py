@@ -1,0 +1,169 @@
+"""Rows that are left out although nothing is wrong with them: those of the future, and those of leads left out.
+
+They are marked once all tables are typed, because a table alone does not say where the data end.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from features.cohort.watermark import DaysOfRows
+from features.schema.contract import KNOWN_EARLY, NO_LEAD, RECORDED, Fault, before, identifier
+from features.schema.errors import DataError, ParamsError
+from pipelines.ingestion.mapping import Entry
+from pipelines.ingestion.staging import Staging
+
+log = logging.getLogger("leadscore")
+LEFT_BY_WHERE = Fault("", "left out by where", "", left_out="where")
+EVENT_TIMES = {"events": ("event_at",), "attribute_history": ("valid_from",), "contacts": ("contacted_at",)}
+MOST_LEADS = 0.5  # more leads of the future say that the day of the export is wrong
+
+
+def mark_rows_of_left_leads(staging: Staging, entry: Entry) -> None:
+    """Count the rows of leads that `where` leaves out with those that `where` leaves out, not as bad rows."""
+    if not staging.count('SELECT count(*) FROM "left#"'):
+        return
+    unknown = [code for code, fault in enumerate(staging.faults) if fault.reason == NO_LEAD]
+    code = staging.code(LEFT_BY_WHERE)
+    marked = staging.count(
+        f'''UPDATE "{entry.table}#" SET "fault#" = {code} WHERE "source#" = ? AND list_contains(?, "fault#")
+            AND "lead_id" IN (SELECT "lead_id" FROM "left#")''',
+        entry.index,
+        unknown,
+    )
+    entry.read, entry.filtered = entry.read - marked, entry.filtered + marked
+
+
+def mark_future(staging: Staging) -> None:
+    """Leave out what had not happened when the files were exported, and all rows of leads created later.
+
+    Raises
+    ------
+    ParamsError
+        Where `source.exported_at` is `file` and a table has no file.
+    DataError
+        Where more than half of the leads would be left out.
+    """
+    exported_at = staging.source.exported_at
+    by_data = _end_of_data(staging) if exported_at == "data" else None
+    if exported_at == "data" and by_data is None:
+        return
+    for entry in staging.entries:
+        if exported_at != "data" or entry.table in RECORDED:
+            _mark_later(staging, entry, _last_moment(staging, entry, by_data))
+    _mark_rows_of_future_leads(staging)
+
+
+def _last_moment(staging: Staging, entry: Entry, by_data: np.datetime64 | None) -> str:
+    """SQL for the last moment that a table can know of; midnight stands for its whole day."""
+    exported_at = staging.source.exported_at
+    if exported_at == "file":
+        return _written_on(entry, staging)
+    if isinstance(exported_at, dt.datetime):
+        return f"timezone('UTC', TIMESTAMPTZ '{exported_at.isoformat(' ')}')"
+    return f"TIMESTAMP '{by_data or exported_at}'"
+
+
+def _written_on(entry: Entry, staging: Staging) -> str:
+    if entry.source.format == "postgres":
+        raise ParamsError(
+            f"source.exported_at is file, but {entry.key} is a table of a database; give the day of the export, or data"
+        )
+    written = dt.datetime.fromtimestamp((staging.data / entry.source.path).stat().st_mtime, dt.UTC)
+    return f"TIMESTAMP '{written.date().isoformat()}'"
+
+
+def _end_of_data(staging: Staging) -> np.datetime64 | None:
+    ends = [days.end for table in RECORDED if (days := _days_of_rows(staging, table)) is not None]
+    return max(ends, default=None)
+
+
+def _days_of_rows(staging: Staging, table: str) -> DaysOfRows | None:
+    columns = ", ".join(identifier(name) for name in RECORDED[table])
+    rows = staging.rows(f"""
+        SELECT day, count(*) FROM (SELECT CAST(unnest([{columns}]) AS DATE) AS day FROM "{table}#"
+        WHERE "fault#" IS NULL) WHERE day IS NOT NULL GROUP BY day ORDER BY day""")
+    if not rows:
+        return None
+    return DaysOfRows(np.array([day for day, _ in rows], "datetime64[D]"), np.array([count for _, count in rows]))
+
+
+def _mark_later(staging: Staging, entry: Entry, limit: str) -> None:
+    """Give the rows of one source that lie after the limit a fault of their own; of two dates the earlier decides."""
+    names = EVENT_TIMES.get(entry.table, RECORDED.get(entry.table, ()))
+    known = [name for name in (*names, *(("known_at",) if entry.table == "events" else ())) if name in entry.mapped]
+    if not known:
+        return
+    times = [identifier(name) for name in known]
+    early = [code for code, fault in enumerate(staging.faults) if fault.reason == KNOWN_EARLY]
+    first_or_last = ("least" if entry.table == "outcomes" else "greatest") + f"({', '.join(times)})"
+    later = f"coalesce({before(limit, first_or_last)}, false)"
+    fault = Fault(known[0], f"{known[0]} lies after the end of the data", "", left_out="future")
+    code = staging.code(fault)
+    marked = staging.count(
+        f'''UPDATE "{entry.table}#" SET "fault#" = {code} WHERE "source#" = ? AND {later}
+            AND ("fault#" IS NULL OR list_contains(?, "fault#"))''',
+        entry.index,
+        early,
+    )
+    if entry.table == "outcomes":
+        _clear_later(staging, entry, times, limit)
+    if marked:
+        _say(staging, entry, code, times[0], limit, marked)
+
+
+def _clear_later(staging: Staging, entry: Entry, times: Sequence[str], limit: str) -> None:
+    """A lead that was lost is lost, whatever date its conversion was expected on, and the other way round."""
+    for time in times:
+        staging.connection.execute(
+            f'''UPDATE "{entry.table}#" SET {time} = NULL WHERE "source#" = ? AND "fault#" IS NULL
+                AND coalesce({before(limit, time)}, false)''',
+            [entry.index],
+        )
+
+
+def _say(staging: Staging, entry: Entry, code: int, time: str, limit: str, marked: int) -> None:
+    row, newest, end = staging.rows(
+        f'''SELECT min("row#"), CAST(max({time}) AS DATE), CAST({limit} AS DATE) FROM "{entry.table}#"
+            WHERE "source#" = ? AND "fault#" = {code}''',
+        entry.index,
+    )[0]
+    if entry.table == "leads" and marked > MOST_LEADS * entry.read:
+        raise DataError(
+            entry.label,
+            entry.mapped["created_at"],
+            found=f"{marked:,} of {entry.read:,} leads created after {end}, such as row {row}",
+            expected=f"leads created by the day of the export (source.exported_at: {staging.source.exported_at})",
+            fix="Correct source.exported_at, or leave it out.",
+        )
+    rows = f"{marked:,} rows lie" if marked > 1 else "1 row lies"
+    hint = "" if staging.source.exported_at != "data" else "; where they had happened, set source.exported_at"
+    log.warning(
+        "%s: %s after the end of the data, %s (first row %d, newest %s): left out as the future%s",
+        entry.label,
+        rows,
+        end,
+        row,
+        newest,
+        hint,
+    )
+
+
+def _mark_rows_of_future_leads(staging: Staging) -> None:
+    future = [code for code, fault in enumerate(staging.faults) if fault.left_out == "future"]
+    ids = f"""SELECT "lead_id" FROM "leads#" WHERE list_contains({future}, "fault#")
+              EXCEPT SELECT "lead_id" FROM "leads#" WHERE "fault#" IS NULL"""
+    if not future or not staging.count(f"SELECT count(*) FROM ({ids})"):
+        return
+    for entry in staging.entries:
+        if entry.table != "leads":
+            code = staging.code(Fault("lead_id", "its lead lies after the end of the data", "", left_out="future"))
+            staging.connection.execute(
+                f'''UPDATE "{entry.table}#" SET "fault#" = {code}
+                    WHERE "source#" = ? AND "fault#" IS NULL AND "lead_id" IN ({ids})''',
+                [entry.index],
+            )
