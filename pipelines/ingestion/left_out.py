@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from features.cohort.watermark import DaysOfRows
-from features.schema.contract import KNOWN_EARLY, NO_LEAD, RECORDED, Fault, before, identifier
+from features.schema.cells import identifier
+from features.schema.contract import KNOWN_EARLY, NO_LEAD, RECORDED, Fault, before
 from features.schema.errors import DataError, ParamsError
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.staging import Staging

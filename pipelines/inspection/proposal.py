@@ -28,6 +28,7 @@ from pipelines.inspection.column_roles import (
     find_lead_id,
 )
 from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff
+from pipelines.inspection.time_axis import propose_export
 
 NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
 UNPRINTED = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML folds or refuses them
@@ -78,6 +79,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         f"# relative to the folder of {leads.name}.",
         "source:",
         *_order(inspection, lead_sample, label, created, dated),
+        *_exported_at(inspection, lead_sample, event_sample, label, created if dated else ""),
         "  timezone: UTC  # of times without an offset; nothing in a file says which, so set your own",
         "  leads:",
         *_table(lead_sample, lead_sample, roles, [why for why in (id_why, created_why if dated else "") if why]),
@@ -107,6 +109,17 @@ def _order(inspection: Inspection, leads: FileSample, label: LabelColumn, create
     if runs:
         inspection.warnings.append(f"{leads.path.name}: {runs}; if the rows are in the order of time, set order: rows")
     return [f"  order: none  # no dates to go by{'; rows, where their order is time: ' + runs if runs else ''}"]
+
+
+def _exported_at(
+    inspection: Inspection, leads: FileSample, events: FileSample | None, label: LabelColumn, created: str
+) -> list[str]:
+    if not created:
+        return []
+    happened = [(events, name) for name in events.times] if events else []
+    lines, warnings = propose_export([(leads, created), *happened, (label.sample, label.column)])
+    inspection.warnings += warnings
+    return lines
 
 
 def _runs(frame: pd.DataFrame) -> str:
