@@ -7,11 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_serializer, model_validator
+
+from features.schema.spec import Spec
+
+Figure = float | None
 
 COUNTS = ("n", "n_leads", "n_positive")
 SHARES = ("lift_at_", "gain_at_")  # figures of which there is one for each share in percent
 ENDS = ("_low", "_high")
+
+
+class Figures(Spec):
+    """A result in which a figure that does not exist is None, as on disk."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _exists(cls, value: object) -> object:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,14 @@ def percentile_interval(draws: np.ndarray, confidence: float) -> tuple[float, fl
     return float(low), float(high)
 
 
-def rate_interval(label: np.ndarray, lead: np.ndarray, confidence: float) -> tuple[float, float]:
+def rate_interval(
+    label: np.ndarray,
+    lead: np.ndarray,
+    confidence: float,
+    *,
+    weight: np.ndarray | None = None,
+    predicted: np.ndarray | None = None,
+) -> tuple[float, float]:
     """Return the interval of a conversion rate whose rows come in leads.
 
     Clopper-Pearson with as many rows as independent ones would say as much: n / (variance by lead / variance of
@@ -62,6 +69,11 @@ def rate_interval(label: np.ndarray, lead: np.ndarray, confidence: float) -> tup
         The lead of each row, shape (n,).
     confidence
         Of the interval, such as 0.9.
+    weight
+        How often each row counts, shape (n,); None: once.
+    predicted
+        Probabilities with which the rate is compared, shape (n,): the interval is then that of the ratio of both rates
+        times the predicted one, because leads that count more, or convert more, are predicted to.
 
     Returns
     -------
@@ -69,20 +81,24 @@ def rate_interval(label: np.ndarray, lead: np.ndarray, confidence: float) -> tup
         Shares; 0 and 1 without rows.
 
     Source: Korn and Graubard 1998, Confidence intervals for proportions with small expected number of positive counts
-    estimated from survey data, Survey Methodology 24, 193-201 (here with no adjustment for degrees of freedom).
+    estimated from survey data, Survey Methodology 24, 193-201 (here with no adjustment for degrees of freedom); the
+    ratio by linearisation, Cochran 1977, Sampling Techniques, 6.3.
     """
     if not len(label):
         return 0.0, 1.0
-    n = _effective_rows(np.asarray(label, "float64"), lead)
-    return clopper_pearson(float(np.mean(label)) * n, n, confidence)
+    label, weight = np.asarray(label, "float64"), np.ones(len(label)) if weight is None else weight
+    predicted = np.ones(len(label)) if predicted is None else predicted
+    n = _effective_rows(label, np.unique(lead, return_inverse=True)[1], weight, predicted)
+    return clopper_pearson(float(np.average(label, weights=weight)) * n, n, confidence)
 
 
-def _effective_rows(label: np.ndarray, lead: np.ndarray) -> float:
+def _effective_rows(label: np.ndarray, code: np.ndarray, weight: np.ndarray, predicted: np.ndarray) -> float:
     """Return how many independent rows would leave the rate as uncertain, by the variance between leads."""
-    code = np.unique(lead, return_inverse=True)[1]
-    rate, n, leads = label.mean(), len(label), int(code.max()) + 1
-    if leads == 1 or rate in (0.0, 1.0):
+    rate, leads = float(np.average(label, weights=weight)), int(code.max()) + 1
+    expected = float(weight @ predicted)
+    if leads == 1 or rate in (0.0, 1.0) or expected <= 0:
         return float(leads)
-    residual = np.bincount(code, label - rate)  # of each lead, summed over its rows
-    variance = leads / (leads - 1) * float((residual**2).sum()) / n**2
-    return float(min(n, rate * (1 - rate) / variance)) if variance > 0 else float(n)
+    residual = np.bincount(code, weight * (label - rate * weight.sum() * predicted / expected))  # of each lead
+    between_leads = leads / (leads - 1) * float((residual**2).sum())
+    between_rows = float((weight**2) @ (label - rate) ** 2)
+    return rate * (1 - rate) * float(weight.sum()) ** 2 / max(between_leads, between_rows)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.schema.spec import Spec
 from models.evaluation.estimate import BaselineMetrics, ModelMetrics
+from models.evaluation.rate_comparison import PredictedRate
 
 
 class Period(Spec):
@@ -89,13 +90,20 @@ class GradeResult(Spec):
 
 
 class JudgedMetrics(Spec):
-    """The figures that a verdict rests on."""
+    """The figures that a verdict rests on.
+
+    Attributes
+    ----------
+    calibration
+        Predicted and actual rate of all rows of the test; the KPIs say the same of "all leads".
+    """
 
     capacity: int
     confidence: float
     period: Period
     snapshots: SnapshotCounts
     test: ModelMetrics
+    calibration: PredictedRate
     baselines: dict[str, BaselineMetrics]
     random_split: ModelMetrics
     feedback: Feedback | None
@@ -112,7 +120,7 @@ class EvaluationResult(JudgedMetrics):
         The model's figures by segment attribute and level.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     model_id: str
     fingerprint: str
     horizon_days: int | None
@@ -130,7 +138,7 @@ class EvaluationResult(JudgedMetrics):
 class RulesResult(Spec):
     """metrics.json where there is too little to learn from, and leads are ranked by the hand-written rules."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     model_id: str
     fingerprint: str
     horizon_days: int | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.evaluation.rate_comparison import rates_text
 from models.evaluation.results import JudgedMetrics, Verdict
 
 NAMES = {
@@ -72,9 +73,9 @@ def _calls(metrics: JudgedMetrics) -> str:
 def _honesty(metrics: JudgedMetrics) -> str:
     test = metrics.test
     return (
-        f"Predicted {test.mean_probability.value:.1%} on average, actual {test.base_rate.value:.1%}; calibration error "
-        f"{test.calibration_error.value:.3f}. A random split would have shown AUC {metrics.random_split.auc.value:.3f};"
-        f" this test says {test.auc.value:.3f}."
+        f"Probabilities: {metrics.calibration.answer} ({rates_text(metrics.calibration)}; calibration error "
+        f"{test.calibration_error.value:.3f}). A random split would have shown AUC "
+        f"{metrics.random_split.auc.value:.3f}; this test says {test.auc.value:.3f}."
     )
 
 

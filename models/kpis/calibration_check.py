@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy.special import logit
 
+from models.evaluation.intervals import rate_interval
 from models.evaluation.metrics import LEAST_PROBABILITY
-from models.kpis.tier_kpis import KpiParams, Row, first_lists, rate
+from models.evaluation.rate_comparison import MISFITS, PredictedRate, compare_rate, first_share
+from models.kpis.results import CutoffFix, ListVolume, RateComparison
+from models.kpis.tier_kpis import KpiParams
 from models.learners.calibration import fit_intercept
-from models.points.scale import PointsParams
+from models.points.scale import PointScale
 from models.tiers.declarations import TierParams
 
-Answer = Literal["too generous", "too strict", "fits", "too few to say"]
-ALL = "all leads"
+ALL, TIER = "all leads", "tier"
+AGE_OF_LEAD, AGE_OF_MODEL = "age of the lead", "age of the model"  # in days, when a list was made
+AGES = (0, 7, 28, 56, 112)  # days at which a group of ages begins
 HIGHEST = 100
+Family = list[tuple[str, str, pd.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,13 @@ class Lists:
     ----------
     rows
         lead_id, snapshot_at, label (missing while immature), probability, score, tier, and overridden: whether a
-        trigger or an exclusion holds, so that the score does not tell the tier; one row a lead and list.
+        trigger or an exclusion holds, so that the score does not tell the tier; one row a lead and list. `weight`,
+        where it is there: how often a row counts.
     """
 
     rows: pd.DataFrame
     tiers: TierParams
-    points: PointsParams
+    points: PointScale
 
     @property
     def matured(self) -> pd.DataFrame:
@@ -63,100 +70,94 @@ class Lists:
         return {name: float(lowest.get(name, math.nan)) for name in self.names}
 
 
-def compare_rates(lists: Lists, segments: pd.DataFrame, confidence: float, params: KpiParams) -> list[Row]:
-    """Compare predicted and actual rates for all leads, each tier and each segment.
+def compare_rates(lists: Lists, segments: pd.DataFrame, confidence: float, params: KpiParams) -> list[RateComparison]:
+    """Compare predicted and actual rates for all leads, each tier, and each segment or age.
 
     Parameters
     ----------
     segments
-        One column a segment attribute, with the level of each row of the lists, by its index.
+        One column a segment attribute, and of `ages`, with the level of each row of the lists, by its index.
     confidence
-        With which all answers together are free of a false alarm. Half of the doubt is for the tiers and all leads,
-        half for the segments, however many there are, each shared evenly (Bonferroni).
+        With which all answers together are free of a false alarm. Half of the doubt is for all leads, which is what the
+        verdict of a run speaks of; tiers and segments have the other half, and share their parts evenly (Bonferroni).
 
     Returns
     -------
     list
-        One a comparison, as of `compare_group`, with points_off and fix where the prediction is too generous or too
-        strict; see `points_off` and `_fixed_cutoff`.
+        All leads first; points_off and fix where the prediction is too generous or too strict, see `points_off` and
+        `_fixed_cutoff`.
     """
     rows = lists.matured
-    of_tiers = [("tier", ALL, rows)] + [("tier", name, rows[rows["tier"] == name]) for name in lists.names]
-    of_segments = [
+    of_tiers: Family = [(TIER, name, rows[rows["tier"] == name]) for name in lists.names]
+    of_segments: Family = [
         (str(name), str(level), rows[levels.reindex(rows.index) == level])
         for name, levels in segments.items()
-        for level in sorted(levels.reindex(rows.index).unique())
+        for level in _in_order(levels.reindex(rows.index))
     ]
     families = [family for family in (of_tiers, of_segments) if family]
-    result = []
+    all_leads = first_share(confidence)
+    result = [_compared(TIER, ALL, rows, all_leads, lists, params)]
     for family in families:
-        each = 1 - (1 - confidence) / len(families) / len(family)
-        for group, name, inside in family:
-            one = compare_group(group, name, inside, each, params)
-            result.append(one | _correction(one, inside, lists, params))
+        each = 1 - (1 - all_leads) / len(families) / len(family)
+        result += [_compared(group, name, inside, each, lists, params) for group, name, inside in family]
     return result
 
 
-def compare_group(group: str, name: str, rows: pd.DataFrame, confidence: float, params: KpiParams) -> Row:
-    """Compare the predicted with the actual rate of some matured rows, each lead at its first list.
-
-    Returns
-    -------
-    dict
-        group ("tier" or the attribute), name, leads, converted, predicted_rate (mean probability), observed_rate with
-        its interval, confidence (of that interval), answer.
-    """
-    once = first_lists(rows)
-    observed = rate("observed_rate", once["label"], confidence)
-    predicted = float(once["probability"].mean())
-    answer = judge(predicted, observed["observed_rate_low"], observed["observed_rate_high"], params)
-    counts = {"leads": len(once), "converted": int(once["label"].sum())}
-    return (
-        {"group": group, "name": name, "predicted_rate": predicted, "confidence": confidence, "answer": answer}
-        | counts
-        | observed
-    )
-
-
-def judge(predicted: float, low: float, high: float, params: KpiParams) -> Answer:
-    """Answer from a predicted rate and the interval of the actual one.
-
-    A prediction outside the interval by more than the tolerance is too generous or too strict. It fits only where the
-    interval is narrow enough to have shown a prediction `telling` times too high, or too low.
-    """
-    if predicted > high * (1 + params.tolerance):
-        return "too generous"
-    if predicted < low / (1 + params.tolerance):
-        return "too strict"
-    is_narrow = high < predicted * params.telling and low > predicted / params.telling
-    return "fits" if is_narrow else "too few to say"
-
-
-def points_off(once: pd.DataFrame, points: PointsParams) -> float:
-    """By how many points the scores of these leads are too high: what takes the predicted to the actual sum.
+def ages(snapshot_at: pd.Series[pd.Timestamp], since: dict[str, pd.Series[pd.Timestamp]]) -> pd.DataFrame:
+    """Name the age group of each row, in days, such as "7 to 27" or "112 or more".
 
     Parameters
     ----------
-    once
-        label (0 or 1) and probability; one row a lead.
+    since
+        By the name of an age, when it began for each row: the lead's creation, the model's training.
     """
-    log_odds = logit(np.clip(once["probability"].to_numpy("float64"), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
-    shift = fit_intercept(log_odds, once["label"].to_numpy("float64"), np.ones(len(once)))
+    names = [*(f"{first} to {after - 1}" for first, after in pairwise(AGES)), f"{AGES[-1]} or more"]
+    groups = {
+        name: pd.cut((snapshot_at - began).dt.days.clip(lower=0), [*AGES, math.inf], right=False, labels=names)
+        for name, began in since.items()
+    }
+    return pd.DataFrame(groups, index=snapshot_at.index)
+
+
+def _in_order(levels: pd.Series[str]) -> list[str]:
+    if levels.dtype == "category":
+        return list(levels.cat.remove_unused_categories().cat.categories)
+    return sorted(levels.unique())
+
+
+def _compared(
+    group: str, name: str, rows: pd.DataFrame, confidence: float, lists: Lists, params: KpiParams
+) -> RateComparison:
+    one = compare_rate(rows, confidence, params.limits)
+    off, fix = None, None
+    if one.answer in MISFITS:
+        off = points_off(rows, lists.points)
+        tier, among = (name, lists.matured) if group == TIER else (lists.names[0], rows)
+        if name != ALL and group not in (AGE_OF_LEAD, AGE_OF_MODEL):  # a cut-off changes neither
+            fix = _fixed_cutoff(one, tier, among, lists, params)
+    return RateComparison(**dict(one), group=group, name=name, points_off=off, fix=fix)
+
+
+def points_off(rows: pd.DataFrame, points: PointScale) -> float:
+    """By how many points the scores of these rows are too high: what takes the predicted to the actual sum.
+
+    Parameters
+    ----------
+    rows
+        label (0 or 1) and probability.
+    """
+    log_odds = logit(np.clip(rows["probability"].to_numpy("float64"), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+    shift = fit_intercept(log_odds, rows["label"].to_numpy("float64"), _weight(rows))
     return round(-points.factor * shift, 1)
 
 
-def _correction(result: Row, rows: pd.DataFrame, lists: Lists, params: KpiParams) -> Row:
-    """Return points_off and fix: a tier's own cut-off, in a segment that of the best tier, for all leads none."""
-    if result["answer"] not in ("too generous", "too strict"):
-        return {"points_off": None, "fix": None}
-    off = points_off(first_lists(rows), lists.points)
-    if result["name"] == ALL and result["group"] == "tier":
-        return {"points_off": off, "fix": None}
-    tier, among = (result["name"], lists.matured) if result["group"] == "tier" else (lists.names[0], rows)
-    return {"points_off": off, "fix": _fixed_cutoff(result, tier, among, lists, params)}
+def _weight(rows: pd.DataFrame) -> np.ndarray:
+    return rows["weight"].to_numpy("float64") if "weight" in rows else np.ones(len(rows))
 
 
-def _fixed_cutoff(result: Row, tier: str, rows: pd.DataFrame, lists: Lists, params: KpiParams) -> Row | None:
+def _fixed_cutoff(
+    result: PredictedRate, tier: str, rows: pd.DataFrame, lists: Lists, params: KpiParams
+) -> CutoffFix | None:
     """Find the lowest integer score from which the actual rate reaches what the tier predicted, up to the tier above.
 
     A tier that is too generous is searched upwards from its cut-off, one that is too strict downwards for as long as
@@ -164,33 +165,46 @@ def _fixed_cutoff(result: Row, tier: str, rows: pd.DataFrame, lists: Lists, para
 
     Returns
     -------
-    dict or None
+    CutoffFix or None
         tier, predicted_rate (of the tier), cutoff (its lowest score now), new_cutoff (the score it would take),
         per_list (leads a list from there) and observed_rate (theirs, with its interval). The score is chosen on the
         leads that it is shown for. None where no score does, and for the last tier, which has no cut-off.
     """
     index, cuts = lists.names.index(tier), lists.cutoffs
-    if tier == lists.names[-1] or math.isnan(cuts[tier]):
+    of_tier = lists.matured[lists.matured["tier"] == tier]
+    if tier == lists.names[-1] or math.isnan(cuts[tier]) or of_tier.empty:
         return None
-    predicted = float(first_lists(lists.matured[lists.matured["tier"] == tier])["probability"].mean())
+    predicted = float(np.average(of_tier["probability"], weights=_weight(of_tier)))
     cut, above = math.ceil(cuts[tier]), math.ceil(cuts[lists.names[index - 1]]) if index else HIGHEST + 1
-    moved = rows[~rows["overridden"]]
-    ordered, best = moved.sort_values(["snapshot_at", "lead_id"])[["lead_id", "score", "label"]], None
-    ordered = ordered.assign(lead_id=pd.factorize(ordered["lead_id"])[0])
-    generous = result["answer"] == "too generous"
+    moved = rows[~rows["overridden"] & rows["score"].lt(above)]
+    moved, best = moved.assign(lead_id=pd.factorize(moved["lead_id"])[0]), None
+    generous = result.answer == "too generous"
     for cutoff in range(cut, above) if generous else range(cut, -1, -1):
-        inside = ordered[ordered["score"].ge(cutoff) & ordered["score"].lt(above)]
-        observed = rate("observed_rate", inside.drop_duplicates("lead_id")["label"], result["confidence"])
-        kept = observed["observed_rate"] >= predicted and observed["observed_rate_low"] > predicted / params.telling
+        inside = moved[moved["score"].ge(cutoff)]
+        if inside.empty:
+            break
+        weight, label = _weight(inside), inside["label"].to_numpy("float64")
+        low, high = rate_interval(label, inside["lead_id"].to_numpy(), result.confidence, weight=weight)
+        observed = float(np.average(label, weights=weight))
+        kept = observed >= predicted and low > predicted / params.telling
         if kept:
-            best = {"tier": tier, "predicted_rate": predicted, "cutoff": cuts[tier], "new_cutoff": cutoff} | observed
-            best |= {"per_list": len(inside) / lists.count}
+            best = CutoffFix(
+                tier=tier,
+                predicted_rate=predicted,
+                cutoff=cuts[tier],
+                new_cutoff=cutoff,
+                per_list=float(weight.sum()) / lists.count,
+                observed_rate=observed,
+                observed_rate_low=low,
+                observed_rate_high=high,
+                observed_rate_n=inside["lead_id"].nunique(),
+            )
         if kept == generous:
             break
     return best
 
 
-def volumes(lists: Lists, capacity: float, params: KpiParams) -> list[Row]:
+def volumes(lists: Lists, capacity: float, params: KpiParams) -> list[ListVolume]:
     """Compare the length of each tier's list with the capacity that sales has for it.
 
     Parameters
@@ -207,27 +221,27 @@ def volumes(lists: Lists, capacity: float, params: KpiParams) -> list[Row]:
     """
     of_list = pd.factorize(lists.rows["snapshot_at"], use_na_sentinel=False)[0]
     called = lists.rows.loc[lists.rows["tier"].isin(lists.names), "score"]  # excluded leads use no capacity
-    share, result = 0.0, []
+    share, result = 0.0, list[ListVolume]()
     for tier in lists.tiers.ladder[:-1]:
         own = float(tier.share_of_capacity)
         counts = np.bincount(of_list[(lists.rows["tier"] == tier.name).to_numpy()], minlength=lists.count)
         share += own
         result.append(
-            {
-                "tier": tier.name,
-                "lists": lists.count,
-                "capacity": own * capacity,
-                "mean": float(counts.mean()),
-                "least": int(counts.min()),
-                "most": int(counts.max()),
-                "answer": _fill(float(counts.mean()), own * capacity, params),
-                "filling": _filling(called, share * capacity * lists.count),
-            }
+            ListVolume(
+                tier=tier.name,
+                lists=lists.count,
+                capacity=own * capacity,
+                mean=float(counts.mean()),
+                least=int(counts.min()),
+                most=int(counts.max()),
+                answer=_fill(float(counts.mean()), own * capacity, params),
+                filling=_filling(called, share * capacity * lists.count),
+            )
         )
     return result
 
 
-def _fill(mean: float, capacity: float, params: KpiParams) -> str:
+def _fill(mean: float, capacity: float, params: KpiParams) -> Literal["over capacity", "room left", "fills capacity"]:
     if mean > capacity * (1 + params.volume_tolerance):
         return "over capacity"
     return "room left" if mean < capacity * (1 - params.volume_tolerance) else "fills capacity"

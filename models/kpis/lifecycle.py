@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from models.evaluation.intervals import clopper_pearson
-from models.kpis.tier_kpis import PERIODS, KpiParams, Row, known, of_leads, within
+from models.kpis.results import Growth, StageTime
+from models.kpis.tier_kpis import PERIODS, KpiParams, known, of_leads, within
 from models.kpis.velocity import in_days, survival
 
 DAY = pd.Timedelta(days=1)
@@ -85,7 +86,7 @@ def stage_facts(
 
 def times_in_stage(
     entries: pd.DataFrame, outcomes: pd.DataFrame, params: KpiParams, until: pd.Timestamp, confidence: float
-) -> list[Row]:
+) -> list[StageTime]:
     """Estimate how long leads stay in each stage, in days, from entering it to leaving it in any direction.
 
     The next stage, up or down, ends a stay, and so do conversion and loss; a stay that goes on at the end of the data
@@ -94,8 +95,8 @@ def times_in_stage(
     Returns
     -------
     list
-        One a stage of the order that anybody entered: stage, first and last (day entered), and the figures of
-        `survival` at a quarter, half and three quarters of the stays.
+        One a stage of the order that anybody entered, with the first and the last day it was entered: `survival` at a
+        quarter, half and three quarters of the stays.
     """
     following = entries.groupby("lead_id")["entered_at"].shift(-1)
     closes = outcomes.set_index("lead_id")
@@ -105,16 +106,19 @@ def times_in_stage(
     left = left_at <= until
     days = in_days(entries["entered_at"], left_at.where(left, until))
     stays = entries.assign(days=days, left=left)
-    return [
-        {"stage": name} | _span(one["entered_at"]) | survival(one["days"], one["left"], (0.25, 0.5, 0.75), confidence)
-        for name in params.stages
-        if len(one := stays[stays["stage"] == name])
-    ]
+    named = {name: stays[stays["stage"] == name] for name in params.stages}
+    return [_stage_time(name, one, confidence) for name, one in named.items() if len(one)]
+
+
+def _stage_time(name: str, stays: pd.DataFrame, confidence: float) -> StageTime:
+    curve = dict(survival(stays["days"], stays["left"], (0.25, 0.5, 0.75), confidence))
+    first, last = (day.date().isoformat() for day in (stays["entered_at"].min(), stays["entered_at"].max()))
+    return StageTime(**(curve | {"stage": name, "first": first, "last": last}))
 
 
 def qualified_growth(
     entries: pd.DataFrame, params: KpiParams, since: pd.Timestamp, until: pd.Timestamp, confidence: float
-) -> list[Row]:
+) -> list[Growth]:
     """Compute the lead velocity rate: by how much the number of newly qualified leads grows from period to period.
 
     Parameters
@@ -139,21 +143,16 @@ def qualified_growth(
     names = complete.start_time.strftime("%Y-%m-%d") if params.period == "week" else complete.astype("str")
     before = [None, *counts.tolist()][: len(counts)]
     return [
-        {"period": str(name), "qualified": int(n)} | _growth(int(n), earlier, confidence)
+        _growth(str(name), int(n), earlier, confidence)
         for name, n, earlier in zip(names, counts.tolist(), before, strict=True)
     ]
 
 
-def _growth(n: int, before: int | None, confidence: float) -> Row:
-    nothing = float("nan")
+def _growth(period: str, n: int, before: int | None, confidence: float) -> Growth:
     if not before:
-        return {"growth": nothing, "growth_low": nothing, "growth_high": nothing}
-    low, high = clopper_pearson(n, n + before, confidence)
-    return {"growth": n / before - 1, "growth_low": low / (1 - low) - 1, "growth_high": high / (1 - high) - 1}
-
-
-def _span(at: pd.Series[pd.Timestamp]) -> Row:
-    return {"first": at.min().date().isoformat(), "last": at.max().date().isoformat()}
+        return Growth(period=period, qualified=n, growth=None, growth_low=None, growth_high=None)
+    low, high = (share / (1 - share) - 1 for share in clopper_pearson(n, n + before, confidence))
+    return Growth(period=period, qualified=n, growth=n / before - 1, growth_low=low, growth_high=high)
 
 
 def stages_misfit(stages: Sequence[str], params: KpiParams) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from features.schema.spec import Spec
-from models.kpis.calibration_check import Answer
-
-Figure = float | None
+from models.evaluation.estimate import Figure, Figures
+from models.evaluation.rate_comparison import ObservedRate, PredictedRate
 
 
 class ListSpan(Spec):
@@ -20,14 +19,13 @@ class ListSpan(Spec):
     last: str | None
 
 
-class TierMetrics(Spec):
+class TierMetrics(Figures):
     """The figures of a tier; `_n` is the number of leads behind a rate. See `tier_kpis.tier_metrics`."""
 
     leads: int
     rows: int
     matured: int
     converted: int
-    predicted_rate: Figure
     conversion_rate: Figure
     conversion_rate_low: Figure
     conversion_rate_high: Figure
@@ -68,15 +66,6 @@ class TierKpis(Spec):
     periods: list[PeriodMetrics]
 
 
-class ObservedRate(Spec):
-    """An actual rate, its interval, and the number of leads behind it."""
-
-    observed_rate: Figure
-    observed_rate_low: Figure
-    observed_rate_high: Figure
-    observed_rate_n: int
-
-
 class CutoffFix(ObservedRate):
     """The cut-off from which a tier would have reached its predicted rate."""
 
@@ -87,16 +76,17 @@ class CutoffFix(ObservedRate):
     per_list: float
 
 
-class RateComparison(ObservedRate):
-    """Predicted against actual rate of a tier or a segment; see `calibration_check.compare_rates`."""
+class RateComparison(PredictedRate):
+    """Predicted against actual rate of a tier, a segment or an age; see `calibration_check.compare_rates`.
+
+    Attributes
+    ----------
+    points_off
+        By how many points the scores are too high; None unless too generous or too strict.
+    """
 
     group: str
     name: str
-    leads: int
-    converted: int
-    predicted_rate: Figure
-    confidence: float
-    answer: Answer
     points_off: Figure
     fix: CutoffFix | None
 
@@ -114,7 +104,7 @@ class ListVolume(Spec):
     filling: int
 
 
-class DaysUntil(Spec):
+class DaysUntil(Figures):
     """After how many days a share has had its event."""
 
     share: float
@@ -123,7 +113,7 @@ class DaysUntil(Spec):
     high: Figure
 
 
-class Survival(Spec):
+class Survival(Figures):
     """Days until an event, the rest being censored; see `velocity.survival`."""
 
     first: str | None
@@ -143,7 +133,7 @@ class StageTime(Survival):
     stage: str
 
 
-class Growth(Spec):
+class Growth(Figures):
     """How many leads were newly qualified in a period, against the period before."""
 
     period: str
@@ -153,7 +143,7 @@ class Growth(Spec):
     growth_high: Figure
 
 
-class SalesCycle(Spec):
+class SalesCycle(Figures):
     """Days from the first touch by sales to the win; see `velocity.sales_cycle`."""
 
     n: int
@@ -214,7 +204,7 @@ class KpiResult(Spec):
         The lifecycle stage of each tier, best first.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     by: Literal["model", "rules"]
     model_id: str
     fingerprint: str

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.kpis.tier_kpis import Row
+from models.evaluation.estimate import Figure
+from models.evaluation.rate_comparison import MISFITS, Answer, rates_text
+from models.kpis.calibration_check import TIER
+from models.kpis.results import CutoffFix, ListVolume, RateComparison, TierMetrics
 
 NAMED = 5  # segments that a sentence names
 AS_WORKED = (
@@ -13,7 +16,13 @@ AS_WORKED = (
 TENTHS_BELOW = 20  # leads a list from which tenths say nothing more
 
 
-def lines(comparisons: Sequence[Row], volumes: Sequence[Row], best: Row, horizon: str, confidence: float) -> list[str]:
+def lines(
+    comparisons: Sequence[RateComparison],
+    volumes: Sequence[ListVolume],
+    best: tuple[str, TierMetrics],
+    horizon: str,
+    confidence: float,
+) -> list[str]:
     """Say which predicted rates were reached and which were not.
 
     Parameters
@@ -21,7 +30,7 @@ def lines(comparisons: Sequence[Row], volumes: Sequence[Row], best: Row, horizon
     comparisons, volumes
         As from `compare_rates` and `volumes`.
     best
-        The figures of the best tier over all lists, with its `name`.
+        The best tier and its figures over all lists.
     horizon
         Such as "within 30 days".
     confidence
@@ -30,7 +39,7 @@ def lines(comparisons: Sequence[Row], volumes: Sequence[Row], best: Row, horizon
     return [
         *_misfits(comparisons),
         _fits(comparisons),
-        *(_fix(one) for one in comparisons if one["group"] == "tier" and one["fix"] is not None),
+        *(_fix(one.fix) for one in comparisons if one.group == TIER and one.fix is not None),
         *_filled(volumes),
         *sent(best, horizon),
         f"{len(comparisons)} comparisons were made; a calibrated model is called too generous anywhere in at most "
@@ -39,59 +48,54 @@ def lines(comparisons: Sequence[Row], volumes: Sequence[Row], best: Row, horizon
     ]
 
 
-def sent(best: Row, horizon: str) -> list[str]:
+def sent(best: tuple[str, TierMetrics], horizon: str) -> list[str]:
     """Say what became of the leads of the best tier, which are sent to sales, where anything is known of it."""
-    fates = [
-        f"{_rate(best, name)} {words}"
-        for name, words in (("fell_back", "fell back a stage"), ("lost", "were lost"))
-        if best[f"{name}_n"]
-    ]
-    return [f"Of {best['leads']:,} leads listed as {best['name']}, {' and '.join(fates)} {horizon}."] if fates else []
+    name, metrics = best
+    fell = _rate(metrics.fell_back, metrics.fell_back_low, metrics.fell_back_high) if metrics.fell_back_n else ""
+    lost = _rate(metrics.lost, metrics.lost_low, metrics.lost_high) if metrics.lost_n else ""
+    fates = [*([f"{fell} fell back a stage"] if fell else []), *([f"{lost} were lost"] if lost else [])]
+    return [f"Of {metrics.leads:,} leads listed as {name}, {' and '.join(fates)} {horizon}."] if fates else []
 
 
-def _misfits(comparisons: Sequence[Row]) -> list[str]:
-    words = [_of_answer(answer, comparisons) for answer in ("too generous", "too strict")]
+def _misfits(comparisons: Sequence[RateComparison]) -> list[str]:
+    words = [_of_answer(answer, comparisons) for answer in MISFITS]
     return [word for word in words if word] or ["Nothing is surely too generous or too strict."]
 
 
-def _of_answer(answer: str, comparisons: Sequence[Row]) -> str:
+def _of_answer(answer: Answer, comparisons: Sequence[RateComparison]) -> str:
     """Name the tiers with their figures, and of the segments the first few."""
-    tiers = [_rates_of(one) for one in comparisons if one["answer"] == answer and one["group"] == "tier"]
-    segments = [
-        f"{one['group']} {one['name']}" for one in comparisons if one["answer"] == answer and one["group"] != "tier"
-    ]
+    tiers = [_rates_of(one) for one in comparisons if one.answer == answer and one.group == TIER]
+    segments = [f"{one.group} {one.name}" for one in comparisons if one.answer == answer and one.group != TIER]
     more = [f"and {len(segments) - NAMED} more segments"] if len(segments) > NAMED else []
     named = "; ".join([*tiers, *(["by segment " + ", ".join([*segments[:NAMED], *more])] if segments else [])])
     return f"{answer.capitalize()}: {named}." if named else ""
 
 
-def _rates_of(one: Row) -> str:
-    rates = f"predicted {one['predicted_rate']:.1%}, actual {_rate(one, 'observed_rate')}"
-    return f"{one['name']} ({rates}, {one['leads']:,} leads)"
+def _rates_of(one: RateComparison) -> str:
+    return f"{one.name} ({rates_text(one)}; {one.rows:,} rows of {one.leads:,} leads)"
 
 
-def _fits(comparisons: Sequence[Row]) -> str:
-    fits = [one for one in comparisons if one["answer"] == "fits"]
-    tiers = [one["name"] for one in fits if one["group"] == "tier"]
-    few = sum(one["answer"] == "too few to say" for one in comparisons)
+def _fits(comparisons: Sequence[RateComparison]) -> str:
+    fits = [one for one in comparisons if one.answer == "fits"]
+    tiers = [one.name for one in fits if one.group == TIER]
+    few = sum(one.answer == "too few to say" for one in comparisons)
     named = f" ({', '.join(tiers)}{' and segments' if len(fits) > len(tiers) else ''})" if tiers else ""
     return f"Of {len(comparisons)} comparisons {len(fits)} fit{named}, and in {few} the leads are too few to say."
 
 
-def _fix(one: Row) -> str:
-    fix = one["fix"]
+def _fix(fix: CutoffFix) -> str:
     return (
-        f"{fix['tier'].capitalize()} would have reached its predicted rate of {fix['predicted_rate']:.1%} from a score "
-        f"of {fix['new_cutoff']} on, rather than {fix['cutoff']:.0f}: {_count(fix['per_list'])} leads a list, with an "
-        f"actual rate of {_rate(fix, 'observed_rate')}."
+        f"{fix.tier.capitalize()} would have reached its predicted rate of {fix.predicted_rate:.1%} from a score "
+        f"of {fix.new_cutoff} on, rather than {fix.cutoff:.0f}: {_count(fix.per_list)} leads a list, with an "
+        f"actual rate of {_rate(fix.observed_rate, fix.observed_rate_low, fix.observed_rate_high)}."
     )
 
 
-def _filled(volumes: Sequence[Row]) -> list[str]:
+def _filled(volumes: Sequence[ListVolume]) -> list[str]:
     """Put the length of each list beside its capacity."""
     lists = [
-        f"{one['tier']} {_count(one['mean'])} for a capacity of {_count(one['capacity'])} ({one['answer']}"
-        + (")" if one["answer"] == "fills capacity" else f"; from a score of {one['filling']} on they would fill)")
+        f"{one.tier} {_count(one.mean)} for a capacity of {_count(one.capacity)} ({one.answer}"
+        + (")" if one.answer == "fills capacity" else f"; from a score of {one.filling} on they would fill)")
         for one in volumes
     ]
     return [f"Leads a list: {', '.join(lists)}."] if lists else []
@@ -101,7 +105,5 @@ def _count(leads: float) -> str:
     return f"{leads:,.0f}" if leads >= TENTHS_BELOW else f"{leads:,.1f}"
 
 
-def _rate(figures: Row, name: str) -> str:
-    if not figures[f"{name}_n"]:
-        return "nothing, as there are none"
-    return f"{figures[name]:.1%} ({figures[f'{name}_low']:.1%} to {figures[f'{name}_high']:.1%})"
+def _rate(value: Figure, low: Figure, high: Figure) -> str:
+    return f"{value or 0.0:.1%} ({low or 0.0:.1%} to {high or 0.0:.1%})"

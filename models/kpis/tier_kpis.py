@@ -16,8 +16,9 @@ from pydantic import Field, model_validator
 
 from features.schema.spec import Spec
 from models.evaluation.intervals import clopper_pearson
+from models.evaluation.rate_comparison import RateLimits
+from models.kpis.results import PeriodMetrics, TierKpis, TierMetrics
 
-Row = dict[str, Any]
 PERIODS = {"week": "W", "month": "M", "quarter": "Q", "year": "Y"}
 
 
@@ -60,8 +61,8 @@ class KpiParams(Spec):
         default=0.1,
         ge=0,
         description=(
-            "A tier is too generous if its predicted rate surely lies further above the observed one than"
-            " this share of it."
+            "A tier is too generous if its predicted rate surely lies further above the actual one than"
+            " this share of it; so are all leads together."
         ),
     )
     telling: float = Field(
@@ -75,6 +76,11 @@ class KpiParams(Spec):
     volume_tolerance: float = Field(
         default=0.1, ge=0, description="A list may be longer or shorter than its capacity by this share."
     )
+
+    @property
+    def limits(self) -> RateLimits:
+        """How far predicted and actual rate may lie apart."""
+        return RateLimits(self.tolerance, self.telling)
 
     @model_validator(mode="after")
     def _stages_are_named(self) -> KpiParams:
@@ -119,7 +125,7 @@ def first_lists(listed: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     return listed.sort_values(["snapshot_at", "lead_id"]).drop_duplicates(["lead_id", *by])
 
 
-def tier_metrics(listed: pd.DataFrame, facts: pd.DataFrame, ladder: Sequence[str], confidence: float) -> list[Row]:
+def tier_metrics(listed: pd.DataFrame, facts: pd.DataFrame, ladder: Sequence[str], confidence: float) -> list[TierKpis]:
     """Compute the metrics of each tier, over all lists and period by period.
 
     Parameters
@@ -137,33 +143,29 @@ def tier_metrics(listed: pd.DataFrame, facts: pd.DataFrame, ladder: Sequence[str
     Returns
     -------
     list
-        One a tier: name, all (figures), periods (figures, each with `period`), as of `_figures`.
+        One a tier.
     """
     best = winners(listed, ladder)
     of_period = winners(listed, ladder, ["period"])
     once = first_lists(facts, ["tier"])
     periods = sorted(set(listed["period"]) - {""})
 
-    def metrics_of(rows: pd.DataFrame, counted: pd.DataFrame, wins: pd.Series[str], name: str) -> Row:
+    def metrics_of(rows: pd.DataFrame, counted: pd.DataFrame, wins: pd.Series[str], name: str) -> TierMetrics:
         return _tier_metrics(
             counted[counted["tier"] == name], int((rows["tier"] == name).sum()), wins == name, confidence
         )
 
+    def metrics_in(period: str, name: str) -> PeriodMetrics:
+        rows, counted = (frame[frame["period"] == period] for frame in (listed, facts))
+        wins = of_period.loc[of_period["period"] == period, "tier"]
+        return PeriodMetrics(period=period, **dict(metrics_of(rows, counted, wins, name)))
+
     return [
-        {
-            "name": name,
-            "all": metrics_of(listed, once, best["tier"], name),
-            "periods": [
-                {"period": period}
-                | metrics_of(
-                    listed[listed["period"] == period],
-                    facts[facts["period"] == period],
-                    of_period.loc[of_period["period"] == period, "tier"],
-                    name,
-                )
-                for period in periods
-            ],
-        }
+        TierKpis(
+            name=name,
+            all=metrics_of(listed, once, best["tier"], name),
+            periods=[metrics_in(period, name) for period in periods],
+        )
         for name in ladder
     ]
 
@@ -178,8 +180,8 @@ def winners(listed: pd.DataFrame, ladder: Sequence[str], by: Sequence[str] = ())
     return won.assign(rank=rank).sort_values("rank", kind="stable").drop_duplicates(["lead_id", *by])
 
 
-def _tier_metrics(counted: pd.DataFrame, rows: int, caught: pd.Series[bool], confidence: float) -> Row:
-    """Return counts, the mean prediction, and each rate with `_low`, `_high` and `_n`: the leads behind it."""
+def _tier_metrics(counted: pd.DataFrame, rows: int, caught: pd.Series[bool], confidence: float) -> TierMetrics:
+    """Return counts, and each rate with `_low`, `_high` and `_n`: the leads behind it."""
     matured = counted[counted["label"].notna()]
     rates = {
         "conversion_rate": counted["label"],
@@ -189,16 +191,17 @@ def _tier_metrics(counted: pd.DataFrame, rows: int, caught: pd.Series[bool], con
         "fell_back": counted["fell_back"],
         "lost": counted["lost"],
     }
-    return {
+    counts = {
         "leads": len(counted),
         "rows": rows,
         "matured": len(matured),
         "converted": int(matured["label"].sum()),
-        "predicted_rate": float(matured["probability"].mean()),
-    } | {key: value for name, column in rates.items() for key, value in rate(name, column, confidence).items()}
+    }
+    shares = {key: value for name, column in rates.items() for key, value in _rate(name, column, confidence).items()}
+    return TierMetrics.model_validate(counts | shares)
 
 
-def rate(name: str, facts: pd.Series[float], confidence: float) -> Row:
+def _rate(name: str, facts: pd.Series[float], confidence: float) -> dict[str, float]:
     """Return a share of yes among what is known, its interval and its n; not a number where nothing is known."""
     is_known = facts.dropna()
     low, high = clopper_pearson(int(is_known.sum()), len(is_known), confidence)

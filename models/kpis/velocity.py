@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import CensoredData, ecdf, quantile_test
 
-from models.kpis.tier_kpis import KpiParams, Row, of_leads, period_of
+from models.kpis.results import DaysUntil, PeriodCycle, SalesCycle, Survival
+from models.kpis.tier_kpis import KpiParams, of_leads, period_of
 
 DAY_SECONDS = 86400.0
 QUARTILES = {"lower_quartile": 0.25, "median": 0.5, "upper_quartile": 0.75}
@@ -18,7 +19,7 @@ QUARTILES = {"lower_quartile": 0.25, "median": 0.5, "upper_quartile": 0.75}
 
 def time_to_conversion(
     starts: pd.DataFrame, outcomes: pd.DataFrame, until: pd.Timestamp, shares: Sequence[float], confidence: float
-) -> Row:
+) -> Survival:
     """Estimate after how many days given shares of the leads have converted.
 
     A lost lead has ended in another way and converts no more: it stays in the count, as one that has not converted, to
@@ -38,17 +39,16 @@ def time_to_conversion(
 
     Returns
     -------
-    dict
-        first and last (day of the starts), and the figures of `survival`.
+    Survival
+        With the first and the last day of the starts.
     """
     begun = starts[starts["at"] < until]
     won = of_leads(begun["lead_id"], outcomes.set_index("lead_id")["converted_at"])
     happened = (won <= until) & (won >= begun["at"])
     days = in_days(begun["at"], won.where(happened, until))
-    span = {"first": None, "last": None}
-    if len(begun):
-        span = {"first": begun["at"].min().date().isoformat(), "last": begun["at"].max().date().isoformat()}
-    return span | survival(days, happened, shares, confidence)
+    span = [day.date().isoformat() for day in (begun["at"].min(), begun["at"].max())] if len(begun) else [None, None]
+    curve = survival(days, happened, shares, confidence)
+    return curve.model_copy(update={"first": span[0], "last": span[1]})
 
 
 def in_days(begin: pd.Series[pd.Timestamp], end: pd.Series[pd.Timestamp]) -> pd.Series[float]:
@@ -56,7 +56,7 @@ def in_days(begin: pd.Series[pd.Timestamp], end: pd.Series[pd.Timestamp]) -> pd.
     return (end - begin).dt.total_seconds() / DAY_SECONDS
 
 
-def survival(days: pd.Series[float], happened: pd.Series[bool], shares: Sequence[float], confidence: float) -> Row:
+def survival(days: pd.Series[float], happened: pd.Series[bool], shares: Sequence[float], confidence: float) -> Survival:
     """Estimate after how many days given shares have reached their event, the rest being censored.
 
     Parameters
@@ -70,29 +70,28 @@ def survival(days: pd.Series[float], happened: pd.Series[bool], shares: Sequence
 
     Returns
     -------
-    dict
+    Survival
         n, happened (count), longest (days in sight at most), reached (share that has had the event by then, with
-        interval), and days: a list of share, days, low and high; not a number where the share, or the bound of its
-        interval, is not reached in sight. The interval of a share's days is where the interval of the curve holds the
-        share (Brookmeyer and Crowley 1982, Biometrics 38, 29-41), on the scale of log(-log).
+        interval), and days: those of each share, None where the share, or the bound of its interval, is not reached in
+        sight. The interval of a share's days is where the interval of the curve holds the share (Brookmeyer and Crowley
+        1982, Biometrics 38, 29-41), on the scale of log(-log).
     """
-    counts = {"n": len(days), "happened": int(happened.sum())}
-    nothing = float("nan")
+    counts: dict[str, Any] = {"first": None, "last": None, "n": len(days), "happened": int(happened.sum())}
+    counts["longest"] = float(days.max())
     if not counts["happened"]:
-        empty = [{"share": share, "days": nothing, "low": nothing, "high": nothing} for share in shares]
-        reached = {"reached": 0.0 if len(days) else nothing, "reached_low": nothing, "reached_high": nothing}
-        return counts | {"longest": float(days.max()), "days": empty} | reached
+        empty = [DaysUntil(share=share, days=None, low=None, high=None) for share in shares]
+        return Survival(**counts, days=empty, reached=0.0 if len(days) else None, reached_low=None, reached_high=None)
     at, share, low, high = _curve(days[happened].to_numpy("float64"), days[~happened].to_numpy("float64"), confidence)
-    return counts | {
-        "longest": float(days.max()),
-        "reached": float(share[-1]),
-        "reached_low": float(low[-1]),
-        "reached_high": float(high[-1]),
-        "days": [
-            {"share": one, "days": _first(at, share, one), "low": _first(at, high, one), "high": _first(at, low, one)}
+    return Survival(
+        **counts,
+        reached=float(share[-1]),
+        reached_low=float(low[-1]),
+        reached_high=float(high[-1]),
+        days=[
+            DaysUntil(share=one, days=_first(at, share, one), low=_first(at, high, one), high=_first(at, low, one))
             for one in shares
         ],
-    }
+    )
 
 
 def _curve(
@@ -113,31 +112,34 @@ def _first(at: np.ndarray, curve: np.ndarray, share: float) -> float:
     return float(at[reached[0]]) if len(reached) else float("nan")
 
 
-def sales_cycle(cycles: pd.Series[float], confidence: float) -> Row:
+def sales_cycle(cycles: pd.Series[float], confidence: float) -> SalesCycle:
     """Describe the days from the first touch by sales to the win, of deals that were won.
 
     Returns
     -------
-    dict
+    SalesCycle
         n, and median, lower_quartile and upper_quartile, each with `_low` and `_high`: bounds free of any distribution,
-        from order statistics (Conover 1999, Practical Nonparametric Statistics, 3.2), not a number where n is too small
-        for them.
+        from order statistics (Conover 1999, Practical Nonparametric Statistics, 3.2), None where n is too small for
+        them.
     """
     days = cycles.dropna().to_numpy("float64")
-    result: Row = {"n": len(days)}
+    result: dict[str, float] = {"n": len(days)}
     for name, share in QUARTILES.items():
         figures = [float("nan")] * 3
         if len(days):
             bounds: Any = quantile_test(days, q=0.0, p=share).confidence_interval(confidence)
             figures = [float(np.quantile(days, share)), float(bounds.low), float(bounds.high)]
         result |= dict(zip((name, f"{name}_low", f"{name}_high"), figures, strict=True))
-    return result
+    return SalesCycle.model_validate(result)
 
 
-def cycles_by(cycles: pd.DataFrame, params: KpiParams, confidence: float) -> list[Row]:
-    """Describe the sales cycle of each calendar period's wins: period, and the figures of `sales_cycle`."""
+def cycles_by(cycles: pd.DataFrame, params: KpiParams, confidence: float) -> list[PeriodCycle]:
+    """Describe the sales cycle of each calendar period's wins; see `sales_cycle`."""
     period = period_of(cycles["converted_at"], params)
-    return [{"period": str(name)} | sales_cycle(one, confidence) for name, one in cycles["days"].groupby(period)]
+    return [
+        PeriodCycle(period=str(name), **dict(sales_cycle(one, confidence)))
+        for name, one in cycles["days"].groupby(period)
+    ]
 
 
 def cycle_days(touched_at: pd.Series[pd.Timestamp], outcomes: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:

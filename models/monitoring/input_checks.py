@@ -18,8 +18,7 @@ from scipy.stats import norm, t
 from features.matrix.catalogue import Entry
 from features.schema.spec import Spec
 from models.checks import Check, CheckResult, enumerate_names
-from models.kpis.tier_kpis import Row
-from models.monitoring.drift import DriftSample, feature_drift, independent_leads, shift
+from models.monitoring.drift import DriftSample, Row, feature_drift, independent_leads, shift
 
 TESTED = 9  # checks that share the false alarms; freshness is a fact, and the estimate never alerts
 LEAST_ROWS = 5  # a value that fewer leads have is not named: it may name a person

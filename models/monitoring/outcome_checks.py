@@ -12,8 +12,11 @@ from scipy.stats import binomtest, norm
 
 from models.checks import Check, CheckResult
 from models.evaluation.metrics import EvaluateParams, Metrics, Ranked, compute_metrics, evaluate
+from models.evaluation.rate_comparison import MISFITS, rates_text
 from models.kpis.calibration_check import Lists, compare_rates
-from models.kpis.tier_kpis import KpiParams, Row, within
+from models.kpis.results import RateComparison
+from models.kpis.tier_kpis import KpiParams, within
+from models.monitoring.drift import Row
 from models.monitoring.input_checks import MonitorParams
 
 CALIBRATION = Check("MN08", "Tiers are calibrated on matured lists")
@@ -37,29 +40,24 @@ class OutcomeSettings:
     seed: int
 
 
-def tier_comparisons(lists: Lists, settings: OutcomeSettings) -> list[Row]:
-    """Compare predicted and actual rate of all leads and of each tier, each lead at its first list."""
+def tier_comparisons(lists: Lists, settings: OutcomeSettings) -> list[RateComparison]:
+    """Compare predicted and actual rate of all leads and of each tier, as the report does."""
     none = pd.DataFrame(index=lists.rows.index)
     return compare_rates(lists, none, 1 - settings.monitor.each, settings.kpis)
 
 
-def tier_calibration(comparisons: Sequence[Row], params: MonitorParams) -> CheckResult:
+def tier_calibration(comparisons: Sequence[RateComparison], params: MonitorParams) -> CheckResult:
     """MN08: check that tiers are calibrated; `comparisons` as from `tier_comparisons` of the matured lists."""
-    if not comparisons or comparisons[0]["converted"] < params.min_positive:
-        won = comparisons[0]["converted"] if comparisons else 0
+    if not comparisons or comparisons[0].converted < params.min_positive:
+        won = comparisons[0].converted if comparisons else 0
         return CALIBRATION.not_applicable(
             f"{won:,} leads of matured lists converted, of {params.min_positive:,} needed"
         )
-    bad = [one for one in comparisons if one["answer"] in ("too generous", "too strict")]
-    named = [
-        f"{one['name']} {one['answer']}: predicted {one['predicted_rate']:.1%}, actual {one['observed_rate']:.1%} "
-        f"({one['observed_rate_low']:.1%} to {one['observed_rate_high']:.1%}, {one['leads']:,} leads)"
-        for one in bad or comparisons[:1]
-    ]
+    bad = [one for one in comparisons if one.answer in MISFITS]
+    named = [f"{one.name} {one.answer}: {rates_text(one)}, {one.leads:,} leads" for one in bad or comparisons[:1]]
+    rates = {"predicted_rate": comparisons[0].predicted_rate, "observed_rate": comparisons[0].observed_rate}
     return CALIBRATION.result(
-        not bad,
-        "; ".join(named),
-        {"predicted_rate": comparisons[0]["predicted_rate"], "observed_rate": comparisons[0]["observed_rate"]},
+        not bad, "; ".join(named), {name: rate for name, rate in rates.items() if rate is not None}
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from features.schema.spec import Spec
 from models.checks import CheckResult
 from models.evaluation.results import Period
-from models.kpis.tier_kpis import Row
+from models.kpis.results import RateComparison
 
 Side = Literal["reference", "matured"]
 Figures = dict[str, float | None]
@@ -88,7 +88,7 @@ class Comparison(Spec):
     features: list[FeatureShift] = Field(default=[])
     levels: list[LevelChange] = Field(default=[])
     volumes: list[Volume] = Field(default=[])
-    tiers: dict[Side, list[Row]] = Field(default={"reference": [], "matured": []})
+    tiers: dict[Side, list[RateComparison]] = Field(default={"reference": [], "matured": []})
     performance: dict[Side, Figures | None] = Field(default={"reference": None, "matured": None})
     estimate: dict[Literal["reference", "newest"], Figures] | None = None
     early: list[EarlyConversions] = Field(default=[])
@@ -109,7 +109,7 @@ class MonitorResult(Comparison):
         The checks in sentences, alerts first.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     as_of: str
     newest: str = Field(alias="list")
     model_id: str

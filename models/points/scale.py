@@ -11,17 +11,17 @@ from scipy.special import logit
 
 from features.schema.spec import Spec
 
+HIGHEST = 100  # score
+LEAST_ANCHOR = 0.001  # probability
+MOST_CLIPPED = 0.02  # share of rows from which a warning says that the scale is too steep
 
-class PointsParams(Spec):
-    """The anchor of the scale and how many points double the odds."""
 
-    anchor_score: float = Field(
-        default=50.0, ge=0, le=100, description="The score of a lead with the anchor probability."
-    )
-    anchor_probability: float = Field(
-        default=0.05, gt=0, lt=1, description="About the usual conversion rate within the horizon."
-    )
-    double_odds: float = Field(default=12.0, gt=0, description="So many points more double the odds.")
+class PointScale(Spec):
+    """The scale of a model's scores, which stays with the model: the anchor, and how many points double the odds."""
+
+    anchor_score: float
+    anchor_probability: float
+    double_odds: float
 
     @property
     def factor(self) -> float:
@@ -49,22 +49,60 @@ class PointsParams(Spec):
         )
 
 
-def scale_change(before: PointsParams, after: PointsParams) -> str:
+class PointsParams(Spec):
+    """What a business sets of the scale; the rest is learned at the first training and stays."""
+
+    anchor_score: float = Field(
+        default=50.0, ge=0, le=100, description="The score of a lead with the anchor probability."
+    )
+    anchor_probability: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description=(
+            "About the usual conversion rate within the horizon. null: that of the rows of the first training; "
+            "`leadscore nightly retrain` keeps the champion's, so that a score means the same next month."
+        ),
+    )
+    double_odds: float = Field(default=12.0, gt=0, description="So many points more double the odds.")
+
+    def scale(self, base_rate: float) -> PointScale:
+        """Return the scale of a model that learned from rows with this conversion rate."""
+        learned = min(
+            max(float(f"{base_rate:.2g}"), LEAST_ANCHOR), 1 - LEAST_ANCHOR
+        )  # two digits, which people can keep
+        anchor = learned if self.anchor_probability is None else self.anchor_probability
+        return PointScale(anchor_score=self.anchor_score, anchor_probability=anchor, double_odds=self.double_odds)
+
+    def kept(self, scale: PointScale) -> PointsParams:
+        """Return what keeps the scale of an earlier model; without one's own anchor."""
+        if self.anchor_probability is not None:
+            return self
+        return PointsParams.model_validate(scale.model_dump())
+
+
+def clipped_shares(points: np.ndarray) -> tuple[float, float]:
+    """Return the shares of rows that the scale's lower and upper end cut off: their scores all read 0, or 100."""
+    return float((points < 0).mean()), float((points > HIGHEST).mean())
+
+
+def scale_change(before: PointScale, after: PointScale) -> str:
     """Describe what a change of the scale does to a score."""
     odds = np.exp((before.anchor_score - after.offset) / after.factor)
     return (
         f"the scale of the score changes from {before.text} to {after.text}: {before.anchor_score:g} points meant a "
         f"probability of {before.anchor_probability:.3g} and now mean {odds / (1 + odds):.3g}, so scores before and "
-        "after do not compare; put `points` back to keep the scale"
+        f"after do not compare; to keep the scale set points: {{anchor_score: {before.anchor_score:g}, "
+        f"anchor_probability: {before.anchor_probability:.3g}, double_odds: {before.double_odds:g}}}"
     )
 
 
 def score(points: np.ndarray) -> np.ndarray:
     """Clip to 0-100 and round to whole points."""
-    return np.rint(np.clip(points, 0, 100)).astype("int64")
+    return np.rint(np.clip(points, 0, HIGHEST)).astype("int64")
 
 
-def score_of(probability: np.ndarray, params: PointsParams) -> np.ndarray:
+def score_of(probability: np.ndarray, params: PointScale) -> np.ndarray:
     """Return the score, 0-100, of each probability."""
     return score(params.points(logit(probability)))
 

@@ -17,9 +17,9 @@ from models.evaluation.metrics import (
     Ranked,
     compare,
     compare_ranking,
-    compute_metrics,
     row_losses,
 )
+from models.evaluation.rate_comparison import MISFITS, RateLimits, compare_rate, first_share, rates_text
 from models.evaluation.verdict import NAMES
 from models.leakage.rows import subjects_of
 from models.leakage.timing_checks import OVERLAP
@@ -58,10 +58,13 @@ class GateParams(Spec):
             "Later rows that converted, and that did not; with fewer nobody can be judged, and the champion stays."
         ),
     )
-    calibration_error: float = Field(
-        default=0.5,
-        gt=0,
-        description="Times the conversion rate; smaller where probabilities are used as such, as by tiers of value.",
+    calibration_tolerance: float = Field(
+        default=0.2,
+        ge=0,
+        description=(
+            "Share by which its predicted rate may surely lie above or below the actual one, on all later rows and in "
+            "its best tier; smaller where probabilities are used as such, as by tiers of value."
+        ),
     )
     tier_changes: float = Field(
         default=0.3,
@@ -270,16 +273,18 @@ def _lift(cohort: Cohort, gate: Gate) -> CheckResult:
 
 
 def _calibration(cohort: Cohort, gate: Gate) -> CheckResult:
-    """PG08: compare probabilities with outcomes."""
-    ranked = _rank(cohort, cohort.challenger, gate)
-    metrics = compute_metrics(ranked, ranked.weight, gate.evaluate)
-    error, rate, cap = metrics["calibration_error"], metrics["base_rate"], gate.params.calibration_error
-    detail = (
-        f"predicted {metrics['mean_probability']:.2%} on average, actual {rate:.2%}; calibration error {error:.4f}, "
-        f"tolerated {cap * rate:.4f}"
-    )
-    numbers = {"calibration_error": error, "base_rate": rate}
-    return CALIBRATION.result(error <= cap * rate, detail, numbers)
+    """PG08: compare predicted and actual rate, over all rows and in the best tier, as the report and MN08 do."""
+    rows = cohort.rows.assign(probability=cohort.challenger)
+    chances = rows["probability"].groupby(cohort.tiers).mean()
+    best = str(chances.idxmax())
+    confidence, limits = first_share(gate.evaluate.confidence), RateLimits(gate.params.calibration_tolerance)
+    parts = {"all rows": rows, best: rows[cohort.tiers == best]}
+    compared = {name: compare_rate(part, confidence, limits) for name, part in parts.items()}
+    bad = [name for name, one in compared.items() if one.answer in MISFITS]
+    words = [f"{name} {compared[name].answer}: {rates_text(compared[name])}" for name in bad or ["all rows"]]
+    detail = f"{'; '.join(words)}; tolerated {gate.params.calibration_tolerance:.0%}"
+    rates = {name: compared["all rows"].model_dump()[name] for name in ("predicted_rate", "observed_rate", "ratio")}
+    return CALIBRATION.result(not bad, detail, {name: rate for name, rate in rates.items() if rate is not None})
 
 
 def _tier_changes(cohort: Cohort, gate: Gate) -> CheckResult:

@@ -29,7 +29,7 @@ from models.learners.logistic_regression import Linear
 from models.learners.target_encoding import TargetEncoding
 from models.points.grades import GradeCuts, grade
 from models.points.groups import parts_of, point_groups
-from models.points.scale import PointsParams, score
+from models.points.scale import PointScale, score
 from models.scorecard.scorecard import Scorecard
 from models.scoring.reasons import top_reasons
 from models.scoring.rule_points import RuleCurve
@@ -79,7 +79,7 @@ class ModelMetadata(BaseModel):
     sigmoid: Sigmoid
     uncorrected: Sigmoid
     rules: RuleCurve | None
-    points: PointsParams
+    points: PointScale
     grades: GradeCuts | None
     tiers: TierParams
     capacity: int = Field(ge=1)

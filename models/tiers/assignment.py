@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from models.points.scale import PointsParams
+from models.points.scale import PointScale
 from models.tiers.declarations import TierParams, Value
 from models.tiers.overrides import EXCLUDED, TierFacts, strongest
 
@@ -38,7 +38,7 @@ class TierContext:
 
     params: TierParams
     capacity: int
-    scale: PointsParams | None = None
+    scale: PointScale | None = None
     facts: TierFacts | None = None
     previous: pd.Series[str] | None = None
 
@@ -225,7 +225,7 @@ def id_order(lead_id: pd.Series[str]) -> np.ndarray:
 
 
 def _value_ratio(
-    scored: pd.DataFrame, params: TierParams, facts: TierFacts | None, before: np.ndarray, scale: PointsParams | None
+    scored: pd.DataFrame, params: TierParams, facts: TierFacts | None, before: np.ndarray, scale: PointScale | None
 ) -> np.ndarray:
     """Return what a call brings on average over what it costs, at each boundary; shape (n, tiers - 1)."""
     chance = scored["probability"].to_numpy("float64")[:, None]

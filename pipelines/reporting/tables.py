@@ -19,7 +19,7 @@ from models.evaluation.results import BacktestPeriod, EvaluationResult, Snapshot
 from models.evaluation.verdict import NAMES
 from models.explanation.lead_explanation import WaterfallStep, bars
 from models.explanation.results import DependencePoint, ExplanationResult
-from models.points.scale import PointsParams
+from models.points.scale import PointScale
 from models.tiers.declarations import TierParams
 from pipelines.reporting.charts import value_text
 from pipelines.scoring.score_summary import ScoreSummary
@@ -247,7 +247,7 @@ def every_tenth(curve: pd.DataFrame, who: list[str], column: str) -> list[Row]:
     return [{"share": share, "metrics": [float(metrics[name]) for name in who]} for share, metrics in by_share.items()]
 
 
-def ladder(scale: PointsParams) -> list[Row]:
+def ladder(scale: PointScale) -> list[Row]:
     """Return the probability at every tenth score."""
     return [
         {"score": score, "probability": float(expit((score - scale.offset) / scale.factor))}

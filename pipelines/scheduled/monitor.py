@@ -22,7 +22,7 @@ from features.schema.declarations import SnapshotParams
 from features.schema.errors import AlertError, DataError
 from models.checks import Check, CheckResult
 from models.kpis.calibration_check import Lists
-from models.kpis.tier_kpis import Row
+from models.kpis.results import RateComparison
 from models.monitoring import outcome_checks as outcomes
 from models.monitoring.input_checks import (
     CALENDAR,
@@ -219,7 +219,7 @@ class MonitorData:
         capacity = sampled_capacity(self.scorer.metadata.capacity, self.sampled)
         return OutcomeSettings(params.monitor, params.kpis, params.evaluate, capacity, params.project.seed)
 
-    def compare_rates(self, rows: pd.DataFrame) -> list[Row]:
+    def compare_rates(self, rows: pd.DataFrame) -> list[RateComparison]:
         """Promise and outcome by tier; none where no list has matured."""
         if rows["label"].notna().sum() == 0:
             return []
@@ -322,7 +322,7 @@ def _run_checks(data: MonitorData) -> tuple[list[CheckResult], Comparison]:
     return checks, Comparison.model_validate(finite(found))
 
 
-def _early_row(data: MonitorData, lists: pd.DatetimeIndex, days: int) -> Row:
+def _early_row(data: MonitorData, lists: pd.DatetimeIndex, days: int) -> dict[str, object]:
     calendar = data.calendar
     row = outcomes.early_conversions(data.reference, data.of(lists), calendar.watched, days, len(calendar.young))
     return row | {"lists": len(lists), "since": lists[0].date().isoformat()}

@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from models.evaluation.estimate import BaselineMetrics, ModelMetrics
 from models.evaluation.metrics import Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
+from models.evaluation.rate_comparison import compare_rate, first_share
 from models.evaluation.results import (
     EvaluationResult,
     Feedback,
@@ -61,6 +62,11 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
         period=Period(first=counts.parts["test"].first, last=counts.parts["test"].last),
         snapshots=counts,
         test=_evaluate("model", ranked["model"], run.params),
+        calibration=compare_rate(
+            rows.assign(probability=probabilities["model"]),
+            first_share(run.params.evaluate.confidence),
+            run.params.kpis.limits,
+        ),
         baselines=_baselines(rows, probabilities, ranked, run.params),
         random_split=_random_split(matrix, run, sampled),
         feedback=None if feedback is None else Feedback.model_validate(feedback),
@@ -115,7 +121,8 @@ def _baselines(
 def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: float) -> Ranked:
     """Rank with these rows' share of the capacity, where only a share of the leads was sampled."""
     capacity = sampled_capacity(params.capacity.per_period, sampled)
-    return Ranked.of(rows, probability, capacity, params.evaluate.calibration_bins)
+    weight = rows["weight"].to_numpy("float64") if "weight" in rows else None
+    return Ranked.of(rows, probability, capacity, params.evaluate.calibration_bins, weight)
 
 
 def _evaluate(name: str, ranked: Ranked, params: Params) -> ModelMetrics:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import ibis
 import numpy as np
@@ -16,11 +16,20 @@ from rich.table import Table
 from features.schema.errors import DataError, ParamsError
 from models.evaluation.results import EvaluationResult
 from models.evaluation.segments import segment_levels
-from models.kpis.calibration_check import Lists, compare_rates, volumes
+from models.kpis.calibration_check import AGE_OF_LEAD, AGE_OF_MODEL, Lists, ages, compare_rates, volumes
 from models.kpis.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
-from models.kpis.results import KpiResult, TierMetrics
+from models.kpis.results import (
+    KpiResult,
+    KpiVerdict,
+    ListSpan,
+    ListVolume,
+    RateComparison,
+    SalesCycles,
+    TierMetrics,
+    Velocity,
+)
 from models.kpis.summary import lines, sent
-from models.kpis.tier_kpis import Row, as_listed, first_lists, known, of_leads, tier_metrics, winners, within
+from models.kpis.tier_kpis import as_listed, first_lists, known, of_leads, tier_metrics, winners, within
 from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, time_to_conversion
 from models.points.scale import score, score_of
 from models.scoring.rule_scorer import rule_tiers, rules_id
@@ -35,9 +44,8 @@ from pipelines.scoring.rule_scoring import tier_names
 from pipelines.scoring.tier_inputs import override_facts
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
-from pipelines.storage.files import finite, write_json
 from pipelines.storage.layout import Layout
-from pipelines.storage.results import Provenance, read_result, read_snapshot_counts
+from pipelines.storage.results import Provenance, read_result, read_snapshot_counts, write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -111,15 +119,22 @@ def measure_kpis(run: RunContext) -> KpiResult:
     held = override_facts(rows, inputs.contract, metadata.matrix, metadata.tiers).held
     listed = as_listed(rows.assign(overridden=held.any(axis=1)), run.params.kpis)
     lists = Lists(listed, metadata.tiers, metadata.points)
-    tree = {"by": "model", "model_id": model_id} | _figures(listed, _stages(metadata.tiers), inputs, sampled)
-    segments = segment_levels(listed, metadata.matrix.catalogue, run.params.evaluate)
-    confidence = run.params.evaluate.confidence
-    capacity = sampled_capacity(metadata.capacity, sampled)
-    comparisons = compare_rates(lists, segments, confidence, run.params.kpis)
-    volume = volumes(lists, capacity, run.params.kpis)
-    tree |= {"comparisons": comparisons, "volumes": volume}
-    tree["verdict"] = {"lines": lines(comparisons, volume, _best(tree), _horizon(run.params), confidence)}
-    return _write(tree, run.layout)
+    compared = compare_rates(
+        lists, _segments(listed, metadata, inputs), run.params.evaluate.confidence, run.params.kpis
+    )
+    volume = volumes(lists, sampled_capacity(metadata.capacity, sampled), run.params.kpis)
+    result = _figures(listed, _stages(metadata.tiers), inputs, Tiering("model", model_id, sampled, compared, volume))
+    return _write(result, run)
+
+
+def _segments(listed: pd.DataFrame, metadata: ModelMetadata, inputs: KpiInputs) -> pd.DataFrame:
+    """Name the segments of each row of the lists, and with dates the age of lead and model when the list was made."""
+    segments = segment_levels(listed, metadata.matrix.catalogue, inputs.params.evaluate)
+    if metadata.trained_until is None:
+        return segments
+    created = of_leads(listed["lead_id"], inputs.contract.leads.set_index("lead_id")["created_at"])
+    trained = pd.Series(pd.Timestamp(metadata.trained_until), index=listed.index)
+    return segments.join(ages(listed["snapshot_at"], {AGE_OF_LEAD: created, AGE_OF_MODEL: trained}))
 
 
 def measure_kpis_by_rules(run: RunContext) -> KpiResult:
@@ -155,12 +170,8 @@ def measure_kpis_by_rules(run: RunContext) -> KpiResult:
 
     listed = as_listed(rows.assign(tier=assign_in_order(rows, give)), run.params.kpis)
     mapped = {name: _stages(run.params.tiers).get(name, "") for name in tier_names(run.params)}
-    tree = {"by": "rules", "model_id": rules_id(run.params.rules)} | _figures(listed, mapped, inputs, sampled)
-    tree["missing"] |= {"predictions": NO_PREDICTIONS}
-    tree |= {"comparisons": [], "volumes": []}
-    unknown = ["Whether tiers are too generous is unknown: hand-written rules predict no probability."]
-    tree["verdict"] = {"lines": unknown + sent(_best(tree), _horizon(run.params))}
-    return _write(tree, run.layout)
+    result = _figures(listed, mapped, inputs, Tiering("rules", rules_id(run.params.rules), sampled, [], []))
+    return _write(result.model_copy(update={"missing": result.missing | {"predictions": NO_PREDICTIONS}}), run)
 
 
 def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float]:
@@ -206,32 +217,57 @@ def _stages(tiers: TierParams) -> dict[str, str]:
     return {tier.name: tier.stage for tier in tiers.ladder} | outside
 
 
-def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, sampled: float) -> dict[str, Any]:
-    """Return everything that needs no prediction, of tiers (best first) that map to lifecycle stages."""
+@dataclass(frozen=True)
+class Tiering:
+    """Who put the leads into tiers, the share of leads sampled, and what a model's predictions were compared with."""
+
+    by: Literal["model", "rules"]
+    model_id: str
+    sampled: float
+    comparisons: list[RateComparison]
+    volumes: list[ListVolume]
+
+    def lines(self, best: tuple[str, TierMetrics], params: Params) -> list[str]:
+        """Say what the figures are."""
+        horizon = f"within {params.snapshots.horizon_days} days of their first list"
+        if self.by == "rules":
+            unknown = "Whether tiers are too generous is unknown: hand-written rules predict no probability."
+            return [unknown, *sent(best, horizon)]
+        return lines(self.comparisons, self.volumes, best, horizon, params.evaluate.confidence)
+
+
+def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, tiering: Tiering) -> KpiResult:
+    """Return every figure, of tiers (best first) that map to lifecycle stages."""
     params, dated = inputs.params, inputs.params.source.order == "dates"
     confidence, days = params.evaluate.confidence, listed["snapshot_at"]
     facts = _facts(first_lists(listed, ["tier", "period"]), stages, inputs)
-    return {
-        "fingerprint": inputs.contract.profile.fingerprint,
-        "order": params.source.order,
-        "horizon_days": params.snapshots.horizon_days if dated else None,
-        "engagement_days": params.kpis.engagement_days,
-        "period": params.kpis.period,
-        "confidence": confidence,
-        "sampled": sampled,
-        "lists": {
-            "n": max(days.nunique(), 1),
-            "rows": len(listed),
-            "leads": listed["lead_id"].nunique(),
-            "first": days.min().date().isoformat() if dated else None,
-            "last": days.max().date().isoformat() if dated else None,
-        },
-        "missing": dict(inputs.missing),
-        "order_of_stages": params.kpis.stages,
-        "stages": stages,
-        "tiers": tier_metrics(listed, facts, list(stages), confidence),
-        "velocity": _velocity(listed, list(stages), inputs) if dated else None,
-    }
+    tiers = tier_metrics(listed, facts, list(stages), confidence)
+    return KpiResult(
+        by=tiering.by,
+        model_id=tiering.model_id,
+        fingerprint=inputs.contract.profile.fingerprint,
+        order=params.source.order,
+        horizon_days=params.snapshots.horizon_days if dated else None,
+        engagement_days=params.kpis.engagement_days,
+        period=params.kpis.period,
+        confidence=confidence,
+        sampled=tiering.sampled,
+        lists=ListSpan(
+            n=max(days.nunique(), 1),
+            rows=len(listed),
+            leads=listed["lead_id"].nunique(),
+            first=days.min().date().isoformat() if dated else None,
+            last=days.max().date().isoformat() if dated else None,
+        ),
+        missing=inputs.missing,
+        order_of_stages=params.kpis.stages,
+        stages=stages,
+        tiers=tiers,
+        velocity=_velocity(listed, list(stages), inputs) if dated else None,
+        comparisons=tiering.comparisons,
+        volumes=tiering.volumes,
+        verdict=KpiVerdict(lines=tiering.lines((tiers[0].name, tiers[0].all), params)),
+    )
 
 
 def _facts(firsts: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs) -> pd.DataFrame:
@@ -274,7 +310,7 @@ def _known_events(contract: Contract) -> Any:
     return contract.events.filter(contract.events.event_at <= until, contract.events.known_at <= until)
 
 
-def _velocity(listed: pd.DataFrame, names: list[str], inputs: KpiInputs) -> dict[str, Any]:
+def _velocity(listed: pd.DataFrame, names: list[str], inputs: KpiInputs) -> Velocity:
     params, contract, until = inputs.params, inputs.contract, inputs.contract.data_until
     confidence, shares, outcomes = params.evaluate.confidence, params.kpis.shares, contract.outcomes
     created = contract.leads[["lead_id", "created_at"]].rename(columns={"created_at": "at"})
@@ -282,36 +318,36 @@ def _velocity(listed: pd.DataFrame, names: list[str], inputs: KpiInputs) -> dict
     entered = entered[entered["at"] > listed["snapshot_at"].min()]  # on the first list leads may have been in before
     staged = "stages" not in inputs.missing
     since = pd.Timestamp(contract.profile.data_from or "NaT")
-    return {
-        "from_creation": time_to_conversion(created, outcomes, inputs.closes_until, shares, confidence),
-        "from_tier": {
+    return Velocity(
+        from_creation=time_to_conversion(created, outcomes, inputs.closes_until, shares, confidence),
+        from_tier={
             name: time_to_conversion(
                 entered[entered["tier"] == name], outcomes, inputs.closes_until, shares, confidence
             )
             for name in names
         },
-        "in_stage": times_in_stage(inputs.entries, outcomes, params.kpis, until, confidence) if staged else [],
-        "growth": qualified_growth(inputs.entries, params.kpis, since, until, confidence) if staged else [],
-        "sales_cycle": _cycles(listed, names, inputs) if "sales cycle" not in inputs.missing else None,
-    }
+        in_stage=times_in_stage(inputs.entries, outcomes, params.kpis, until, confidence) if staged else [],
+        growth=qualified_growth(inputs.entries, params.kpis, since, until, confidence) if staged else [],
+        sales_cycle=_cycles(listed, names, inputs) if "sales cycle" not in inputs.missing else None,
+    )
 
 
-def _cycles(listed: pd.DataFrame, names: list[str], inputs: KpiInputs) -> dict[str, Any]:
+def _cycles(listed: pd.DataFrame, names: list[str], inputs: KpiInputs) -> SalesCycles:
     """Return the sales cycle of all wins, by period, and by the tier that caught them."""
     kpis, confidence = inputs.params.kpis, inputs.params.evaluate.confidence
     cycles = cycle_days(inputs.touched_at, inputs.contract.outcomes, inputs.closes_until)
     caught = winners(listed, names)
-    return {
-        "wins": len(cycles),
-        "all": sales_cycle(cycles["days"], confidence),
-        "periods": cycles_by(cycles, kpis, confidence),
-        "tiers": {
+    return SalesCycles(
+        wins=len(cycles),
+        all=sales_cycle(cycles["days"], confidence),
+        periods=cycles_by(cycles, kpis, confidence),
+        tiers={
             name: sales_cycle(
                 cycles.loc[cycles["lead_id"].isin(caught.loc[caught["tier"] == name, "lead_id"]), "days"], confidence
             )
             for name in names
         },
-    }
+    )
 
 
 def _touches(contract: Contract, entries: pd.DataFrame, params: Params) -> pd.Series[pd.Timestamp]:
@@ -329,10 +365,10 @@ def tier_table(result: KpiResult) -> Table:
     available = {
         name: label for name, label in COLUMNS.items() if any(getattr(tier.all, f"{name}_n") for tier in result.tiers)
     }
-    table = Table("tier", "leads", "predicted", *available.values(), box=SIMPLE)
+    table = Table("tier", "leads", *available.values(), box=SIMPLE)
     for tier in result.tiers:
         rates = [_interval(tier.all, name) for name in available]
-        table.add_row(tier.name, f"{tier.all.leads:,}", _percent(tier.all.predicted_rate), *rates)
+        table.add_row(tier.name, f"{tier.all.leads:,}", *rates)
     return table
 
 
@@ -345,17 +381,7 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def _best(tree: dict[str, Any]) -> Row:
-    best = tree["tiers"][0]
-    return {"name": best["name"]} | best["all"]
-
-
-def _horizon(params: Params) -> str:
-    return f"within {params.snapshots.horizon_days} days of their first list"
-
-
-def _write(tree: dict[str, Any], layout: Layout) -> KpiResult:
-    result = KpiResult.model_validate(finite(tree))
-    write_json(result.model_dump(), layout.kpis.path)
+def _write(result: KpiResult, run: RunContext) -> KpiResult:
+    write_result(result, run.layout.kpis.path)
     log.info("kpis: %s", result.verdict.lines[0])
     return result

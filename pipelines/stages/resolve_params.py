@@ -18,7 +18,7 @@ READS = {
     "audit": ("project", "source", "audit"),
     "train": _TRAINING,
     "backtest": (*_TRAINING, "backtest"),
-    "evaluate": ("project", "source", "snapshots", "split", "grades", "capacity", "exploration", "evaluate"),
+    "evaluate": ("project", "source", "snapshots", "split", "grades", "capacity", "exploration", "evaluate", "kpis"),
     "kpis": ("project", "source", "snapshots", "split", "rules", "grades", "capacity", "tiers", "exploration",
              "evaluate", "score", "kpis"),
     "explain": ("project", "evaluate", "explain"),

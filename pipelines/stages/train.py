@@ -124,6 +124,7 @@ def _metadata(
 ) -> ModelMetadata:
     training = matrix[matrix["part"] == "train"]
     dated = params.source.order == "dates"
+    base_rate = round(float(training["label"].mean()), 9)
     return ModelMetadata(
         format=FORMAT,
         matrix=spec,
@@ -133,11 +134,11 @@ def _metadata(
         sigmoid=learned.sigmoid,
         uncorrected=learned.uncorrected,
         rules=_rule_curve(training, params),
-        points=params.points,
+        points=params.points.scale(base_rate),
         grades=None,
         tiers=params.tiers,
         capacity=params.capacity.per_period,
-        base_rate=round(float(training["label"].mean()), 9),
+        base_rate=base_rate,
         trained_until=training["known_at"].max().isoformat() if dated else None,
         fingerprint=fingerprint,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from features.schema.errors import ModelError
 from features.schema.stored import read_stored
-from models.points.scale import PointsParams, scale_change
+from models.points.scale import PointScale, scale_change
 from models.scoring.scorer import Scorer
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import staged_folder
@@ -37,13 +37,13 @@ def save_texts(files: Mapping[str, str], folder: Path) -> None:
         (staged / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def warn_of_scale(folder: Path, scale: PointsParams) -> None:
+def warn_of_scale(folder: Path, scale: PointScale) -> None:
     """Warn where a new model has another scale than the one it replaces: their scores do not compare.
 
     Only the scale is read, so a bundle of an older format will do.
     """
     try:
-        before = read_stored(PointsParams, json.loads((folder / CARD).read_text(encoding="utf-8"))["points"])
+        before = read_stored(PointScale, json.loads((folder / CARD).read_text(encoding="utf-8"))["points"])
     except (OSError, ValueError, KeyError, TypeError):
         return  # no model before this one, or none that can be read
     if before != scale:

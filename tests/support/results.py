@@ -30,6 +30,13 @@ def model_metrics(**values: float | None) -> ModelMetrics:
     return ModelMetrics.model_validate(flat_metrics(**values))
 
 
+def predicted_rate(**changed: Any) -> dict[str, Any]:
+    """Predicted and actual rate of 100 rows, which fit."""
+    rates = {"predicted_rate": 0.11, "observed_rate": 0.1, "observed_rate_low": 0.08, "observed_rate_high": 0.12}
+    ratio = {"ratio": 1.1, "ratio_low": 0.92, "ratio_high": 1.38, "confidence": 0.95, "answer": "fits"}
+    return {"rows": 100, "leads": 50, "converted": 5, "observed_rate_n": 50} | rates | ratio | changed
+
+
 def snapshot_counts(order: str = "dates") -> dict[str, Any]:
     parts = dict.fromkeys(("train", "embargo", "test"), PART)
     return {"order": order, "snapshots": 100, "immature": 0, "matured": 100, "sampled": 100, "parts": parts}
@@ -46,6 +53,7 @@ def evaluation(**changed: Any) -> EvaluationResult:
         "period": {"first": "2024-03-04", "last": "2024-03-04"},
         "snapshots": snapshot_counts(),
         "test": flat_metrics(),
+        "calibration": predicted_rate(),
         "baselines": {"prior": flat_metrics(log_loss_gap=0.1)},
         "uncorrected": flat_metrics(),
         "random_split": flat_metrics(),

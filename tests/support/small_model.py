@@ -19,7 +19,7 @@ from models.scoring.scorer import FORMAT, ModelMetadata, Scorer
 from models.splitting.forward_folds import Order
 from models.splitting.holdout import SplitParams, split_by_time
 from models.training.training import history_of
-from tests.support.tables import DAY, MONDAY, PARAMS, SPEC
+from tests.support.tables import DAY, MONDAY, PARAMS, SCALE, SPEC
 
 ENTRIES: Catalogue = SPEC.catalogue
 NAMES = [entry.name for entry in ENTRIES]
@@ -140,7 +140,7 @@ def metadata(**values: object) -> ModelMetadata:
         "sigmoid": Sigmoid(intercept=-0.2, slope=0.9),
         "uncorrected": Sigmoid(intercept=-0.6, slope=0.9),
         "rules": None,
-        "points": PARAMS.points,
+        "points": SCALE,
         "grades": GradeCuts(fit=(6.0, 0.0, -6.0), engagement=(6.0, 0.0, -6.0)),
         "tiers": PARAMS.tiers.model_copy(update={"triggers": [], "exclusions": []}),  # they ask for other attributes
         "capacity": 20,

@@ -20,6 +20,7 @@ from features.schema.vocabulary import GROUPS, Vocabulary
 from pipelines.config.params import load
 
 PARAMS = load()
+SCALE = PARAMS.points.scale(base_rate=0.05)
 MONDAY = pd.Timestamp("2024-03-04")
 DAY, HOUR, TICK = pd.Timedelta(days=1), pd.Timedelta(hours=1), pd.Timedelta(microseconds=1)
 Row = dict[str, Any]

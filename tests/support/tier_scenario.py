@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike
 from models.points.scale import score
 from models.tiers.declarations import TierParams
 from models.tiers.overrides import TierFacts
-from tests.support.tables import PARAMS
+from tests.support.tables import SCALE
 
-SCALE = PARAMS.points
 SEEN: dict[str, Any] = {"types": ["demo_request"], "days": 7}
 
 

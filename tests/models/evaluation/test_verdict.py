@@ -8,7 +8,7 @@ import pytest
 
 from models.evaluation.results import JudgedMetrics, Verdict
 from models.evaluation.verdict import verdict
-from tests.support.results import flat_metrics, snapshot_counts
+from tests.support.results import flat_metrics, predicted_rate, snapshot_counts
 
 
 def figures(**values: float) -> dict[str, Any]:
@@ -23,6 +23,7 @@ def gap(low: float, high: float) -> dict[str, float]:
 def metrics(order: str = "dates", **test: float) -> dict[str, Any]:
     return {
         "test": figures(**test),
+        "calibration": predicted_rate(),
         "baselines": {
             "prior": figures(auc=0.5, log_loss=0.3, precision_at_k=0.1) | gap(0.05, 0.15),
             "logistic": figures(auc=0.7, log_loss=0.25, precision_at_k=0.22) | gap(0.01, 0.09),
@@ -49,8 +50,8 @@ def test_a_model_that_beats_all_is_usable() -> None:
         "10.0% converted.",
         "The best 1,200 a period convert at 30.0% (27.0% to 33.0%), 3.0 times the average "
         "(logistic regression: 22.0%).",
-        "Predicted 11.0% on average, actual 10.0%; calibration error 0.012. A random split would have shown AUC 0.850; "
-        "this test says 0.750.",
+        "Probabilities: fits (predicted 11.0%, actual 10.0% (8.0% to 12.0%), 1.10 times (0.92 to 1.38); calibration "
+        "error 0.012). A random split would have shown AUC 0.850; this test says 0.750.",
     ]
 
 

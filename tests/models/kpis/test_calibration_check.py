@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,15 +10,19 @@ import pytest
 from scipy.special import expit, logit
 
 from models.evaluation.intervals import clopper_pearson
-from models.kpis.calibration_check import ALL, Lists, compare_rates, judge, points_off, volumes
+from models.evaluation.rate_comparison import compare_rate, first_share, judge, rates_text
+from models.evaluation.verdict import verdict
+from models.kpis.calibration_check import AGE_OF_LEAD, ALL, Lists, ages, compare_rates, points_off, volumes
+from models.kpis.results import RateComparison, TierMetrics
 from models.kpis.summary import AS_WORKED, lines
-from models.kpis.tier_kpis import Row, as_listed
+from models.kpis.tier_kpis import as_listed
 from models.points.scale import score_of
 from models.tiers.assignment import TierContext, assign
 from models.tiers.declarations import TierParams
 from models.tiers.score_lists import assign_in_order
 from tests.models.kpis.test_tier_kpis import TIERS, WEEK, with_params
-from tests.support.tables import MONDAY, PARAMS
+from tests.support.results import evaluation, flat_metrics
+from tests.support.tables import MONDAY, PARAMS, SCALE
 
 STRICT = with_params(tolerance=0.0)
 CAPACITY, CONFIDENCE = 40, 0.9
@@ -28,9 +31,9 @@ PROMISED = 0.1
 
 
 def lists_of(rows: pd.DataFrame, tiers: TierParams = TIERS, capacity: int = CAPACITY) -> Lists:
-    scored = rows.assign(score=score_of(rows["probability"].to_numpy(), PARAMS.points))
+    scored = rows.assign(score=score_of(rows["probability"].to_numpy(), SCALE))
     listed = scored.assign(tier=tiers_of(scored, tiers, capacity), overridden=False)
-    return Lists(as_listed(listed, PARAMS.kpis), tiers, PARAMS.points)
+    return Lists(as_listed(listed, PARAMS.kpis), tiers, SCALE)
 
 
 def tiers_of(rows: pd.DataFrame, tiers: TierParams, capacity: int) -> pd.Series[str]:
@@ -70,7 +73,7 @@ def scenario(seed: int, n: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
     return rows, pd.DataFrame({"region": np.array(["north", "south", "west", "east"])[lead % 4]}, index=rows.index)
 
 
-def answers(rows: pd.DataFrame, segments: pd.DataFrame, **changes: float) -> list[Row]:
+def answers(rows: pd.DataFrame, segments: pd.DataFrame, **changes: float) -> list[RateComparison]:
     lists = lists_of(rows)
     order = rows.sort_values(["snapshot_at", "lead_id"]).index
     return compare_rates(
@@ -87,31 +90,78 @@ def test_the_chances_of_the_test_world_are_true() -> None:
 
 def test_false_alarms_are_as_rare_as_promised() -> None:
     scenarios = [answers(*scenario(seed, n=500)) for seed in range(40)]
-    alarms = sum(any(one["answer"] == "too generous" for one in compared) for compared in scenarios)
-    wrong = sum(any(one["answer"] in ("too generous", "too strict") for one in compared) for compared in scenarios)
+    alarms = sum(any(one.answer == "too generous" for one in compared) for compared in scenarios)
+    wrong = sum(any(one.answer in ("too generous", "too strict") for one in compared) for compared in scenarios)
     assert alarms <= 5, "at most 5% of 40 in the long run"
     assert wrong <= 8, "at most 10% of 40 in the long run"
-    assert sum(one["answer"] == "fits" for comparisons in scenarios for one in comparisons if one["name"] == ALL) > 30
+    assert sum(one.answer == "fits" for comparisons in scenarios for one in comparisons if one.name == ALL) > 30
 
 
-def test_a_lead_is_counted_at_its_first_list_because_its_last_one_tells_of_the_outcome() -> None:
-    rows, segments = scenario(3, n=3000)
-    assert answers(rows, segments)[0]["answer"] == "fits"
-    last = rows.sort_values("snapshot_at").drop_duplicates("lead_id", keep="last")
-    at_last = answers(last, segments.loc[last.index])[0]
-    assert at_last["answer"] == "too strict", "whoever converts is on no later list, so last lists end in wins"
+def aged(seed: int, too_high: float) -> pd.DataFrame:
+    """Lists of a model that is right about each lead's first list, and `too_high` in log-odds later on."""
+    rows, _ = scenario(seed, n=4000)
+    first = ~rows.sort_values("snapshot_at")["lead_id"].duplicated().reindex(rows.index)
+    off = np.where(first, 0.0, too_high)
+    return rows.assign(probability=expit(logit(rows["probability"]) + off))
+
+
+def test_a_prediction_that_is_too_high_only_on_later_lists_is_called_too_generous() -> None:
+    """Each lead's first list is when the model is freshest; judged by these alone, this model fits."""
+    rows = aged(3, too_high=0.4)
+    none = pd.DataFrame(index=rows.index)
+    found = answers(rows, none)[0]
+    assert (found.answer, found.rows, found.leads) == ("too generous", len(rows), rows["lead_id"].nunique())
+    assert found.converted == rows.loc[rows["label"] == 1, "lead_id"].nunique() < rows["label"].sum()
+    assert 1.2 < found.ratio_low < found.ratio < found.ratio_high < 1.7
+    assert found.ratio == pytest.approx(rows["probability"].mean() / rows["label"].mean())
+    firsts = rows.sort_values("snapshot_at").drop_duplicates("lead_id")
+    assert answers(firsts, none.loc[firsts.index])[0].answer == "fits"
+
+
+def test_by_age_the_lists_that_are_too_generous_are_named_and_get_no_cutoff() -> None:
+    rows = aged(4, too_high=1.0)
+    since = rows.groupby("lead_id")["snapshot_at"].transform("min")
+    by_age = ages(rows["snapshot_at"], {AGE_OF_LEAD: since})
+    compared = {one.name: one for one in answers(rows, by_age) if one.group == AGE_OF_LEAD}
+    assert [*compared] == ["0 to 6", "7 to 27", "28 to 55", "56 to 111"], "in the order of age"
+    assert [one.answer for one in compared.values()][:3] == ["fits", "too generous", "too generous"]
+    assert all(one.fix is None for one in compared.values())
+
+
+def test_rows_that_stand_for_several_weigh_so() -> None:
+    """Of the rows that did not convert a third is kept, and each counts three times: the same answer, about as sure."""
+    rows = aged(5, too_high=0.4)
+    thinned = rows[(rows["label"] == 1) | (np.arange(len(rows)) % 3 == 0)]
+    weighed = thinned.assign(weight=np.where(thinned["label"] == 1, 1.0, 3.0))
+    limits = STRICT.limits
+    every, some = (compare_rate(one, CONFIDENCE, limits) for one in (rows, weighed))
+    assert some.ratio == pytest.approx(every.ratio, rel=0.05)
+    assert some.answer == every.answer
+    width = every.ratio_high - every.ratio_low
+    assert width < some.ratio_high - some.ratio_low < 1.3 * width
+    assert compare_rate(thinned, CONFIDENCE, limits).ratio < 0.6 * every.ratio
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_where_all_or_none_converted_the_interval_is_that_of_the_leads(label: float) -> None:
+    rows = pd.DataFrame({"lead_id": np.repeat([f"l{n}" for n in range(40)], 5), "label": label, "probability": 0.5})
+    found = compare_rate(rows, 0.9, STRICT.limits)
+    bounds = clopper_pearson(40 * label, 40, 0.9)
+    assert (found.observed_rate_low, found.observed_rate_high) == bounds
+    assert found.answer == ("too strict" if label else "too generous")
+    assert compare_rate(rows.head(0), 0.9, STRICT.limits).answer == "too few to say"
 
 
 def test_doubled_odds_are_caught_and_the_points_off_are_those_of_doubled_odds() -> None:
     rows, segments = scenario(4, n=3000)
     doubled = rows.assign(probability=expit(logit(rows["probability"]) + np.log(2)))
-    comparisons = {one["name"]: one for one in answers(doubled, segments)}
-    assert [comparisons[name]["answer"] for name in (ALL, "warm", "cold")] == ["too generous"] * 3
-    assert comparisons[ALL]["points_off"] == pytest.approx(PARAMS.points.double_odds, abs=2)
+    comparisons = {one.name: one for one in answers(doubled, segments)}
+    assert [comparisons[name].answer for name in (ALL, "warm", "cold")] == ["too generous"] * 3
+    assert comparisons[ALL].points_off == pytest.approx(SCALE.double_odds, abs=2)
     halved = rows.assign(probability=expit(logit(rows["probability"]) - np.log(2)))
-    comparisons = {one["name"]: one for one in answers(halved, segments)}
-    assert comparisons[ALL]["answer"] == "too strict"
-    assert comparisons[ALL]["points_off"] == pytest.approx(-PARAMS.points.double_odds, abs=2)
+    comparisons = {one.name: one for one in answers(halved, segments)}
+    assert comparisons[ALL].answer == "too strict"
+    assert comparisons[ALL].points_off == pytest.approx(-SCALE.double_odds, abs=2)
 
 
 def crowd(n: int = 8000, off: float = 0.0, seed: int = 5) -> pd.DataFrame:
@@ -132,22 +182,22 @@ def crowd(n: int = 8000, off: float = 0.0, seed: int = 5) -> pd.DataFrame:
 def test_the_cutoff_that_fixes_it_is_where_the_actual_rate_reaches_the_predicted_one(off: float) -> None:
     lists = lists_of(crowd(off=off), capacity=800)
     comparisons = {
-        one["name"]: one for one in compare_rates(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, STRICT)
+        one.name: one for one in compare_rates(lists, pd.DataFrame(index=lists.rows.index), CONFIDENCE, STRICT)
     }
-    hot = comparisons["hot"]["fix"]
-    assert hot["new_cutoff"] - hot["cutoff"] == pytest.approx(np.sign(off) * PARAMS.points.double_odds, abs=9)
+    hot = comparisons["hot"].fix
+    assert hot.new_cutoff - hot.cutoff == pytest.approx(np.sign(off) * SCALE.double_odds, abs=9)
     rows = lists.rows
-    above = rows[rows["score"] >= hot["new_cutoff"]]
-    assert hot["observed_rate"] == above["label"].mean() >= hot["predicted_rate"]
-    assert (hot["per_list"], hot["observed_rate_n"]) == (len(above), len(above))
+    above = rows[rows["score"] >= hot.new_cutoff]
+    assert hot.observed_rate == above["label"].mean() >= hot.predicted_rate
+    assert (hot.per_list, hot.observed_rate_n) == (len(above), len(above))
     if off > 0:
-        between = rows[rows["score"].between(hot["cutoff"], hot["new_cutoff"] - 1)]
+        between = rows[rows["score"].between(hot.cutoff, hot.new_cutoff - 1)]
         nearer = [rows.loc[rows["score"] >= cut, "label"].mean() for cut in sorted(between["score"].unique())]
-        assert max(nearer) < hot["predicted_rate"], "no lower score would do"
+        assert max(nearer) < hot.predicted_rate, "no lower score would do"
     else:
-        assert rows.loc[rows["score"] >= hot["new_cutoff"] - 1, "label"].mean() < hot["predicted_rate"]
-    assert comparisons["cold"]["fix"] is None, "the last tier has no cut-off"
-    assert comparisons[ALL]["fix"] is None
+        assert rows.loc[rows["score"] >= hot.new_cutoff - 1, "label"].mean() < hot.predicted_rate
+    assert comparisons["cold"].fix is None, "the last tier has no cut-off"
+    assert comparisons[ALL].fix is None
 
 
 def test_a_segment_is_put_right_at_the_best_tier() -> None:
@@ -156,22 +206,24 @@ def test_a_segment_is_put_right_at_the_best_tier() -> None:
     rows["probability"] = np.where(odd, expit(logit(rows["probability"]) + np.log(2)), rows["probability"])
     lists = lists_of(rows, capacity=800)
     region = pd.DataFrame({"region": np.where(odd, "odd", "even")}, index=rows.index)
-    comparisons = {one["name"]: one for one in compare_rates(lists, region, CONFIDENCE, STRICT)}
-    assert comparisons["even"]["answer"] == "fits"
-    assert comparisons["odd"]["answer"] == "too generous"
-    assert comparisons["odd"]["fix"]["tier"] == "hot"
-    assert comparisons["odd"]["fix"]["new_cutoff"] > comparisons["odd"]["fix"]["cutoff"]
+    comparisons = {one.name: one for one in compare_rates(lists, region, CONFIDENCE, STRICT)}
+    assert comparisons["even"].answer == "fits"
+    assert comparisons["odd"].answer == "too generous"
+    assert comparisons["odd"].fix.tier == "hot"
+    assert comparisons["odd"].fix.new_cutoff > comparisons["odd"].fix.cutoff
 
 
 def test_doubt_is_shared_by_all_looks() -> None:
     rows, segments = scenario(6)
     comparisons = answers(rows, segments)
-    doubt = [1 - one["confidence"] for one in comparisons]
+    doubt = [1 - one.confidence for one in comparisons]
     assert sum(doubt) == pytest.approx(1 - CONFIDENCE)
-    assert len({round(one, 12) for one in doubt[:4]}) == 1
-    assert sum(doubt[:4]) == pytest.approx((1 - CONFIDENCE) / 2)
+    assert doubt[0] == pytest.approx((1 - CONFIDENCE) / 2), "all leads together have half of it, whatever the segments"
+    assert len({round(one, 12) for one in doubt[1:4]}) == 1
+    assert sum(doubt[1:4]) == pytest.approx((1 - CONFIDENCE) / 4)
     alone = compare_rates(lists_of(rows), pd.DataFrame(index=rows.index), CONFIDENCE, STRICT)
-    assert sum(1 - one["confidence"] for one in alone) == pytest.approx(1 - CONFIDENCE)
+    assert sum(1 - one.confidence for one in alone) == pytest.approx(1 - CONFIDENCE)
+    assert alone[0].confidence == comparisons[0].confidence
 
 
 def test_what_has_not_matured_changes_no_answer() -> None:
@@ -180,8 +232,8 @@ def test_what_has_not_matured_changes_no_answer() -> None:
     both = pd.concat([rows, more], ignore_index=True)
     labels = pd.concat([segments, segments.loc[more.index]], ignore_index=True)
     for one, other in zip(answers(rows, segments), answers(both, labels), strict=True):
-        assert [one[key] for key in ("name", "leads", "converted", "predicted_rate", "answer")] == [
-            other[key] for key in ("name", "leads", "converted", "predicted_rate", "answer")
+        assert [getattr(one, key) for key in ("name", "leads", "converted", "predicted_rate", "answer")] == [
+            getattr(other, key) for key in ("name", "leads", "converted", "predicted_rate", "answer")
         ]
 
 
@@ -204,13 +256,13 @@ def test_what_has_not_matured_changes_no_answer() -> None:
 )
 def test_answers(observed: int, of: int, tolerance: float, answer: str) -> None:
     low, high = clopper_pearson(observed, of, 0.95)
-    assert judge(PROMISED, low, high, with_params(tolerance=tolerance, telling=2.0)) == answer
+    assert judge(PROMISED, low, high, with_params(tolerance=tolerance, telling=2.0).limits) == answer
 
 
 def test_points_off_stay_finite_without_a_win() -> None:
     rows = pd.DataFrame({"probability": [0.2, 0.3, 1.0, 0.0], "label": 0.0})
-    assert 0 < points_off(rows, PARAMS.points) < 1000
-    assert points_off(rows.assign(label=1.0), PARAMS.points) < 0
+    assert 0 < points_off(rows, SCALE) < 1000
+    assert points_off(rows.assign(label=1.0), SCALE) < 0
 
 
 def scores(counts: dict[int, int], lists: int = 2) -> pd.DataFrame:
@@ -225,23 +277,27 @@ def scores(counts: dict[int, int], lists: int = 2) -> pd.DataFrame:
 def by_score(rows: pd.DataFrame) -> Lists:
     tiers = TIERS.model_copy(update={"policy": "score"})
     listed = rows.assign(tier=tiers_of(rows, tiers, 10), overridden=False)
-    return Lists(as_listed(listed, PARAMS.kpis), tiers, PARAMS.points)
+    return Lists(as_listed(listed, PARAMS.kpis), tiers, SCALE)
 
 
 def test_volume_is_held_against_the_places() -> None:
     lists = by_score(scores({90: 4, 80: 6, 75: 12, 60: 19, 20: 50}))
     hot, warm = volumes(lists, 10, PARAMS.kpis)
-    assert [hot[key] for key in ("tier", "lists", "capacity", "mean", "least", "most", "answer")] == [
+    assert [getattr(hot, key) for key in ("tier", "lists", "capacity", "mean", "least", "most", "answer")] == [
         "hot", 2, 10, 22, 22, 22, "over capacity",
     ]  # fmt: skip
-    assert hot["filling"] == 76, "from 76 on there are 10 leads a list, from 75 on 22"
-    assert (warm["mean"], warm["answer"], warm["filling"]) == (19, "fills capacity", 61)
+    assert hot.filling == 76, "from 76 on there are 10 leads a list, from 75 on 22"
+    assert (warm.mean, warm.answer, warm.filling) == (19, "fills capacity", 61)
     few = volumes(by_score(scores({90: 4, 20: 5})), 10, PARAMS.kpis)
-    assert (few[0]["answer"], few[0]["filling"]) == ("room left", 0)
+    assert (few[0].answer, few[0].filling) == ("room left", 0)
     crowded = volumes(by_score(scores({100: 40})), 10, PARAMS.kpis)[0]
-    assert crowded["filling"] == 101, "even the best score has more leads than capacity"
+    assert crowded.filling == 101, "even the best score has more leads than capacity"
     uneven = scores({90: 10}).iloc[:15]
-    assert [volumes(by_score(uneven), 10, PARAMS.kpis)[0][key] for key in ("mean", "least", "most")] == [7.5, 5, 10]
+    assert [getattr(volumes(by_score(uneven), 10, PARAMS.kpis)[0], key) for key in ("mean", "least", "most")] == [
+        7.5,
+        5,
+        10,
+    ]
 
 
 def test_leads_whose_tier_no_score_tells_move_no_cutoff() -> None:
@@ -254,29 +310,31 @@ def test_leads_whose_tier_no_score_tells_move_no_cutoff() -> None:
     lists = replace(plain, rows=pd.concat([plain.rows, put], ignore_index=True))
     assert lists.cutoffs == plain.cutoffs
     ours, theirs = (
-        {
-            one["name"]: one["fix"]
-            for one in compare_rates(each, pd.DataFrame(index=each.rows.index), CONFIDENCE, STRICT)
-        }
+        {one.name: one.fix for one in compare_rates(each, pd.DataFrame(index=each.rows.index), CONFIDENCE, STRICT)}
         for each in (lists, plain)
     )
-    assert ours["hot"]["new_cutoff"] > ours["hot"]["cutoff"] == theirs["hot"]["cutoff"]
-    above = plain.rows[plain.rows["score"] >= ours["hot"]["new_cutoff"]]
-    assert ours["hot"]["observed_rate_n"] == len(above), "a cut-off calls none of them"
+    assert ours["hot"].new_cutoff > ours["hot"].cutoff == theirs["hot"].cutoff
+    above = plain.rows[plain.rows["score"] >= ours["hot"].new_cutoff]
+    assert ours["hot"].observed_rate_n == len(above), "a cut-off calls none of them"
     outside = replace(plain, rows=pd.concat([plain.rows, put.iloc[20:]], ignore_index=True))
-    assert [one["filling"] for one in volumes(outside, 800, PARAMS.kpis)] == [
-        one["filling"] for one in volumes(plain, 800, PARAMS.kpis)
+    assert [one.filling for one in volumes(outside, 800, PARAMS.kpis)] == [
+        one.filling for one in volumes(plain, 800, PARAMS.kpis)
     ]
 
 
 def test_a_tier_that_is_empty_on_a_list_counts_as_nought() -> None:
     rows = pd.concat([scores({90: 10}, 1), scores({20: 5}, 1).assign(snapshot_at=MONDAY + WEEK)], ignore_index=True)
-    assert [volumes(by_score(rows), 10, PARAMS.kpis)[0][key] for key in ("mean", "least", "lists")] == [5, 0, 2]
+    assert [getattr(volumes(by_score(rows), 10, PARAMS.kpis)[0], key) for key in ("mean", "least", "lists")] == [
+        5,
+        0,
+        2,
+    ]
 
 
-def best(**values: object) -> dict[str, Any]:
-    figures: dict[str, Any] = {"name": "hot", "leads": 1200, "fell_back_n": 0, "lost_n": 0}
-    return figures | values
+def best(**values: float) -> tuple[str, TierMetrics]:
+    blank = {name: 0 if name.endswith("_n") else None for name in TierMetrics.model_fields}
+    counts = {"leads": 1200, "rows": 1200, "matured": 1200, "converted": 100}
+    return "hot", TierMetrics.model_validate(blank | counts | values)
 
 
 def test_the_verdict_in_words() -> None:
@@ -299,6 +357,21 @@ def test_the_verdict_in_words() -> None:
     assert sentences[-2].startswith(f"{len(comparisons)} comparisons were made; ")
     assert sentences[-2].endswith("at most 5% of such reports.")
     assert sentences[-1] == AS_WORKED
+
+
+@pytest.mark.parametrize("too_high", [0.4, 0.0, -0.4])
+def test_the_headline_and_the_verdict_on_tiers_say_the_same_of_all_leads(too_high: float) -> None:
+    rows = aged(3, too_high)
+    compared = answers(rows, pd.DataFrame(index=rows.index))
+    headline = compare_rate(rows, first_share(CONFIDENCE), STRICT.limits)
+    assert headline.model_dump().items() <= compared[0].model_dump().items()
+    baselines = {name: flat_metrics(log_loss_gap=0.1) for name in ("prior", "logistic")}
+    metrics = evaluation(calibration=headline.model_dump(), baselines=baselines)
+    said = next(line for line in verdict(metrics).lines if line.startswith("Probabilities: "))
+    assert said.startswith(f"Probabilities: {compared[0].answer} ({rates_text(compared[0])};")
+    of_tiers = lines(compared, [], best(), "within 30 days", CONFIDENCE)
+    named = [line for line in of_tiers if f"all leads ({rates_text(headline)};" in line]
+    assert [line.split(":")[0].lower() for line in named] == ([headline.answer] if headline.answer != "fits" else [])
 
 
 def test_the_verdict_says_no_more_than_is_known() -> None:

@@ -29,7 +29,7 @@ def facts(entries: pd.DataFrame, tier: str = "hot", at: float = 10, until: pd.Ti
     first = pd.DataFrame({"lead_id": ["a"], "snapshot_at": [MONDAY + at * DAY], "tier": [tier]}, index=[7])
     result = stage_facts(first, ordered(entries, KPIS, until), MAPPED, 30, until, KPIS)
     assert result.index.tolist() == [7]
-    return float(result["accepted"].iloc[0]), float(result["fell_back"].iloc[0])
+    return float(result.accepted.iloc[0]), float(result.fell_back.iloc[0])
 
 
 NONE = float("nan")
@@ -96,11 +96,11 @@ def test_a_stay_ends_by_any_way_out_and_goes_on_where_nothing_ended_it() -> None
         }
     )
     lead, mql = times_in_stage(entries, outcomes, KPIS, UNTIL, 0.9)
-    assert (lead["stage"], lead["n"], lead["happened"], lead["longest"]) == ("lead", 5, 3, 200.0)
+    assert (lead.stage, lead.n, lead.happened, lead.longest) == ("lead", 5, 3, 200.0)
     # After 4 days one of 5 leaves, after 8 one of 3, after 12 one of 2: e is out of sight after 5 days.
-    np.testing.assert_equal([one["days"] for one in lead["days"]], [8.0, 12.0, NONE])
-    assert lead["reached"] == pytest.approx(1 - 4 / 5 * 2 / 3 * 1 / 2)
-    assert (mql["n"], mql["happened"]) == (1, 0)
+    assert [one.days for one in lead.days] == [8.0, 12.0, None]
+    assert lead.reached == pytest.approx(1 - 4 / 5 * 2 / 3 * 1 / 2)
+    assert (mql.n, mql.happened) == (1, 0)
 
 
 def test_growth_counts_leads_that_qualify_for_the_first_time_in_whole_periods() -> None:
@@ -110,15 +110,15 @@ def test_growth_counts_leads_that_qualify_for_the_first_time_in_whole_periods() 
     again = [("2024-01-150", "MQL", pd.Timestamp("2024-02-21"))]  # qualified before
     entries = pd.DataFrame([*rows, *again, ("x", "lead", since)], columns=["lead_id", "stage", "entered_at"])
     result = qualified_growth(ordered(entries, KPIS, until), KPIS, since, until, 0.9)
-    assert [(one["period"], one["qualified"]) for one in result] == [
+    assert [(one.period, one.qualified) for one in result] == [
         ("2024-01", 3),
         ("2024-02", 6),
         ("2024-03", 0),
         ("2024-04", 2),
     ]
-    np.testing.assert_equal([one["growth"] for one in result], [NONE, 1.0, -1.0, NONE])
+    assert [one.growth for one in result] == [None, 1.0, -1.0, None]
     shorter = qualified_growth(ordered(entries, KPIS, until), KPIS, since + DAY, until - DAY, 0.9)
-    assert [one["period"] for one in shorter] == ["2024-02", "2024-03"]
+    assert [one.period for one in shorter] == ["2024-02", "2024-03"]
 
 
 def test_the_interval_of_growth_holds() -> None:
@@ -130,7 +130,7 @@ def test_the_interval_of_growth_holds() -> None:
         ids = [f"l{number}" for number in range(len(days))]
         entries = pd.DataFrame({"lead_id": ids, "stage": "MQL", "entered_at": pd.to_datetime(days)})
         result = qualified_growth(ordered(entries, KPIS, whole), KPIS, pd.Timestamp("2024-01-01"), whole, 0.9)[1]
-        held.append(result["growth_low"] <= 0.5 <= result["growth_high"])
+        held.append(result.growth_low <= 0.5 <= result.growth_high)
     assert np.mean(held) > 0.85
 
 

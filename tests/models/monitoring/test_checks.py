@@ -27,7 +27,7 @@ from models.monitoring.input_checks import (
 )
 from models.monitoring.outcome_checks import OutcomeSettings
 from tests.support.small_model import ENTRIES, matrix
-from tests.support.tables import DAY, MONDAY, PARAMS
+from tests.support.tables import DAY, MONDAY, PARAMS, SCALE
 
 MONITOR: MonitorParams = PARAMS.monitor
 EVALUATE = PARAMS.evaluate.model_copy(update={"resamples": 30})
@@ -172,7 +172,7 @@ def test_scores_and_tiers(reference: pd.DataFrame) -> None:
 
 
 def looks_of(rows: pd.DataFrame) -> CheckResult:
-    found = outcomes.tier_comparisons(Lists(rows, LADDER, PARAMS.points), JUDGING)
+    found = outcomes.tier_comparisons(Lists(rows, LADDER, SCALE), JUDGING)
     return outcomes.tier_calibration(found, MONITOR)
 
 
@@ -182,6 +182,15 @@ def test_promises_on_matured_lists(rate: float, outcome: str) -> None:
     assert found.status == outcome
     if outcome == "failed":
         assert ("too generous" if rate < 1 else "too strict") in found.detail
+
+
+def test_a_prediction_that_is_too_high_on_later_lists_alone_raises_the_alert() -> None:
+    rows = listed(np.random.default_rng(7), n=1600, lists=4)
+    later = rows.sort_values("snapshot_at")["lead_id"].duplicated().reindex(rows.index)
+    too_high = rows.assign(probability=rows["probability"].where(~later, (rows["probability"] * 1.7).clip(upper=0.99)))
+    assert looks_of(rows).status == "passed"
+    assert looks_of(too_high[~later]).status == "passed"
+    assert looks_of(too_high).status == "failed"
 
 
 def test_nothing_is_said_of_promises_before_anything_matured() -> None:
@@ -310,7 +319,7 @@ def test_false_alarms_of_all_checks_together_are_as_few_as_the_params_say() -> N
         before, now = listed(rng, n=250), listed(rng, n=300, lists=4).drop_duplicates("lead_id")
         sides = [rows.assign(**dict(zip(names, features(rows, rng), strict=True))) for rows in (before, now)]
         early = outcomes.early_conversions(weeks(rng, 0, 6, n=150), weeks(rng, 20, 2, n=150), 5, 14, 1)
-        compare_rates = outcomes.tier_comparisons(Lists(now, LADDER, PARAMS.points), settings)
+        compare_rates = outcomes.tier_comparisons(Lists(now, LADDER, SCALE), settings)
         return [
             volume(volume_rows(weekly(rng), params), params),
             inputs(ENGAGEMENT, *sides, entries, params)[0],

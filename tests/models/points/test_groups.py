@@ -14,11 +14,11 @@ from scipy.special import logit
 from features.rules.declarations import RulesParams
 from models.learners.ensemble import Ensemble
 from models.points.groups import POINT_GROUPS, Part, parts_of, point_groups
-from models.points.scale import PointsParams, scale_change
+from models.points.scale import PointScale, scale_change
 from models.scoring.rule_scorer import rule_parts
 from models.scoring.scorer import Scorer
 from tests.support.small_model import ENTRIES, SETTINGS, history, matrix, metadata, scorecard, scorer
-from tests.support.tables import PARAMS, SPEC
+from tests.support.tables import PARAMS, SCALE, SPEC
 
 parts = st.lists(
     st.builds(
@@ -118,7 +118,7 @@ def test_a_retraining_at_another_base_rate_keeps_the_scale() -> None:
     lists = [model.score(matrix(), 0) for model in models]
     assert lists[1]["probability"].mean() < lists[0]["probability"].mean() - 0.05
     assert lists[0]["base_points"].iloc[0] != lists[1]["base_points"].iloc[0]
-    scale = PARAMS.points
+    scale = SCALE
     for scored in lists:
         at_anchor = logit(scored["probability"]) - logit(scale.anchor_probability)
         expected = scale.anchor_score + scale.double_odds * at_anchor / np.log(2)
@@ -128,8 +128,8 @@ def test_a_retraining_at_another_base_rate_keeps_the_scale() -> None:
 
 
 def test_a_change_of_the_scale_is_described_by_what_a_score_means() -> None:
-    before = PointsParams(anchor_score=50, anchor_probability=0.05, double_odds=12)
-    after = PointsParams(anchor_score=40, anchor_probability=0.05, double_odds=10)
+    before = PointScale(anchor_score=50, anchor_probability=0.05, double_odds=12)
+    after = PointScale(anchor_score=40, anchor_probability=0.05, double_odds=10)
     text = scale_change(before, after)  # 10 points above the new anchor: odds of 1/19 twice
     assert "50 points meant a probability of 0.05 and now mean 0.0952" in text
     assert "from 50 points at 0.05, 12 more double the odds to 40 points at 0.05, 10 more double the odds" in text

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.points.scale import PointsParams, add_columns, score
+from models.points.scale import PointScale, add_columns, score
 from tests.support.small_model import matrix, scorer
 
 scales = st.builds(
-    PointsParams,
+    PointScale,
     anchor_score=st.floats(0, 100),
     anchor_probability=st.floats(0.001, 0.999),
     double_odds=st.floats(0.5, 50),
@@ -21,7 +21,7 @@ scales = st.builds(
 
 
 @given(scales, st.floats(-15, 15))
-def test_anchor_and_doubling(scale: PointsParams, log_odds: float) -> None:
+def test_anchor_and_doubling(scale: PointScale, log_odds: float) -> None:
     at_anchor = math.log(scale.anchor_probability / (1 - scale.anchor_probability))
     one, twice, anchor = scale.points(np.array([log_odds, log_odds + math.log(2), at_anchor]))
     assert anchor == pytest.approx(scale.anchor_score, abs=1e-9)
@@ -52,7 +52,7 @@ def test_only_the_score_is_clipped_and_rounded(points: list[float]) -> None:
     assert result.dtype == np.int64
     for value, whole in zip(points, result, strict=True):
         assert whole == (0 if value < 0 else 100 if value > 100 else pytest.approx(value, abs=0.5))
-    assert PointsParams(anchor_score=50, anchor_probability=0.5, double_odds=10).points(np.array([50.0]))[0] > 100
+    assert PointScale(anchor_score=50, anchor_probability=0.5, double_odds=10).points(np.array([50.0]))[0] > 100
 
 
 def test_columns_are_added_the_same_whatever_the_other_rows() -> None:

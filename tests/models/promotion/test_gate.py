@@ -27,7 +27,7 @@ from tests.support.tables import MONDAY, PARAMS
 
 EVALUATE = PARAMS.evaluate.model_copy(update={"resamples": 60})
 LIMITS = GateParams(
-    tolerance=0.03, min_positive=50, calibration_error=0.5, tier_changes=0.3, segment_tolerance=0.1, accepted=[]
+    tolerance=0.03, min_positive=50, calibration_tolerance=0.2, tier_changes=0.3, segment_tolerance=0.1, accepted=[]
 )
 GATE = Gate(LIMITS, EVALUATE, seed=1)
 RNG = np.random.default_rng(5)
@@ -128,6 +128,27 @@ def test_a_miscalibrated_challenger_is_refused_though_it_ranks_alike() -> None:
     assert found <= {"PG06", "PG08"}
 
 
+def test_a_challenger_that_predicts_41_percent_too_much_is_refused() -> None:
+    """A mean gap of half of the conversion rate, as was tolerated before, lets it pass."""
+    too_much = expit(logit(said(0.3)) + 0.64)
+    assert too_much.mean() / ROWS["label"].mean() == pytest.approx(1.41, abs=0.03)
+    check = next(one for one in judge(cohort(too_much, None), GATE) if one.code == "PG08")
+    assert check.failed
+    assert "too generous" in check.detail
+    few = cohort(too_much[:150], None)
+    few = replace(few, rows=ROWS.head(150), tiers=tiers(too_much[:150]), segments=SEGMENTS.head(150),
+                  baselines={"prior": np.full(150, 0.2)})  # fmt: skip
+    assert "PG08" not in failed(few, replace(GATE, params=LIMITS.model_copy(update={"min_positive": 20}))), "not surely"
+
+
+def test_a_challenger_that_is_right_on_average_and_too_high_at_the_top_is_refused() -> None:
+    steep = expit(2.0 * logit(said(0.3)))
+    level = expit(2.0 * logit(said(0.3)) + 1.25)
+    assert abs(np.log(level.mean() / ROWS["label"].mean())) < abs(np.log(steep.mean() / ROWS["label"].mean()))
+    check = next(one for one in judge(cohort(level, None), GATE) if one.code == "PG08")
+    assert (check.failed, check.detail.startswith("hot too generous")) == (True, True)
+
+
 def test_a_challenger_that_moves_leads_between_tiers_is_refused() -> None:
     best = cohort(said(0.4), said(0.4))
     turned = replace(best, tiers=best.tiers.map({"hot": "cold", "cold": "hot"}))
@@ -140,7 +161,7 @@ def test_a_challenger_that_is_much_worse_for_one_segment_is_refused() -> None:
     small = (SEGMENTS["country"] == "small").to_numpy()
     blind = np.where(small, expit(-TRUTH - 3.0), said(0.3))
     given = cohort(blind, said(0.3))
-    lenient = replace(GATE, params=LIMITS.model_copy(update={"tolerance": 10.0, "calibration_error": 10.0}))
+    lenient = replace(GATE, params=LIMITS.model_copy(update={"tolerance": 10.0, "calibration_tolerance": 10.0}))
     assert "PG10" in failed(given, lenient)
     pooled = replace(lenient, evaluate=EVALUATE.model_copy(update={"min_segment_rows": int(small.sum()) + 1}))
     assert "PG10" not in failed(given, pooled)

@@ -35,7 +35,7 @@ pytestmark = [
 ]
 AT = pd.Timestamp("2026-07-01 03:00")
 LENIENT = """
-promotion: {tolerance: 0.5, min_positive: 10, calibration_error: 3.0, tier_changes: 1.0, segment_tolerance: 1.0,
+promotion: {tolerance: 0.5, min_positive: 10, calibration_tolerance: 3.0, tier_changes: 1.0, segment_tolerance: 1.0,
             accepted: [LK01, LK02, LK03, LK04, LK05, LK06, LK07, LK10]}
 """
 

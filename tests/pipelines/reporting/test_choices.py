@@ -220,11 +220,13 @@ def test_tiers_over_time_are_shown_as_they_were_measured(run: tuple[Params, Layo
     assert all(line in section(page, "kpis") for line in kpis["verdict"]["lines"])
     for row, tier in zip(page.rows("kpi-tiers")[1:], kpis["tiers"], strict=True):
         kpis_of = tier["all"]
-        assert row[:3] == [tier["name"], f"{kpis_of['leads']:,}", percent(kpis_of["predicted_rate"])]
-        assert row[3].startswith(percent(kpis_of["conversion_rate"]) + percent(kpis_of["conversion_rate_low"]))
+        assert row[:2] == [tier["name"], f"{kpis_of['leads']:,}"]
+        assert row[2].startswith(percent(kpis_of["conversion_rate"]) + percent(kpis_of["conversion_rate_low"]))
     comparisons = [one for one in kpis["comparisons"] if one["group"] == "tier"]
-    shown = [row[:3] for row in page.rows("kpi-looks")[1:]]
-    assert shown == [[one["name"], one["answer"], f"{one['leads']:,}"] for one in comparisons]
+    shown = [row[:4] for row in page.rows("kpi-looks")[1:]]
+    assert shown == [[one["name"], one["answer"], f"{one['rows']:,}", f"{one['leads']:,}"] for one in comparisons]
+    verdict = tree(run[1].metrics.path)["verdict"]["lines"]
+    assert sum(f"Probabilities: {comparisons[0]['answer']} " in line for line in verdict) == 1
 
 
 def test_velocity_is_shown_with_dates_and_its_absence_explained(

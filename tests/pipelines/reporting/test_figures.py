@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from models.points.scale import PointsParams
+from models.points.scale import PointScale
 from pipelines.analysis.score_change import ChangeRequest, explain_changes
 from pipelines.config.params import Params
 from pipelines.reporting import page as page_module
@@ -130,7 +130,7 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
     metrics, summary, backtest, metadata = (trees[name] for name in ("metrics", "summary", "backtest", "metadata"))
     test, explanation, kpis = metrics["test"], trees["explanation"], trees["kpis"]
     means = [won / summary["tiers"][name] for name, won in summary["expected_conversions"].items() if won]
-    scale = PointsParams.model_validate(metadata["points"])
+    scale = PointScale.model_validate(metadata["points"])
     parts = [
         {"mean_points": sum(row["mean_points"] for row in explanation[name])}
         for name in ("features", "themes", "groups")

@@ -18,7 +18,7 @@ from features.schema.errors import DataError, ModelError
 from pipelines.config.params import Params, load
 from pipelines.reporting import tables
 from pipelines.reporting.page import percent, points
-from pipelines.stages.report import write_report
+from pipelines.stages.report import ReportInputs, write_report
 from pipelines.stages.run_all import stages
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
@@ -390,6 +390,6 @@ def test_points_have_a_sign_unless_they_are_zero(value: float, digits: int, text
 
 
 def test_the_ladder_is_the_scale_of_the_score(dated: tuple[Params, Layout]) -> None:
-    scale = dated[0].points
+    scale = ReportInputs.read(dated[1], 1).metadata.points
     at_anchor = next(row for row in tables.ladder(scale) if row["score"] == scale.anchor_score)
     assert at_anchor["probability"] == pytest.approx(scale.anchor_probability)

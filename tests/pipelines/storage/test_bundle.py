@@ -110,7 +110,7 @@ def test_an_old_format_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [(["points", "double_odds"], "points.double_odds"), (["matrix", "params", "windows_days"], "windows_days")],
+    [(["tiers", "margin"], "tiers.margin"), (["matrix", "params", "windows_days"], "windows_days")],
 )
 def test_no_default_of_today_stands_in_for_what_a_model_was_trained_with(
     folder: Path, path: list[str], name: str

@@ -70,8 +70,8 @@ def test_another_format_is_refused_with_the_stage_to_run(tmp_path: Path) -> None
     layout = written(full(), tmp_path)
     tree = json.loads(layout.metrics.path.read_text(encoding="utf-8"))
     for changed, found in (
-        (tree | {"format": 0}, "found format 0; expected format 1"),
-        ({name: value for name, value in tree.items() if name != "format"}, "expected format 1"),
+        (tree | {"format": 0}, "found format 0; expected format 2"),
+        ({name: value for name, value in tree.items() if name != "format"}, "expected format 2"),
         (tree | {"capacity": "many"}, "'capacity': found"),
     ):
         layout.metrics.path.write_text(json.dumps(changed), encoding="utf-8")
