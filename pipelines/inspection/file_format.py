@@ -5,29 +5,26 @@ from __future__ import annotations
 import codecs
 import csv
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 from charset_normalizer import from_bytes
 
-from features.schema.cells import Field, Written, as_text, cell_name, typed
+from features.schema.cells import CellKind, as_text
 from features.schema.errors import DataError
 from pipelines.config.source import TableSource
 from pipelines.ingestion.file_sources import SEPARATORS, first_bad_byte, open_bytes, open_table
+from pipelines.inspection.time_columns import TimeColumn, agreed, find_times, parse
 from pipelines.storage.duckdb import NO_EXTENSIONS
 
 SAMPLE_ROWS = 500_000  # looked at from the top of a file
 HEAD_LINES = 200  # that tell the separator
-FITS = 0.99  # share of a column's values that must fit a time format, for the column to be of times
 WESTERN = "cp1252"
 LEGACY = [WESTERN, "cp1251", "cp1253", "cp932", "cp949", "big5", "gb18030"]  # cp1250 and cp1254 look like cp1252
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".duckdb": "duckdb", ".ddb": "duckdb", ".db": "duckdb"}
-DAYS = [f"{a}{mark}{b}{mark}%Y" for mark in "/.-" for a, b in (("%d", "%m"), ("%m", "%d"))]
-DAYS += ["%Y/%m/%d", "%Y%m%d", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%d/%m/%y", "%m/%d/%y"]
-TIME_FORMATS = ["iso", *(day + hour for day in DAYS for hour in ("", " %H:%M", " %H:%M:%S", " %I:%M %p"))]
-LIKE_A_DATE = r"\d{1,4}[-/. ]\w{1,9}[-/., ]|^\d{8}$|^[A-Z][a-z]{2} \d"
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,9 @@ class FileSample:
     frame
         Its first rows, one column a column of the file, every cell text or None.
     times
-        The formats that (nearly) all values of a column fit, for columns of times.
+        Its columns of times.
+    unread
+        Columns that are named like a date and fit no format, each with examples.
     cut
         Whether the file has more rows than were looked at.
     """
@@ -49,24 +48,21 @@ class FileSample:
     path: Path
     source: TableSource
     frame: pd.DataFrame
-    times: dict[str, list[str]]
+    times: dict[str, TimeColumn]
+    unread: dict[str, str]
     cut: bool
 
     def moments(self, column: str) -> pd.Series[pd.Timestamp]:
-        """The times of a column in UTC, NaT where a value does not fit its format."""
-        field, time_format = Field("time", "time"), self.times[column][0]
+        """The times of a column in UTC, NaT where a value does not fit its formats."""
         with duckdb.connect(config=dict(NO_EXTENSIONS)) as connection:
-            connection.register("cells", self.frame[[column]].set_axis(["cell"], axis=1).reset_index(names="n"))
-            cells = f"SELECT n, cell AS {cell_name(field)} FROM cells"
-            written = Written((time_format,))
-            sql = f"SELECT {typed(field, 'text', written)} AS t FROM ({cells})"
-            bound = {} if time_format == "iso" else written.bindings()
-            return connection.execute(f"{sql} ORDER BY n", bound).df()["t"]
+            return parse(connection, self.frame[column], self.times[column].formats)
 
-    def swapped_day(self, column: str) -> str:
-        """The other format of a column whose days may be months, or "" where the file says which is which."""
-        fits = self.times[column]
-        return next((other for other in fits if other != fits[0] and sorted(other) == sorted(fits[0])), "")
+
+def sniff_all(paths: Iterable[Path]) -> list[FileSample]:
+    """Look at files that belong together: what one of them says about days and months holds for all."""
+    samples = [sniff(path) for path in paths]
+    settled = agreed(sample.times for sample in samples)
+    return [replace(sample, times=times) for sample, times in zip(samples, settled, strict=True)]
 
 
 def sniff(path: Path) -> FileSample:
@@ -93,8 +89,17 @@ def sniff(path: Path) -> FileSample:
         **{name: {} for name in ("where", "columns", "constants")},
     }
     source = TableSource.model_validate(settings)
-    frame, times, cut = _read(path, source)
-    return FileSample(path, source, frame, times, cut)
+    frame, kinds = _read(path, source)
+    found = {name: _times(name, frame[name], kind) for name, kind in kinds.items()}
+    times = {name: one for name, one in found.items() if isinstance(one, TimeColumn)}
+    unread = {name: one for name, one in found.items() if isinstance(one, str)}
+    return FileSample(path, source, frame.head(SAMPLE_ROWS), times, unread, len(frame) > SAMPLE_ROWS)
+
+
+def _times(name: str, cells: pd.Series[str], kind: CellKind) -> TimeColumn | str | None:
+    if kind in ("day", "moment"):
+        return TimeColumn(("iso",), filled=int(cells.notna().sum()))
+    return find_times(name, cells, of_numbers=kind != "text") if kind in ("text", "whole", "real") else None
 
 
 def _head(path: Path) -> bytes:
@@ -156,7 +161,8 @@ def _only_table(path: Path) -> str:
     return str(names[0][0])
 
 
-def _read(path: Path, source: TableSource) -> tuple[pd.DataFrame, dict[str, list[str]], bool]:
+def _read(path: Path, source: TableSource) -> tuple[pd.DataFrame, dict[str, CellKind]]:
+    """The first rows as text, and what the cells of each column hold."""
     with (
         open_table(source, path.parent, path.name) as raw,
         duckdb.connect(config=dict(NO_EXTENSIONS)) as connection,
@@ -173,37 +179,4 @@ def _read(path: Path, source: TableSource) -> tuple[pd.DataFrame, dict[str, list
             raise raw.failure or DataError(
                 path.name, "", found=message, expected="a readable file", fix="Export it again."
             ) from None
-        connection.unregister("raw")
-        times = {}
-        for index, (name, kind) in enumerate(zip(raw.names, raw.kinds, strict=True)):
-            if kind in ("day", "moment"):
-                times[name] = ["iso"]
-            elif kind == "text" and (fits := _time_formats(connection, frame[f"{index}#"])):
-                times[name] = fits
-        return frame.set_axis(raw.names, axis=1).head(SAMPLE_ROWS), times, len(frame) > SAMPLE_ROWS
-
-
-def _time_formats(connection: duckdb.DuckDBPyConnection, cells: pd.Series[str]) -> list[str]:
-    """The formats that nearly all values fit, the best first; a first look at a few values rules most out."""
-    filled = cells.dropna().drop_duplicates()
-    if not filled.head(50).str.contains(LIKE_A_DATE).mean() >= 0.5:
-        return []
-    few = _fitting(connection, filled.head(50), TIME_FORMATS)
-    shares = _fitting(connection, filled, [name for name, share in few.items() if share >= 0.5])
-    good = {name: share for name, share in shares.items() if share >= FITS}
-    best = max(good.values(), default=0.0)
-    return [name for name, share in good.items() if share == best]
-
-
-def _fitting(connection: duckdb.DuckDBPyConnection, cells: pd.Series[str], formats: list[str]) -> dict[str, float]:
-    field = Field("time", "time")
-    shares = {}
-    connection.register("cells", cells.rename("cell").to_frame())
-    for name in formats if len(cells) else []:
-        written = Written((name,))
-        sql = f'SELECT count({typed(field, "text", written)}) FROM (SELECT "cell" AS {cell_name(field)} FROM cells)'
-        bound = {} if name == "iso" else written.bindings()
-        ((count,),) = connection.execute(sql, bound).fetchall()
-        shares[name] = count / len(cells)
-    connection.unregister("cells")
-    return shares
+        return frame.set_axis(raw.names, axis=1), dict(zip(raw.names, raw.kinds, strict=True))

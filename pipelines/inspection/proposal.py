@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
+from features.schema.errors import DataError
 from models.leakage.suspicious_names import words
 from pipelines.ingestion.mapping import RESERVED
 from pipelines.inspection.column_facts import MOSTLY, ColumnFacts, describe, late_dates, leaks
@@ -27,8 +28,9 @@ from pipelines.inspection.column_roles import (
     find_label,
     find_lead_id,
 )
-from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff
+from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff_all
 from pipelines.inspection.time_axis import propose_export
+from pipelines.inspection.time_columns import TimeColumn
 
 NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
 UNPRINTED = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML folds or refuses them
@@ -64,8 +66,10 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
     DataError
         Where a file cannot be read, or no column can be the outcome or a lead's id.
     """
-    lead_sample, event_sample = sniff(leads), sniff(events) if events else None
-    outcome_sample = sniff(outcomes) if outcomes else None
+    given = [path for path in (leads, events, outcomes) if path]
+    samples = dict(zip(given, sniff_all(given), strict=True))
+    lead_sample = samples[leads]
+    event_sample, outcome_sample = samples[events] if events else None, samples[outcomes] if outcomes else None
     inspection = Inspection()
     others = [sample for sample in (event_sample, outcome_sample) if sample]
     lead_id, id_why = find_lead_id(lead_sample, others)
@@ -139,7 +143,7 @@ def _table(
     """The lines of one table below its key, four spaces in."""
     source, path = sample.source, Path(os.path.relpath(sample.path, leads.path.parent)).as_posix()
     mapped = {name: column for name, column in columns.items() if column}
-    formats = [sample.times[column][0] for column in mapped.values() if column in sample.times]
+    times = {column: sample.times[column] for column in mapped.values() if column in sample.times}
     lines = [f"path: {_quoted(path)}"]
     if source.format != "csv":
         lines += [f"format: {source.format}", *([f"table: {_quoted(source.table)}"] if source.table else [])]
@@ -147,14 +151,35 @@ def _table(
         lines.append(f"separator: {_quoted(source.separator)}  # cuts every row into the same number of fields")
     if source.encoding != "utf-8":
         lines.append(f"encoding: {source.encoding}  # the file holds bytes that are no utf-8")
-    if formats and formats[0] != "iso":
-        swapped = next((sample.swapped_day(column) for column in mapped.values() if column in sample.times), "")
-        doubt = f"; {swapped} fits as well: no day is above 12" if swapped else ""
-        lines.append(f"time_format: {_quoted(formats[0])}  # all values fit{doubt}")
+    lines += _time_format(sample, times)
     comment = "; ".join(reason for reason in reasons if reason)
     pairs = ", ".join(f"{name}: {_quoted(column)}" for name, column in mapped.items())
     lines.append(f"columns: {{{pairs}}}" + (f"  # {comment}" if comment else ""))
     return ["    " + line for line in [*lines, *([constants] if constants else [])]]
+
+
+def _time_format(sample: FileSample, times: Mapping[str, TimeColumn]) -> list[str]:
+    """The lines with the formats of a table's times, where they are not ISO alone, and with spellings of no date."""
+    formats = list(dict.fromkeys(name for one in times.values() for name in one.formats))
+    orders = {name: one.day_first for name, one in times.items() if one.day_first is not None}
+    if len(set(orders.values())) > 1:
+        shown = " and ".join(f"{name!r} has {'days' if first else 'months'} first" for name, first in orders.items())
+        raise DataError(
+            sample.path.name,
+            "",
+            found=f"two orders of day and month: {shown}",
+            expected="one order in a table",
+            fix="Export its dates as 2024-12-31.",
+        )
+    unknown = sorted({spelling for one in times.values() for spelling in one.unknown})
+    missing = [f"missing: ['', {', '.join(map(_quoted, unknown))}]  # no date"] if unknown else []
+    if formats in ([], ["iso"]):
+        return missing
+    doubts = {one.swapped for one in times.values()} - {""}
+    doubt = f"; {min(doubts)} fits as well: no day is above 12" if doubts else ""
+    bad = f"all but {sum(one.bad for one in times.values()):,}" if any(one.bad for one in times.values()) else "all"
+    shown = _quoted(formats[0]) if len(formats) == 1 else f"[{', '.join(map(_quoted, formats))}]"
+    return [f"time_format: {shown}  # {bad} values fit{doubt}", *missing]
 
 
 def _quoted(text: str) -> str:
@@ -287,13 +312,15 @@ def _warn_of_sample(inspection: Inspection, sample: FileSample) -> None:
         inspection.warnings.append(
             f"{name}: read as {sample.source.encoding}; check that names with accents look right"
         )
-    for column, formats in sample.times.items():
-        if swapped := sample.swapped_day(column):
+    for column, one in sample.times.items():
+        if one.swapped:
             inspection.warnings.append(
-                f"{name}: {column!r} fits {formats[0]} and {swapped}: no day is above 12; check which"
+                f"{name}: {column!r} fits {one.formats[0]} and {one.swapped}: no day is above 12; check which"
             )
-    used = {formats[0] for formats in sample.times.values()}
-    if len(used) > 1:
-        inspection.warnings.append(
-            f"{name}: its dates have the formats {', '.join(sorted(used))}; a table is read with one"
-        )
+        if one.bad:
+            inspection.warnings.append(
+                f"{name}: {column!r} is a date with {one.bad:,} bad values of {one.filled:,}: {one.examples} fit no "
+                f"{' or '.join(one.formats)}; rows with a bad date that is mapped go to the quarantine"
+            )
+    for column, why in sample.unread.items():
+        inspection.warnings.append(f"{name}: {column!r} is named like a date, but {why}; set time_format to read it")
