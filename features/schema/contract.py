@@ -58,6 +58,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("propensity", "number"),
     ),
 }
+NOT_IN_LEADS = "lead_id is not in leads"
 HAPPENED = {"events": "event_at", "contacts": "contacted_at"}  # the time of a row's event
 RECORDED = {  # the times by which a table says how far it goes; edits and calls may run ahead of the rest
     "leads": ("created_at",),

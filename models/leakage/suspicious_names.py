@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 LEAKY_WORDS = {
     "tag": "sales sets tags while it works the lead",
@@ -26,8 +27,12 @@ OVERWRITTEN = "it is overwritten until the day of the export"
 
 
 def words(name: str) -> list[str]:
-    """The words of a column name, lower case: `LastActivity`, `last_activity` and `Last Activity` are the same."""
-    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
+    """The words of a column name, lower case: `LastActivity`, `last_activity` and `Last Activity` are the same.
+
+    Letters lose their accents: `Größe` is `grosse`, `Création` is `creation`.
+    """
+    plain = "".join(mark for mark in unicodedata.normalize("NFKD", name.replace("ß", "ss")) if mark.isascii())
+    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", plain if plain.strip() else name)
     return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", parted) if word]
 
 

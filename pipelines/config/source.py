@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from features.schema.declarations import AttributeSpec
+from features.schema.lead_ids import NORMALISERS, Normaliser
 from features.schema.number_format import NumberFormat
 from features.schema.spec import Spec
 
@@ -43,7 +44,13 @@ class TableSource(Spec):
     )
     columns: dict[str, str] | None = Field(
         default=None,
-        description="{the contract's column: your column}. Left out: your columns have the contract's own names.",
+        description="{the contract's column: your column}. Left out: your columns have the contract's own names. "
+        "lead_id may be {column: ..., normalise: [...]}.",
+    )
+    normalise: list[Normaliser] = Field(
+        default=[],
+        description="How ids are compared, in all tables, as leads spell them: strip (spaces, quotes), integer "
+        "(007 and 7.0 are 7), sf15 (Salesforce ids of 18 characters are those of 15).",
     )
     constants: dict[str, str] = Field(
         default={}, description="{the contract's column: one value for every row}, such as {event_type: visit}."
@@ -56,6 +63,17 @@ class TableSource(Spec):
     def time_formats(self) -> tuple[str, ...]:
         """The formats of its times, in the order in which they are tried."""
         return (self.time_format,) if isinstance(self.time_format, str) else tuple(self.time_format)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _normalise_beside_its_column(cls, given: Any) -> Any:
+        columns = given.get("columns") if isinstance(given, dict) else None
+        if not isinstance(columns, dict):
+            return given
+        own = columns.get("lead_id")
+        if not isinstance(own, dict) or not isinstance(own.get("column"), str) or set(own) - {"column", "normalise"}:
+            return given
+        return given | {"columns": columns | {"lead_id": own["column"]}, "normalise": own.get("normalise", [])}
 
     @model_validator(mode="before")
     @classmethod
@@ -143,6 +161,13 @@ class Source(Spec):
         description="Whom sales contacted, so that metrics can be weighted: lead_id, contacted_at, and of the score "
         "list that sales had before it as_of, tier, score, explored (yes or no) and propensity.",
     )
+
+    @property
+    def normalise(self) -> tuple[Normaliser, ...]:
+        """How ids are compared, whichever table says so."""
+        lists = (self.leads, self.outcomes, self.events, self.stages, self.attribute_history, self.contacts)
+        tables = [table for given in lists for table in (given if isinstance(given, list) else [given])]
+        return tuple(name for name in NORMALISERS if any(name in table.normalise for table in tables))
 
     @model_validator(mode="before")
     @classmethod

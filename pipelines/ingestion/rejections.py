@@ -7,7 +7,9 @@ import re
 from collections.abc import Sequence
 
 from features.schema.cells import CellKind, Field
+from features.schema.contract import NOT_IN_LEADS
 from features.schema.errors import DataError
+from features.schema.lead_ids import reason
 from features.schema.number_guess import guess_numbers
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.staging import Staging
@@ -104,6 +106,8 @@ def reject_many_faults(staging: Staging, entry: Entry, fields: Sequence[Field]) 
 
 def _advice_of_most(staging: Staging, entry: Entry, code: int, fields: Sequence[Field]) -> str:
     fault = staging.faults[code]
+    if fault.reason == NOT_IN_LEADS:
+        return reason(sorted(set(staging.bad_cells(entry, code))), staging.known_leads())
     column = next((column for column in fields if column.name == fault.column), None)
     return _advice(staging, entry, column, code) if column and fault.unfit else ""
 

@@ -94,6 +94,10 @@ class Staging:
                     AND "content#" IS NOT NULL ORDER BY "row#" LIMIT {SHOWN_CELLS}"""
         return [str(cell) for (cell,) in self.rows(cells, _pointer(column), entry.index, code)] if column else []
 
+    def known_leads(self) -> list[str]:
+        """The ids of leads, as many as show how they are written."""
+        return [str(lead) for (lead,) in self.rows('SELECT "lead#" FROM "known#" ORDER BY 1 LIMIT 500000')]
+
     def example(self, entry: Entry, code: int) -> str:
         """The first cell with a fault and, where the table's first rows have one, a cell that fits."""
         column = self.faults[code].column

@@ -35,6 +35,7 @@ from features.schema.contract import (
     settled,
 )
 from features.schema.errors import DataError, ParamsError
+from features.schema.lead_ids import normal_sql
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import Source
 from pipelines.ingestion.file_sources import RawTable, open_table
@@ -145,12 +146,14 @@ def _opened(staging: Staging, entry: Entry) -> AbstractContextManager[RawTable]:
 def _name_leads(staging: Staging) -> None:
     """Create the tables of leads that other tables may refer to, and of those that `where` has left out."""
     created = '"created_at"' if staging.source.order == "dates" else "NULL"
+    key = normal_sql('"lead_id"', staging.source.normalise)
     left = [code for code, fault in enumerate(staging.faults) if fault.left_out]
     staging.connection.execute(f"""
-        CREATE TABLE "known#" AS SELECT DISTINCT "lead_id" AS "lead#", {created} AS "created#"
+        CREATE TABLE "known#" AS SELECT DISTINCT "lead_id" AS "lead#", {key} AS "key#", {created} AS "created#"
         FROM "leads#" WHERE "fault#" IS NULL""")
     staging.connection.execute(f"""
-        CREATE TABLE "left#" AS SELECT DISTINCT "lead_id" FROM "leads#" WHERE list_contains({left}, "fault#")""")
+        CREATE TABLE "left#" AS SELECT DISTINCT {key} AS "lead_id"
+        FROM "leads#" WHERE list_contains({left}, "fault#")""")
 
 
 def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable) -> None:
@@ -162,7 +165,7 @@ def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable
     rules = faults(entry.table, fields, list(cells), entry.source.time_formats, dated=dated)
     if entry.table == "leads" and entry.source.where:  # kept in staging, so that their events are known to be theirs
         rules.insert(0, replace(LEFT_BY_WHERE, test=f"NOT coalesce({_where(entry, raw)}, false)"))
-    statement = _statement(entry, written, cells, raw, {staging.code(rule): rule for rule in rules})
+    statement = _statement(staging.source, entry, written, cells, raw, {staging.code(rule): rule for rule in rules})
     staging.connection.register("raw#", raw.reader())
     try:
         staging.connection.execute(statement, _bindings(staging.source, entry, written, raw, statement))
@@ -220,11 +223,17 @@ def _written(source: Source, entry: Entry, fields: Sequence[Field]) -> dict[Fiel
 
 
 def _statement(
-    entry: Entry, written: dict[Field, Written], cells: Cells, raw: RawTable, rules: dict[int, Fault]
+    source: Source,
+    entry: Entry,
+    written: dict[Field, Written],
+    cells: Cells,
+    raw: RawTable,
+    rules: dict[int, Fault],
 ) -> str:
     """Build the statement of one pass: untyped cells, typed values, first fault, and the row's text where needed."""
     texts = [as_text(f'"{index}#"', kind) for index, kind in enumerate(raw.kinds)]
     where = "true" if entry.table == "leads" else _where(entry, raw)
+    key = normal_sql('"lead_id"', source.normalise)
     untyped, values, final = [], [], []
     for index, (column, form) in enumerate(written.items()):
         if column.name in cells:
@@ -232,6 +241,8 @@ def _statement(
             untyped.append(f"{unless_missing(cell, kind, f'$missing_{index}')} AS {cell_name(column)}")
             values.append(f"{typed(column, kind, form)} AS {identifier(column.name)}")
         final.append(f"{settled(entry.table, column, column.name in cells)} AS {identifier(column.name)}")
+    if entry.table != "leads":
+        final[0] = f'coalesce("lead#", {key}) AS "lead_id"'  # as leads spell it
     fault = " ".join(f"WHEN {rule.test} THEN {code}" for code, rule in rules.items())
     content = ", ".join(f'$name_{index}, CAST("{index}#" AS VARCHAR)' for index in range(len(texts)))
     kept = "true" if key_of(entry.table, list(cells)) else f'"fault#" IS NOT NULL OR "row#" <= {EXAMPLE_ROWS}'
@@ -242,7 +253,7 @@ def _statement(
         SELECT {", ".join(final)}, {entry.index} AS "source#", "row#", CASE {fault} END AS "fault#",
                hash({", ".join(f'"{index}#"' for index in range(len(texts)))}) AS "hash#",
                CASE WHEN {kept} THEN json_object({content}) END AS "content#"
-        FROM typed {"" if entry.table == "leads" else 'LEFT JOIN "known#" ON "lead#" = "lead_id"'}"""
+        FROM typed {"" if entry.table == "leads" else 'LEFT JOIN "known#" ON "key#" = ' + key}"""
 
 
 def _where(entry: Entry, raw: RawTable) -> str:
@@ -297,11 +308,13 @@ def _mark_conflicts(staging: Staging, table: str, entries: Sequence[Entry], fiel
     if not key:
         return
     code = staging.code(seen_fault(key))
+    alike = normal_sql('"lead_id"', staging.source.normalise)
+    same = ", ".join(alike if name == "lead_id" else identifier(name) for name in key)
     values = "{" + ", ".join(f"'{index}': {identifier(column.name)}" for index, column in enumerate(fields)) + "}"
     staging.connection.execute(f"""
         UPDATE "{table}#" SET "fault#" = {code} FROM (
             SELECT "source#" AS source, "row#" AS row FROM "{table}#" WHERE "fault#" IS NULL
-            WINDOW same AS (PARTITION BY {", ".join(key)} ORDER BY "source#", "row#")
+            WINDOW same AS (PARTITION BY {same} ORDER BY "source#", "row#")
             QUALIFY {values} IS DISTINCT FROM first_value({values}) OVER same
         ) AS later WHERE "source#" = later.source AND "row#" = later.row""")
 

@@ -181,6 +181,25 @@ def test_a_wrong_time_format_is_no_quarantine(tmp_path: Path) -> None:
         run(tmp_path, events=[table("events", time_format="%Q")])
 
 
+def test_ids_that_differ_in_spelling_are_compared_as_declared(tmp_path: Path) -> None:
+    leads = "id,created,country,size\n007,2024-01-01,NA,1\n008,2024-01-02,DE,2\n"
+    files: dict[str, str | bytes] = {"leads.csv": leads, "outcomes.csv": "id,won\n'7,2024-01-10\n"}
+    files["events.csv"] = "id,at,kind,minutes\n7.0,2024-01-02 10:00:00,visit,5\n8,2024-01-03 11:00:00,mail,\n"
+    with pytest.raises(DataError, match=r"and '007': write lead_id: \{column: ..., normalise: \[strip, integer\]\}"):
+        run(tmp_path, files)
+    alike = {"lead_id": {"column": "id", "normalise": ["integer", "strip"]}, "created_at": "created"}
+    _, layout = run(tmp_path, files, leads={"path": "leads.csv", "columns": alike})
+    tables = {name: pq.read_table(layout.contract / f"{name}.parquet") for name in ("leads", "events", "outcomes")}
+    assert {name: table["lead_id"].to_pylist() for name, table in tables.items()} == {
+        "leads": ["007", "008"],  # as leads spell them
+        "events": ["007", "008"],
+        "outcomes": ["007"],
+    }
+    twice = files | {"leads.csv": leads + "7,2024-01-03,FR,3\n"}
+    profile, _ = run(tmp_path, twice, limit=0.5, leads={"path": "leads.csv", "columns": alike})
+    assert reasons(profile, "leads") == {"lead_id already seen with other values": 1}
+
+
 def label(values: str) -> dict[str, str | bytes]:
     return {
         "outcomes.csv": "id,won\n"
