@@ -8,30 +8,20 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from features.schema.errors import DataError
+from features.schema.lead_ids import NORMALISERS, Normaliser, find_normalisers, normal, reason
 from models.leakage.suspicious_names import words
 from pipelines.inspection.file_format import FileSample
+from pipelines.inspection.names import OTHERS_IDS, named_created, named_id
 
-YES, NO = ("1", "yes", "y", "true", "t", "won", "converted"), ("0", "no", "n", "false", "f", "lost", "open")
-CREATED = {"created", "create", "registered", "registration", "signup", "signed", "first", "added", "inserted"}
-OUTCOME = {
-    "converted",
-    "conversion",
-    "convert",
-    "target",
-    "label",
-    "outcome",
-    "won",
-    "subscribed",
-    "bought",
-    "purchased",
-}
-OUTCOME |= {"purchase", "customer", "closed", "close", "y", "response", "sold"}
 TYPE = {"type", "event", "action", "activity", "kind"}
 VALUE = {"value", "amount", "minutes", "seconds", "duration", "result", "quantity"}
 KNOWN = {"known", "received", "loaded", "synced", "ingested"}
 MAX_TYPES = 500  # event types; a column with more values is something else
 JOINED = 0.5  # share of a column's values that are leads, from which the column may be the lead's id
 FULL = 0.95  # share of filled cells that a date of creation has
+MOSTLY = 0.95  # share of different values that an id has
+HEAD_ROWS = 20_000  # of another file, that tell whether it joins
+CODE = r"(?=.*[0-9])[A-Za-z0-9][\w./:-]*"  # what an id of no telling name looks like; no mail address, no words
 
 
 @dataclass(frozen=True)
@@ -46,6 +36,10 @@ class LabelColumn:
         Whether it is a date; else a yes/no, with its two spellings.
     of_leads
         The column again where it is in the leads' own table, else "".
+    flag
+        With a date, the yes/no that agrees with it in most rows but not in all.
+    passed_over
+        Columns that may seem to be the outcome, each with the reason why they were not chosen.
     """
 
     sample: FileSample
@@ -57,11 +51,13 @@ class LabelColumn:
     yes: str = ""
     no: str = ""
     lost: str = ""
+    flag: str = ""
+    passed_over: tuple[str, ...] = ()
 
     def converted(self, leads: pd.DataFrame, lead_id: str) -> pd.Series[bool]:
         """Whether each lead has converted, as far as the sample shows."""
         cells = self.sample.frame[self.column]
-        won = cells.notna() if self.dated else cells == self.yes
+        won = cells.notna() if self.dated else cells.str.strip().str.lower() == self.yes.strip().lower()
         return won if self.of_leads else leads[lead_id].isin(self.sample.frame.loc[won, self.lead_id])
 
     def converted_at(self, leads: pd.DataFrame, lead_id: str) -> pd.Series[pd.Timestamp] | None:
@@ -73,30 +69,63 @@ class LabelColumn:
 
 
 def find_lead_id(leads: FileSample, others: Sequence[FileSample]) -> tuple[str, str]:
-    """The column with a different value in every row that is named most like an id, and the reason; "" without one."""
+    """The column that tells leads apart and the reason; "" without one, where the row number stands in.
+
+    A column named like an id may hold a few repeats, which ingest names; any other must be joined by another file, or
+    be a code that differs in every row.
+
+    Raises
+    ------
+    DataError
+        Where other files are there and no column can join them.
+    """
     frame = leads.frame
-    unique = [
-        str(name) for name in frame if frame[name].notna().all() and frame[name].is_unique and name not in leads.times
-    ]
-    if not unique or (len(frame) < 2):
+    shares = {str(name): _unique_share(frame[name]) for name in frame if name not in leads.times}
+    joined = {name for name, share in shares.items() if share >= MOSTLY and _joins(frame[name], name, others)}
+    candidates = [name for name, share in shares.items() if share >= MOSTLY and (named_id(name) or name in joined)]
+    codes = [name for name, share in shares.items() if share == 1 and frame[name].str.fullmatch(CODE).mean() == 1]
+    if len(frame) < 2 or not (candidates or codes):
         if others:
-            raise DataError(
-                leads.path.name,
-                "",
-                found="no column with a different value in every row",
-                expected="the lead's id",
-                fix="Remove repeated leads, or export the id.",
-            )
+            raise _no_lead_id(leads, shares)
         return "", "no column has a different value in every row: the row number is used as the id"
 
-    def likeness(name: str) -> tuple[bool, int]:
-        parts = words(name)
-        return any(name in other.frame for other in others), 2 * ("lead" in parts) + (
-            {"id", "key"} & set(parts) != set()
-        )
+    def likeness(name: str) -> tuple[bool, bool, bool, bool]:
+        parts = set(words(name))
+        return name in joined, "lead" in parts, named_id(name) and not OTHERS_IDS & parts, shares[name] == 1
 
-    best = max(unique, key=likeness)
-    return best, f"{best}: a different value in every row"
+    best = max(candidates or codes, key=likeness)
+    repeats = int(frame[best].notna().sum() - frame[best].nunique())
+    empty = int(frame[best].isna().sum())
+    if not repeats and not empty:
+        return best, f"{best}: a different value in every row"
+    few = [f"{repeats:,} repeated" if repeats else "", f"{empty:,} empty" if empty else ""]
+    return best, f"{best}: named like an id, with {' and '.join(filter(None, few))} of {len(frame):,}"
+
+
+def _unique_share(cells: pd.Series[str]) -> float:
+    return cells.nunique() / max(len(cells), 1)
+
+
+def _joins(cells: pd.Series[str], name: str, others: Sequence[FileSample]) -> bool:
+    """Whether another file has a column of that name, or one whose values are mostly these."""
+    if any(name in other.frame for other in others):
+        return True
+    known = set(cells.dropna())
+    texts = (column.dropna() for other in others for _, column in other.frame.items())
+    return any(len(text) > 0 and text.head(HEAD_ROWS).isin(known).mean() >= JOINED for text in texts)
+
+
+def _no_lead_id(leads: FileSample, shares: dict[str, float]) -> DataError:
+    named = {name: share for name, share in shares.items() if named_id(name)}
+    best = max(named, key=lambda name: named[name], default="")
+    repeated = f": {best!r} has {named[best]:.0%} different values" if best else ""
+    return DataError(
+        leads.path.name,
+        "",
+        found=f"no column with a different value in (nearly) every row{repeated}",
+        expected="the lead's id",
+        fix="Remove repeated leads, or export the id.",
+    )
 
 
 def find_join(sample: FileSample, leads: FileSample, lead_id: str) -> tuple[str, str]:
@@ -107,92 +136,68 @@ def find_join(sample: FileSample, leads: FileSample, lead_id: str) -> tuple[str,
     DataError
         Where no column of the table holds leads.
     """
-    known = set(leads.frame[lead_id].dropna())
-    shares = {
-        str(name): float(cells.dropna().isin(known).mean())
-        for name, cells in sample.frame.items()
-        if cells.notna().any()
-    }
+    known = {normal(text, NORMALISERS) for text in leads.frame[lead_id].dropna()}
+    shares = {str(name): _known_share(cells, known) for name, cells in sample.frame.items() if cells.notna().any()}
     best = max(shares, key=lambda name: (shares[name] >= JOINED and name == lead_id, shares[name]), default="")
     if not best or shares[best] < JOINED:
+        named = [name for name in shares if named_id(name)] or [best]
+        ids = sorted(set(sample.frame[named[0]].dropna())) if best else []
+        why = reason(ids, sorted(set(leads.frame[lead_id].dropna())))
         raise DataError(
             sample.path.name,
             "",
             found="no column whose values are leads" + (f" ({best}: {shares[best]:.0%})" if best else ""),
             expected=f"the values of {lead_id!r} in {leads.path.name}",
-            fix="Export the lead's id with it.",
+            fix=why or "Export the lead's id with it.",
         )
     return best, f"{shares[best]:.0%} of {best} are leads"
 
 
-def find_label(leads: FileSample, outcomes: FileSample | None, lead_id: str) -> LabelColumn:
-    """The outcome: a date or a yes/no in the outcomes, or a yes/no or date in the leads' own table.
+def _known_share(cells: pd.Series[str], known: set[str]) -> float:
+    counts = cells.dropna().value_counts()
+    found = [normal(str(text), NORMALISERS) in known for text in counts.index]
+    return float(counts.to_numpy()[found].sum() / counts.sum())
+
+
+def with_alike_ids(
+    leads: FileSample, lead_id: str, others: Sequence[FileSample]
+) -> tuple[list[FileSample], tuple[Normaliser, ...]]:
+    """The samples with their ids written alike, leads first, and the normalisers that it took."""
+    joins = [find_join(other, leads, lead_id)[0] for other in others]
+    known = sorted(set(leads.frame[lead_id].dropna())) if lead_id else []
+    ids = [sorted(set(other.frame[join].dropna())) for other, join in zip(others, joins, strict=True)]
+    used = {name for some in ids for name in find_normalisers(some, known)}
+    normalise = tuple(name for name in NORMALISERS if name in used)
+    if not normalise:
+        return [leads, *others], ()
+    pairs = zip([leads, *others], [lead_id, *joins], strict=True)
+    return [
+        replace(sample, frame=sample.frame.assign(**{column: _alike(sample.frame[column], normalise)}))
+        for sample, column in pairs
+    ], normalise
+
+
+def _alike(cells: pd.Series[str], normalise: Sequence[Normaliser]) -> pd.Series[str]:
+    return cells.map({text: normal(str(text), normalise) for text in cells.dropna().unique()}).astype("str")
+
+
+def find_created(leads: FileSample, label: LabelColumn) -> tuple[str, str]:
+    """The date of creation and the reason; "" where leads carry none.
 
     Raises
     ------
     DataError
-        Where no column can be it.
+        Where a column is named like one, and its values fit no format.
     """
-    if outcomes is not None:
-        join, _ = find_join(outcomes, leads, lead_id)
-        return _dated_label(outcomes, join) or _flag(outcomes, join) or _no_label(outcomes)
-    own = _flag(leads, lead_id) or _dated_label(leads, lead_id, sparse=True) or _no_label(leads)
-    return replace(own, of_leads=own.column)
-
-
-def _no_label(sample: FileSample) -> LabelColumn:
-    raise DataError(
-        sample.path.name,
-        "",
-        found="no column that looks like an outcome",
-        expected="a date of conversion, or a yes/no named like one (converted, won, target, ...)",
-        fix="Give the outcomes in a file of their own with --outcomes, or name the column converted.",
-    )
-
-
-def _dated_label(sample: FileSample, lead_id: str, sparse: bool = False) -> LabelColumn | None:
-    """A date named like an outcome; in a table of outcomes also the only date. In leads it must have gaps."""
-    lost = next((name for name in sample.times if "lost" in words(name)), "")
-    times = [name for name in sample.times if name != lost and not CREATED & set(words(name))]
-    if sparse:
-        times = [name for name in times if sample.frame[name].notna().mean() < FULL]
-    named = [name for name in times if OUTCOME & set(words(name))]
-    column = (named or ([] if sparse or len(times) > 1 else times) or [""])[0]
-    if not column:
-        return None
-    why = "a date named like an outcome" if named else "the only date"
-    return LabelColumn(sample, lead_id, column, True, f"{column}: {why}", lost=lost)
-
-
-def _flag(sample: FileSample, lead_id: str) -> LabelColumn | None:
-    """A column with two values that is named like an outcome; else the last column, if its values are yes and no."""
-    pairs = {str(name): sorted(cells.dropna().unique()) for name, cells in sample.frame.items() if cells.nunique() == 2}
-    named = [name for name in pairs if OUTCOME & set(words(name))]
-    last = str(sample.frame.columns[-1])
-    spelled = last in pairs and all(value.lower() in YES + NO for value in pairs[last])
-    column = (named or ([last] if spelled else []) or [""])[0]
-    if not column:
-        return None
-    no, yes = _spelled(sample.frame[column], pairs[column])
-    why = "two values, and named like an outcome" if named else "two values, and the last column: a guess"
-    return LabelColumn(sample, lead_id, column, False, f"{column}: {why}", yes=yes, no=no)
-
-
-def _spelled(cells: pd.Series[str], pair: list[str]) -> tuple[str, str]:
-    """The spellings of no and yes; where neither is known, the rarer value is yes."""
-    for no, yes in (pair, pair[::-1]):
-        if yes.lower() in YES or no.lower() in NO:
-            return no, yes
-    common, rare = cells.value_counts().index
-    return str(common), str(rare)
-
-
-def find_created(leads: FileSample, label: LabelColumn) -> tuple[str, str]:
-    """The date of creation and the reason; "" where leads carry none."""
     full = [name for name in leads.times if leads.frame[name].notna().mean() >= FULL and name != label.of_leads]
-    named = [name for name in full if CREATED & set(words(name))]
+    named = sorted((name for name in full if named_created(name)), key=lambda name: -named_created(name))
     if named:
         return named[0], f"{named[0]}: a date named like a creation"
+    for name, why in leads.unread.items():
+        if named_created(name) == 2:
+            raise DataError(
+                leads.path.name, name, found=why, expected="dates of creation", fix="Export it as 2024-12-31."
+            )
     return (full[0], f"{full[0]}: the only date") if len(full) == 1 else ("", "")
 
 

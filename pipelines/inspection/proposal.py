@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,10 +25,12 @@ from pipelines.inspection.column_roles import (
     find_created,
     find_event_columns,
     find_join,
-    find_label,
     find_lead_id,
+    with_alike_ids,
 )
 from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff_all
+from pipelines.inspection.names import said_yes
+from pipelines.inspection.outcome_column import find_label
 from pipelines.inspection.time_axis import propose_export
 from pipelines.inspection.time_columns import TimeColumn
 
@@ -67,12 +69,12 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         Where a file cannot be read, or no column can be the outcome or a lead's id.
     """
     given = [path for path in (leads, events, outcomes) if path]
-    samples = dict(zip(given, sniff_all(given), strict=True))
-    lead_sample = samples[leads]
-    event_sample, outcome_sample = samples[events] if events else None, samples[outcomes] if outcomes else None
+    lead_sample, *others = sniff_all(given)
     inspection = Inspection()
-    others = [sample for sample in (event_sample, outcome_sample) if sample]
     lead_id, id_why = find_lead_id(lead_sample, others)
+    (lead_sample, *others), normalise = with_alike_ids(lead_sample, lead_id, others)
+    samples = dict(zip(given, [lead_sample, *others], strict=True))
+    event_sample, outcome_sample = samples[events] if events else None, samples[outcomes] if outcomes else None
     label = find_label(lead_sample, outcome_sample, lead_id)
     created, created_why = find_created(lead_sample, label)
     dated = bool(created) and label.dated
@@ -87,6 +89,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         "  timezone: UTC  # of times without an offset; nothing in a file says which, so set your own",
         "  leads:",
         *_table(lead_sample, lead_sample, roles, [why for why in (id_why, created_why if dated else "") if why]),
+        *_normalise(inspection, normalise),
         *_attributes(inspection, lead_sample, label, lead_id, created, dated),
         *_events(inspection, lead_sample, event_sample, lead_id, dated),
         *_outcomes(inspection, lead_sample, label, lead_id),
@@ -99,6 +102,13 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         " ".join(line.splitlines()) + "\n" for line in lines
     )  # a comment ends where its line does
     return inspection
+
+
+def _normalise(inspection: Inspection, normalise: Sequence[str]) -> list[str]:
+    if not normalise:
+        return []
+    inspection.warnings.append(f"ids are spelled in more than one way; they are compared after {', '.join(normalise)}")
+    return [f"    normalise: [{', '.join(normalise)}]  # ids differ in spelling; scores keep that of leads"]
 
 
 def _order(inspection: Inspection, leads: FileSample, label: LabelColumn, created: str, dated: bool) -> list[str]:
@@ -289,11 +299,13 @@ def _events(
 def _outcomes(inspection: Inspection, leads: FileSample, label: LabelColumn, lead_id: str) -> list[str]:
     columns = {"lead_id": label.lead_id, "converted_at" if label.dated else "converted": label.column}
     columns |= {"lost_at": label.lost} if label.lost else {}
+    columns |= {"converted": label.flag} if label.flag else {}
     lines = ["  outcomes:", *_table(leads, label.sample, columns, [label.why])]
+    lines += [f"    # not the outcome: {reason}" for reason in label.passed_over]
     if not label.of_leads:
         rest = [str(name) for name in label.sample.frame if name not in columns.values()]
         lines += [f"    # not read, known only with the outcome: {', '.join(rest)}"] if rest else []
-    if label.yes and label.yes.lower() not in ("1", "yes", "y", "true", "t", "won", "converted"):
+    if label.yes and not said_yes(label.yes):
         inspection.warnings.append(
             f"{label.sample.path.name}: {label.column!r} is read as converted where it says {label.yes!r}"
         )

@@ -1,0 +1,183 @@
+"""Which columns are the lead's id, its creation and its outcome, and what is said of those that are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from features.schema.errors import DataError
+from pipelines.config.params import Params, load
+from pipelines.inspection.proposal import Inspection, inspect
+from pipelines.stages.ingest import ingest
+from pipelines.storage.data_profile import DataProfile
+from pipelines.storage.layout import Layout
+
+ROWS = 60
+
+
+def write(path: Path, columns: dict[str, list[str]]) -> Path:
+    rows = zip(*columns.values(), strict=True)
+    path.write_text("\n".join(",".join(row) for row in [tuple(columns), *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def look(tmp_path: Path, columns: dict[str, list[str]], **others: dict[str, list[str]]) -> tuple[Inspection, Params]:
+    files = {name: write(tmp_path / f"{name}.csv", content) for name, content in others.items()}
+    leads = write(tmp_path / "leads.csv", columns)
+    found = inspect(leads, files.get("events"), files.get("outcomes"))
+    (tmp_path / "mine.yaml").write_text(found.mapping, encoding="utf-8")
+    return found, load(tmp_path / "mine.yaml")
+
+
+def taken(tmp_path: Path, params: Params) -> DataProfile:
+    return ingest(params.source, params.ingest, params.project, tmp_path, Layout.folder(tmp_path / "out"))
+
+
+def outcome_of(params: Params) -> dict[str, str]:
+    outcomes = params.source.outcomes
+    table = outcomes[0] if isinstance(outcomes, list) else outcomes
+    return {name: column for name, column in (table.columns or {}).items() if name != "lead_id"}
+
+
+IDS = [f"L{row}" for row in range(ROWS)]
+CREATED = [f"2024-01-{row % 28 + 1:02d}" for row in range(ROWS)]
+WON = ["true" if row % 5 == 0 else "false" for row in range(ROWS)]
+WON_ON = ["2024-03-01" if row % 5 == 0 else "" for row in range(ROWS)]
+BASE = {"lead_id": IDS, "created_at": CREATED}
+
+
+# The outcome
+
+
+def test_a_customer_type_is_no_outcome(tmp_path: Path) -> None:
+    kinds = ["B2B" if row % 3 else "B2C" for row in range(ROWS)]
+    found, params = look(tmp_path, BASE | {"customer_type": kinds, "converted": WON})
+    assert outcome_of(params) == {"converted": "converted"}
+    assert "# not the outcome: customer_type: 'B2B' and 'B2C' are no yes and no of it" in found.mapping
+
+
+@pytest.mark.parametrize(
+    ("flag", "date"),
+    [("IsConverted", "ConvertedDate"), ("won", "won_time"), ("Gewonnen", "Abschlussdatum"), ("Kunde", "Kunde seit")],
+)
+def test_a_date_that_agrees_with_the_flag_is_the_outcome(tmp_path: Path, flag: str, date: str) -> None:
+    found, params = look(tmp_path, BASE | {flag: WON, date: WON_ON})
+    assert outcome_of(params) == {"converted_at": date}
+    assert params.source.order == "dates"
+    assert f"# not the outcome: {flag}: says what {date} says, which has the date" in found.mapping
+
+
+def test_rows_where_date_and_flag_disagree_go_to_the_quarantine(tmp_path: Path) -> None:
+    dates = ["", *WON_ON[1:]]  # L0 is won, and no date says when
+    found, params = look(tmp_path, BASE | {"IsConverted": WON, "ConvertedDate": dates})
+    assert outcome_of(params) == {"converted_at": "ConvertedDate", "converted": "IsConverted"}
+    assert "filled where IsConverted is 'true' in 98.3% of the rows" in found.mapping
+    assert taken(tmp_path, params).tables["outcomes"].quarantined == {"converted without a converted_at": 1}
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [
+        ("WAHR", "FALSCH"),
+        ("ja", "nein"),
+        ("Sí", "No"),
+        ("oui", "non"),
+        ("Sim", "Não"),
+        ("verdadero", "falso"),
+        ("J", "N"),
+        ("VRAI", "FAUX"),
+        ("tak", "nie"),
+        ("Да", "Нет"),
+    ],
+)
+def test_yes_is_yes_in_other_languages_even_where_it_is_common(tmp_path: Path, yes: str, no: str) -> None:
+    answers = [no if row % 5 == 0 else yes for row in range(ROWS)]
+    found, params = look(tmp_path, {"lead_id": IDS, "converted": answers})
+    assert (params.source.yes_values, params.source.no_values) == ([yes], [no])
+    assert not any("is read as converted" in warning for warning in found.warnings)
+    assert taken(tmp_path, params).tables["outcomes"].kept == ROWS
+
+
+def test_exact_names_come_first_and_recent_forms_are_no_outcome(tmp_path: Path) -> None:
+    some = ["2024-02-01" if row % 2 else "" for row in range(ROWS)]
+    names = {"Recent Conversion Date": some, "Close Date": some, "Became a Customer Date": WON_ON}
+    found, params = look(tmp_path, BASE | names)
+    assert outcome_of(params) == {"converted_at": "Became a Customer Date"}
+    assert "# not the outcome: Close Date: named less like one" in found.mapping
+
+
+def test_an_outcome_or_creation_that_no_format_fits_is_an_error(tmp_path: Path) -> None:
+    odd = [f"{row % 28 + 1}. März 2024" for row in range(ROWS)]
+    with pytest.raises(
+        DataError, match=r"column 'created_at': found '1\. März 2024' in row 1, .* fit no format of dates"
+    ):
+        look(tmp_path, {"lead_id": IDS, "created_at": odd, "converted": WON})
+    with pytest.raises(DataError, match=r"column 'converted_at': found '1\. März 2024' in row 1"):
+        look(tmp_path, BASE | {"converted_at": odd})
+
+
+# The lead's id
+
+
+def test_one_repeated_lead_breaks_nothing(tmp_path: Path) -> None:
+    ids = [*IDS[:-1], IDS[0]]
+    mails = [f"p{row}@x.com" for row in range(ROWS)]
+    found, params = look(tmp_path, {"email": mails, "lead_id": ids, "created_at": CREATED, "converted_at": WON_ON})
+    assert params.source.leads.columns == {"lead_id": "lead_id", "created_at": "created_at"}
+    assert "lead_id: named like an id, with 1 repeated of 60" in found.mapping
+
+
+@pytest.mark.parametrize("name", ["Record ID", "Kundennummer", "leadId", "Lead No."])
+def test_named_like_an_id_it_is_preferred(tmp_path: Path, name: str) -> None:
+    revenue = [str(1000 + row * 7) for row in range(ROWS)]
+    owners = [f"O{row}" for row in range(ROWS)]
+    _, params = look(tmp_path, {"Owner ID": owners, "revenue": revenue, name: IDS, "converted": WON})
+    assert (params.source.leads.columns or {})["lead_id"] == name
+
+
+def test_a_column_that_another_file_joins_is_the_id(tmp_path: Path) -> None:
+    mails = [f"p{row}@x.com" for row in range(ROWS)]
+    won = {"who": mails[::5], "won_on": ["2024-03-01"] * 12}
+    _, params = look(tmp_path, {"row_code": IDS, "mail": mails, "created_at": CREATED}, outcomes=won)
+    assert (params.source.leads.columns or {})["lead_id"] == "mail"
+
+
+def test_a_mail_address_or_a_revenue_is_no_id_by_itself(tmp_path: Path) -> None:
+    mails = [f"p{row}@x.com" for row in range(ROWS)]
+    revenue = [f"€{row}.234;50" for row in range(ROWS)]
+    _, params = look(tmp_path, {"email": mails, "revenue": revenue, "converted": WON})
+    assert params.source.leads.columns == {}
+
+
+def test_many_repeats_are_named(tmp_path: Path) -> None:
+    won = {"lead_id": IDS[:10], "won_on": ["2024-03-01"] * 10}
+    with pytest.raises(DataError, match="nearly\\) every row: 'lead_id' has 50% different values"):
+        look(tmp_path, {"lead_id": IDS[:30] * 2, "created_at": CREATED}, outcomes=won)
+
+
+@pytest.mark.parametrize(
+    ("of_leads", "of_outcomes", "normalise"),
+    [
+        ("{0:03d}", "{0}", ["integer"]),
+        ("{0}", "{0}.0", ["integer"]),
+        ("K{0}", "'K{0}", ["strip"]),
+        ("K{0}", "K{0} ", ["strip"]),
+        ("00{0}", "' {0}.0", ["strip", "integer"]),
+    ],
+)
+def test_ids_in_two_spellings_are_joined(tmp_path: Path, of_leads: str, of_outcomes: str, normalise: list[str]) -> None:
+    numbers = range(1, ROWS + 1)
+    won = {"lead": [of_outcomes.format(n) for n in numbers][::5], "won_on": ["2024-03-01"] * 12}
+    leads = {"id": [of_leads.format(n) for n in numbers], "created_at": CREATED}
+    found, params = look(tmp_path, leads, outcomes=won)
+    assert list(params.source.normalise) == normalise
+    assert any("ids are spelled in more than one way" in warning for warning in found.warnings)
+    assert taken(tmp_path, params).tables["outcomes"].kept == 12
+
+
+def test_rounded_ids_are_said_to_be_lost(tmp_path: Path) -> None:
+    leads = {"id": [str(7_000_020_000_000_000 + row) for row in range(ROWS)], "created_at": CREATED}
+    won = {"id": ["7.00002E+15"] * 5, "won_on": ["2024-03-01"] * 5}
+    with pytest.raises(DataError, match=r"A spreadsheet has rounded ids, as '7.00002E\+15'"):
+        look(tmp_path, leads, outcomes=won)
