@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from features.schema.spec import Spec
-from models.evaluation.estimate import BaselineMetrics, ModelMetrics
+from models.evaluation.estimate import BaselineMetrics, Figures, ModelMetrics
 from models.evaluation.rate_comparison import PredictedRate
 
 
@@ -56,7 +56,21 @@ class Feedback(BaseModel):
     lines: list[str]
 
 
-class TierResult(Spec):
+class RealisedStep(Spec):
+    """What calling `capacity` leads from the top of each held-out list won; see `capacity.observed_wins`."""
+
+    capacity: int
+    lists: int
+    leads: float
+    wins: float
+    wins_low: float
+    wins_high: float
+    rate: float
+    rate_low: float
+    rate_high: float
+
+
+class TierResult(Figures):
     """What the tiers did on the held-out lists; see `tier_backtest.tier_metrics`."""
 
     policy: str
@@ -64,7 +78,7 @@ class TierResult(Spec):
     capacity: int
     lists: list[dict[str, Any]]
     share_changed: float | None
-    realised: list[dict[str, float]]
+    realised: list[RealisedStep]
     certificates: list[dict[str, Any]]
 
 
@@ -87,6 +101,39 @@ class GradeResult(Spec):
     n: int
     cuts: dict[str, tuple[float, float, float]] | None
     cells: list[GradeCell]
+
+
+class ClippedScores(Spec):
+    """How many test rows lie beyond the scale: their scores all read 0, or 100.
+
+    Attributes
+    ----------
+    low, high
+        Shares of the rows below 0 and above 100 points.
+    most
+        The share that a scale should not exceed.
+    double_odds, fitting
+        Of the scale, and what would keep all but so many rows on it.
+    """
+
+    low: float
+    high: float
+    most: float
+    double_odds: float
+    fitting: float
+
+    @property
+    def too_many(self) -> bool:
+        return self.low + self.high > self.most
+
+    @property
+    def sentence(self) -> str:
+        """Say it with what to do."""
+        return (
+            f"{self.low + self.high:.1%} of the test rows lie beyond the scale ({self.low:.1%} at score 0, "
+            f"{self.high:.1%} at 100), so their scores tell them apart no more; points.double_odds: {self.fitting:g}, "
+            f"rather than {self.double_odds:g}, would hold them."
+        )
 
 
 class JudgedMetrics(Spec):
@@ -125,6 +172,7 @@ class EvaluationResult(JudgedMetrics):
     fingerprint: str
     horizon_days: int | None
     uncorrected: ModelMetrics
+    clipped: ClippedScores
     tiers: TierResult
     grades: GradeResult
     segments: dict[str, dict[str, ModelMetrics]]

@@ -10,9 +10,11 @@ from pydantic import Field
 from scipy.special import logit
 
 from features.schema.spec import Spec
+from models.evaluation.results import ClippedScores
 
 HIGHEST = 100  # score
 LEAST_ANCHOR = 0.001  # probability
+LEAST_REACH = 1e-9  # points
 MOST_CLIPPED = 0.02  # share of rows from which a warning says that the scale is too steep
 
 
@@ -81,9 +83,15 @@ class PointsParams(Spec):
         return PointsParams.model_validate(scale.model_dump())
 
 
-def clipped_shares(points: np.ndarray) -> tuple[float, float]:
-    """Return the shares of rows that the scale's lower and upper end cut off: their scores all read 0, or 100."""
-    return float((points < 0).mean()), float((points > HIGHEST).mean())
+def clipped(points: np.ndarray, scale: PointScale) -> ClippedScores:
+    """Measure how many rows lie beyond 0 or 100, and which scale would hold all but `MOST_CLIPPED` of them."""
+    ends = np.quantile(points, [MOST_CLIPPED / 2, 1 - MOST_CLIPPED / 2])
+    reach = np.array([scale.anchor_score, HIGHEST - scale.anchor_score]) / np.maximum(
+        np.array([-1, 1]) * (ends - scale.anchor_score), LEAST_REACH
+    )
+    fitting = max(math.floor(scale.double_odds * min(1.0, float(reach.min()))), 1)
+    low, high = float((points < 0).mean()), float((points > HIGHEST).mean())
+    return ClippedScores(low=low, high=high, most=MOST_CLIPPED, double_odds=scale.double_odds, fitting=fitting)
 
 
 def scale_change(before: PointScale, after: PointScale) -> str:

@@ -222,7 +222,7 @@ def _enough(cohort: Cohort, params: GateParams) -> CheckResult:
     """PG03: count the rows of either outcome."""
     rows = cohort.rows
     won, lost = int(rows["label"].sum()), int((rows["label"] == 0).sum())
-    seen = f"{len(rows):,} matured rows of {rows['lead_id'].nunique():,} leads, {won:,} of them converted"
+    seen = f"{len(rows):,} matured rows, {won:,} of them converted, of {rows['lead_id'].nunique():,} leads"
     good = min(won, lost) >= params.min_positive
     wanted = f"at least {params.min_positive:,} that converted and as many that did not are needed"
     detail = f"{seen}, are later than what the models learned from" + ("" if good else f"; {wanted}")

@@ -67,11 +67,13 @@ def assign(
         Tier names by the frame's index. capacity: the best leads fill each tier in turn, ties broken by lead_id.
         score: a lead is in the first tier whose min_score it reaches. value: in the first whose min_value_ratio it
         reaches, which is probability times deal value over the cost of a call. A trigger gives at least its tier, and
-        under capacity counts first; an exclusion goes before a trigger and takes no capacity.
+        under capacity counts first; an exclusion goes before a trigger and takes no capacity. A list no longer than the
+        capacity of the best tier is put into tiers by fixed scores, see `of_length`.
     """
-    params, facts = context.params, context.facts
-    names = params.names
-    least, sent = overridden(scored.index, params, names, facts)
+    names, facts = context.params.names, context.facts
+    least, sent = overridden(scored.index, context.params, names, facts)
+    context = of_length(int((sent == "").sum()), context)
+    params = context.params
     if explored is not None:
         least = np.where(explored, 0, least)
     before = previous_tier_ranks(scored["lead_id"], context.previous if params.margin else None, names)
@@ -90,6 +92,17 @@ def assign(
             limits = np.array([tier.min_value_ratio for tier in params.ladder[:-1]])
             index = np.minimum(_first_reached(ratio >= limits), least)
     return pd.Series(np.where(sent == "", np.array(names)[index], sent), index=scored.index, dtype="str")
+
+
+def of_length(n: int, context: TierContext) -> TierContext:
+    """Return the context of a list with `n` leads to call: by fixed scores where all would be in the best tier.
+
+    A tier of everybody says nothing of anybody; fixed scores say how likely a lead is, whatever the list.
+    """
+    params = context.params
+    if params.policy != "capacity" or len(params.ladder) == 1 or n > params.sizes(context.capacity)[0]:
+        return context
+    return replace(context, params=params.model_copy(update={"policy": "score"}))
 
 
 def tier_reasons(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from models.evaluation.intervals import lead_weights, percentile_interval
-from models.evaluation.metrics import EvaluateParams
+from models.evaluation.intervals import rate_interval
+from models.evaluation.results import RealisedStep
 from models.tiers.results import CapacityStep
 
 CAPACITIES = (0.9, 1.0, 1.1)  # as it is, and a tenth less or more
@@ -76,8 +75,8 @@ def _expected_of(called: pd.DataFrame, capacity: int, confidence: float) -> Capa
 
 
 def observed_wins(
-    rows: pd.DataFrame, rank_in_list: pd.Series[float], capacity: int, params: EvaluateParams, seed: int
-) -> list[dict[str, Any]]:
+    rows: pd.DataFrame, rank_in_list: pd.Series[float], capacity: int, confidence: float
+) -> list[RealisedStep]:
     """Say what capacity, and a tenth less or more, bought a list on held-out lists.
 
     Parameters
@@ -91,34 +90,30 @@ def observed_wins(
     -------
     list
         For each of CAPACITIES: capacity, lists, leads and wins (both a list, on average), rate, and the wins' and the
-        rate's `_low` and `_high` over resampled leads, the lists and who is called kept as they are.
+        rate's `_low` and `_high`. The interval is that of the rate among the leads called (`intervals.rate_interval`):
+        how many are called is decided beforehand, so that wins never lie above it.
     """
     lists = max(rows["snapshot_at"].nunique(), 1)
-    lead, leads = pd.factorize(rows["lead_id"])
-    weights = list(lead_weights(len(leads), params.resamples, seed))
-    rows_by_capacity = []
-    for size in _capacities(capacity):
-        called = (rank_in_list < size).to_numpy()
-        wins = np.bincount(lead[called], rows["label"].to_numpy("float64")[called], minlength=len(leads))
-        calls = np.bincount(lead[called], minlength=len(leads))
-        drawn = np.array([(weight @ wins, weight @ calls) for weight in weights]).T
-        rates = np.divide(drawn[0], drawn[1], out=np.zeros(len(weights)), where=drawn[1] > 0)
-        wins_low, wins_high = percentile_interval(drawn[0] / lists, params.confidence)
-        rate_low, rate_high = percentile_interval(rates, params.confidence)
-        rows_by_capacity.append(
-            {
-                "capacity": size,
-                "lists": lists,
-                "leads": float(calls.sum() / lists),
-                "wins": float(wins.sum() / lists),
-                "wins_low": wins_low,
-                "wins_high": wins_high,
-                "rate": float(wins.sum() / max(calls.sum(), 1)),
-                "rate_low": rate_low,
-                "rate_high": rate_high,
-            }
-        )
-    return rows_by_capacity
+    return [
+        _observed_of(rows[(rank_in_list < size).to_numpy()], size, lists, confidence) for size in _capacities(capacity)
+    ]
+
+
+def _observed_of(called: pd.DataFrame, capacity: int, lists: int, confidence: float) -> RealisedStep:
+    leads, label = len(called) / lists, called["label"].to_numpy("float64")
+    rate = float(label.mean()) if len(called) else 0.0
+    low, high = rate_interval(label, called["lead_id"].to_numpy(), confidence)
+    return RealisedStep(
+        capacity=capacity,
+        lists=lists,
+        leads=leads,
+        wins=rate * leads,
+        wins_low=low * leads,
+        wins_high=high * leads,
+        rate=rate,
+        rate_low=low,
+        rate_high=high,
+    )
 
 
 def _capacities(capacity: int) -> list[int]:

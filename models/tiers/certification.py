@@ -46,6 +46,22 @@ class TierTest:
 
 
 @dataclass(frozen=True)
+class Target:
+    """The rate to certify, as it was asked for, and the average it may be a multiple of."""
+
+    rate: float
+    asked: Certify
+    average: float
+
+    @property
+    def text(self) -> str:
+        """The rate in words."""
+        if self.asked.rate is not None:
+            return f"{self.rate:.1%}"
+        return f"{self.rate:.1%} ({self.asked.times_average:g} times the average of {self.average:.1%} in training)"
+
+
+@dataclass(frozen=True)
 class Certificate:
     """What can be said of one tier, in figures and as a sentence.
 
@@ -77,6 +93,7 @@ def certify(
     rank_in_list: pd.Series[float],
     ladder: Sequence[Tier],
     *,
+    average: float,
     sampled: float,
     horizon_days: int | None,
 ) -> list[Certificate]:
@@ -93,6 +110,8 @@ def certify(
         lead_id, snapshot_at, label, probability of held-out lists.
     tiers, rank_in_list
         Of the rows, by the very policy that scores; see `score_lists.assign_lists` and `assignment.working_rank`.
+    average
+        The conversion rate of the training rows, of which a target rate may be a multiple.
     sampled
         Share of all leads that the rows stand for; `leads_per_list` is for all of them.
     horizon_days
@@ -109,11 +128,14 @@ def certify(
     certificates: list[Certificate] = []
     better = ""
     for tier in ladder:
-        if (target := tier.certify) is not None:
-            tests = [] if better else _tests(rows, tiers == tier.name, rank_in_list, target, sampled)
+        if tier.certify is not None:
+            target = Target(tier.certify.target(average), tier.certify, average)
+            possible = not better and target.rate < 1
+            tests = _tests(rows, tiers == tier.name, rank_in_list, target, sampled) if possible else []
             certified = bool(tests) and tests[-1].passed
             sentence = _sentence(tier.name, target, tests, better, when, within)
-            certificates.append(Certificate(tier.name, target.rate, target.confidence, certified, tests, sentence))
+            confidence = tier.certify.confidence
+            certificates.append(Certificate(tier.name, target.rate, confidence, certified, tests, sentence))
             better = "" if certified else tier.name
     return certificates
 
@@ -124,45 +146,47 @@ def entries(rows: pd.DataFrame, inside: pd.Series[bool]) -> pd.DataFrame:
 
 
 def _tests(
-    rows: pd.DataFrame, inside: pd.Series[bool], rank_in_list: pd.Series[float], target: Certify, sampled: float
+    rows: pd.DataFrame, inside: pd.Series[bool], rank_in_list: pd.Series[float], target: Target, sampled: float
 ) -> list[TierTest]:
     """Test cut-offs from the top down until one fails; the last is the tier as it stands."""
     of_list = rows["snapshot_at"].fillna(pd.Timestamp(0))
     size = inside.groupby(of_list).transform("sum")
     rank = rank_in_list.where(inside).groupby(of_list).rank(method="first")
-    shares = np.arange(1, target.steps + 1) / target.steps
+    shares = np.arange(1, target.asked.steps + 1) / target.asked.steps
     parts = {float(share): inside & (rank <= np.ceil(np.round(size * share, 6))) for share in shares}
     begin = next((share for share, part in parts.items() if _would_pass(entries(rows, part), target)), 1.0)
     tested: list[TierTest] = []
     for share in [share for share in parts if share >= begin and inside.any()]:
         entered, leads_per_list = entries(rows, parts[share]), parts[share].sum() / of_list.nunique() / sampled
         wins = int(entered["label"].sum())
-        least = float(rate_lower_bounds(np.array(wins), len(entered), target.confidence))
+        least = float(rate_lower_bounds(np.array(wins), len(entered), target.asked.confidence))
         tested.append(TierTest(share, round(leads_per_list), len(entered), wins, least, least >= target.rate))
         if not tested[-1].passed:
             break
     return tested
 
 
-def _would_pass(entered: pd.DataFrame, target: Certify) -> bool:
+def _would_pass(entered: pd.DataFrame, target: Target) -> bool:
     """Whether the test would pass, with the chance of `confidence`, if the probabilities were right."""
     wins, n = np.arange(1, len(entered) + 1), len(entered)
-    passing = wins[rate_lower_bounds(wins, n, target.confidence) >= target.rate]
+    passing = wins[rate_lower_bounds(wins, n, target.asked.confidence) >= target.rate]
     chance = wins_distribution(entered["probability"].to_numpy("float64"))
-    return bool(len(passing) and chance[passing[0] :].sum() >= target.confidence)
+    return bool(len(passing) and chance[passing[0] :].sum() >= target.asked.confidence)
 
 
-def _sentence(name: str, target: Certify, tests: list[TierTest], better: str, when: str, within: str) -> str:
+def _sentence(name: str, target: Target, tests: list[TierTest], better: str, when: str, within: str) -> str:
     """Put the tests of one tier into words; `better` is a better tier that is not certified, if there is one."""
     if better:
         return f"{name} is not certified: not tested, because {better} comes first and is not certified."
+    if target.rate >= 1:
+        return f"{name} is not certified: {target.text} cannot be; set certify.rate."
     if not tests:
         return f"{name} is not certified: no lead of the test entered it."
     last = tests[-1]
-    surely = f"{target.confidence:.0%} confidence"
+    surely = f"{target.asked.confidence:.0%} confidence"
     if last.passed:
         counted = f"{last.wins:,} of {last.leads:,} leads{when}"
-        return f"{name} converts at {target.rate:.1%} or more{within}, {surely} ({counted})."
+        return f"{name} converts at {target.text} or more{within}, {surely} ({counted})."
     who = "its" if last.share == 1 else f"its best {last.leads_per_list:,} a list, in all"
     shown = f"of {who} {last.leads:,} leads {last.wins:,} converted{within}{when}"
     passed = [
@@ -170,5 +194,5 @@ def _sentence(name: str, target: Certify, tests: list[TierTest], better: str, wh
         f"({one.wins:,} of {one.leads:,} leads)."
         for one in tests[:-1]
     ]
-    failed = f"which shows {last.rate_lower_bound:.1%} or more, not {target.rate:.1%}, {surely}"
+    failed = f"which shows {last.rate_lower_bound:.1%} or more, not {target.text}, {surely}"
     return f"{name} is not certified: {shown}, {failed}." + "".join(passed[-1:])

@@ -15,15 +15,25 @@ from models.tiers.overrides import EXCLUDED, Override
 class Certify(Spec):
     """The conversion rate that a tier is to be certified for, how surely, and by how many cut-offs inside it."""
 
-    rate: float = Field(gt=0, lt=1, description="Conversion rate to certify.")
-    confidence: float = Field(gt=0, lt=1, description="How surely.")
+    times_average: float = Field(
+        default=2.0,
+        gt=0,
+        description="Certify so many times the conversion rate of the training rows, where `rate` is not set.",
+    )
+    rate: float | None = Field(default=None, gt=0, lt=1, description="Conversion rate to certify; null: times_average.")
+    confidence: float = Field(default=0.9, gt=0, lt=1, description="How surely.")
     steps: int = Field(
+        default=5,
         ge=1,
         description=(
             "Cut-offs inside the tier, from the top down, that find the part that converts so where the "
             "whole may not; 1: only the tier as it stands."
         ),
     )
+
+    def target(self, average: float) -> float:
+        """Return the rate to certify, where training rows converted at `average`; 1 or more cannot be."""
+        return self.times_average * average if self.rate is None else self.rate
 
 
 class Tier(Spec):
@@ -55,9 +65,8 @@ class Value(Spec):
     call_cost: float = Field(default=50.0, gt=0, description="Of working a lead for one period, in the same money.")
 
 
-_CERTIFIED = Certify(rate=0.1, confidence=0.9, steps=5)
 LADDER = [
-    Tier(name="hot", stage="SQL", share_of_capacity=1, min_score=70, min_value_ratio=5, certify=_CERTIFIED),
+    Tier(name="hot", stage="SQL", share_of_capacity=1, min_score=70, min_value_ratio=5, certify=Certify()),
     Tier(name="warm", stage="MQL", share_of_capacity=3, min_score=50, min_value_ratio=1),
     Tier(name="cold", stage="lead", share_of_capacity="rest", min_score=0, min_value_ratio=0),
 ]

@@ -16,7 +16,7 @@ from pydantic import Field
 from features.schema.declarations import SnapshotParams
 from features.schema.spec import Spec
 from models.splitting.holdout import draw
-from models.tiers.assignment import TierContext, assign, overridden
+from models.tiers.assignment import TierContext, assign, of_length, overridden
 from models.tiers.capacity import scaled_capacity
 
 
@@ -105,8 +105,9 @@ def explore(scored: pd.DataFrame, context: TierContext, quota: Quota) -> Explora
     under the other policies as many leads as that share of the tier are added to it. All have the same probability,
     and a lead's number depends on its id, the seed and the period alone.
     """
+    _, sent = overridden(scored.index, context.params, context.params.names, context.facts)
+    context = of_length(int((sent == "").sum()), context)
     params = context.params
-    _, sent = overridden(scored.index, params, params.names, context.facts)
     reserved = _reserved(scored, context, quota.share)
     earned = assign(scored, context, reserved=reserved)
     in_best = earned == params.names[0]

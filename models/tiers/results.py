@@ -44,11 +44,14 @@ class ListSummary(Spec):
         Under the policy capacity, the tiers that are.
     explored
         Leads that exploration drew at random.
+    by_fixed_scores
+        Whether the list is so short that its tiers follow fixed scores, not capacity; see `assignment.of_length`.
     """
 
     tiers: dict[str, int]
     overfull: dict[str, Overfull]
     explored: int
+    by_fixed_scores: bool = False
     capacity: list[CapacityStep]
 
 

@@ -12,6 +12,7 @@ from models.tiers.assignment import (
     TierContext,
     assign,
     id_order,
+    of_length,
     overridden,
     previous_tier_names,
     tier_reasons,
@@ -176,8 +177,9 @@ def list_summary(
         Of the intervals of wins.
     """
     names = params.names + [EXCLUDED] * bool((scored["tier"] == EXCLUDED).any())
-    least, _ = overridden(scored.index, params, params.names, facts)
-    sizes = dict(zip(params.names, params.sizes(capacity) if params.policy == "capacity" else [], strict=False))
+    least, sent = overridden(scored.index, params, params.names, facts)
+    in_use = of_length(int((sent == "").sum()), TierContext(params, capacity)).params
+    sizes = dict(zip(params.names, params.sizes(capacity) if in_use.policy == "capacity" else [], strict=False))
     triggered = {
         name: int(((scored["tier"] == name) & (least == index)).sum()) for index, name in enumerate(params.names)
     }
@@ -189,6 +191,7 @@ def list_summary(
             name: Overfull(capacity=n, triggered=triggered[name]) for name, n in sizes.items() if triggered[name] > n
         },
         explored=int(drawn.sum()),
+        by_fixed_scores=in_use.policy != params.policy,
         capacity=expected_wins(scored, working, capacity, confidence),
     )
 

@@ -140,7 +140,7 @@ def _paired_line(paired: dict[str, Any] | None) -> str:
         f"{words} {paired[name]:+.4f} ({paired[f'{name}_low']:+.4f} to {paired[f'{name}_high']:+.4f})"
         for name, words in (("log_loss_gap", "log-loss of A minus that of B"), ("auc_gap", "AUC of B minus that of A"))
     )
-    n = f"{paired['n']:,} rows of {paired['n_leads']:,} leads, {paired['n_positive']:,} converted"
+    n = f"{paired['n']:,} rows, {paired['n_positive']:,} converted, of {paired['n_leads']:,} leads"
     return f"On the rows that tested both ({n}): {gaps}; above 0, B is better. So {paired['verdict']}."
 
 

@@ -26,6 +26,7 @@ from scipy.special import expit
 from features.schema.errors import ModelError, RefusedError
 from models.checks import AuditResult, CheckResult
 from models.evaluation.segments import segment_levels
+from models.points.scale import PointScale
 from models.promotion.gate import Cohort, Gate, artifacts, judge, no_leak, surely_better, unseen
 from models.scoring.baselines import baselines
 from models.scoring.scorer import Scorer
@@ -43,7 +44,7 @@ from pipelines.registry.registry import (
     open_experiment,
 )
 from pipelines.scoring.tier_backtest import put_into_tiers
-from pipelines.storage.bundle import check_fits, load_bundle
+from pipelines.storage.bundle import check_fits, load_bundle, read_scale
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.lock import hold
 from pipelines.storage.results import read_result, read_snapshot_counts
@@ -205,6 +206,16 @@ def _registered(
     if alias not in aliases:
         return None
     return Registered(aliases[alias], _fetch(aliases[alias], registry, params, work / alias))
+
+
+def champion_scale(params: Params) -> PointScale | None:
+    """Return the scale of the champion's scores; None where there is no champion, or its scale cannot be read."""
+    registry = Registry.open(params)
+    version = registry.aliases().get(CHAMPION)
+    if version is None:
+        return None
+    with tempfile.TemporaryDirectory() as work:
+        return read_scale(download_bundle(f"models:/{registry.name}/{version}", params, Path(work) / "champion"))
 
 
 def _fetch(version: str, registry: Registry, params: Params, folder: Path) -> Scorer:

@@ -22,7 +22,7 @@ from features.schema.errors import DataError, RefusedError
 from features.schema.spec import Spec
 from models.monitoring.results import MonitorResult
 from pipelines.config.params import Params
-from pipelines.registry.promote import promote
+from pipelines.registry.promote import champion_scale, promote
 from pipelines.scheduled.input_files import digests
 from pipelines.stages.run_all import stages
 from pipelines.stages.track import track
@@ -102,7 +102,7 @@ def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> li
     if last and last.name == name and not request.force:
         return [f"nothing new: the data, the parameters and the program are those of {last.day}"]
     log.info("retrain: %s", why)
-    run = _make(params, request, name)
+    run = _make(_on_champions_scale(params), request, name)
     track(run, overlay)
     return [f"retrained: {why}", *_decide(run, request, name, why)]
 
@@ -139,6 +139,12 @@ def _name(params: Params, data: Path) -> str:
         )
     text = json.dumps({"params": settings, "files": files, "versions": versions()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _on_champions_scale(params: Params) -> Params:
+    """Return the parameters with which scores mean what those of the champion do; unchanged without a champion."""
+    scale = champion_scale(params)
+    return params if scale is None else params.model_copy(update={"points": params.points.kept(scale)})
 
 
 def _make(params: Params, request: RetrainRequest, name: str) -> RunContext:

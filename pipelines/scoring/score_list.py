@@ -146,6 +146,8 @@ def _log_list(summary: ScoreSummary) -> None:
         log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
     if summary.explored:
         log.info("score: %s leads explored: drawn at random from lower tiers", summary.explored)
+    if summary.by_fixed_scores:
+        log.warning("score: capacity is larger than the list, so tiers follow the fixed scores of tiers.ladder")
     for name, full in summary.overfull.items():
         log.warning("score: triggers give %s %s leads, capacity is %s; all stay", name, full.triggered, full.capacity)
 

@@ -24,7 +24,7 @@ class ScoreSummary(ListSummary):
         By attribute, leads with a value that the model does not know.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     as_of: str | None
     n: int
     who: str

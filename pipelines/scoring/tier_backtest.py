@@ -46,7 +46,7 @@ def tier_metrics(
     -------
     dict
         policy, margin, capacity (leads of these rows a list), lists (snapshot_at and the number of leads in each tier),
-        share_changed (from list to list), realised (see `capacity.realised_wins`) and certificates.
+        share_changed (from list to list), realised (see `capacity.observed_wins`) and certificates.
     Series
         The tier of each row, by the index of `rows`.
     """
@@ -54,7 +54,9 @@ def tier_metrics(
     capacity = sampled_capacity(metadata.capacity, sampled)
     rank = working_ranks(listed, tiers, metadata.tiers, facts)
     horizon = params.snapshots.horizon_days if params.source.order == "dates" else None
-    certificates = certify(listed, tiers, rank, metadata.tiers.ladder, sampled=sampled, horizon_days=horizon)
+    certificates = certify(
+        listed, tiers, rank, metadata.tiers.ladder, average=metadata.base_rate, sampled=sampled, horizon_days=horizon
+    )
     for one in certificates:
         log.info("evaluate: %s", one.sentence)
     return {
@@ -63,7 +65,7 @@ def tier_metrics(
         "capacity": capacity,
         "lists": _sizes(listed, tiers),
         "share_changed": share_changed(listed, tiers),
-        "realised": observed_wins(listed, rank, capacity, params.evaluate, params.project.seed),
+        "realised": observed_wins(listed, rank, capacity, params.evaluate.confidence),
         "certificates": [one.to_json() for one in certificates],
     }, tiers
 

@@ -23,6 +23,7 @@ from models.evaluation.results import (
 from models.evaluation.segments import segment_levels
 from models.evaluation.verdict import verdict
 from models.points.grades import grade, grade_matrix
+from models.points.scale import clipped
 from models.scoring.baselines import baselines
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import sample_leads, split_at_random
@@ -77,6 +78,7 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
         fingerprint=scorer.metadata.fingerprint,
         horizon_days=run.params.snapshots.horizon_days if run.params.source.order == "dates" else None,
         uncorrected=_evaluate("without recalibration", uncorrected, run.params),
+        clipped=clipped(scorer.metadata.points.points(log_odds), scorer.metadata.points),
         tiers=TierResult.model_validate(tier_results),
         grades=_grades(rows, scorer, run.params),
         segments=_segments(rows, probabilities["model"], scorer, run.params, sampled),
@@ -90,6 +92,8 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
     write_scorecard(scorer, result, run.params.project.name, run.layout)
     for line in result.verdict.lines:
         log.info("evaluate: %s", line)
+    if result.clipped.too_many:
+        log.warning("evaluate: %s", result.clipped.sentence)
     return result
 
 

@@ -38,16 +38,18 @@ def save_texts(files: Mapping[str, str], folder: Path) -> None:
 
 
 def warn_of_scale(folder: Path, scale: PointScale) -> None:
-    """Warn where a new model has another scale than the one it replaces: their scores do not compare.
-
-    Only the scale is read, so a bundle of an older format will do.
-    """
-    try:
-        before = read_stored(PointScale, json.loads((folder / CARD).read_text(encoding="utf-8"))["points"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # no model before this one, or none that can be read
-    if before != scale:
+    """Warn where a new model has another scale than the one it replaces: their scores do not compare."""
+    before = read_scale(folder)
+    if before is not None and before != scale:
         log.warning("train: %s", scale_change(before, scale))
+
+
+def read_scale(folder: Path) -> PointScale | None:
+    """Return the scale of a bundle, which may be of an older format; None where there is none that can be read."""
+    try:
+        return read_stored(PointScale, json.loads((folder / CARD).read_text(encoding="utf-8"))["points"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def load_bundle(folder: Path, threads: int) -> Scorer:

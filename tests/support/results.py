@@ -56,6 +56,7 @@ def evaluation(**changed: Any) -> EvaluationResult:
         "calibration": predicted_rate(),
         "baselines": {"prior": flat_metrics(log_loss_gap=0.1)},
         "uncorrected": flat_metrics(),
+        "clipped": {"low": 0.0, "high": 0.0, "most": 0.02, "double_odds": 12.0, "fitting": 12.0},
         "random_split": flat_metrics(),
         "feedback": None,
         "tiers": {"policy": "capacity", "margin": 0.0, "capacity": 20, "lists": [], "share_changed": None,

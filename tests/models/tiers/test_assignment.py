@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.tiers.assignment import TierContext, assign, working_rank
 from models.tiers.declarations import TierParams
+from models.tiers.exploration import Quota, explore
 from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import tier_columns
 from tests.support.tier_scenario import SCALE, before, chances, facts, ladder, leads, override, policies, with_points
@@ -53,7 +54,7 @@ def test_every_lead_is_in_one_tier_and_exclusions_win(
     free = ~sent & ~known.held["gone"]
     assert (found[free & known.held["asked"]] == "tier 0").all()
     assert found[free & known.held["read"]].isin(["tier 0", "tier 1"]).all()
-    if policy == "capacity":
+    if policy == "capacity" and free.sum() > capacity:
         asked_free = int((free & known.held["asked"]).sum())
         assert (found == "tier 0").sum() == max(asked_free, min(capacity, int(free.sum())))
 
@@ -99,7 +100,9 @@ def test_under_capacity_only_a_lead_better_by_more_takes_a_place(
     rows, params = leads(probability), ladder(1.0, "rest", margin=5)
     previous = previous_tier_names(rows, [None if place is None else min(place, 1) for place in places])
     found = assign(rows, TierContext(params, capacity, previous=previous))
-    assert (found == "tier 0").sum() == min(capacity, len(rows))
+    if len(rows) <= capacity:
+        return  # fixed scores hold
+    assert (found == "tier 0").sum() == capacity
     was = rows["lead_id"].map(previous) == "tier 0"
     for left in rows.index[was & (found != "tier 0")]:
         for came in rows.index[~was & (found == "tier 0")]:
@@ -128,6 +131,20 @@ def test_a_cut_off_near_the_end_of_the_scale_can_still_be_passed() -> None:
     rows = with_points([102, 103])
     assert rows["score"].tolist() == [100, 100]
     assert tiers_of(rows, params, previous=before(rows, ["tier 1", "tier 1"])) == ["tier 1", "tier 0"]
+
+
+def test_a_list_shorter_than_capacity_has_no_best_tier_of_everybody() -> None:
+    """25 leads for 200 calls were all hot, whoever they were; by fixed scores they are what they are."""
+    rows, params = leads(np.linspace(0.001, 0.5, 25)), ladder(1.0, 3.0, "rest")
+    by_capacity, by_score = tiers_of(rows, params, 200), tiers_of(rows, ladder(1.0, 3.0, "rest", policy="score"))
+    assert by_capacity == by_score
+    assert len(set(by_capacity)) == 3
+    assert tiers_of(rows, params, 24).count("tier 0") == 24
+    gone = facts(rows, gone=[True] * 10 + [False] * 15, student=[False] * 25)
+    outside, scored = (ladder(1.0, 3.0, "rest", policy=policy, **EXCLUSIONS) for policy in ("capacity", "score"))
+    assert tiers_of(rows, outside, 15, facts=gone) == tiers_of(rows, scored, facts=gone), "the excluded are not called"
+    explored = explore(rows, TierContext(params, 200, SCALE), Quota(0.5, 1, ""))
+    assert explored.explored.sum() == 25 - by_score.count("tier 0"), "half of the tier is more than all the rest"
 
 
 def test_value_is_what_a_call_brings_over_its_cost() -> None:

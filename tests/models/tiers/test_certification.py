@@ -22,6 +22,7 @@ from tests.support.tables import DAY, MONDAY
 from tests.support.tier_scenario import SCALE, ladder
 
 RATE, CONFIDENCE, WEEKS, HORIZON = 0.2, 0.9, 6, 12
+AVERAGE = 0.12  # of the training rows
 
 
 def lower_bound(wins: int, n: int, confidence: float) -> float:
@@ -63,7 +64,7 @@ def one_list(labels: list[int], tiers: list[str], chance: float = 0.5) -> tuple[
 
 
 def certificates(params: TierParams, *of_list: Any, sampled: float = 1.0) -> list[Certificate]:
-    return certify(*of_list, params.ladder, sampled=sampled, horizon_days=30)
+    return certify(*of_list, params.ladder, average=AVERAGE, sampled=sampled, horizon_days=30)
 
 
 def test_a_tier_is_certified_from_the_wins_that_the_bound_asks_for() -> None:
@@ -76,6 +77,25 @@ def test_a_tier_is_certified_from_the_wins_that_the_bound_asks_for() -> None:
         "tier 0 is not certified: of its 100 leads 25 converted within 30 days on lists of 2024-03-04 to 2024-03-04, "
         "which shows 19.4% or more, not 20.0%, 90% confidence."
     )
+
+
+@pytest.mark.parametrize(("average", "rate"), [(0.026, 0.052), (0.38, 0.76)])
+def test_without_a_rate_twice_the_average_is_certified(average: float, rate: float) -> None:
+    """10% where 38% convert would be no news, and where 2.6% do nearly nobody could reach it."""
+    params, wins = asking({"confidence": 0.9, "steps": 1}, None), round(100 * rate) + 10
+    of_list = one_list([1] * wins + [0] * (100 - wins), ["tier 0"] * 100)
+    (one,) = certify(*of_list, params.ladder, average=average, sampled=1.0, horizon_days=30)
+    assert (one.rate, one.certified) == (pytest.approx(rate), True)
+    said = f"converts at {rate:.1%} (2 times the average of {average:.1%} in training) or more within 30 days"
+    assert said in one.sentence
+
+
+def test_a_multiple_of_more_than_all_is_said_to_be_impossible() -> None:
+    (one,) = certify(
+        *one_list([1] * 100, ["tier 0"] * 100), asking({}, None).ladder, average=0.6, sampled=1.0, horizon_days=None
+    )
+    assert (one.certified, one.tests) == (False, [])
+    assert "120.0% (2 times the average of 60.0% in training) cannot be; set certify.rate" in one.sentence
 
 
 def test_each_lead_counts_once_by_the_first_list_that_shows_it_there() -> None:
@@ -136,7 +156,13 @@ def test_an_empty_tier_has_no_guarantee() -> None:
     assert one.sentence == "tier 0 is not certified: no lead of the test entered it."
     rows, tiers, place = one_list([1] * 100, ["tier 0"] * 100)
     (undated,) = certify(
-        rows.assign(snapshot_at=pd.NaT), tiers, place, asking(ask(0.5), None).ladder, sampled=1.0, horizon_days=None
+        rows.assign(snapshot_at=pd.NaT),
+        tiers,
+        place,
+        asking(ask(0.5), None).ladder,
+        average=AVERAGE,
+        sampled=1.0,
+        horizon_days=None,
     )
     assert undated.sentence == "tier 0 converts at 50.0% or more, 90% confidence (100 of 100 leads)."
 
@@ -181,7 +207,7 @@ def scenario(seed: int, level: float, params: TierParams) -> Truth:
     rows = pd.concat(frames, ignore_index=True)
     tiers = assign_lists(rows, TierContext(params, 15, scale=SCALE))
     place = working_ranks(rows, tiers, params, None)
-    return Truth(rows, tiers, certify(rows, tiers, place, params.ladder, sampled=1.0, horizon_days=28))
+    return Truth(rows, tiers, certify(rows, tiers, place, params.ladder, average=AVERAGE, sampled=1.0, horizon_days=28))
 
 
 @pytest.fixture(scope="module")

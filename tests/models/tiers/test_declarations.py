@@ -96,7 +96,7 @@ WHOLE = ladder("rest").model_dump()
         ([GOOD | {"name": ""}, LAST], "name"),
         ([GOOD | {"colour": "red"}, LAST], "colour"),
         ([GOOD | {"certify": {"rate": 1.2, "confidence": 0.9, "steps": 1}}, LAST], "certify.rate"),
-        ([GOOD | {"certify": {"rate": 0.2, "confidence": 0.9}}, LAST], "certify.steps"),
+        ([GOOD | {"certify": {"times_average": 0.0}}, LAST], "certify.times_average"),
         ([], "ladder"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from features.schema.errors import BusyError, RefusedError
 from models.monitoring.results import ListPeriod, MonitorResult
 from pipelines.config.params import Params
-from pipelines.registry.promote import promote
+from pipelines.registry.promote import champion_scale, promote
 from pipelines.registry.registry import CHALLENGER, Registry
 from pipelines.scheduled import retrain as door
 from pipelines.scheduled.retrain import RetrainRecord, RetrainRequest, due, retrain
@@ -98,6 +98,17 @@ def ran(made: Layout, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def record(request: RetrainRequest) -> dict[str, str]:
     record: dict[str, str] = json.loads((request.folder / "retrained.json").read_text())
     return record
+
+
+def test_a_retraining_keeps_the_scale_of_the_champion(
+    scenario: tuple[Params, RetrainRequest, str], tmp_path: Path
+) -> None:
+    params, _, _ = scenario
+    scale = champion_scale(params)
+    assert scale is not None
+    assert door._on_champions_scale(params).points.scale(base_rate=0.5) == scale != params.points.scale(0.5)
+    own = params.model_copy(update={"points": params.points.model_copy(update={"anchor_probability": 0.3})})
+    assert door._on_champions_scale(own) == own, "a data scientist may set another"
 
 
 def test_it_trains_registers_asks_the_gate_and_says_why(
