@@ -9,10 +9,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from features.schema.cells import NUMBER
 from features.schema.number_format import SPACES, NumberFormat
 
+DECIDING = 2000  # different values that tell the notation
+SLACK = 0.02  # by which they may differ from all
 MOSTLY = 0.95  # share of values that must be numbers for the column to be one
 COMMON = 0.5  # share of values that carry a word from which it is a unit
 PARTS = re.compile(
@@ -38,20 +41,19 @@ class NumberGuess:
         The values that are no numbers, each once, in their order.
     ambiguous
         The other way to read them, None where the values decide.
+    shows_mark
+        Whether any value has a decimal mark or thousands.
     """
 
     written: NumberFormat | None
     bad: list[str]
     ambiguous: NumberFormat | None = None
+    shows_mark: bool = False
 
     @property
     def decides(self) -> bool:
-        """Whether the values show the decimal mark or the thousands."""
-        return (
-            self.ambiguous is None
-            and self.written is not None
-            and bool(self.written.decimal == "," or self.written.thousands)
-        )
+        """Whether the values show which mark parts decimals."""
+        return self.ambiguous is None and self.shows_mark
 
 
 def guess_numbers(values: Sequence[str], decimal: str = "") -> NumberGuess | None:
@@ -69,26 +71,61 @@ def guess_numbers(values: Sequence[str], decimal: str = "") -> NumberGuess | Non
     counts = Counter(values)
     bad = [value for value in counts if not re.fullmatch(NUMBER, value)]
     plain = 1 - sum(counts[value] for value in bad) / len(values)
-    undecided = _undecided(counts)
+    few = _first(counts)
+    undecided = _undecided(few)
     if plain >= MOSTLY and not undecided:
-        return NumberGuess(None, bad)
-    ignore, multiples = _affixes(counts)
+        return NumberGuess(None, bad, shows_mark=any("." in value for value in counts))
+    ignore, multiples = _affixes(few)
     formats = [
         NumberFormat.model_validate({"decimal": mark, "thousands": group, "ignore": ignore, "multiples": multiples})
         for mark, group in LOCALES
     ]
-    shares = [_share(one, counts) for one in formats]
+    shares = [_share(one, few) for one in formats]
     best = max(shares)
-    if best < MOSTLY:
+    if best < MOSTLY - SLACK:
         return None
     fitting = [one for one, share in zip(formats, shares, strict=True) if share == best]
     first = next((one for one in fitting if one.decimal == decimal), None) or _default(fitting, undecided)
     other = next((one for one in fitting if one.decimal != first.decimal), None) if undecided else None
     settled = None if decimal else other
     if plain >= MOSTLY and first == formats[0]:
-        return NumberGuess(None, bad, settled)
+        return NumberGuess(None, bad, settled, shows_mark=True)
     pattern = re.compile(first.pattern)
-    return NumberGuess(first, [value for value in counts if not fits(value, pattern)], settled)
+    bad = [value for value in counts if not fits(value, pattern)]
+    marked = any("." in value or "," in value for value in few)
+    enough = sum(counts[value] for value in bad) <= (1 - MOSTLY) * len(values)
+    return NumberGuess(first, bad, settled, marked) if enough else None
+
+
+def _first(counts: Counter[str]) -> Counter[str]:
+    """The first different values, which tell the notation."""
+    return Counter(dict(islice(counts.items(), DECIDING)))
+
+
+def numeric_share(values: Sequence[str]) -> float:
+    """The share of values that are numbers in one notation or another."""
+    counts = _first(Counter(values))
+    ignore, multiples = _affixes(counts)
+    patterns = [
+        re.compile(NumberFormat.model_validate(given | {"ignore": ignore, "multiples": multiples}).pattern)
+        for given in ({"decimal": mark, "thousands": group} for mark, group in LOCALES)
+    ]
+    numeric = sum(count for value, count in counts.items() if any(fits(value, one) for one in patterns))
+    return numeric / max(counts.total(), 1)
+
+
+def plain_number(value: str, written: NumberFormat) -> str:
+    """A number of a format as programs write it; the value itself where it does not fit."""
+    plain = re.sub(r"^\((.*)\)$", r"-\1", value.translate(dict.fromkeys(map(ord, SPACES), " ")).strip())
+    match = re.fullmatch(written.pattern, plain)
+    if match is None:
+        return value
+    sign, whole, decimals, exponent, multiple, minus = match.groups()
+    digits = re.sub(r"\D", "", whole)
+    factors = {name.lower(): factor for name, factor in written.multiples.items()}
+    negative = sign in ("-", "−") or minus == "-"
+    number = float(f"{digits}.{decimals or 0}{exponent or ''}") * factors.get((multiple or "").lower(), 1.0)
+    return repr(-number if negative else number)
 
 
 def fits(value: str, pattern: re.Pattern[str]) -> bool:

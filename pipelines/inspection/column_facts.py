@@ -6,19 +6,20 @@ Everything here is a guess with its reason, for a person to confirm. Pure: frame
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from features.schema.number_format import NumberFormat
+from features.schema.number_guess import NumberGuess, guess_numbers, numeric_share
 from models.leakage.predictive_power import BINS, level_of, univariate_strength
 from models.leakage.suspicious_names import named_leaky, words
 
-Look = Literal["empty", "constant", "time", "id", "number", "domain", "title", "text", "category"]
+Look = Literal["empty", "constant", "time", "id", "number", "domain", "title", "text", "mixed", "category"]
 
-NUMBER = r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*"
 DOMAIN = r"(?:[^@\s]+@)?[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}"
 PLACEHOLDERS = [
     "select",
@@ -35,10 +36,32 @@ PLACEHOLDERS = [
     "?",
     ".",
     "not set",
+    *("#n/a", "#na", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!"),
+    *("k.a.", "unbekannt", "keine angabe", "nicht bekannt", "desconocido", "inconnu"),
 ]
+CODES = {
+    "code",
+    "browser",
+    "id",
+    "type",
+    "zip",
+    "plz",
+    "postal",
+    "postcode",
+    "region",
+    "channel",
+    "category",
+    "segment",
+}
+CODES |= {"cluster", "sector", "industry", "class", "os", "systems", "device", "branch", "agent", "owner", "kategorie"}
+QUANTITIES = {"revenue", "amount", "employees", "size", "count", "income", "budget", "price", "value", "total", "sales"}
+QUANTITIES |= {"turnover", "spend", "age", "days", "visits", "umsatz", "mitarbeiter", "anzahl", "betrag", "preis"}
+LEVELS = 50  # values of a category; more of them, half of them numbers, are numbers and something else
 NINES = re.compile(r"-?9{2,}|-1")  # numbers that often stand for "not known"
 UNIQUE = 0.98  # share of different values from which a text is an id
 SAME = 0.998  # share of rows with one value, or none, from which a column tells nothing
+SOME = 0.5  # share of numbers from which many values are not those of a category
+DECIDING_ROWS = 2000  # of a column, that tell its decimal mark
 MOSTLY = 0.95  # share from which values count as "mostly"
 STRONG = 0.8  # AUC of one column alone; what is known before the outcome rarely ranks that well
 STANDS_OUT = 0.1  # and so much above the median of the others
@@ -60,6 +83,10 @@ class ColumnFacts:
         Spellings that may mean "not known", with the number of their rows.
     why
         The reason for `look`, in plain English.
+    numbers
+        How numbers are written, with the values that are none.
+    bad
+        Of numbers: how many cells are none, and the first of them with their rows.
     """
 
     name: str
@@ -69,6 +96,14 @@ class ColumnFacts:
     distinct: int
     placeholders: dict[str, int]
     why: str
+    numbers: NumberGuess | None = None
+    bad: str = ""
+
+    @property
+    def absent(self) -> list[str]:
+        """Spellings in a column of numbers that can only mean "not known"."""
+        numbers = self.look == "number"
+        return [spelling for spelling in self.placeholders if numbers and not re.search(r"\d", spelling)]
 
     @property
     def missing_share(self) -> float:
@@ -76,7 +111,7 @@ class ColumnFacts:
         return 1 - self.filled / self.rows if self.rows else 1.0
 
 
-def describe(name: str, cells: pd.Series[str], is_time: bool) -> ColumnFacts:
+def describe(name: str, cells: pd.Series[str], is_time: bool, decimal: str = "") -> ColumnFacts:
     """Look at one column.
 
     Parameters
@@ -85,27 +120,59 @@ def describe(name: str, cells: pd.Series[str], is_time: bool) -> ColumnFacts:
         Its values as text; None where empty.
     is_time
         Whether its values fit a time format.
+    decimal
+        The decimal mark of the file's other columns, "" where none shows it.
     """
     filled = cells.dropna()
     counts = filled.value_counts()
-    look, why = _look(name, filled, counts, len(cells), is_time)
-    placeholders = _placeholders(counts, look)
-    return ColumnFacts(name, look, len(cells), len(filled), len(counts), placeholders, why)
-
-
-def _look(name: str, filled: pd.Series[str], counts: pd.Series[int], rows: int, is_time: bool) -> tuple[Look, str]:
+    known = filled[~filled.str.strip().str.lower().isin(PLACEHOLDERS)]
+    guess = None if is_time else guess_numbers(known.tolist(), decimal)
+    look, why = _look(name, filled, known, len(cells), guess) if not is_time else ("time", "dates")
     if counts.empty:
-        return "empty", "no row holds a value"
-    if is_time:
-        return "time", "dates"
-    if max(counts.iloc[0], rows - len(filled)) >= SAME * rows:
+        look, why = "empty", "no row holds a value"
+    placeholders = _placeholders(counts, look)
+    bad = known[known.isin(guess.bad)] if guess and look == "number" else known.iloc[:0]
+    shown = ", ".join(f"{value!r} in row {int(str(row)) + 1:,}" for row, value in bad.head(3).items())
+    said = f"{len(bad):,} of {len(known):,} values are no numbers: {shown}" if len(bad) else ""
+    return ColumnFacts(
+        name, look, len(cells), len(filled), len(counts), placeholders, why, guess if look == "number" else None, said
+    )
+
+
+def doubts(one: ColumnFacts) -> list[str]:
+    """What a person should know about a column of numbers."""
+    said = []
+    if one.bad:
+        said.append(
+            f"{one.name!r} is a number with bad values: {one.bad}; their rows go to the quarantine unless `missing` of "
+            "the attribute lists them"
+        )
+    if one.numbers and one.numbers.ambiguous:
+        read, other = one.numbers.written or NumberFormat(), one.numbers.ambiguous
+        said.append(
+            f"{one.name!r} may be read in two ways: {read.decimal!r} is taken for the decimal mark, and "
+            f"{other.decimal!r} would fit as well; check number_format"
+        )
+    if one.look == "mixed":
+        said.append(f"{one.name!r} is not read: {one.why}; export it in one notation")
+    return said
+
+
+def decimal_mark(columns: Iterable[pd.Series[str]]) -> str:
+    """The decimal mark that the columns of a file agree on, "" where they show none or several."""
+    guesses = [guess_numbers(cells.dropna().head(DECIDING_ROWS).tolist()) for cells in columns]
+    marks = {guess.written.decimal if guess.written else "." for guess in guesses if guess and guess.decides}
+    return marks.pop() if len(marks) == 1 else ""
+
+
+def _look(
+    name: str, filled: pd.Series[str], known: pd.Series[str], rows: int, guess: NumberGuess | None
+) -> tuple[Look, str]:
+    counts = filled.value_counts()
+    if counts.empty or max(counts.iloc[0], rows - len(filled)) >= SAME * rows:
         return "constant", "(nearly) all rows hold the same"
-    known = filled[~filled.str.lower().isin(PLACEHOLDERS)]
-    if len(known) and known.str.fullmatch(NUMBER).all():
-        integers = known.str.fullmatch(r"\d+").all()
-        if integers and len(counts) == len(filled) and len(filled) > BINS and _named_id(name):
-            return "id", "a different whole number in every row, and named like an id"
-        return "number", "all values are numbers"
+    if guess:
+        return _look_of_numbers(name, known, guess)
     unique = len(counts) >= UNIQUE * len(filled) and len(filled) > BINS
     if len(known) and known.str.fullmatch(DOMAIN).mean() > MOSTLY and len(counts) > BINS:
         return "domain", "the values are mail addresses or domains"
@@ -113,7 +180,24 @@ def _look(name: str, filled: pd.Series[str], counts: pd.Series[int], rows: int, 
         return "title", "named like a job title, with many values"
     if known.str.count(r"\s").mean() > 5 and len(counts) > 0.2 * len(filled):
         return "text", "free text"
+    if len(counts) > LEVELS and (numeric := numeric_share(known.tolist())) >= SOME:
+        return "mixed", f"{numeric:.0%} of its values are numbers, in more than one notation or among other words"
     return ("id", "a different value in (nearly) every row") if unique else ("category", f"{len(counts):,} values")
+
+
+def _look_of_numbers(name: str, known: pd.Series[str], guess: NumberGuess) -> tuple[Look, str]:
+    """Numbers measure, unless they are named like an id or a code and look like one."""
+    parts = set(words(name))
+    whole = guess.written is None and not guess.bad and bool(known.str.fullmatch(r"\d+").all())
+    if whole and not QUANTITIES & parts:
+        if known.is_unique and len(known) > BINS and _named_id(name):
+            return "id", "a different whole number in every row, and named like an id"
+        if known.str.match(r"0\d").any():
+            return "category", "codes: numbers with zeros before them"
+        if CODES & parts:
+            many = known.nunique() >= UNIQUE * len(known) and len(known) > BINS
+            return ("id", "numbers of their own") if many else ("category", "codes: whole numbers, and named like one")
+    return "number", "all values are numbers" if not guess.bad else "nearly all values are numbers"
 
 
 def _named_id(name: str) -> bool:
@@ -121,7 +205,7 @@ def _named_id(name: str) -> bool:
 
 
 def _placeholders(counts: pd.Series[int], look: Look) -> dict[str, int]:
-    placeholders = {value: int(count) for value, count in counts.items() if str(value).lower() in PLACEHOLDERS}
+    placeholders = {value: int(count) for value, count in counts.items() if str(value).strip().lower() in PLACEHOLDERS}
     if look == "number":
         numbers = pd.to_numeric(pd.Series(counts.index.astype(str)), errors="coerce").dropna().sort_values().to_numpy()
         for value, count in counts.items():

@@ -9,6 +9,7 @@ import pandas as pd
 
 from features.schema.errors import DataError
 from features.schema.lead_ids import NORMALISERS, Normaliser, find_normalisers, normal, reason
+from features.schema.number_guess import guess_numbers
 from models.leakage.suspicious_names import words
 from pipelines.inspection.file_format import FileSample
 from pipelines.inspection.names import OTHERS_IDS, named_created, named_id
@@ -228,9 +229,7 @@ def find_event_columns(events: FileSample, join: str) -> dict[str, str]:
             if set(frame[name].dropna().str.lower()) <= choices and frame[name].notna().any():
                 roles[role] = name
     rest = [name for name in texts if name not in roles.values()]
-    numbers = [
-        name for name in rest if pd.to_numeric(frame[name], errors="coerce").notna().sum() == frame[name].notna().sum()
-    ]
+    numbers = [name for name in rest if frame[name].notna().any() and guess_numbers(frame[name].dropna().tolist())]
     kinds = [n for n in rest if n not in numbers and TYPE & set(words(n)) and 1 < frame[n].nunique() <= MAX_TYPES]
     values = [name for name in numbers if VALUE & set(words(name))]
     roles |= {"event_type": kinds[0]} if kinds else {}

@@ -6,20 +6,16 @@ to confirm in the text, which params.yaml takes as an overlay.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from features.schema.errors import DataError
+from features.schema.number_guess import guess_numbers
 from models.leakage.suspicious_names import words
-from pipelines.ingestion.mapping import RESERVED
-from pipelines.inspection.column_facts import MOSTLY, ColumnFacts, describe, late_dates, leaks
+from pipelines.inspection.attributes import attribute_lines, flow
 from pipelines.inspection.column_roles import (
     LabelColumn,
     find_created,
@@ -31,28 +27,11 @@ from pipelines.inspection.column_roles import (
 from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff_all
 from pipelines.inspection.names import said_yes
 from pipelines.inspection.outcome_column import find_label
+from pipelines.inspection.report import Inspection, quoted
 from pipelines.inspection.time_axis import propose_export
 from pipelines.inspection.time_columns import TimeColumn
 
-NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
-UNPRINTED = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML folds or refuses them
 FEW_RUNS = 0.05  # share of the runs that shuffled rows would have, below which rows are in some order
-
-
-@dataclass
-class Inspection:
-    """What was inspection.
-
-    Attributes
-    ----------
-    mapping
-        YAML with a `source` section and the reasons as comments; saved to a file, `--params` takes it.
-    warnings
-        What a person should know before trusting it.
-    """
-
-    mapping: str = ""
-    warnings: list[str] = field(default_factory=list)
 
 
 def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspection:
@@ -90,7 +69,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         "  leads:",
         *_table(lead_sample, lead_sample, roles, [why for why in (id_why, created_why if dated else "") if why]),
         *_normalise(inspection, normalise),
-        *_attributes(inspection, lead_sample, label, lead_id, created, dated),
+        *attribute_lines(inspection, lead_sample, label, lead_id, created, dated),
         *_events(inspection, lead_sample, event_sample, lead_id, dated),
         *_outcomes(inspection, lead_sample, label, lead_id),
         "  stages: []",
@@ -154,16 +133,16 @@ def _table(
     source, path = sample.source, Path(os.path.relpath(sample.path, leads.path.parent)).as_posix()
     mapped = {name: column for name, column in columns.items() if column}
     times = {column: sample.times[column] for column in mapped.values() if column in sample.times}
-    lines = [f"path: {_quoted(path)}"]
+    lines = [f"path: {quoted(path)}"]
     if source.format != "csv":
-        lines += [f"format: {source.format}", *([f"table: {_quoted(source.table)}"] if source.table else [])]
+        lines += [f"format: {source.format}", *([f"table: {quoted(source.table)}"] if source.table else [])]
     if source.separator != ",":
-        lines.append(f"separator: {_quoted(source.separator)}  # cuts every row into the same number of fields")
+        lines.append(f"separator: {quoted(source.separator)}  # cuts every row into the same number of fields")
     if source.encoding != "utf-8":
         lines.append(f"encoding: {source.encoding}  # the file holds bytes that are no utf-8")
     lines += _time_format(sample, times)
     comment = "; ".join(reason for reason in reasons if reason)
-    pairs = ", ".join(f"{name}: {_quoted(column)}" for name, column in mapped.items())
+    pairs = ", ".join(f"{name}: {quoted(column)}" for name, column in mapped.items())
     lines.append(f"columns: {{{pairs}}}" + (f"  # {comment}" if comment else ""))
     return ["    " + line for line in [*lines, *([constants] if constants else [])]]
 
@@ -182,93 +161,14 @@ def _time_format(sample: FileSample, times: Mapping[str, TimeColumn]) -> list[st
             fix="Export its dates as 2024-12-31.",
         )
     unknown = sorted({spelling for one in times.values() for spelling in one.unknown})
-    missing = [f"missing: ['', {', '.join(map(_quoted, unknown))}]  # no date"] if unknown else []
+    missing = [f"missing: ['', {', '.join(map(quoted, unknown))}]  # no date"] if unknown else []
     if formats in ([], ["iso"]):
         return missing
     doubts = {one.swapped for one in times.values()} - {""}
     doubt = f"; {min(doubts)} fits as well: no day is above 12" if doubts else ""
     bad = f"all but {sum(one.bad for one in times.values()):,}" if any(one.bad for one in times.values()) else "all"
-    shown = _quoted(formats[0]) if len(formats) == 1 else f"[{', '.join(map(_quoted, formats))}]"
+    shown = quoted(formats[0]) if len(formats) == 1 else f"[{', '.join(map(quoted, formats))}]"
     return [f"time_format: {shown}  # {bad} values fit{doubt}", *missing]
-
-
-def _quoted(text: str) -> str:
-    """Text as a YAML scalar in double quotes, on one line."""
-    return UNPRINTED.sub(lambda inspection: f"\\u{ord(inspection[0]):04x}", json.dumps(text, ensure_ascii=False))
-
-
-# Attributes
-
-
-def _attributes(
-    inspection: Inspection, leads: FileSample, label: LabelColumn, lead_id: str, created: str, dated: bool
-) -> list[str]:
-    taken = {lead_id, created, label.of_leads, label.lost if label.of_leads else ""}
-    facts = [describe(str(name), leads.frame[name], name in leads.times) for name in leads.frame if name not in taken]
-    read = [one for one in facts if one.look not in NOT_READ and one.missing_share <= MOSTLY]
-    suspects = leaks(leads.frame, [one.name for one in read], label.converted(leads.frame, lead_id))
-    _warn_of_dates(inspection, leads, label.converted_at(leads.frame, lead_id), facts)
-    for name, reasons in suspects.items():
-        inspection.warnings.append(f"{leads.path.name}: {name!r} looks leaky: {'; '.join(reasons)}")
-    known = "creation" if dated else "export"
-    lines = [
-        "  attributes:"
-        + ("" if read else " {}")
-        + (f"  # known: {known} unless it looks leaky; check when each is written" if read else "")
-    ]
-    names = _names(read)
-    for one in read:
-        lines += _attribute(one, names[one.name], suspects.get(one.name, []), known)
-    return lines + [f"    # not read: {one.name} ({_not_read(one)})" for one in facts if one not in read]
-
-
-def _not_read(one: ColumnFacts) -> str:
-    return f"{NOT_READ[one.look]}: {one.why}" if one.look in NOT_READ else f"{one.missing_share:.0%} empty"
-
-
-def _attribute(one: ColumnFacts, name: str, suspicion: list[str], known: str) -> list[str]:
-    parts = [f"column: {_quoted(one.name)}"]
-    if one.look != "category":
-        parts.append(f"kind: {one.look}")
-    parts += [f"known: {'outcome' if suspicion else known}", f"label: {_quoted(' '.join(words(one.name)) or name)}"]
-    if suspicion:
-        parts.append(f"why: {_quoted('; '.join(suspicion))}")
-    empty = f", {one.missing_share:.0%} empty" if one.filled < one.rows else ""
-    lines = [f"    {_key(name)}: {{{', '.join(parts)}}}  # {one.why}{empty}"]
-    for spelling, count in one.placeholders.items():
-        also = " (NA is Namibia too)" if spelling == "NA" else ""
-        where = f"{spelling!r} stands in {count:,} rows{also}"
-        lines.append(f"    #   {where}; where it means not known: missing: [{_quoted(spelling)}]")
-    return lines
-
-
-def _names(facts: Iterable[ColumnFacts]) -> dict[str, str]:
-    """A name for each column: its words, made different where they are not."""
-    taken, names = set(RESERVED), {}
-    for one in facts:
-        stem = re.sub(r"^[^a-z]+", "", "_".join(words(one.name))) or "column"
-        name = next(name for name in (stem, *(f"{stem}_{number}" for number in range(2, 10_000))) if name not in taken)
-        taken.add(name)
-        names[one.name] = name
-    return names
-
-
-def _key(name: str) -> str:
-    """A name as a YAML key; `no` and `y` are truth values unless quoted."""
-    return name if yaml.safe_load(name) == name else _quoted(name)
-
-
-def _warn_of_dates(
-    inspection: Inspection,
-    leads: FileSample,
-    converted_at: pd.Series[pd.Timestamp] | None,
-    facts: Iterable[ColumnFacts],
-) -> None:
-    """Dates of leads that lie after the lead's own conversion were written after it."""
-    for one in facts:
-        if one.look == "time" and converted_at is not None:
-            for reason in late_dates(leads.moments(one.name), converted_at):
-                inspection.warnings.append(f"{leads.path.name}: {one.name!r} looks leaky: {reason}")
 
 
 # Events and outcomes
@@ -286,12 +186,15 @@ def _events(
     constants = ""
     if "event_type" not in roles:
         event_type = "_".join(words(events.path.name.split(".")[0]))
-        constants = f"constants: {{event_type: {_quoted(event_type)}}}  # no column has it; named after the file"
+        constants = f"constants: {{event_type: {quoted(event_type)}}}  # no column has it; named after the file"
     flags = [str(name) for name in events.frame if set(events.frame[name].dropna()) == {"0", "1"}]
     lines = _table(leads, events, {"lead_id": join} | roles, [why], constants)
+    values = guess_numbers(events.frame[roles["value"]].dropna().tolist()) if "value" in roles else None
+    if values and values.written:
+        lines.append(f"    number_format: {flow(values.written)}")
     if flags:
         lines.append(f"    # {', '.join(flags)} hold 0 and 1; for one event type each, repeat the table with")
-        lines.append(f'    # where: {{{_quoted(flags[0])}: ["1"]}} and constants: {{event_type: {_quoted(flags[0])}}}')
+        lines.append(f'    # where: {{{quoted(flags[0])}: ["1"]}} and constants: {{event_type: {quoted(flags[0])}}}')
     listed = ["    - " + lines[0].strip(), *("  " + line for line in lines[1:])]
     return ["  events:", *listed, "  event_labels: {}  # event type: what reports call it"]
 
@@ -311,8 +214,8 @@ def _outcomes(inspection: Inspection, leads: FileSample, label: LabelColumn, lea
         )
     return [
         *lines,
-        f"  yes_values: [{_quoted(label.yes) if label.yes else ''}]",
-        f"  no_values: [{_quoted(label.no) if label.no else ''}]",
+        f"  yes_values: [{quoted(label.yes) if label.yes else ''}]",
+        f"  no_values: [{quoted(label.no) if label.no else ''}]",
     ]
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from features.schema.errors import DataError, ParamsError
 from models.leakage.suspicious_names import words
-from pipelines.inspection.proposal import Inspection, inspect
+from pipelines.inspection.proposal import inspect
+from pipelines.inspection.report import Inspection
 
 READABLE = (".csv", ".csv.gz", ".parquet", ".pq", ".duckdb", ".ddb", ".db")
 # What a file's name says it holds, the clearest word first; beginnings of words, so that a plural is no other word.

@@ -217,7 +217,7 @@ def test_what_is_no_number_and_what_may_be_two() -> None:
     other = guess_numbers(["1.234", "12.500"], decimal=",")  # as the other columns of the file say
     assert other is not None
     assert (other.written, other.ambiguous) == (NumberFormat(decimal=",", thousands="."), None)
-    assert guess_numbers(["0.125", "0.250"]) == NumberGuess(None, [], None)
+    assert guess_numbers(["0.125", "0.250"]) == NumberGuess(None, [], None, shows_mark=True)
 
 
 def test_minus_zero_has_the_bytes_of_zero() -> None:

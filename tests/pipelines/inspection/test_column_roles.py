@@ -8,7 +8,8 @@ import pytest
 
 from features.schema.errors import DataError
 from pipelines.config.params import Params, load
-from pipelines.inspection.proposal import Inspection, inspect
+from pipelines.inspection.proposal import inspect
+from pipelines.inspection.report import Inspection
 from pipelines.stages.ingest import ingest
 from pipelines.storage.data_profile import DataProfile
 from pipelines.storage.layout import Layout

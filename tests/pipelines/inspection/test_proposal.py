@@ -16,7 +16,8 @@ from models.leakage.suspicious_names import words
 from pipelines.config.params import Params, load
 from pipelines.inspection.column_facts import describe, late_dates, leaks, univariate_auc
 from pipelines.inspection.file_format import sniff
-from pipelines.inspection.proposal import Inspection, inspect
+from pipelines.inspection.proposal import inspect
+from pipelines.inspection.report import Inspection
 from pipelines.stages.ingest import ingest
 from pipelines.storage.data_profile import DataProfile
 from pipelines.storage.layout import Layout

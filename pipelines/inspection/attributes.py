@@ -1,0 +1,144 @@
+"""The attributes of a proposed mapping: a line for each column that is read, and the reason why another is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+import pandas as pd
+import yaml
+
+from features.schema.number_format import NumberFormat
+from features.schema.number_guess import plain_number
+from models.leakage.suspicious_names import words
+from pipelines.ingestion.mapping import RESERVED
+from pipelines.inspection.column_facts import (
+    MOSTLY,
+    ColumnFacts,
+    decimal_mark,
+    describe,
+    doubts,
+    late_dates,
+    leaks,
+)
+from pipelines.inspection.column_roles import LabelColumn
+from pipelines.inspection.file_format import FileSample
+from pipelines.inspection.report import Inspection, quoted
+
+NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
+NOT_READ |= {"mixed": "no plain numbers"}
+ENGAGEMENT = {
+    "visit",
+    "visits",
+    "session",
+    "sessions",
+    "open",
+    "opens",
+    "opened",
+    "page",
+    "pages",
+    "pageviews",
+    "views",
+}
+ENGAGEMENT |= {"click", "clicks", "clicked", "minutes", "downloads", "webinars", "emails", "besuche", "sitzungen"}
+
+
+def attribute_lines(
+    inspection: Inspection, leads: FileSample, label: LabelColumn, lead_id: str, created: str, dated: bool
+) -> list[str]:
+    taken = {lead_id, created, label.of_leads, label.lost if label.of_leads else ""}
+    open_to_use = [str(name) for name in leads.frame if name not in taken]
+    mark = decimal_mark(leads.frame[name] for name in open_to_use if name not in leads.times)
+    facts = [describe(name, leads.frame[name], name in leads.times, mark) for name in open_to_use]
+    read = [one for one in facts if one.look not in NOT_READ and one.missing_share <= MOSTLY]
+    suspects = leaks(_plain(leads.frame, read), [one.name for one in read], label.converted(leads.frame, lead_id))
+    _warn_of_dates(inspection, leads, label.converted_at(leads.frame, lead_id), facts)
+    for name, reasons in suspects.items():
+        inspection.warnings.append(f"{leads.path.name}: {name!r} looks leaky: {'; '.join(reasons)}")
+    inspection.warnings += [f"{leads.path.name}: {said}" for one in facts for said in doubts(one)]
+    known = "creation" if dated else "export"
+    lines = [
+        "  attributes:"
+        + ("" if read else " {}")
+        + (f"  # known: {known} unless it looks leaky; check when each is written" if read else "")
+    ]
+    names = _names(read)
+    for one in read:
+        lines += _attribute(one, names[one.name], suspects.get(one.name, []), known)
+    return lines + [f"    # not read: {one.name} ({_not_read(one)})" for one in facts if one not in read]
+
+
+def _plain(frame: pd.DataFrame, facts: Iterable[ColumnFacts]) -> pd.DataFrame:
+    """The leads with their numbers written plainly."""
+    forms = {one.name: one.numbers.written for one in facts if one.numbers and one.numbers.written}
+    plain = {name: frame[name].map(partial(plain_number, written=form), "ignore") for name, form in forms.items()}
+    return frame.assign(**{name: cells.astype("str") for name, cells in plain.items()})
+
+
+def _not_read(one: ColumnFacts) -> str:
+    return f"{NOT_READ[one.look]}: {one.why}" if one.look in NOT_READ else f"{one.missing_share:.0%} empty"
+
+
+def _attribute(one: ColumnFacts, name: str, suspicion: list[str], known: str) -> list[str]:
+    parts = [f"column: {quoted(one.name)}"]
+    if one.look != "category":
+        parts.append(f"kind: {one.look}")
+    if one.numbers and one.numbers.written:
+        parts.append(f"number_format: {flow(one.numbers.written)}")
+    if one.numbers and one.absent:
+        parts.append(f"missing: [{', '.join(map(quoted, one.absent))}]")
+    if one.look == "number" and ENGAGEMENT & set(words(one.name)):
+        parts.append("group: engagement")
+    parts += [f"known: {'outcome' if suspicion else known}", f"label: {quoted(' '.join(words(one.name)) or name)}"]
+    if suspicion:
+        parts.append(f"why: {quoted('; '.join(suspicion))}")
+    empty = f", {one.missing_share:.0%} empty" if one.filled < one.rows else ""
+    lines = [f"    {_key(name)}: {{{', '.join(parts)}}}  # {one.why}{empty}"]
+    for spelling, count in one.placeholders.items():
+        if spelling in one.absent:
+            continue
+        also = " (NA is Namibia too)" if spelling == "NA" else ""
+        where = f"{spelling!r} stands in {count:,} rows{also}"
+        lines.append(f"    #   {where}; where it means not known: missing: [{quoted(spelling)}]")
+    return lines
+
+
+def _names(facts: Iterable[ColumnFacts]) -> dict[str, str]:
+    """A name for each column: its words, made different where they are not."""
+    taken, names = set(RESERVED), {}
+    for one in facts:
+        stem = re.sub(r"^[^a-z]+", "", "_".join(words(one.name))) or "column"
+        name = next(name for name in (stem, *(f"{stem}_{number}" for number in range(2, 10_000))) if name not in taken)
+        taken.add(name)
+        names[one.name] = name
+    return names
+
+
+def _key(name: str) -> str:
+    """A name as a YAML key; `no` and `y` are truth values unless quoted."""
+    return name if yaml.safe_load(name) == name else quoted(name)
+
+
+def _warn_of_dates(
+    inspection: Inspection,
+    leads: FileSample,
+    converted_at: pd.Series[pd.Timestamp] | None,
+    facts: Iterable[ColumnFacts],
+) -> None:
+    """Dates of leads that lie after the lead's own conversion were written after it."""
+    for one in facts:
+        if one.look == "time" and converted_at is not None:
+            for reason in late_dates(leads.moments(one.name), converted_at):
+                inspection.warnings.append(f"{leads.path.name}: {one.name!r} looks leaky: {reason}")
+
+
+def flow(written: NumberFormat) -> str:
+    """A number format as YAML on one line."""
+    given = written.model_dump(exclude_defaults=True)
+    parts = {"ignore": lambda words: f"[{', '.join(map(quoted, words))}]", "multiples": _factors}
+    return "{" + ", ".join(f"{key}: {parts.get(key, quoted)(value)}" for key, value in given.items()) + "}"
+
+
+def _factors(multiples: Mapping[str, float]) -> str:
+    return "{" + ", ".join(f"{quoted(name)}: {factor:.0f}" for name, factor in multiples.items()) + "}"
