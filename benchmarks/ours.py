@@ -12,9 +12,12 @@ import time
 from pathlib import Path
 
 import pandas as pd
+from scipy.special import expit
 
 from benchmarks.tasks import PARAMS, cut_layout, features_of
+from models.scoring.fresh_intercept import fresh_log_odds
 from pipelines.stages.train import train
+from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import write_json, write_parquet
 from pipelines.storage.run_context import RunContext
@@ -24,17 +27,19 @@ def ours(run: RunContext, cut: Path) -> pd.DataFrame:
     """Train on the training rows and return `row` and `probability` of the test rows."""
     if run.params.source.order != "dates":
         build_matrix(run, cut)
-    scorer = train(run)
+    train(run)
+    scorer = load_bundle(run.layout.tested_model, run.params.project.threads)
     matrix, _ = read_matrix(run.layout)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
-    return pd.DataFrame({"row": rows["row"], "probability": scorer.probability(rows)})
+    log_odds = fresh_log_odds(scorer, rows, matrix[matrix["weight"] > 0])
+    return pd.DataFrame({"row": rows["row"], "probability": expit(log_odds)})
 
 
 def build_matrix(run: RunContext, cut: Path) -> None:
     """Do what build_features does, on the benchmark's split."""
     contract = Contract.open(run.layout, run.params.project)
     matrix, spec = features_of(contract, pd.read_parquet(cut / "snapshots.parquet"), run.params)
-    write_parquet(matrix, run.layout.matrix.path)
+    write_parquet(matrix.assign(weight=1.0), run.layout.matrix.path)
     write_json(spec.model_dump(mode="json"), run.layout.vocabulary.path)
 
 

@@ -22,11 +22,11 @@ from sklearn.model_selection import train_test_split
 
 from features.matrix.catalogue import Catalogue
 from features.matrix.matrix import MatrixSpec
-from models.splitting.holdout import SplitParams, sample_leads, split_by_position, split_by_time
+from models.splitting.holdout import SplitParams, learning_weights, split_by_position, split_by_time
 from pipelines.config.params import Params, load
-from pipelines.stages.build_features import labelled, learn_spec
+from pipelines.stages.build_features import learn_spec
 from pipelines.stages.ingest import ingest
-from pipelines.storage.contract_store import Contract
+from pipelines.storage.contract_store import Contract, labelled
 from pipelines.storage.files import write_json, write_parquet
 from pipelines.storage.layout import Layout
 
@@ -133,10 +133,12 @@ def write_monthly(task: str, data: Path, folder: Path) -> None:
     every = labelled(contract, params)
     matured = every[every["matured"]].drop(columns="matured").reset_index(drop=True)
     matured = matured.assign(row=np.arange(len(matured)))
-    taught = sample_leads(matured, params.snapshots.max_rows, params.project.seed, "sample")["row"]
+    matured = matured.assign(
+        weight=learning_weights(matured, params.snapshots.max_rows, params.project.seed, "learning")
+    )
     for month in pd.period_range(FIRST_CUT, LAST_CUT, freq="M"):
         snapshots = month_split(matured, month, params)
-        kept = (snapshots["part"] == "test") | snapshots["row"].isin(taught)
+        kept = (snapshots["part"] == "test") | (snapshots["weight"] > 0)
         write_month(contract, snapshots[kept].reset_index(drop=True), params, folder / "cuts" / str(month))
 
 

@@ -85,9 +85,17 @@ class SnapshotParams(Spec):
         ),
     )
     max_rows: int = Field(
-        default=120000,
+        default=60000,
         ge=1,
-        description="Where there are more snapshots than this, learn and test on a seeded share of the leads.",
+        description=(
+            "Snapshots to learn from: where there are more, all conversions and a share of the others, which stands "
+            "for all of them."
+        ),
+    )
+    max_test_rows: int = Field(
+        default=100000,
+        ge=1,
+        description="Snapshots to test on: where there are more, all those of a seeded share of the leads.",
     )
 
 

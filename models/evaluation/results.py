@@ -19,8 +19,9 @@ class Period(Spec):
 
 
 class PartCounts(Period):
-    """What one part of the split holds."""
+    """What one part of the split holds; `drawn` of its rows are in the matrix, to learn from or to be tested."""
 
+    drawn: int
     rows: int
     leads: int
     positive: int
@@ -28,13 +29,22 @@ class PartCounts(Period):
 
 
 class SnapshotCounts(Spec):
-    """How many snapshots there are, how many have matured, and what is in each part of the split."""
+    """How many snapshots there are, how many have matured, and what is in each part of the split.
+
+    Attributes
+    ----------
+    sampled
+        Rows in the matrix.
+    tested_share
+        The share of the later leads that is tested; 1 unless they have more rows than `snapshots.max_test_rows`.
+    """
 
     order: Literal["dates", "rows", "none"]
     snapshots: int
     immature: int
     matured: int
     sampled: int
+    tested_share: float
     parts: dict[str, PartCounts]
 
 

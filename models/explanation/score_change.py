@@ -16,9 +16,9 @@ from models.points.scale import add_columns
 from models.scoring.reasons import LEAST_POINTS, columns_by_theme
 from models.scoring.scorer import Scorer
 
-PARTS = ("time_passing", "edited_attributes", "new_events", "new_model")
-WORDS = {"time_passing": "time passing", "new_model": "the new model"}
-BASE = ""  # the theme of the base points, which only another model changes; no theme is called so
+PARTS = ("time_passing", "edited_attributes", "new_events", "newer_outcomes", "new_model")
+WORDS = {"time_passing": "time passing", "newer_outcomes": "newer outcomes", "new_model": "the new model"}
+BASE = ""  # the theme of the base points, which newer outcomes and another model change; no theme is called so
 NAMED = 2  # themes that a sentence names for each part
 
 
@@ -126,7 +126,7 @@ def table(change: ScoreChange, counts: pd.DataFrame, reasons: int) -> pd.DataFra
     Returns
     -------
     DataFrame
-        lead_id, points_from, points_to, difference, the four parts, the counts, text (the difference in words, the
+        lead_id, points_from, points_to, difference, the parts, the counts, text (the difference in words, the
         parts that are worth a point named strongest first) and reasons (JSON: part, theme, label, points).
     """
     rows = pd.DataFrame(
@@ -189,7 +189,7 @@ def totals(rows: pd.DataFrame, themes: pd.DataFrame) -> ChangeTotals:
 def _standings(steps: Sequence[ChangeStep]) -> list[_ScoredStep]:
     standings: list[_ScoredStep] = []
     for step in steps:
-        before = standings[-1] if standings and standings[-1].scorer is step.scorer else None
+        before = standings[-1] if standings and standings[-1].scorer.metadata is step.scorer.metadata else None
         standings.append(_standing(step, before))
     return standings
 
@@ -200,6 +200,8 @@ def _standing(step: ChangeStep, before: _ScoredStep | None) -> _ScoredStep:
     Explaining takes most of the time, and few leads are edited between two dates.
     """
     scorer, values = step.scorer, step.scorer.values(step.matrix)
+    if before is not None and scorer is not before.scorer:
+        return _with_intercept(step, values, before)
     rows = np.arange(len(values)) if before is None else np.flatnonzero(_differ(before.values, values).any(axis=1))
     matrix = step.matrix.iloc[rows]
     base, parts = scorer.contributions(matrix)
@@ -213,6 +215,14 @@ def _standing(step: ChangeStep, before: _ScoredStep | None) -> _ScoredStep:
     all_points[rows] = points
     themes.iloc[rows] = by_theme.to_numpy()
     return _ScoredStep(scorer, values, all_points, themes)
+
+
+def _with_intercept(step: ChangeStep, values: np.ndarray, before: _ScoredStep) -> _ScoredStep:
+    """Move the base: the model is that of the step before, and so is what each lead shows."""
+    scorer = step.scorer
+    points = scorer.metadata.points.points(scorer.log_odds(step.matrix))
+    moved = scorer.metadata.points.factor * (scorer.sigmoid.intercept - before.scorer.sigmoid.intercept)
+    return _ScoredStep(scorer, values, points, before.themes.assign(**{BASE: before.themes[BASE] + moved}))
 
 
 def _theme_differences(before: _ScoredStep, after: _ScoredStep) -> pd.DataFrame:

@@ -6,13 +6,14 @@ holds longer than how many of them buy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit
 
+STEP = 0.01  # of a slope, to take derivatives
 LEAST_SLOPE, GREATEST_SLOPE = 0.05, 5.0  # a model without skill is flattened, never turned upside down
 GREATEST_SHIFT = 50.0  # log-odds; past it a probability is 0 or 1 in floating point
 NEWTON_STEPS, LONGEST_STEP = 60, 2.0
@@ -43,24 +44,24 @@ def losses(log_odds: np.ndarray, label: np.ndarray) -> np.ndarray:
     return np.logaddexp(0.0, log_odds) - label * log_odds
 
 
-def losses_within(log_odds: np.ndarray, label: np.ndarray, period: np.ndarray) -> np.ndarray:
+def losses_within(log_odds: np.ndarray, label: np.ndarray, period: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return the log-loss of each row once each period's intercept has been fitted to the period itself, shape (n,).
 
     What remains is how well rows of one period are separated. A period with one outcome alone has a loss of 0.
 
     Parameters
     ----------
-    log_odds, label
-        Shape (n,).
+    log_odds, label, weight
+        Shape (n,); a weight of 2 is the row twice.
     period
         Code of each row's period, shape (n,).
     """
-    n, won = np.bincount(period), np.bincount(period, label)
+    n, won = np.bincount(period, weight), np.bincount(period, weight * label)
     mixed = (won > 0) & (won < n)
     shift = np.zeros(len(n))
     for _ in range(NEWTON_STEPS):
         p = expit(log_odds + shift[period])
-        gap, slope = won - np.bincount(period, p), np.bincount(period, p * (1 - p))
+        gap, slope = won - np.bincount(period, weight * p), np.bincount(period, weight * p * (1 - p))
         step = np.clip(gap / np.maximum(slope, 1e-12), -LONGEST_STEP, LONGEST_STEP)
         shift = np.where(mixed, shift + step, 0.0)
         if np.abs(step[mixed]).max(initial=0.0) < 1e-10:
@@ -68,20 +69,52 @@ def losses_within(log_odds: np.ndarray, label: np.ndarray, period: np.ndarray) -
     return np.where(mixed[period], losses(log_odds + shift[period], label), 0.0)
 
 
-def fit_slope(raw: Sequence[np.ndarray], label: Sequence[np.ndarray], period: Sequence[np.ndarray]) -> float:
-    """Find the slope with the lowest loss within periods, over several sets of rows no model was trained on.
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows that no model of theirs was trained on.
 
-    Parameters
+    Attributes
     ----------
-    raw, label, period
-        Of each set, shapes (n,): the model's log-odds, 0 or 1, and the code of the period.
+    raw, label, weight
+        The model's log-odds, 0 or 1, and how often the row counts, shape (n,).
+    period, lead
+        Code of each row's period and lead, shape (n,).
+    """
+
+    raw: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray
+    period: np.ndarray
+    lead: np.ndarray
+
+
+def fit_slope(rows: HeldOut) -> float:
+    """Find the slope with the lowest loss within periods, shrunk towards 1 as far as it may be chance.
+
+    The shrinkage is that of James and Stein with its positive part: a slope within its own standard error, over leads,
+    of 1 is 1. Source: Efron and Morris 1973, Journal of the American Statistical Association 68, 117-130.
     """
 
     def loss(slope: float) -> float:
-        return float(sum(losses_within(slope * r, y, p).sum() for r, y, p in zip(raw, label, period, strict=True)))
+        return float(rows.weight @ losses_within(slope * rows.raw, rows.label, rows.period, rows.weight))
 
-    optimum = minimize_scalar(loss, bounds=(LEAST_SLOPE, GREATEST_SLOPE), method="bounded", options={"xatol": 1e-6})
-    return round(float(optimum.x), 6)
+    bounds = (LEAST_SLOPE, GREATEST_SLOPE)
+    slope = float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
+    off = slope - 1
+    chance = (_slope_error(rows, slope) / off) ** 2 if off else 1.0
+    return round(1 + off * max(0.0, 1 - chance), 6)
+
+
+def _slope_error(rows: HeldOut, slope: float) -> float:
+    """Return the standard error of a slope over leads: rows of one lead depend on each other."""
+
+    def rises(at: float) -> np.ndarray:
+        return rows.weight * losses_within(at * rows.raw, rows.label, rows.period, rows.weight)
+
+    low, here, high = (rises(slope + step) for step in (-STEP, 0.0, STEP))
+    bend = float((high - 2 * here + low).sum()) / STEP**2
+    by_lead = np.bincount(rows.lead, (high - low) / (2 * STEP))
+    return float(np.sqrt((by_lead**2).sum())) / bend if bend > 0 else float("inf")
 
 
 def fit_intercept(log_odds: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
@@ -99,6 +132,25 @@ def fit_intercept(log_odds: np.ndarray, label: np.ndarray, weight: np.ndarray) -
     return round(float(brentq(gap, -GREATEST_SHIFT, GREATEST_SHIFT, xtol=1e-10)), 9)
 
 
+@dataclass(frozen=True)
+class MaturedRows:
+    """Rows whose outcome is known at some time.
+
+    Attributes
+    ----------
+    log_odds, label, weight
+        Log-odds without an intercept, 0 or 1, and how often the row counts, shape (n,).
+    at, known
+        The time of the row and of its outcome, shape (n,).
+    """
+
+    log_odds: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray
+    at: np.ndarray
+    known: np.ndarray
+
+
 def recency(at: np.ndarray, half_life: float) -> np.ndarray:
     """Return weights of rows that halve with age, shape (n,).
 
@@ -113,3 +165,34 @@ def recency(at: np.ndarray, half_life: float) -> np.ndarray:
     if half_life == 0 or span == 0:
         return np.ones(len(at))
     return np.asarray(0.5 ** ((at.max() - at) / (half_life * span)))
+
+
+def fresh_intercepts(history: MaturedRows, moments: np.ndarray, half_life: float) -> np.ndarray:
+    """Return the intercept as of each moment, from the outcomes that were known by then.
+
+    Parameters
+    ----------
+    history
+        Rows whose outcome has matured, whenever that was.
+    moments
+        Shape (m,), in the unit of the history's times.
+    half_life
+        A row counts half when it is so much older than the newest that is known; 0: all rows alike.
+
+    Returns
+    -------
+    ndarray
+        Shape (m,); NaN where no outcome was known.
+    """
+    order = np.argsort(history.known, kind="stable")
+    until = np.searchsorted(history.known[order], moments, side="right")
+    fitted = {int(n): _intercept(history, order[:n], half_life) for n in np.unique(until)}
+    return np.array([fitted[int(n)] for n in until])
+
+
+def _intercept(history: MaturedRows, rows: np.ndarray, half_life: float) -> float:
+    if not len(rows):
+        return float("nan")
+    at = history.at[rows]
+    fades = 0.5 ** ((at.max() - at) / half_life) if half_life else np.ones(len(rows))
+    return fit_intercept(history.log_odds[rows], history.label[rows], fades * history.weight[rows])

@@ -57,7 +57,7 @@ class TrainingHistory:
     Attributes
     ----------
     sample
-        All rows; no weights.
+        All rows; the weights say how many rows of the history each stands for.
     at, known
         Time of each row and when its outcome was known, in one unit, shape (n,); zeros without order.
     lead
@@ -81,15 +81,22 @@ class TrainingHistory:
     directions: tuple[int, ...]
     ordered: bool
 
+    @property
+    def dated(self) -> bool:
+        """Whether outcomes become known some time after their rows."""
+        return bool((self.known > self.at).any())
+
     def rows(self, indices: np.ndarray) -> TrainingHistory:
         """Return some of the rows."""
-        sample = TrainingSample(self.sample.features[indices], self.sample.label[indices])
+        weight = None if self.sample.weight is None else self.sample.weight[indices]
+        sample = TrainingSample(self.sample.features[indices], self.sample.label[indices], weight)
         parts = {name: getattr(self, name)[indices] for name in ("at", "known", "lead", "bucket")}
         return replace(self, sample=sample, **parts)
 
     def for_linear(self, settings: EnsembleSettings) -> TrainingSample:
         """Return the rows as the logistic regression learns from them: weighted, without features that shift."""
-        return replace(without(self.sample, settings.left_out), weight=recency(self.at, settings.half_life))
+        kept = without(self.sample, settings.left_out)
+        return replace(kept, weight=kept.weights * recency(self.at, settings.half_life))
 
     def for_trees(self, settings: EnsembleSettings) -> TrainingSample:
         """Return the rows as the boosters learn from them: categories encoded, too, where the settings say so."""

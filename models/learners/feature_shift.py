@@ -35,14 +35,13 @@ def drifts(earlier: TrainingSample, later: TrainingSample, categorical: list[int
     return np.array([drift(earlier.features[:, i], later.features[:, i], i in categorical) for i in columns])
 
 
-def candidates(drift_of: np.ndarray, limits: list[float]) -> list[frozenset[int]]:
+def candidates(drift_of: np.ndarray, limits: list[float], always: frozenset[int] = frozenset()) -> list[frozenset[int]]:
     """List the sets of features to try without: those that drifted past each limit; none twice, never all.
 
-    The first set is empty: leaving out nothing is always tried.
+    The first set holds no more than those that are `always` left out.
     """
-    sets = [frozenset(np.flatnonzero(drift_of > limit).tolist()) for limit in sorted(limits, reverse=True)]
-    no_features = frozenset[int]()
-    return [left_out for left_out in dict.fromkeys([no_features, *sets]) if len(left_out) < len(drift_of)]
+    sets = [always.union(np.flatnonzero(drift_of > limit).tolist()) for limit in sorted(limits, reverse=True)]
+    return [left_out for left_out in dict.fromkeys([always, *sets]) if len(left_out) < len(drift_of)]
 
 
 def without(sample: TrainingSample, left_out: frozenset[int]) -> TrainingSample:

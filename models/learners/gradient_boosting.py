@@ -70,6 +70,11 @@ class TrainingSample:
     label: np.ndarray
     weight: np.ndarray | None = None
 
+    @property
+    def weights(self) -> np.ndarray:
+        """How much each row counts, shape (n,)."""
+        return np.ones(len(self.label)) if self.weight is None else self.weight
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -167,6 +172,11 @@ class Boosters:
         """The number of splits on each feature, shape (k,)."""
         return np.sum([model.feature_importance("split") for model in self.models], axis=0)
 
+    @property
+    def gains(self) -> np.ndarray:
+        """What the splits on each feature saved, shape (k,)."""
+        return np.sum([model.feature_importance("gain") for model in self.models], axis=0)
+
     def _mean(self, predict: Callable[[lgb.Booster], np.ndarray]) -> np.ndarray:
         """Add model after model: numpy's mean adds a single row in another order than many, with other last bits."""
         total: np.ndarray = reduce(np.add, side_by_side(predict, self.models, self.threads))
@@ -186,33 +196,48 @@ class Boosters:
         return cls(tuple(lgb.Booster(model_str=text) for text in texts), threads)
 
 
-def grow(
-    cuts: Sequence[tuple[TrainingSample, np.ndarray]], shape: Shape, params: TrainParams, seed: int, threads: int
-) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Grow boosters on several samples side by side, a few rounds at a time, until the caller stops.
+@dataclass(frozen=True)
+class BinnedCuts:
+    """Samples sorted into bins once, for any settings of the boosters, and rows to predict.
 
-    Parameters
+    Attributes
     ----------
-    cuts
-        Each a sample to train on and the features (m, k) of rows to predict.
+    binned, later
+        Of each cut, the sample to train on and the features (m, k) of the rows to predict.
+    """
+
+    binned: list[lgb.Dataset]
+    later: list[np.ndarray]
+    shape: Shape
+    max_bin: int
+
+    @classmethod
+    def of(
+        cls, cuts: Sequence[tuple[TrainingSample, np.ndarray]], shape: Shape, max_bin: int, seed: int, threads: int
+    ) -> Self:
+        binned = side_by_side(lambda cut: _binned(cut[0], shape, max_bin, seed, USABLE_ROWS), cuts, threads)
+        return cls(binned, [later for _, later in cuts], shape, max_bin)
+
+
+def grow(cuts: BinnedCuts, params: TrainParams, seed: int, threads: int) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Grow boosters on several samples side by side, a few rounds at a time, until the caller stops.
 
     Yields
     ------
     int, list of ndarray
         Rounds so far, and for each cut the mean log-odds of its rows, shape (m,).
     """
-    tasks = [(cut, number) for cut in range(len(cuts)) for number in range(params.boosters)]
-    binned = side_by_side(lambda cut: _binned(cut[0], shape, params, seed, USABLE_ROWS), cuts, threads)
+    tasks = [(cut, number) for cut in range(len(cuts.binned)) for number in range(params.boosters)]
     growing = side_by_side(
-        lambda task: lgb.Booster(_settings(shape, params, seed, task[1]), binned[task[0]]), tasks, threads
+        lambda task: lgb.Booster(_settings(cuts.shape, params, seed, task[1]), cuts.binned[task[0]]), tasks, threads
     )
-    raw = [np.zeros(len(later)) for _, later in cuts]
+    raw = [np.zeros(len(later)) for later in cuts.later]
     rounds = 0
     while rounds < params.max_rounds:
         step = min(max(ROUNDS_AT_LEAST, int(rounds * ROUNDS_SHARE)), params.max_rounds - rounds)
 
         def add(index: int, more: int = step) -> np.ndarray:
-            model, later = growing[index], cuts[tasks[index][0]][1]
+            model, later = growing[index], cuts.later[tasks[index][0]]
             begin = model.current_iteration()  # fewer than the rounds so far where some could not split
             for _ in range(more):
                 model.update()
@@ -220,7 +245,7 @@ def grow(
 
         rounds += step
         added = side_by_side(add, range(len(tasks)), threads)
-        for cut in range(len(cuts)):
+        for cut in range(len(raw)):
             raw[cut] = raw[cut] + reduce(np.add, added[cut * params.boosters : (cut + 1) * params.boosters])
         yield rounds, [total / params.boosters for total in raw]
 
@@ -230,7 +255,7 @@ def train_boosters(
 ) -> Boosters:
     """Train each seed on all rows for a fixed number of rounds."""
     least = params.min_child_samples
-    (binned,) = side_by_side(lambda rows: _binned(rows, shape, params, seed, least), [sample], threads)
+    (binned,) = side_by_side(lambda rows: _binned(rows, shape, params.max_bin, seed, least), [sample], threads)
 
     def train(number: int) -> lgb.Booster:
         return lgb.train(_settings(shape, params, seed, number), binned, max(rounds, 1))
@@ -259,7 +284,7 @@ def _predict(model: lgb.Booster, features: np.ndarray, contributions: bool = Fal
     return np.asarray(model.predict(features, raw_score=True, pred_contrib=contributions, num_threads=1))
 
 
-def _binned(sample: TrainingSample, shape: Shape, params: TrainParams, seed: int, least: int) -> lgb.Dataset:
+def _binned(sample: TrainingSample, shape: Shape, max_bin: int, seed: int, least: int) -> lgb.Dataset:
     """Sort the values into bins once, which took a fifth of the time of training; the boosters only read them.
 
     A feature that cannot be split into two parts of `least` rows is not there for the boosters to draw.
@@ -270,7 +295,7 @@ def _binned(sample: TrainingSample, shape: Shape, params: TrainParams, seed: int
         weight=sample.weight,
         categorical_feature=list(shape.categorical),
         params={
-            "max_bin": params.max_bin,
+            "max_bin": max_bin,
             "min_child_samples": least,
             "data_random_seed": seed,
             "num_threads": 1,

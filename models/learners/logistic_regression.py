@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
 from itertools import pairwise
@@ -20,6 +20,8 @@ from models.learners.gradient_boosting import TrainingSample
 BLOCK_ROWS = 8192  # processed at once, so that a block's numbers stay in the processor's cache
 SMALL = 256  # integers below it are looked up
 LARGEST_MEAN = 1e30  # of a feature, such as an amount; its square is still a number
+TOLERANCE = 1e-8
+DIGITS = 9  # of means, spreads and weights
 CLIP = 5.0  # standard deviations; an extreme count in a later period must not decide alone
 
 
@@ -43,14 +45,15 @@ class Design:
     levels: dict[int, int]
 
     @classmethod
-    def learn(cls, features: np.ndarray, levels: dict[int, int]) -> Self:
+    def learn(cls, features: np.ndarray, levels: dict[int, int], weight: np.ndarray) -> Self:
         known = np.isfinite(features)
-        n = np.maximum(known.sum(axis=0), 1)
+        n = weight @ known
+        n = np.where(n > 0, n, 1.0)
         forms = [np.where(known, form, 0) for form in (features, _logarithm(features))]
-        mean = np.array([form.sum(axis=0, dtype="float64") / n for form in forms])
+        mean = np.array([weight @ form / n for form in forms])
         squares = [np.where(known, (form - m) ** 2, 0) for form, m in zip(forms, mean, strict=True)]
-        spread = np.sqrt([square.sum(axis=0, dtype="float64") / n for square in squares])
-        return cls(mean, np.where(spread > 0, spread, 1.0), levels)
+        spread = np.sqrt([weight @ square / n for square in squares])
+        return cls(_rounded(mean), _rounded(np.where(spread > 0, spread, 1.0)), levels)
 
     def columns(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the design matrix (n, c), and which feature each column belongs to (c,)."""
@@ -71,6 +74,13 @@ class Design:
             standard = np.clip((form - mean) / scale, -CLIP, CLIP)
             columns.insert(0, np.where(missing, 0.0, standard).astype("float32"))
         return columns
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Round to digits that sums in another order do not change: processors add in orders of their own."""
+    exponent = np.floor(np.log10(np.abs(values), out=np.zeros_like(values), where=values != 0))
+    scale = 10.0 ** (DIGITS - 1 - exponent)
+    return np.asarray(np.rint(values * scale) / scale)
 
 
 def _logarithm(values: np.ndarray) -> np.ndarray:
@@ -132,26 +142,21 @@ class Linear:
 
     @classmethod
     def train(cls, sample: TrainingSample, levels: dict[int, int], c: float) -> Self:
-        """Fit with an L2 penalty of inverse strength `c`."""
-        return next(cls.path(sample, levels, [c]))
+        """Fit with an L2 penalty of inverse strength `c`.
 
-    @classmethod
-    def path(cls, sample: TrainingSample, levels: dict[int, int], penalties: Iterable[float]) -> Iterator[Self]:
-        """Fit with one inverse strength after the other, each from where the one before ended.
-
-        On one thread, because more of them add in another order, and the order decides the last bits. A fit that
-        reaches the limit of iterations is a little more shrunk than `c` implies, which is no reason to warn: the
-        penalty is chosen by the loss of the fit as it is.
+        On one thread, because more of them add in another order. Newton's method ends at the optimum itself, so that
+        rounded weights are the same however a processor adds.
         """
-        design = Design.learn(sample.features, levels)
+        design = Design.learn(sample.features, levels, sample.weights)
         matrix, _ = design.columns(sample.features)
-        center = matrix.mean(axis=0, dtype="float64")
-        model = LogisticRegression(max_iter=1000, tol=0.0001, warm_start=True)
-        for c in penalties:
-            with threadpool_limits(1), warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.set_params(C=c).fit(matrix, sample.label, sample.weight)
-            yield cls(design, model.coef_[0].astype("float64"), center, float(model.intercept_[0]))
+        center = _rounded(sample.weights @ matrix / sample.weights.sum())
+        varies, weight = np.ptp(matrix, axis=0) > 0, np.zeros(len(center))
+        model = LogisticRegression(C=c, solver="newton-cholesky", max_iter=100, tol=TOLERANCE)
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the last bits are rounded away
+            model.fit(matrix[:, varies].astype("float64"), sample.label, sample.weights)
+        weight[varies] = _rounded(model.coef_[0])
+        return cls(design, weight, center, float(_rounded(model.intercept_)[0]))
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Return the log-odds, shape (n,); a row's bits depend on no other row, as they would in a matrix product."""

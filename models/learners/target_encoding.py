@@ -29,10 +29,11 @@ class TargetEncoding:
     @classmethod
     def learn(cls, sample: TrainingSample, levels: dict[int, int], strength: float) -> Self:
         """Learn from all rows; `strength` average rows are added to each level."""
-        everyone = len(sample.label), float(sample.label.sum())
+        weight = sample.weights
+        everyone = float(weight.sum()), float(weight @ sample.label)
         values = {}
         for index, n_levels in levels.items():
-            n, won = _count(sample.features[:, index], sample.label, n_levels)
+            n, won = _count(sample.features[:, index], sample.label, weight, n_levels)
             values[index] = _level_value(n, won, *everyone, strength)
         return cls(values)
 
@@ -70,15 +71,16 @@ def encode_in_time_order(
         The features, shape (n, k), codes replaced.
     """
     encoded = sample.features.copy()
-    order = np.argsort(known, kind="stable")
-    n_all = np.searchsorted(known[order], at, side="left").astype("float64")
-    won_all = _before(sample.label[order], n_all)
+    order, weight = np.argsort(known, kind="stable"), sample.weights
+    earlier = np.searchsorted(known[order], at, side="left")
+    converted = weight * sample.label
+    n_all, won_all = _before(weight[order], earlier), _before(converted[order], earlier)
     for index, n_levels in levels.items():
         column = sample.features[:, index]
         for level in range(n_levels):
             rows, known_rows = np.flatnonzero(column == level), order[column[order] == level]
-            n = np.searchsorted(known[known_rows], at[rows], side="left").astype("float64")
-            won = _before(sample.label[known_rows], n)
+            earlier = np.searchsorted(known[known_rows], at[rows], side="left")
+            n, won = _before(weight[known_rows], earlier), _before(converted[known_rows], earlier)
             encoded[rows, index] = _level_value(n, won, n_all[rows], won_all[rows], strength)
     return encoded
 
@@ -88,16 +90,16 @@ def encode_out_of_fold(sample: TrainingSample, fold: np.ndarray, levels: dict[in
     encoded = sample.features.copy()
     for number in np.unique(fold):
         inside = fold == number
-        others = TrainingSample(sample.features[~inside], sample.label[~inside])
+        others = TrainingSample(sample.features[~inside], sample.label[~inside], sample.weights[~inside])
         encoded[inside] = TargetEncoding.learn(others, levels, strength).apply(sample.features[inside])
     return encoded
 
 
-def _count(codes: np.ndarray, label: np.ndarray, n_levels: int) -> tuple[np.ndarray, np.ndarray]:
+def _count(codes: np.ndarray, label: np.ndarray, weight: np.ndarray, n_levels: int) -> tuple[np.ndarray, np.ndarray]:
     known = np.isfinite(codes)
     level = codes[known].astype("int64")
-    n = np.bincount(level, minlength=n_levels).astype("float64")
-    return n, np.bincount(level, label[known], minlength=n_levels)
+    n = np.bincount(level, weight[known], minlength=n_levels)
+    return n, np.bincount(level, (weight * label)[known], minlength=n_levels)
 
 
 def _level_value(
@@ -116,6 +118,6 @@ def _look_up(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
     return looked_up
 
 
-def _before(label: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Sum the first n labels, for each n."""
-    return np.concatenate([[0.0], np.cumsum(label)])[n.astype("int64")]
+def _before(values: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Sum the first n values, for each n."""
+    return np.concatenate([[0.0], np.cumsum(values)])[n]

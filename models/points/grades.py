@@ -79,31 +79,34 @@ class GradeCuts(BaseModel):
         return cuts
 
     @classmethod
-    def learn(cls, fit: np.ndarray, engagement: np.ndarray, params: GradeParams) -> GradeCuts:
+    def learn(cls, fit: np.ndarray, engagement: np.ndarray, weight: np.ndarray, params: GradeParams) -> GradeCuts:
         """Find the cut-offs.
 
         Parameters
         ----------
         fit, engagement
             Points of the training rows, shape (n,); ignored where the cut-offs are set by hand.
+        weight
+            How many rows each stands for, shape (n,).
         """
-        return cls(fit=_cuts(fit, params.fit), engagement=_cuts(engagement, params.engagement))
+        return cls(fit=_cuts(fit, weight, params.fit), engagement=_cuts(engagement, weight, params.engagement))
 
 
-def _cuts(points: np.ndarray, steps: GradeSteps) -> tuple[float, float, float]:
+def _cuts(points: np.ndarray, weight: np.ndarray, steps: GradeSteps) -> tuple[float, float, float]:
     if steps.by == "points":
         return steps.steps
-    first, second, third = (_cut(points, share) for share in np.cumsum(steps.steps))
+    first, second, third = (_cut(points, weight, share) for share in np.cumsum(steps.steps))
     return first, second, third
 
 
-def _cut(points: np.ndarray, share: float) -> float:
+def _cut(points: np.ndarray, weight: np.ndarray, share: float) -> float:
     """Return the least points of the best `share` of rows, half way to the next ones; ties are never divided.
 
     At most that share of rows reaches it: where more are tied at the top, as all rows without any event, none does.
     """
-    value, rows = np.unique(np.round(points, SAME_POINTS), return_counts=True)
-    at_least = rows[::-1].cumsum()[::-1] / max(len(points), 1)
+    value, index_of = np.unique(np.round(points, SAME_POINTS), return_inverse=True)
+    rows = np.bincount(index_of, weight, minlength=len(value))
+    at_least = rows[::-1].cumsum()[::-1] / max(weight.sum(), 1)
     index = int(np.searchsorted(-at_least, -share - ROUNDING))  # the first value that at most `share` of the rows reach
     next_one = value[index] if index < len(value) else value[-1] + 2 * 10.0**-SAME_POINTS
     return float(value[index - 1] + next_one) / 2

@@ -136,15 +136,16 @@ class _Patterns:
     positive: np.ndarray
 
     @classmethod
-    def none_yet(cls, label: np.ndarray) -> Self:
-        totals = np.array([float(len(label))]), np.array([label.sum()])
-        return cls(np.zeros(len(label), dtype=np.intp), np.zeros((1, 0)), *totals)
+    def none_yet(cls, sample: TrainingSample) -> Self:
+        totals = np.array([sample.weights.sum()]), np.array([sample.weights @ sample.label])
+        return cls(np.zeros(len(sample.label), dtype=np.intp), np.zeros((1, 0)), *totals)
 
-    def split(self, fulfilled: np.ndarray, label: np.ndarray) -> _Patterns:
+    def split(self, fulfilled: np.ndarray, sample: TrainingSample) -> _Patterns:
         """Return the patterns once one more condition splits them."""
         pattern, of_row = np.unique(2 * self.of_row + fulfilled, return_inverse=True)
         holds = np.column_stack([self.holds[pattern // 2], pattern % 2])
-        return _Patterns(of_row, holds, np.bincount(of_row).astype("float64"), np.bincount(of_row, label))
+        weight = sample.weights
+        return _Patterns(of_row, holds, np.bincount(of_row, weight), np.bincount(of_row, weight * sample.label))
 
     def fit(self, columns: np.ndarray, signs: list[int], l2: float) -> tuple[float, np.ndarray]:
         """Fit a logistic regression on columns (patterns, c); weights of a sign stay on their side of zero."""
@@ -178,16 +179,18 @@ class FittedConditions:
 def search(sample: TrainingSample, entries: Catalogue, params: ScorecardParams, l2: float) -> FittedConditions:
     """Choose conditions one after another until none saves enough, or the card is full."""
     binned = _bin(sample.features, entries, params)
-    patterns, conditions, signs = _Patterns.none_yet(sample.label), list[ScorecardCondition](), list[int]()
-    base, weights = base_log_odds(sample.label.sum(), len(sample.label)), np.zeros(0)
+    patterns, conditions, signs = _Patterns.none_yet(sample), list[ScorecardCondition](), list[int]()
+    weight = sample.weights
+    base, weights = base_log_odds(weight @ sample.label, weight.sum()), np.zeros(0)
     while len(conditions) < params.max_lines:
         probability = expit(base + patterns.holds @ weights)[patterns.of_row]
-        best = _best(binned, sample.label - probability, probability * (1 - probability), conditions, params, l2)
+        gradient, curvature = weight * (sample.label - probability), weight * probability * (1 - probability)
+        best = _best(binned, gradient, curvature, conditions, params, l2)
         if best is None:
             break
         conditions.append(best)
         signs.append(_sign(entries[best.feature], best))
-        patterns = patterns.split(best.holds(sample.features), sample.label)
+        patterns = patterns.split(best.holds(sample.features), sample)
         base, weights = patterns.fit(patterns.holds, signs, l2)
     return FittedConditions(conditions, weights, patterns)
 

@@ -95,10 +95,10 @@ class Scorecard:
 
     @classmethod
     def _rounded(cls, fitted: FittedConditions, sample: TrainingSample, max_points: int, l2: float) -> Self:
-        n, k = sample.features.shape
+        k, n = sample.features.shape[1], round(sample.weights.sum())
         strongest = np.abs(fitted.weights).max(initial=0.0)
         if strongest == 0:
-            return cls([], k, n, base_log_odds(sample.label.sum(), n), 0.0)
+            return cls([], k, n, base_log_odds(sample.weights @ sample.label, n), 0.0)
         points = np.rint(fitted.weights * (max_points / strongest)).astype(int)
         total = fitted.patterns.holds @ points
         base, weight = fitted.patterns.fit((total * (strongest / max_points))[:, None], [0], l2)
@@ -116,7 +116,7 @@ class Scorecard:
         """Raise ModelError where more points do not mean more conversions among these rows."""
         if not self.lines or len(set(sample.label.tolist())) < 2:
             return
-        auc = roc_auc_score(sample.label, self.points(sample.features))
+        auc = roc_auc_score(sample.label, self.points(sample.features), sample_weight=sample.weights)
         if not auc > 0.5:
             raise ModelError(
                 f"a scorecard whose points rank the rows it learned from no better than chance (AUC {auc:.3f}); raise "
@@ -150,5 +150,5 @@ class Scorecard:
 
 
 def _line(condition: ScorecardCondition, points: int, sample: TrainingSample) -> Line:
-    fulfilled = condition.holds(sample.features)
-    return Line(condition, points, int(fulfilled.sum()), float(sample.label[fulfilled].mean()))
+    weight = sample.weights * condition.holds(sample.features)
+    return Line(condition, points, round(weight.sum()), float(weight @ sample.label / weight.sum()))

@@ -28,22 +28,22 @@ class RuleCurve(BaseModel):
         return np.asarray(expit(self.intercept + self.slope * points))
 
 
-def fit_curve(points: np.ndarray, label: np.ndarray) -> RuleCurve:
+def fit_curve(points: np.ndarray, label: np.ndarray, weight: np.ndarray) -> RuleCurve:
     """Fit the curve; where points tell nothing, or tell the wrong way round, it is flat at the base rate.
 
     Parameters
     ----------
-    points, label
-        Of the training part, shape (n,); both outcomes occur.
+    points, label, weight
+        Of the training part, and how many rows each stands for, shape (n,); both outcomes occur.
     """
-    mean, spread = float(points.mean()), float(points.std())
+    mean, spread = float(np.average(points, weights=weight)), float(points.std())
     if spread > 0:
         standard = ((points - mean) / spread)[:, None]
-        fitted = LogisticRegression(C=np.inf).fit(standard, label)
+        fitted = LogisticRegression(C=np.inf).fit(standard, label, weight)
         slope = round(float(fitted.coef_[0, 0]) / spread, 9)
         if slope > 0:
             return RuleCurve(intercept=round(float(fitted.intercept_[0]) - slope * mean, 9), slope=slope)
-    return RuleCurve(intercept=round(float(logit(label.mean())), 9), slope=0.0)
+    return RuleCurve(intercept=round(float(logit(np.average(label, weights=weight))), 9), slope=0.0)
 
 
 def contributions(entries: pd.DataFrame, n: int, rules: RulesParams) -> np.ndarray:

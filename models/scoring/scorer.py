@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -35,7 +35,7 @@ from models.scoring.reasons import top_reasons
 from models.scoring.rule_points import RuleCurve
 from models.tiers.declarations import TierParams
 
-FORMAT = 4
+FORMAT = 5
 JSON_FILES = ("card.json", "linear.json", "scorecard.json", "statistics.json")
 BOOSTER = re.compile(r"booster_(0|[1-9]\d{0,3})\.txt")
 
@@ -55,12 +55,17 @@ class ModelMetadata(BaseModel):
         The last moment whose outcomes the model knows; None for tables without dates.
     fingerprint
         Of the data it was trained on.
+    tested_as
+        The model_id of the model with the same settings that was tested; None where this one is tested itself.
     left_out
         Features that do not transfer from the earlier to the later part of training; they are read as not known.
     linear_share
         How much of the log-odds comes from the logistic regression, 0 to 1; the boosters give the rest.
     sigmoid, uncorrected
         The calibration, and the same with the intercept of the complete training period instead of recent outcomes.
+    recalibration_half_life
+        The outcomes that a list's intercept is fitted to count half after so many days; 0: all alike; None: the
+        model's own intercept serves every list.
     rules
         Makes a probability of the points of the hand-written rules, which are a baseline; None without rules.
     points
@@ -78,6 +83,7 @@ class ModelMetadata(BaseModel):
     linear_share: float = Field(ge=0, le=1)
     sigmoid: Sigmoid
     uncorrected: Sigmoid
+    recalibration_half_life: float | None = Field(ge=0)
     rules: RuleCurve | None
     points: PointScale
     grades: GradeCuts | None
@@ -86,6 +92,7 @@ class ModelMetadata(BaseModel):
     base_rate: float = Field(ge=0, le=1)
     trained_until: str | None
     fingerprint: str
+    tested_as: str | None = None
 
     @model_validator(mode="after")
     def _fits_itself(self) -> ModelMetadata:
@@ -98,15 +105,32 @@ class ModelMetadata(BaseModel):
 
 @dataclass(frozen=True)
 class Scorer:
-    """Turns feature rows into probabilities, points, scores, tiers and reasons."""
+    """Turns feature rows into probabilities, points, scores, tiers and reasons.
+
+    Attributes
+    ----------
+    intercept
+        Of the list that is scored, from newer outcomes than those of training; None: the model's own.
+    """
 
     metadata: ModelMetadata
     models: Ensemble
     scorecard: Scorecard
+    intercept: float | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process as the bundle does to the disk."""
-        return Scorer.from_files, (self.to_files(), self.models.boosters.threads)
+        return Scorer.from_files, (self.to_files(), self.models.boosters.threads, self.intercept)
+
+    @cached_property
+    def sigmoid(self) -> Sigmoid:
+        """The calibration of the list that is scored."""
+        own = self.metadata.sigmoid
+        return own if self.intercept is None else own.model_copy(update={"intercept": self.intercept})
+
+    def with_intercept(self, intercept: float) -> Scorer:
+        """Return the same model for a list with another intercept: it moves all leads alike and no rank."""
+        return self if intercept == self.sigmoid.intercept else replace(self, intercept=intercept)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -135,13 +159,18 @@ class Scorer:
         """A short digest of the bundle's contents: equal for equal models."""
         return hashlib.sha256("".join(self.to_files().values()).encode()).hexdigest()[:16]
 
+    @property
+    def tested_id(self) -> str:
+        """The model_id of the model that the figures of a run are of."""
+        return self.metadata.tested_as or self.model_id
+
     def log_odds(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return calibrated log-odds, shape (n,)."""
-        return self.metadata.sigmoid.log_odds(self._raw(matrix))
+        return self.sigmoid.log_odds(self.raw(matrix))
 
     def uncorrected(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability with the intercept of the complete training period, shape (n,)."""
-        return expit(self.metadata.uncorrected.log_odds(self._raw(matrix)))
+        return expit(self.metadata.uncorrected.log_odds(self.raw(matrix)))
 
     def logistic(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability by the logistic regression alone, neither blended nor calibrated, shape (n,)."""
@@ -151,7 +180,8 @@ class Scorer:
         """Return the probability by the scorecard's points, shape (n,)."""
         return expit(self.scorecard.log_odds(self._inputs(matrix)))
 
-    def _raw(self, matrix: pd.DataFrame) -> np.ndarray:
+    def raw(self, matrix: pd.DataFrame) -> np.ndarray:
+        """Return the blend's log-odds, not yet calibrated, shape (n,)."""
         return self.models.blended(self._inputs(matrix), self.metadata.linear_share)
 
     def probability(self, matrix: pd.DataFrame) -> np.ndarray:
@@ -170,7 +200,7 @@ class Scorer:
         raw *= 1 - share  # in place, as they are large
         linear *= share
         raw += linear
-        sigmoid, points = self.metadata.sigmoid, self.metadata.points
+        sigmoid, points = self.sigmoid, self.metadata.points
         base = points.offset + points.factor * sigmoid.log_odds(raw[:1, -1] if len(raw) else np.zeros(1))
         raw *= points.factor * sigmoid.slope
         return log_odds, float(base[0]), raw[:, :-1]
@@ -214,9 +244,7 @@ class Scorer:
         """
         values = self._inputs(matrix)
         trees, base, parts = self._explained(values)
-        log_odds = self.metadata.sigmoid.log_odds(
-            blend(trees, self.models.linear.log_odds(values), self.metadata.linear_share)
-        )
+        log_odds = self.sigmoid.log_odds(blend(trees, self.models.linear.log_odds(values), self.metadata.linear_share))
         groups = point_groups(parts, parts_of(self.catalogue))
         points = self.metadata.points.points(log_odds)
         why = top_reasons(parts, values, self.catalogue, reasons)
@@ -263,7 +291,7 @@ class Scorer:
         return files | {name: json.dumps(tree, indent=1, sort_keys=True) + "\n" for name, tree in trees.items()}
 
     @classmethod
-    def from_files(cls, files: Mapping[str, str], threads: int) -> Self:
+    def from_files(cls, files: Mapping[str, str], threads: int, intercept: float | None = None) -> Self:
         """Rebuild from `to_files`; raises ModelError where a file is missing, of another format, or no such file."""
         texts = _booster_texts(files)
         metadata = _metadata(files["card.json"])
@@ -278,7 +306,7 @@ class Scorer:
             encoding = TargetEncoding.from_json(json.loads(files["statistics.json"]), levels)
         with _fits("scorecard.json"):
             scorecard = Scorecard.from_json(json.loads(files["scorecard.json"]), k)
-        return cls(metadata, Ensemble(boosters, encoding, linear), scorecard)
+        return cls(metadata, Ensemble(boosters, encoding, linear), scorecard, intercept)
 
 
 def _booster_texts(files: Mapping[str, str]) -> list[str]:

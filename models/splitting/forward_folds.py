@@ -31,18 +31,10 @@ class FoldParams(Spec):
         description="Without dates, so many rows in a row are ranked against each other, as sales would at one time.",
     )
     max_rows: int = Field(
-        default=25000,
+        default=20000,
         ge=100,
         description=(
-            "Rows that choose: a seeded share of the leads where there are more; all rows train the final model."
-        ),
-    )
-    final_rows: int = Field(
-        default=60000,
-        ge=100,
-        description=(
-            "The same for what depends on the number of rows: penalty, rounds, blend, slope and "
-            "intercept; more see better how much shrinkage all rows need, and take longer."
+            "Rows that choose: where there are more, all conversions and a share of the others, which stands for all."
         ),
     )
 

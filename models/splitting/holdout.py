@@ -11,7 +11,7 @@ from pydantic import Field
 
 from features.schema.spec import Spec
 
-Part = Literal["train", "embargo", "test"]
+Part = Literal["train", "embargo", "test", "untested"]
 PARTS: tuple[Part, ...] = ("train", "embargo", "test")
 DIGITS = 12  # of shares: 1 - 0.7 is a little more than 0.3, and a row would change parts
 
@@ -66,8 +66,7 @@ def split_at_random(snapshots: pd.DataFrame, seed: int, params: SplitParams) -> 
 
     Snapshots of one lead fall on both sides, and the model learns from the future.
     """
-    key = snapshots["lead_id"] + "@" + snapshots["snapshot_at"].astype("str").fillna("no date")
-    part = np.where(draw(key, seed, "random split") < params.test_share, "test", "train")
+    part = np.where(draw(snapshot_key(snapshots), seed, "random split") < params.test_share, "test", "train")
     return pd.Series(part, index=snapshots.index, dtype="str")
 
 
@@ -77,6 +76,67 @@ def sample_leads(rows: pd.DataFrame, max_rows: int, seed: int, purpose: str) -> 
     if share >= 1:
         return rows
     return rows[draw(rows["lead_id"], seed, purpose) < share].reset_index(drop=True)
+
+
+def learning_weights(rows: pd.DataFrame, max_rows: int, seed: int, purpose: str) -> pd.Series[float]:
+    """Draw the rows to learn from: as many conversions as can be, and a share of the other rows that stands for all.
+
+    Few leads convert, so that a conversion teaches more than another row. Weighed back, the drawn rows have the
+    base rate of all rows.
+
+    Parameters
+    ----------
+    rows
+        lead_id, snapshot_at, label; and weight, where each row stands for several already.
+    max_rows
+        About how many rows are drawn. Conversions have half of them at least; they are thinned where they are more.
+
+    Returns
+    -------
+    Series
+        How many rows each row stands for, 0 where it was not drawn.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"lead_id": list("abcd"), "snapshot_at": pd.NaT, "label": [1.0, 0.0, 0.0, 0.0]})
+    >>> learning_weights(rows, 2, seed=1, purpose="example").tolist()
+    [1.0, 0.0, 3.0, 0.0]
+    """
+    own = rows["weight"] if "weight" in rows else pd.Series(1.0, index=rows.index)
+    if int((own > 0).sum()) <= max_rows:
+        return own
+    won = (rows["label"] > 0) & (own > 0)
+    kept = min(int(won.sum()), max_rows // 2)
+    share = np.where(won, kept / max(won.sum(), 1), (max_rows - kept) / max((~won & (own > 0)).sum(), 1))
+    share = np.minimum(share, 1.0)
+    number = draw(snapshot_key(rows), seed, purpose)
+    return pd.Series(np.where(number < share, own / np.maximum(share, 1e-12), 0.0), index=rows.index)
+
+
+def draw_rows(snapshots: pd.DataFrame, max_rows: int, max_test_rows: int, seed: int) -> pd.DataFrame:
+    """Draw the rows of the matrix: those to learn from, and the test part with all rows of its leads.
+
+    Parameters
+    ----------
+    snapshots
+        lead_id, snapshot_at, label, part.
+
+    Returns
+    -------
+    DataFrame
+        The drawn rows with `weight`: how many rows each stands for where it is learned from, 0 where it is tested
+        alone. The later rows of leads that are not tested are in the part "untested".
+    """
+    later = snapshots["part"] == "test"
+    tested = later & snapshots["lead_id"].isin(sample_leads(snapshots[later], max_test_rows, seed, "sample")["lead_id"])
+    weight = learning_weights(snapshots, max_rows, seed, "learning")
+    part = snapshots["part"].mask(later & ~tested, "untested")
+    return snapshots.assign(part=part, weight=weight)[tested | (weight > 0)].reset_index(drop=True)
+
+
+def snapshot_key(rows: pd.DataFrame) -> pd.Series[str]:
+    """Name each row by its lead and its moment."""
+    return rows["lead_id"] + "@" + rows["snapshot_at"].astype("str").fillna("no date")
 
 
 def draw(key: pd.Series[str], seed: int, purpose: str) -> pd.Series[float]:

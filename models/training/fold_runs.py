@@ -9,15 +9,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from features.matrix.catalogue import Catalogue
-from models.learners.calibration import losses_within
+from models.learners.calibration import HeldOut, MaturedRows, losses_within
 from models.learners.ensemble import EnsembleSettings, TrainingHistory
 from models.learners.feature_shift import without
-from models.learners.gradient_boosting import grow, side_by_side
+from models.learners.gradient_boosting import BinnedCuts, grow, side_by_side, train_boosters
 from models.learners.logistic_regression import Linear
 from models.scorecard.fitting import ScorecardParams
 from models.scorecard.scorecard import Scorecard
 from models.splitting.forward_folds import Fold
 
+SCREEN_ROUNDS = 60  # trees that show which features tell at all
 PATIENCE = 3  # evaluations without a gain before boosters stop growing
 
 
@@ -33,6 +34,8 @@ class FoldRuns:
         Of each fold, the code of each later row's period.
     grown
         Boosters' predictions so far, by the settings that affect them: the same settings are evaluated repeatedly.
+    linear, binned
+        The same of the logistic regressions, and the folds' rows in bins.
     """
 
     earlier: list[TrainingHistory]
@@ -41,6 +44,8 @@ class FoldRuns:
     seed: int
     threads: int
     grown: dict[EnsembleSettings, tuple[int, list[np.ndarray]]] = field(default_factory=dict, repr=False)
+    linear: dict[tuple[object, ...], list[np.ndarray]] = field(default_factory=dict, repr=False)
+    binned: dict[tuple[object, ...], BinnedCuts] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, history: TrainingHistory, folds: list[Fold], seed: int, threads: int) -> FoldRuns:
@@ -56,13 +61,45 @@ class FoldRuns:
     def lead(self) -> np.ndarray:
         return np.concatenate([later.lead for later in self.later])
 
-    @property
-    def label(self) -> list[np.ndarray]:
-        return [later.sample.label for later in self.later]
+    def held_out(self, raw: list[np.ndarray]) -> list[HeldOut]:
+        """Return the later rows of each fold with a model's log-odds."""
+        return [
+            HeldOut(values, later.sample.label, later.sample.weights, period, later.lead)
+            for values, later, period in zip(raw, self.later, self.period, strict=True)
+        ]
 
     def losses(self, raw: list[np.ndarray]) -> np.ndarray:
-        """Return the loss within periods of every later row, fold after fold."""
-        return np.concatenate([losses_within(*parts) for parts in zip(raw, self.label, self.period, strict=True)])
+        """Return the loss within periods of every later row, fold after fold, times how often the row counts.
+
+        Their mean is that of all the rows that the rows stand for.
+        """
+        folds = self.held_out(raw)
+        loss = [fold.weight * losses_within(fold.raw, fold.label, fold.period, fold.weight) for fold in folds]
+        return np.concatenate(loss) / np.concatenate([fold.weight for fold in folds]).mean()
+
+    @property
+    def span(self) -> float:
+        """How much time lies between the first and the last row, in the unit of the history."""
+        at = np.concatenate([self.earlier[0].at, self.later[-1].at])
+        return float(np.ptp(at))
+
+    def matured(self, raw: list[np.ndarray]) -> MaturedRows:
+        """Return the later rows of all folds as the outcomes that later lists may stand on."""
+        parts = [(one.sample.label, one.sample.weights, one.at, one.known) for one in self.later]
+        return MaturedRows(np.concatenate(raw), *(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def list_moments(self) -> np.ndarray:
+        """Return when each later row is on a list: without dates, before the first row of its fold, shape (n,)."""
+        return np.concatenate([one.at if one.dated else np.full(len(one.at), one.at.min() - 0.5) for one in self.later])
+
+    def gains(self, settings: EnsembleSettings) -> np.ndarray:
+        """Return what splits on each feature save, over one small booster of each fold's earlier rows, shape (k,)."""
+        params, shape = settings.train.model_copy(update={"boosters": 1}), self.earlier[0].shape(settings)
+
+        def work(earlier: TrainingHistory) -> np.ndarray:
+            return train_boosters(earlier.for_trees(settings), SCREEN_ROUNDS, shape, params, self.seed, 1).gains
+
+        return np.asarray(np.sum(side_by_side(work, self.earlier, self.threads), axis=0))
 
     def boosters(self, settings: EnsembleSettings) -> tuple[int, list[np.ndarray]]:
         """Grow boosters on all folds until they no longer gain; return the best number of rounds and its log-odds."""
@@ -71,13 +108,21 @@ class FoldRuns:
             self.grown[key] = self._grow(settings)
         return self.grown[key]
 
+    def _cuts(self, settings: EnsembleSettings) -> BinnedCuts:
+        """Sort each fold's rows into bins, once for all settings that differ in the boosters' training alone."""
+        max_bin = settings.train.max_bin
+        key = settings.left_out, settings.half_life, settings.target_encoding, settings.monotone, max_bin
+        if key not in self.binned:
+            cuts = [
+                (earlier.for_trees(settings), earlier.target_encoding(settings).apply(_kept(later, settings)))
+                for earlier, later in zip(self.earlier, self.later, strict=True)
+            ]
+            self.binned[key] = BinnedCuts.of(cuts, self.earlier[0].shape(settings), max_bin, self.seed, self.threads)
+        return self.binned[key]
+
     def _grow(self, settings: EnsembleSettings) -> tuple[int, list[np.ndarray]]:
-        cuts = [
-            (earlier.for_trees(settings), earlier.target_encoding(settings).apply(_kept(later, settings)))
-            for earlier, later in zip(self.earlier, self.later, strict=True)
-        ]
-        shape, best, rounds, kept, since = self.earlier[0].shape(settings), np.inf, 0, list[np.ndarray](), 0
-        for grown, raw in grow(cuts, shape, settings.train, self.seed, self.threads):
+        best, rounds, kept, since = np.inf, 0, list[np.ndarray](), 0
+        for grown, raw in grow(self._cuts(settings), settings.train, self.seed, self.threads):
             loss, since = self.losses(raw).mean(), since + 1
             if loss < best:
                 best, rounds, kept, since = loss, grown, raw, 0
@@ -85,24 +130,31 @@ class FoldRuns:
                 break
         return rounds, kept
 
-    def linears(self, settings: EnsembleSettings, penalties: Iterable[float]) -> tuple[float, list[np.ndarray]]:
-        """Train logistic regressions on all folds with ever less penalty, until they no longer gain."""
-        rising = sorted(penalties)
-        paths = [Linear.path(rows.for_linear(settings), rows.levels, rising) for rows in self.earlier]
-        later = [_kept(rows, settings) for rows in self.later]
-        best, chosen, kept = np.inf, 0.0, list[np.ndarray]()
-        for c in rising:
-            with threadpool_limits(
-                1
-            ):  # around all of them: a limit that one thread lifts is lifted for the others, too
-                raw = side_by_side(
-                    lambda fold: next(paths[fold]).log_odds(later[fold]), range(len(paths)), self.threads
-                )
-            loss = self.losses(raw).mean()
+    def penalty(self, settings: EnsembleSettings, penalties: Iterable[float]) -> float:
+        """Train logistic regressions with ever less penalty; return the last one that gained."""
+        best, chosen = np.inf, 0.0
+        for c in sorted(penalties):
+            loss = self.losses(self.linears(replace(settings, c=c))).mean()
             if loss >= best:
                 break
-            best, chosen, kept = loss, c, raw
-        return chosen, kept
+            best, chosen = loss, c
+        return chosen
+
+    def linears(self, settings: EnsembleSettings) -> list[np.ndarray]:
+        """Train a logistic regression on each fold; return the log-odds of its later rows."""
+        key = settings.left_out, settings.half_life, settings.c
+        if key not in self.linear:
+            self.linear[key] = self._linears(settings)
+        return self.linear[key]
+
+    def _linears(self, settings: EnsembleSettings) -> list[np.ndarray]:
+        def work(fold: int) -> np.ndarray:
+            rows = self.earlier[fold]
+            trained = Linear.train(rows.for_linear(settings), rows.levels, settings.c)
+            return trained.log_odds(_kept(self.later[fold], settings))
+
+        with threadpool_limits(1):  # around all: a limit that one thread lifts is lifted for the others, too
+            return side_by_side(work, range(len(self.earlier)), self.threads)
 
     def scorecards(
         self, entries: Catalogue, params: ScorecardParams, settings: EnsembleSettings, l2: float

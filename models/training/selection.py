@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from features.matrix.catalogue import Catalogue
 from features.schema.spec import Spec
-from models.learners.calibration import blend, fit_intercept, fit_slope, losses, recency
-from models.learners.ensemble import Ensemble, EnsembleSettings
+from models.learners.calibration import blend, fit_slope, fresh_intercepts, losses
+from models.learners.ensemble import EnsembleSettings
 from models.learners.feature_shift import candidates, drifts
 from models.learners.gradient_boosting import TrainParams
 from models.scorecard.fitting import ScorecardParams
@@ -32,6 +32,11 @@ class SelectionParams(Spec):
     """What the forward folds choose from."""
 
     folds: FoldParams = Field(default=FoldParams(), description="How the training period is cut.")
+    most_features: int = Field(
+        default=100,
+        ge=1,
+        description="So many features at most, those that tell most in a few trees; fewer learn faster, and no worse.",
+    )
     drift_limits: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         default=[1.0, 0.7, 0.4],
         min_length=1,
@@ -98,26 +103,31 @@ class Decision(BaseModel):
         return [candidate.name for candidate in self.candidates].index(self.chosen)
 
 
-def decide(question: str, losses_of: Mapping[str, np.ndarray], lead: np.ndarray) -> Decision:
+def decide(
+    question: str, losses_of: Mapping[str, np.ndarray], unit: np.ndarray, standard_errors: float = 1.0
+) -> Decision:
     """Choose the first candidate that is worse than the best by no more than the standard error of the difference.
 
     Parameters
     ----------
     losses_of
         By candidate, the simplest first: the loss of each row, shape (n,).
-    lead
-        Code of each row's lead, shape (n,): rows of one lead depend on each other, so the error is taken over leads.
+    unit
+        Code of what the error is taken over, shape (n,): mostly the row's lead, as rows of one lead depend on each
+        other.
+    standard_errors
+        How many of them a simpler candidate may be worse; 0: the lowest loss wins.
     """
     best = min(losses_of, key=lambda name: losses_of[name].mean())
-    compared = [_compare(name, losses_of[name], losses_of[best], lead) for name in losses_of]
-    chosen = next(candidate.name for candidate in compared if candidate.worse_by <= candidate.error)
+    compared = [_compare(name, losses_of[name], losses_of[best], unit) for name in losses_of]
+    chosen = next(candidate.name for candidate in compared if candidate.worse_by <= standard_errors * candidate.error)
     return Decision(question=question, chosen=chosen, candidates=compared)
 
 
-def _compare(name: str, own: np.ndarray, best: np.ndarray, lead: np.ndarray) -> Candidate:
+def _compare(name: str, own: np.ndarray, best: np.ndarray, unit: np.ndarray) -> Candidate:
     difference = own - best
-    by_lead = np.bincount(lead, difference - difference.mean())
-    error = np.sqrt((by_lead**2).sum()) / len(difference)
+    by_unit = np.bincount(unit, difference - difference.mean())
+    error = np.sqrt((by_unit**2).sum()) / len(difference)
     return Candidate(name=name, loss=_short(own.mean()), worse_by=_short(difference.mean()), error=_short(error))
 
 
@@ -127,7 +137,6 @@ def _short(value: float) -> float:
 
 def select(
     forward: FoldRuns,
-    final: FoldRuns,
     params: SelectionParams,
     start: TrainParams,
     search: Search,
@@ -137,9 +146,6 @@ def select(
 
     Parameters
     ----------
-    forward, final
-        Folds of a sample of the leads, and of as many as can be: the more rows, the less shrinkage is right, so that
-        penalty, rounds, blend, slope and recalibration window are chosen on the latter. May be the same.
     start
         How boosters are trained where the search finds nothing clearly better.
     search
@@ -163,14 +169,15 @@ def select(
         recalibration_half_life=0.0,
     )
     decisions: list[Decision] = []
+    settings = _screened(forward, params, settings)
     for step in (_features, _weights, _encoding, _directions):
         settings, decision = step(forward, params, settings)
         decisions += _reported(decision, progress)
     settings, decision = _settings(forward, settings, search)
     decisions += _reported(decision, progress)
-    settings, decision = _blend(final, params, settings, params.logistic_c if final is not forward else [settings.c])
+    settings, decision = _blend(forward, params, settings)
     decisions += _reported(decision, progress)
-    settings, decision = _recalibration(final, params, settings)
+    settings, decision = _recalibration(forward, params, settings)
     decisions += _reported(decision, progress)
     train = settings.train.model_copy(update={"boosters": start.boosters})
     return replace(settings, train=train), decisions
@@ -194,14 +201,22 @@ def _reported(decision: Decision | None, progress: ProgressCallback) -> list[Dec
     return [decision]
 
 
-def _half_half(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> tuple[float, np.ndarray]:
-    """Return the penalty with the lowest loss, and the losses of an even blend with it."""
-    c, linear = forward.linears(settings, params.logistic_c)
+def _half_half(forward: FoldRuns, settings: EnsembleSettings) -> np.ndarray:
+    """Return the losses of an even blend."""
+    linear = forward.linears(settings)
     _, trees = forward.boosters(settings)
-    return c, forward.losses([blend(*pair, 0.5) for pair in zip(trees, linear, strict=True)])
+    return forward.losses([blend(*pair, 0.5) for pair in zip(trees, linear, strict=True)])
 
 
 Choice = tuple[EnsembleSettings, Decision | None]
+
+
+def _screened(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> EnsembleSettings:
+    """Leave out the features that tell least, where there are many; choose the penalty for the rest."""
+    if forward.earlier[0].sample.features.shape[1] > params.most_features:
+        least = np.argsort(-forward.gains(settings), kind="stable")[params.most_features :]
+        settings = replace(settings, left_out=frozenset(least.tolist()))
+    return replace(settings, c=forward.penalty(settings, params.logistic_c))
 
 
 def _features(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
@@ -213,11 +228,11 @@ def _features(forward: FoldRuns, params: SelectionParams, settings: EnsembleSett
         ],
         axis=0,
     )
-    sets = candidates(drift, params.drift_limits)[::-1]  # the fewest features first
+    sets = candidates(drift, params.drift_limits, settings.left_out)[::-1]  # the fewest features first
     tried = {_count(left_out, "left out"): replace(settings, left_out=left_out) for left_out in sets}
-    results = {name: _half_half(forward, params, trial) for name, trial in tried.items()}
-    decision = decide("features that drift", {name: loss for name, (_, loss) in results.items()}, forward.lead)
-    return replace(tried[decision.chosen], c=results[decision.chosen][0]), decision
+    losses_of = {name: _half_half(forward, trial) for name, trial in tried.items()}
+    decision = decide("features that drift", losses_of, forward.lead)
+    return tried[decision.chosen], decision
 
 
 def _count(left_out: frozenset[int], what: str) -> str:
@@ -231,8 +246,7 @@ def _weights(forward: FoldRuns, params: SelectionParams, settings: EnsembleSetti
     if len(params.recency_half_lives) == 1:
         return replace(settings, half_life=params.recency_half_lives[0]), None
     tried = {_half_life_name(value): replace(settings, half_life=value) for value in params.recency_half_lives}
-    at_c = params.model_copy(update={"logistic_c": [settings.c]})
-    losses_of = {name: _half_half(forward, at_c, trial)[1] for name, trial in tried.items()}
+    losses_of = {name: _half_half(forward, trial) for name, trial in tried.items()}
     decision = decide("weight of recent rows", losses_of, forward.lead)
     return tried[decision.chosen], decision
 
@@ -276,41 +290,46 @@ def _by_trees(question: str, forward: FoldRuns, tried: dict[str, EnsembleSetting
     return tried[decision.chosen], decision
 
 
-def _blend(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings, penalties: list[float]) -> Choice:
-    """Choose penalty, rounds, share and slope; the nearer to even weights, the simpler.
+def _blend(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
+    """Choose rounds, share and slope; the nearer to even weights, the simpler.
 
     Weights that were estimated rarely beat equal ones later: Stock and Watson 2004, Journal of Forecasting 23, "the
-    forecast combination puzzle".
+    forecast combination puzzle". The slope is that of the newest fold, whose models saw most rows.
     """
     rounds, trees = forward.boosters(settings)
-    c, linear = forward.linears(settings, penalties)
+    linear = forward.linears(settings)
     tried, losses_of = {}, {}
     for share in sorted(params.linear_shares, key=lambda share: (abs(share - 0.5), share)):
         raw = [blend(*parts, share) for parts in zip(trees, linear, strict=True)]
-        slope = fit_slope(raw, forward.label, forward.period)
+        slope = fit_slope(forward.held_out(raw)[-1])
         name = f"{share:.0%} logistic"
-        tried[name] = replace(settings, c=c, rounds=rounds, linear_share=share, slope=slope)
-        losses_of[name] = forward.losses([slope * part for part in raw])
+        tried[name] = replace(settings, rounds=rounds, linear_share=share, slope=slope)
+        losses_of[name] = forward.losses(raw)
     decision = decide("blend", losses_of, forward.lead)
     return tried[decision.chosen], decision
 
 
 def _recalibration(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
-    """Choose the recalibration window of the intercept; the shortest one comes first.
+    """Choose the recalibration window of the intercept: the one with the lowest loss on the lists of the folds.
 
-    Where the base rate moves, a long window is biased; where it does not, a short one is a little noisier, and where
-    that matters the folds show it.
+    Each list stands on the outcomes that were known by then, at what the models of earlier folds predicted for them.
+    All leads of a list share the error of its intercept, so that lists are what is compared.
     """
-    if not forward.earlier[0].ordered:
+    if not forward.earlier[0].ordered or len(forward.later) == 1:
         return settings, None
-    half_lives = sorted(params.level_half_lives, key=lambda value: value or np.inf)
-    losses_of: dict[str, list[np.ndarray]] = {_half_life_name(value): [] for value in half_lives}
-    for earlier, later in zip(forward.earlier, forward.later, strict=True):
-        models = Ensemble.train(earlier, settings, forward.seed, forward.threads)
-        before, after = (models.log_odds(rows.sample.features, settings) for rows in (earlier, later))
-        for value in half_lives:
-            shift = fit_intercept(before, earlier.sample.label, recency(earlier.at, value))
-            losses_of[_half_life_name(value)].append(losses(after + shift, later.sample.label))
-    joined = {name: np.concatenate(parts) for name, parts in losses_of.items()}
-    decision = decide("recalibration window", joined, forward.lead)
+    _, trees = forward.boosters(settings)
+    linear = forward.linears(settings)
+    raw = [settings.slope * blend(*parts, settings.linear_share) for parts in zip(trees, linear, strict=True)]
+    rows = forward.matured(raw)
+    moments = forward.list_moments()
+    seen = moments > rows.known.min()
+    half_lives = sorted(params.level_half_lives, key=lambda value: value or np.inf, reverse=True)
+    losses_of = {}
+    for value in half_lives:
+        unique, index = np.unique(moments[seen], return_inverse=True)
+        shift = fresh_intercepts(rows, unique, value * forward.span)[index]
+        loss = rows.weight[seen] * losses(rows.log_odds[seen] + shift, rows.label[seen])
+        losses_of[_half_life_name(value)] = loss / rows.weight[seen].mean()
+    unit = np.unique(moments[seen], return_inverse=True)[1]
+    decision = decide("recalibration window", losses_of, unit, standard_errors=0.0)
     return replace(settings, recalibration_half_life=half_lives[decision.index]), decision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from models.learners.gradient_boosting import TrainingSample, TrainParams
 from models.scorecard.fitting import ScorecardParams
 from models.scorecard.scorecard import Scorecard
 from models.splitting.forward_folds import Order, days, forward_folds, in_time, when
-from models.splitting.holdout import draw, sample_leads
+from models.splitting.holdout import Part, draw, learning_weights
 from models.training.fold_runs import FoldRuns
 from models.training.selection import Decision, ProgressCallback, Search, SelectionParams, select, select_scorecard
 
@@ -57,6 +58,9 @@ class Learned:
         Slope from the forward folds, intercept from recent outcomes.
     uncorrected
         The same with the intercept of the complete training part, to show what the correction does.
+    recalibration_half_life
+        The outcomes that a list's intercept is fitted to count half after so many days; 0: all alike; None: without
+        dates there are no later lists.
     """
 
     models: Ensemble
@@ -66,6 +70,7 @@ class Learned:
     decisions: list[Decision]
     sigmoid: Sigmoid
     uncorrected: Sigmoid
+    recalibration_half_life: float | None
 
 
 def history_of(rows: pd.DataFrame, entries: Catalogue, order: Order, seed: int) -> TrainingHistory:
@@ -74,13 +79,15 @@ def history_of(rows: pd.DataFrame, entries: Catalogue, order: Order, seed: int) 
     Parameters
     ----------
     rows
-        lead_id, label, features, and by `order` snapshot_at and known_at, or position.
+        lead_id, label, features, and by `order` snapshot_at and known_at, or position; weight: how many rows of the
+        history each stands for, without it one.
     """
     rows = in_time(rows, order)
     features = np.ascontiguousarray(rows[[entry.name for entry in entries]].to_numpy("float32"))
     at = when(rows, order)
+    weight = rows["weight"].to_numpy("float64") if "weight" in rows else np.ones(len(rows))
     return TrainingHistory(
-        sample=TrainingSample(features, rows["label"].to_numpy("float64")),
+        sample=TrainingSample(features, rows["label"].to_numpy("float64"), weight),
         at=at,
         known=days(rows["known_at"]) if order == "dates" else at,
         lead=pd.factorize(rows["lead_id"])[0],
@@ -106,11 +113,9 @@ def learn(matrix: pd.DataFrame, setup: TrainingSetup, search: Search, progress: 
     DataError
         Where no fold holds both outcomes on either side.
     """
-    training = matrix[matrix["part"] == "train"]
-    folds = setup.selection.folds
-    forward = _forward(training, setup, folds.max_rows)
-    final = forward if len(training) <= folds.max_rows else _forward(training, setup, folds.final_rows)
-    settings, decisions = select(forward, final, setup.selection, setup.train, search, progress)
+    training = taught(matrix, ("train",))
+    forward = _forward(training, setup)
+    settings, decisions = select(forward, setup.selection, setup.train, search, progress)
     l2, decision = select_scorecard(forward, setup.catalogue, setup.scorecard, settings)
     learned = learn_with(training, setup, settings, l2)
     progress(
@@ -118,6 +123,12 @@ def learn(matrix: pd.DataFrame, setup: TrainingSetup, search: Search, progress: 
         f"{len(training):,} rows"
     )
     return replace(learned, decisions=[*decisions, decision])
+
+
+def taught(matrix: pd.DataFrame, parts: Sequence[Part]) -> pd.DataFrame:
+    """Return the rows of some parts that are there to learn from."""
+    drawn = matrix["part"].isin(parts)
+    return matrix[drawn & (matrix["weight"] > 0)] if "weight" in matrix else matrix[drawn]
 
 
 def learn_with(training: pd.DataFrame, setup: TrainingSetup, settings: EnsembleSettings, l2: float) -> Learned:
@@ -128,7 +139,8 @@ def learn_with(training: pd.DataFrame, setup: TrainingSetup, settings: EnsembleS
     sigmoid, uncorrected = (
         calibrate(models, history, settings, half_life) for half_life in (settings.recalibration_half_life, 0.0)
     )
-    return Learned(models, card, settings, l2, [], sigmoid, uncorrected)
+    half_life = round(settings.recalibration_half_life * float(np.ptp(history.at)), 6) if history.dated else None
+    return Learned(models, card, settings, l2, [], sigmoid, uncorrected, half_life)
 
 
 def calibrate(
@@ -142,7 +154,8 @@ def calibrate(
 
     `counts` is how often each row counts, shape (n,).
     """
-    log_odds, weight = models.log_odds(history.sample.features, settings), recency(history.at, half_life) * counts
+    log_odds = models.log_odds(history.sample.features, settings)
+    weight = recency(history.at, half_life) * history.sample.weights * counts
     return Sigmoid(intercept=fit_intercept(log_odds, history.sample.label, weight), slope=settings.slope)
 
 
@@ -152,10 +165,11 @@ def remap_settings(settings: EnsembleSettings, before: Catalogue, after: Catalog
     return replace(settings, left_out=frozenset(index for index, entry in enumerate(after) if entry.name in names))
 
 
-def _forward(training: pd.DataFrame, setup: TrainingSetup, most: int) -> FoldRuns:
-    order, seed = setup.order, setup.seed
-    rows = sample_leads(training, most, seed, "selection")
-    folds = forward_folds(in_time(rows, order), order, setup.selection.folds, seed)
+def _forward(training: pd.DataFrame, setup: TrainingSetup) -> FoldRuns:
+    order, seed, params = setup.order, setup.seed, setup.selection.folds
+    weight = learning_weights(training, params.max_rows, seed, "selection")
+    rows = training.assign(weight=weight)[weight > 0]
+    folds = forward_folds(in_time(rows, order), order, params, seed)
     if not folds:
         raise NotReadyError(
             "training snapshots",

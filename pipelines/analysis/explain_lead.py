@@ -28,6 +28,7 @@ from models.explanation.lead_explanation import (
     timeline,
 )
 from models.scoring.scorer import Scorer
+from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.later_rows import sample_later
 from pipelines.scoring.population import one_lead
 from pipelines.storage.bundle import load_bundle
@@ -94,9 +95,10 @@ def explain_lead(lead_id: str, run: RunContext) -> LeadExplanation:
         Where a stage that it reads from has not run, or its figures come from another model.
     """
     contract = Contract.open(run.layout, run.params.project)
-    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
     moment = one_lead(lead_id, contract, run)
-    metrics = read_evaluation(run.layout, scorer.model_id)
+    model = load_bundle(run.layout.bundle, run.params.project.threads)
+    scorer = stand_fresh(model, contract, moment["snapshot_at"].iloc[0], run.params)
+    metrics = read_evaluation(run.layout, scorer.tested_id)
     existing(run.layout.predictions.path, "evaluate")
     at, spec = moment["snapshot_at"].iloc[0], scorer.metadata.matrix
     row = pd.concat(contract.matrix(moment, spec), ignore_index=True)

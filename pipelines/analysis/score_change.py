@@ -20,6 +20,7 @@ from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
 from models.tiers.score_lists import flows, tier_columns
 from pipelines.config.params import Params, with_as_of
+from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import open_leads
 from pipelines.scoring.tier_inputs import exploration_quota, override_facts
 from pipelines.storage.bundle import load_bundle
@@ -30,8 +31,8 @@ from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 COLUMNS = ["lead_id", "score_from", "score_to", "tier_from", "tier_to", "difference", "time_passing",
-           "edited_attributes", "new_events", "new_model", "text", "reasons", "n_edited_attributes", "n_new_events",
-           "points_from", "points_to", "probability_from", "probability_to"]  # fmt: skip
+           "edited_attributes", "new_events", "newer_outcomes", "new_model", "text", "reasons", "n_edited_attributes",
+           "n_new_events", "points_from", "points_to", "probability_from", "probability_to"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,11 @@ def ends(request: ChangeRequest, contract: Contract, run: RunContext) -> tuple[E
         raise ParamsError(
             f"--since is {start.at:%Y-%m-%d} and --until is {to.at:%Y-%m-%d}; the earlier day comes first"
         )
-    return start, to
+    return _fresh(start, contract, run.params), _fresh(to, contract, run.params)
+
+
+def _fresh(end: End, contract: Contract, params: Params) -> End:
+    return replace(end, scorer=stand_fresh(end.scorer, contract, end.at, params))
 
 
 def _check_fits(folder: Path, scorer: Scorer, contract: Contract) -> None:
@@ -184,6 +189,8 @@ def explained(contract: Contract, old: End, new: End, leads: pd.DataFrame) -> It
             tables = replace(shard.tables, snapshots=new.moments(both))
             between = counterfactuals(tables, old.scorer.metadata.matrix, old.at)
             steps += [ChangeStep(part, old.scorer, matrix.assign(lead_id=both)) for part, matrix in between.items()]
+        if new.scorer.metadata is old.scorer.metadata:
+            steps.append(ChangeStep("newer_outcomes", new.scorer, _of(last, both)))
         steps.append(ChangeStep("new_model", new.scorer, _of(last, both)))
         yield Explained(_listed(first, old), _listed(last, new), explain_change(steps), _counts(shard, both, old, new))
 

@@ -19,6 +19,7 @@ from features.schema.spec import Spec
 from models.promotion.run_comparison import ScoreComparison, scores_side_by_side
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
+from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import open_leads
 from pipelines.scoring.score_list import rank_leads
 from pipelines.scoring.shards import read_part, score_shards
@@ -88,7 +89,8 @@ def shadow(run: RunContext, champion: Scorer, challenger: Scorer, folder: Path) 
         lists = []
         for scorer in (champion, challenger):
             check_fits(scorer, contract)
-            lists.append(_scored(scorer, snapshots, contract, run.params))
+            fresh = stand_fresh(scorer, contract, snapshots["snapshot_at"].max(), run.params)
+            lists.append(_scored(fresh, snapshots, contract, run.params))
     n_top = min(champion.metadata.capacity, len(lists[0]))
     both = lists[0].merge(lists[1], on="lead_id", suffixes=("_champion", "_challenger"))
     both = both.assign(moved=both["score_challenger"] - both["score_champion"])

@@ -87,6 +87,12 @@ class Score(Spec):
         default="latest", description="The day to stand at: a date, or latest (the day after the last in the data)."
     )
     reasons: int = Field(default=5, ge=0, description="Reasons a lead, strongest first.")
+    recalibration_rows: int = Field(
+        default=20000,
+        ge=100,
+        description="Matured snapshots, at most, that the intercept of a day's list is fitted to: all conversions, and "
+        "a share of the others.",
+    )
 
 
 class Job(Spec):

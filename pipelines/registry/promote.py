@@ -29,6 +29,7 @@ from models.evaluation.segments import segment_levels
 from models.points.scale import PointScale
 from models.promotion.gate import Cohort, Gate, artifacts, judge, no_leak, surely_better, unseen
 from models.scoring.baselines import baselines
+from models.scoring.fresh_intercept import fresh_log_odds
 from models.scoring.scorer import Scorer
 from models.tiers.capacity import sampled_capacity
 from pipelines.config.params import Params
@@ -44,7 +45,7 @@ from pipelines.registry.registry import (
     open_experiment,
 )
 from pipelines.scoring.tier_backtest import put_into_tiers
-from pipelines.storage.bundle import check_fits, load_bundle, read_scale
+from pipelines.storage.bundle import check_fits, load_bundle, load_tested, read_scale
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.lock import hold
 from pipelines.storage.results import read_result, read_snapshot_counts
@@ -57,10 +58,11 @@ Given = TypeVar("Given", Params, RunContext)
 
 @dataclass(frozen=True)
 class Registered:
-    """A version of the registry, and its scorer."""
+    """A version of the registry, its scorer, and the one that was tested with the same settings."""
 
     version: str
     scorer: Scorer
+    tested: Scorer
 
 
 def _one_at_a_time(decide: Callable[Concatenate[Given, P], list[str]]) -> Callable[Concatenate[Given, P], list[str]]:
@@ -114,7 +116,7 @@ def promote(run: RunContext, bundle: Path, at: pd.Timestamp) -> list[str]:
             reference = None
         gate = Gate(run.params.promotion, run.params.evaluate, run.params.project.seed)
         audited = read_result(AuditResult, run.layout.audit.path, "audit")
-        cohort = _cohort(challenger, champion, reference, run)
+        cohort = _cohort(load_tested(bundle, challenger), champion, reference, run)
         checks = [*checks, no_leak(audited.checks, challenger, run.params.promotion), *judge(cohort, gate)]
         record = (
             _record(run.params, at, challenger.model_id, checks)
@@ -205,7 +207,9 @@ def _registered(
 ) -> Registered | None:
     if alias not in aliases:
         return None
-    return Registered(aliases[alias], _fetch(aliases[alias], registry, params, work / alias))
+    bundle = download_bundle(f"models:/{registry.name}/{aliases[alias]}", params, work / alias)
+    scorer = load_bundle(bundle, params.project.threads)
+    return Registered(aliases[alias], scorer, load_tested(bundle, scorer))
 
 
 def champion_scale(params: Params) -> PointScale | None:
@@ -239,8 +243,8 @@ def _cohort(challenger: Scorer, champion: Registered | None, reference: Register
     """Score the matured rows that are later than what every model learned from, each with its own features."""
     matrix, spec = read_matrix(run.layout)
     counts = read_snapshot_counts(run.layout)
-    sampled = counts.sampled / counts.matured
-    rivals = [one.scorer for one in (champion, reference) if one is not None]
+    sampled = counts.tested_share
+    rivals = [one.tested for one in (champion, reference) if one is not None]
     with closing(Contract.open(run.layout, run.params.project)) as contract:
         for scorer in (challenger, *rivals):
             check_fits(scorer, contract)
@@ -249,10 +253,13 @@ def _cohort(challenger: Scorer, champion: Registered | None, reference: Register
         if rows.empty:
             return _empty_cohort(rows)
         own = _features(rows, challenger, contract)
-        log_odds = challenger.log_odds(own)
-        old = None if champion is None else champion.scorer.log_odds(_features(rows, champion.scorer, contract))
+        log_odds = fresh_log_odds(challenger, own, own)
+        old = None
+        if champion is not None:
+            its = _features(rows, champion.tested, contract)
+            old = fresh_log_odds(champion.tested, its, its)
         record = (
-            None if reference is None else reference.scorer.probability(_features(rows, reference.scorer, contract))
+            None if reference is None else reference.tested.probability(_features(rows, reference.tested, contract))
         )
 
         def tiers(scores: np.ndarray, scorer: Scorer) -> pd.Series[str]:
@@ -265,7 +272,7 @@ def _cohort(challenger: Scorer, champion: Registered | None, reference: Register
             reference=record,
             baselines=baselines(own, challenger),
             tiers=tiers(log_odds, challenger),
-            champion_tiers=None if old is None or champion is None else tiers(old, champion.scorer),
+            champion_tiers=None if old is None or champion is None else tiers(old, champion.tested),
             segments=segment_levels(rows, spec.catalogue, run.params.evaluate),
             capacity=sampled_capacity(run.params.capacity.per_period, sampled),
         )
@@ -273,7 +280,8 @@ def _cohort(challenger: Scorer, champion: Registered | None, reference: Register
 
 def _features(rows: pd.DataFrame, scorer: Scorer, contract: Contract) -> pd.DataFrame:
     """Compute a model's own features of the rows, in their order, next to the points by the hand-written rules."""
-    own = rows[[name for name in ("lead_id", "snapshot_at", "rule_points") if name in rows]]
+    kept = ("lead_id", "snapshot_at", "known_at", "label", "rule_points")
+    own = rows[[name for name in kept if name in rows]]
     numbered = own.assign(row=np.arange(len(rows)))
     parts = contract.matrix(numbered, scorer.metadata.matrix)
     return pd.concat(parts, ignore_index=True).sort_values("row", ignore_index=True)

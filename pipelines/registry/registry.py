@@ -21,6 +21,7 @@ from mlflow.types import ColSpec, Schema
 from features.schema.errors import ModelError
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
+from pipelines.storage.layout import TESTED
 from pipelines.storage.versions import PACKAGES, ROOT
 
 REQUIREMENTS = ["ibis-framework", "lightgbm", "mlflow-skinny", "numpy", "pandas", "pydantic", "scikit-learn", "scipy"]
@@ -63,7 +64,7 @@ class Registry:
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"bundle": str(bundle)},
+            artifacts={"bundle": str(bundle)} | _tested(bundle, scorer),
             code_paths=[str(ROOT / floor) for floor in PACKAGES],
             signature=_signature(scorer),
             input_example=_example(scorer),
@@ -200,6 +201,11 @@ def _connect(params: Params) -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI", params.track.uri))
+
+
+def _tested(bundle: Path, scorer: Scorer) -> dict[str, str]:
+    """The model that was tested goes with the one that scores: the gate compares tested models."""
+    return {} if scorer.metadata.tested_as is None else {"tested": str(bundle.parent / TESTED)}
 
 
 def _signature(scorer: Scorer) -> ModelSignature:

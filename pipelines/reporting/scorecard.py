@@ -42,7 +42,7 @@ def show_scorecard(run: RunContext) -> tuple[Table, list[str]]:
     ModelError
         Where the metrics come from another model.
     """
-    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
+    scorer = load_bundle(run.layout.tested_model, run.params.project.threads)
     metrics = read_evaluation(run.layout, scorer.model_id)
     printed = Table("criterion", title="Learned scorecard", title_justify="left")
     for column in ("points", "rows", "converted"):

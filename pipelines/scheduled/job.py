@@ -37,6 +37,7 @@ from pipelines.scheduled.manifest import (
     rows_in,
 )
 from pipelines.scheduled.published import INPUTS, SCORES, SHEET, PublishedLists
+from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import open_leads, scoring_day
 from pipelines.scoring.score_list import RankedList, rank_leads, ranked_rows, summarise, write_rows
 from pipelines.scoring.shards import EarlierList, count_new_values, read_inputs, score_shards
@@ -267,11 +268,12 @@ class Draft:
 
 def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, feed: FeedStatus, clock: Clock) -> Draft:
     """Score what is not scored yet, rank it, and summarise it."""
-    started, contract, scorer, name = clock(), ready.contract, ready.scorer, identity.name
+    started, contract, name = clock(), ready.contract, identity.name
     work = _work(ready.published, name)
-    earlier = _earlier(ready.published, identity) if ready.request.since_last else None
     with _unchanged_tables(ready):
-        snapshots, who = open_leads(contract, scorer.metadata.snapshots, RunContext(params, ready.layout))
+        snapshots, who = open_leads(contract, ready.scorer.metadata.snapshots, RunContext(params, ready.layout))
+        scorer = stand_fresh(ready.scorer, contract, snapshots["snapshot_at"].max(), params)
+        earlier = _earlier(ready.published, identity, scorer) if ready.request.since_last else None
         shards = score_shards(contract, scorer, snapshots, ready.reasons, work, earlier)
         parts = list(_with_progress(shards, contract.count_shards(snapshots), f"score {name}"))
         rows = rows_in(ready.layout)
@@ -328,15 +330,15 @@ def _work(published: PublishedLists, name: str) -> Path:
     return shards / name
 
 
-def _earlier(published: PublishedLists, identity: ListIdentity) -> EarlierList | None:
-    """The current list, where the same model and program made it with the same reasons."""
+def _earlier(published: PublishedLists, identity: ListIdentity, scorer: Scorer) -> EarlierList | None:
+    """The current list, where the same model and program made it with the same reasons and intercept."""
     name = published.current_name()
     if name is None or not published.is_complete(name):
         return None
     manifest = published.manifest(name)
-    if manifest is None or any(
-        getattr(manifest, key) != getattr(identity, key) for key in ("model_id", "reasons", "versions")
-    ):
+    if manifest is None or manifest.intercept != scorer.sigmoid.intercept:
+        return None
+    if any(getattr(manifest, key) != getattr(identity, key) for key in ("model_id", "reasons", "versions")):
         return None
     return EarlierList.open(published.run(name) / SCORES, published.run(name) / INPUTS)
 

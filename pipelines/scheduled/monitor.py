@@ -41,6 +41,7 @@ from models.monitoring.input_checks import (
 from models.monitoring.outcome_checks import OutcomeSettings
 from models.monitoring.results import Comparison, ListPeriod, MonitorResult
 from models.points.scale import score
+from models.scoring.fresh_intercept import fresh_log_odds, list_intercepts
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import sample_leads
 from models.tiers.capacity import sampled_capacity
@@ -163,12 +164,14 @@ class MonitorData:
         )
         known = known.assign(converted_at=known["converted_at"].where(known["converted_at"] < calendar.until))
         matrix = pd.concat(contract.matrix(known, scorer.metadata.matrix), ignore_index=True)
-        log_odds, sampled = scorer.log_odds(matrix), len(rows) / len(every)
+        matured = matrix[matrix["label"].notna()]
+        log_odds, sampled = fresh_log_odds(scorer, matrix, matured), len(rows) / len(every)
         listed, facts, given = put_into_tiers(matrix, log_odds, scorer.metadata, contract, sampled)
         columns = {"probability": expit(log_odds), "score": listed["score"], "tier": given}
         extra = pd.DataFrame(columns | {"overridden": facts.held.any(axis=1)}, index=matrix.index)
         scored = pd.concat([matrix, extra], axis=1)
-        return cls(scored, contract, scorer, calendar, params, sampled)
+        newest = list_intercepts(scorer, matured, pd.Series([calendar.newest]))
+        return cls(scored, contract, scorer.with_intercept(float(newest[0])), calendar, params, sampled)
 
     def of(self, moments: pd.DatetimeIndex | pd.Timestamp) -> pd.DataFrame:
         """The rows of some lists."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from features.matrix.catalogue import Catalogue
-from models.learners.calibration import Sigmoid
 from models.splitting.forward_folds import in_time
 from models.tiers.contact_weights import Weights, contact_metrics, contact_weights
 from models.training.training import Learned, calibrate, history_of
@@ -38,8 +38,10 @@ def measure_feedback(
     return contact_metrics(rows, probability, weights, capacity, run.params.evaluate, run.params.project.seed)
 
 
-def intercept_if_called(learned: Learned, training: pd.DataFrame, entries: Catalogue, run: RunContext) -> Sigmoid:
-    """Return the sigmoid with the intercept of training rows once called; unchanged where contacts are too few.
+def if_called(learned: Learned, training: pd.DataFrame, entries: Catalogue, run: RunContext) -> Learned:
+    """Return the model with the intercept of training rows once called; unchanged where contacts are too few.
+
+    That intercept serves every list: later outcomes are those of leads as they were worked.
 
     Parameters
     ----------
@@ -49,20 +51,20 @@ def intercept_if_called(learned: Learned, training: pd.DataFrame, entries: Catal
     rows, order = in_time(training, run.params.source.order), run.params.source.order
     weights = _weights(rows, run) if run.params.exploration.correct_level else None
     if weights is None:
-        return learned.sigmoid
+        return learned
     if not weights.explored.any() or weights.effective < run.params.exploration.min_effective:
         log.warning(
             "train: %s randomised contacts, an effective sample of %s, are too few to correct the intercept",
             f"{weights.explored.sum():,}", f"{weights.effective:,.0f}",
         )  # fmt: skip
-        return learned.sigmoid
+        return learned
     history, settings = history_of(rows, entries, order, run.params.project.seed), learned.settings
     corrected = calibrate(
         learned.models, history, settings, settings.recalibration_half_life, weights.weight.to_numpy("float64")
     )
     shift = corrected.intercept - learned.sigmoid.intercept
     log.info("train: the intercept is that of leads once called: %+.2f in log-odds", shift)
-    return corrected
+    return replace(learned, sigmoid=corrected, recalibration_half_life=None)
 
 
 def _weights(rows: pd.DataFrame, run: RunContext) -> Weights | None:

@@ -80,6 +80,7 @@ def _summary(scored: pd.DataFrame, params: Params, who: str) -> ScoreSummary:
     lowest = scored.groupby("tier")["score"].min()
     return ScoreSummary(
         who=who,
+        intercept=None,
         as_of=None if pd.isna(as_of) else as_of.date().isoformat(),
         n=len(scored),
         tiers={name: int((scored["tier"] == name).sum()) for name in tier_names(params)},

@@ -104,6 +104,8 @@ class RankedList:
         Tier sizes and what capacity buys.
     as_of
         The scoring day; NaT for tables without dates.
+    intercept
+        That all leads share.
     """
 
     leads: pd.DataFrame
@@ -112,6 +114,7 @@ class RankedList:
     as_of: pd.Timestamp
     model_id: str
     fingerprint: str
+    intercept: float
 
     @property
     def day(self) -> str | None:
@@ -188,7 +191,8 @@ def rank_leads(
     metrics = list_summary(leads, metadata.tiers, metadata.capacity, facts, params.evaluate.confidence)
     order = best_first(leads)
     ranked = leads.iloc[order].reset_index(drop=True)
-    return RankedList(ranked, order, metrics, as_of, scorer.model_id, contract.profile.fingerprint)
+    fingerprint = contract.profile.fingerprint
+    return RankedList(ranked, order, metrics, as_of, scorer.model_id, fingerprint, scorer.sigmoid.intercept)
 
 
 def ranked_rows(parts: Sequence[Path], listed: RankedList) -> pa.RecordBatchReader:
@@ -234,6 +238,7 @@ def summarise(listed: RankedList, who: str, unseen: Mapping[str, int]) -> ScoreS
     lowest = leads[by_score].groupby("tier")["score"].min()
     return ScoreSummary(
         as_of=listed.day,
+        intercept=listed.intercept,
         n=len(leads),
         who=who,
         expected_conversions={str(name): float(by_tier.get_group(name).sum()) for name in by_tier.groups},

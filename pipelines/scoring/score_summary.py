@@ -14,6 +14,8 @@ class ScoreSummary(ListSummary):
     ----------
     as_of
         The scoring day in ISO format; None for tables without dates.
+    intercept
+        That all leads share, from the outcomes known by that day; None where the rules alone score.
     who
         Which leads were scored, in words.
     expected_conversions
@@ -26,6 +28,7 @@ class ScoreSummary(ListSummary):
 
     format: Literal[2] = 2
     as_of: str | None
+    intercept: float | None
     n: int
     who: str
     expected_conversions: dict[str, float]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import optuna
 import pandas as pd
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from features.matrix.matrix import MatrixSpec
@@ -16,15 +18,16 @@ from models.evaluation.estimate import ModelMetrics
 from models.evaluation.metrics import Ranked, evaluate
 from models.evaluation.results import BacktestPeriod, BacktestResult, LeftOut, NoBacktest, RandomSplit
 from models.scoring.baselines import baselines
+from models.scoring.fresh_intercept import fresh_log_odds
 from models.scoring.scorer import Scorer
-from models.splitting.holdout import sample_leads, split_at_random
+from models.splitting.holdout import learning_weights, split_at_random
 from models.splitting.walk_forward import Cut, cuts
 from models.training.hyperparameter_search import search
-from models.training.training import Learned, check_ready, learn, learn_with, remap_settings
+from models.training.training import Learned, check_ready, learn, learn_with, remap_settings, taught
 from pipelines.config.params import Params
-from pipelines.stages.build_features import labelled, learn_spec
+from pipelines.stages.build_features import learn_spec
 from pipelines.stages.train import random_split_model, scorer_of, training_setup
-from pipelines.storage.contract_store import Contract
+from pipelines.storage.contract_store import Contract, labelled
 from pipelines.storage.files import write_parquet
 from pipelines.storage.layout import Layout
 from pipelines.storage.results import write_result
@@ -94,16 +97,15 @@ def _walk(
     """Train on what was known at the cut; predict the period after it."""
     split = snapshots.assign(part=cut.part)[cut.part != ""]
     spec = learn_spec(contract, split, params)
-    sample = sample_leads(split, params.snapshots.max_rows, params.project.seed, "sample")
-    matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, params.rules), ignore_index=True)
+    drawn = _drawn(split, len(snapshots), params)
+    matrix = pd.concat(contract.matrix(drawn.drop(columns="matured"), spec, params.rules), ignore_index=True)
     ready = params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
     learned = _learn(matrix, spec, params, first if params.backtest.choose == "first" else None)
-    scorer = scorer_of(learned, matrix, spec, params, contract.profile.fingerprint)
+    scorer = scorer_of(learned, taught(matrix, ("train",)), spec, params, contract.profile.fingerprint)
     later = matrix[matrix["part"] == "test"].reset_index(drop=True)
-    predictions = (
-        {"model": scorer.probability(later)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}
-    )
+    fresh = fresh_log_odds(scorer, later, matrix)
+    predictions = {"model": expit(fresh)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}
     rows = later[["lead_id", "snapshot_at", "label"]].assign(cut=cut.at, **predictions)
     log.info(
         "backtest: %s, %s rows learned from, %s scored", cut.at, f"{len(matrix) - len(later):,}", f"{len(later):,}"
@@ -111,12 +113,21 @@ def _walk(
     return Retraining(cut, scorer, matrix, rows, learned)
 
 
+def _drawn(split: pd.DataFrame, snapshots: int, params: Params) -> pd.DataFrame:
+    """Draw rows to learn from, as many of the history as are drawn of all of it; every row after the cut is tested."""
+    training, later = (split[split["part"] == part] for part in ("train", "test"))
+    most = math.ceil(params.snapshots.max_rows * min(1.0, len(training) / snapshots))
+    weight = learning_weights(training, max(most, 1), params.project.seed, "learning")
+    drawn = training.assign(weight=weight)[weight > 0]
+    return pd.concat([drawn, later.assign(weight=1.0)], ignore_index=True)
+
+
 def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, first: Retraining | None) -> Learned:
     """Choose and train, or train with the choices of the first cut."""
     setup = training_setup(spec.catalogue, params)
     if first is not None:
         settings = remap_settings(first.learned.settings, first.scorer.catalogue, spec.catalogue)
-        return learn_with(matrix[matrix["part"] == "train"], setup, settings, first.learned.scorecard_l2)
+        return learn_with(taught(matrix, ("train",)), setup, settings, first.learned.scorecard_l2)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     return learn(
@@ -132,11 +143,11 @@ def _log_progress(line: str) -> None:
 
 
 def _period(step: Retraining, params: Params) -> BacktestPeriod:
-    training = step.matrix[step.matrix["part"] == "train"]
+    training = taught(step.matrix, ("train",))
     return BacktestPeriod(
         cut=step.cut.at,
         training_rows=len(training),
-        training_rate=float(np.round(training["label"].mean(), 9)),
+        training_rate=step.scorer.metadata.base_rate,
         linear_share=step.scorer.metadata.linear_share,
         left_out=len(step.scorer.metadata.left_out),
         metrics=_metrics(step.rows, params),

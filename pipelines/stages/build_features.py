@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 
 from features.attributes.as_of import attributes_as_of, check_history
-from features.cohort.labels import label_dated, label_undated
-from features.cohort.snapshots import at_risk, grid, one_per_lead
 from features.events.definitions import count_events
 from features.matrix.catalogue import to_frame
 from features.matrix.matrix import MatrixSpec
@@ -19,9 +17,9 @@ from features.rules.declarations import RulesParams, unseen_types
 from features.schema.errors import DataError
 from features.schema.vocabulary import Vocabulary
 from models.evaluation.results import PartCounts, SnapshotCounts
-from models.splitting.holdout import PARTS, sample_leads, split_by_hash, split_by_position, split_by_time
+from models.splitting.holdout import PARTS, draw_rows, split_by_hash, split_by_position, split_by_time
 from pipelines.config.params import Params
-from pipelines.storage.contract_store import Contract, Opener
+from pipelines.storage.contract_store import Contract, Opener, labelled
 from pipelines.storage.files import write_csv, write_json, write_parquet
 from pipelines.storage.results import write_result
 from pipelines.storage.run_context import RunContext
@@ -59,7 +57,8 @@ def _build(contract: Contract, run: RunContext) -> SnapshotCounts:
     if snapshots.empty:
         raise _nothing_matured(run.params, contract)
     snapshots = snapshots.assign(part=_split(snapshots, run.params))
-    sample = sample_leads(snapshots, run.params.snapshots.max_rows, run.params.project.seed, "sample")
+    limits = run.params.snapshots
+    sample = draw_rows(snapshots, limits.max_rows, limits.max_test_rows, run.params.project.seed)
     spec = learn_spec(contract, snapshots, run.params)
     _warn_of_types(contract, run.params.rules)
     matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, run.params.rules), ignore_index=True)
@@ -71,15 +70,6 @@ def _build(contract: Contract, run: RunContext) -> SnapshotCounts:
     parts = ", ".join(f"{name} {counts.parts[name].rows:,}" for name in PARTS)
     log.info("build_features: %d features of %s snapshots (%s)", len(spec.catalogue), f"{len(matrix):,}", parts)
     return counts
-
-
-def labelled(contract: Contract, params: Params) -> pd.DataFrame:
-    """Return every snapshot with `matured`, `known_at` and `label`."""
-    if params.source.order != "dates":
-        return label_undated(one_per_lead(contract.leads), contract.outcomes)
-    moments = grid(contract.leads["created_at"].min(), contract.data_until, params.snapshots)
-    snapshots = at_risk(contract.leads, contract.outcomes, moments, params.snapshots)
-    return label_dated(snapshots, contract.outcomes, contract.outcomes_until, params.snapshots)
 
 
 def _split(snapshots: pd.DataFrame, params: Params) -> pd.Series[str]:
@@ -131,13 +121,20 @@ def _counts(labels: pd.DataFrame, snapshots: pd.DataFrame, sample: pd.DataFrame,
         immature=int((~labels["matured"]).sum()),
         matured=len(snapshots),
         sampled=len(sample),
-        parts={part: _describe_part(sample[sample["part"] == part]) for part in PARTS},
+        tested_share=_tested_share(snapshots, sample),
+        parts={part: _describe_part(*(of[of["part"] == part] for of in (snapshots, sample))) for part in PARTS},
     )
 
 
-def _describe_part(rows: pd.DataFrame) -> PartCounts:
+def _tested_share(snapshots: pd.DataFrame, sample: pd.DataFrame) -> float:
+    leads, tested = (of.loc[of["part"] == "test", "lead_id"].nunique() for of in (snapshots, sample))
+    return float(np.round(tested / max(leads, 1), 9))
+
+
+def _describe_part(rows: pd.DataFrame, drawn: pd.DataFrame) -> PartCounts:
     dated = rows["snapshot_at"].notna().any()
     return PartCounts(
+        drawn=len(drawn),
         rows=len(rows),
         leads=rows["lead_id"].nunique(),
         positive=int(rows["label"].sum()),

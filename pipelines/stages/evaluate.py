@@ -25,6 +25,7 @@ from models.evaluation.verdict import verdict
 from models.points.grades import grade, grade_matrix
 from models.points.scale import clipped
 from models.scoring.baselines import baselines
+from models.scoring.fresh_intercept import fresh_log_odds
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import sample_leads, split_at_random
 from models.tiers.capacity import sampled_capacity
@@ -45,12 +46,12 @@ HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error"
 def evaluate_model(run: RunContext) -> EvaluationResult:
     """Write metrics.json, headline.json, predictions.parquet, the scorecard, and gain, lift and calibration plots."""
     matrix, _ = read_matrix(run.layout)
-    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
+    scorer = load_bundle(run.layout.tested_model, run.params.project.threads)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
-    log_odds = scorer.log_odds(rows)
+    log_odds = fresh_log_odds(scorer, rows, matrix[matrix["weight"] > 0])
     probabilities = {"model": expit(log_odds)} | baselines(rows, scorer)
     counts = read_snapshot_counts(run.layout)
-    sampled = counts.sampled / counts.matured
+    sampled = counts.tested_share
     ranked = {name: _rank(rows, probability, run.params, sampled) for name, probability in probabilities.items()}
     contract = Contract.open(run.layout, run.params.project)
     tier_results, tiers = tier_metrics(rows, log_odds, scorer.metadata, run.params, contract, sampled)
@@ -136,8 +137,10 @@ def _evaluate(name: str, ranked: Ranked, params: Params) -> ModelMetrics:
 
 def _random_split(matrix: pd.DataFrame, run: RunContext, sampled: float) -> ModelMetrics:
     model = load_bundle(run.layout.random_split, run.params.project.threads)
-    part = split_at_random(matrix, run.params.project.seed, run.params.split)
-    rows = matrix[part == "test"].reset_index(drop=True)
+    held_out = split_at_random(matrix, run.params.project.seed, run.params.split) == "test"
+    if (matrix["weight"] != 1).any():  # rows that stand for others make no lists
+        held_out &= matrix["part"] == "test"
+    rows = matrix[held_out].reset_index(drop=True)
     # A random split tests a share of the leads of every moment, so they get that share of the capacity.
     dated = sampled * run.params.split.test_share if run.params.source.order == "dates" else sampled
     return _evaluate("random split", _rank(rows, model.probability(rows), run.params, dated), run.params)

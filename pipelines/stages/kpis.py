@@ -159,6 +159,8 @@ def measure_kpis_by_rules(run: RunContext) -> KpiResult:
     matrix, spec = read_matrix(run.layout)
     sampled = _sampled(run.layout)
     capacity = sampled_capacity(run.params.capacity.per_period, sampled)
+    if (matrix["weight"] != 1).any():  # rows that stand for others make no lists
+        matrix = matrix[matrix["part"] == "test"].reset_index(drop=True)
     points = matrix["rule_points"].to_numpy("float64")
     rows = matrix[["lead_id", "snapshot_at", "label"]].assign(points=points, score=score(points), probability=np.nan)
     inputs = KpiInputs.read(run)
@@ -184,9 +186,9 @@ def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float
             expected="what evaluate writes",
             fix="Run `leadscore stage evaluate` first; without a model, `leadscore stage kpis --by rules`.",
         )
-    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
+    scorer = load_bundle(run.layout.tested_model, run.params.project.threads)
     model_id = read_result(EvaluationResult, run.layout.metrics.path, "evaluate").model_id
-    made_from, bundle = Provenance(model_id), str(run.layout.bundle)
+    made_from, bundle = Provenance(model_id), str(run.layout.tested_model)
     made_from.require_same("predictions.parquet", Provenance(scorer.model_id), bundle, "`leadscore stage evaluate`")
     matrix, _ = read_matrix(run.layout)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
@@ -207,8 +209,7 @@ def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float
 
 
 def _sampled(layout: Layout) -> float:
-    counts = read_snapshot_counts(layout)
-    return counts.sampled / counts.matured
+    return read_snapshot_counts(layout).tested_share
 
 
 def _stages(tiers: TierParams) -> dict[str, str]:

@@ -58,7 +58,7 @@ class ReportInputs:
         """Read them; raises as `write_report` does."""
         scorer = load_bundle(layout.bundle, threads)
         run = cls(
-            metrics=read_evaluation(layout, scorer.model_id),
+            metrics=read_evaluation(layout, scorer.tested_id),
             explanation=read_result(ExplanationResult, layout.explanation.path, "explain"),
             summary=read_result(ScoreSummary, layout.score_summary.path, "score"),
             profile=read_profile(layout),
@@ -75,9 +75,10 @@ class ReportInputs:
             calibration=pd.read_csv(existing(layout.plots / "calibration.csv", "evaluate")),
             change=None,
         )
-        of = {"kpis.json": run.kpis.model_id, "explanation.json": run.explanation.model_id}
-        for name, model_id in (of | {"the scores": run.summary.model_id}).items():
-            own, stages = Provenance(scorer.model_id), "evaluate, kpis, explain and score"
+        of = {"explanation.json": run.explanation.model_id, "the scores": run.summary.model_id}
+        ids = {name: (model_id, scorer.model_id) for name, model_id in of.items()}
+        for name, (model_id, expected) in (ids | {"kpis.json": (run.kpis.model_id, scorer.tested_id)}).items():
+            own, stages = Provenance(expected), "evaluate, kpis, explain and score"
             Provenance(model_id).require_same(name, own, str(layout.bundle), stages)
         return replace(run, change=_change(layout, run.summary))
 

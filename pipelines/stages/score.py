@@ -6,6 +6,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import open_leads
 from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, write_scores
 from pipelines.scoring.shards import count_new_values, score_shards
@@ -29,6 +30,7 @@ def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
         tempfile.TemporaryDirectory(dir=run.layout.artifacts) as work,
     ):
         snapshots, who = open_leads(contract, scorer.metadata.snapshots, run)
+        scorer = stand_fresh(scorer, contract, snapshots["snapshot_at"].max(), run.params)
         parts = list(score_shards(contract, scorer, snapshots, run.params.score.reasons, Path(work)))
         listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params)
         unseen = count_new_values(parts)

@@ -40,7 +40,7 @@ def track(run: RunContext, overlay: Path | None) -> str:
     registry = Registry.open(run.params)
     open_experiment(run.params)
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
-    metrics = read_evaluation(run.layout, scorer.model_id)
+    metrics = read_evaluation(run.layout, scorer.tested_id)
     with mlflow.start_run(run_name=scorer.model_id) as tracked:
         mlflow.log_params(_flat(run.params))
         mlflow.log_metrics(_figures(metrics))

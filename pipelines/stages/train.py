@@ -6,7 +6,9 @@ import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import optuna
 import pandas as pd
 from optuna.storages import JournalStorage
@@ -18,11 +20,20 @@ from models.learners.ensemble import Ensemble
 from models.points.grades import GradeCuts
 from models.scoring.rule_points import RuleCurve, fit_curve
 from models.scoring.scorer import FORMAT, ModelMetadata, Scorer
-from models.splitting.holdout import sample_leads, split_at_random
+from models.splitting.holdout import Part, sample_leads, split_at_random
 from models.training.hyperparameter_search import search
-from models.training.training import Learned, TrainingSetup, calibrate, check_ready, history_of, learn
+from models.training.training import (
+    Learned,
+    TrainingSetup,
+    calibrate,
+    check_ready,
+    history_of,
+    learn,
+    learn_with,
+    taught,
+)
 from pipelines.config.params import Params
-from pipelines.scoring.contact_log import intercept_if_called
+from pipelines.scoring.contact_log import if_called
 from pipelines.storage.bundle import save_bundle, warn_of_scale
 from pipelines.storage.contract_store import read_matrix
 from pipelines.storage.data_profile import read_profile
@@ -51,15 +62,33 @@ def train(run: RunContext) -> Scorer:
         lambda loss, start: search(loss, start, run.params.search, study, run.params.project.seed, _log_progress),
         _log_progress,
     )
-    training = matrix[matrix["part"] == "train"]
-    learned = replace(learned, sigmoid=intercept_if_called(learned, training, spec.catalogue, run))
-    scorer = graded(scorer_of(learned, matrix, spec, run.params, fingerprint), matrix, run.params)
-    warn_of_scale(run.layout.bundle, scorer.metadata.points)
-    save_bundle(scorer, run.layout.bundle)
+    training = taught(matrix, ("train",))
+    learned = if_called(learned, training, spec.catalogue, run)
+    scorer = graded(scorer_of(learned, training, spec, run.params, fingerprint), training, run.params)
+    save_bundle(scorer, run.layout.tested_model)
+    refitted = refit(scorer, learned, matrix, run)
+    warn_of_scale(run.layout.bundle, refitted.metadata.points)
+    save_bundle(refitted, run.layout.bundle)
     write_json(_selection(learned, spec.catalogue, study), run.layout.selection.path)
     save_bundle(random_split_model(scorer, learned, matrix, run.params), run.layout.random_split)
-    log.info("train: model %s of %d features", scorer.model_id, len(spec.catalogue))
-    return scorer
+    log.info("train: model %s of %d features scores; %s is tested", refitted.model_id, len(spec.catalogue),
+             scorer.model_id)  # fmt: skip
+    return refitted
+
+
+def refit(tested: Scorer, learned: Learned, matrix: pd.DataFrame, run: RunContext) -> Scorer:
+    """Train with the same settings on all rows whose outcome is known, which is what scores.
+
+    The test's figures are those of the settings. The scorecard stays as it was tested.
+    """
+    rows, spec = taught(matrix, get_args(Part)), tested.metadata.matrix
+    setup = training_setup(spec.catalogue, run.params)
+    again = learn_with(rows, setup, learned.settings, learned.scorecard_l2)
+    again = if_called(replace(again, scorecard=learned.scorecard), rows, spec.catalogue, run)
+    scorer = graded(scorer_of(again, rows, spec, run.params, tested.metadata.fingerprint), rows, run.params)
+    same = {"tested_as": tested.model_id, "points": tested.metadata.points}
+    log.info("train: fitted again to %s rows, all whose outcome is known", f"{len(rows):,}")
+    return replace(scorer, metadata=scorer.metadata.model_copy(update=same))
 
 
 def training_setup(catalogue: Catalogue, params: Params) -> TrainingSetup:
@@ -104,27 +133,25 @@ def _drop_torn_line(journal: Path) -> None:
         part.replace(journal)
 
 
-def scorer_of(learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Scorer:
+def scorer_of(learned: Learned, training: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str) -> Scorer:
     """Combine the learned models with the parameters that scoring needs."""
-    metadata = _metadata(learned, matrix, spec, params, fingerprint)
+    metadata = _metadata(learned, training, spec, params, fingerprint)
     return Scorer(metadata, learned.models, learned.scorecard)
 
 
-def graded(scorer: Scorer, matrix: pd.DataFrame, params: Params) -> Scorer:
+def graded(scorer: Scorer, training: pd.DataFrame, params: Params) -> Scorer:
     """Learn the cut-offs of the grades from the points of the training rows."""
-    training = matrix[matrix["part"] == "train"]
     rows = sample_leads(training, params.grades.sample_rows, params.project.seed, "grades")
     groups = scorer.point_groups(rows)
-    cuts = GradeCuts.learn(groups["fit"], groups["engagement"], params.grades)
+    cuts = GradeCuts.learn(groups["fit"], groups["engagement"], rows["weight"].to_numpy("float64"), params.grades)
     return replace(scorer, metadata=scorer.metadata.model_copy(update={"grades": cuts}))
 
 
 def _metadata(
-    learned: Learned, matrix: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str
+    learned: Learned, training: pd.DataFrame, spec: MatrixSpec, params: Params, fingerprint: str
 ) -> ModelMetadata:
-    training = matrix[matrix["part"] == "train"]
     dated = params.source.order == "dates"
-    base_rate = round(float(training["label"].mean()), 9)
+    base_rate = round(float(np.average(training["label"], weights=training["weight"])), 9)
     return ModelMetadata(
         format=FORMAT,
         matrix=spec,
@@ -133,6 +160,7 @@ def _metadata(
         linear_share=learned.settings.linear_share,
         sigmoid=learned.sigmoid,
         uncorrected=learned.uncorrected,
+        recalibration_half_life=learned.recalibration_half_life,
         rules=_rule_curve(training, params),
         points=params.points.scale(base_rate),
         grades=None,
@@ -147,7 +175,8 @@ def _metadata(
 def _rule_curve(training: pd.DataFrame, params: Params) -> RuleCurve | None:
     if not params.rules.names:
         return None
-    return fit_curve(training["rule_points"].to_numpy("float64"), training["label"].to_numpy("float64"))
+    columns = (training[name].to_numpy("float64") for name in ("rule_points", "label", "weight"))
+    return fit_curve(*columns)
 
 
 def _names(learned: Learned, entries: Catalogue) -> list[str]:
@@ -168,7 +197,7 @@ def _selection(learned: Learned, entries: Catalogue, study: optuna.Study) -> dic
 def random_split_model(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, params: Params) -> Scorer:
     """Train with the same settings on a random split of all rows."""
     part = split_at_random(matrix, params.project.seed, params.split)
-    rows, seed, threads = matrix[part == "train"], params.project.seed, params.project.threads
+    rows, seed, threads = taught(matrix.assign(part=part), ("train",)), params.project.seed, params.project.threads
     history = history_of(rows, scorer.catalogue, params.source.order, seed)
     models = Ensemble.train(history, learned.settings, seed, threads)
     level = {

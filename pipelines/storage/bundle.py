@@ -15,6 +15,7 @@ from models.points.scale import PointScale, scale_change
 from models.scoring.scorer import Scorer
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import staged_folder
+from pipelines.storage.layout import TESTED
 
 log = logging.getLogger("leadscore")
 MANIFEST = "manifest.json"
@@ -82,6 +83,25 @@ def _text(path: Path) -> str:
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"{path.name} is larger than {LARGEST_FILE:,} bytes")
     return path.read_bytes().decode("utf-8")
+
+
+def load_tested(folder: Path, scorer: Scorer) -> Scorer:
+    """Return the model that a bundle's figures are of: it lies beside the bundle, or is the bundle's own.
+
+    Raises
+    ------
+    ModelError
+        Where it is not there, damaged, or another one.
+    """
+    if scorer.metadata.tested_as is None:
+        return scorer
+    tested = load_bundle(folder.parent / TESTED, scorer.models.boosters.threads)
+    if tested.model_id != scorer.metadata.tested_as:
+        raise ModelError(
+            f"{folder.parent / TESTED} holds model {tested.model_id}, not {scorer.metadata.tested_as}, as which the "
+            f"model in {folder} was tested; train again"
+        )
+    return tested
 
 
 def _digest(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+TESTED = "tested_model"
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -111,6 +113,11 @@ class Layout:
     def bundle(self) -> Path:
         """The folder of the scorer: text and JSON only."""
         return self.artifacts / "model"
+
+    @property
+    def tested_model(self) -> Path:
+        """The model of the same settings that knows no outcome of the test period."""
+        return self.artifacts / TESTED
 
     @property
     def random_split(self) -> Path:
