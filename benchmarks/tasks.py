@@ -24,9 +24,10 @@ from features.matrix.catalogue import Catalogue
 from features.matrix.matrix import MatrixSpec
 from models.splitting.holdout import SplitParams, learning_weights, split_by_position, split_by_time
 from pipelines.config.params import Params, load
+from pipelines.scoring.history import labelled
 from pipelines.stages.build_features import learn_spec
 from pipelines.stages.ingest import ingest
-from pipelines.storage.contract_store import Contract, labelled
+from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import write_json, write_parquet
 from pipelines.storage.layout import Layout
 
@@ -111,7 +112,7 @@ def write_wide(task: str, table: pd.DataFrame, data: Path, folder: Path) -> None
     """Write the one cut of a wide table, and check that the product sees the same leads with the same outcomes."""
     params = PARAMS[task]()
     ingest(params.source, params.ingest, params.project, data, Layout.folder(folder))
-    snapshots = labelled(Contract.open(Layout.folder(folder), params.project), params).drop(columns="matured")
+    snapshots = labelled(Contract.open(Layout.folder(folder), params.project), params.population).drop(columns="matured")
     row = snapshots["position"]
     same = np.array_equal(table.loc[row, "lead"], snapshots["lead_id"])
     if len(row) != len(table) or not same or not np.array_equal(table.loc[row, "label"], snapshots["label"]):
@@ -130,7 +131,7 @@ def write_monthly(task: str, data: Path, folder: Path) -> None:
     layout = Layout.folder(folder)
     ingest(params.source, params.ingest, params.project, data, layout)
     contract = Contract.open(layout, params.project)
-    every = labelled(contract, params)
+    every = labelled(contract, params.population)
     matured = every[every["matured"]].drop(columns="matured").reset_index(drop=True)
     matured = matured.assign(row=np.arange(len(matured)))
     matured = matured.assign(

@@ -167,6 +167,11 @@ class Params(Spec):
                 )
         return self
 
+    @property
+    def population(self) -> SnapshotParams | None:
+        """Which snapshots there are; None without dates."""
+        return self.snapshots if self.source.order == "dates" else None
+
 
 def load(overlay: Path | None = None, base: Path = DEFAULT) -> Params:
     """Read params.yaml, lay an overlay over it, and both over the defaults.

@@ -10,7 +10,8 @@ from models.scoring.fresh_intercept import HALVINGS, list_intercepts
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import learning_weights
 from pipelines.config.params import Params
-from pipelines.storage.contract_store import Contract, labelled_lists
+from pipelines.scoring.history import labelled_lists
+from pipelines.storage.contract_store import Contract
 
 log = logging.getLogger("leadscore")
 

@@ -25,9 +25,10 @@ from models.splitting.walk_forward import Cut, cuts
 from models.training.hyperparameter_search import search
 from models.training.training import Learned, check_ready, learn, learn_with, remap_settings, taught
 from pipelines.config.params import Params
+from pipelines.scoring.history import labelled
 from pipelines.stages.build_features import learn_spec
 from pipelines.stages.train import random_split_model, scorer_of, training_setup
-from pipelines.storage.contract_store import Contract, labelled
+from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import write_parquet
 from pipelines.storage.layout import Layout
 from pipelines.storage.results import write_result
@@ -55,7 +56,7 @@ def backtest(run: RunContext) -> BacktestResult | NoBacktest:
             NOT_APPLICABLE if run.params.source.order == "none" else "backtest.cuts is 0", run.layout
         )
     contract = Contract.open(run.layout, run.params.project)
-    labels = labelled(contract, run.params)
+    labels = labelled(contract, run.params.population)
     snapshots = labels[labels["matured"]].reset_index(drop=True)
     steps, left_out = list[Retraining](), list[LeftOut]()
     for cut in cuts(snapshots, run.params.source.order, run.params.backtest):

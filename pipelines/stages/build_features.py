@@ -19,7 +19,8 @@ from features.schema.vocabulary import Vocabulary
 from models.evaluation.results import PartCounts, SnapshotCounts
 from models.splitting.holdout import PARTS, draw_rows, split_by_hash, split_by_position, split_by_time
 from pipelines.config.params import Params
-from pipelines.storage.contract_store import Contract, Opener, labelled
+from pipelines.scoring.history import labelled
+from pipelines.storage.contract_store import Contract, Opener
 from pipelines.storage.files import write_csv, write_json, write_parquet
 from pipelines.storage.results import write_result
 from pipelines.storage.run_context import RunContext
@@ -52,7 +53,7 @@ def build_features(run: RunContext, opened: Opener = Contract.open) -> SnapshotC
 def _build(contract: Contract, run: RunContext) -> SnapshotCounts:
     if run.params.source.order == "dates":
         check_history(contract.leads, contract.history)
-    labels = labelled(contract, run.params)
+    labels = labelled(contract, run.params.population)
     snapshots = labels[labels["matured"]].reset_index(drop=True)
     if snapshots.empty:
         raise _nothing_matured(run.params, contract)

@@ -15,15 +15,11 @@ import pandas as pd
 import pyarrow as pa
 
 from features.attributes.as_of import attributes_as_of
-from features.cohort.labels import label_dated, label_undated
-from features.cohort.snapshots import at_risk, grid, one_per_lead
 from features.matrix.matrix import FeatureQuery, LeadTables, MatrixQuery, MatrixSpec, numbered
 from features.rules.declarations import RulesParams
 from features.rules.point_log import RuleQuery
-from features.schema.declarations import SnapshotParams
 from features.schema.errors import DataError
 from models.scoring.rule_points import points
-from pipelines.config.params import Params
 from pipelines.config.sections import Project
 from pipelines.storage.data_profile import DataProfile, check_event_columns, read_profile
 from pipelines.storage.duckdb import memory_limit
@@ -230,17 +226,3 @@ def connect(project: Project) -> ibis.BaseBackend:
         backend.raw_sql(f"SET {setting} = false")
     backend.raw_sql("SET TimeZone = 'UTC'")
     return backend
-
-
-def labelled(contract: Contract, params: Params) -> pd.DataFrame:
-    """Return every snapshot with `matured`, `known_at` and `label`."""
-    if params.source.order != "dates":
-        return label_undated(one_per_lead(contract.leads), contract.outcomes)
-    return labelled_lists(contract, params.snapshots, contract.data_until)
-
-
-def labelled_lists(contract: Contract, population: SnapshotParams, until: pd.Timestamp) -> pd.DataFrame:
-    """Return the snapshots of every list up to a moment, labelled by the outcomes that were known then."""
-    moments = grid(contract.leads["created_at"].min(), until, population)
-    snapshots = at_risk(contract.leads, contract.outcomes, moments, population)
-    return label_dated(snapshots, contract.outcomes, min(until, contract.outcomes_until), population)
