@@ -112,7 +112,9 @@ def write_wide(task: str, table: pd.DataFrame, data: Path, folder: Path) -> None
     """Write the one cut of a wide table, and check that the product sees the same leads with the same outcomes."""
     params = PARAMS[task]()
     ingest(params.source, params.ingest, params.project, data, Layout.folder(folder))
-    snapshots = labelled(Contract.open(Layout.folder(folder), params.project), params.population).drop(columns="matured")
+    snapshots = labelled(Contract.open(Layout.folder(folder), params.project), params.population).drop(
+        columns="matured"
+    )
     row = snapshots["position"]
     same = np.array_equal(table.loc[row, "lead"], snapshots["lead_id"])
     if len(row) != len(table) or not same or not np.array_equal(table.loc[row, "label"], snapshots["label"]):
