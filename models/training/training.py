@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
 from features.matrix.catalogue import Catalogue, level_counts
 from features.schema.errors import NotReadyError
@@ -159,10 +160,36 @@ def calibrate(
     return Sigmoid(intercept=fit_intercept(log_odds, history.sample.label, weight), slope=settings.slope)
 
 
-def remap_settings(settings: EnsembleSettings, before: Catalogue, after: Catalogue) -> EnsembleSettings:
-    """Return the settings for another catalogue: features are left out by name, whatever their index."""
-    names = {before[index].name for index in settings.left_out}
-    return replace(settings, left_out=frozenset(index for index, entry in enumerate(after) if entry.name in names))
+class Chosen(BaseModel):
+    """What the forward folds chose, by names, so that it holds for another catalogue, too.
+
+    Attributes
+    ----------
+    settings
+        Of the learners, but for the features left out.
+    left_out
+        Their names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: dict[str, float | bool]
+    train: TrainParams
+    left_out: list[str]
+    scorecard_l2: float
+
+    def for_catalogue(self, entries: Catalogue) -> EnsembleSettings:
+        """Return the settings; features are left out by name, whatever their index."""
+        named = set(self.left_out)
+        left_out = frozenset(index for index, entry in enumerate(entries) if entry.name in named)
+        return EnsembleSettings(left_out=left_out, train=self.train, **self.settings)  # type: ignore[arg-type]  # as chosen() wrote them
+
+
+def chosen(learned: Learned, entries: Catalogue) -> Chosen:
+    """Return what was chosen, by names."""
+    settings = {name: value for name, value in vars(learned.settings).items() if name not in ("left_out", "train")}
+    left_out = [entries[index].name for index in sorted(learned.settings.left_out)]
+    return Chosen(settings=settings, train=learned.settings.train, left_out=left_out, scorecard_l2=learned.scorecard_l2)
 
 
 def _forward(training: pd.DataFrame, setup: TrainingSetup) -> FoldRuns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from dataclasses import dataclass
@@ -23,10 +24,10 @@ from models.scoring.scorer import Scorer
 from models.splitting.holdout import learning_weights, split_at_random
 from models.splitting.walk_forward import Cut, cuts
 from models.training.hyperparameter_search import search
-from models.training.training import Learned, check_ready, learn, learn_with, remap_settings, taught
+from models.training.training import Chosen, Learned, check_ready, chosen, learn, learn_with, taught
 from pipelines.config.params import Params
 from pipelines.scoring.history import labelled
-from pipelines.stages.build_features import learn_spec
+from pipelines.stages.build_features import learn_spec, split_parts
 from pipelines.stages.train import random_split_model, scorer_of, training_setup
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import write_parquet
@@ -59,9 +60,15 @@ def backtest(run: RunContext) -> BacktestResult | NoBacktest:
     labels = labelled(contract, run.params.population)
     snapshots = labels[labels["matured"]].reset_index(drop=True)
     steps, left_out = list[Retraining](), list[LeftOut]()
+    choices: Chosen | None = None
     for cut in cuts(snapshots, run.params.source.order, run.params.backtest):
         try:
-            steps.append(_walk(cut, snapshots, contract, run.params, steps[0] if steps else None))
+            if run.params.backtest.choose == "each":
+                choices = None
+            elif not steps:
+                choices = _known_choices(cut, snapshots, run)
+            steps.append(_walk(cut, snapshots, contract, run.params, choices))
+            choices = choices or chosen(steps[0].learned, steps[0].scorer.catalogue)
         except DataError as error:
             log.warning("backtest: %s left out: %s", cut.at, error)
             left_out.append(LeftOut(cut=cut.at, why=str(error)))
@@ -92,17 +99,15 @@ def _write_not_applicable(why: str, layout: Layout, left_out: list[LeftOut] | No
     return result
 
 
-def _walk(
-    cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params, first: Retraining | None
-) -> Retraining:
-    """Train on what was known at the cut; predict the period after it."""
+def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params, choices: Chosen | None) -> Retraining:
+    """Train on what was known at the cut; predict the period after it. Without choices, they are made at the cut."""
     split = snapshots.assign(part=cut.part)[cut.part != ""]
     spec = learn_spec(contract, split, params)
     drawn = _drawn(split, len(snapshots), params)
     matrix = pd.concat(contract.matrix(drawn.drop(columns="matured"), spec, params.rules), ignore_index=True)
     ready = params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
-    learned = _learn(matrix, spec, params, first if params.backtest.choose == "first" else None)
+    learned = _learn(matrix, spec, params, choices)
     scorer = scorer_of(learned, taught(matrix, ("train",)), spec, params, contract.profile.fingerprint)
     later = matrix[matrix["part"] == "test"].reset_index(drop=True)
     fresh = fresh_log_odds(scorer, later, matrix)
@@ -123,12 +128,20 @@ def _drawn(split: pd.DataFrame, snapshots: int, params: Params) -> pd.DataFrame:
     return pd.concat([drawn, later.assign(weight=1.0)], ignore_index=True)
 
 
-def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, first: Retraining | None) -> Learned:
-    """Choose and train, or train with the choices of the first cut."""
+def _known_choices(cut: Cut, snapshots: pd.DataFrame, run: RunContext) -> Chosen | None:
+    """Return what train chose, where all the rows that chose it were known at the cut."""
+    taught_to_train = split_parts(snapshots, run.params) == "train"
+    if not run.layout.selection.path.is_file() or not (cut.part[taught_to_train] == "train").all():
+        return None
+    return Chosen.model_validate(json.loads(run.layout.selection.path.read_text(encoding="utf-8"))["chosen"])
+
+
+def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, choices: Chosen | None) -> Learned:
+    """Train with choices that are made, or choose first."""
     setup = training_setup(spec.catalogue, params)
-    if first is not None:
-        settings = remap_settings(first.learned.settings, first.scorer.catalogue, spec.catalogue)
-        return learn_with(taught(matrix, ("train",)), setup, settings, first.learned.scorecard_l2)
+    if choices is not None:
+        settings = choices.for_catalogue(spec.catalogue)
+        return learn_with(taught(matrix, ("train",)), setup, settings, choices.scorecard_l2)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     return learn(

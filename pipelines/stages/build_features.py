@@ -57,7 +57,7 @@ def _build(contract: Contract, run: RunContext) -> SnapshotCounts:
     snapshots = labels[labels["matured"]].reset_index(drop=True)
     if snapshots.empty:
         raise _nothing_matured(run.params, contract)
-    snapshots = snapshots.assign(part=_split(snapshots, run.params))
+    snapshots = snapshots.assign(part=split_parts(snapshots, run.params))
     limits = run.params.snapshots
     sample = draw_rows(snapshots, limits.max_rows, limits.max_test_rows, run.params.project.seed)
     spec = learn_spec(contract, snapshots, run.params)
@@ -73,7 +73,8 @@ def _build(contract: Contract, run: RunContext) -> SnapshotCounts:
     return counts
 
 
-def _split(snapshots: pd.DataFrame, params: Params) -> pd.Series[str]:
+def split_parts(snapshots: pd.DataFrame, params: Params) -> pd.Series[str]:
+    """Return the part of each matured snapshot, by the order of the source."""
     if params.source.order == "dates":
         return split_by_time(snapshots, params.split)
     if params.source.order == "rows":

@@ -27,6 +27,7 @@ from models.training.training import (
     TrainingSetup,
     calibrate,
     check_ready,
+    chosen,
     history_of,
     learn,
     learn_with,
@@ -188,6 +189,7 @@ def _selection(learned: Learned, entries: Catalogue, study: optuna.Study) -> dic
     settings = learned.settings
     return {
         "left_out": [entries[column].label for column in sorted(settings.left_out)],
+        "chosen": chosen(learned, entries).model_dump(mode="json"),
         "settings": settings.train.model_dump() | {"rounds": settings.rounds, "logistic_c": settings.c},
         "decisions": [decision.model_dump() for decision in learned.decisions],
         "trials": [{"loss": trial.value, **trial.params} for trial in study.trials],
