@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from features.schema.spec import Spec
 from models.evaluation.estimate import Estimate, ModelMetrics
 from models.evaluation.intervals import lead_weights, percentile_interval, resampled_leads
 
+SPARE = 2  # times capacity: leads that were not drawn again make room for further ones
+ROUNDING = 1e-6
 LEAST_PROBABILITY = 1e-9
 Metrics = dict[str, float]
 
@@ -103,6 +106,30 @@ class Ranked:
             weight=frame["weight"].to_numpy("float64"),
         )
 
+    @cached_property
+    def losses(self) -> np.ndarray:
+        """The log-loss of each row, shape (n,)."""
+        return row_losses(self.label, self.probability)
+
+    @cached_property
+    def gap(self) -> np.ndarray:
+        """By how much each probability is too high, shape (n,)."""
+        return self.probability - self.label
+
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """The squared gap of each row, shape (n,)."""
+        return self.gap**2
+
+    @cached_property
+    def first(self) -> tuple[np.ndarray, np.ndarray, bool]:
+        """The best rows of each moment, a few times its capacity; where each moment begins; whether those are all."""
+        rank = np.arange(len(self.by_moment)) - self.moment_start
+        kept = rank < SPARE * self.capacity
+        rows = self.by_moment[kept]
+        begin = np.maximum.accumulate(np.where(rank[kept] == 0, np.arange(len(rows)), 0))
+        return rows, begin, bool(kept.all())
+
     def curve(self, values: np.ndarray) -> np.ndarray:
         """Cumulate values of each row at the ends of ties, beginning with 0."""
         return np.concatenate([[0.0], np.cumsum(values)[self.tie_end]])
@@ -180,14 +207,13 @@ def compute_metrics(ranked: Ranked, weight: np.ndarray, params: EvaluateParams) 
     label = ranked.label
     positive, seen = ranked.curve(weight * label), ranked.curve(weight)
     total = seen[-1]
-    loss = row_losses(label, ranked.probability)
-    gap = _by_bin(ranked, weight, ranked.probability - label)
+    gap = _by_bin(ranked, seen, weight * ranked.gap)
     called, rate = _precision_at_capacity(ranked, weight), float(positive[-1] / total)
     result = {
         "auc": _auc(positive, seen),
         "average_precision": _average_precision(positive, seen),
-        "log_loss": float(weight @ loss / total),
-        "brier": float(weight @ (ranked.probability - label) ** 2 / total),
+        "log_loss": float(weight @ ranked.losses / total),
+        "brier": float(weight @ ranked.squares / total),
         "calibration_error": float(np.abs(gap).sum() / total),
         "precision_at_k": called,
         "capacity_lift": called / rate if rate > 0 else float("nan"),
@@ -213,7 +239,10 @@ def gain_curve(ranked: Ranked, points: int = 101) -> pd.DataFrame:
 def calibration_curve(ranked: Ranked, params: EvaluateParams, seed: int) -> pd.DataFrame:
     """Return, for each group of equal size, n (rounded), mean probability, observed rate and its interval by lead."""
     once = np.ones(len(ranked.label))
-    n, predicted, won = (_by_bin(ranked, ranked.weight, part) for part in (once, ranked.probability, ranked.label))
+    seen = ranked.curve(ranked.weight)
+    n, predicted, won = (
+        _by_bin(ranked, seen, ranked.weight * part) for part in (once, ranked.probability, ranked.label)
+    )
     draws = np.array([_rate_by_bin(ranked, weight) for weight in _row_weights(ranked, params, seed)])
     low, high = zip(*(percentile_interval(draw, params.confidence) for draw in draws.T), strict=True)
     rounded = np.rint(n).astype("int64")
@@ -222,18 +251,19 @@ def calibration_curve(ranked: Ranked, params: EvaluateParams, seed: int) -> pd.D
     )
 
 
-def _by_bin(ranked: Ranked, weight: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Sum weighted values of each row over calibration groups of equal size, best first; a row may be shared by two.
+def _by_bin(ranked: Ranked, seen: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sum values of each row over calibration groups of equal size, best first; a row may be shared by two.
+
+    `seen` cumulates the weights of the rows.
 
     Source: Naeini et al. 2015, AAAI, "expected calibration error", with groups of equal size.
     """
-    seen = ranked.curve(weight)
     edges = np.linspace(0, seen[-1], ranked.bins + 1)
-    return np.asarray(np.diff(np.interp(edges, seen, ranked.curve(weight * values))))
+    return np.asarray(np.diff(np.interp(edges, seen, ranked.curve(values))))
 
 
 def _rate_by_bin(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
-    return _by_bin(ranked, weight, ranked.label) / (weight.sum() / ranked.bins)
+    return _by_bin(ranked, ranked.curve(weight), weight * ranked.label) / (weight.sum() / ranked.bins)
 
 
 def _row_weights(ranked: Ranked, params: EvaluateParams, seed: int) -> Iterator[np.ndarray]:
@@ -262,7 +292,20 @@ def _average_precision(positive: np.ndarray, seen: np.ndarray) -> float:
 
 def _precision_at_capacity(ranked: Ranked, weight: np.ndarray) -> float:
     """Return the share of winners among the best `capacity` of each moment, ties broken by lead."""
-    ordered = weight[ranked.by_moment]
-    before = np.cumsum(ordered) - ordered
-    called = np.clip(ranked.capacity - (before - before[ranked.moment_start]), 0, ordered)
-    return float(called @ ranked.label[ranked.by_moment] / called.sum())
+    rows, begin, all_rows = ranked.first
+    called = _called(weight[rows], begin, ranked.capacity)
+    if not all_rows and _some_moment_short(called, begin, ranked.capacity):
+        rows = ranked.by_moment
+        called = _called(weight[rows], ranked.moment_start, ranked.capacity)
+    return float(called @ ranked.label[rows] / called.sum())
+
+
+def _called(weight: np.ndarray, begin: np.ndarray, capacity: int) -> np.ndarray:
+    """Return how much of each row is called, best first within moments that begin at `begin`, shape (n,)."""
+    before = np.cumsum(weight) - weight
+    return np.clip(capacity - (before - before[begin]), 0, weight)
+
+
+def _some_moment_short(called: np.ndarray, begin: np.ndarray, capacity: int) -> bool:
+    starts = np.unique(begin)
+    return bool((np.add.reduceat(called, starts) < capacity - ROUNDING).any())

@@ -28,6 +28,12 @@ class SplitParams(Spec):
             "only rows, by hash of the lead where nothing orders them."
         ),
     )
+    test_conversions: int | None = Field(
+        default=None,
+        ge=1,
+        description="Test on as few of the latest dates as hold so many conversions, and on test_share at most; "
+        "null: on all of test_share.",
+    )
 
 
 def split_by_time(snapshots: pd.DataFrame, params: SplitParams) -> pd.Series[str]:
@@ -36,15 +42,17 @@ def split_by_time(snapshots: pd.DataFrame, params: SplitParams) -> pd.Series[str
     Parameters
     ----------
     snapshots
-        snapshot_at and known_at (when the label is known at the latest).
+        snapshot_at and known_at (when the label is known at the latest); label, where `test_conversions` is set.
 
     Returns
     -------
     Series
-        "test": the latest `test_share` of the snapshot dates. "embargo": before the test, but the label was not known
-        when it began. "train": all that was known on the first day of the test.
+        "test": the latest snapshot dates, as the parameters say. "embargo": before the test, but the label was not
+        known when it began. "train": all that was known on the first day of the test.
     """
     test_start = _start_of_latest(snapshots["snapshot_at"], params.test_share)
+    if params.test_conversions is not None:
+        test_start = max(test_start, _start_of_conversions(snapshots, params.test_conversions))
     known, at = snapshots["known_at"] <= test_start, snapshots["snapshot_at"]
     part = np.select([at >= test_start, ~known], ["test", "embargo"], "train")
     return pd.Series(part, index=snapshots.index, dtype="str")
@@ -160,3 +168,10 @@ def _start_of_latest(at: pd.Series[pd.Timestamp], share: float) -> pd.Timestamp:
         return pd.Timestamp.min
     earlier = int(round(len(dates) * (1 - share), DIGITS))
     return pd.Timestamp(dates[min(earlier, len(dates) - 1)])
+
+
+def _start_of_conversions(snapshots: pd.DataFrame, least: int) -> pd.Timestamp:
+    """Return the last date from which on there are so many conversions, the first of all where there are fewer."""
+    won = snapshots.groupby("snapshot_at")["label"].sum().sort_index(ascending=False).cumsum()
+    enough = won.index[won >= least]
+    return pd.Timestamp(enough[0] if len(enough) else snapshots["snapshot_at"].min())

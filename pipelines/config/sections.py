@@ -145,6 +145,12 @@ class Retrain(Spec):
     rest_days: int = Field(
         default=7, ge=0, description="But not sooner than so many days after the last one, whatever the alert."
     )
+    test_conversions: int = Field(
+        default=200,
+        ge=1,
+        description="A challenger is tested on as few of the latest lists as hold so many conversions, so that it "
+        "learns from what is newest; at most on split.test_share.",
+    )
 
 
 class Report(Spec):

@@ -94,6 +94,7 @@ def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> li
     NotReadyError, DataError, ModelError
         As the stages and `promote` do; the champion stays.
     """
+    params = _tested_on_few(params)
     last, monitored = read_record(request.folder), request.to / "monitor" / "monitor.json"
     why = "requested" if request.force else due(params, last, _monitored(monitored), request.day)
     if last and not why:
@@ -105,6 +106,11 @@ def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> li
     run = _make(_on_champions_scale(params), request, name)
     track(run, overlay)
     return [f"retrained: {why}", *_decide(run, request, name, why)]
+
+
+def _tested_on_few(params: Params) -> Params:
+    split = params.split.model_copy(update={"test_conversions": params.retrain.test_conversions})
+    return params.model_copy(update={"split": split})
 
 
 def due(params: Params, last: RetrainRecord | None, monitored: MonitorResult | None, day: pd.Timestamp) -> str:
