@@ -59,6 +59,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
     ),
 }
 NOT_IN_LEADS = "lead_id is not in leads"
+BY_STATUS = ("status", "closed_at")  # columns of a source's outcomes, out of which the contract's own are made
 HAPPENED = {"events": "event_at", "contacts": "contacted_at"}  # the time of a row's event
 RECORDED = {  # the times by which a table says how far it goes; edits and calls may run ahead of the rest
     "leads": ("created_at",),
@@ -66,7 +67,8 @@ RECORDED = {  # the times by which a table says how far it goes; edits and calls
     "stages": ("entered_at",),
     "events": ("known_at",),
 }
-NO_LEAD, KNOWN_EARLY = "lead_id is not in leads", "known before it happened"
+NOT_A_CONVERSION = "not converted, but converted_at is set"
+KNOWN_EARLY = "known before it happened"
 QUARANTINE = pa.schema(
     [("table", pa.string()), ("path", pa.string()), ("row", pa.int64())]
     + [(name, pa.string()) for name in ("column", "reason", "content")]
@@ -190,7 +192,7 @@ def faults(
     of_fields = [fault for field in present for fault in _field_faults(field, time_formats)]
     if table == "leads":
         return of_fields
-    unknown = Fault("lead_id", NO_LEAD, '"lead#" IS NULL')
+    unknown = Fault("lead_id", NOT_IN_LEADS, '"lead#" IS NULL')
     of_table = {
         "events": lambda: _event_faults(mapped),
         "outcomes": lambda: _outcome_faults(mapped, dated),
@@ -239,7 +241,7 @@ def _outcome_faults(mapped: Sequence[str], dated: bool) -> list[Fault]:
         undated = '"converted" AND "converted_at" IS NULL'
         faults.append(Fault("converted_at", "converted without a converted_at", undated))
         denied = 'NOT "converted" AND "converted_at" IS NOT NULL'
-        faults.append(Fault("converted", "not converted, but converted_at is set", denied))
+        faults.append(Fault("converted", NOT_A_CONVERSION, denied))
     return faults
 
 
@@ -273,7 +275,8 @@ def kept_rows(table: str, fields: Sequence[Field]) -> str:
     """SQL for a contract table out of its typed rows without a fault, in the order in which it is written.
 
     Rows are copies of one another when all their contract columns agree; events, which have no key, only when their
-    complete source rows agree (two exams on one day with one result are two exams).
+    complete source rows agree (two exams on one day with one result are two exams). A lead of several deals is won
+    with the first that is won, and lost only where none is still open.
     """
     names = ", ".join(identifier(field.name) for field in fields)
     good = f'"{table}#" WHERE "fault#" IS NULL'
@@ -283,8 +286,10 @@ def kept_rows(table: str, fields: Sequence[Field]) -> str:
     if table == "events":
         return f'SELECT {names} FROM (SELECT DISTINCT {names}, "hash#" FROM {good}) ORDER BY {names}'
     if table == "outcomes":
-        converted = """CASE WHEN min("converted_at") IS NOT NULL THEN true WHEN bool_or("converted") IS NOT NULL
-            THEN bool_or("converted") WHEN min("lost_at") IS NOT NULL THEN false END"""
+        still_open = 'bool_or(coalesce("converted_at", "lost_at") IS NULL AND "converted" IS NULL)'
+        converted = f"""CASE WHEN min("converted_at") IS NOT NULL OR bool_or("converted") THEN true
+            WHEN {still_open} THEN NULL ELSE false END"""
+        lost_at = f'CASE WHEN NOT {still_open} THEN min("lost_at") END'
         return f"""SELECT "lead_id", min("converted_at") AS "converted_at", {converted} AS "converted",
-            min("lost_at") AS "lost_at" FROM {good} GROUP BY "lead_id" ORDER BY "lead_id" """
+            {lost_at} AS "lost_at" FROM {good} GROUP BY "lead_id" ORDER BY "lead_id" """
     return f"SELECT DISTINCT {names} FROM {good} ORDER BY {names}"

@@ -83,6 +83,22 @@ class TableSource(Spec):
         return given
 
 
+class OutcomeSource(TableSource):
+    """A table of outcomes; where a status says what became of a lead, with its spellings."""
+
+    won_values: list[str] = Field(
+        default=[], description="With a column `status`: its values of a won lead; case does not matter."
+    )
+    lost_values: list[str] = Field(
+        default=[], description="Its values of a lost lead; any other value is a lead that is still open."
+    )
+
+    @property
+    def by_status(self) -> bool:
+        """Whether a status says what became of a lead."""
+        return "status" in (self.columns or {})
+
+
 def _as_table(given: Any) -> Any:
     return {"path": given} if isinstance(given, str) else given
 
@@ -94,6 +110,12 @@ def _as_list(given: Any) -> Any:
 Table = Annotated[TableSource, BeforeValidator(_as_table, json_schema_input_type=str | TableSource)]
 Tables = Annotated[
     list[Table], BeforeValidator(_as_list, json_schema_input_type=str | TableSource | list[str | TableSource])
+]
+OutcomeTable = Annotated[OutcomeSource, BeforeValidator(_as_table, json_schema_input_type=str | OutcomeSource)]
+OutcomeTables = Annotated[
+    list[OutcomeTable],
+    BeforeValidator(_as_list, json_schema_input_type=str | OutcomeSource | list[str | OutcomeSource]),
+    Field(min_length=1),
 ]
 
 
@@ -140,8 +162,10 @@ class Source(Spec):
     event_units: dict[str, str] = Field(
         default={}, description="{event type: what its value counts}, such as minutes or EUR, for reasons in words."
     )
-    outcomes: Table = Field(
-        description="What became of leads: lead_id and converted_at, or converted (yes or no); also lost_at."
+    outcomes: OutcomeTables = Field(
+        description="What became of leads, in one table or several: lead_id and converted_at, or converted (yes or "
+        "no); also lost_at. One closing date of won and lost deals: status and closed_at, with won_values and "
+        "lost_values."
     )
     yes_values: list[str] = Field(
         default=["1", "yes", "true"],

@@ -13,7 +13,7 @@ import numpy as np
 
 from features.cohort.watermark import DaysOfRows
 from features.schema.cells import identifier
-from features.schema.contract import KNOWN_EARLY, NO_LEAD, RECORDED, Fault, before
+from features.schema.contract import KNOWN_EARLY, NOT_IN_LEADS, RECORDED, Fault, before
 from features.schema.errors import DataError, ParamsError
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.staging import Staging
@@ -28,7 +28,7 @@ def mark_rows_of_left_leads(staging: Staging, entry: Entry) -> None:
     """Count the rows of leads that `where` leaves out with those that `where` leaves out, not as bad rows."""
     if not staging.count('SELECT count(*) FROM "left#"'):
         return
-    unknown = [code for code, fault in enumerate(staging.faults) if fault.reason == NO_LEAD]
+    unknown = [code for code, fault in enumerate(staging.faults) if fault.reason == NOT_IN_LEADS]
     code = staging.code(LEFT_BY_WHERE)
     marked = staging.count(
         f'''UPDATE "{entry.table}#" SET "fault#" = {code} WHERE "source#" = ? AND list_contains(?, "fault#")

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from features.schema.cells import Field
-from features.schema.contract import TABLES, attribute_fields
+from features.schema.contract import BY_STATUS, TABLES, attribute_fields
 from features.schema.errors import ParamsError
 from pipelines.config.secrets import from_environment
-from pipelines.config.source import Source, TableSource
+from pipelines.config.source import OutcomeSource, Source, TableSource
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 RESERVED = {"lead_id", "position", "created_at", "valid_from"}
@@ -34,11 +34,17 @@ class Entry:
     mapped: dict[str, str] = field(default_factory=dict)
     read: int = 0
     filtered: int = 0
+    alone: bool = False
 
     @property
     def key(self) -> str:
         """Where it stands in params.yaml."""
-        return f"source.{self.table}" + ("" if self.table in ("leads", "outcomes") else f"[{self.index}]")
+        return f"source.{self.table}" + ("" if self.alone else f"[{self.index}]")
+
+    @property
+    def by_status(self) -> bool:
+        """Whether a status says what became of its leads."""
+        return isinstance(self.source, OutcomeSource) and self.source.by_status
 
     @property
     def label(self) -> str:
@@ -54,7 +60,9 @@ class Entry:
 def entries_of(source: Source, table: str) -> list[Entry]:
     """The source tables behind one contract table, in the order of params.yaml."""
     given = getattr(source, table)
-    return [Entry(table, index, one) for index, one in enumerate(given if isinstance(given, list) else [given])]
+    tables = given if isinstance(given, list) else [given]
+    alone = table == "leads" or (table == "outcomes" and len(tables) == 1)
+    return [Entry(table, index, one, alone=alone) for index, one in enumerate(tables)]
 
 
 def fields_of(source: Source, table: str) -> tuple[Field, ...]:
@@ -82,6 +90,7 @@ def check_mapping(source: Source) -> None:
         _check_database(entry, source)
         if entry.source.columns is not None:
             _check_columns(entry, source)
+    _check_outcomes_together(entries, source)
     _check_attribute_names(source)
     _check_lead_ids(source, entries)
     both = {value.lower() for value in source.yes_values} & {value.lower() for value in source.no_values}
@@ -100,9 +109,14 @@ def map_by_name(entry: Entry, source: Source, names: Iterable[str]) -> None:
     if entry.source.columns is not None:
         return
     must = {column.name for column in TABLES[entry.table] if column.required}
-    if entry.table == "outcomes" and (source.order == "dates" or "converted" not in names):
+    by_status = isinstance(entry.source, OutcomeSource) and bool(entry.source.won_values)
+    if by_status:
+        must.add("status")
+    elif entry.table == "outcomes" and (source.order == "dates" or "converted" not in names):
         must.add("converted_at")
-    fields = [column.name for column in TABLES[entry.table] if column.name not in entry.source.constants]
+    known = [column.name for column in TABLES[entry.table]]
+    known += [name for name in BY_STATUS if by_status]
+    fields = [name for name in known if name not in entry.source.constants and not (by_status and name == "converted")]
     columns = {name: name for name in fields if name in must or name in names}
     if source.order != "dates":
         columns.pop("created_at", None)
@@ -121,7 +135,7 @@ def _check_database(entry: Entry, source: Source) -> None:
 
 
 def _check_columns(entry: Entry, source: Source) -> None:
-    known = [column.name for column in TABLES[entry.table]]
+    known = [column.name for column in TABLES[entry.table]] + list(BY_STATUS if entry.table == "outcomes" else ())
     unknown = [name for name in entry.given if name not in known]
     if unknown:
         raise ParamsError(f"{entry.key}.columns: no column of {entry.table} is called {unknown[0]!r}; use {known}")
@@ -137,12 +151,46 @@ def _check_columns(entry: Entry, source: Source) -> None:
             f"{entry.key}.columns maps one of explored and propensity; a propensity needs to know who "
             "was explored, so map both, as they stand in the scores, or neither"
         )
-    if entry.table == "outcomes" and not {"converted_at", "converted"} & set(entry.given):
-        raise ParamsError("source.outcomes.columns maps neither converted_at nor converted; one of them is the label")
-    if entry.table == "outcomes" and source.order == "dates" and "converted_at" not in entry.given:
+    if isinstance(entry.source, OutcomeSource):
+        _check_outcome(entry, entry.source, source)
+
+
+def _check_outcome(entry: Entry, own: OutcomeSource, source: Source) -> None:
+    """A table of outcomes says when a lead was won or lost, or whether; by a status with its spellings or without."""
+    given = set(entry.given)
+    won, lost = ({value.lower().strip() for value in values} for values in (own.won_values, own.lost_values))
+    if won & lost:
         raise ParamsError(
-            "order is dates, but source.outcomes.columns does not map converted_at: a yes/no does not say when; "
+            f"{entry.key}: won_values and lost_values share {sorted(won & lost)}; a status is one of them"
+        )
+    if bool(won) != ("status" in given) or (lost and not won):
+        raise ParamsError(
+            f"{entry.key}: won_values, lost_values and columns.status go together; map the status to a column, and "
+            "write its values of a won lead into won_values"
+        )
+    if "status" in given and "converted" in given:
+        raise ParamsError(f"{entry.key}.columns maps status and converted; both say what became of a lead, so map one")
+    if "closed_at" in given and "status" not in given:
+        raise ParamsError(
+            f"{entry.key}.columns maps closed_at without a status; a closing date does not say won or lost"
+        )
+    if not {"converted_at", "converted", "lost_at", "status"} & given:
+        raise ParamsError(f"{entry.key}.columns maps neither converted_at nor converted; one of them is the label")
+    if source.order == "dates" and not {"converted_at", "lost_at", "closed_at"} & given:
+        raise ParamsError(
+            f"order is dates, but {entry.key}.columns does not map converted_at: a yes/no does not say when; "
             "map the date, or use order: rows or none"
+        )
+
+
+def _check_outcomes_together(entries: list[Entry], source: Source) -> None:
+    """Lost leads alone are no label."""
+    wins = {"converted_at", "closed_at"} | (set() if source.order == "dates" else {"converted", "status"})
+    mapped = [set(entry.given) for entry in entries if entry.table == "outcomes"]
+    by_name = any(entry.source.columns is None for entry in entries if entry.table == "outcomes")
+    if not by_name and not any(wins & given for given in mapped):
+        raise ParamsError(
+            "source.outcomes: no table maps converted_at, so nothing says which leads were won; map it in one of them"
         )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from features.schema.cells import CellKind, Field
-from features.schema.contract import NOT_IN_LEADS
+from features.schema.contract import NOT_A_CONVERSION, NOT_IN_LEADS
 from features.schema.errors import DataError
 from features.schema.lead_ids import reason
 from features.schema.number_guess import guess_numbers
@@ -108,6 +108,11 @@ def _advice_of_most(staging: Staging, entry: Entry, code: int, fields: Sequence[
     fault = staging.faults[code]
     if fault.reason == NOT_IN_LEADS:
         return reason(sorted(set(staging.bad_cells(entry, code))), staging.known_leads())
+    if fault.reason == NOT_A_CONVERSION:
+        return (
+            f"A closing date is no conversion: in {entry.key}.columns map a column that tells won from lost as status "
+            "and the date as closed_at, and write won_values and lost_values."
+        )
     column = next((column for column in fields if column.name == fault.column), None)
     return _advice(staging, entry, column, code) if column and fault.unfit else ""
 

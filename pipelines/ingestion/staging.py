@@ -84,7 +84,8 @@ class Staging:
 
     def spellings(self, entry: Entry, column: str) -> list[str]:
         """The first ten values of one of the user's columns."""
-        values = f'SELECT DISTINCT "content#" ->> ? FROM "{entry.table}#" WHERE "source#" = ? ORDER BY 1 LIMIT 10'
+        values = f"""SELECT DISTINCT "content#" ->> ? FROM "{entry.table}#"
+                     WHERE "source#" = ? AND "content#" IS NOT NULL ORDER BY 1 LIMIT 10"""
         return [str(value) for (value,) in self.rows(values, _pointer(column), entry.index)]
 
     def bad_cells(self, entry: Entry, code: int) -> list[str]:

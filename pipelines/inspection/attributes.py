@@ -24,6 +24,7 @@ from pipelines.inspection.column_facts import (
 )
 from pipelines.inspection.column_roles import LabelColumn
 from pipelines.inspection.file_format import FileSample
+from pipelines.inspection.outcome_status import filled_at_closing
 from pipelines.inspection.report import Inspection, quoted
 
 NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
@@ -47,12 +48,15 @@ ENGAGEMENT |= {"click", "clicks", "clicked", "minutes", "downloads", "webinars",
 def attribute_lines(
     inspection: Inspection, leads: FileSample, label: LabelColumn, lead_id: str, created: str, dated: bool
 ) -> list[str]:
-    taken = {lead_id, created, label.of_leads, label.lost if label.of_leads else ""}
+    taken = {lead_id, created, label.of_leads, *((label.lost, label.status) if label.of_leads else ())}
     open_to_use = [str(name) for name in leads.frame if name not in taken]
     mark = decimal_mark(leads.frame[name] for name in open_to_use if name not in leads.times)
     facts = [describe(name, leads.frame[name], name in leads.times, mark) for name in open_to_use]
     read = [one for one in facts if one.look not in NOT_READ and one.missing_share <= MOSTLY]
     suspects = leaks(_plain(leads.frame, read), [one.name for one in read], label.converted(leads.frame, lead_id))
+    for one in read:
+        suspects[one.name] = suspects.get(one.name, []) + filled_at_closing(leads.frame[one.name], label)
+    suspects = {name: reasons for name, reasons in suspects.items() if reasons}
     _warn_of_dates(inspection, leads, label.converted_at(leads.frame, lead_id), facts)
     for name, reasons in suspects.items():
         inspection.warnings.append(f"{leads.path.name}: {name!r} looks leaky: {'; '.join(reasons)}")

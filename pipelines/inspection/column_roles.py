@@ -35,6 +35,8 @@ class LabelColumn:
         The file, its column of lead ids ("" where there is none), and the column of the outcome.
     dated
         Whether it is a date; else a yes/no, with its two spellings.
+    status, won_values, lost_values
+        The column that says whether the date, where there is one, is of a won or a lost lead, and its spellings.
     of_leads
         The column again where it is in the leads' own table, else "".
     flag
@@ -54,11 +56,18 @@ class LabelColumn:
     lost: str = ""
     flag: str = ""
     passed_over: tuple[str, ...] = ()
+    status: str = ""
+    won_values: tuple[str, ...] = ()
+    lost_values: tuple[str, ...] = ()
 
     def converted(self, leads: pd.DataFrame, lead_id: str) -> pd.Series[bool]:
         """Whether each lead has converted, as far as the sample shows."""
-        cells = self.sample.frame[self.column]
-        won = cells.notna() if self.dated else cells.str.strip().str.lower() == self.yes.strip().lower()
+        frame = self.sample.frame
+        if self.status:
+            won = frame[self.status].isin(self.won_values)
+        else:
+            cells = frame[self.column]
+            won = cells.notna() if self.dated else cells.str.strip().str.lower() == self.yes.strip().lower()
         return won if self.of_leads else leads[lead_id].isin(self.sample.frame.loc[won, self.lead_id])
 
     def converted_at(self, leads: pd.DataFrame, lead_id: str) -> pd.Series[pd.Timestamp] | None:
@@ -66,6 +75,8 @@ class LabelColumn:
         if not self.dated:
             return None
         times = self.sample.moments(self.column)
+        if self.status:
+            times = times.where(self.sample.frame[self.status].isin(self.won_values))
         return times if self.of_leads else leads[lead_id].map(times.groupby(self.sample.frame[self.lead_id]).min())
 
 

@@ -26,7 +26,7 @@ from pipelines.inspection.column_roles import (
 )
 from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff_all
 from pipelines.inspection.names import said_yes
-from pipelines.inspection.outcome_column import find_label
+from pipelines.inspection.outcome_status import find_created_by_status, find_outcome
 from pipelines.inspection.report import Inspection, quoted
 from pipelines.inspection.time_axis import propose_export
 from pipelines.inspection.time_columns import TimeColumn
@@ -54,8 +54,13 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
     (lead_sample, *others), normalise = with_alike_ids(lead_sample, lead_id, others)
     samples = dict(zip(given, [lead_sample, *others], strict=True))
     event_sample, outcome_sample = samples[events] if events else None, samples[outcomes] if outcomes else None
-    label = find_label(lead_sample, outcome_sample, lead_id)
+    label = find_outcome(lead_sample, outcome_sample, lead_id)
     created, created_why = find_created(lead_sample, label)
+    where = ""
+    if not created:
+        created, created_why, statuses = find_created_by_status(lead_sample, label)
+        listed = ", ".join(map(quoted, statuses))
+        where = f"where: {{{quoted(label.status)}: [{listed}]}}  # the others have no {created}" if created else ""
     dated = bool(created) and label.dated
     roles = {"lead_id": lead_id} | ({"created_at": created} if dated else {})
     lines = [
@@ -67,7 +72,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         *_exported_at(inspection, lead_sample, event_sample, label, created if dated else ""),
         "  timezone: UTC  # of times without an offset; nothing in a file says which, so set your own",
         "  leads:",
-        *_table(lead_sample, lead_sample, roles, [why for why in (id_why, created_why if dated else "") if why]),
+        *_table(lead_sample, lead_sample, roles, [id_why, created_why if dated else ""], where if dated else ""),
         *_normalise(inspection, normalise),
         *attribute_lines(inspection, lead_sample, label, lead_id, created, dated),
         *_events(inspection, lead_sample, event_sample, lead_id, dated),
@@ -203,7 +208,9 @@ def _outcomes(inspection: Inspection, leads: FileSample, label: LabelColumn, lea
     columns = {"lead_id": label.lead_id, "converted_at" if label.dated else "converted": label.column}
     columns |= {"lost_at": label.lost} if label.lost else {}
     columns |= {"converted": label.flag} if label.flag else {}
-    lines = ["  outcomes:", *_table(leads, label.sample, columns, [label.why])]
+    if label.status:
+        columns = {"lead_id": label.lead_id, "status": label.status, "closed_at": label.column}
+    lines = ["  outcomes:", *_table(leads, label.sample, columns, [label.why]), *_statuses(label)]
     lines += [f"    # not the outcome: {reason}" for reason in label.passed_over]
     if not label.of_leads:
         rest = [str(name) for name in label.sample.frame if name not in columns.values()]
@@ -216,6 +223,19 @@ def _outcomes(inspection: Inspection, leads: FileSample, label: LabelColumn, lea
         *lines,
         f"  yes_values: [{quoted(label.yes) if label.yes else ''}]",
         f"  no_values: [{quoted(label.no) if label.no else ''}]",
+    ]
+
+
+def _statuses(label: LabelColumn) -> list[str]:
+    """The lines with the spellings of won and lost, and all others as a comment."""
+    if not label.status:
+        return []
+    won, lost = label.won_values, label.lost_values
+    counts = label.sample.frame[label.status].value_counts()
+    others = ", ".join(f"{value} ({count:,})" for value, count in counts.items() if value not in won + lost)
+    return [
+        f"    won_values: [{', '.join(map(quoted, won))}]",
+        f"    lost_values: [{', '.join(map(quoted, lost))}]  # read as open: {others or 'none'}",
     ]
 
 

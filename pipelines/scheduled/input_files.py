@@ -69,8 +69,8 @@ def check_contract(layout: Layout) -> None:
 
 def digests(source: Source, data: Path) -> dict[str, str]:
     """The digest of each of the user's files; those that are missing are left for `ingest` to name."""
-    of_lists = [*source.events, *source.stages, *source.attribute_history, *source.contacts]
-    tables = [source.leads, source.outcomes, *of_lists]
+    of_lists = [*source.events, *source.outcomes, *source.stages, *source.attribute_history, *source.contacts]
+    tables = [source.leads, *of_lists]
     paths = sorted({table.path for table in tables})
     return {path: file_digest(data / path) for path in paths if (data / path).is_file()}
 

@@ -37,10 +37,11 @@ from features.schema.contract import (
 from features.schema.errors import DataError, ParamsError
 from features.schema.lead_ids import normal_sql
 from pipelines.config.sections import Ingest, Project
-from pipelines.config.source import Source
+from pipelines.config.source import OutcomeSource, Source
 from pipelines.ingestion.file_sources import RawTable, open_table
 from pipelines.ingestion.left_out import LEFT_BY_WHERE, mark_future, mark_rows_of_left_leads
 from pipelines.ingestion.mapping import Entry, check_mapping, entries_of, fields_of, map_by_name
+from pipelines.ingestion.outcome_status import UNDATED_LOSS, cells_by_status, check_statuses, status_bindings
 from pipelines.ingestion.postgres_source import open_postgres
 from pipelines.ingestion.profile import Tally, profile
 from pipelines.ingestion.rejections import (
@@ -125,6 +126,7 @@ def _take(staging: Staging, table: str) -> None:
         with _opened(staging, entry) as raw:
             _load(staging, entry, fields, raw)
         reject_unfit_columns(staging, entry, fields)
+        check_statuses(staging, entry)
     reject_uneven_history(table, entries, fields)
     _mark_conflicts(staging, table, entries, fields)
     for entry in entries:
@@ -165,6 +167,8 @@ def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable
     rules = faults(entry.table, fields, list(cells), entry.source.time_formats, dated=dated)
     if entry.table == "leads" and entry.source.where:  # kept in staging, so that their events are known to be theirs
         rules.insert(0, replace(LEFT_BY_WHERE, test=f"NOT coalesce({_where(entry, raw)}, false)"))
+    if entry.by_status and dated:
+        rules.append(UNDATED_LOSS)
     statement = _statement(staging.source, entry, written, cells, raw, {staging.code(rule): rule for rule in rules})
     staging.connection.register("raw#", raw.reader())
     try:
@@ -195,10 +199,13 @@ def _engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
 
 def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable) -> Cells:
     """Map each field of the contract to its SQL in this source and the type of its cells."""
-    cells: Cells = {}
+    cells: Cells = cells_by_status(entry, raw) if entry.by_status else {}
     columns = entry.source.columns or {}
     for column in fields:
         name, spec = column.name, source.attributes.get(column.name)
+        if name in cells:
+            reject_type(entry, column, cells[name][1])
+            continue
         if name in entry.source.constants:
             cells[name] = f"$constant_{name}", "text"
         elif name in columns:
@@ -273,6 +280,8 @@ def _bindings(
         "channel": source.event_defaults.channel,
         "explored": "no",
     }
+    if isinstance(entry.source, OutcomeSource) and entry.by_status:
+        values |= status_bindings(entry.source)
     values |= {f"constant_{name}": value for name, value in entry.source.constants.items()}
     values |= {f"where_{index}": wanted for index, wanted in enumerate(entry.source.where.values())}
     values |= {f"name_{index}": name for index, name in enumerate(raw.names)}
@@ -304,7 +313,8 @@ def _add_ragged(staging: Staging, entry: Entry, raw: RawTable) -> None:
 
 def _mark_conflicts(staging: Staging, table: str, entries: Sequence[Entry], fields: Sequence[Field]) -> None:
     """Give a fault to rows whose key an earlier row carries with other values."""
-    key = key_of(table, list(entries[0].mapped)) if entries else ()
+    mapped = [name for entry in entries for name in entry.mapped]
+    key = key_of(table, mapped) if entries and not any(entry.by_status for entry in entries) else ()
     if not key:
         return
     code = staging.code(seen_fault(key))

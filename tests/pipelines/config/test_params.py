@@ -77,7 +77,7 @@ def test_the_source_is_replaced_whole(tmp_path: Path) -> None:
 def test_what_a_table_or_attribute_leaves_out_comes_from_the_defaults(tmp_path: Path) -> None:
     named = SOURCE.replace("attributes: {}", "attributes: {size: {known: export}, town: {column: City, known: export}}")
     found = loaded(tmp_path, named).source
-    assert (found.leads.format, found.leads.missing, found.outcomes.separator) == ("csv", [""], ",")
+    assert (found.leads.format, found.leads.missing, found.outcomes[0].separator) == ("csv", [""], ",")
     assert {name: spec.column for name, spec in found.attributes.items()} == {"size": "size", "town": "City"}
     assert (found.attributes["size"].kind, found.event_defaults.channel) == ("category", "online")
 
@@ -232,7 +232,7 @@ def test_a_mapping_in_a_file_adds_to_its_default(tmp_path: Path) -> None:
 
 def test_three_paths_are_a_source(tmp_path: Path) -> None:
     source = loaded(tmp_path, "source:\n  leads: leads.csv\n  events: e.parquet\n  outcomes: won.csv.gz").source
-    assert [(table.path, table.format) for table in (source.leads, *source.events, source.outcomes)] == [
+    assert [(table.path, table.format) for table in (source.leads, *source.events, *source.outcomes)] == [
         ("leads.csv", "csv"),
         ("e.parquet", "parquet"),
         ("won.csv.gz", "csv"),

@@ -229,7 +229,7 @@ def test_the_proposal_of_a_funnel_is_ingested(tmp_path: Path) -> None:
         "event_type": "action",
         "value": "amount",
     }
-    assert source.outcomes.columns == {"lead_id": "Lead ID", "converted_at": "Won Date"}
+    assert source.outcomes[0].columns == {"lead_id": "Lead ID", "converted_at": "Won Date"}
     assert {name: spec.kind for name, spec in source.attributes.items()} == {
         "mail": "domain",
         "no": "number",
@@ -293,7 +293,7 @@ def test_bank_marketing(tmp_path: Path) -> None:
     assert any("only 26 runs of 'month'" in warning for warning in found.warnings)
     source = loaded(tmp_path, found).source
     assert source.leads.columns == {}
-    assert source.outcomes.columns == {"converted": "y"}
+    assert source.outcomes[0].columns == {"converted": "y"}
     assert "'999' stands in 39,673 rows" in found.mapping
     assert ingested(tmp_path, found, path.parent).tables["leads"].kept == 41_188
 
@@ -313,6 +313,6 @@ def test_olist_funnel(tmp_path: Path) -> None:
     path = real("olist_funnel/olist_marketing_qualified_leads_dataset.csv")
     found = inspect(path, None, path.parent / "olist_closed_deals_dataset.csv")
     source = loaded(tmp_path, found).source
-    assert source.outcomes.columns == {"lead_id": "mql_id", "converted_at": "won_date"}
+    assert source.outcomes[0].columns == {"lead_id": "mql_id", "converted_at": "won_date"}
     assert list(source.attributes) == ["landing_page_id", "origin"]
     assert ingested(tmp_path, found, path.parent).tables["outcomes"].kept == 841

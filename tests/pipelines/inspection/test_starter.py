@@ -51,7 +51,7 @@ def test_the_file_loads_as_it_stands_and_with_its_comments_taken_in(
     printed = capsys.readouterr().out
     assert f"leadscore run --params {file} --data '{data}' --out results" in printed
     params = load(file)
-    assert (params.source.leads.path, params.source.outcomes.path) == ("leads.csv", "outcomes.csv")
+    assert (params.source.leads.path, params.source.outcomes[0].path) == ("leads.csv", "outcomes.csv")
     assert [table.path for table in params.source.events] == ["events.csv"]
     assert set(params.source.attributes) == {"sector", "size"}
     text = file.read_text(encoding="utf-8")

@@ -384,6 +384,7 @@ def test_the_profile_shows_no_person(tmp_path: Path) -> None:
         ("bank_marketing", 41_188, 4_640, 0, 0),
         ("x_education", 9_240, 3_561, 0, 0),
         ("olist_funnel", 8_000, 841, 0, 1),
+        ("crm_opportunities", 8_300, 4_238, 0, 4),  # two deals engaged nine years later, each as a lead and an outcome
     ],
 )
 def test_real_data(tmp_path: Path, name: str, leads: int, converted: int, events: int, quarantined: int) -> None:

@@ -1,0 +1,162 @@
+"""Find the column of an unknown file that says won, lost or open, and the date on which a deal was closed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import pandas as pd
+
+from features.schema.errors import DataError
+from models.leakage.suspicious_names import words
+from pipelines.inspection.column_facts import FILL_GAP
+from pipelines.inspection.column_roles import LabelColumn, find_join
+from pipelines.inspection.file_format import FileSample
+from pipelines.inspection.outcome_column import find_label
+
+WORD = re.compile(r"[^\W_]+")
+WON = {"won", "closedwon", "win", "sold", "signed", "purchased", "converted", "customer", "gewonnen", "ganado"}
+WON |= {"gagné", "gagne", "ganho", "vinto", "success", "successful"}
+LOST = {
+    "lost",
+    "closedlost",
+    "lose",
+    "dead",
+    "disqualified",
+    "unqualified",
+    "junk",
+    "rejected",
+    "abandoned",
+    "declined",
+}
+LOST |= {"verloren", "perdido", "perdu", "perso", "cancelled", "canceled"}
+NO = {"not", "no", "never", "nicht", "non"}  # turn a word into its opposite
+CLOSING = {"close", "closed", "closing", "closedate", "won", "end", "ended", "decided", "resolved", "abschluss"}
+MOST_VALUES = 60  # of a status
+EVERY = 0.99  # share of a status' rows from which all of them have a date
+FILLED = 0.5  # share of a status' rows that have a date, from which it dates them
+
+
+@dataclass(frozen=True)
+class Status:
+    """A column of statuses with the values that mean won and lost, and the column that dates both, or ""."""
+
+    column: str
+    won: tuple[str, ...]
+    lost: tuple[str, ...]
+    closed_at: str
+
+
+def means_won(value: str) -> bool:
+    """Whether a value of a status means a won lead."""
+    parts = _parts(value)
+    return bool(parts & WON) and not parts & (NO | LOST | {"potential", "prospective"})
+
+
+def means_lost(value: str) -> bool:
+    """Whether a value of a status means a lead that will not be won: lost, dead, disqualified."""
+    parts = _parts(value)
+    return bool(parts & LOST) or bool(parts & NO and parts & (WON | {"interested", "qualified"}))
+
+
+def _parts(value: str) -> set[str]:
+    """The words of a value in any script; ClosedWon, closed_won and Closed Won are the same."""
+    return {word.lower() for word in WORD.findall(re.sub(r"([a-z])([A-Z])", r"\1 \2", value))}
+
+
+def find_status(sample: FileSample, taken: Collection[str] = ()) -> Status | None:
+    """The column with values for won and for lost; of several that with the fewest other values."""
+    found = []
+    for name in (name for name in map(str, sample.frame) if name not in taken and name not in sample.times):
+        values = sorted(sample.frame[name].dropna().unique()) if sample.frame[name].nunique() <= MOST_VALUES else []
+        won, lost = tuple(filter(means_won, values)), tuple(filter(means_lost, values))
+        if won and lost:
+            found.append((len(values), Status(name, won, lost, "")))
+    if not found:
+        return None
+    _, status = min(found, key=lambda one: one[0])
+    return Status(status.column, status.won, status.lost, _closing_date(sample, status))
+
+
+def _closing_date(sample: FileSample, status: Status) -> str:
+    """The date that won deals have and lost ones too, named like a closing."""
+    cells = sample.frame[status.column]
+    won, lost = cells.isin(status.won), cells.isin(status.lost)
+    for name in sample.times:
+        filled = sample.frame[name].notna()
+        if CLOSING & set(words(name)) and filled[won].mean() >= FILLED and filled[lost].mean() >= FILLED:
+            return name
+    return ""
+
+
+def find_outcome(leads: FileSample, outcomes: FileSample | None, lead_id: str) -> LabelColumn:
+    """The outcome: by a status where a date alone would count lost deals as won, or where nothing else says it.
+
+    Raises
+    ------
+    DataError
+        Where no column can be it.
+    """
+    sample = outcomes or leads
+    status = find_status(sample, {lead_id})
+    if status is None:
+        return find_label(leads, outcomes, lead_id)
+    try:
+        label = find_label(leads, outcomes, lead_id)
+        if not _is_better(status, label):
+            return label
+    except DataError:
+        pass  # no other column can be it
+    join = find_join(outcomes, leads, lead_id)[0] if outcomes is not None else lead_id
+    dates = f", dated by {status.closed_at}" if status.closed_at else ""
+    return LabelColumn(
+        sample,
+        join,
+        status.closed_at,
+        bool(status.closed_at),
+        f"{status.column}: a status with won and lost{dates}",
+        of_leads="" if outcomes is not None else status.closed_at or status.column,
+        status=status.column,
+        won_values=status.won,
+        lost_values=status.lost,
+    )
+
+
+def find_created_by_status(leads: FileSample, label: LabelColumn) -> tuple[str, str, list[str]]:
+    """The date of creation that only some statuses have, the reason, and those statuses; "" where there is none.
+
+    A deal that nobody works yet has often no date: `where` leaves such deals out.
+    """
+    if not label.status or not label.of_leads:
+        return "", "", []
+    status = leads.frame[label.status]
+    for name in (name for name in leads.times if name != label.column):
+        shares = leads.frame[name].notna().groupby(status).mean()
+        dated = shares.index[shares >= EVERY].tolist()
+        if len(dated) + (shares <= 1 - EVERY).sum() == len(shares) and set(label.won_values) <= set(dated):
+            rest = ", ".join(sorted(set(shares.index) - set(dated)))
+            return name, f"{name}: a date that all have but {label.status} {rest}", dated
+    return "", "", []
+
+
+def _is_better(status: Status, label: LabelColumn) -> bool:
+    """Whether the other candidate dates lost and open leads too, is the status itself, or has no date and this has."""
+    if label.dated:
+        rest = ~label.sample.frame[status.column].isin(status.won)
+        filled = label.sample.frame[label.column].notna()
+        return bool(filled[rest].mean() >= 0.05) if rest.any() else False
+    return label.column == status.column or (bool(status.closed_at) and not label.dated)
+
+
+def filled_at_closing(cells: pd.Series[str], label: LabelColumn) -> list[str]:
+    """The reason why a column looks leaky: it is filled when a deal closes, won or lost."""
+    if not label.status:
+        return []
+    closed = label.sample.frame[label.status].isin(label.won_values + label.lost_values)
+    if not closed.any() or closed.all() or len(closed) != len(cells):
+        return []
+    filled, open_ = cells.notna()[closed.to_numpy()].mean(), cells.notna()[~closed.to_numpy()].mean()
+    if filled - open_ < FILL_GAP:
+        return []
+    return [f"it is filled for {filled:.0%} of the closed deals and for {open_:.0%} of the open ones"]
