@@ -19,7 +19,7 @@ from features.schema.errors import DataError, ParamsError
 from models.splitting.holdout import SplitParams, split_by_time
 from pipelines.config.params import load
 from pipelines.config.sections import Ingest, Project
-from pipelines.stages.build_features import labelled
+from pipelines.scoring.history import labelled
 from pipelines.stages.ingest import ingest
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.data_profile import DataProfile
@@ -39,11 +39,10 @@ def more(name: str, *rows: str) -> dict[str, str | bytes]:
     return FILES | {name: str(FILES[name]) + "".join(row + "\n" for row in rows)}
 
 
-def rows_learned(layout: Layout, folder: Path) -> pd.DataFrame:
+def rows_learned(layout: Layout) -> pd.DataFrame:
     """Every snapshot with its label and part, and the leads of the list of the next day."""
-    params = load(folder / "overlay.yaml").model_copy(update={"snapshots": SNAPSHOTS})
     with closing(Contract.open(layout, Project(threads=1, memory_gb=1))) as contract:
-        rows = labelled(contract, params)
+        rows = labelled(contract, SNAPSHOTS)
         day = pd.DatetimeIndex([contract.data_until.floor("D") + pd.Timedelta(days=1)])
         listed = at_risk(contract.leads, contract.outcomes, day.as_unit("us"), SNAPSHOTS)
     rows["part"] = split_by_time(rows, SplitParams())
@@ -55,7 +54,7 @@ def without(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataProfile, pd.D
     folder = tmp_path_factory.mktemp("without")
     profile, layout = run(folder, FILES)
     assert profile.data_until == profile.outcomes_until == "2024-06-30T12:00:00"
-    rows = rows_learned(layout, folder)
+    rows = rows_learned(layout)
     assert rows["label"].mean() > 0.1 and set(rows["part"]) == {"train", "embargo", "test", "list"}
     return profile, rows
 
@@ -86,7 +85,7 @@ def test_one_row_of_the_future_changes_nothing_and_is_named(
     assert quarantine["reason"].tolist() == [reason]
     [said] = caplog.messages
     assert "1 row lies after the end of the data, 2024-06-30" in said and f"first row {quarantine['row'][0]}" in said
-    pd.testing.assert_frame_equal(rows_learned(layout, tmp_path), without[1])
+    pd.testing.assert_frame_equal(rows_learned(layout), without[1])
 
 
 def test_rows_of_a_lead_of_the_future_go_with_it(tmp_path: Path, without: tuple[DataProfile, pd.DataFrame]) -> None:
@@ -123,7 +122,7 @@ def test_whatever_is_added_after_the_export_changes_no_label_split_or_list(
     }
     profile, layout = run(folder, files, limit=0.0, exported_at="2024-06-30")
     assert (profile.data_until, profile.fingerprint) == (without[0].data_until, without[0].fingerprint)
-    pd.testing.assert_frame_equal(rows_learned(layout, folder), without[1])
+    pd.testing.assert_frame_equal(rows_learned(layout), without[1])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +173,7 @@ def test_labels_stop_where_the_outcomes_do(tmp_path: Path, caplog: pytest.LogCap
     assert profile.data_until == "2024-06-30T12:00:00"
     assert profile.outcomes_until == "2024-04-30T00:00:00"
     assert "outcomes: the newest is of 2024-04-30" in " ".join(caplog.messages)
-    rows = rows_learned(layout, tmp_path)
+    rows = rows_learned(layout)
     assert rows.loc[rows["matured"].eq(True), "known_at"].max() <= pd.Timestamp("2024-04-30")
 
 
