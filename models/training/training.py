@@ -161,35 +161,34 @@ def calibrate(
 
 
 class Chosen(BaseModel):
-    """What the forward folds chose, by names, so that it holds for another catalogue, too.
-
-    Attributes
-    ----------
-    settings
-        Of the learners, but for the features left out.
-    left_out
-        Their names.
-    """
+    """What the forward folds chose, by names, so that it holds for another catalogue, too; see `EnsembleSettings`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    settings: dict[str, float | bool]
-    train: TrainParams
     left_out: list[str]
+    half_life: float
+    target_encoding: bool
+    monotone: bool
+    train: TrainParams
+    rounds: int
+    c: float
+    linear_share: float
+    slope: float
+    recalibration_half_life: float
     scorecard_l2: float
 
     def for_catalogue(self, entries: Catalogue) -> EnsembleSettings:
         """Return the settings; features are left out by name, whatever their index."""
-        named = set(self.left_out)
+        named, kept = set(self.left_out), dict(self)
+        del kept["scorecard_l2"]
         left_out = frozenset(index for index, entry in enumerate(entries) if entry.name in named)
-        return EnsembleSettings(left_out=left_out, train=self.train, **self.settings)  # type: ignore[arg-type]  # as chosen() wrote them
+        return EnsembleSettings(**kept | {"left_out": left_out})
 
 
 def chosen(learned: Learned, entries: Catalogue) -> Chosen:
     """Return what was chosen, by names."""
-    settings = {name: value for name, value in vars(learned.settings).items() if name not in ("left_out", "train")}
     left_out = [entries[index].name for index in sorted(learned.settings.left_out)]
-    return Chosen(settings=settings, train=learned.settings.train, left_out=left_out, scorecard_l2=learned.scorecard_l2)
+    return Chosen(**vars(learned.settings) | {"left_out": left_out, "scorecard_l2": learned.scorecard_l2})
 
 
 def _forward(training: pd.DataFrame, setup: TrainingSetup) -> FoldRuns:
