@@ -14,22 +14,30 @@ from features.schema.number_format import NumberFormat
 from features.schema.spec import Spec
 
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".duckdb": "duckdb", ".ddb": "duckdb", ".db": "duckdb"}
+FORMATS |= dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), "excel")
+FORMATS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "json")
 
 
 class TableSource(Spec):
     """One file or database table and how its columns map to the contract; its path alone may stand for it."""
 
     path: str = Field(
-        description="File, relative to the data folder. With postgres: the environment variable that holds the "
-        'connection string ("" leaves it to PGHOST and its kin); no secret stands in this file.'
+        description="File, relative to the data folder; a pattern such as leads/*.csv stands for all files that fit. "
+        'With postgres: the environment variable that holds the connection string ("" leaves it to PGHOST and its '
+        "kin); no secret stands in this file."
     )
-    format: Literal["csv", "parquet", "duckdb", "postgres"] = Field(
-        default="csv", description="Left out: by the ending of the path, csv (gz too) where it says nothing else."
+    format: Literal["csv", "parquet", "duckdb", "excel", "json", "postgres"] = Field(
+        default="csv",
+        description="Left out: by the ending of the path, csv (gz and zip too) where it says nothing else. excel: "
+        "OpenDocument too.",
     )
     table: str = Field(
-        default="", description="The table's name inside a DuckDB file or a PostgreSQL database, such as crm.leads."
+        default="",
+        description="The table's name inside a DuckDB file or a PostgreSQL database, such as crm.leads; of a "
+        "spreadsheet, its sheet (the first where it is left out).",
     )
     separator: str = Field(default=",", description="csv: the character between fields.")
+    skip_rows: int = Field(default=0, ge=0, description="csv, excel: lines above the header.")
     encoding: str = Field(default="utf-8", description="csv: latin-1 or cp1252 where a spreadsheet wrote it.")
     time_format: str | list[str] = Field(
         default="iso",

@@ -12,8 +12,8 @@ from features.schema.cells import CellKind, as_text
 from features.schema.contract import Fault
 from features.schema.errors import DataError
 from pipelines.config.source import OutcomeSource
-from pipelines.ingestion.file_sources import RawTable
 from pipelines.ingestion.mapping import Entry
+from pipelines.ingestion.raw_table import RawTable
 from pipelines.ingestion.staging import Staging
 
 log = logging.getLogger("leadscore")

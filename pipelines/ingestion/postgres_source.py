@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from features.schema.errors import DataError
-from pipelines.ingestion.file_sources import BATCH, BLOCK_BYTES, RawTable, nearest
+from pipelines.ingestion.csv_source import BLOCK_BYTES
+from pipelines.ingestion.raw_table import BATCH, RawTable, nearest
 from pipelines.storage.postgres import connect, driver, why
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import duckdb
 import pandas as pd
@@ -15,16 +16,19 @@ from charset_normalizer import from_bytes
 
 from features.schema.cells import CellKind, as_text
 from features.schema.errors import DataError
-from pipelines.config.source import TableSource
-from pipelines.ingestion.file_sources import SEPARATORS, first_bad_byte, open_bytes, open_table
+from pipelines.config.source import FORMATS, TableSource
+from pipelines.ingestion.csv_source import first_bad_byte, open_bytes
+from pipelines.ingestion.document_sources import read_sheet
+from pipelines.ingestion.file_sources import files_of, open_table
+from pipelines.ingestion.raw_table import SEPARATORS, looks_like_a_row
 from pipelines.inspection.time_columns import TimeColumn, agreed, find_times, parse
 from pipelines.storage.duckdb import NO_EXTENSIONS
 
 SAMPLE_ROWS = 500_000  # looked at from the top of a file
+READABLE = (".csv", ".gz", ".zip", *FORMATS)
 HEAD_LINES = 200  # that tell the separator
 WESTERN = "cp1252"
 LEGACY = [WESTERN, "cp1251", "cp1253", "cp932", "cp949", "big5", "gb18030"]  # cp1250 and cp1254 look like cp1252
-SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".duckdb": "duckdb", ".ddb": "duckdb", ".db": "duckdb"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,16 @@ class FileSample:
     unread: dict[str, str]
     cut: bool
 
+    @property
+    def files(self) -> list[Path]:
+        """The files behind it, more than one where the path is a pattern."""
+        return [self.folder / name for name in files_of(self.source.path, self.folder)]
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the path in `source` is relative to."""
+        return self.path.parents[len(PurePath(self.source.path).parts) - 1]
+
     def moments(self, column: str) -> pd.Series[pd.Timestamp]:
         """The times of a column in UTC, NaT where a value does not fit its formats."""
         with duckdb.connect(config=dict(NO_EXTENSIONS)) as connection:
@@ -73,26 +87,40 @@ def sniff(path: Path) -> FileSample:
     DataError
         Where the file is missing, empty, or cannot be read in any way known here.
     """
-    if not path.is_file():
+    files = [path.parent / name for name in files_of(path.name, path.parent)]
+    base = path.parent
+    if path.is_dir():
+        path, files = _all_in(path)
+    if not files:
         raise DataError(path.name, "", found="no such file", expected="a file", fix="Correct its path.")
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = SUFFIXES.get(suffixes[-1] if suffixes else "", "csv")
-    encoding = _encoding(path) if kind == "csv" else "utf-8"
+    kind = FORMATS.get(files[0].suffix.lower(), "csv")
+    text = kind == "csv"
+    encoding = _encoding(files[0]) if text else "utf-8"
+    separator, skip_rows = _separator(files[0], encoding) if text else (",", 0)
     settings = {
-        "path": path.name,
+        "path": path.relative_to(base).as_posix(),
         "format": kind,
-        "table": _only_table(path) if kind == "duckdb" else "",
-        "separator": _separator(path, encoding) if kind == "csv" else ",",
+        "table": _only_table(files[0]) if kind == "duckdb" else "",
+        "separator": separator,
+        "skip_rows": _title_rows(read_sheet(files[0], "", path.name)) if kind == "excel" else skip_rows,
         "encoding": encoding,
         "time_format": "iso",
         "missing": [""],
         **{name: {} for name in ("where", "columns", "constants")},
     }
     source = TableSource.model_validate(settings)
-    frame, kinds = _read(path, source)
+    frame, kinds = _read(base, source)
     found = {name: _times(name, frame[name], kind) for name, kind in kinds.items()}
     times = {name: one for name, one in found.items() if isinstance(one, TimeColumn)}
     unread = {name: one for name, one in found.items() if isinstance(one, str)}
+    if looks_like_a_row(list(frame.columns)):
+        raise DataError(
+            path.name,
+            "",
+            found=f"values where the header is expected: {', '.join(map(repr, list(frame.columns)[:5]))}",
+            expected="a first row with the names of the columns",
+            fix="Export the file with its header.",
+        )
     return FileSample(path, source, frame.head(SAMPLE_ROWS), times, unread, len(frame) > SAMPLE_ROWS)
 
 
@@ -126,8 +154,15 @@ def _likely(head: bytes) -> str:
     return WESTERN if WESTERN in plausible or not plausible else plausible[0]
 
 
-def _separator(path: Path, encoding: str) -> str:
-    """The mark that cuts the first lines into the same number of fields, the more the better."""
+def _all_in(folder: Path) -> tuple[Path, list[Path]]:
+    """A pattern for the files of a folder, of the ending that most have, and the files."""
+    endings = Counter(path.suffix for path in folder.iterdir() if path.suffix.lower() in READABLE)
+    pattern = folder / f"*{max(sorted(endings), key=lambda ending: endings[ending])}" if endings else folder / "*.csv"
+    return pattern, sorted(folder.glob(pattern.name))
+
+
+def _separator(path: Path, encoding: str) -> tuple[str, int]:
+    """The mark that cuts the first lines into the same number of fields, the more the better, and the lines above."""
     head = _head(path).decode(encoding, errors="replace").lstrip("\ufeff").splitlines()[:HEAD_LINES]
 
     def agreement(mark: str) -> tuple[float, int]:
@@ -135,7 +170,18 @@ def _separator(path: Path, encoding: str) -> str:
         fields, rows = counts.most_common(1)[0] if counts else (1, 0)
         return (rows / counts.total(), fields) if fields > 1 else (0.0, 0)
 
-    return max(SEPARATORS, key=agreement)
+    named = re.fullmatch(r'"?sep=(.)"?', head[0].strip() or "sep=\t", re.IGNORECASE) if head else None
+    mark = named[1] if named else max(SEPARATORS, key=agreement)
+    above = 1 if named else 0
+    return mark, above + _title_rows(list(csv.reader(head[above:], delimiter=mark)))
+
+
+def _title_rows(rows: list[list[str]]) -> int:
+    """How many rows stand above the header: titles fill few of the cells that the rows below have."""
+    filled = [sum(cell.strip() != "" for cell in row) for row in rows[:HEAD_LINES]]
+    usual = Counter(count for count in filled if count).most_common(1)[0][0] if any(filled) else 0
+    first = next((index for index, count in enumerate(filled) if count > usual / 2), 0)
+    return first if usual > 1 else 0
 
 
 def _only_table(path: Path) -> str:
@@ -161,10 +207,10 @@ def _only_table(path: Path) -> str:
     return str(names[0][0])
 
 
-def _read(path: Path, source: TableSource) -> tuple[pd.DataFrame, dict[str, CellKind]]:
+def _read(folder: Path, source: TableSource) -> tuple[pd.DataFrame, dict[str, CellKind]]:
     """The first rows as text, and what the cells of each column hold."""
     with (
-        open_table(source, path.parent, path.name) as raw,
+        open_table(source, folder, source.path) as raw,
         duckdb.connect(config=dict(NO_EXTENSIONS)) as connection,
     ):
         connection.register("raw", raw.reader())
@@ -177,6 +223,6 @@ def _read(path: Path, source: TableSource) -> tuple[pd.DataFrame, dict[str, Cell
         except duckdb.Error as error:
             message = str(error).splitlines()[0]
             raise raw.failure or DataError(
-                path.name, "", found=message, expected="a readable file", fix="Export it again."
+                source.path, "", found=message, expected="a readable file", fix="Export it again."
             ) from None
         return frame.set_axis(raw.names, axis=1), dict(zip(raw.names, raw.kinds, strict=True))

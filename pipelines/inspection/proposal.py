@@ -157,7 +157,7 @@ def propose_export(columns: Iterable[tuple[FileSample, str]]) -> tuple[list[str]
 
 
 def _written_on(sample: FileSample) -> pd.Timestamp:
-    written = dt.datetime.fromtimestamp(sample.path.stat().st_mtime, dt.UTC)
+    written = dt.datetime.fromtimestamp(max(file.stat().st_mtime for file in sample.files), dt.UTC)
     return pd.Timestamp(written.date()).as_unit("us")
 
 
@@ -176,12 +176,14 @@ def _table(
     leads: FileSample, sample: FileSample, columns: dict[str, str], reasons: Iterable[str], constants: str = ""
 ) -> list[str]:
     """The lines of one table below its key, four spaces in."""
-    source, path = sample.source, Path(os.path.relpath(sample.path, leads.path.parent)).as_posix()
+    source, path = sample.source, Path(os.path.relpath(sample.path, leads.folder)).as_posix()
     mapped = {name: column for name, column in columns.items() if column}
     times = {column: sample.times[column] for column in mapped.values() if column in sample.times}
     lines = [f"path: {quoted(path)}"]
     if source.format != "csv":
         lines += [f"format: {source.format}", *([f"table: {quoted(source.table)}"] if source.table else [])]
+    if source.skip_rows:
+        lines.append(f"skip_rows: {source.skip_rows}  # lines above the header")
     if source.separator != ",":
         lines.append(f"separator: {quoted(source.separator)}  # cuts every row into the same number of fields")
     if source.encoding != "utf-8":

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from features.schema.errors import DataError, ParamsError
 from models.leakage.suspicious_names import words
+from pipelines.config.source import FORMATS
 from pipelines.inspection.proposal import inspect
 from pipelines.inspection.report import Inspection
 
-READABLE = (".csv", ".csv.gz", ".parquet", ".pq", ".duckdb", ".ddb", ".db")
+READABLE = (".csv", ".csv.gz", ".zip", *FORMATS)
 # What a file's name says it holds, the clearest word first; beginnings of words, so that a plural is no other word.
 EVENTS = ("event", "activit", "interaction", "visit", "touch", "engagement")
 OUTCOMES = ("outcome", "conversion", "deal", "opportunit", "sale", "order", "won")
@@ -70,7 +71,7 @@ def tell_apart(folder: Path) -> Files:
         raise DataError(
             "leads",
             "",
-            found=", ".join(path.name for path in there) or f"no CSV, Parquet or DuckDB file in {folder}",
+            found=", ".join(path.name for path in there) or f"no CSV, Excel, JSON, Parquet or DuckDB file in {folder}",
             expected="a file whose name says leads, prospects or customers",
             fix="Rename it, or name each file yourself: leadscore inspect LEADS --events FILE --outcomes FILE.",
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from features.schema.errors import DataError
 from pipelines.config.source import Source
+from pipelines.ingestion.file_sources import files_of
 from pipelines.ingestion.profile import fingerprint
 from pipelines.stages.ingest import ingest
 from pipelines.storage.data_profile import read_profile
@@ -71,7 +72,7 @@ def digests(source: Source, data: Path) -> dict[str, str]:
     """The digest of each of the user's files; those that are missing are left for `ingest` to name."""
     of_lists = [*source.events, *source.outcomes, *source.stages, *source.attribute_history, *source.contacts]
     tables = [source.leads, *of_lists]
-    paths = sorted({table.path for table in tables})
+    paths = sorted({path for table in tables for path in files_of(table.path, data)})
     return {path: file_digest(data / path) for path in paths if (data / path).is_file()}
 
 

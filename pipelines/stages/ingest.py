@@ -38,12 +38,13 @@ from features.schema.errors import DataError, ParamsError
 from features.schema.lead_ids import normal_sql
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import OutcomeSource, Source
-from pipelines.ingestion.file_sources import RawTable, open_table
+from pipelines.ingestion.file_sources import open_table
 from pipelines.ingestion.left_out import LEFT_BY_WHERE, mark_future, mark_rows_of_left_leads
 from pipelines.ingestion.mapping import Entry, check_mapping, entries_of, fields_of, map_by_name
 from pipelines.ingestion.outcome_status import UNDATED_LOSS, cells_by_status, check_statuses, status_bindings
 from pipelines.ingestion.postgres_source import open_postgres
 from pipelines.ingestion.profile import Tally, profile
+from pipelines.ingestion.raw_table import RawTable
 from pipelines.ingestion.rejections import (
     reject_many_faults,
     reject_no_leads,

@@ -14,7 +14,7 @@ import pytest
 from features.events.event_log import DERIVED_COLUMNS
 from features.schema.contract import TABLES
 from features.schema.errors import DataError, ParamsError
-from pipelines.ingestion import file_sources as sources
+from pipelines.ingestion import csv_source as sources
 from tests.support.small_source import EVENTS, LEADS, as_typed, contract_bytes, reasons, run, table
 
 # Files that cannot be read
@@ -106,7 +106,10 @@ def test_headers_that_differ_only_in_case_are_two_columns(tmp_path: Path) -> Non
     )
     assert pd.read_parquet(layout.leads.path)["size"].tolist()[0] == 10.0
     with pytest.raises(DataError, match="column 'country': found 2 columns of that name"):
-        run(tmp_path, {"leads.csv": LEADS.replace("size", "country")})
+        run(tmp_path, {"leads.csv": LEADS.replace("size", "country")}, attributes={"country": {}})
+    second = {"size": {"kind": "number", "column": "country (2)"}}
+    _, layout = run(tmp_path, {"leads.csv": LEADS.replace("size", "country")}, attributes=second)
+    assert pd.read_parquet(layout.leads.path)["size"].tolist()[0] == 10.0
 
 
 @pytest.mark.parametrize("kind", ["parquet", "duckdb"])

@@ -1,0 +1,211 @@
+"""CSV files, plain, gzipped or zipped, read as streams."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from features.schema.errors import DataError, ParamsError
+from pipelines.ingestion.raw_table import SEPARATORS, Ragged, RawTable
+
+if TYPE_CHECKING:
+    from pipelines.config.source import TableSource
+
+BLOCK_BYTES = 1 << 23  # of CSV text parsed at once; no single row may be longer
+# Files that are no CSV by their first bytes, and what to do.
+OTHER_FILES = {
+    b"<?xml": ("XML", "Export it as CSV or Excel."),
+    b"<html": ("a web page (some CRMs name it .xls)", "Open it in a spreadsheet and save it as .xlsx or CSV."),
+    b"<!doctype": ("a web page", "Open it in a spreadsheet and save it as .xlsx or CSV."),
+    b"<table": ("a web page (some CRMs name it .xls)", "Open it in a spreadsheet and save it as .xlsx or CSV."),
+    b"pk\x03\x04": ("an Excel or zip file", "Name it .xlsx, .ods or .zip, or set format: excel."),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file", "Name it .xls, or set format: excel."),
+    b"%pdf": ("a PDF", "Export it as CSV or Excel."),
+    b"par1": ("Parquet", "Name it .parquet, or set format: parquet."),
+    b"\x1f\x8b": ("a gzip file", "Let its name end in .csv.gz."),
+    b"{": ("JSON", "Name it .json or .jsonl, or set format: json."),
+    b"[{": ("JSON", "Name it .json, or set format: json."),
+}
+
+
+@contextmanager
+def open_csv(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
+    names = _header(path, source, label)
+    raw = RawTable(label, names, [pa.string()] * len(names), [])
+    with open_bytes(path) as file:
+        if _has_rows(path, source):
+            raw.batches = _guarded(_csv_batches(file, source, raw, names), path, source, raw)
+        yield raw
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file that is compressed where its name ends in .gz or .zip; a zip file holds one file.
+
+    Raises
+    ------
+    OSError
+        Where a zip file cannot be opened, or holds several files.
+    """
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]  # GzipFile reads like a file
+    if path.suffix != ".zip":
+        return path.open("rb")
+    try:
+        archive = zipfile.ZipFile(path)
+        inside = [one for one in archive.namelist() if not one.endswith("/") and not one.startswith("__MACOSX")]
+        if len(inside) != 1:
+            raise OSError(f"a zip file with {', '.join(inside[:5]) or 'nothing'} inside, where one file is expected")
+        return archive.open(inside[0])
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # a password, or an unknown method
+        raise OSError(str(error)) from None
+
+
+def what_it_is(path: Path) -> tuple[str, str] | None:
+    """What a file is that is no CSV, by its first bytes, and what to do; None where nothing shows."""
+    try:
+        with open_bytes(path) as file:
+            head = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    except (OSError, EOFError):
+        return None
+    return next((said for start, said in OTHER_FILES.items() if head.startswith(start)), None)
+
+
+@contextmanager
+def _rows_of_text(path: Path, source: TableSource) -> Iterator[Iterator[list[str]]]:
+    encoding = "utf-8-sig" if codecs.lookup(source.encoding).name == "utf-8" else source.encoding
+    with open_bytes(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
+        for _ in range(source.skip_rows):
+            text.readline()
+        yield (row for row in csv.reader(text, delimiter=source.separator) if row)
+
+
+def _header(path: Path, source: TableSource, label: str) -> list[str]:
+    if len(source.separator) != 1:
+        raise ParamsError(f'{label}: separator is {source.separator!r}; expected one character (a tab is "\\t")')
+    if other := what_it_is(path):
+        raise DataError(label, "", found=f"a file that is {other[0]}", expected="a CSV file", fix=other[1])
+    try:
+        with _rows_of_text(path, source) as rows:
+            names = next(rows, [])
+    except LookupError:
+        raise ParamsError(f"{label}: no encoding is called {source.encoding!r}; try utf-8, latin-1 or cp1252") from None
+    except (UnicodeError, OSError, EOFError, csv.Error) as error:
+        raise _unreadable(path, source, label, error) from None
+    if not names:
+        raise DataError(label, "", found="an empty file", expected="a header and rows", fix="Export the file again.")
+    return names
+
+
+def _has_rows(path: Path, source: TableSource) -> bool:
+    try:
+        with _rows_of_text(path, source) as rows:
+            next(rows)
+            return next(rows, None) is not None
+    except (UnicodeError, OSError, EOFError, csv.Error):
+        return True  # the rows are at fault; reading them says how
+
+
+def _csv_batches(file: IO[bytes], source: TableSource, raw: RawTable, header: list[str]) -> Iterator[pa.RecordBatch]:
+    def keep_ragged(row: pa_csv.InvalidRow) -> str:
+        more = "more" if row.actual_columns > row.expected_columns else "fewer"
+        raw.ragged.append(Ragged(row.number - 1, f"row has {more} fields than the header", row.text))
+        return "skip"
+
+    yield from pa_csv.open_csv(
+        file,
+        pa_csv.ReadOptions(
+            use_threads=False, block_size=BLOCK_BYTES, encoding=source.encoding, skip_rows=source.skip_rows
+        ),
+        pa_csv.ParseOptions(delimiter=source.separator, newlines_in_values=True, invalid_row_handler=keep_ragged),
+        pa_csv.ConvertOptions(column_types={name: pa.string() for name in header}, strings_can_be_null=False),
+    )
+
+
+def _guarded(
+    batches: Iterator[pa.RecordBatch], path: Path, source: TableSource, raw: RawTable
+) -> Iterator[pa.RecordBatch]:
+    """The same batches; an error on the way is kept on `raw`, because the engine that reads them hides it."""
+    last = ""
+    try:
+        for batch in batches:
+            if batch.num_rows:
+                last = batch.columns[-1][-1].as_py()
+            yield batch
+        _reject_open_quote(path, source, raw, last)
+    except DataError as error:
+        raw.failure = error
+        raise
+    except (pa.ArrowInvalid, UnicodeError, OSError, EOFError) as error:
+        raw.failure = _unreadable(path, source, raw.label, error)
+        raise raw.failure from None
+
+
+def _reject_open_quote(path: Path, source: TableSource, raw: RawTable, last: str) -> None:
+    """Check for a quote that is never closed, which would read the rest of the file as one value."""
+    tail = raw.ragged[-1].text if raw.ragged else ""
+    swallowed = "\n" in last and not _ends_with_quote(path)
+    if swallowed or ("\n" in tail and tail.count('"') % 2 == 1):
+        raise DataError(
+            raw.label,
+            "",
+            found="a quote that is opened and never closed, so that the rest of the file is one value",
+            expected='each " that opens a value to be closed, and " inside a value to be doubled',
+            fix="Fix the file's last rows or export it again.",
+        )
+
+
+def _ends_with_quote(path: Path) -> bool:
+    tail = b""
+    with open_bytes(path) as file:
+        while chunk := file.read(1 << 20):
+            tail = (tail + chunk)[-8:]
+    return tail.rstrip(b"\r\n\x00").endswith(b'"')
+
+
+def _unreadable(path: Path, source: TableSource, label: str, error: Exception) -> DataError:
+    bad = first_bad_byte(path, source.encoding)
+    if bad is not None:
+        offset, line, value = bad
+        return DataError(
+            label,
+            "",
+            found=f"byte 0x{value:02x} at offset {offset} (line {line}), which is no {source.encoding}",
+            expected=f"text in {source.encoding}",
+            fix="Set encoding: latin-1 or cp1252 if a spreadsheet wrote the file.",
+        )
+    return DataError(
+        label,
+        "",
+        found=f"a file that cannot be read: {str(error).splitlines()[0]}",
+        expected=f"a CSV with {SEPARATORS.get(source.separator, repr(source.separator))} between fields",
+        fix="Check format, separator and quotes; a quote left open makes one row of many.",
+    )
+
+
+def first_bad_byte(path: Path, encoding: str) -> tuple[int, int, int] | None:
+    """Offset, line and value of the first byte that the encoding does not know, or None."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    done, lines = 0, 1
+    try:
+        with open_bytes(path) as file:
+            while chunk := file.read(1 << 20):
+                try:
+                    decoder.decode(chunk)
+                except UnicodeDecodeError as error:
+                    held = len(error.object) - len(chunk)
+                    lines += chunk[: max(error.start - held, 0)].count(b"\n")
+                    return done - held + error.start, lines, error.object[error.start]
+                done, lines = done + len(chunk), lines + chunk.count(b"\n")
+    except (OSError, EOFError):
+        return None
+    return None

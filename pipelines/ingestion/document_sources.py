@@ -1,0 +1,152 @@
+"""Spreadsheets and JSON, read as tables of text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from python_calamine import CalamineError, CalamineWorkbook
+
+from features.schema.errors import DataError
+from pipelines.ingestion.csv_source import open_bytes, what_it_is
+from pipelines.ingestion.raw_table import BATCH, RawTable, nearest
+
+if TYPE_CHECKING:
+    from pipelines.config.source import TableSource
+
+DEEPEST = 3  # levels of nested JSON that become columns of their own
+
+
+# Spreadsheets
+
+
+@contextmanager
+def open_excel(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
+    """Open one sheet of an Excel or OpenDocument file; `source.table` names it, else it is the first."""
+    rows = read_sheet(path, source.table, label)[source.skip_rows :]
+    if not rows:
+        raise DataError(
+            label, "", found="an empty sheet", expected="a header and rows", fix="Name the sheet in `table`."
+        )
+    width = max(len(row) for row in rows)
+    filled = [index for index in range(width) if any(index < len(row) and row[index] for row in rows)]
+    columns = [[row[index] if index < len(row) else "" for row in rows[1:]] for index in filled]
+    names = [rows[0][index] if index < len(rows[0]) else "" for index in filled]
+    keep = [number for number in range(len(rows) - 1) if any(column[number] for column in columns)]
+    texts = [[column[number] for number in keep] for column in columns]
+    yield RawTable(label, names, [pa.string()] * len(names), _batches(names, zip(*texts, strict=True)))
+
+
+def read_sheet(path: Path, sheet: str, label: str) -> list[list[str]]:
+    """The cells of a sheet as text, row by row; dates as 2024-12-31, whole numbers without a decimal point.
+
+    Raises
+    ------
+    DataError
+        Where the file is no spreadsheet, or has no such sheet.
+    """
+    try:
+        with CalamineWorkbook.from_path(path) as book:
+            if sheet and sheet not in book.sheet_names:
+                raise DataError(
+                    label,
+                    "",
+                    found="the sheets " + ", ".join(book.sheet_names),
+                    expected=f"a sheet {sheet!r}",
+                    fix=nearest(sheet, book.sheet_names) + "Correct `table`.",
+                )
+            rows = book.get_sheet_by_name(sheet or book.sheet_names[0]).to_python(skip_empty_area=False)
+    except (CalamineError, OSError) as error:
+        other = what_it_is(path)
+        kind = other[0] if other and "Excel" not in other[0] else str(error).splitlines()[0]
+        raise DataError(
+            label,
+            "",
+            found=f"a file that is no spreadsheet: {kind}",
+            expected="an Excel or OpenDocument file",
+            fix="Open it in a spreadsheet and save it as .xlsx, .ods or CSV.",
+        ) from None
+    return [[_cell(value) for value in row] for row in rows]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dt.datetime):
+        return value.date().isoformat() if value.time() == dt.time() else value.isoformat(" ")
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# JSON
+
+
+@contextmanager
+def open_json(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
+    """Open a list of records, one record a line, or an answer of an API that holds one list of records."""
+    try:
+        names = list(dict.fromkeys(name for record in _records(path) for name in record))
+    except (ValueError, OSError, EOFError, RecursionError) as error:
+        raise DataError(
+            label,
+            "",
+            found=f"a file that is no list of records: {error}",
+            expected='[{"id": 1, ...}, ...], or one record a line',
+            fix="Export it again, or as CSV.",
+        ) from None
+    if not names:
+        raise DataError(label, "", found="no record", expected="a list of records", fix="Export the file again.")
+    rows = ([record.get(name, "") for name in names] for record in _records(path))
+    yield RawTable(label, names, [pa.string()] * len(names), _batches(names, rows))
+
+
+def _records(path: Path) -> Iterator[dict[str, str]]:
+    with open_bytes(path) as file:
+        if {".jsonl", ".ndjson"} & {suffix.lower() for suffix in path.suffixes}:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _flat(_parsed(line, f"line {number}"))
+            return
+        tree = _parsed(file.read(), "the file")
+    lists = [tree] if isinstance(tree, list) else [part for part in tree.values() if isinstance(part, list)]
+    if len(lists) != 1:
+        raise ValueError(f"{len(lists)} lists in it")
+    yield from map(_flat, lists[0])
+
+
+def _parsed(text: bytes, what: str) -> Any:
+    try:
+        tree = json.loads(text.decode("utf-8-sig"), parse_float=str, parse_int=str)
+    except ValueError as error:
+        raise ValueError(f"{what} is no JSON ({error})") from None
+    if not isinstance(tree, dict | list):
+        raise ValueError(f"{what} is neither a record nor a list")
+    return tree
+
+
+def _flat(record: Any, prefix: str = "", depth: int = 1) -> dict[str, str]:
+    """The values of a record as text; those of records within it under their joined names, such as `owner.name`."""
+    if not isinstance(record, dict):
+        raise ValueError(f"{record!r:.40} is no record")
+    values: dict[str, str] = {}
+    for key, value in record.items():
+        if isinstance(value, dict) and depth < DEEPEST:
+            values |= _flat(value, f"{prefix}{key}.", depth + 1)
+        elif isinstance(value, str):
+            values[prefix + key] = value
+        else:
+            values[prefix + key] = "" if value is None else json.dumps(value, ensure_ascii=False)
+    return values
+
+
+def _batches(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[pa.RecordBatch]:
+    schema = pa.schema([pa.field(str(index), pa.string()) for index in range(len(names))])
+    iterator = iter(rows)
+    while part := list(islice(iterator, BATCH)):
+        columns = [pa.array([row[index] for row in part], pa.string()) for index in range(len(names))]
+        yield pa.record_batch(columns, schema=schema)
