@@ -15,6 +15,7 @@ from scipy.special import xlog1py, xlogy
 from features.schema.spec import Spec
 from models.evaluation.estimate import Estimate, ModelMetrics
 from models.evaluation.intervals import lead_weights, percentile_interval, resampled_leads
+from models.evaluation.results import WinsGained
 
 SPARE = 2  # times capacity: leads that were not drawn again make room for further ones
 ROUNDING = 1e-6
@@ -184,6 +185,41 @@ def compare_ranking(model: Ranked, rival: Ranked, params: EvaluateParams, seed: 
     return RankingGaps(*(_estimate(float(point[k]), gaps[:, k], params.confidence, n) for k in range(2)))
 
 
+def compare_wins(
+    model: Ranked, today: Ranked, name: str, sampled: float, params: EvaluateParams, seed: int
+) -> WinsGained:
+    """Count how many more wins a list the model's calls bring than today's, on the same rows and the same resamples.
+
+    Who is called stays as it is in the resamples: a list is made once, and chance decides who of it converts.
+
+    Parameters
+    ----------
+    name
+        Of the baseline that stands for today.
+    sampled
+        Share of all leads that the rows are; counts are for all of them.
+    """
+    lists = len(np.unique(model.moment_start))
+    wins, wins_today = (_wins_by_lead(one) / lists / sampled for one in (model, today))
+    draws = np.array([weight @ (wins - wins_today) for weight in lead_weights(model.n_leads, params.resamples, seed)])
+    low, high = percentile_interval(draws, params.confidence)
+    return WinsGained(
+        today=name,
+        lists=lists,
+        calls=float(_all_called(model).sum() / lists / sampled),
+        wins=float(wins.sum()),
+        wins_today=float(wins_today.sum()),
+        gained=float(wins.sum() - wins_today.sum()),
+        gained_low=low,
+        gained_high=high,
+    )
+
+
+def _wins_by_lead(ranked: Ranked) -> np.ndarray:
+    won = _all_called(ranked) * ranked.label[ranked.by_moment]
+    return np.bincount(ranked.lead[ranked.by_moment], won, minlength=ranked.n_leads)
+
+
 def _ranking_draws(ranked: Ranked, params: EvaluateParams, seed: int) -> np.ndarray:
     return np.array([_ranking(ranked, weight) for weight in _row_weights(ranked, params, seed)])
 
@@ -304,6 +340,10 @@ def _called(weight: np.ndarray, begin: np.ndarray, capacity: int) -> np.ndarray:
     """Return how much of each row is called, best first within moments that begin at `begin`, shape (n,)."""
     before = np.cumsum(weight) - weight
     return np.clip(capacity - (before - before[begin]), 0, weight)
+
+
+def _all_called(ranked: Ranked) -> np.ndarray:
+    return _called(ranked.weight[ranked.by_moment], ranked.moment_start, ranked.capacity)
 
 
 def _some_moment_short(called: np.ndarray, begin: np.ndarray, capacity: int) -> bool:

@@ -11,6 +11,8 @@ from models.evaluation.estimate import Figure, Figures
 from models.evaluation.intervals import rate_interval
 
 Answer = Literal["too generous", "too strict", "fits", "too few to say"]
+TOP_SHARES = (0.001, 0.005, 0.01, 0.05)
+ROUNDING = 1e-9  # of shares that are added
 MISFITS: tuple[Answer, ...] = ("too generous", "too strict")
 
 
@@ -93,6 +95,23 @@ def compare_rate(rows: pd.DataFrame, confidence: float, limits: RateLimits) -> P
         confidence=confidence,
         answer=judge(predicted, low, high, limits),
     )
+
+
+class TopRate(PredictedRate):
+    """The rates of the rows with the highest probabilities; `share` of all rows."""
+
+    share: float
+
+
+def compare_top(rows: pd.DataFrame, confidence: float, limits: RateLimits) -> list[TopRate]:
+    """Compare the rates of the best rows, which are those that get called, for each of TOP_SHARES that has any."""
+    ordered = rows.sort_values(["probability", "lead_id"], ascending=[False, True])
+    weight = ordered["weight"].to_numpy("float64") if "weight" in rows else np.ones(len(rows))
+    seen = np.cumsum(weight) / weight.sum()
+    best = {share: ordered[seen <= share + ROUNDING] for share in TOP_SHARES}
+    return [
+        TopRate(**dict(compare_rate(one, confidence, limits)), share=share) for share, one in best.items() if len(one)
+    ]
 
 
 def first_share(confidence: float) -> float:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from features.schema.spec import Spec
-from models.evaluation.estimate import BaselineMetrics, Figures, ModelMetrics
-from models.evaluation.rate_comparison import PredictedRate
+from models.evaluation.estimate import BaselineMetrics, Figure, Figures, ModelMetrics
+from models.evaluation.rate_comparison import PredictedRate, TopRate
 
 
 class Period(Spec):
@@ -48,12 +48,58 @@ class SnapshotCounts(Spec):
     parts: dict[str, PartCounts]
 
 
-class Verdict(Spec):
-    """Whether a model is usable, the best baseline by log-loss, and both in sentences."""
+State = Literal["better", "no better", "worse", "not ready"]
 
-    usable: bool
+
+class Verdict(Spec):
+    """What a run is worth, in a word and in sentences.
+
+    Attributes
+    ----------
+    state
+        Compared with what is done today: better; no better, so stay with that; worse; not ready: too little to learn.
+    today
+        The baseline that stands for today: the hand-written rules, or the best simple one where there are none.
+    best_baseline
+        By log-loss.
+    leaks
+        Leakage checks that failed on what the model reads, each with its columns.
+    """
+
+    state: State
+    today: str
     best_baseline: str
+    leaks: list[str]
     lines: list[str]
+
+
+class WinsGained(Figures):
+    """Wins on a list among the leads called, by the model and by what is done today, on the same rows.
+
+    Attributes
+    ----------
+    calls, wins, wins_today
+        A list, on average, of all leads where the rows are a sample of them.
+    gained
+        The model's wins less today's, with its interval over leads.
+    """
+
+    today: str
+    lists: int
+    calls: float
+    wins: float
+    wins_today: float
+    gained: float
+    gained_low: Figure
+    gained_high: Figure
+
+    @property
+    def surely_more(self) -> bool:
+        return self.gained_low is not None and self.gained_low > 0
+
+    @property
+    def surely_fewer(self) -> bool:
+        return self.gained_high is not None and self.gained_high < 0
 
 
 class Feedback(BaseModel):
@@ -161,6 +207,7 @@ class JudgedMetrics(Spec):
     snapshots: SnapshotCounts
     test: ModelMetrics
     calibration: PredictedRate
+    wins: WinsGained
     baselines: dict[str, BaselineMetrics]
     random_split: ModelMetrics
     feedback: Feedback | None
@@ -183,6 +230,7 @@ class EvaluationResult(JudgedMetrics):
     horizon_days: int | None
     uncorrected: ModelMetrics
     clipped: ClippedScores
+    calibration_top: list[TopRate]
     tiers: TierResult
     grades: GradeResult
     segments: dict[str, dict[str, ModelMetrics]]

@@ -1,9 +1,11 @@
-"""The verdict in words: usable or not, how good, and how honest."""
+"""The verdict in words: better than what is done today or not, how good, and how honest."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from models.evaluation.rate_comparison import rates_text
-from models.evaluation.results import JudgedMetrics, Verdict
+from models.evaluation.results import JudgedMetrics, State, Verdict
 
 NAMES = {
     "prior": "the base rate alone",
@@ -11,22 +13,45 @@ NAMES = {
     "scorecard": "the scorecard",
     "rules": "the hand-written rules",
 }
+CONSTANT = "prior"  # puts nobody first
+RULES = "rules"
 
 
-def verdict(metrics: JudgedMetrics) -> Verdict:
+def stands_for_today(log_losses: dict[str, float]) -> str:
+    """Name the baseline that stands for what is done today: the hand-written rules, else the best that ranks."""
+    ranking = {name: loss for name, loss in log_losses.items() if name != CONSTANT}
+    return RULES if RULES in ranking else min(ranking, key=lambda name: ranking[name])
+
+
+def verdict(metrics: JudgedMetrics, leaks: Sequence[str] = ()) -> Verdict:
     """Judge a run by its figures on the later period.
+
+    Parameters
+    ----------
+    leaks
+        Leakage checks that failed on what the model reads, each with its columns.
 
     Returns
     -------
     Verdict
-        Usable where no baseline's log-loss is surely lower, and the AUC is surely above chance; the lines are three
-        sentences, and with a contact log what its weights say.
+        Better where the leads called surely win more than today's, or no fewer as measured while the ranking is surely
+        better; worse where they surely win fewer, or a baseline predicts surely better; else no better. The lines are
+        the suspicion of leakage, if there is one, four sentences, and with a contact log what its weights say.
     """
-    fault = _fault(metrics)
+    state, against = _state(metrics)
     return Verdict(
-        usable=not fault,
+        state=state,
+        today=metrics.wins.today,
         best_baseline=_best(metrics, list(metrics.baselines)),
-        lines=[_ranking(metrics, fault), _calls(metrics), _honesty(metrics), *_feedback(metrics)],
+        leaks=list(leaks),
+        lines=[
+            *_suspicion(leaks),
+            _gain(metrics, state, against),
+            _ranking(metrics),
+            _calls(metrics),
+            _honesty(metrics),
+            *_feedback(metrics),
+        ],
     )
 
 
@@ -34,34 +59,61 @@ def _best(metrics: JudgedMetrics, names: list[str]) -> str:
     return min(names, key=lambda name: metrics.baselines[name].log_loss.value)
 
 
-def _fault(metrics: JudgedMetrics) -> str:
-    """Say why the model is not usable, if so: a baseline is surely better, or the ranking may be chance."""
-    better = [name for name, baseline in metrics.baselines.items() if baseline.log_loss_gap.high < 0]
-    if better:
-        best = _best(metrics, better)
-        return f"{NAMES.get(best, best)} predicted surely better"
-    return "" if metrics.test.auc.low > 0.5 else "its ranking may be chance"
+def _state(metrics: JudgedMetrics) -> tuple[State, str]:
+    """Return the state, and what the model is better than, no better than, or worse than."""
+    wins, name = metrics.wins, NAMES.get(metrics.wins.today, metrics.wins.today)
+    predicts_better = [name for name, baseline in metrics.baselines.items() if baseline.log_loss_gap.high < 0]
+    if predicts_better:
+        best = _best(metrics, predicts_better)
+        return "worse", f"{NAMES.get(best, best)}, which predicted surely better"
+    if wins.surely_fewer:
+        return "worse", name
+    if not metrics.test.auc.low > 0.5:
+        return "no better", "chance, as its ranking may be"
+    auc_gap = metrics.baselines[wins.today].auc_gap
+    ranks_better = wins.gained >= 0 and auc_gap is not None and auc_gap.low > 0
+    return ("better", name) if wins.surely_more or ranks_better else ("no better", f"{name}; stay with what you have")
+
+
+def _suspicion(leaks: Sequence[str]) -> list[str]:
+    found = "; ".join(leaks)
+    return [f"Leakage is suspected, so trust no figure before somebody has looked: {found}."] if leaks else []
+
+
+def _gain(metrics: JudgedMetrics, state: State, against: str) -> str:
+    """Say what is won by the model, before anything else."""
+    wins, a_list = metrics.wins, " a list" if metrics.snapshots.order == "dates" else ""
+    interval = f"{wins.gained_low or 0.0:+.1f} to {wins.gained_high or 0.0:+.1f}"
+    return (
+        f"{state.capitalize()} than {against}: of {wins.calls:,.0f} calls{a_list} the model wins {wins.wins:,.1f} and "
+        f"{NAMES.get(wins.today, wins.today)} {wins.wins_today:,.1f}, {wins.gained:+.1f} ({interval})."
+    )
 
 
 def _not_beaten(metrics: JudgedMetrics) -> str:
-    """Name the baselines that the model does not surely beat."""
+    """Name the baselines whose probabilities the model's do not surely beat."""
     names = [name for name, baseline in metrics.baselines.items() if not baseline.log_loss_gap.low > 0]
-    return f", though not surely better than {' or '.join(NAMES.get(name, name) for name in names)}" if names else ""
+    named = " or ".join(NAMES.get(name, name) for name in names)
+    return f" Its probabilities are not surely better than those of {named}." if names else ""
 
 
-def _ranking(metrics: JudgedMetrics, fault: str) -> str:
+def _ranking(metrics: JudgedMetrics) -> str:
     test, period = metrics.test, metrics.period
     when = f"{period.first} to {period.last}" if period.first else "the last in row order, without dates"
-    rows = f"{test.n:,} later rows of {test.n_leads:,} leads ({when})"
+    rows = (
+        f"{test.n:,} later rows of {test.n_leads:,} leads ({when}); {test.base_rate.value:.1%} of the rows converted."
+    )
     if metrics.snapshots.order == "none":
-        rows = f"{test.n:,} held-out leads (no dates: this test is not chronological)"
-    word = f"Not usable, {fault}" if fault else f"Usable{_not_beaten(metrics)}"
-    return f"{word}: AUC {test.auc.text('.3f')} on {rows}, of whom {test.base_rate.value:.1%} converted."
+        rows = (
+            f"{test.n:,} held-out leads (no dates: this test is not chronological), of whom {test.base_rate.value:.1%} "
+            "converted."
+        )
+    return f"AUC {test.auc.text('.3f')} on {rows}{_not_beaten(metrics)}"
 
 
 def _calls(metrics: JudgedMetrics) -> str:
     test, baselines = metrics.test, metrics.baselines
-    ordering = [name for name in baselines if name != "prior"]  # a constant puts nobody first
+    ordering = [name for name in baselines if name != CONSTANT]
     best = max(ordering, key=lambda name: baselines[name].precision_at_k.value)
     times = test.precision_at_k.value / test.base_rate.value if test.base_rate.value else float("nan")
     return (

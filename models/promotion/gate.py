@@ -21,8 +21,7 @@ from models.evaluation.metrics import (
 )
 from models.evaluation.rate_comparison import MISFITS, RateLimits, compare_rate, first_share, rates_text
 from models.evaluation.verdict import NAMES
-from models.leakage.rows import subjects_of
-from models.leakage.timing_checks import OVERLAP
+from models.leakage.findings import columns_read, concerning
 from models.scoring.scorer import ModelMetadata, Scorer
 
 COMPLETE = Check("PG01", "The model is complete")
@@ -162,7 +161,7 @@ def no_leak(checks: Sequence[CheckResult], scorer: Scorer, params: GateParams) -
         the other checks rest on.
     """
     read = columns_read(scorer)
-    failed = [check for check in checks if check.failed and (check.code == OVERLAP.code or read & {*check.columns})]
+    failed = concerning(checks, read)
     bad = [
         f"{check.code} {check.title}: {enumerate_names(sorted(read & {*check.columns}) or sorted(check.columns))[:200]}"
         for check in failed
@@ -175,18 +174,6 @@ def no_leak(checks: Sequence[CheckResult], scorer: Scorer, params: GateParams) -
     if accepted:
         detail += f"; accepted in promotion.accepted: {', '.join(accepted)}"
     return NO_LEAK.result(not bad, detail)
-
-
-def columns_read(scorer: Scorer) -> set[str]:
-    """Return the user's columns and event types that can move the model's figures; a group of events holds all."""
-    read, subjects = set(scorer.features_read), subjects_of(scorer.metadata.matrix)
-    owned = {entry.name for subject in subjects for entry in subject.features}
-    in_groups = any(entry.group == "engagement" and entry.name in read - owned for entry in scorer.catalogue)
-    return {
-        subject.column
-        for subject in subjects
-        if read.intersection(entry.name for entry in subject.features) or (in_groups and subject.known == "dated")
-    }
 
 
 def judge(cohort: Cohort, gate: Gate) -> list[CheckResult]:

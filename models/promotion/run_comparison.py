@@ -126,7 +126,7 @@ def _about(run: ComparedRun) -> Row:
         "n_leads": metrics.test.n_leads,
         "n_positive": metrics.test.n_positive,
         "best_baseline": metrics.verdict.best_baseline,
-        "usable": metrics.verdict.usable,
+        "state": metrics.verdict.state,
     }
 
 

@@ -131,7 +131,7 @@ def explain_lead(lead_id: str, run: RunContext) -> LeadExplanation:
 def _cautions(
     lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, metrics: EvaluationResult, layout: Layout
 ) -> list[str]:
-    cautions = [] if metrics.verdict.usable else ["By the verdict of this run the model is not usable."]
+    cautions = [] if metrics.verdict.state == "better" else [f"The verdict of this run: {metrics.verdict.lines[0]}"]
     if scorer.metadata.snapshots is None:
         matrix, _ = read_matrix(layout)
         learned = matrix.loc[(matrix["lead_id"] == lead_id) & (matrix["part"] == "train")]

@@ -8,9 +8,18 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from models.checks import AuditResult
 from models.evaluation.estimate import BaselineMetrics, ModelMetrics
-from models.evaluation.metrics import Ranked, calibration_curve, compare, compare_ranking, evaluate, gain_curve
-from models.evaluation.rate_comparison import compare_rate, first_share
+from models.evaluation.metrics import (
+    Ranked,
+    calibration_curve,
+    compare,
+    compare_ranking,
+    compare_wins,
+    evaluate,
+    gain_curve,
+)
+from models.evaluation.rate_comparison import compare_rate, compare_top, first_share
 from models.evaluation.results import (
     EvaluationResult,
     Feedback,
@@ -19,9 +28,11 @@ from models.evaluation.results import (
     JudgedMetrics,
     Period,
     TierResult,
+    WinsGained,
 )
 from models.evaluation.segments import segment_levels
-from models.evaluation.verdict import verdict
+from models.evaluation.verdict import stands_for_today, verdict
+from models.leakage.findings import suspicions
 from models.points.grades import grade, grade_matrix
 from models.points.scale import clipped
 from models.scoring.baselines import baselines
@@ -36,7 +47,7 @@ from pipelines.scoring.tier_backtest import tier_metrics
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import finite, write_csv, write_json, write_parquet
-from pipelines.storage.results import read_snapshot_counts, write_result
+from pipelines.storage.results import read_result, read_snapshot_counts, write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -45,6 +56,7 @@ HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error"
 
 def evaluate_model(run: RunContext) -> EvaluationResult:
     """Write metrics.json, headline.json, predictions.parquet, the scorecard, and gain, lift and calibration plots."""
+    audited = read_result(AuditResult, run.layout.audit.path, "audit")
     matrix, _ = read_matrix(run.layout)
     scorer = load_bundle(run.layout.tested_model, run.params.project.threads)
     rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
@@ -58,18 +70,17 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
     capacity = sampled_capacity(run.params.capacity.per_period, sampled)
     uncorrected = _rank(rows, scorer.uncorrected(rows), run.params, sampled)
     feedback = measure_feedback(rows, probabilities["model"], capacity, run)
+    compared = _baselines(rows, probabilities, ranked, run.params)
+    predicted, limits = rows.assign(probability=probabilities["model"]), run.params.kpis.limits
     judged = JudgedMetrics(
         capacity=run.params.capacity.per_period,
         confidence=run.params.evaluate.confidence,
         period=Period(first=counts.parts["test"].first, last=counts.parts["test"].last),
         snapshots=counts,
         test=_evaluate("model", ranked["model"], run.params),
-        calibration=compare_rate(
-            rows.assign(probability=probabilities["model"]),
-            first_share(run.params.evaluate.confidence),
-            run.params.kpis.limits,
-        ),
-        baselines=_baselines(rows, probabilities, ranked, run.params),
+        calibration=compare_rate(predicted, first_share(run.params.evaluate.confidence), limits),
+        wins=_wins(ranked, compared, sampled, run.params),
+        baselines=compared,
         random_split=_random_split(matrix, run, sampled),
         feedback=None if feedback is None else Feedback.model_validate(feedback),
     )
@@ -80,10 +91,11 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
         horizon_days=run.params.snapshots.horizon_days if run.params.source.order == "dates" else None,
         uncorrected=_evaluate("without recalibration", uncorrected, run.params),
         clipped=clipped(scorer.metadata.points.points(log_odds), scorer.metadata.points),
+        calibration_top=compare_top(predicted, run.params.evaluate.confidence, limits),
         tiers=TierResult.model_validate(tier_results),
         grades=_grades(rows, scorer, run.params),
         segments=_segments(rows, probabilities["model"], scorer, run.params, sampled),
-        verdict=verdict(judged),
+        verdict=verdict(judged, suspicions(audited.checks, scorer)),
     )
     write_result(result, run.layout.metrics.path)
     write_json(finite(_headline(result)), run.layout.headline.path)
@@ -121,6 +133,14 @@ def _baselines(
             flat |= gaps.auc.flat("auc_gap") | gaps.capacity_lift.flat("capacity_lift_gap")
         results[name] = BaselineMetrics.model_validate(flat)
     return results
+
+
+def _wins(
+    ranked: dict[str, Ranked], baselines: dict[str, BaselineMetrics], sampled: float, params: Params
+) -> WinsGained:
+    """Compare the model's wins with those of the baseline that stands for today."""
+    today = stands_for_today({name: one.log_loss.value for name, one in baselines.items()})
+    return compare_wins(ranked["model"], ranked[today], today, sampled, params.evaluate, params.project.seed)
 
 
 def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: float) -> Ranked:

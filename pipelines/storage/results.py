@@ -76,7 +76,11 @@ def read_evaluation(layout: Layout, model_id: str) -> EvaluationResult:
 
 def read_verdict(layout: Layout) -> Verdict:
     """Read the verdict of metrics.json, whether there is a model or only the hand-written rules."""
-    return Verdict.model_validate(_tree(layout.metrics.path, "evaluate")["verdict"])
+    path = layout.metrics.path
+    try:
+        return Verdict.model_validate(_tree(path, "evaluate").get("verdict"))
+    except ValidationError:
+        raise _unreadable(path, "a verdict of another format", "evaluate") from None
 
 
 def read_backtest(layout: Layout) -> BacktestResult | NoBacktest:

@@ -37,6 +37,12 @@ def predicted_rate(**changed: Any) -> dict[str, Any]:
     return {"rows": 100, "leads": 50, "converted": 5, "observed_rate_n": 50} | rates | ratio | changed
 
 
+def wins_gained(gained: float = 8.0, low: float = 6.0, high: float = 10.0, today: str = "logistic") -> dict[str, Any]:
+    """Wins a list of 200 calls, 21 of them by what is done today."""
+    wins = {"today": today, "lists": 4, "calls": 200.0, "wins": 21.0 + gained, "wins_today": 21.0}
+    return wins | {"gained": gained, "gained_low": low, "gained_high": high}
+
+
 def snapshot_counts(order: str = "dates") -> dict[str, Any]:
     parts = dict.fromkeys(("train", "embargo", "test"), PART)
     return {"order": order, "snapshots": 100, "immature": 0, "matured": 100, "sampled": 100, "parts": parts}
@@ -54,8 +60,10 @@ def evaluation(**changed: Any) -> EvaluationResult:
         "snapshots": snapshot_counts(),
         "test": flat_metrics(),
         "calibration": predicted_rate(),
+        "wins": wins_gained(),
         "baselines": {"prior": flat_metrics(log_loss_gap=0.1)},
         "uncorrected": flat_metrics(),
+        "calibration_top": [],
         "clipped": {"low": 0.0, "high": 0.0, "most": 0.02, "double_odds": 12.0, "fitting": 12.0},
         "random_split": flat_metrics(),
         "feedback": None,
@@ -63,7 +71,7 @@ def evaluation(**changed: Any) -> EvaluationResult:
                   "realised": [], "certificates": []},
         "grades": {"n": 0, "cuts": None, "cells": []},
         "segments": {},
-        "verdict": {"usable": True, "best_baseline": "prior", "lines": []},
+        "verdict": {"state": "better", "today": "logistic", "best_baseline": "prior", "leaks": [], "lines": []},
     }  # fmt: skip
     return EvaluationResult.model_validate(tree | changed)
 

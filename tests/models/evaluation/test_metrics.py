@@ -19,6 +19,7 @@ from models.evaluation.metrics import (
     calibration_curve,
     compare,
     compare_ranking,
+    compare_wins,
     compute_metrics,
     evaluate,
     gain_curve,
@@ -131,6 +132,34 @@ def test_precision_at_capacity_equals_brute_force(
     assert found["precision_at_k"] == pytest.approx(np.concatenate(called).mean())
     if label.any():
         assert found["capacity_lift"] == pytest.approx(np.concatenate(called).mean() / label.mean())
+
+
+def test_wins_gained_are_counted_a_list_and_paired_by_lead() -> None:
+    """Of two lists of four leads two are called each; the model wins 3, today's rules 1."""
+    rows = rows_of([1, 0, 1, 0, 1, 0, 0, 1], lead=[0, 1, 2, 3, 0, 1, 4, 5], moment=[0, 0, 0, 0, 7, 7, 7, 7])
+    model = rank(rows, np.array([0.9, 0.1, 0.8, 0.2, 0.9, 0.1, 0.8, 0.2]), capacity=2)
+    today = rank(rows, np.array([0.1, 0.9, 0.2, 0.8, 0.1, 0.2, 0.8, 0.9]), capacity=2)
+    found = compare_wins(model, today, "rules", 0.5, CHOICE, seed=1)
+    assert (found.today, found.lists, found.calls) == ("rules", 2, 4), "the rows are half of the leads"
+    assert (found.wins, found.wins_today, found.gained) == (3, 1, 2)
+    assert found.gained_low is not None and found.gained_high is not None
+    assert found.gained_low <= found.gained <= found.gained_high
+    own = compare_wins(model, model, "rules", 1.0, CHOICE, seed=1)
+    assert (own.gained, own.gained_low, own.gained_high) == (0, 0, 0), "the same calls, the same resamples"
+    assert not own.surely_more and not own.surely_fewer
+
+
+def test_the_interval_of_wins_gained_holds_as_often_as_it_says() -> None:
+    rng, held = np.random.default_rng(3), []
+    sure = CHOICE.model_copy(update={"resamples": 100})
+    for _ in range(80):
+        chance = rng.beta(1, 6, 400)
+        rows = rows_of(rng.random(400) < chance)
+        better, worse = chance + rng.normal(0, 0.1, 400), chance + rng.normal(0, 0.3, 400)
+        found = compare_wins(rank(rows, better, 100), rank(rows, worse, 100), "rules", 1.0, sure, seed=1)
+        best, other = np.argsort(-better, kind="stable")[:100], np.argsort(-worse, kind="stable")[:100]
+        held.append(found.gained_low <= chance[best].sum() - chance[other].sum() <= found.gained_high)
+    assert np.mean(held) > 0.83
 
 
 def test_capacity_of_rows_without_dates_is_of_them_all() -> None:

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit, logit
 
 from models.evaluation.intervals import clopper_pearson
-from models.evaluation.rate_comparison import compare_rate, first_share, judge, rates_text
+from models.evaluation.rate_comparison import compare_rate, compare_top, first_share, judge, rates_text
 from models.evaluation.verdict import verdict
 from models.kpis.calibration_check import AGE_OF_LEAD, ALL, Lists, ages, compare_rates, points_off, volumes
 from models.kpis.results import RateComparison, TierMetrics
@@ -257,6 +257,19 @@ def test_what_has_not_matured_changes_no_answer() -> None:
 def test_answers(observed: int, of: int, tolerance: float, answer: str) -> None:
     low, high = clopper_pearson(observed, of, 0.95)
     assert judge(PROMISED, low, high, with_params(tolerance=tolerance, telling=2.0).limits) == answer
+
+
+def test_the_top_is_compared_where_predictions_are_largest() -> None:
+    """A model that is right on average and too low at the very top, as a slope that is too flat makes it."""
+    rng = np.random.default_rng(9)
+    true = rng.normal(-3.5, 1.3, 20_000)
+    flat = expit(-3.5 + 0.8 * (true + 3.5))
+    rows = pd.DataFrame({"lead_id": [f"l{n}" for n in range(len(true))], "probability": flat})
+    top = compare_top(rows.assign(label=(rng.random(len(true)) < expit(true)).astype("float64")), 0.9, STRICT.limits)
+    assert [(one.share, one.rows) for one in top] == [(0.001, 20), (0.005, 100), (0.01, 200), (0.05, 1000)]
+    assert top[2].answer == top[3].answer == "too strict"
+    assert top[2].ratio < top[3].ratio < 1
+    assert compare_top(rows.head(60).assign(label=0.0), 0.9, STRICT.limits)[0].share == 0.05
 
 
 def test_points_off_stay_finite_without_a_win() -> None:

@@ -11,12 +11,12 @@ import pytest
 from scipy.special import expit, logit
 
 from models.checks import Check, CheckResult
+from models.leakage.findings import columns_read, suspicions
 from models.promotion.gate import (
     Cohort,
     Gate,
     GateParams,
     artifacts,
-    columns_read,
     judge,
     no_leak,
     surely_better,
@@ -204,6 +204,13 @@ def test_a_leak_counts_where_the_model_reads_it_and_nobody_accepted_it() -> None
     assert no_leak([leak("LK08", "lead_id")], scorer, LIMITS).status == "failed"
     accepted = LIMITS.model_copy(update={"accepted": ["LK01"]})
     assert no_leak([leak("LK01", read)], scorer, accepted).status == "passed"
+
+
+def test_a_suspicion_names_what_the_model_reads_and_no_field_that_only_fades() -> None:
+    scorer = small_model.scorer()
+    read = sorted(columns_read(scorer))[0]
+    found = suspicions([leak("LK01", read, "not read"), leak("LK10", read), leak("LK03", "not read")], scorer)
+    assert found == [f"LK01 A title: {read}"]
 
 
 def test_columns_that_are_left_out_are_not_read() -> None:

@@ -140,7 +140,7 @@ def test_the_story_is_that_of_the_scored_list(dated: tuple[Params, Layout]) -> N
             True,
         )
         assert f", grade {row['grade']}, number {place + 1} of" in printed(explained)
-        assert explained.cautions == [] or "not usable" in explained.cautions[0]
+        assert explained.cautions == [] or "The verdict of this run: " in explained.cautions[0]
 
 
 def test_what_would_move_it_is_what_the_event_in_the_log_does(dated: tuple[Params, Layout], tmp_path: Path) -> None:

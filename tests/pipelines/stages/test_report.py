@@ -121,13 +121,15 @@ def test_the_big_numbers_equal_the_metrics(layout: Layout) -> None:
     test = metrics["test"]
     big = [element for element in page.elements if element["attrs"].get("class") == "big"]
     shown = [part for part in page.elements if "data-value" in part["attrs"] and part["tag"] == "span"]
-    expected = [test["capacity_lift"], test["mean_probability"], test["base_rate"]]
+    expected = [metrics["wins"]["gained"], test["capacity_lift"], test["mean_probability"], test["base_rate"]]
     assert [float(part["attrs"]["data-value"]) for part in shown] == expected
-    assert [part["text"] for part in shown] == [f"{expected[0]:.1f}", percent(expected[1]), percent(expected[2])]
+    assert [part["text"] for part in shown] == [
+        points(expected[0], 1), f"{expected[1]:.1f}", percent(expected[2]), percent(expected[3]),
+    ]  # fmt: skip
     assert test["capacity_lift"] == pytest.approx(test["precision_at_k"] / test["base_rate"])
     backtest = json.loads(layout.backtest.path.read_text())
     assert big[-1]["text"] == (backtest["periods"][0]["cut"] if backtest["applicable"] else "no date")
-    assert len(big) == 4
+    assert len(big) == 5
 
 
 def test_the_comparison_equals_the_metrics(layout: Layout) -> None:
@@ -327,13 +329,23 @@ def test_a_list_of_a_model_that_is_not_usable_says_so(undated: tuple[Params, Lay
     params, layout = undated
     copy = _copy(layout, tmp_path)
     metrics = metrics_of(copy)
-    for usable in (True, False):
-        verdict = metrics["verdict"] | {"usable": usable}
+    for state, leaks, title, said in (
+        ("better", [], "Verdict: better than", ""),
+        ("no better", [], "Verdict: no better than", "Stay with that for calls"),
+        ("worse", [], "Verdict: worse than ", "Do not use this list"),
+        ("better", ["LK01 account"], "Verdict: leakage suspected", "Do not use this list"),
+    ):
+        verdict = metrics["verdict"] | {"state": state, "leaks": leaks}
         copy.metrics.path.write_text(json.dumps(metrics | {"verdict": verdict}))
         write_report(RunContext(params, copy))
         page = page_of(copy)
-        assert page.all("h2")[0]["text"] == ("Verdict: usable" if usable else "Verdict: not usable")
-        assert ("Do not use this list" in page.all("section", id="leads")[0]["text"]) is not usable
+        assert page.all("h2")[0]["text"].startswith(title)
+        notices = [one["text"] for one in page.all("p") if one["attrs"].get("class") == "notice"]
+        assert (
+            any(said in one for one in notices)
+            if said
+            else not any("According to the verdict" in one for one in notices)
+        )
 
 
 def test_no_list_of_leads_where_none_is_wanted(undated: tuple[Params, Layout], tmp_path: Path) -> None:

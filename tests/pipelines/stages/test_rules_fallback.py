@@ -37,7 +37,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 
 def test_the_verdict_names_what_is_short_and_stands_in_every_place(layout: Layout) -> None:
     tree = json.loads(layout.metrics.path.read_text(encoding="utf-8"))
-    assert tree["verdict"]["usable"] is False
+    assert tree["verdict"]["state"] == "not ready"
     said = tree["verdict"]["lines"][0]
     assert re.fullmatch(r"Not usable yet: \d+ converted \(needs 5000\)\.", said)
     assert "rules alone" in tree["verdict"]["lines"][1]
