@@ -14,7 +14,7 @@ from pydantic import Field
 
 from features.schema.spec import Spec
 
-Status = Literal["passed", "failed", "not applicable"]
+Status = Literal["passed", "failed", "accepted", "not applicable"]
 MOST_NAMED = 5  # columns, features or values that a sentence names
 
 
@@ -48,11 +48,25 @@ class CheckResult(Spec):
     def failed(self) -> bool:
         return self.status == "failed"
 
+    def without(self, accepted: Sequence[str]) -> CheckResult:
+        """Return the result without what somebody has looked into and holds for harmless.
+
+        `accepted` names a check by its code, such as "LK10", or one of its columns, such as "LK03 duration".
+        """
+        if not self.failed:
+            return self
+        left = {column: seen for column, seen in self.columns.items() if f"{self.code} {column}" not in accepted}
+        if self.code in accepted or (self.columns and not left):
+            names = enumerate_names(list(self.columns))
+            detail = f"accepted in promotion.accepted: {names or self.code}; {self.detail}"
+            return self.model_copy(update={"status": "accepted", "detail": detail, "columns": {}, "fix": ""})
+        return self.model_copy(update={"columns": left})
+
 
 class AuditResult(Spec):
     """What audit.json holds: one result for each check, by code, failed ones first."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     checks: list[CheckResult]
 
 

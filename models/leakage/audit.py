@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from features.matrix.matrix import MatrixSpec
 from models.checks import AuditResult
+from models.leakage.closing_checks import filled_at_closing
 from models.leakage.field_checks import (
     filled_after_outcome,
     filled_in_one_step,
@@ -34,6 +36,10 @@ class AuditInputs:
         Event types at the outcome, see `events_at_outcome`; None without events.
     order
         `source.order`: dates, rows or none.
+    until
+        The end of the data.
+    accepted
+        Findings that somebody has looked into, see `CheckResult.without`.
     """
 
     matrix: pd.DataFrame
@@ -43,14 +49,16 @@ class AuditInputs:
     history: pd.DataFrame
     moments: pd.DataFrame | None
     order: str
+    until: pd.Timestamp
+    accepted: Sequence[str] = ()
 
 
 def audit(inputs: AuditInputs, seed: int, params: AuditParams) -> AuditResult:
     """Run every check; `seed` draws one snapshot of each lead."""
     matrix, order = inputs.matrix, inputs.order
     rows = judge_rows(matrix, inputs.spec, order, seed, params)
-    attributes = inputs.spec.attributes.items()
-    edited = {name: attribute.column for name, attribute in attributes if attribute.known == "history"}
+    asked = {name: attribute for name, attribute in inputs.spec.attributes.items() if attribute.known != "outcome"}
+    edited = {name: attribute.column for name, attribute in asked.items() if attribute.known == "history"}
     checks = [
         outranks_rest(rows, params),
         mirrors_label(rows, params),
@@ -62,5 +70,7 @@ def audit(inputs: AuditInputs, seed: int, params: AuditParams) -> AuditResult:
         split_overlap(matrix, order),
         order_predicts_outcome(inputs.leads, matrix.groupby("lead_id")["label"].max(), order, params),
         vanishes(matrix, rows, order, seed, params),
+        filled_at_closing(inputs.leads, inputs.outcomes, inputs.history, asked, order, inputs.until, params),
     ]
+    checks = [check.without(inputs.accepted) for check in checks]
     return AuditResult(checks=sorted(checks, key=lambda check: (not check.failed, check.code)))

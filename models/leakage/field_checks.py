@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from models.checks import Check, CheckResult
+from models.checks import MOST_NAMED, Check, CheckResult, enumerate_names
 from models.leakage.predictive_power import auc_within, level_effects, univariate_strength
 from models.leakage.rows import (
     AuditParams,
@@ -117,7 +117,8 @@ def _filled(subject: Subject, rows: Rows) -> np.ndarray:
 def filled_in_one_step(rows: Rows, params: AuditParams) -> CheckResult:
     """LK05: name fields of an undated export that are empty in exactly the same rows and, where filled, predictive.
 
-    Another system has written them in one go, on leads of its choice; no chance makes two fields agree so.
+    Another system has written them in one go, on leads of its choice; no chance makes two fields agree so. Of a large
+    block, such as all that is known of a person, only the predictive ones are named: the rest would hide them.
     """
     fields = [subject for subject in rows.subjects if subject.known == "export"]
     if why := _why_not(rows, fields):
@@ -130,11 +131,16 @@ def filled_in_one_step(rows: Rows, params: AuditParams) -> CheckResult:
         subject.column: f"filled in the same {_filled(subject, rows).mean():.0%} of the leads as "
         f"{_others(subject, block)}"
         for block in together
-        if any(rows.low_auc(subject) >= params.named_auc for subject in block)
-        for subject in block
+        for subject in _suspects(block, rows, params)
     }
     detail = f"{len(together)} blocks of fields are filled in the same rows; {rows.size}"
     return ONE_STEP.of_columns(columns, detail, ASK_STEP)
+
+
+def _suspects(block: list[Subject], rows: Rows, params: AuditParams) -> list[Subject]:
+    if len(block) > MOST_NAMED:
+        return [subject for subject in block if rows.low_auc(subject) >= params.named_auc]
+    return block if any(rows.low_auc(subject) >= params.block_auc for subject in block) else []
 
 
 def _is_partly_filled(subject: Subject, rows: Rows, params: AuditParams) -> bool:
@@ -143,7 +149,7 @@ def _is_partly_filled(subject: Subject, rows: Rows, params: AuditParams) -> bool
 
 
 def _others(subject: Subject, block: Iterable[Subject]) -> str:
-    return ", ".join(other.column for other in block if other is not subject)
+    return enumerate_names([other.column for other in block if other is not subject])
 
 
 def vanishes(matrix: pd.DataFrame, rows: Rows, order: str, seed: int, params: AuditParams) -> CheckResult:

@@ -50,13 +50,19 @@ class AuditParams(Spec):
         default=0.05, ge=0, lt=0.5, description="And so much above the strongest field that is not that strong."
     )
     named_auc: float = Field(
-        default=0.52,
+        default=0.6,
         ge=0.5,
         lt=1,
         description=(
-            "A field named like something written after the outcome is reported from this AUC on: clearly"
-            " better than chance."
+            "A field named like something written after the outcome, or one of more than five that are filled "
+            "together, is reported from this AUC on: a name alone is no leak."
         ),
+    )
+    block_auc: float = Field(
+        default=0.52,
+        ge=0.5,
+        lt=1,
+        description="A few fields that are filled together are reported where one of them reaches this AUC.",
     )
     sibling_share: float = Field(
         default=0.4,

@@ -79,7 +79,11 @@ class GateParams(Spec):
         description="No segment's log-loss may surely lie further above the champion's than this share of it.",
     )
     accepted: list[str] = Field(
-        default=[], description="Codes of the audit, such as LK10, that you have looked into and hold for harmless."
+        default=[],
+        description=(
+            "Findings of the audit that you have looked into and hold for harmless: codes, such as LK10, or a column "
+            "of one, such as LK03 duration."
+        ),
     )
 
 
@@ -161,16 +165,16 @@ def no_leak(checks: Sequence[CheckResult], scorer: Scorer, params: GateParams) -
         the other checks rest on.
     """
     read = columns_read(scorer)
-    failed = concerning(checks, read)
+    looked_into = [check.without(params.accepted) for check in checks]
+    failed = concerning(looked_into, read)
     bad = [
-        f"{check.code} {check.title}: {enumerate_names(sorted(read & {*check.columns}) or sorted(check.columns))[:200]}"
+        f"{check.code} {check.title}: "
+        f"{enumerate_names([column for column in check.columns if column in read] or list(check.columns))[:200]}"
         for check in failed
-        if check.code not in params.accepted
     ]
-    accepted = [check.code for check in failed if check.code in params.accepted]
-    detail = (
-        "; ".join(bad) or f"{len(checks) - len(failed)} leakage checks passed, or do not concern what the model reads"
-    )
+    accepted = [check.code for check in looked_into if check.status == "accepted"]
+    passed = len(checks) - len(failed) - len(accepted)
+    detail = "; ".join(bad) or f"{passed} leakage checks passed, or do not concern what the model reads"
     if accepted:
         detail += f"; accepted in promotion.accepted: {', '.join(accepted)}"
     return NO_LEAK.result(not bad, detail)

@@ -15,7 +15,7 @@ READS = {
     "simulate": ("project", "simulate", "snapshots"),
     "ingest": ("project", "source", "ingest"),
     "build_features": _FEATURES,
-    "audit": ("project", "source", "audit"),
+    "audit": ("project", "source", "audit", "promotion"),
     "train": _TRAINING,
     "backtest": (*_TRAINING, "backtest"),
     "evaluate": ("project", "source", "snapshots", "split", "grades", "capacity", "exploration", "evaluate", "kpis"),

@@ -25,6 +25,14 @@ def test_a_block_that_tells_is_named_whole() -> None:
     assert "known: outcome" in check.fix
 
 
+def test_of_a_large_block_only_the_fields_that_tell_are_named() -> None:
+    """All that is known of a person is filled together; 27 honest fields would hide the two that are not."""
+    person = {f"person {n}": emptied(signal(LABEL, 0.1, seed=20 + n), WORKED) for n in range(27)}
+    check = filled_in_one_step(scenario(person | dict(list(block(WORKED, 1.5).items())[:2]), LABEL).rows, AUDIT)
+    assert set(check.columns) == {"one", "two"}
+    assert check.columns["one"].endswith("and 23 more")
+
+
 def test_a_block_that_tells_nothing_is_not_named() -> None:
     check = filled_in_one_step(scenario(block(WORKED, 0.0), LABEL).rows, AUDIT)
     assert check.status == "passed"
