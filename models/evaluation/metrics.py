@@ -204,7 +204,7 @@ def compare_wins(
     draws = np.array([weight @ (wins - wins_today) for weight in lead_weights(model.n_leads, params.resamples, seed)])
     low, high = percentile_interval(draws, params.confidence)
     return WinsGained(
-        today=name,
+        incumbent=name,
         lists=lists,
         calls=float(_all_called(model).sum() / lists / sampled),
         wins=float(wins.sum()),

@@ -58,7 +58,7 @@ class Verdict(Spec):
     ----------
     state
         Compared with what is done today: better; no better, so stay with that; worse; not ready: too little to learn.
-    today
+    incumbent
         The baseline that stands for today: the hand-written rules, or the best simple one where there are none.
     best_baseline
         By log-loss.
@@ -67,7 +67,7 @@ class Verdict(Spec):
     """
 
     state: State
-    today: str
+    incumbent: str
     best_baseline: str
     leaks: list[str]
     lines: list[str]
@@ -78,13 +78,15 @@ class WinsGained(Figures):
 
     Attributes
     ----------
+    incumbent
+        The baseline that stands for today, see `verdict.incumbent`.
     calls, wins, wins_today
         A list, on average, of all leads where the rows are a sample of them.
     gained
         The model's wins less today's, with its interval over leads.
     """
 
-    today: str
+    incumbent: str
     lists: int
     calls: float
     wins: float

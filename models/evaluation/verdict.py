@@ -17,7 +17,7 @@ CONSTANT = "prior"  # puts nobody first
 RULES = "rules"
 
 
-def stands_for_today(log_losses: dict[str, float]) -> str:
+def incumbent(log_losses: dict[str, float]) -> str:
     """Name the baseline that stands for what is done today: the hand-written rules, else the best that ranks."""
     ranking = {name: loss for name, loss in log_losses.items() if name != CONSTANT}
     return RULES if RULES in ranking else min(ranking, key=lambda name: ranking[name])
@@ -41,7 +41,7 @@ def verdict(metrics: JudgedMetrics, leaks: Sequence[str] = ()) -> Verdict:
     state, against = _state(metrics)
     return Verdict(
         state=state,
-        today=metrics.wins.today,
+        incumbent=metrics.wins.incumbent,
         best_baseline=_best(metrics, list(metrics.baselines)),
         leaks=list(leaks),
         lines=[
@@ -61,7 +61,7 @@ def _best(metrics: JudgedMetrics, names: list[str]) -> str:
 
 def _state(metrics: JudgedMetrics) -> tuple[State, str]:
     """Return the state, and what the model is better than, no better than, or worse than."""
-    wins, name = metrics.wins, NAMES.get(metrics.wins.today, metrics.wins.today)
+    wins, name = metrics.wins, NAMES.get(metrics.wins.incumbent, metrics.wins.incumbent)
     predicts_better = [name for name, baseline in metrics.baselines.items() if baseline.log_loss_gap.high < 0]
     if predicts_better:
         best = _best(metrics, predicts_better)
@@ -70,7 +70,7 @@ def _state(metrics: JudgedMetrics) -> tuple[State, str]:
         return "worse", name
     if not metrics.test.auc.low > 0.5:
         return "no better", "chance, as its ranking may be"
-    auc_gap = metrics.baselines[wins.today].auc_gap
+    auc_gap = metrics.baselines[wins.incumbent].auc_gap
     ranks_better = wins.gained >= 0 and auc_gap is not None and auc_gap.low > 0
     return ("better", name) if wins.surely_more or ranks_better else ("no better", f"{name}; stay with what you have")
 
@@ -86,7 +86,7 @@ def _gain(metrics: JudgedMetrics, state: State, against: str) -> str:
     interval = f"{wins.gained_low or 0.0:+.1f} to {wins.gained_high or 0.0:+.1f}"
     return (
         f"{state.capitalize()} than {against}: of {wins.calls:,.0f} calls{a_list} the model wins {wins.wins:,.1f} and "
-        f"{NAMES.get(wins.today, wins.today)} {wins.wins_today:,.1f}, {wins.gained:+.1f} ({interval})."
+        f"{NAMES.get(wins.incumbent, wins.incumbent)} {wins.wins_today:,.1f}, {wins.gained:+.1f} ({interval})."
     )
 
 

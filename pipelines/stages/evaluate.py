@@ -31,7 +31,7 @@ from models.evaluation.results import (
     WinsGained,
 )
 from models.evaluation.segments import segment_levels
-from models.evaluation.verdict import stands_for_today, verdict
+from models.evaluation.verdict import incumbent, verdict
 from models.leakage.findings import suspicions
 from models.points.grades import grade, grade_matrix
 from models.points.scale import clipped
@@ -139,7 +139,7 @@ def _wins(
     ranked: dict[str, Ranked], baselines: dict[str, BaselineMetrics], sampled: float, params: Params
 ) -> WinsGained:
     """Compare the model's wins with those of the baseline that stands for today."""
-    today = stands_for_today({name: one.log_loss.value for name, one in baselines.items()})
+    today = incumbent({name: one.log_loss.value for name, one in baselines.items()})
     return compare_wins(ranked["model"], ranked[today], today, sampled, params.evaluate, params.project.seed)
 
 

@@ -59,7 +59,7 @@ def _metrics(not_ready: NotReadyError, run: RunContext, n: int) -> RulesResult:
         "A longer history or a shorter snapshots.horizon_days gives more to learn from; readiness sets the minimum.",
     ]
     return RulesResult(
-        verdict=Verdict(state="not ready", today="rules", best_baseline="rules", leaks=[], lines=lines),
+        verdict=Verdict(state="not ready", incumbent="rules", best_baseline="rules", leaks=[], lines=lines),
         model_id=rules_id(run.params.rules),
         fingerprint=read_profile(run.layout).fingerprint,
         horizon_days=run.params.snapshots.horizon_days if run.params.source.order == "dates" else None,

@@ -10,7 +10,7 @@ from models.explanation.results import ExplanationResult, FeatureImportance, Gro
 
 NAMES = ("auc", "average_precision", "log_loss", "brier", "calibration_error", "precision_at_k", "capacity_lift",
          "base_rate", "mean_probability")  # fmt: skip
-PART = {"rows": 0, "leads": 0, "positive": 0, "base_rate": None, "first": None, "last": None}
+PART = {"drawn": 0, "rows": 0, "leads": 0, "positive": 0, "base_rate": None, "first": None, "last": None}
 
 
 def flat_metrics(**values: float | None) -> dict[str, float | None]:
@@ -39,13 +39,21 @@ def predicted_rate(**changed: Any) -> dict[str, Any]:
 
 def wins_gained(gained: float = 8.0, low: float = 6.0, high: float = 10.0, today: str = "logistic") -> dict[str, Any]:
     """Wins a list of 200 calls, 21 of them by what is done today."""
-    wins = {"today": today, "lists": 4, "calls": 200.0, "wins": 21.0 + gained, "wins_today": 21.0}
+    wins = {"incumbent": today, "lists": 4, "calls": 200.0, "wins": 21.0 + gained, "wins_today": 21.0}
     return wins | {"gained": gained, "gained_low": low, "gained_high": high}
 
 
 def snapshot_counts(order: str = "dates") -> dict[str, Any]:
     parts = dict.fromkeys(("train", "embargo", "test"), PART)
-    return {"order": order, "snapshots": 100, "immature": 0, "matured": 100, "sampled": 100, "parts": parts}
+    return {
+        "order": order,
+        "snapshots": 100,
+        "immature": 0,
+        "matured": 100,
+        "sampled": 100,
+        "tested_share": 1.0,
+        "parts": parts,
+    }
 
 
 def evaluation(**changed: Any) -> EvaluationResult:
@@ -71,7 +79,7 @@ def evaluation(**changed: Any) -> EvaluationResult:
                   "realised": [], "certificates": []},
         "grades": {"n": 0, "cuts": None, "cells": []},
         "segments": {},
-        "verdict": {"state": "better", "today": "logistic", "best_baseline": "prior", "leaks": [], "lines": []},
+        "verdict": {"state": "better", "incumbent": "logistic", "best_baseline": "prior", "leaks": [], "lines": []},
     }  # fmt: skip
     return EvaluationResult.model_validate(tree | changed)
 

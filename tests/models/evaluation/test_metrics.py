@@ -140,7 +140,7 @@ def test_wins_gained_are_counted_a_list_and_paired_by_lead() -> None:
     model = rank(rows, np.array([0.9, 0.1, 0.8, 0.2, 0.9, 0.1, 0.8, 0.2]), capacity=2)
     today = rank(rows, np.array([0.1, 0.9, 0.2, 0.8, 0.1, 0.2, 0.8, 0.9]), capacity=2)
     found = compare_wins(model, today, "rules", 0.5, CHOICE, seed=1)
-    assert (found.today, found.lists, found.calls) == ("rules", 2, 4), "the rows are half of the leads"
+    assert (found.incumbent, found.lists, found.calls) == ("rules", 2, 4), "the rows are half of the leads"
     assert (found.wins, found.wins_today, found.gained) == (3, 1, 2)
     assert found.gained_low is not None and found.gained_high is not None
     assert found.gained_low <= found.gained <= found.gained_high

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models.evaluation.results import JudgedMetrics, Verdict
-from models.evaluation.verdict import stands_for_today, verdict
+from models.evaluation.verdict import incumbent, verdict
 from tests.support.results import flat_metrics, predicted_rate, snapshot_counts, wins_gained
 
 
@@ -48,7 +48,7 @@ def auc_gap(low: float, high: float) -> dict[str, float]:
 
 def test_a_model_that_wins_surely_more_is_better_and_the_gain_comes_first() -> None:
     found = judged(metrics())
-    assert (found.state, found.today, found.best_baseline, found.leaks) == ("better", "logistic", "logistic", [])
+    assert (found.state, found.incumbent, found.best_baseline, found.leaks) == ("better", "logistic", "logistic", [])
     assert found.lines == [
         "Better than logistic regression: of 200 calls a list the model wins 29.0 and logistic regression 21.0, +8.0 "
         "(+6.0 to +10.0).",
@@ -78,15 +78,15 @@ def test_it_is_measured_by_the_wins_that_the_rules_of_today_would_bring(
     tree = metrics() | {"wins": wins_gained(*gained, today="rules")}
     tree["baselines"]["rules"] = figures(log_loss=0.28) | gap(0.01, 0.2) | auc_gap(*ranks)
     found = judged(tree)
-    assert (found.state, found.today) == (state, "rules")
+    assert (found.state, found.incumbent) == (state, "rules")
     assert found.lines[0].startswith(f"{state.capitalize()} than the hand-written rules")
     assert ("stay with what you have" in found.lines[0]) is (state == "no better")
 
 
 def test_the_rules_stand_for_today_and_without_them_the_best_that_ranks() -> None:
     losses = {"prior": 0.1, "logistic": 0.3, "scorecard": 0.2}
-    assert stands_for_today(losses) == "scorecard"
-    assert stands_for_today(losses | {"rules": 0.9}) == "rules"
+    assert incumbent(losses) == "scorecard"
+    assert incumbent(losses | {"rules": 0.9}) == "rules"
 
 
 def test_a_model_that_a_baseline_surely_beats_is_worse_and_the_baseline_is_named() -> None:

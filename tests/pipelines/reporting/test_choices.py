@@ -17,7 +17,7 @@ from models.kpis.results import KpiResult
 from models.training.selection import Candidate, Decision
 from pipelines.config.params import Params
 from pipelines.reporting import charts, tables
-from pipelines.reporting.page import number, percent
+from pipelines.reporting.page import number, percent, points
 from pipelines.reporting.tables import QUESTIONS
 from pipelines.stages.report import ReportInputs, render, write_report
 from pipelines.storage.layout import Layout
@@ -327,3 +327,17 @@ def test_a_question_without_an_explanation_is_listed() -> None:
     row = tables.decisions({"decisions": [decision.model_dump()]})[0]
     assert row["words"] == ""
     assert row["choice"] == candidate.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(3.6, 0, "+4"), (-3.6, 0, "−4"), (0.2, 0, "0"), (-0.04, 1, "0.0"), (-0.05001, 1, "−0.1"), (10.0, 0, "+10")],
+)
+def test_points_have_a_sign_unless_they_are_zero(value: float, digits: int, text: str) -> None:
+    assert points(value, digits) == text
+
+
+def test_the_ladder_is_the_scale_of_the_score(dated: tuple[Params, Layout]) -> None:
+    scale = ReportInputs.read(dated[1], 1).metadata.points
+    at_anchor = next(row for row in tables.ladder(scale) if row["score"] == scale.anchor_score)
+    assert at_anchor["probability"] == pytest.approx(scale.anchor_probability)

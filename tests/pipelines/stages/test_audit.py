@@ -163,7 +163,7 @@ def planted(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Params
 
 
 def test_the_simulator_with_its_planted_field(planted: tuple[Params, Layout]) -> None:
-    assert fired_by(*planted) == dict.fromkeys(("LK01", "LK02", "LK03", "LK11"), {"crm_rating"})
+    assert fired_by(*planted) == {code: {"crm_rating"} for code in ("LK01", "LK02", "LK03", "LK11")}
 
 
 def test_the_simulator_as_shipped(shipped: Layout) -> None:

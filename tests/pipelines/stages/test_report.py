@@ -16,9 +16,8 @@ import pytest
 
 from features.schema.errors import DataError, ModelError
 from pipelines.config.params import Params, load
-from pipelines.reporting import tables
 from pipelines.reporting.page import percent, points
-from pipelines.stages.report import ReportInputs, write_report
+from pipelines.stages.report import write_report
 from pipelines.stages.run_all import stages
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
@@ -393,17 +392,3 @@ def _copy(layout: Layout, folder: Path) -> Layout:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.read_bytes())
     return copy
-
-
-@pytest.mark.parametrize(
-    ("value", "digits", "text"),
-    [(3.6, 0, "+4"), (-3.6, 0, "−4"), (0.2, 0, "0"), (-0.04, 1, "0.0"), (-0.05001, 1, "−0.1"), (10.0, 0, "+10")],
-)
-def test_points_have_a_sign_unless_they_are_zero(value: float, digits: int, text: str) -> None:
-    assert points(value, digits) == text
-
-
-def test_the_ladder_is_the_scale_of_the_score(dated: tuple[Params, Layout]) -> None:
-    scale = ReportInputs.read(dated[1], 1).metadata.points
-    at_anchor = next(row for row in tables.ladder(scale) if row["score"] == scale.anchor_score)
-    assert at_anchor["probability"] == pytest.approx(scale.anchor_probability)
