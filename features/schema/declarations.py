@@ -85,7 +85,7 @@ class SnapshotParams(Spec):
         ),
     )
     max_rows: int = Field(
-        default=60000,
+        default=80000,
         ge=1,
         description=(
             "Snapshots to learn from: where there are more, all conversions and a share of the others, which stands "

@@ -15,6 +15,7 @@ from features.schema.errors import ModelError
 from models.learners.gradient_boosting import TrainingSample
 from models.scorecard.fitting import FittedConditions, ScorecardCondition, ScorecardParams, base_log_odds, search
 
+DECIMALS = 9  # of base and slope: the last bits are those of a processor
 MOST_POINTS = 1_000_000  # of a stored line; sums stay whole numbers
 
 
@@ -103,7 +104,7 @@ class Scorecard:
         total = fitted.patterns.holds @ points
         base, weight = fitted.patterns.fit((total * (strongest / max_points))[:, None], [0], l2)
         lines = [_line(one, int(worth), sample) for one, worth in zip(fitted.conditions, points, strict=True) if worth]
-        return cls(lines, k, n, base, float(weight[0] * strongest / max_points))
+        return cls(lines, k, n, round(base, DECIMALS), round(float(weight[0] * strongest / max_points), DECIMALS))
 
     def points(self, features: np.ndarray) -> np.ndarray:
         """Return the whole points of each row, shape (n,), int64."""

@@ -23,6 +23,7 @@ from models.scorecard.fitting import ScorecardParams
 from models.splitting.forward_folds import FoldParams
 from models.training.fold_runs import FoldRuns
 
+QUICK = 2  # times the learning rate in trials
 JUDGES = 2  # boosters whose mean is evaluated: one alone disfavours large trees, whose noise a mean removes
 ProgressCallback = Callable[[str], None]
 Search = Callable[[Callable[[TrainParams], float], TrainParams], TrainParams]
@@ -272,9 +273,13 @@ def _directions(forward: FoldRuns, params: SelectionParams, settings: EnsembleSe
 
 
 def _settings(forward: FoldRuns, settings: EnsembleSettings, search: Search) -> Choice:
-    """Take the settings that a search finds, where they are clearly better than those of params.yaml."""
+    """Take the settings that a search finds, where they are clearly better than those of params.yaml.
+
+    Trials learn faster than the model will: half the trees tell settings apart as well.
+    """
 
     def loss(train: TrainParams) -> float:
+        train = train.model_copy(update={"learning_rate": QUICK * train.learning_rate})
         return _short(forward.losses(forward.boosters(replace(settings, train=train))[1]).mean())
 
     searched = search(loss, settings.train)
