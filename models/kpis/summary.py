@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from models.evaluation.estimate import Figure
 from models.evaluation.rate_comparison import MISFITS, Answer, rates_text
-from models.kpis.calibration_check import TIER
+from models.kpis.calibration_check import AGE_OF_LEAD, AGE_OF_MODEL, TIER
 from models.kpis.results import CutoffFix, ListVolume, RateComparison, TierMetrics
 
 NAMED = 5  # segments that a sentence names
@@ -65,10 +65,14 @@ def _misfits(comparisons: Sequence[RateComparison]) -> list[str]:
 def _of_answer(answer: Answer, comparisons: Sequence[RateComparison]) -> str:
     """Name the tiers with their figures, and of the segments the first few."""
     tiers = [_rates_of(one) for one in comparisons if one.answer == answer and one.group == TIER]
-    segments = [f"{one.group} {one.name}" for one in comparisons if one.answer == answer and one.group != TIER]
+    segments = [_part(one) for one in comparisons if one.answer == answer and one.group != TIER]
     more = [f"and {len(segments) - NAMED} more segments"] if len(segments) > NAMED else []
     named = "; ".join([*tiers, *(["by segment " + ", ".join([*segments[:NAMED], *more])] if segments else [])])
     return f"{answer.capitalize()}: {named}." if named else ""
+
+
+def _part(one: RateComparison) -> str:
+    return f"{one.group} {one.name}{' days' if one.group in (AGE_OF_LEAD, AGE_OF_MODEL) else ''}"
 
 
 def _rates_of(one: RateComparison) -> str:
