@@ -36,6 +36,7 @@ class Field:
     kind: FieldKind
     required: bool = False
     choices: tuple[str, ...] = ()
+    part: Literal["", "weekday", "month", "hour"] = ""  # of the time that its cell holds
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Written:
         """The values that the SQL of `typed` may be bound to."""
         times: dict[str, object] = {f"time_format_{index}": name for index, name in enumerate(self.times)}
         return times | (number_bindings(self.numbers, self.key) if self.numbers else {})
+
+
+PARTS = {"weekday": "dayname", "month": "monthname"}  # DuckDB's functions
 
 
 def identifier(name: str) -> str:
@@ -104,6 +108,9 @@ def typed(field: Field, kind: CellKind, written: Written) -> str:
         How its values are written; the SQL is bound to what `written.bindings` gives.
     """
     cell = cell_name(field)
+    if field.part:
+        time = _time(cell, kind, written.times)
+        return f"strftime({time}, '%H')" if field.part == "hour" else f"{PARTS[field.part]}({time})"
     if field.kind == "number":
         return _number(cell, kind, written)
     if field.kind == "time":

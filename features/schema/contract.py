@@ -92,7 +92,9 @@ ARROW: dict[FieldKind, pa.DataType] = {
 
 def attribute_fields(attributes: Mapping[str, AttributeSpec]) -> tuple[Field, ...]:
     """The contract columns of a business's own attributes: numbers are doubles, all else is text."""
-    return tuple(Field(name, "number" if spec.kind == "number" else "text") for name, spec in attributes.items())
+    return tuple(
+        Field(name, "number" if spec.kind == "number" else "text", part=spec.part) for name, spec in attributes.items()
+    )
 
 
 def arrow_schema(table: str, fields: Sequence[Field]) -> pa.Schema:
@@ -211,9 +213,10 @@ def _field_faults(field: Field, time_formats: Sequence[str]) -> list[Fault]:
         "flag": "neither in yes_values nor in no_values",
     }
     faults = [empty] if field.required else []
-    if field.kind in expected:
+    expectation = expected.get("time" if field.part else field.kind)
+    if expectation:
         test = f"{cell} IS NOT NULL AND {identifier(name)} IS NULL"
-        faults.append(Fault(name, f"{name} is {expected[field.kind]}", test, unfit=True))
+        faults.append(Fault(name, f"{name} is {expectation}", test, unfit=True))
     return faults
 
 
@@ -271,17 +274,19 @@ def settled(table: str, field: Field, mapped: bool) -> str:
     return name if mapped else "NULL"
 
 
-def kept_rows(table: str, fields: Sequence[Field]) -> str:
+def kept_rows(table: str, fields: Sequence[Field], *, by_row: bool = True) -> str:
     """SQL for a contract table out of its typed rows without a fault, in the order in which it is written.
 
     Rows are copies of one another when all their contract columns agree; events, which have no key, only when their
     complete source rows agree (two exams on one day with one result are two exams). A lead of several deals is won
-    with the first that is won, and lost only where none is still open.
+    with the first that is won, and lost only where none is still open. Leads keep their row's number as `position`,
+    or take the rank of their creation where not `by_row`; leads of one moment share it.
     """
     names = ", ".join(identifier(field.name) for field in fields)
     good = f'"{table}#" WHERE "fault#" IS NULL'
     if table == "leads":
-        columns = ['"lead_id"', '"row#" - 1 AS "position"', *(identifier(field.name) for field in fields[1:])]
+        position = '"row#" - 1' if by_row else 'rank() OVER (ORDER BY "created_at") - 1'
+        columns = ['"lead_id"', f'{position} AS "position"', *(identifier(field.name) for field in fields[1:])]
         return f'SELECT DISTINCT ON ("lead_id") {", ".join(columns)} FROM {good} ORDER BY "lead_id", "row#"'
     if table == "events":
         return f'SELECT {names} FROM (SELECT DISTINCT {names}, "hash#" FROM {good}) ORDER BY {names}'

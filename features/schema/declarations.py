@@ -23,6 +23,9 @@ class AttributeSpec(Spec):
         default="category",
         description="number; category; title: a free-text job title; domain: a mail domain or address.",
     )
+    part: Literal["", "weekday", "month", "hour"] = Field(
+        default="", description="Of a column of dates: its weekday, month or hour, which then is the category."
+    )
     known: Literal["creation", "history", "export", "outcome"] = Field(
         default="creation",
         description=(
@@ -49,6 +52,8 @@ class AttributeSpec(Spec):
     def _has_reason(self) -> AttributeSpec:
         if self.known == "outcome" and not self.why:
             raise ValueError("an attribute that is known: outcome needs the reason it is left out, in `why`")
+        if self.part and self.kind != "category":
+            raise ValueError(f"part: {self.part} makes a category of a date; leave out kind")
         return self
 
 

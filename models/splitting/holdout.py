@@ -60,7 +60,7 @@ def split_by_time(snapshots: pd.DataFrame, params: SplitParams) -> pd.Series[str
 
 def split_by_position(position: pd.Series[int], params: SplitParams) -> pd.Series[str]:
     """Assign rows to parts by their order: the last `test_share` is the test part."""
-    rank = position.rank(method="first").to_numpy() - 1
+    rank = position.rank(method="min").to_numpy() - 1
     return _by_rank(rank / len(position), position.index, params)
 
 

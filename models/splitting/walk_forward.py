@@ -67,7 +67,7 @@ def cuts(snapshots: pd.DataFrame, order: Literal["dates", "rows"], params: Backt
         end = snapshots["snapshot_at"].max() + DAY
         starts = [end - step * (params.cuts - number) for number in range(params.cuts)]
         return [_by_date(snapshots, start, start + step) for start in starts]
-    rank = snapshots["position"].rank(method="first").to_numpy() - 1
+    rank = snapshots["position"].rank(method="min").to_numpy() - 1
     starts_at = [len(rank) - params.every_rows * (params.cuts - number) for number in range(params.cuts)]
     return [_by_rank(snapshots, rank, start, start + params.every_rows) for start in starts_at if start > 0]
 

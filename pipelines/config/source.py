@@ -139,7 +139,14 @@ class Source(Spec):
 
     order: Literal["dates", "rows", "none"] = Field(
         default="dates",
-        description="dates: leads carry created_at; rows: row order stands in for time; none: no order at all.",
+        description="dates: leads and outcomes carry dates; rows: the order of leads stands in for time, by created_at "
+        "where it is mapped, else by row; none: no order at all.",
+    )
+    outcome_after_days: int = Field(
+        default=0,
+        ge=0,
+        description="With order: rows and created_at: so many days after its creation a lead that has not converted "
+        "counts as not converted; a younger one is still open. 0: every answer in the export is final.",
     )
     exported_at: Literal["data", "file"] | dt.date | dt.datetime = Field(
         default="data",
@@ -195,6 +202,11 @@ class Source(Spec):
     )
 
     @property
+    def by_creation(self) -> bool:
+        """Whether leads are ordered by their creation, and outcomes carry no dates."""
+        return self.order == "rows" and "created_at" in (self.leads.columns or {})
+
+    @property
     def normalise(self) -> tuple[Normaliser, ...]:
         """How ids are compared, whichever table says so."""
         lists = (self.leads, self.outcomes, self.events, self.stages, self.attribute_history, self.contacts)
@@ -217,11 +229,14 @@ class Source(Spec):
     def _order_is_possible(self) -> Source:
         mapped = self.leads.columns
         has_dates = self.order == "dates" if mapped is None else "created_at" in mapped
-        if (self.order == "dates") != has_dates:
+        if (self.order == "dates" and not has_dates) or (self.order == "none" and has_dates):
             raise ValueError(
                 f"order is {self.order!r} but leads.columns {'maps' if has_dates else 'does not map'} created_at; "
-                "use order: dates with a created_at column, order: rows or none without"
+                "use order: dates or rows with a created_at column, order: rows or none without"
             )
+        if self.outcome_after_days and not self.by_creation:
+            raise ValueError("outcome_after_days needs order: rows and leads.columns.created_at")
+        has_dates = self.order == "dates"
         if self.attribute_history and not has_dates:
             raise ValueError("attribute_history needs order: dates, as an edit counts only before a snapshot's date")
         if self.contacts and not has_dates:

@@ -168,3 +168,37 @@ def _mark_rows_of_future_leads(staging: Staging) -> None:
                     WHERE "source#" = ? AND "fault#" IS NULL AND "lead_id" IN ({ids})''',
                 [entry.index],
             )
+
+
+def mark_unripe(staging: Staging) -> None:
+    """Take back the answers of leads that are younger than `outcome_after_days` at the end of the data.
+
+    Those that have not converted are open. Those that have are left out, because they are no lead to call any more, and
+    of their age they alone would teach.
+    """
+    days = staging.source.outcome_after_days
+    if not days:
+        return
+    ((end,),) = staging.rows('SELECT max("created_at") FROM "leads#" WHERE "fault#" IS NULL')
+    if isinstance(staging.source.exported_at, dt.date):  # a moment is one, too
+        end = staging.rows(f"SELECT CAST({_last_moment(staging, staging.entries[0], None)} AS TIMESTAMP)")[0][0]
+    young = f"""SELECT "lead_id" FROM "leads#" WHERE "fault#" IS NULL
+                AND "created_at" > TIMESTAMP '{end}' - to_days({days})"""
+    still_open = staging.count(f"""
+        UPDATE "outcomes#" SET "converted" = NULL
+        WHERE "fault#" IS NULL AND NOT "converted" AND "lead_id" IN ({young})""")
+    code = staging.code(Fault("", "converted, but too young for outcome_after_days", "", left_out="future"))
+    won = f"""SELECT "lead_id" FROM "outcomes#" WHERE "fault#" IS NULL AND "converted" AND "lead_id" IN ({young})"""
+    staging.connection.execute(f'CREATE TEMP TABLE "early#" AS {won}')
+    for table in ("outcomes", "leads"):
+        staging.connection.execute(
+            f"""UPDATE "{table}#" SET "fault#" = {code}
+                WHERE "fault#" IS NULL AND "lead_id" IN (SELECT "lead_id" FROM "early#")"""
+        )
+    left = staging.count('SELECT count(DISTINCT "lead_id") FROM "early#"')
+    log.info(
+        "outcomes: of leads younger than %d days, %s that have not converted are open, %s that have are left out",
+        days,
+        f"{still_open:,}",
+        f"{left:,}",
+    )

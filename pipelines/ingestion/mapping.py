@@ -67,7 +67,8 @@ def entries_of(source: Source, table: str) -> list[Entry]:
 
 def fields_of(source: Source, table: str) -> tuple[Field, ...]:
     """The contract's own columns of a table, then the attributes that belong to it."""
-    own = tuple(column for column in TABLES[table] if column.name != "created_at" or source.order == "dates")
+    created = source.order == "dates" or source.by_creation
+    own = tuple(column for column in TABLES[table] if column.name != "created_at" or created)
     if table == "leads":
         return own + attribute_fields(source.attributes)
     if table == "attribute_history":
@@ -75,6 +76,12 @@ def fields_of(source: Source, table: str) -> tuple[Field, ...]:
             {name: spec for name, spec in source.attributes.items() if spec.known == "history"}
         )
     return own
+
+
+def written_fields(source: Source, table: str) -> tuple[Field, ...]:
+    """Those that the contract's table holds: a creation that only orders leads is not among them."""
+    fields = fields_of(source, table)
+    return tuple(column for column in fields if column.name != "created_at" or source.order == "dates")
 
 
 def check_mapping(source: Source) -> None:
@@ -130,7 +137,7 @@ def _check_database(entry: Entry, source: Source) -> None:
         return
     if entry.source.path:
         from_environment(entry.source.path, f"{entry.key}.path")
-    if source.order == "rows":
+    if source.order == "rows" and not source.by_creation:
         raise ParamsError(f"{entry.key}: a table of a database has no order of rows; use order: dates or none")
 
 

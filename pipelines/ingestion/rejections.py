@@ -51,13 +51,14 @@ def reject_unfit_columns(staging: Staging, entry: Entry, fields: Sequence[Field]
             raise _spelling_error(staging, entry)
         if not staging.fitting(entry, code):
             formats = " or ".join(entry.source.time_formats)
+            kind = "time" if column.part else column.kind
             values = {"key": entry.key, "time_format": formats, "choices": ", ".join(column.choices)}
             raise DataError(
                 entry.label,
                 entry.mapped[column.name] or column.name,
                 found=f"not one value that fits, such as {staging.example(entry, code)}",
-                expected=EXPECTED[column.kind].format(**values),
-                fix=_advice(staging, entry, column, code) or FIXES[column.kind].format(**values),
+                expected=EXPECTED[kind].format(**values),
+                fix=_advice(staging, entry, column, code) or FIXES[kind].format(**values),
             )
 
 

@@ -29,6 +29,8 @@ from pipelines.inspection.report import Inspection, quoted
 
 NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
 NOT_READ |= {"mixed": "no plain numbers"}
+FEW_HOURS = 0.1  # share of times with a time of day, below which the hour says nothing
+TWO_YEARS = 730  # days, below which a month of the year is no season, but a moment
 ENGAGEMENT = {
     "visit",
     "visits",
@@ -64,12 +66,14 @@ def attribute_lines(
     known = "creation" if dated else "export"
     lines = [
         "  attributes:"
-        + ("" if read else " {}")
+        + ("" if read or (created and not dated) else " {}")
         + (f"  # known: {known} unless it looks leaky; check when each is written" if read else "")
     ]
     names = _names(read)
     for one in read:
         lines += _attribute(one, names[one.name], suspects.get(one.name, []), known)
+    if created and not dated:
+        lines += _parts_of(leads, created, names)
     return lines + [f"    # not read: {one.name} ({_not_read(one)})" for one in facts if one not in read]
 
 
@@ -78,6 +82,19 @@ def _plain(frame: pd.DataFrame, facts: Iterable[ColumnFacts]) -> pd.DataFrame:
     forms = {one.name: one.numbers.written for one in facts if one.numbers and one.numbers.written}
     plain = {name: frame[name].map(partial(plain_number, written=form), "ignore") for name, form in forms.items()}
     return frame.assign(**{name: cells.astype("str") for name, cells in plain.items()})
+
+
+def _parts_of(leads: FileSample, created: str, names: dict[str, str]) -> list[str]:
+    """The lines of what the date of creation says besides the order."""
+    times = leads.moments(created).dropna()
+    parts = ["weekday", *(["hour"] if (times.dt.normalize() != times).mean() > FEW_HOURS else [])]
+    parts += ["month"] if len(times) and (times.max() - times.min()).days > TWO_YEARS else []
+    return [
+        f"    created_{part}: {{column: {quoted(created)}, part: {part}, known: creation, "
+        f"label: {quoted(f'{part} of creation')}}}"
+        for part in parts
+        if f"created_{part}" not in names.values()
+    ]
 
 
 def _not_read(one: ColumnFacts) -> str:

@@ -65,17 +65,17 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         listed = ", ".join(map(quoted, statuses))
         where = f"where: {{{quoted(label.status)}: [{listed}]}}  # the others have no {created}" if created else ""
     dated = bool(created) and label.dated
-    roles = {"lead_id": lead_id} | ({"created_at": created} if dated else {})
+    roles = {"lead_id": lead_id} | ({"created_at": created} if created else {})
     lines = [
         f"# Proposed from the first rows of {', '.join(sample.path.name for sample in (lead_sample, *others))}.",
         "# Read every line and its reason, correct it, save it, and run with --params FILE --data FOLDER; paths are",
         f"# relative to the folder of {leads.name}.",
         "source:",
         *_order(inspection, lead_sample, label, created, dated),
-        *_exported_at(inspection, lead_sample, event_sample, label, created if dated else ""),
+        *_exported_at(inspection, lead_sample, event_sample, label, created),
         "  timezone: UTC  # of times without an offset; nothing in a file says which, so set your own",
         "  leads:",
-        *_table(lead_sample, lead_sample, roles, [id_why, created_why if dated else ""], where if dated else ""),
+        *_table(lead_sample, lead_sample, roles, [id_why, created_why], where),
         *_normalise(inspection, normalise),
         *attribute_lines(inspection, lead_sample, label, lead_id, created, dated),
         *_events(inspection, lead_sample, event_sample, lead_id, dated),
@@ -103,9 +103,14 @@ def _order(inspection: Inspection, leads: FileSample, label: LabelColumn, create
         return ["  order: dates  # leads and outcomes carry dates"]
     if created:
         inspection.warnings.append(
-            f"{leads.path.name}: {created!r} looks like the date of creation, but the outcome {label.column!r} has no "
-            "date, so nothing says what was known when; order is none"
+            f"{leads.path.name}: the outcome {(label.column or label.status)!r} has no date, so leads are ordered and "
+            f"split by {created!r}, and every answer counts as final; where a lead may still convert, set "
+            "outcome_after_days"
         )
+        return [
+            "  order: rows  # outcomes carry no dates; leads are ordered by created_at",
+            "  outcome_after_days: 0  # so many days after its creation a no is final; 0: every answer is",
+        ]
     runs = _runs(leads.frame)
     if runs:
         inspection.warnings.append(f"{leads.path.name}: {runs}; if the rows are in the order of time, set order: rows")
@@ -118,7 +123,8 @@ def _exported_at(
     if not created:
         return []
     happened = [(events, name) for name in events.times] if events else []
-    lines, warnings = propose_export([(leads, created), *happened, (label.sample, label.column)])
+    closed = [(label.sample, label.column)] if label.dated else []
+    lines, warnings = propose_export([(leads, created), *happened, *closed])
     inspection.warnings += warnings
     return lines
 

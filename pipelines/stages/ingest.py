@@ -39,8 +39,8 @@ from features.schema.lead_ids import normal_sql
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import OutcomeSource, Source
 from pipelines.ingestion.file_sources import open_table
-from pipelines.ingestion.left_out import LEFT_BY_WHERE, mark_future, mark_rows_of_left_leads
-from pipelines.ingestion.mapping import Entry, check_mapping, entries_of, fields_of, map_by_name
+from pipelines.ingestion.left_out import LEFT_BY_WHERE, mark_future, mark_rows_of_left_leads, mark_unripe
+from pipelines.ingestion.mapping import Entry, check_mapping, entries_of, fields_of, map_by_name, written_fields
 from pipelines.ingestion.outcome_status import UNDATED_LOSS, cells_by_status, check_statuses, status_bindings
 from pipelines.ingestion.postgres_source import open_postgres
 from pipelines.ingestion.profile import Tally, profile
@@ -52,6 +52,7 @@ from pipelines.ingestion.rejections import (
     reject_uneven_history,
     reject_unfit_columns,
 )
+from pipelines.ingestion.row_order import check_direction
 from pipelines.ingestion.staging import TYPED_ROW, Staging, open_staging
 from pipelines.storage.data_profile import DataProfile, write_profile
 from pipelines.storage.files import ROW_GROUP, disk_full, row_groups, staged_folder, write_parquet
@@ -101,8 +102,9 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
             for table in TABLES:
                 status.update(f"ingest: {table}")
                 _take(staging, table)
-            if source.order == "dates":
+            if source.order == "dates" or source.by_creation:
                 mark_future(staging)
+                mark_unripe(staging)
             tallies = {}
             for table in TABLES:
                 tallies[table] = _write(staging, table, folder / f"{table}.parquet")
@@ -137,6 +139,7 @@ def _take(staging: Staging, table: str) -> None:
     staging.entries += entries
     if table == "leads":
         reject_no_leads(staging, entries[0])
+        check_direction(staging, entries[0])
         _name_leads(staging)
 
 
@@ -335,9 +338,10 @@ def _mark_conflicts(staging: Staging, table: str, entries: Sequence[Entry], fiel
 
 def _write(staging: Staging, table: str, path: Path) -> Tally:
     """Write one contract table, sorted, each row group checked against the contract; count its rows by result."""
-    fields = fields_of(staging.source, table)
+    fields = written_fields(staging.source, table)
     columns = arrow_schema(table, fields)
-    reader = staging.connection.sql(kept_rows(table, fields)).to_arrow_reader(ROW_GROUP)
+    rows = kept_rows(table, fields, by_row=not staging.source.by_creation)
+    reader = staging.connection.sql(rows).to_arrow_reader(ROW_GROUP)
     checked = _checked(reader, columns, table, fields)
     if table == "events":
         columns, checked = pa.schema([*columns, *DERIVED_COLUMNS]), map(derive_columns, in_complete_leads(checked))

@@ -243,13 +243,13 @@ def test_the_proposal_of_a_funnel_is_ingested(tmp_path: Path) -> None:
     assert profile.tables["outcomes"].kept == 40
 
 
-def test_a_label_without_dates_asks_for_no_order(tmp_path: Path) -> None:
+def test_a_label_without_dates_is_ordered_by_creation(tmp_path: Path) -> None:
     rows = [f"{row},2024-01-{row % 28 + 1:02d},{'Yes' if row % 4 else 'No'}" for row in range(60)]
     found = inspect(written(tmp_path / "leads.csv", "id,created,is_customer\n" + "\n".join(rows)), None, None)
     source = loaded(tmp_path, found).source
-    assert source.order == "none"
+    assert source.by_creation
     assert (source.yes_values, source.no_values) == (["Yes"], ["No"])
-    assert any("nothing says what was known when" in warning for warning in found.warnings)
+    assert any("every answer counts as final" in warning for warning in found.warnings)
     assert ingested(tmp_path, found, tmp_path).tables["outcomes"].kept == 60
 
 
