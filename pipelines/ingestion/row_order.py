@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from features.schema.errors import DataError
-from models.leakage.suspicious_names import words
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.staging import Staging
 
@@ -42,7 +42,7 @@ def check_direction(staging: Staging, entry: Entry) -> None:
                 expected="rows in the order of time, as order: rows says",
                 fix=f"Map it: {entry.key}.columns: {{created_at: {name}}}; leads are then ordered by it.",
             )
-        if CREATED & set(words(name)):
+        if CREATED & set(re.split(r"[^a-z]+", name.lower())):
             log.warning("%s: rows are not in the order of %s; map it as created_at where it is", entry.label, name)
 
 
