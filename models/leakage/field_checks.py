@@ -29,6 +29,7 @@ VANISHED = Check("LK10", "A field loses its predictive power later")
 ASK = "Ask who writes it and when. If that is after the outcome or because of it, declare it known: outcome."
 ASK_STEP = "Ask when that step runs. If it runs while leads are worked, declare all of them known: outcome."
 DOUBT = "Expect it to mislead again: it may only reflect the time. Leave it out unless forward folds want it."
+CERTAIN = 0.99  # AUC of one field alone that is a leak, however strong the others are
 NO_FIELDS = "no attribute and no event type is used"
 
 
@@ -42,7 +43,7 @@ def outranks_rest(rows: Rows, params: AuditParams) -> CheckResult:
         subject.column: f"alone it ranks with an AUC of {_auc(rows, subject)}, "
         f"the strongest of the others with {highest:.2f}"
         for subject in strong
-        if rows.low_auc(subject) >= highest + params.stands_out
+        if rows.low_auc(subject) >= min(highest + params.stands_out, CERTAIN)
     }
     top = max(rows.subjects, key=lambda subject: rows.best(subject).auc)
     detail = f"the strongest is {top.column} with an AUC of {_auc(rows, top)}; {rows.size}"

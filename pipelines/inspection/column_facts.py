@@ -64,6 +64,7 @@ SOME = 0.5  # share of numbers from which many values are not those of a categor
 DECIDING_ROWS = 2000  # of a column, that tell its decimal mark
 MOSTLY = 0.95  # share from which values count as "mostly"
 STRONG = 0.8  # AUC of one column alone; what is known before the outcome rarely ranks that well
+CERTAIN = 0.99  # AUC of one column alone that is a leak, however strong the others are
 STANDS_OUT = 0.1  # and so much above the median of the others
 FILL_GAP = 0.5  # difference in the share of filled cells between converted and other leads
 LATE = 0.05  # share of converted leads whose date lies after the conversion
@@ -278,7 +279,7 @@ def leaks(frame: pd.DataFrame, names: Sequence[str], converted: pd.Series[bool])
 
 
 def _too_strong(auc: float, typical: float) -> list[str]:
-    if auc < STRONG or auc < typical + STANDS_OUT:
+    if auc < CERTAIN and (auc < STRONG or auc < typical + STANDS_OUT):
         return []
     return [f"alone it ranks the converted leads with an AUC of {auc:.2f}, where the median column has {typical:.2f}"]
 

@@ -35,10 +35,20 @@ def open_leads(contract: Contract, population: SnapshotParams | None, run: RunCo
             "leads",
             "created_at",
             found=f"no lead open on {as_of:%Y-%m-%d}",
-            expected=f"leads at most {population.max_age_days} days old that have not closed",
+            expected=_expected(population),
             fix="Choose another score.as_of or a larger snapshots.max_age_days.",
         )
     return rows.sort_values("lead_id", ignore_index=True), f"leads open on {as_of:%Y-%m-%d}"
+
+
+def _expected(population: SnapshotParams) -> str:
+    """Say who would be on the list; leads created at some time of day are no whole day old at midnight."""
+    if population.min_age_days == population.max_age_days:
+        return (
+            f"leads exactly {population.min_age_days} days old at midnight that have not closed, which no lead created "
+            "at another time of day is (snapshots.min_age_days is max_age_days)"
+        )
+    return f"leads at most {population.max_age_days} days old that have not closed"
 
 
 def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:
