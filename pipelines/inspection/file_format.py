@@ -20,8 +20,8 @@ from pipelines.config.source import FORMATS, TableSource
 from pipelines.ingestion.csv_source import first_bad_byte, open_bytes
 from pipelines.ingestion.document_sources import read_sheet
 from pipelines.ingestion.file_sources import files_of, open_table
-from pipelines.ingestion.raw_table import SEPARATORS, looks_like_a_row
-from pipelines.inspection.time_columns import TimeColumn, agreed, find_times, parse
+from pipelines.ingestion.raw_table import SEPARATORS, SOME_VALUES, looks_like_a_row
+from pipelines.inspection.time_columns import TimeColumn, agreed, find_times, parse, skeleton
 from pipelines.storage.duckdb import NO_EXTENSIONS
 
 SAMPLE_ROWS = 500_000  # looked at from the top of a file
@@ -113,7 +113,7 @@ def sniff(path: Path) -> FileSample:
     found = {name: _times(name, frame[name], kind) for name, kind in kinds.items()}
     times = {name: one for name, one in found.items() if isinstance(one, TimeColumn)}
     unread = {name: one for name, one in found.items() if isinstance(one, str)}
-    if looks_like_a_row(list(frame.columns)):
+    if looks_like_a_row(list(frame.columns)) or _is_shaped_like_its_rows(frame):
         raise DataError(
             path.name,
             "",
@@ -152,6 +152,17 @@ def _likely(head: bytes) -> str:
     matches = from_bytes(head[: head.rfind(b"\n") + 1] or head, cp_isolation=LEGACY)
     plausible = [name for match in matches for name in match.could_be_from_charset if name in LEGACY]
     return WESTERN if WESTERN in plausible or not plausible else plausible[0]
+
+
+def _is_shaped_like_its_rows(frame: pd.DataFrame) -> bool:
+    """Whether the names of columns hold digits and are shaped like the values below, as K1 is above K2."""
+    names = [str(name) for name in frame]
+    alike = [
+        name
+        for name in names
+        if re.search(r"\d", name) and skeleton(name) in set(frame[name].dropna()[:50].map(skeleton))
+    ]
+    return len(alike) >= SOME_VALUES * len(names) and bool(alike)
 
 
 def _all_in(folder: Path) -> tuple[Path, list[Path]]:

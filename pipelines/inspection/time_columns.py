@@ -137,7 +137,7 @@ def parse(
     return times.set_axis(cells.index)
 
 
-def _skeleton(text: str) -> str:
+def skeleton(text: str) -> str:
     """The shape of a time: runs of digits and of letters, and the marks between them."""
     plain = re.sub(r"\s*\(.*\)$", "", re.sub(r"\s", " ", text.strip()))
     plain = re.sub(r"(?<=[\d ]|T)[+-]\d{2}:?\d{2}$", "\0", plain)
@@ -155,7 +155,7 @@ for _pattern in PATTERNS:
 
 
 def _candidates(seen: pd.Series[str], named: bool) -> list[str]:
-    shapes = set(seen.map(_skeleton))
+    shapes = set(seen.map(skeleton))
     patterns = [pattern for shape in sorted(shapes) for pattern in SKELETONS.get(shape, [])]
     if not named and seen.str.match(r"\d{2}\D\d{2}\D\d{2}").mean() < FITS:  # such as the versions 1.2.3 and 1.3.0
         patterns = [pattern for pattern in patterns if "%y" not in pattern or not _order(pattern)]
