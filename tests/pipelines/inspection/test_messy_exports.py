@@ -144,5 +144,8 @@ def outcome_of(folder: Path, messy: Messy, seed: int) -> str:
 
 def test_none_of_forty_is_wrong_in_silence(tmp_path: Path) -> None:
     counts = Counter(outcome_of(tmp_path, export(tmp_path, seed), seed) for seed in range(EXPORTS))
-    assert counts.total() == EXPORTS
-    assert counts["right"] >= EXPORTS / 2
+    assert counts == {
+        "right": 25,
+        "refused with the true reason": 11,
+        "read, and what could not be was said": 4,
+    }
