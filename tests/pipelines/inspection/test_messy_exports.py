@@ -132,7 +132,14 @@ def outcome_of(folder: Path, messy: Messy, seed: int) -> str:
     assert (converted, profile.tables["leads"].quarantined.get("created_at is empty", 0)) == (messy.wins, 0), (
         f"export {seed}"
     )
-    number = next((name for name, spec in params.source.attributes.items() if spec.kind == "number"), "")
+    number = next(
+        (
+            name
+            for name, spec in params.source.attributes.items()
+            if spec.column in ("Revenue", "Umsatz") and spec.kind == "number"
+        ),
+        "",
+    )
     if messy.doubt:
         assert not number, f"export {seed}"
         assert any(messy.doubt in warning for warning in found.warnings), f"export {seed}: {found.warnings}"
