@@ -44,18 +44,23 @@ def losses(log_odds: np.ndarray, label: np.ndarray) -> np.ndarray:
     return np.logaddexp(0.0, log_odds) - label * log_odds
 
 
-def losses_within(log_odds: np.ndarray, label: np.ndarray, period: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def losses_within(
+    log_odds: np.ndarray, label: np.ndarray, period: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
     """Return the log-loss of each row once each period's intercept has been fitted to the period itself, shape (n,).
 
     What remains is how well rows of one period are separated. A period with one outcome alone has a loss of 0.
 
     Parameters
     ----------
-    log_odds, label, weight
-        Shape (n,); a weight of 2 is the row twice.
+    log_odds, label
+        Shape (n,).
     period
         Code of each row's period, shape (n,).
+    weight
+        How often each row counts, shape (n,); None: once.
     """
+    weight = np.ones(len(label)) if weight is None else weight
     n, won = np.bincount(period, weight), np.bincount(period, weight * label)
     mixed = (won > 0) & (won < n)
     shift = np.zeros(len(n))

@@ -328,6 +328,8 @@ def _recalibration(forward: FoldRuns, params: SelectionParams, settings: Ensembl
     rows = forward.matured(raw)
     moments = forward.list_moments()
     seen = moments > rows.known.min()
+    if not seen.any():
+        return settings, None
     half_lives = sorted(params.level_half_lives, key=lambda value: value or np.inf, reverse=True)
     losses_of = {}
     for value in half_lives:

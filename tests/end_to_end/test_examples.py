@@ -32,7 +32,7 @@ def run_example(name: str, folder: Path) -> Layout:
 def quick(params: Params) -> Params:
     """Search and walk only as long as it takes to see that both work; the small runs and the benchmark do more."""
     search, backtest = params.search.model_copy(update={"trials": 1}), params.backtest.model_copy(update={"cuts": 1})
-    folds = params.selection.folds.model_copy(update={"max_rows": 10_000, "final_rows": 10_000})
+    folds = params.selection.folds.model_copy(update={"max_rows": 10_000})
     return params.model_copy(
         update={
             "search": search,

@@ -81,6 +81,7 @@ def matrix(n: int = 600, seed: int = 1) -> pd.DataFrame:
             "known_at": at + HORIZON * DAY,
             "position": np.arange(n),
             "label": (rng.random(n) < expit(log_odds)).astype("float64"),
+            "weight": 1.0,
         }
     )
     beside["part"] = split_by_time(beside, SplitParams(test_share=0.2))

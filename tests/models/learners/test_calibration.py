@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +15,13 @@ from sklearn.metrics import log_loss
 
 from models.learners.calibration import (
     LEAST_SLOPE,
+    HeldOut,
+    MaturedRows,
     Sigmoid,
     blend,
     fit_intercept,
     fit_slope,
+    fresh_intercepts,
     losses,
     losses_within,
     recency,
@@ -91,6 +95,11 @@ def test_losses_within_stay_finite_and_right_where_scores_are_extreme(spread: fl
     assert result.sum() <= min(losses(log_odds + shift, label).sum() for shift in grid) + 1e-6
 
 
+def held_out(raw: np.ndarray, label: np.ndarray, period: np.ndarray) -> HeldOut:
+    """Rows of as many leads."""
+    return HeldOut(raw, label, np.ones(len(raw)), period, np.arange(len(raw)))
+
+
 @pytest.mark.parametrize("slope", [0.4, 1.0, 2.5])
 def test_the_slope_is_found_under_any_shift_of_the_periods(slope: float) -> None:
     rng = np.random.default_rng(2)
@@ -98,19 +107,60 @@ def test_the_slope_is_found_under_any_shift_of_the_periods(slope: float) -> None
     period = rng.integers(0, n_periods, n)
     raw = rng.normal(0, 1, n)
     label = (rng.random(n) < expit(slope * raw + rng.normal(-1, 2, n_periods)[period])).astype("float64")
-    halves = [slice(None, n // 2), slice(n // 2, None)]
-    result = fit_slope([raw[h] for h in halves], [label[h] for h in halves], [period[h] for h in halves])
+    result = fit_slope(held_out(raw, label, period))
     assert result == pytest.approx(slope, rel=0.07)
     moved = raw + rng.normal(0, 5, n_periods)[period]  # the model's own level of each period does not count either
-    assert fit_slope([moved], [label], [period]) == pytest.approx(result, rel=0.01)
+    assert fit_slope(held_out(moved, label, period)) == pytest.approx(result, rel=0.01)
 
 
 def test_a_model_without_skill_is_flattened_and_one_upside_down_not_turned() -> None:
     raw, label = simulated(0.0, -1.0)
     one = np.zeros(len(raw), dtype="int64")
-    assert fit_slope([raw], [label], [one]) == pytest.approx(LEAST_SLOPE, abs=1e-4)
+    assert fit_slope(held_out(raw, label, one)) == pytest.approx(LEAST_SLOPE, abs=1e-3)
     noise = np.random.default_rng(1).normal(size=len(label))
-    assert fit_slope([noise], [label], [one]) < 0.1
+    assert fit_slope(held_out(noise, label, one)) < 0.1
+
+
+def test_a_slope_within_its_error_of_one_is_one_and_a_sure_one_stays() -> None:
+    one = np.zeros(400, dtype="int64")
+    rng = np.random.default_rng(5)
+    raws = rng.normal(size=(20, 400))
+    near, far = (
+        [fit_slope(held_out(raw, (rng.random(400) < expit(slope * raw)).astype("float64"), one)) for raw in raws]
+        for slope in (1.0, 3.0)
+    )
+    assert near.count(1.0) >= 10
+    assert np.mean(far) == pytest.approx(3.0, abs=0.3)
+
+
+def test_a_row_that_counts_twice_is_the_row_twice() -> None:
+    raw, label = simulated(-1.0, 1.5, n=300)
+    period, weight = np.arange(300) % 3, 1.0 + np.arange(300) % 2
+    twice = np.repeat(np.arange(300), weight.astype(int))
+    once, often = losses_within(raw, label, period, weight), losses_within(raw[twice], label[twice], period[twice])
+    assert once[twice] == pytest.approx(often)
+
+
+def later_rows(seed: int, drift: float, weeks: int = 60, n: int = 40) -> MaturedRows:
+    """A model whose level moves with time: each row's outcome is known four weeks later."""
+    rng = np.random.default_rng(seed)
+    at = np.repeat(np.arange(weeks) * 7.0, n)
+    raw = rng.normal(size=len(at))
+    level = -2.5 + drift * at / at.max()
+    return MaturedRows(raw, (rng.random(len(at)) < expit(raw + level)).astype("float64"), np.ones(len(at)), at, at + 28)
+
+
+def test_a_fresh_intercept_follows_what_was_known_and_nothing_later() -> None:
+    rows, moments = later_rows(1, drift=-1.5), np.array([0.0, 27.0, 200.0, 400.0])
+    fresh = fresh_intercepts(rows, moments, 28.0)
+    assert np.isnan(fresh[:2]).all()
+    assert fresh[2] == pytest.approx(-2.5 - 1.5 * 172 / 413, abs=0.5)
+    assert fresh[3] < fresh[2]
+    turned = replace(rows, label=np.where(rows.known > 200, 1 - rows.label, rows.label))
+    assert fresh_intercepts(turned, moments, 28.0)[2] == fresh[2]
+    assert fresh_intercepts(turned, moments, 28.0)[3] != fresh[3]
+    shifted = replace(rows, log_odds=rows.log_odds + 2)
+    assert fresh_intercepts(shifted, moments, 28.0)[2:] == pytest.approx(fresh[2:] - 2, abs=1e-6)
 
 
 @settings(max_examples=50)

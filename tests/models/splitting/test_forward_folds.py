@@ -17,9 +17,7 @@ ORDERS: list[Order] = ["dates", "rows", "none"]
 
 
 def folds_of(rows: pd.DataFrame, order: Order, count: int = 4, first_share: float = 0.4) -> list[Fold]:
-    params = FoldParams(
-        count=count, unordered=count, first_share=first_share, period_rows=5, max_rows=100, final_rows=100
-    )
+    params = FoldParams(count=count, unordered=count, first_share=first_share, period_rows=5, max_rows=100)
     return forward_folds(in_time(rows, order), order, params, seed=1)
 
 

@@ -39,7 +39,7 @@ def longer(settings: EnsembleSettings, **changed: object) -> EnsembleSettings:
 def test_what_is_evaluated_is_what_training_on_the_earlier_rows_gives(order: Order, settings: EnsembleSettings) -> None:
     runs = forward(order)
     rounds, raw = runs.boosters(settings)
-    linear = runs.linears(settings, [settings.c])[1]
+    linear = runs.linears(settings)
     for fold, (earlier, later) in enumerate(zip(runs.earlier, runs.later, strict=True)):
         models = Ensemble.train(earlier, replace(settings, rounds=rounds), seed=3, threads=1)
         expected = models.log_odds(later.sample.features, settings)
@@ -68,15 +68,15 @@ def test_losses_are_taken_within_the_periods_of_each_fold() -> None:
     ]
     assert runs.losses(raw).tolist() == np.concatenate(each).tolist()
     assert len(runs.losses(raw)) == len(runs.lead)
-    remap_settings = [r + 3.0 * (period == 1) for r, period in zip(raw, runs.period, strict=True)]
-    assert runs.losses(remap_settings) == pytest.approx(runs.losses(raw), abs=1e-6)
+    moved = [r + 3.0 * (period == 1) for r, period in zip(raw, runs.period, strict=True)]
+    assert runs.losses(moved) == pytest.approx(runs.losses(raw), abs=1e-6)
 
 
 def test_the_number_of_threads_changes_no_byte() -> None:
     one, two = (forward(threads=threads) for threads in (1, 2))
     for query in (
         lambda runs: runs.boosters(ENCODED),
-        lambda runs: runs.linears(SETTINGS, [0.01, 0.1]),
+        lambda runs: (runs.penalty(SETTINGS, [0.01, 0.1]), runs.linears(SETTINGS)),
         lambda runs: (0, runs.scorecards(ENTRIES, CARD, SETTINGS, 1.0)),
     ):
         (rounds_or_c, raw), (again, same) = query(one), query(two)
@@ -86,10 +86,18 @@ def test_the_number_of_threads_changes_no_byte() -> None:
 
 def test_the_penalty_has_the_lowest_loss() -> None:
     runs = forward()
-    loss = {c: runs.losses(runs.linears(SETTINGS, [c])[1]).mean() for c in (1e-7, 0.03, 0.3)}
-    assert runs.linears(SETTINGS, [0.03, 1e-7])[0] == 0.03
+    loss = {c: runs.losses(runs.linears(replace(SETTINGS, c=c))).mean() for c in (1e-7, 0.03, 0.3)}
+    assert runs.penalty(SETTINGS, [0.03, 1e-7]) == 0.03
     assert loss[0.03] < loss[1e-7]
-    assert runs.linears(SETTINGS, list(loss))[0] == min(loss, key=lambda c: loss[c])
+    assert runs.penalty(SETTINGS, list(loss)) == min(loss, key=lambda c: loss[c])
+
+
+def test_the_screen_keeps_what_trees_split_on() -> None:
+    runs = forward()
+    gains = runs.gains(SETTINGS)
+    assert gains.shape == (len(ENTRIES),)
+    assert gains[NAMES.index("count__visit__7d")] > np.median(gains)
+    assert gains[SECTOR] > 0 == runs.gains(BLIND)[SECTOR]
 
 
 def test_scorecards_are_trained_on_earlier_rows_of_features_that_do_not_shift() -> None:

@@ -22,9 +22,7 @@ from tests.support.small_model import CARD, ENTRIES, SELECTION, TRAIN, matrix, n
 
 N = 3000
 FEW = SELECTION.model_copy(
-    update={
-        "folds": FoldParams(count=4, unordered=4, first_share=0.4, period_rows=50, max_rows=40000, final_rows=40000)
-    }
+    update={"folds": FoldParams(count=4, unordered=4, first_share=0.4, period_rows=50, max_rows=40000)}
 )
 BOOSTERS = TRAIN.model_copy(update={"boosters": 1, "max_rounds": 60, "learning_rate": 0.1, "min_child_samples": 20})
 

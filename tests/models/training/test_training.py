@@ -13,14 +13,21 @@ from scipy.special import expit
 from sklearn.metrics import log_loss
 
 from features.schema.errors import DataError
-from models.learners.calibration import blend, fit_intercept, fit_slope, recency
-from models.learners.ensemble import EnsembleSettings
+from models.learners.calibration import fit_intercept, recency
 from models.learners.gradient_boosting import TrainParams
 from models.scorecard.scorecard import Scorecard
-from models.splitting.forward_folds import Order, forward_folds, in_time
-from models.training.fold_runs import FoldRuns
+from models.splitting.forward_folds import Order
 from models.training.selection import SelectionParams
-from models.training.training import Learned, TrainingSetup, check_ready, history_of, learn, learn_with, remap_settings
+from models.training.training import (
+    Chosen,
+    Learned,
+    TrainingSetup,
+    check_ready,
+    chosen,
+    history_of,
+    learn,
+    learn_with,
+)
 from tests.support.small_model import CARD, ENTRIES, NAMES, SELECTION, TRAIN, WEEKS, history, matrix, no_search
 
 SETUP = TrainingSetup(ENTRIES, "dates", SELECTION, TRAIN, CARD, seed=4, threads=2)
@@ -108,38 +115,39 @@ def retrained(result: Learned, order: Order = "dates") -> Learned:
 
 
 def test_choices_move_to_another_catalogue_by_name() -> None:
-    settings = replace(plain().settings, left_out=frozenset({0, 2, 5}))
+    result = replace(plain(), settings=replace(plain().settings, left_out=frozenset({0, 2, 5})))
+    stored = Chosen.model_validate_json(chosen(result, ENTRIES).model_dump_json())
     other = [entry for entry in ENTRIES[::-1] if entry.name != ENTRIES[2].name]
-    left_out = {other[index].name for index in remap_settings(settings, ENTRIES, other).left_out}
+    left_out = {other[index].name for index in stored.for_catalogue(other).left_out}
     assert left_out == {ENTRIES[0].name, ENTRIES[5].name}
-    assert remap_settings(settings, ENTRIES, ENTRIES) == settings
+    assert stored.for_catalogue(ENTRIES) == result.settings
+    assert stored.scorecard_l2 == result.scorecard_l2
 
 
-def test_the_folds_evaluate_on_a_share_of_the_leads_and_all_rows_train() -> None:
+def test_the_folds_choose_on_a_share_of_the_rows_and_all_rows_train() -> None:
     few = SELECTION.model_copy(update={"folds": SELECTION.folds.model_copy(update={"max_rows": 230})})
     result = learned(selection=few)
     assert result.decisions != plain().decisions
     assert as_text(retrained(result)) == as_text(replace(result, decisions=[]))
 
 
-def test_what_depends_on_the_number_of_rows_is_chosen_on_all_of_them() -> None:
-    penalties = [0.001, 0.1, 10.0]
+def test_a_row_that_stands_for_three_is_the_row_three_times() -> None:
+    rows = training()
+    heavy = rows.assign(weight=np.where(np.arange(len(rows)) % 4 == 0, 3.0, 1.0))
+    repeated = rows.loc[rows.index.repeat(heavy["weight"].astype(int))]
+    settings = replace(plain().settings, linear_share=1.0)
+    once, often = (learn_with(one, SETUP, settings, 1.0) for one in (heavy, repeated))
+    values = rows[NAMES].to_numpy("float32")
+    np.testing.assert_allclose(once.models.linear.log_odds(values), often.models.linear.log_odds(values), atol=1e-5)
+    assert once.scorecard.rows == often.scorecard.rows
+    assert once.uncorrected.intercept == pytest.approx(often.uncorrected.intercept, abs=1e-5)
 
-    def chosen(at_last: int) -> EnsembleSettings:
-        folds = SELECTION.folds.model_copy(update={"max_rows": 230, "final_rows": at_last})
-        return learned(selection=SELECTION.model_copy(update={"logistic_c": penalties, "folds": folds})).settings
 
-    result = chosen(460)
-    rows = in_time(training(), "dates")
-    everything = FoldRuns.of(
-        history_of(rows, ENTRIES, "dates", 4), forward_folds(rows, "dates", SELECTION.folds, 4), 4, 1
-    )
-    rounds, trees = everything.boosters(replace(result, train=TRAIN))
-    c, linear = everything.linears(result, penalties)
-    raw = [blend(*parts, result.linear_share) for parts in zip(trees, linear, strict=True)]
-    assert (result.rounds, result.c) == (rounds, c)
-    assert result.slope == fit_slope(raw, everything.label, everything.period)
-    assert chosen(230).slope != result.slope
+def test_a_row_without_weight_teaches_nothing() -> None:
+    rows = matrix().copy()
+    inside = rows.index % 5 == 0
+    rows.loc[inside, "weight"] = 0.0
+    assert as_text(learned(rows)) == as_text(learned(rows[~inside]))
 
 
 def test_what_it_learns_predicts_later_leads() -> None:
