@@ -14,7 +14,16 @@ from hypothesis import given, settings
 
 from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
 from features.matrix.matrix import feature_matrix
-from models.explanation.score_change import PARTS, ChangeStep, ScoreChange, explain_change, table, theme_totals, totals
+from models.explanation.score_change import (
+    BASE,
+    PARTS,
+    ChangeStep,
+    ScoreChange,
+    explain_change,
+    table,
+    theme_totals,
+    totals,
+)
 from models.learners.ensemble import Ensemble
 from models.scoring.scorer import Scorer
 from models.tiers.score_lists import flows
@@ -82,7 +91,9 @@ def known(row: Row, at: pd.Timestamp) -> bool:
 
 def assert_adds_up(change: ScoreChange) -> None:
     assert change.parts.sum(axis=1).to_numpy() == pytest.approx(change.end - change.start, abs=1e-9)
-    for part in PARTS:
+    assert set(change.themes) <= set(PARTS)
+    assert (change.parts[[part for part in PARTS if part not in change.themes]] == 0).all(axis=None)
+    for part in change.themes:
         assert change.themes[part].sum(axis=1).to_numpy() == pytest.approx(change.parts[part].to_numpy(), abs=1e-9)
 
 
@@ -91,7 +102,10 @@ def test_parts_and_their_themes_sum_to_the_difference(again: bool) -> None:
     new = scorer() if again else newer()
     change = of_crowd(again)
     assert_adds_up(change)
-    assert (change.parts.abs().max() > 0.5).to_dict() == dict.fromkeys(PARTS, True) | {"new_model": not again}
+    assert (change.parts.abs().max() > 0.5).to_dict() == dict.fromkeys(PARTS, True) | {
+        "newer_outcomes": False,
+        "new_model": not again,
+    }
     for points, at, one in ((change.start, SINCE, scorer()), (change.end, UNTIL, new)):
         log_odds = one.log_odds(matrix_at(CROWD, pd.Series(LEADS), at, one))
         assert points.tolist() == one.metadata.points.points(log_odds).tolist()
@@ -138,7 +152,7 @@ def test_without_new_events_and_edits_all_of_it_is_time() -> None:
     )
     change = changed(quiet)
     assert (change.parts[["edited_attributes", "new_events", "new_model"]] == 0).all(axis=None)
-    assert all((change.themes[part] == 0).all(axis=None) for part in PARTS[1:])
+    assert all((change.themes[part] == 0).all(axis=None) for part in PARTS[1:] if part in change.themes)
     assert change.parts["time_passing"].tolist() == (change.end - change.start).tolist()
 
 
@@ -148,6 +162,20 @@ def test_the_same_day_and_the_same_model_change_nothing() -> None:
     assert (change.parts == 0).all(axis=None)
     assert change.start.tolist() == change.end.tolist()
     assert set(rows_of(change)["text"]) == {"no change of a point"}
+
+
+def test_newer_outcomes_move_the_base_of_all_leads_alike() -> None:
+    rows, old = matrix_at(CROWD, pd.Series(LEADS), SINCE, scorer()), scorer()
+    fresh = old.with_intercept(old.sigmoid.intercept - 0.7)
+    change = explain_change([ChangeStep("", old, rows), ChangeStep("newer_outcomes", fresh, rows)])
+    assert_adds_up(change)
+    assert change.parts["newer_outcomes"].to_numpy() == pytest.approx(-0.7 * old.metadata.points.factor)
+    assert (change.themes["newer_outcomes"].drop(columns=BASE) == 0).all(axis=None)
+    assert (rows_of(change)["text"].str.contains("from newer outcomes")).all()
+    scored, again = (one.score(rows, 3) for one in (old, fresh))
+    assert again["reasons"].tolist() == scored["reasons"].tolist()
+    assert again["points"].rank().tolist() == scored["points"].rank().tolist()
+    assert fresh.model_id == old.model_id
 
 
 def test_with_one_day_and_two_models_all_of_it_is_the_model() -> None:

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.learners.gradient_boosting import Boosters, Shape, TrainingSample, TrainParams, grow, train_boosters
+from models.learners.gradient_boosting import (
+    BinnedCuts,
+    Boosters,
+    Shape,
+    TrainingSample,
+    TrainParams,
+    grow,
+    train_boosters,
+)
 from tests.support.small_model import ENTRIES, LEVELS, TRAIN, everything
 
 EVERYTHING = everything()
@@ -162,7 +170,7 @@ def test_nothing_known_at_all_still_gives_a_number() -> None:
 def grown(params: TrainParams, threads: int = 2, cuts: int = 2) -> list[tuple[int, list[np.ndarray]]]:
     """All steps of growing on parts of the rows."""
     samples = [(FIT, LATER.features), (LATER, FIT.features[:30])][:cuts]
-    return list(grow(samples, USUAL, params, 7, threads))
+    return list(grow(BinnedCuts.of(samples, USUAL, params.max_bin, 7, threads), params, 7, threads))
 
 
 def test_growing_ends_with_what_training_gives() -> None:
@@ -185,7 +193,8 @@ def test_growing_gives_the_same_bytes_on_any_threads_and_beside_any_other_cut() 
 
 
 def test_growing_waits_for_the_caller() -> None:
-    steps = grow([(FIT, LATER.features)], USUAL, TRAIN.model_copy(update={"max_rounds": 10**9}), 7, 2)
+    cuts = BinnedCuts.of([(FIT, LATER.features)], USUAL, TRAIN.max_bin, 7, 2)
+    steps = grow(cuts, TRAIN.model_copy(update={"max_rounds": 10**9}), 7, 2)
     assert [next(steps)[0] for _ in range(7)] == [20, 40, 60, 80, 100, 120, 144]
 
 

@@ -28,7 +28,7 @@ point_lists = st.lists(st.one_of(st.sampled_from([-3.0, 0.0, 0.5]), st.floats(-8
 
 
 def cuts_of(fit: np.ndarray) -> GradeCuts:
-    return GradeCuts.learn(fit, np.zeros(len(fit)), CHOICE)
+    return GradeCuts.learn(fit, np.zeros(len(fit)), np.ones(len(fit)), CHOICE)
 
 
 @given(point_lists)
@@ -65,7 +65,9 @@ def test_cuts_move_with_the_points_and_forget_order_and_copies(points: list[floa
 
 def test_where_nothing_is_known_all_have_the_last_grade() -> None:
     nothing = np.zeros(50)
-    assert set(grade(nothing, nothing, GradeCuts.learn(nothing, nothing, replace_by_share()))) == {"D4"}
+    assert set(
+        grade(nothing, nothing, GradeCuts.learn(nothing, nothing, np.ones(len(nothing)), replace_by_share()))
+    ) == {"D4"}
 
 
 def replace_by_share() -> GradeParams:
@@ -73,7 +75,7 @@ def replace_by_share() -> GradeParams:
 
 
 def test_cut_offs_by_hand_are_the_least_points() -> None:
-    cuts = GradeCuts.learn(np.zeros(3), np.array([1.0, 2.0, 3.0]), CHOICE)
+    cuts = GradeCuts.learn(np.zeros(3), np.array([1.0, 2.0, 3.0]), np.ones(3), CHOICE)
     assert cuts.engagement == (20.0, 5.0, -5.0)
     engagement = np.array([20.0, 19.99, 5.0, 4.99, -5.0, -5.01])
     assert [one[1] for one in grade(np.zeros(6), engagement, cuts)] == ["1", "2", "2", "3", "3", "4"]

@@ -213,7 +213,7 @@ def test_a_bundle_without_a_file_is_refused(name: str) -> None:
 def test_a_bundle_of_another_format_is_refused() -> None:
     files = scorer().to_files()
     for change, said in (
-        ({"format": 0}, "has format 0, this version reads 4"),
+        ({"format": 0}, "has format 0, this version reads 5"),
         ({"capacity": None}, "capacity"),
         ({"colour": "red"}, "colour"),
     ):
