@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 
 from models.evaluation.intervals import rate_interval
 from models.points.grades import GradeCuts, GradeParams, GradeSteps, grade, grade_matrix
+from models.training.training import taught
 from pipelines.stages.train import graded
 from tests.support.small_model import matrix, metadata, scorer
 from tests.support.tables import PARAMS
@@ -105,19 +106,16 @@ def test_without_cut_offs_there_is_no_grade() -> None:
 
 def test_training_sets_the_cut_offs_on_its_own_rows_and_scoring_keeps_them() -> None:
     params = PARAMS.model_copy(update={"grades": replace_by_share()})
-    model = graded(scorer(), matrix(), params)
+    training = taught(matrix(), ("train",))
+    model = graded(scorer(), training, params)
     assert model.metadata.grades is not None
-    training = matrix()[matrix()["part"] == "train"]
     scored = model.score(training, 0)
     for index, group in enumerate(("fit", "engagement")):
         steps = scored["grade"].str[index].value_counts(normalize=True).sort_index()
         assert steps.cumsum().tolist()[:3] == pytest.approx(np.cumsum(SHARES), abs=0.02), group
     later = matrix()[matrix()["part"] == "test"]
-    assert model.metadata.grades == graded(scorer(), matrix().assign(label=0.0), params).metadata.grades
-    changed = matrix().copy()
-    changed.loc[changed["part"] != "train", [entry.name for entry in model.catalogue]] = 1.0
-    assert model.metadata.grades == graded(scorer(), changed, params).metadata.grades
-    assert model.metadata.grades != graded(scorer(), later.assign(part="train"), params).metadata.grades
+    assert model.metadata.grades == graded(scorer(), training.assign(label=0.0), params).metadata.grades
+    assert model.metadata.grades != graded(scorer(), later, params).metadata.grades
     alone = pd.concat([model.score(later.iloc[[row]], 0) for row in range(20)])
     among = model.score(later, 0).set_index("lead_id")["grade"]
     assert alone["grade"].tolist() == among.loc[alone["lead_id"]].tolist()
