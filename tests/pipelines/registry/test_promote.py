@@ -17,11 +17,10 @@ import pytest
 
 from features.schema.errors import BusyError, ModelError, RefusedError
 from models.learners.calibration import Sigmoid
-from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.registry.promote import promote, roll_back
 from pipelines.registry.registry import CHAMPION, PREVIOUS, REFERENCE, Registry, download_bundle
-from pipelines.storage.bundle import load_bundle, save_bundle
+from pipelines.storage.bundle import load_bundle, load_tested, save_bundle
 from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
 from pipelines.storage.run_context import RunContext
@@ -66,13 +65,22 @@ def later() -> pd.Timestamp:
     return AT + next(MINUTES) * pd.Timedelta(minutes=1)
 
 
-def variant(layout: Layout, folder: Path, shift: float, name: str) -> Path:
-    """A challenger with one call more a list, whose level is moved."""
-    scorer = load_bundle(layout.bundle, 1)
-    sigmoid = Sigmoid(intercept=scorer.metadata.sigmoid.intercept + shift, slope=scorer.metadata.sigmoid.slope)
-    metadata = scorer.metadata.model_copy(update={"sigmoid": sigmoid, "capacity": scorer.metadata.capacity + 1})
-    save_bundle(Scorer(metadata, scorer.models, scorer.scorecard), folder / name)
-    return folder / name
+def variant(layout: Layout, folder: Path, **changed: object) -> Path:
+    """A challenger whose metadata, and those of the model that it was tested as, are changed alike."""
+    scorer, tested = (load_bundle(one, 1) for one in (layout.bundle, layout.tested_model))
+    sibling = replace(tested, metadata=tested.metadata.model_copy(update=changed))
+    metadata = scorer.metadata.model_copy(update=changed | {"tested_as": sibling.model_id})
+    save_bundle(sibling, folder / "tested_model")
+    save_bundle(replace(scorer, metadata=metadata), folder / "model")
+    return folder / "model"
+
+
+def moved(layout: Layout, folder: Path, shift: float) -> Path:
+    """A challenger with one call more a list, whose level is moved on every list."""
+    metadata = load_bundle(layout.tested_model, 1).metadata
+    sigmoid = Sigmoid(intercept=metadata.sigmoid.intercept + shift, slope=metadata.sigmoid.slope)
+    capacity = metadata.capacity + 1
+    return variant(layout, folder, sigmoid=sigmoid, capacity=capacity, recalibration_half_life=None)
 
 
 def champion(params: Params, work: Path) -> str:
@@ -101,7 +109,7 @@ def test_a_refusal_names_its_reason_is_recorded_and_changes_no_alias(
 ) -> None:
     params, layout = trained
     registry = Registry.open(params)
-    bundle = variant(layout, tmp_path, 4.0 if fault == "level" else 0.01, "model")
+    bundle = moved(layout, tmp_path, 4.0 if fault == "level" else 0.01)
     if fault == "bytes":
         (bundle / "linear.json").write_text("{}")
     elif fault == "another file":
@@ -137,19 +145,17 @@ def test_each_fault_is_refused_for_its_own_reason(
         "detail": "",
         "columns": {attribute: ""},
     }
-    here.audit.path.write_text(json.dumps({"format": 1, "checks": [leak] if fault == "leaky" else []}))
+    here.audit.path.write_text(json.dumps({"format": 2, "checks": [leak] if fault == "leaky" else []}))
     strict = params.model_copy(update={"promotion": params.promotion.model_copy(update=limits)})
     changes: dict[str, dict[str, object]] = {
         "worse": {"sigmoid": Sigmoid(intercept=-3.0, slope=0.05)},
         "leaky": {"base_rate": 0.1},
         "tier-flipping": {"capacity": 2},  # the same log-loss
     }
-    scorer = load_bundle(layout.bundle, 1)
-    metadata = scorer.metadata.model_copy(update=changes[fault])
-    save_bundle(Scorer(metadata, scorer.models, scorer.scorecard), tmp_path / "model")
+    bundle = variant(layout, tmp_path, **changes[fault])
     before = Registry.open(params).aliases()
     with pytest.raises(RefusedError) as refused:
-        promote(RunContext(strict, here), tmp_path / "model", later())
+        promote(RunContext(strict, here), bundle, later())
     codes_named = set(re.findall(r"PG\d\d", str(refused.value)))
     assert codes_named <= codes and sorted(codes)[0] in codes_named
     assert (attribute in str(refused.value)) == (fault == "leaky")
@@ -165,7 +171,7 @@ def test_a_better_challenger_takes_the_place_of_a_worse_champion(
     )
     other = params.model_copy(update={"track": tracking})
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    promote(RunContext(other, layout), variant(layout, tmp_path, 1.0, "worse"), later())
+    promote(RunContext(other, layout), moved(layout, tmp_path, 1.0), later())
     strict = other.model_copy(update={"promotion": params.promotion.model_copy(update={"tolerance": 0.1})})
     assert "promoted" in promote(RunContext(strict, layout), layout.bundle, later())[-1]
     aliases = Registry.open(other).aliases()
@@ -188,11 +194,26 @@ def test_a_second_decision_at_the_same_time_ends_at_once(trained: tuple[Params, 
 
 def test_rows_that_the_champion_learned_from_judge_nobody(trained: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = trained
-    scorer = load_bundle(layout.bundle, 1)
-    late = scorer.metadata.model_copy(update={"trained_until": "2027-01-01"})
-    save_bundle(Scorer(late, scorer.models, scorer.scorecard), tmp_path / "late")
+    late = variant(layout, tmp_path, trained_until="2027-01-01")
     with pytest.raises(RefusedError, match=r"PG03.*0 matured rows"):
-        promote(RunContext(params, layout), tmp_path / "late", later())
+        promote(RunContext(params, layout), late, later())
+
+
+def test_what_scores_knows_all_outcomes_and_its_figures_are_those_of_its_tested_model(
+    trained: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    """The gate judges tested models, on rows that what scores has learned from; one without them is refused."""
+    params, layout = trained
+    scorer, tested = (load_bundle(one, 1) for one in (layout.bundle, layout.tested_model))
+    rows = pd.read_parquet(layout.matrix.path, columns=["part", "known_at", "weight"])
+    known = rows[rows["weight"] > 0].groupby(rows["part"] == "train")["known_at"].max()
+    assert pd.Timestamp(scorer.metadata.trained_until or "") == known.max() > known[True]
+    assert pd.Timestamp(tested.metadata.trained_until or "") == known[True]
+    assert scorer.tested_id == tested.model_id == tested.tested_id != scorer.model_id
+    assert json.loads(layout.metrics.path.read_text())["model_id"] == tested.model_id
+    alone = shutil.copytree(layout.bundle, tmp_path / "alone" / "model")
+    with pytest.raises(ModelError, match="no complete model in .*tested_model"):
+        load_tested(alone, scorer)
 
 
 def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
@@ -201,7 +222,7 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
     params, layout = trained
     registry = Registry.open(params)
     old = champion(params, tmp_path)
-    bundle = variant(layout, tmp_path, 0.0, "second")
+    bundle = moved(layout, tmp_path, 0.0)
     new = load_bundle(bundle, 1).model_id
 
     def killed(after: int, command: str) -> None:
@@ -249,7 +270,7 @@ def test_sigkill_of_rollback_leaves_one_whole_champion_and_a_rerun_completes(
     """As benchmarks.kill_promotion does with promote too, a hundred times."""
     params, layout = trained
     live = Path(params.track.artifacts).parent
-    promote(RunContext(params, layout), variant(layout, tmp_path, 0.0, "second"), later())
+    promote(RunContext(params, layout), moved(layout, tmp_path, 0.0), later())
     shutil.copytree(live, tmp_path / "base", ignore=shutil.ignore_patterns("out", "got"))
     program = f"""
 import sys

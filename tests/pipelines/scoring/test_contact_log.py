@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from models.training.training import Learned, TrainingSetup, history_of, learn_with
 from pipelines.config.params import Params
-from pipelines.scoring.contact_log import intercept_if_called, measure_feedback
+from pipelines.scoring.contact_log import if_called, measure_feedback
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.support.small_model import CARD, ENTRIES, SELECTION, SETTINGS, TRAIN, matrix
@@ -59,16 +59,22 @@ def test_without_a_log_nothing_is_weighted(learned: Learned, tmp_path: Path) -> 
     empty = logged(tmp_path / "empty", rows.head(0), 1.0)
     for layout in (Layout.folder(tmp_path / "none"), empty):
         assert measure_feedback(rows, np.full(len(rows), 0.3), 20, RunContext(params_with(), layout)) is None
-        assert intercept_if_called(learned, training(), ENTRIES, RunContext(params_with(), layout)) is learned.sigmoid
+        assert if_called(learned, training(), ENTRIES, RunContext(params_with(), layout)) is learned
 
 
 def test_the_level_is_that_of_leads_once_called(learned: Learned, tmp_path: Path) -> None:
-    """The weighted prediction is the weighted outcome; the slope stays, so that no rank changes."""
+    """The weighted prediction is the weighted outcome; the slope stays, so that no rank changes.
+
+    Later lists keep that intercept: outcomes that mature are those of leads as they were worked.
+    """
     rows = training()
     chance = np.where(np.arange(len(rows)) % 3, 0.2, 1.0)
     called = ((rows["label"] == 1) | (np.arange(len(rows)) % 2 == 0)).to_numpy()
     layout = logged(tmp_path, rows[called], chance[called])
-    sigmoid = intercept_if_called(learned, rows, ENTRIES, RunContext(params_with(), layout))
+    corrected = if_called(learned, rows, ENTRIES, RunContext(params_with(), layout))
+    sigmoid = corrected.sigmoid
+    assert learned.recalibration_half_life is not None
+    assert corrected.recalibration_half_life is None
     assert sigmoid.slope == learned.sigmoid.slope
     assert sigmoid.intercept > learned.sigmoid.intercept + 0.3
     shown = rows[called]
@@ -95,10 +101,7 @@ def test_too_little_and_not_asked_for_leave_the_level(
 ) -> None:
     layout = logged(tmp_path, training(), chance)
     with caplog.at_level(logging.WARNING, logger="leadscore"):
-        assert (
-            intercept_if_called(learned, training(), ENTRIES, RunContext(params_with(**changed), layout))
-            is learned.sigmoid
-        )
+        assert if_called(learned, training(), ENTRIES, RunContext(params_with(**changed), layout)) is learned
     assert ("too few to correct the intercept" in caplog.text) == warned
 
 

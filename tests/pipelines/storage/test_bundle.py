@@ -104,7 +104,7 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
 def test_an_old_format_is_refused(folder: Path) -> None:
     old = scorer().metadata.model_copy(update={"format": 0})
     save_bundle(replace(scorer(), metadata=old), folder)
-    with pytest.raises(ModelError, match="has format 0, this version reads 4; train again"):
+    with pytest.raises(ModelError, match="has format 0, this version reads 5; train again"):
         load_bundle(folder, 1)
 
 
