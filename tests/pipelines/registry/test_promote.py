@@ -203,7 +203,7 @@ def test_what_scores_knows_all_outcomes_and_its_figures_are_those_of_its_tested_
     trained: tuple[Params, Layout], tmp_path: Path
 ) -> None:
     """The gate judges tested models, on rows that what scores has learned from; one without them is refused."""
-    params, layout = trained
+    _, layout = trained
     scorer, tested = (load_bundle(one, 1) for one in (layout.bundle, layout.tested_model))
     rows = pd.read_parquet(layout.matrix.path, columns=["part", "known_at", "weight"])
     known = rows[rows["weight"] > 0].groupby(rows["part"] == "train")["known_at"].max()
@@ -212,7 +212,7 @@ def test_what_scores_knows_all_outcomes_and_its_figures_are_those_of_its_tested_
     assert scorer.tested_id == tested.model_id == tested.tested_id != scorer.model_id
     assert json.loads(layout.metrics.path.read_text())["model_id"] == tested.model_id
     alone = shutil.copytree(layout.bundle, tmp_path / "alone" / "model")
-    with pytest.raises(ModelError, match="no complete model in .*tested_model"):
+    with pytest.raises(ModelError, match=r"no complete model in .*tested_model"):
         load_tested(alone, scorer)
 
 
