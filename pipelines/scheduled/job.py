@@ -242,6 +242,7 @@ def _identity(params: Params, ready: PreparedJob, day: str | None, previous: str
         previous=previous,
         inputs=ready.files,
         exploration=Exploration(share=params.exploration.share, seed=params.project.seed),
+        recalibration_rows=params.score.recalibration_rows,
         versions=versions(),
     )
 

@@ -36,6 +36,8 @@ class ListIdentity(Spec):
         The list of the previous day.
     inputs
         Digests of the user's files, where the run has read them itself.
+    recalibration_rows
+        As `score.recalibration_rows`, which the list's intercept depends on.
     versions
         Of the program and the libraries that compute.
     """
@@ -48,6 +50,7 @@ class ListIdentity(Spec):
     previous: str | None
     inputs: dict[str, str]
     exploration: Exploration
+    recalibration_rows: int
     versions: dict[str, str]
 
     @property

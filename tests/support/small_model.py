@@ -139,7 +139,7 @@ def metadata(**values: object) -> ModelMetadata:
         "left_out": [],
         "linear_share": 0.5,
         "sigmoid": Sigmoid(intercept=-0.2, slope=0.9),
-        "recalibration_half_life": 28.0,
+        "recalibration_half_life": None,
         "uncorrected": Sigmoid(intercept=-0.6, slope=0.9),
         "rules": None,
         "points": SCALE,
