@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import json
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from pydantic import BaseModel
@@ -24,6 +25,20 @@ def read_stored(kind: type[Model], tree: Any) -> Model:
     if key is not None:
         raise ValueError(f"{key} is missing")
     return model
+
+
+def stored_json(text: str) -> Any:
+    """Parse JSON; raises ValueError where it is none, or holds a number that is not finite."""
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if abs(number) < float("inf") else _refuse(text)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no finite number")
 
 
 def stored_array(values: Any, shape: tuple[int, ...], largest: float = LARGEST) -> np.ndarray:

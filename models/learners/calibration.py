@@ -25,7 +25,7 @@ class Sigmoid(BaseModel):
     Source: Platt 1999, Advances in Large Margin Classifiers; here on log-odds.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     intercept: float
     slope: float = Field(gt=0)

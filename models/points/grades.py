@@ -66,7 +66,7 @@ class GradeParams(Spec):
 class GradeCuts(BaseModel):
     """The least points of the first three grades, best first; they stay with the model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fit: tuple[float, float, float]
     engagement: tuple[float, float, float]

@@ -19,7 +19,7 @@ DAY = pd.Timedelta(days=1)
 class RuleCurve(BaseModel):
     """probability = 1 / (1 + exp(-(intercept + slope * points))): more points never make a conversion less likely."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     intercept: float
     slope: float = Field(ge=0)

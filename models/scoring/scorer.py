@@ -21,7 +21,7 @@ from features.matrix.catalogue import Catalogue
 from features.matrix.matrix import MatrixSpec
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import ModelError
-from features.schema.stored import read_stored
+from features.schema.stored import read_stored, stored_json
 from models.learners.calibration import Sigmoid, blend
 from models.learners.ensemble import Ensemble
 from models.learners.gradient_boosting import Boosters
@@ -74,7 +74,7 @@ class ModelMetadata(BaseModel):
         The cut-offs of the grades, learned on the training period; None in a model that is only tested.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int
     matrix: MatrixSpec
@@ -301,11 +301,11 @@ class Scorer:
         with _fits("booster"):
             boosters = Boosters.from_text(texts, threads, k)
         with _fits("linear.json"):
-            linear = Linear.from_json(json.loads(files["linear.json"]), k, levels)
+            linear = Linear.from_json(stored_json(files["linear.json"]), k, levels)
         with _fits("statistics.json"):
-            encoding = TargetEncoding.from_json(json.loads(files["statistics.json"]), levels)
+            encoding = TargetEncoding.from_json(stored_json(files["statistics.json"]), levels)
         with _fits("scorecard.json"):
-            scorecard = Scorecard.from_json(json.loads(files["scorecard.json"]), k)
+            scorecard = Scorecard.from_json(stored_json(files["scorecard.json"]), k)
         return cls(metadata, Ensemble(boosters, encoding, linear), scorecard, intercept)
 
 
@@ -323,7 +323,7 @@ def _booster_texts(files: Mapping[str, str]) -> list[str]:
 
 def _metadata(text: str) -> ModelMetadata:
     with _fits("card.json"):
-        tree: dict[str, Any] = json.loads(text)
+        tree: dict[str, Any] = stored_json(text)
         form = tree.get("format")
     if form != FORMAT:
         raise ModelError(f"the bundle has format {form!r:.20}, this version reads {FORMAT}; train again")

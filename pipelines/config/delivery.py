@@ -6,6 +6,8 @@ from pydantic import Field
 
 from features.schema.spec import Spec
 
+MOST_SECONDS = 1_000_000.0
+
 
 class ScoreTables(Spec):
     """Where a database keeps scores: every list ever delivered, and a view of the newest."""
@@ -30,6 +32,23 @@ class ScoreTables(Spec):
         default="current_scores",
         min_length=1,
         description="View of the newest list alone; a lead that has left the list is not in it.",
+    )
+
+
+class PostgresTables(ScoreTables):
+    """The same in PostgreSQL, and how long it may take."""
+
+    lock_wait_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=MOST_SECONDS,
+        description="Wait so long for another delivery, or for readers of the view.",
+    )
+    timeout_s: float = Field(
+        default=1800.0,
+        gt=0,
+        le=MOST_SECONDS,
+        description="One statement may take so long; a million leads take minutes.",
     )
 
 
@@ -118,7 +137,7 @@ class Delivery(Spec):
         gt=0,
         description="Between attempts; a CRM that asks for more ends the run, and the rest waits.",
     )
-    postgres: ScoreTables = Field(default=ScoreTables(), description="`leadscore deliver postgres`.")
+    postgres: PostgresTables = Field(default=PostgresTables(), description="`leadscore deliver postgres`.")
     duckdb: DuckdbTables = Field(default=DuckdbTables(), description="`leadscore deliver duckdb`.")
     hubspot: HubSpot = Field(default=HubSpot(), description="`leadscore deliver hubspot`.")
     salesforce: Salesforce = Field(default=Salesforce(), description="`leadscore deliver salesforce`.")

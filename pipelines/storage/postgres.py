@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from psycopg import Connection, Error
 
 
+ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}  # a lost server is noticed in 90 s
 SIGNS = {  # in messages of libpq and the server, and what may be shown instead: no part of the connection string
     "password authentication failed": "a wrong user or password",
     "no password supplied": "no password",
@@ -49,7 +50,7 @@ def connect(variable: str, key: str) -> Connection[Any]:
     psycopg = driver(key)
     try:
         secret = from_environment(variable, key) if variable else ""
-        connection: Connection[Any] = psycopg.connect(secret, client_encoding="UTF8")
+        connection: Connection[Any] = psycopg.connect(secret, client_encoding="UTF8", **ALIVE)
         return connection
     except psycopg.ProgrammingError:  # its message would repeat the connection string
         raise ParamsError(f"{key}: {variable} is not a connection string; write postgresql://user@host/name") from None

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from features.schema.errors import DeliveryError
-from pipelines.config.delivery import ScoreTables
+from pipelines.config.delivery import DuckdbTables
 from pipelines.delivery import deliver
 from pipelines.delivery.databases import read_list, to_duckdb
 from tests.pipelines.cli.test_app import leadscore
@@ -102,7 +102,7 @@ def test_a_delivery_whose_books_find_no_room_changes_each_record_once(disk: Path
 
 def test_a_duckdb_file_without_room_keeps_the_lists_it_has(disk: Path, tmp_path: Path) -> None:
     names = {"schema": "main", "history": "history", "current": "current", "database": str(disk / "scores.duckdb")}
-    tables = ScoreTables.model_validate(names)
+    tables = DuckdbTables.model_validate(names)
     to_duckdb(read_list(put(tmp_path, many(3_000))), tables)
     second = read_list(put(tmp_path, many(60_000, 90), "2026-11-02"))
     for free in (0, 64, 256):
