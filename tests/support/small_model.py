@@ -146,7 +146,6 @@ def metadata(**values: object) -> ModelMetadata:
         "grades": GradeCuts(fit=(6.0, 0.0, -6.0), engagement=(6.0, 0.0, -6.0)),
         "tiers": PARAMS.tiers.model_copy(update={"triggers": [], "exclusions": []}),  # they ask for other attributes
         "capacity": 20,
-        "recalibration_half_life": SETTINGS.recalibration_half_life,
         "base_rate": 0.3,
         "trained_until": "2024-03-04",
         "fingerprint": "abc",
