@@ -18,10 +18,11 @@ from pipelines.registry.promote import champion_scale, promote
 from pipelines.registry.registry import CHALLENGER, Registry
 from pipelines.scheduled import retrain as door
 from pipelines.scheduled.retrain import RetrainRecord, RetrainRequest, due, retrain
+from pipelines.storage.bundle import load_bundle
 from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
 from pipelines.storage.run_context import RunContext
-from tests.pipelines.registry.test_promote import LENIENT, KilledError, champion, variant
+from tests.pipelines.registry.test_promote import LENIENT, KilledError, champion, moved
 from tests.support.tiny import tiny_copy, tiny_params
 
 pytestmark = [
@@ -42,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 def first(made: Layout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry with a champion, and the files of its models."""
     folder = tmp_path_factory.mktemp("first")
-    promote(RunContext(registered(folder, folder), made), variant(made, folder, 0.01, "old"), AT)
+    promote(RunContext(registered(folder, folder), made), moved(made, folder, 0.01), AT)
     return folder
 
 
@@ -119,8 +120,9 @@ def test_it_trains_registers_asks_the_gate_and_says_why(
     assert lines[0] == "retrained: the first one"
     assert "promoted" in lines[-1]
     assert ran == STAGES
-    new = champion(params, tmp_path)
-    assert new == json.loads(made.metrics.path.read_text())["model_id"] != old
+    refitted = load_bundle(made.bundle, 1)
+    assert champion(params, tmp_path) == refitted.model_id != old
+    assert refitted.tested_id == json.loads(made.metrics.path.read_text())["model_id"] != refitted.model_id
     assert (record(request)["answer"], record(request)["day"], record(request)["why"]) == (
         "promoted",
         "2026-07-01",
@@ -140,7 +142,7 @@ def test_killed_anywhere_the_champion_is_whole_and_a_rerun_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     params, request, old = scenario
-    new = json.loads(made.metrics.path.read_text())["model_id"]
+    new = load_bundle(made.bundle, 1).model_id
 
     def die(*_: object, **__: object) -> None:
         raise KilledError
