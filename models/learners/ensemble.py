@@ -99,13 +99,17 @@ class TrainingHistory:
         return replace(kept, weight=kept.weights * recency(self.at, settings.half_life))
 
     def for_trees(self, settings: EnsembleSettings) -> TrainingSample:
-        """Return the rows as the boosters learn from them: categories encoded, too, where the settings say so."""
+        """Return the rows as the boosters learn from them: categories encoded, too, where the settings say so.
+
+        Statistics count older rows in full, as those that are applied later do.
+        """
         sample, strength = self.for_linear(settings), settings.train.cat_smooth
         if not settings.target_encoding:
             return sample
+        counted = replace(sample, weight=self.sample.weights)
         if self.ordered:
-            return replace(sample, features=encode_in_time_order(sample, self.known, self.at, self.levels, strength))
-        return replace(sample, features=encode_out_of_fold(sample, self.bucket, self.levels, strength))
+            return replace(sample, features=encode_in_time_order(counted, self.known, self.at, self.levels, strength))
+        return replace(sample, features=encode_out_of_fold(counted, self.bucket, self.levels, strength))
 
     def target_encoding(self, settings: EnsembleSettings) -> TargetEncoding:
         """Return the target encoding; empty where the boosters see codes."""

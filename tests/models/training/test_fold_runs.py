@@ -158,6 +158,17 @@ def test_categories_are_encoded_for_the_trees_alone_and_by_the_past_alone() -> N
     np.testing.assert_array_equal(rows.target_encoding(SETTINGS).apply(codes), codes)
 
 
+def test_statistics_count_older_rows_alike_when_they_are_learned_and_when_they_are_applied() -> None:
+    """Boosters split on values of the scale that later rows are given."""
+    rows = history()
+    fading = replace(ENCODED, half_life=0.1)
+    np.testing.assert_array_equal(rows.for_trees(fading).features, rows.for_trees(ENCODED).features)
+    late = replace(rows, at=rows.at + 1000.0).for_trees(fading)  # when everything is known
+    applied = rows.target_encoding(fading).apply(rows.sample.features)
+    np.testing.assert_allclose(late.features, applied, rtol=1e-5, atol=1e-6)
+    assert late.weights.min() < 0.1 * late.weights.max()
+
+
 def test_without_order_categories_are_encoded_by_other_leads() -> None:
     rows = history(order="none")
     encoded = rows.for_trees(ENCODED).features
