@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from features.matrix.catalogue import Catalogue
 from features.schema.spec import Spec
-from models.learners.calibration import blend, fit_slope, fresh_intercepts, losses
+from models.learners.calibration import MaturedRows, blend, fit_slope, fresh_intercepts, losses
 from models.learners.ensemble import EnsembleSettings
 from models.learners.feature_shift import candidates, drifts
 from models.learners.gradient_boosting import TrainParams
@@ -104,9 +104,7 @@ class Decision(BaseModel):
         return [candidate.name for candidate in self.candidates].index(self.chosen)
 
 
-def decide(
-    question: str, losses_of: Mapping[str, np.ndarray], unit: np.ndarray, standard_errors: float = 1.0
-) -> Decision:
+def decide(question: str, losses_of: Mapping[str, np.ndarray], unit: np.ndarray) -> Decision:
     """Choose the first candidate that is worse than the best by no more than the standard error of the difference.
 
     Parameters
@@ -116,12 +114,10 @@ def decide(
     unit
         Code of what the error is taken over, shape (n,): mostly the row's lead, as rows of one lead depend on each
         other.
-    standard_errors
-        How many of them a simpler candidate may be worse; 0: the lowest loss wins.
     """
     best = min(losses_of, key=lambda name: losses_of[name].mean())
     compared = [_compare(name, losses_of[name], losses_of[best], unit) for name in losses_of]
-    chosen = next(candidate.name for candidate in compared if candidate.worse_by <= standard_errors * candidate.error)
+    chosen = next(candidate.name for candidate in compared if candidate.worse_by <= candidate.error)
     return Decision(question=question, chosen=chosen, candidates=compared)
 
 
@@ -315,28 +311,50 @@ def _blend(forward: FoldRuns, params: SelectionParams, settings: EnsembleSetting
 
 
 def _recalibration(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
-    """Choose the recalibration window of the intercept: the one with the lowest loss on the lists of the folds.
-
-    Each list stands on the outcomes that were known by then, at what the models of earlier folds predicted for them.
-    All leads of a list share the error of its intercept, so that lists are what is compared.
-    """
+    """Choose the recalibration window of the intercept, at what the models of earlier folds predicted."""
     if not forward.earlier[0].ordered or len(forward.later) == 1:
         return settings, None
     _, trees = forward.boosters(settings)
     linear = forward.linears(settings)
     raw = [settings.slope * blend(*parts, settings.linear_share) for parts in zip(trees, linear, strict=True)]
-    rows = forward.matured(raw)
-    moments = forward.list_moments()
+    half_lives = sorted(params.level_half_lives, key=lambda value: value or np.inf, reverse=True)
+    named = {_half_life_name(value): value * forward.span for value in half_lives}
+    decision = recalibration_window(forward.matured(raw), forward.list_moments(), named)
+    if decision is None:
+        return settings, None
+    return replace(settings, recalibration_half_life=half_lives[decision.index]), decision
+
+
+def recalibration_window(rows: MaturedRows, moments: np.ndarray, half_lives: Mapping[str, float]) -> Decision | None:
+    """Choose the half-life of outcomes by what its intercepts predicted of lists that stood on what was known by then.
+
+    Each half-life is as likely as its predictions were, and the median of them is chosen: few conversions can hardly
+    tell them apart, and the one with the lowest loss is then a matter of chance. Source: Dawid 1984, Journal of the
+    Royal Statistical Society A 147, "the prequential approach".
+
+    Parameters
+    ----------
+    moments
+        When each row is on a list, shape (n,).
+    half_lives
+        By name, the longest first; as in `fresh_intercepts`.
+
+    Returns
+    -------
+    Decision or None
+        With errors over lists, as all leads of a list share the error of its intercept; None where no outcome was known
+        before the last list.
+    """
     seen = moments > rows.known.min()
     if not seen.any():
-        return settings, None
-    half_lives = sorted(params.level_half_lives, key=lambda value: value or np.inf, reverse=True)
-    losses_of = {}
-    for value in half_lives:
-        unique, index = np.unique(moments[seen], return_inverse=True)
-        shift = fresh_intercepts(rows, unique, value * forward.span)[index]
-        loss = rows.weight[seen] * losses(rows.log_odds[seen] + shift, rows.label[seen])
-        losses_of[_half_life_name(value)] = loss / rows.weight[seen].mean()
-    unit = np.unique(moments[seen], return_inverse=True)[1]
-    decision = decide("recalibration window", losses_of, unit, standard_errors=0.0)
-    return replace(settings, recalibration_half_life=half_lives[decision.index]), decision
+        return None
+    lists, unit = np.unique(moments[seen], return_inverse=True)
+    weight, losses_of = rows.weight[seen], {}
+    for name, half_life in half_lives.items():
+        shift = fresh_intercepts(rows, lists, half_life)[unit]
+        losses_of[name] = weight * losses(rows.log_odds[seen] + shift, rows.label[seen])
+    total = np.array([loss.sum() for loss in losses_of.values()])
+    likely = np.cumsum(np.exp(total.min() - total))
+    median = list(losses_of)[int(np.searchsorted(likely, likely[-1] / 2))]
+    decision = decide("recalibration window", {name: loss / weight.mean() for name, loss in losses_of.items()}, unit)
+    return decision.model_copy(update={"chosen": median})
