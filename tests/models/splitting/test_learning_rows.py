@@ -8,7 +8,9 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from models.learners.gradient_boosting import Shape, TrainingSample, train_boosters
 from models.splitting.holdout import draw_rows, learning_weights
+from tests.support.small_model import TRAIN
 from tests.support.tables import MONDAY
 
 ROWS, ROOM = 20_000, 6_000
@@ -47,6 +49,21 @@ def test_a_model_of_the_drawn_rows_is_that_of_all_rows(rows: pd.DataFrame) -> No
     assert result == pytest.approx(slope_and_intercept(rows, np.ones(ROWS)), abs=0.06)
 
 
+def test_trees_of_the_drawn_rows_are_as_near_the_truth_as_those_of_all_rows(rows: pd.DataFrame) -> None:
+    weight = learning_weights(rows, ROOM, seed=1, purpose="test").to_numpy()
+    features, label = rows[["signal"]].to_numpy("float32"), rows["label"].to_numpy()
+    params, shape = TRAIN.model_copy(update={"min_child_samples": 200}), Shape(categorical=(), monotone=(0,))
+    drawn = weight > 0
+    full, thin, unweighted = (
+        train_boosters(TrainingSample(features[one], label[one], of), 30, shape, params, 1, 1).log_odds(features)
+        for one, of in ((slice(None), None), (drawn, weight[drawn]), (drawn, None))
+    )
+    off, off_thin, off_unweighted = (np.abs(each + 3 - rows["signal"]).mean() for each in (full, thin, unweighted))
+    assert expit(thin).mean() == pytest.approx(label.mean(), rel=0.03)
+    assert off_thin < off + 0.05
+    assert off_unweighted > 1.0
+
+
 def test_where_conversions_fill_the_room_they_are_thinned_to_half(rows: pd.DataFrame) -> None:
     weight = learning_weights(rows, 1_000, seed=1, purpose="test")
     assert weight[rows["label"] == 1].gt(0).sum() == pytest.approx(500, rel=0.15)
@@ -78,6 +95,16 @@ def test_neither_order_nor_what_happens_later_changes_who_is_drawn(rows: pd.Data
     others.loc[later, "signal"] = 0.0
     pd.testing.assert_series_equal(learning_weights(others, ROOM, 1, "test")[~later], weight[~later])
     assert not learning_weights(rows, ROOM, 2, "test").equals(weight)
+
+
+def test_a_longer_history_draws_fewer_of_the_earlier_rows_and_no_others(rows: pd.DataFrame) -> None:
+    """What is added later moves the share alone, as each row has a number of its own."""
+    earlier = rows["part"] != "test"
+    alone, among = learning_weights(rows[earlier], ROOM, 1, "test"), learning_weights(rows, ROOM, 1, "test")[earlier]
+    other = rows.loc[earlier, "label"] == 0
+    assert set(among.index[among > 0]) <= set(alone.index[alone > 0])
+    assert 0 < (among[other] > 0).sum() < (alone[other] > 0).sum()
+    assert (among[~other] == 1).all() and (alone[~other] == 1).all()
 
 
 def test_test_rows_are_all_rows_of_their_leads_whether_learned_from_or_not(rows: pd.DataFrame) -> None:
