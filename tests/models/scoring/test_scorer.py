@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -201,6 +202,24 @@ def test_the_id_tells_models_apart() -> None:
     ]
     assert model.model_id == Scorer(metadata(), model.models, model.scorecard).model_id
     assert [other.model_id == model.model_id for other in others] == [False, False, False, False, True]
+
+
+def test_a_model_fitted_again_names_the_one_that_was_tested() -> None:
+    tested = scorer()
+    again = Scorer(metadata(tested_as=tested.model_id), tested.models, tested.scorecard)
+    assert tested.tested_id == tested.model_id
+    assert again.tested_id == tested.model_id != again.model_id
+    assert Scorer.from_files(again.to_files(), threads=1).tested_id == tested.model_id
+
+
+def test_the_intercept_of_a_list_goes_along_and_is_no_part_of_the_bundle() -> None:
+    model = scorer().with_intercept(0.4)
+    again = copy(model)  # as to another process
+    assert again is not model
+    assert again.sigmoid == model.sigmoid != scorer().sigmoid
+    assert again.log_odds(matrix()).tobytes() == model.log_odds(matrix()).tobytes()
+    assert model.to_files() == scorer().to_files()
+    assert Scorer.from_files(model.to_files(), threads=1).sigmoid == scorer().sigmoid
 
 
 @pytest.mark.parametrize("name", ["card.json", "linear.json", "scorecard.json", "statistics.json", "booster_0.txt"])

@@ -63,6 +63,25 @@ def test_where_no_label_is_known_in_time_nothing_trains() -> None:
     assert Counter(split_by_time(weekly([0, 1, 2, 3], 90), USUAL)) == {"embargo": 3, "test": 1}
 
 
+@pytest.mark.parametrize(("conversions", "tested"), [(1, 2), (2, 2), (4, 4), (5, 6), (10, 10), (11, 10), (999, 10)])
+def test_the_test_is_as_short_as_the_conversions_allow_and_never_longer_than_its_share(
+    conversions: int, tested: int
+) -> None:
+    """Of forty weeks every second has two leads that convert, the last but one first; the share is ten weeks."""
+    rows = weekly(sorted([*range(40)] * 2), 35)
+    rows["label"] = (rows.index // 2 % 2 == 0).astype("float64")
+    part = split_by_time(rows, USUAL.model_copy(update={"test_conversions": conversions}))
+    assert (part == "test").sum() == 2 * tested
+    assert (part == "embargo").sum() == 2 * 4
+    assert list(part) == sorted(part, key=["train", "embargo", "test"].index)
+
+
+def test_without_any_conversion_the_test_is_its_share() -> None:
+    few = USUAL.model_copy(update={"test_conversions": 5})
+    rows = weekly(list(range(40)), 35)
+    assert split_by_time(rows.assign(label=0.0), few).equals(split_by_time(rows, USUAL))
+
+
 @given(st.permutations(range(20)))
 def test_by_position_the_last_rows_test(order: list[int]) -> None:
     position = pd.Series([index * 3 for index in order], index=range(100, 120))

@@ -151,6 +151,18 @@ def test_when_the_base_rate_doubles_the_intercept_follows_and_the_uncorrected_on
     assert answers(result)["recalibration window"].chosen == "halved after 0.05 of the period"
 
 
+def test_of_many_features_those_that_tell_most_are_kept() -> None:
+    rng = np.random.default_rng(6)
+    telling, noise = rng.normal(size=(2, N)), rng.normal(size=(4, N))
+    columns = {f"noise {index}": one for index, one in enumerate(noise)} | {"a": telling[0], "b": telling[1]}
+    rows, entries = rows_of(1.5 * telling.sum(axis=0) - 1, **columns), [entry(name) for name in columns]
+    result = learned(rows, entries, FEW.model_copy(update={"most_features": 2}))
+    assert result.settings.left_out == frozenset(range(4))
+    assert answers(result)["features that drift"].candidates[0].name == "4 left out"
+    assert result.models.boosters.splits[:4].tolist() == [0] * 4
+    assert learned(rows, entries, FEW.model_copy(update={"most_features": 6})).settings.left_out == frozenset()
+
+
 def test_a_steady_base_rate_needs_no_short_window() -> None:
     rng = np.random.default_rng(3)
     steady = rng.normal(size=N)

@@ -172,6 +172,9 @@ def test_the_sigmoids_share_a_slope_and_differ_in_their_intercept() -> None:
     assert result.sigmoid != result.uncorrected
     whole_period = learned(selection=SELECTION.model_copy(update={"level_half_lives": [0.0]}))
     assert whole_period.sigmoid == whole_period.uncorrected
+    assert result.recalibration_half_life == pytest.approx(0.1 * np.ptp(rows.at))  # in days, as later lists count them
+    assert whole_period.recalibration_half_life == 0.0
+    assert plain("rows").recalibration_half_life is plain("none").recalibration_half_life is None
 
 
 def test_progress_is_reported() -> None:
