@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 from features.matrix.catalogue import Catalogue
-from models.learners.calibration import HeldOut, MaturedRows, losses_within
+from models.learners.calibration import HeldOut, MaturedRows, losses_within, recency
 from models.learners.ensemble import EnsembleSettings, TrainingHistory
 from models.learners.feature_shift import without
 from models.learners.gradient_boosting import BinnedCuts, grow, side_by_side, train_boosters
@@ -83,10 +84,21 @@ class FoldRuns:
         at = np.concatenate([self.earlier[0].at, self.later[-1].at])
         return float(np.ptp(at))
 
-    def matured(self, raw: list[np.ndarray]) -> MaturedRows:
-        """Return the later rows of all folds as the outcomes that later lists may stand on."""
+    def matured(self, raw: list[np.ndarray], settings: EnsembleSettings) -> MaturedRows:
+        """Return the later rows of all folds as the outcomes that later lists may stand on.
+
+        Each fold's model has the level of the rows that it was trained on. Lists stand on one model, so that the level
+        is taken off: a fold after few conversions would otherwise count as a rate that has risen.
+        """
+        shown = [settings.slope * (values - level) for values, level in zip(raw, self._levels(settings), strict=True)]
         parts = [(one.sample.label, one.sample.weights, one.at, one.known) for one in self.later]
-        return MaturedRows(np.concatenate(raw), *(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return MaturedRows(np.concatenate(shown), *(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def _levels(self, settings: EnsembleSettings) -> list[float]:
+        """Return the log-odds of the base rate that each fold's model was trained at."""
+        weights = [earlier.sample.weights * recency(earlier.at, settings.half_life) for earlier in self.earlier]
+        rates = [np.average(one.sample.label, weights=of) for one, of in zip(self.earlier, weights, strict=True)]
+        return [float(logit(rate)) for rate in rates]
 
     def list_moments(self) -> np.ndarray:
         """Return when each later row is on a list: without dates, before the first row of its fold, shape (n,)."""

@@ -316,10 +316,10 @@ def _recalibration(forward: FoldRuns, params: SelectionParams, settings: Ensembl
         return settings, None
     _, trees = forward.boosters(settings)
     linear = forward.linears(settings)
-    raw = [settings.slope * blend(*parts, settings.linear_share) for parts in zip(trees, linear, strict=True)]
+    raw = [blend(*parts, settings.linear_share) for parts in zip(trees, linear, strict=True)]
     half_lives = sorted(params.level_half_lives, key=lambda value: value or np.inf, reverse=True)
     named = {_half_life_name(value): value * forward.span for value in half_lives}
-    decision = recalibration_window(forward.matured(raw), forward.list_moments(), named)
+    decision = recalibration_window(forward.matured(raw, settings), forward.list_moments(), named)
     if decision is None:
         return settings, None
     return replace(settings, recalibration_half_life=half_lives[decision.index]), decision

@@ -72,6 +72,24 @@ def test_losses_are_taken_within_the_periods_of_each_fold() -> None:
     assert runs.losses(moved) == pytest.approx(runs.losses(raw), abs=1e-6)
 
 
+def test_the_rate_that_a_folds_model_was_trained_at_is_no_level_of_its_later_rows() -> None:
+    """A model that was shown a tenth of the conversions predicts far less, which is no rise of the rate later."""
+    runs = forward()
+    plain = replace(SETTINGS, slope=1.0, linear_share=1.0)
+    few = np.where(runs.earlier[0].sample.label == 1, 0.1, 1.0)
+    thinned = replace(runs.earlier[0], sample=replace(runs.earlier[0].sample, weight=few))
+    other = replace(runs, earlier=[thinned, *runs.earlier[1:]], grown={}, linear={}, binned={})
+    raw, low = (each.linears(plain) for each in (runs, other))
+    lower = (raw[0] - low[0]).mean()
+    assert lower > 1.5
+    expected, shown = (each.matured(of, plain) for each, of in ((runs, raw), (other, low)))
+    n = len(raw[0])
+    assert abs((shown.log_odds - expected.log_odds)[:n].mean()) < lower / 3
+    assert shown.log_odds[n:].tolist() == expected.log_odds[n:].tolist()
+    half = runs.matured(raw, replace(plain, slope=0.5))
+    assert half.log_odds == pytest.approx(expected.log_odds / 2)
+
+
 def test_the_number_of_threads_changes_no_byte() -> None:
     one, two = (forward(threads=threads) for threads in (1, 2))
     for query in (
