@@ -83,8 +83,8 @@ def leadscore(
 
 def main() -> None:
     """Run the command; a fault that the user can fix is one line and its own exit code, never a traceback."""
-    # Before numpy is there: parts run side by side already, threads of BLAS that wait spin, which cost evaluate three
-    # times its time, and sums in another order have other last bits.
+    # Before numpy is there: parts run side by side already, threads of BLAS that wait only spin, and sums in another
+    # order have other last bits.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     watched = sys.stderr.isatty()
     handler = RichHandler(console=Console(stderr=True), show_path=False) if watched else logging.StreamHandler()
