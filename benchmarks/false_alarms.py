@@ -25,7 +25,7 @@ from pipelines.simulation.export import simulate
 from pipelines.stages.build_features import build_features
 from pipelines.stages.ingest import ingest
 from pipelines.stages.train import train
-from pipelines.storage.bundle import load_bundle
+from pipelines.storage.bundle import load_bundle, load_tested
 from pipelines.storage.files import write_json
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
@@ -49,7 +49,12 @@ def monitor_scenario(params: Params, work: Path, number: int, days: pd.DatetimeI
     scorer = load_bundle(training.bundle, params.project.threads)
     runs = []
     for day in days:
-        result = run_monitor(RunContext(with_as_of(params, f"{day:%Y-%m-%d}"), complete), scorer, work)
+        result = run_monitor(
+            RunContext(with_as_of(params, f"{day:%Y-%m-%d}"), complete),
+            scorer,
+            load_tested(training.bundle, scorer),
+            work,
+        )
         status = {check.code: check.status for check in result.checks}
         runs.append({"scenario": number, "day": f"{day:%Y-%m-%d}", "status": status, "lines": result.lines})
         print(number, f"{day:%Y-%m-%d}", result.alerts, flush=True)

@@ -90,11 +90,11 @@ class SnapshotParams(Spec):
         ),
     )
     max_rows: int = Field(
-        default=80000,
+        default=60000,
         ge=1,
         description=(
-            "Snapshots to learn from: where there are more, all conversions and a share of the others, which stands "
-            "for all of them."
+            "Snapshots that train the tested model: where there are more, all conversions and a share of the others, "
+            "which stands for all of them. The model that scores learns from the same shares of later ones, too."
         ),
     )
     max_test_rows: int = Field(

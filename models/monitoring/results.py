@@ -103,6 +103,8 @@ class MonitorResult(Comparison):
     ----------
     newest
         The day of the list that was checked.
+    tested_id, tested_until
+        The model as it was tested, which scored the lists, and the day from which on it has learned no outcome.
     alerts
         Codes of the checks that failed.
     lines
@@ -113,7 +115,8 @@ class MonitorResult(Comparison):
     as_of: str
     newest: str = Field(alias="list")
     model_id: str
-    trained_until: str
+    tested_id: str
+    tested_until: str
     data_fingerprint: str
     reference: ListPeriod
     matured: ListPeriod

@@ -13,6 +13,7 @@ from features.schema.spec import Spec
 
 Part = Literal["train", "embargo", "test", "untested"]
 PARTS: tuple[Part, ...] = ("train", "embargo", "test")
+SMALLEST_SHARE = 1e-12
 DIGITS = 12  # of shares: 1 - 0.7 is a little more than 0.3, and a row would change parts
 
 
@@ -110,15 +111,29 @@ def learning_weights(rows: pd.DataFrame, max_rows: int, seed: int, purpose: str)
     >>> learning_weights(rows, 2, seed=1, purpose="example").tolist()
     [1.0, 0.0, 3.0, 0.0]
     """
-    own = rows["weight"] if "weight" in rows else pd.Series(1.0, index=rows.index)
-    if int((own > 0).sum()) <= max_rows:
-        return own
-    won = (rows["label"] > 0) & (own > 0)
-    kept = min(int(won.sum()), max_rows // 2)
-    share = np.where(won, kept / max(won.sum(), 1), (max_rows - kept) / max((~won & (own > 0)).sum(), 1))
-    share = np.minimum(share, 1.0)
-    number = draw(snapshot_key(rows), seed, purpose)
-    return pd.Series(np.where(number < share, own / np.maximum(share, 1e-12), 0.0), index=rows.index)
+    return _thinned(rows, _shares(rows, max_rows), seed, purpose)
+
+
+def _shares(rows: pd.DataFrame, max_rows: int) -> tuple[float, float]:
+    """Return the shares of the conversions and of the other rows that are drawn."""
+    counted = _own_weight(rows) > 0
+    won = int((counted & (rows["label"] > 0)).sum())
+    others = int(counted.sum()) - won
+    if won + others <= max_rows:
+        return 1.0, 1.0
+    kept = min(won, max_rows // 2)
+    return kept / max(won, 1), min((max_rows - kept) / max(others, 1), 1.0)
+
+
+def _thinned(rows: pd.DataFrame, shares: tuple[float, float], seed: int, purpose: str) -> pd.Series[float]:
+    """Draw a share of the conversions and one of the other rows, and weigh them back."""
+    share = np.where(rows["label"] > 0, *shares)
+    drawn = draw(snapshot_key(rows), seed, purpose) < share
+    return (_own_weight(rows) / np.maximum(share, SMALLEST_SHARE)).where(drawn, 0.0)
+
+
+def _own_weight(rows: pd.DataFrame) -> pd.Series[float]:
+    return rows["weight"] if "weight" in rows else pd.Series(1.0, index=rows.index)
 
 
 def draw_rows(snapshots: pd.DataFrame, max_rows: int, max_test_rows: int, seed: int) -> pd.DataFrame:
@@ -133,11 +148,13 @@ def draw_rows(snapshots: pd.DataFrame, max_rows: int, max_test_rows: int, seed: 
     -------
     DataFrame
         The drawn rows with `weight`: how many rows each stands for where it is learned from, 0 where it is tested
-        alone. The later rows of leads that are not tested are in the part "untested".
+        alone. The later rows of leads that are not tested are in the part "untested". About `max_rows` rows train the
+        model that is tested; of later rows the same shares are drawn, so that no later row moves an earlier one.
     """
     later = snapshots["part"] == "test"
     tested = later & snapshots["lead_id"].isin(sample_leads(snapshots[later], max_test_rows, seed, "sample")["lead_id"])
-    weight = learning_weights(snapshots, max_rows, seed, "learning")
+    shares = _shares(snapshots[snapshots["part"] == "train"], max_rows)
+    weight = _thinned(snapshots, shares, seed, "learning")
     part = snapshots["part"].mask(later & ~tested, "untested")
     return snapshots.assign(part=part, weight=weight)[tested | (weight > 0)].reset_index(drop=True)
 

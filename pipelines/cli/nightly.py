@@ -118,7 +118,7 @@ def monitor(
     from pipelines.registry.named_model import find_bundle
     from pipelines.reporting.monitor_page import checks_table, write_monitor_page
     from pipelines.scheduled.monitor import raise_alerts, run_monitor
-    from pipelines.storage.bundle import load_bundle
+    from pipelines.storage.bundle import load_bundle, load_tested
     from pipelines.storage.lock import hold
 
     run = loaded(params, out, as_of)
@@ -127,7 +127,7 @@ def monitor(
         read = _taken_in(run, data, lists)
         bundle = find_bundle(model or str(run.layout.bundle), run.params, Path(work))
         scorer = load_bundle(bundle, run.params.project.threads)
-        result = run_monitor(read, scorer, folder)
+        result = run_monitor(read, scorer, load_tested(bundle, scorer), folder)
         write_monitor_page(result, folder, run.params.project.name)
     if track:
         from pipelines.stages.track import track_monitoring

@@ -102,9 +102,10 @@ def promote(run: RunContext, bundle: Path, at: pd.Timestamp) -> list[str]:
     """
     registry = Registry.open(run.params)
     done = _complete(registry, at)
-    challenger, checks = _load_challenger(bundle, run.params)
-    if challenger is None:
+    loaded, checks = _load_challenger(bundle, run.params)
+    if loaded is None:
         return _refuse(registry, _record(run.params, at, "", checks), at)
+    challenger, tested = loaded
     aliases = registry.aliases()
     with tempfile.TemporaryDirectory() as work:
         champion, reference = (
@@ -116,7 +117,7 @@ def promote(run: RunContext, bundle: Path, at: pd.Timestamp) -> list[str]:
             reference = None
         gate = Gate(run.params.promotion, run.params.evaluate, run.params.project.seed)
         audited = read_result(AuditResult, run.layout.audit.path, "audit")
-        cohort = _cohort(load_tested(bundle, challenger), champion, reference, run)
+        cohort = _cohort(tested, champion, reference, run)
         checks = [*checks, no_leak(audited.checks, challenger, run.params.promotion), *judge(cohort, gate)]
         record = (
             _record(run.params, at, challenger.model_id, checks)
@@ -192,12 +193,13 @@ def _switch(registry: Registry, decision: Unfinished, at: pd.Timestamp) -> None:
     registry.finish(decision, at)
 
 
-def _load_challenger(bundle: Path, params: Params) -> tuple[Scorer | None, list[CheckResult]]:
-    """Load the challenger; an error on loading fails the check of its artifacts."""
+def _load_challenger(bundle: Path, params: Params) -> tuple[tuple[Scorer, Scorer] | None, list[CheckResult]]:
+    """Load the challenger and its tested model; an error on loading fails the check of its artifacts."""
     if not bundle.is_dir():
         raise ModelError(f"no model in {bundle}; run `leadscore stage train`, or name a bundle's folder with --model")
     try:
-        return load_bundle(bundle, params.project.threads), [artifacts("")]
+        scorer = load_bundle(bundle, params.project.threads)
+        return (scorer, load_tested(bundle, scorer)), [artifacts("")]
     except ModelError as error:
         return None, [artifacts(str(error)[:500])]
 

@@ -66,13 +66,13 @@ class MonitoredLists:
     Attributes
     ----------
     reference
-        The first lists that the model has not learned from, and that are older than the young lists and than the leads
-        that come in now.
+        The first lists that the tested model has not learned from, and that are older than the young lists and than the
+        leads that come in now.
     newest
         The list that is checked.
     matured
-        The newest lists whose outcome is known, and that the model has not learned from; of a young model they may be
-        in the reference too.
+        The newest lists whose outcome is known, and that the tested model has not learned from; of a young model they
+        may be in the reference too.
     young
         For each of `monitor.early_days`: the lists of the last N days whose conversions are known.
     watched
@@ -132,7 +132,7 @@ def _young(
 
 @dataclass(frozen=True)
 class MonitorData:
-    """The rows of every monitored list, scored by the model, with what is known of them by now.
+    """The rows of every monitored list, scored by the tested model, with what is known of them by now.
 
     Attributes
     ----------
@@ -231,13 +231,18 @@ class MonitorData:
         )
 
 
-def run_monitor(run: RunContext, scorer: Scorer, folder: Path) -> MonitorResult:
+def run_monitor(run: RunContext, scorer: Scorer, tested: Scorer, folder: Path) -> MonitorResult:
     """Run every check on the newest list at `score.as_of`, and write monitor.json into a folder.
 
     Parameters
     ----------
     run
         Its layout says where the contract tables lie.
+    scorer
+        The model that is monitored.
+    tested
+        The model as it was tested, which scores the lists: the one that scores has learned from all outcomes that were
+        known, and would find those lists as it learned them.
 
     Raises
     ------
@@ -246,12 +251,12 @@ def run_monitor(run: RunContext, scorer: Scorer, folder: Path) -> MonitorResult:
     """
     with closing(Contract.open(run.layout, run.params.project)) as contract:
         as_of = scoring_day(run.params, contract)
-        calendar = MonitoredLists.of(scorer, contract, as_of, run.params)
+        calendar = MonitoredLists.of(tested, contract, as_of, run.params)
         newest = feed_at(contract, as_of).newest
         first = fresh(None if newest is None else pd.Timestamp(newest), as_of, run.params.job.max_silence_days)
         checks, compared = [_no_reference(calendar)], Comparison()
         if len(calendar.reference) >= LEAST_LISTS:
-            data = MonitorData.read(contract, scorer, calendar, run.params)
+            data = MonitorData.read(contract, tested, calendar, run.params)
             empty = data.newest.empty or data.reference.empty
             checks, compared = ([_no_leads(data)], Comparison()) if empty else _run_checks(data)
         fingerprint = contract.profile.fingerprint
@@ -260,7 +265,8 @@ def run_monitor(run: RunContext, scorer: Scorer, folder: Path) -> MonitorResult:
         as_of=as_of.date().isoformat(),
         list=calendar.newest.date().isoformat(),
         model_id=scorer.model_id,
-        trained_until=str(scorer.metadata.trained_until),  # MonitoredLists.of has refused a model without it
+        tested_id=tested.model_id,
+        tested_until=str(tested.metadata.trained_until),  # MonitoredLists.of has refused a model without it
         data_fingerprint=fingerprint,
         reference=_period(calendar.reference),
         matured=_period(calendar.matured),

@@ -103,7 +103,7 @@ def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params,
     """Train on what was known at the cut; predict the period after it. Without choices, they are made at the cut."""
     split = snapshots.assign(part=cut.part)[cut.part != ""]
     spec = learn_spec(contract, split, params)
-    drawn = _drawn(split, len(snapshots), params)
+    drawn = _drawn(split, int((split_parts(snapshots, params) == "train").sum()), params)
     matrix = pd.concat(contract.matrix(drawn.drop(columns="matured"), spec, params.rules), ignore_index=True)
     ready = params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
@@ -119,10 +119,10 @@ def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params,
     return Retraining(cut, scorer, matrix, rows, learned)
 
 
-def _drawn(split: pd.DataFrame, snapshots: int, params: Params) -> pd.DataFrame:
-    """Draw rows to learn from, as many of the history as are drawn of all of it; every row after the cut is tested."""
+def _drawn(split: pd.DataFrame, train_rows: int, params: Params) -> pd.DataFrame:
+    """Draw about the share of rows to learn from that train draws of its own; every row after the cut is tested."""
     training, later = (split[split["part"] == part] for part in ("train", "test"))
-    most = math.ceil(params.snapshots.max_rows * min(1.0, len(training) / snapshots))
+    most = math.ceil(params.snapshots.max_rows * len(training) / max(train_rows, 1))
     weight = learning_weights(training, max(most, 1), params.project.seed, "learning")
     drawn = training.assign(weight=weight)[weight > 0]
     return pd.concat([drawn, later.assign(weight=1.0)], ignore_index=True)

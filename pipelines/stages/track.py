@@ -71,7 +71,7 @@ def track_monitoring(params: Params, result: MonitorResult) -> str:
     """Log the monitoring results of one day as metrics over time, in the run of the monitored model.
 
     The experiment is called `NAME monitoring`. A metric's time is the monitored day, and its step the number
-    of days since the model's last training outcome. The same results again add nothing.
+    of days since the last outcome that the tested model learned from. The same results again add nothing.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def track_monitoring(params: Params, result: MonitorResult) -> str:
         The run's id.
     """
     experiment = Registry.open(params).monitoring()
-    day, learned = pd.Timestamp(result.as_of), pd.Timestamp(result.trained_until)
+    day, learned = pd.Timestamp(result.as_of), pd.Timestamp(result.tested_until)
     client = mlflow.MlflowClient()
     runs = client.search_runs([experiment], f"tags.model_id = '{result.model_id}'")
     tags = {"model_id": result.model_id}

@@ -121,3 +121,16 @@ def test_test_rows_are_all_rows_of_their_leads_whether_learned_from_or_not(rows:
     assert set(others["part"]) == {"train", "embargo", "untested"}
     assert not others.loc[others["part"] == "untested", "lead_id"].isin(tested["lead_id"]).any()
     assert drawn.loc[drawn["weight"] > 0, "label"].sum() == rows["label"].sum()
+
+
+@pytest.mark.parametrize("wins", [0.0, 0.4])
+def test_the_outcomes_and_the_number_of_later_rows_move_no_weight_of_an_earlier_row(
+    rows: pd.DataFrame, wins: float
+) -> None:
+    """What is converted after the test began, and how many rows there are then, were unknown to the tested model."""
+    later = rows["part"] != "train"
+    other = rows.assign(label=rows["label"].mask(later, (rows["signal"] < wins).astype("float64") * (wins > 0)))
+    other = other[~later | (other["signal"] > -wins)]
+    before, after = (draw_rows(one, ROOM, 1_000, 1).query("part == 'train'") for one in (rows, other))
+    pd.testing.assert_frame_equal(before.reset_index(drop=True), after.reset_index(drop=True))
+    assert len(before) == pytest.approx(ROOM, rel=0.03)

@@ -20,7 +20,7 @@ from pipelines.reporting.monitor_page import checks_table, write_monitor_page
 from pipelines.scheduled.monitor import MonitorData, MonitoredLists, raise_alerts, run_monitor
 from pipelines.stages.ingest import ingest
 from pipelines.stages.track import track_monitoring
-from pipelines.storage.bundle import load_bundle
+from pipelines.storage.bundle import load_bundle, load_tested
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
@@ -44,8 +44,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     return params, tiny_copy(tmp_path_factory, folder / "out")
 
 
+def both(layout: Layout) -> tuple[Scorer, Scorer]:
+    scorer = load_bundle(layout.bundle, 1)
+    return scorer, load_tested(layout.bundle, scorer)
+
+
 def watched(params: Params, layout: Layout, folder: Path, day: pd.Timestamp = DAY) -> MonitorResult:
-    return run_monitor(RunContext(with_as_of(params, f"{day:%Y-%m-%d}"), layout), load_bundle(layout.bundle, 1), folder)
+    return run_monitor(RunContext(with_as_of(params, f"{day:%Y-%m-%d}"), layout), *both(layout), folder)
 
 
 def changed(layout: Layout, params: Params, folder: Path, change: Any) -> Layout:
@@ -59,6 +64,7 @@ def changed(layout: Layout, params: Params, folder: Path, change: Any) -> Layout
     other = Layout.folder(folder / "out")
     ingest(params.source, params.ingest, params.project, folder / "raw", other)
     shutil.copytree(layout.bundle, other.bundle)
+    shutil.copytree(layout.tested_model, other.tested_model)
     return other
 
 
@@ -94,7 +100,7 @@ def test_it_is_the_same_twice_on_a_page_and_in_the_terminal(trained: tuple[Param
         assert check.code in page
     assert checks_table(result).row_count == len(result.checks) == 11
     assert result.reference.lists == 6
-    assert result.trained_until[:10] <= str(result.reference.first) <= str(result.reference.last) < result.newest
+    assert result.tested_until[:10] <= str(result.reference.first) <= str(result.reference.last) < result.newest
     assert result.assumption in page
 
 
@@ -133,7 +139,7 @@ def test_each_of_the_newest_lists_answers_for_its_own_days(trained: tuple[Params
     for later, last in ((0, 7), (2, 7), (4, 7), (6, 0), (7, 0)):
         day = DAY - pd.Timedelta(days=21 - later)
         lists = MonitoredLists.of(
-            load_bundle(layout.bundle, 1), Contract.open(layout, params.project), day, params
+            load_bundle(layout.tested_model, 1), Contract.open(layout, params.project), day, params
         ).young
         newest = DAY - pd.Timedelta(days=21 + last)
         assert {age: (len(one), one[-1]) for age, one in lists.items()} == {14: (2, newest), 28: (4, newest)}
@@ -165,7 +171,7 @@ class Level(Seasonal):
 def test_the_season_moves_no_score(trained: tuple[Params, Layout]) -> None:
     """June comes after the reference; what it adds to a score is in none of those that are compared."""
     params, layout = trained
-    plain = load_bundle(layout.bundle, 1)
+    plain = load_bundle(layout.tested_model, 1)
     books = []
     for kind in (Seasonal, Level):
         contract, scorer = Contract.open(layout, params.project), kind(plain.metadata, plain.models, plain.scorecard)
@@ -184,14 +190,15 @@ def test_a_young_model_and_tables_without_dates_are_distinguished(
     trained: tuple[Params, Layout], tmp_path: Path
 ) -> None:
     params, layout = trained
-    scorer = load_bundle(layout.bundle, 1)
-    early = with_as_of(params, str(pd.Timestamp(scorer.metadata.trained_until).date()))
-    result = run_monitor(RunContext(early, layout), scorer, tmp_path)
+    scorer, tested = both(layout)
+    early = with_as_of(params, str(pd.Timestamp(tested.metadata.trained_until).date()))
+    result = run_monitor(RunContext(early, layout), scorer, tested, tmp_path)
     assert [check.status for check in result.checks] == ["passed", "not applicable"]
     write_monitor_page(result, tmp_path, "young")
-    undated = scorer.metadata.model_copy(update={"snapshots": None, "trained_until": None})
+    undated = tested.metadata.model_copy(update={"snapshots": None, "trained_until": None})
     with pytest.raises(DataError, match="without dates"):
-        run_monitor(RunContext(params, layout), type(scorer)(undated, scorer.models, scorer.scorecard), tmp_path)
+        other = type(tested)(undated, tested.models, tested.scorecard)
+        run_monitor(RunContext(params, layout), other, other, tmp_path)
 
 
 def test_the_command_and_its_exit_code(
@@ -222,7 +229,7 @@ def test_metrics_over_time_in_one_run_a_model(trained: tuple[Params, Layout], tm
     runs = {track_monitoring(params, result) for result in [*results, results[1]]}
     assert len(runs) == 1
     history = mlflow.MlflowClient().get_metric_history(runs.pop(), "MN06/psi")
-    learned = pd.Timestamp(results[0].trained_until)
+    learned = pd.Timestamp(results[0].tested_until)
     assert [one.step for one in history] == [(day - learned).days for day in days]
     assert [one.timestamp for one in history] == [int(day.timestamp() * 1000) for day in days]
     assert [one.value for one in history] == [

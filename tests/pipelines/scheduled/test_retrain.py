@@ -195,7 +195,8 @@ NO_LISTS = ListPeriod(lists=0, first=None, last=None)
 
 def alerted(day: str, *alerts: str) -> MonitorResult:
     return MonitorResult(
-        as_of=day, list=day, model_id="m", trained_until="2026-05-01", data_fingerprint="f", reference=NO_LISTS,
+        as_of=day, list=day, model_id="m", tested_id="t", tested_until="2026-05-01", data_fingerprint="f",
+        reference=NO_LISTS,
         matured=NO_LISTS, checks=[], alerts=list(alerts), lines=[],
     )  # fmt: skip
 
