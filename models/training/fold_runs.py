@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
@@ -101,8 +102,13 @@ class FoldRuns:
         return [float(logit(rate)) for rate in rates]
 
     def list_moments(self) -> np.ndarray:
-        """Return when each later row is on a list: without dates, before the first row of its fold, shape (n,)."""
-        return np.concatenate([one.at if one.dated else np.full(len(one.at), one.at.min() - 0.5) for one in self.later])
+        """Return when each later row is on a list: without dates, before the first row of its period, shape (n,)."""
+        return np.concatenate(
+            [
+                one.at if one.dated else _first_of_period(one.at, period) - 0.5
+                for one, period in zip(self.later, self.period, strict=True)
+            ]
+        )
 
     def gains(self, settings: EnsembleSettings) -> np.ndarray:
         """Return what splits on each feature save, over one small booster of each fold's earlier rows, shape (k,)."""
@@ -183,3 +189,7 @@ class FoldRuns:
 
 def _kept(rows: TrainingHistory, settings: EnsembleSettings) -> np.ndarray:
     return without(rows.sample, settings.left_out).features
+
+
+def _first_of_period(at: np.ndarray, period: np.ndarray) -> np.ndarray:
+    return pd.Series(at).groupby(period).transform("min").to_numpy()

@@ -213,6 +213,11 @@ def _screened(forward: FoldRuns, params: SelectionParams, settings: EnsembleSett
     if forward.earlier[0].sample.features.shape[1] > params.most_features:
         least = np.argsort(-forward.gains(settings), kind="stable")[params.most_features :]
         settings = replace(settings, left_out=frozenset(least.tolist()))
+    return _penalised(forward, params, settings)
+
+
+def _penalised(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> EnsembleSettings:
+    """Choose the penalty of the logistic regression: features that drift want another one than the rest."""
     return replace(settings, c=forward.penalty(settings, params.logistic_c))
 
 
@@ -226,7 +231,10 @@ def _features(forward: FoldRuns, params: SelectionParams, settings: EnsembleSett
         axis=0,
     )
     sets = candidates(drift, params.drift_limits, settings.left_out)[::-1]  # the fewest features first
-    tried = {_count(left_out, "left out"): replace(settings, left_out=left_out) for left_out in sets}
+    tried = {
+        _count(left_out, "left out"): _penalised(forward, params, replace(settings, left_out=left_out))
+        for left_out in sets
+    }
     losses_of = {name: _half_half(forward, trial) for name, trial in tried.items()}
     decision = decide("features that drift", losses_of, forward.lead)
     return tried[decision.chosen], decision
@@ -292,11 +300,12 @@ def _by_trees(question: str, forward: FoldRuns, tried: dict[str, EnsembleSetting
 
 
 def _blend(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
-    """Choose rounds, share and slope; the nearer to even weights, the simpler.
+    """Choose penalty, rounds, share and slope; the nearer to even weights, the simpler.
 
     Weights that were estimated rarely beat equal ones later: Stock and Watson 2004, Journal of Forecasting 23, "the
     forecast combination puzzle". The slope is that of the newest fold, whose models saw most rows.
     """
+    settings = _penalised(forward, params, settings)
     rounds, trees = forward.boosters(settings)
     linear = forward.linears(settings)
     tried, losses_of = {}, {}
