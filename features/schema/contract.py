@@ -155,14 +155,15 @@ def _column(field: Field, dtype: object) -> Column:
 def before(first: str, second: str) -> str:
     """SQL: the first time is earlier, by the day where either is a day without a time of day."""
     coarse = f"{_is_day(first)} OR {_is_day(second)}"
-    return f"CASE WHEN {coarse} THEN {_day(first)} < {_day(second)} ELSE {first} < {second} END"
+    return f"CASE WHEN {coarse} THEN {day_of(first)} < {day_of(second)} ELSE {first} < {second} END"
 
 
 def _is_day(time: str) -> str:
     return f"{time} = date_trunc('day', {time})"
 
 
-def _day(time: str) -> str:
+def day_of(time: str) -> str:
+    """SQL: the day of a time in the time zone of the session; midnight in UTC is a day without a time of day."""
     local = f"CAST(timezone('UTC', {time}) AS DATE)"  # the day in the session's time zone
     return f"CASE WHEN {_is_day(time)} THEN CAST({time} AS DATE) ELSE {local} END"
 

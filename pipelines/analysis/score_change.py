@@ -47,9 +47,20 @@ class ChangeRequest:
 
 @dataclass(frozen=True)
 class End:
-    """One of the two lists: the model that scores it, its moment (NaT without dates), and its leads."""
+    """One of the two lists.
+
+    Attributes
+    ----------
+    scorer
+        The model as it stands on the list's day.
+    later
+        The same model as it stands on the other list's day.
+    leads
+        The open leads, with the moment of the list; NaT without dates.
+    """
 
     scorer: Scorer
+    later: Scorer
     leads: pd.DataFrame
 
     @property
@@ -142,18 +153,16 @@ def ends(request: ChangeRequest, contract: Contract, run: RunContext) -> tuple[E
             + " give another model's folder with --model-since"
         )
     last = run.params if request.until is None else with_as_of(run.params, request.until)
-    to = End(new, open_leads(contract, new.metadata.snapshots, RunContext(last, run.layout))[0])
+    to = End(new, new, open_leads(contract, new.metadata.snapshots, RunContext(last, run.layout))[0])
     first = last if request.since is None else with_as_of(run.params, request.since)
-    start = End(old, open_leads(contract, old.metadata.snapshots, RunContext(first, run.layout))[0])
+    start = End(old, old, open_leads(contract, old.metadata.snapshots, RunContext(first, run.layout))[0])
     if dated and start.at > to.at:
         raise ParamsError(
             f"--since is {start.at:%Y-%m-%d} and --until is {to.at:%Y-%m-%d}; the earlier day comes first"
         )
-    return _fresh(start, contract, run.params), _fresh(to, contract, run.params)
-
-
-def _fresh(end: End, contract: Contract, params: Params) -> End:
-    return replace(end, scorer=stand_fresh(end.scorer, contract, end.at, params))
+    then, now = (stand_fresh(end.scorer, contract, end.at, run.params) for end in (start, to))
+    later = now if new is old else stand_fresh(old, contract, to.at, run.params)
+    return replace(start, scorer=then, later=later), replace(to, scorer=now, later=now)
 
 
 def _check_fits(folder: Path, scorer: Scorer, contract: Contract) -> None:
@@ -189,8 +198,7 @@ def explained(contract: Contract, old: End, new: End, leads: pd.DataFrame) -> It
             tables = replace(shard.tables, snapshots=new.moments(both))
             between = counterfactuals(tables, old.scorer.metadata.matrix, old.at)
             steps += [ChangeStep(part, old.scorer, matrix.assign(lead_id=both)) for part, matrix in between.items()]
-        if new.scorer.metadata is old.scorer.metadata:
-            steps.append(ChangeStep("newer_outcomes", new.scorer, _of(last, both)))
+            steps.append(ChangeStep("newer_outcomes", old.later, steps[-1].matrix))
         steps.append(ChangeStep("new_model", new.scorer, _of(last, both)))
         yield Explained(_listed(first, old), _listed(last, new), explain_change(steps), _counts(shard, both, old, new))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from features.cohort.watermark import DaysOfRows
 from features.schema.cells import identifier
-from features.schema.contract import KNOWN_EARLY, NOT_IN_LEADS, RECORDED, Fault, before
+from features.schema.contract import KNOWN_EARLY, NOT_IN_LEADS, RECORDED, Fault, before, day_of
 from features.schema.errors import DataError, ParamsError
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.staging import Staging
@@ -86,7 +86,7 @@ def _end_of_data(staging: Staging) -> np.datetime64 | None:
 def _days_of_rows(staging: Staging, table: str) -> DaysOfRows | None:
     columns = ", ".join(identifier(name) for name in RECORDED[table])
     rows = staging.rows(f"""
-        SELECT day, count(*) FROM (SELECT CAST(unnest([{columns}]) AS DATE) AS day FROM "{table}#"
+        SELECT {day_of("time")} AS day, count(*) FROM (SELECT unnest([{columns}]) AS time FROM "{table}#"
         WHERE "fault#" IS NULL) WHERE day IS NOT NULL GROUP BY day ORDER BY day""")
     if not rows:
         return None

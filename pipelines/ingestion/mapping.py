@@ -196,9 +196,8 @@ def _check_outcomes_together(entries: list[Entry], source: Source) -> None:
     mapped = [set(entry.given) for entry in entries if entry.table == "outcomes"]
     by_name = any(entry.source.columns is None for entry in entries if entry.table == "outcomes")
     if not by_name and not any(wins & given for given in mapped):
-        raise ParamsError(
-            "source.outcomes: no table maps converted_at, so nothing says which leads were won; map it in one of them"
-        )
+        named = " or ".join(sorted(wins, reverse=True))
+        raise ParamsError(f"source.outcomes: no table maps {named}, so nothing says which leads were won; map one")
 
 
 def _check_attribute_names(source: Source) -> None:

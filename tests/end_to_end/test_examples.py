@@ -102,7 +102,7 @@ def test_x_education_without_what_the_outcome_wrote(tmp_path: Path) -> None:
     check_outputs(layout)
     check_scorecard(layout, 0.02)
     assert 0.872 <= metrics_of(layout)["test"]["auc"] < 0.93
-    assert "not chronological" in metrics_of(layout)["verdict"]["lines"][0]
+    assert "not chronological" in metrics_of(layout)["verdict"]["lines"][1]
 
 
 def test_bank_marketing_holds_where_the_base_rate_quadruples(tmp_path: Path) -> None:

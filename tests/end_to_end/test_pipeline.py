@@ -83,7 +83,8 @@ def test_every_graded_row_of_the_test_is_in_the_matrix(layout: Layout) -> None:
     grades = json.loads(layout.metrics.path.read_text())["grades"]
     matrix, _ = read_matrix(layout)
     assert sum(cell["n"] for cell in grades["cells"]) == grades["n"] == (matrix["part"] == "test").sum()
-    scores, cuts = pd.read_parquet(layout.scores.path), grades["cuts"]
+    assert grades["cuts"] == load_bundle(layout.tested_model, 1).metadata.grades.model_dump(mode="json")
+    scores, cuts = pd.read_parquet(layout.scores.path), load_bundle(layout.bundle, 1).metadata.grades.model_dump()
     letters = np.array(list("DCBA"))[(scores["fit"].to_numpy()[:, None] >= cuts["fit"]).sum(axis=1)]
     assert scores["grade"].str[0].tolist() == letters.tolist()
     digits = np.array(list("4321"))[(scores["engagement"].to_numpy()[:, None] >= cuts["engagement"]).sum(axis=1)]

@@ -22,6 +22,7 @@ from models.explanation.lead_explanation import bars
 from pipelines.analysis.explain_lead import LeadExplanation, explain_lead
 from pipelines.analysis.lead_page import lead_page, show
 from pipelines.config.params import Params, load, with_as_of
+from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import one_lead
 from pipelines.stages.run_all import stages
 from pipelines.storage.bundle import load_bundle
@@ -162,7 +163,8 @@ def test_what_would_move_it_is_what_the_event_in_the_log_does(dated: tuple[Param
         changed = copied(layout, tmp_path / move.label)
         added = pa.Table.from_pylist([more], schema=EVENTS).cast(log.schema)
         pq.write_table(derive_columns(pa.concat_tables([log, added])), changed.events.path)
-        contract, scorer = Contract.open(changed, params.project), load_bundle(changed.bundle, 2)
+        contract = Contract.open(changed, params.project)
+        scorer = stand_fresh(load_bundle(changed.bundle, 2), contract, explained.at, params)
         rows = next(contract.matrix(one_lead(lead_id, contract, RunContext(params, changed)), scorer.metadata.matrix))
         after = scorer.score(rows, 0).iloc[0]
         assert move.probability == after["probability"] != explained.standing.probability

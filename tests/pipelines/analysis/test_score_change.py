@@ -160,7 +160,8 @@ def test_totals_reconcile_with_the_rows_and_both_lists(trained: Trained, changes
     for part in PARTS:
         assert tree["parts"][part]["sum"] == pytest.approx(changes[part].sum(), abs=1e-6)
         assert tree["parts"][part]["down"] == (changes[part] < -0.5).sum()
-    questions, tiers = tree["notes"]
+    questions, scales, tiers = tree["notes"]
+    assert scales.startswith("the models' scales differ")
     assert questions == "the models answer different questions: conversion within 14 and within 21 days"
     assert tiers.startswith("tiers are given here as if no list came before")
 

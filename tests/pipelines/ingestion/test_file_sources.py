@@ -140,7 +140,7 @@ def test_spellings_and_names_cannot_leave_their_statement(tmp_path: Path) -> Non
         ({"leads": table("leads", columns={"lead_id": "id", "created_at": "created", "x": "x"})}, "no column of leads"),
         ({"events": [table("events", columns={"lead_id": "id", "event_at": "at"})]}, "does not map 'event_type'"),
         ({"events": [table("events", constants={"event_type": "x"})]}, "is in columns and in constants"),
-        ({"outcomes": table("outcomes", columns={"lead_id": "id", "lost_at": "won"})}, "neither converted_at nor conv"),
+        ({"outcomes": table("outcomes", columns={"lead_id": "id", "lost_at": "won"})}, "converted_at or closed"),
         ({"outcomes": table("outcomes", columns={"converted_at": "won"})}, "the row number can stand in"),
         ({"outcomes": table("outcomes", columns={"lead_id": "id", "converted": "won"})}, "does not say when"),
         ({"attributes": {"Lead_ID": {"column": "size"}}}, "'Lead_ID' is taken"),

@@ -320,7 +320,7 @@ def test_rows_in_order_are_named_as_such(undated: tuple[Params, Layout], tmp_pat
     copy.metrics.path.write_text(json.dumps(metrics))
     write_report(RunContext(params, copy))
     text = page_of(copy).all("main")[0]["text"]
-    assert "The order of the rows is used instead of time" in text
+    assert "The order of the leads is used instead of time" in text
     assert "not chronological" not in text.replace(metrics["verdict"]["lines"][1], "")
 
 
