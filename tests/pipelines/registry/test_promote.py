@@ -75,6 +75,11 @@ def variant(layout: Layout, folder: Path, **changed: object) -> Path:
     return folder / "model"
 
 
+def one_call_more(layout: Layout, folder: Path) -> Path:
+    """A challenger with the same probabilities."""
+    return variant(layout, folder, capacity=load_bundle(layout.tested_model, 1).metadata.capacity + 1)
+
+
 def moved(layout: Layout, folder: Path, shift: float) -> Path:
     """A challenger with one call more a list, whose level is moved on every list."""
     metadata = load_bundle(layout.tested_model, 1).metadata
@@ -222,7 +227,7 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
     params, layout = trained
     registry = Registry.open(params)
     old = champion(params, tmp_path)
-    bundle = moved(layout, tmp_path, 0.0)
+    bundle = one_call_more(layout, tmp_path)
     new = load_bundle(bundle, 1).model_id
 
     def killed(after: int, command: str) -> None:
@@ -270,7 +275,7 @@ def test_sigkill_of_rollback_leaves_one_whole_champion_and_a_rerun_completes(
     """As benchmarks.kill_promotion does with promote too, a hundred times."""
     params, layout = trained
     live = Path(params.track.artifacts).parent
-    promote(RunContext(params, layout), moved(layout, tmp_path, 0.0), later())
+    promote(RunContext(params, layout), one_call_more(layout, tmp_path), later())
     shutil.copytree(live, tmp_path / "base", ignore=shutil.ignore_patterns("out", "got"))
     program = f"""
 import sys

@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 def first(made: Layout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry with a champion, and the files of its models."""
     folder = tmp_path_factory.mktemp("first")
-    promote(RunContext(registered(folder, folder), made), moved(made, folder, 0.01), AT)
+    promote(RunContext(registered(folder, folder), made), moved(made, folder, 0.5), AT)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,8 @@ def test_what_became_known_after_a_cut_changes_nothing_before_it(small: tuple[Pa
     events = pd.read_parquet(layout.events.path)
     events[events["known_at"] <= last].to_parquet(other.events.path)
     other.profile.path.write_text(layout.profile.path.read_text())
+    other.selection.path.parent.mkdir(parents=True)
+    shutil.copy(layout.selection.path, other.selection.path)  # what train chose, from what was known at the first cut
     backtest(RunContext(params, other))
     after = pd.read_parquet(other.backtest_predictions.path)
     earlier = [rows[rows["cut"] < last.date().isoformat()].drop(columns="label") for rows in (before, after)]
