@@ -18,7 +18,7 @@ Order = Literal["dates", "rows", "none"]
 class FoldParams(Spec):
     """How the training period is cut into folds."""
 
-    count: int = Field(default=3, ge=2, description="Forward folds; more choose more surely and take longer.")
+    count: int = Field(default=3, ge=1, description="Forward folds; more choose more surely and take longer.")
     unordered: int = Field(
         default=3, ge=2, description="Folds where nothing orders the rows, and each learns from all the others."
     )

@@ -159,6 +159,11 @@ def draw_rows(snapshots: pd.DataFrame, max_rows: int, max_test_rows: int, seed: 
     return snapshots.assign(part=part, weight=weight)[tested | (weight > 0)].reset_index(drop=True)
 
 
+def tested_rows(matrix: pd.DataFrame) -> pd.DataFrame:
+    """Return the test part, where each row counts once: `weight` says what it counts where it is learned from."""
+    return matrix[matrix["part"] == "test"].drop(columns="weight").reset_index(drop=True)
+
+
 def snapshot_key(rows: pd.DataFrame) -> pd.Series[str]:
     """Name each row by its lead and its moment."""
     return rows["lead_id"] + "@" + rows["snapshot_at"].astype("str").fillna("no date")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,6 +88,9 @@ def run(
     params: ParamsOption = None,
     data: DataOption = None,
     track: TrackOption = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: fewer rows, one fold, no search, no backtest.")
+    ] = False,
 ) -> None:
     """Run every stage: files in, a ranked list and a report out.
 
@@ -94,11 +98,15 @@ def run(
 
     OUT: in --out, metrics.json, scores.parquet, scores.csv, report.html, catalogue.csv, and the folders data/ and
     artifacts/ for what the stages hand on. Where there is too little to learn from, the hand-written `rules` rank the
-    leads, and the report says so first. With --track the model is registered too.
+    leads, and the report says so first. With --track the model is registered too. --quick shows what to expect in about
+    a minute; decide by a whole run.
     """
+    from pipelines.config.params import quickened
     from pipelines.stages.run_all import run_all
 
     run = loaded(params, out)
+    if quick:
+        run = replace(run, params=quickened(run.params))
     if data is None:
         stages.simulate(params, out)
     learned = run_all(run, data or run.layout.raw)

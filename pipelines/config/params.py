@@ -51,6 +51,14 @@ from pipelines.config.simulation import Simulate
 from pipelines.config.source import Source
 from pipelines.config.yaml_files import Tree, lay_over, merge, read_yaml
 
+QUICK: Tree = {
+    "project": {"quick": True},
+    "snapshots": {"max_rows": 15_000, "max_test_rows": 20_000},
+    "train": {"boosters": 1},
+    "selection": {"folds": {"count": 1, "max_rows": 10_000}},
+    "search": {"trials": 0},
+    "backtest": {"cuts": 0},
+}
 DEFAULT = Path(__file__).resolve().parents[2] / "params.yaml"
 
 
@@ -219,6 +227,11 @@ def _check_tiers(tiers: TierParams, facts: pd.DataFrame, attributes: Mapping[str
     if tiers.value.attribute is not None:
         holds_a_number = AttributeTest(attribute=tiers.value.attribute, test="at_least", value=0.0)
         check_attribute_test("tiers.value", holds_a_number, facts, attributes)
+
+
+def quickened(params: Params) -> Params:
+    """Return the parameters of a first look: fewer rows, one fold, no search, no backtest."""
+    return Params.model_validate(merge(params.model_dump(by_alias=True), QUICK))
 
 
 def with_as_of(params: Params, as_of: str) -> Params:

@@ -28,6 +28,10 @@ class Project(Spec):
         description="What a stage may take, at any number of leads; DuckDB holds half of it and spills the rest to "
         "disk.",
     )
+    quick: bool = Field(
+        default=False,
+        description="A first look, as `leadscore run --quick` takes it; the report says so.",
+    )
 
 
 class Ingest(Spec):

@@ -38,7 +38,7 @@ from models.points.scale import clipped
 from models.scoring.baselines import baselines
 from models.scoring.fresh_intercept import fresh_log_odds
 from models.scoring.scorer import Scorer
-from models.splitting.holdout import sample_leads, split_at_random
+from models.splitting.holdout import sample_leads, split_at_random, tested_rows
 from models.tiers.capacity import sampled_capacity
 from pipelines.config.params import Params
 from pipelines.reporting.scorecard import write_scorecard
@@ -59,7 +59,7 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
     audited = read_result(AuditResult, run.layout.audit.path, "audit")
     matrix, _ = read_matrix(run.layout)
     scorer = load_bundle(run.layout.tested_model, run.params.project.threads)
-    rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
+    rows = tested_rows(matrix)
     log_odds = fresh_log_odds(scorer, rows, matrix[matrix["weight"] > 0])
     probabilities = {"model": expit(log_odds)} | baselines(rows, scorer)
     counts = read_snapshot_counts(run.layout)
@@ -146,8 +146,7 @@ def _wins(
 def _rank(rows: pd.DataFrame, probability: np.ndarray, params: Params, sampled: float) -> Ranked:
     """Rank with these rows' share of the capacity, where only a share of the leads was sampled."""
     capacity = sampled_capacity(params.capacity.per_period, sampled)
-    weight = rows["weight"].to_numpy("float64") if "weight" in rows else None
-    return Ranked.of(rows, probability, capacity, params.evaluate.calibration_bins, weight)
+    return Ranked.of(rows, probability, capacity, params.evaluate.calibration_bins)
 
 
 def _evaluate(name: str, ranked: Ranked, params: Params) -> ModelMetrics:
@@ -157,10 +156,10 @@ def _evaluate(name: str, ranked: Ranked, params: Params) -> ModelMetrics:
 
 def _random_split(matrix: pd.DataFrame, run: RunContext, sampled: float) -> ModelMetrics:
     model = load_bundle(run.layout.random_split, run.params.project.threads)
-    held_out = split_at_random(matrix, run.params.project.seed, run.params.split) == "test"
     if (matrix["weight"] != 1).any():  # rows that stand for others make no lists
-        held_out &= matrix["part"] == "test"
-    rows = matrix[held_out].reset_index(drop=True)
+        matrix = matrix[matrix["part"] == "test"]
+    held_out = split_at_random(matrix, run.params.project.seed, run.params.split) == "test"
+    rows = matrix[held_out].drop(columns="weight").reset_index(drop=True)
     # A random split tests a share of the leads of every moment, so they get that share of the capacity.
     dated = sampled * run.params.split.test_share if run.params.source.order == "dates" else sampled
     return _evaluate("random split", _rank(rows, model.probability(rows), run.params, dated), run.params)

@@ -34,6 +34,7 @@ from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, time_to_con
 from models.points.scale import score, score_of
 from models.scoring.rule_scorer import rule_tiers, rules_id
 from models.scoring.scorer import ModelMetadata
+from models.splitting.holdout import tested_rows
 from models.tiers.assignment import TierContext
 from models.tiers.capacity import sampled_capacity
 from models.tiers.declarations import TierParams
@@ -191,7 +192,7 @@ def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float
     made_from, bundle = Provenance(model_id), str(run.layout.tested_model)
     made_from.require_same("predictions.parquet", Provenance(scorer.model_id), bundle, "`leadscore stage evaluate`")
     matrix, _ = read_matrix(run.layout)
-    rows = matrix[matrix["part"] == "test"].reset_index(drop=True)
+    rows = tested_rows(matrix)
     predictions = pd.read_parquet(run.layout.predictions.path)
     if not rows[["lead_id", "snapshot_at"]].equals(predictions[["lead_id", "snapshot_at"]]):
         raise DataError(
