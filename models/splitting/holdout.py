@@ -127,6 +127,8 @@ def _shares(rows: pd.DataFrame, max_rows: int) -> tuple[float, float]:
 
 def _thinned(rows: pd.DataFrame, shares: tuple[float, float], seed: int, purpose: str) -> pd.Series[float]:
     """Draw a share of the conversions and one of the other rows, and weigh them back."""
+    if shares == (1.0, 1.0):
+        return _own_weight(rows)
     share = np.where(rows["label"] > 0, *shares)
     drawn = draw(snapshot_key(rows), seed, purpose) < share
     return (_own_weight(rows) / np.maximum(share, SMALLEST_SHARE)).where(drawn, 0.0)
