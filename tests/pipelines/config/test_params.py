@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from features.schema.errors import ParamsError
 from models.evaluation.metrics import EvaluateParams
 from models.tiers.declarations import TierParams
-from pipelines.config.params import DEFAULT, Params, load, with_as_of
+from pipelines.config.params import DEFAULT, Params, load, quickened, with_as_of
 from pipelines.config.source import Source
 
 SOURCE = """
@@ -310,3 +310,12 @@ def test_every_key_is_described_in_whole_words() -> None:
 
 def test_the_projects_file_can_be_faced() -> None:
     assert len(DEFAULT.read_text(encoding="utf-8").splitlines()) <= 130
+
+
+def test_a_quick_run_takes_less_of_the_same(tmp_path: Path) -> None:
+    usual = load(written(tmp_path, "capacity: {per_period: 7}\nsearch: {trials: 50}\nselection: {most_features: 9}\n"))
+    quick = quickened(usual)
+    assert (quick.search.trials, quick.selection.folds.count, quick.backtest.cuts) == (0, 1, 0)
+    assert quick.snapshots.max_rows < usual.snapshots.max_rows
+    assert (quick.capacity, quick.selection.most_features, quick.source) == (usual.capacity, 9, usual.source)
+    assert quick.project.quick and not usual.project.quick

@@ -324,6 +324,16 @@ def test_rows_in_order_are_named_as_such(undated: tuple[Params, Layout], tmp_pat
     assert "not chronological" not in text.replace(metrics["verdict"]["lines"][1], "")
 
 
+def test_a_quick_run_is_named_as_such(undated: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = undated
+    assert "A quick run" not in page_of(layout).all("main")[0]["text"]
+    copy = _copy(layout, tmp_path)
+    chosen = json.loads(copy.selection.path.read_text())
+    copy.selection.path.write_text(json.dumps(chosen | {"quick": True}))
+    write_report(RunContext(params, copy))
+    assert "A quick run: fewer rows, one fold, no search" in page_of(copy).all("main")[0]["text"]
+
+
 def test_a_list_of_a_model_that_is_not_usable_says_so(undated: tuple[Params, Layout], tmp_path: Path) -> None:
     params, layout = undated
     copy = _copy(layout, tmp_path)
