@@ -64,15 +64,18 @@ def probability(log_hazard: np.ndarray) -> np.ndarray:
     return np.asarray(-np.expm1(-np.exp(np.clip(log_hazard, -30, 3))))
 
 
-def fit(columns: np.ndarray, offset: np.ndarray, label: np.ndarray, shrinkage: float) -> np.ndarray:
-    """Fit the complementary log-log model with a known offset; the first weight, the intercept, is not shrunk."""
+def fit(columns: np.ndarray, offset: np.ndarray, label: np.ndarray, counts: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Fit the complementary log-log model with a known offset; the first weight, the intercept, is not shrunk.
+
+    `counts` is how often each row counts, shape (n,).
+    """
     penalty = np.append(0.0, np.full(columns.shape[1] - 1, shrinkage))
 
     def loss(weight: np.ndarray) -> tuple[float, np.ndarray]:
         hazard = np.exp(np.clip(offset + columns @ weight, -30, 3))
         p = np.clip(-np.expm1(-hazard), 1e-12, None)
-        slope = (1 - label) * hazard - label * hazard * np.exp(-hazard) / p
-        value = ((1 - label) * hazard - label * np.log(p)).sum() + 0.5 * penalty @ weight**2
+        slope = counts * ((1 - label) * hazard - label * hazard * np.exp(-hazard) / p)
+        value = counts @ ((1 - label) * hazard - label * np.log(p)) + 0.5 * penalty @ weight**2
         return float(value), columns.T @ slope + penalty * weight
 
     return np.asarray(minimize(loss, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B").x)
@@ -85,18 +88,20 @@ def main() -> None:
     options = parser.parse_args()
     params = load(options.params)
     layout = Layout.workspace(Path()) if options.out is None else Layout.folder(options.out)
-    rows = pd.read_parquet(layout.matrix.path, columns=[*KEY, "label", "part"])
+    rows = pd.read_parquet(layout.matrix.path, columns=[*KEY, "label", "part", "weight"])
     rows = rows.merge(pd.read_parquet(layout.oracle.path), on=KEY, validate="one_to_one")
     known = records(rows, params)
     columns = design(known)
     offset = np.log(-np.log1p(-rows["probability"].to_numpy())) - known["worth"].to_numpy()
     train, test = (rows["part"].eq(part).to_numpy() for part in ("train", "test"))
-    truth, label = rows.loc[test, "probability"], rows["label"].to_numpy()
+    truth, label, counts = rows.loc[test, "probability"], rows["label"].to_numpy(), rows["weight"].to_numpy()
     least = losses(truth, truth).sum()
-    distance = losses(pd.Series(label[train].mean(), index=truth.index), truth).sum() - least
+    distance = (
+        losses(pd.Series(np.average(label[train], weights=counts[train]), index=truth.index), truth).sum() - least
+    )
     regret = {}
     for shrinkage in SHRINKAGE:
-        weight = fit(columns[train], offset[train], label[train], shrinkage)
+        weight = fit(columns[train], offset[train], label[train], counts[train], shrinkage)
         predicted = probability(offset[test] + columns[test] @ weight)
         regret[shrinkage] = (losses(pd.Series(predicted, index=truth.index), truth).sum() - least) / distance
     leads = rows.loc[train, "lead_id"].nunique()
