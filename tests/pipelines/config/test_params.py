@@ -110,7 +110,7 @@ def test_the_same_file_as_base_and_overlay_is_read_once() -> None:
         ("selection: {logistic_c: [0.1, 0]}", "selection.logistic_c.1: Input should be greater than 0 (found 0)"),
         ("selection: {linear_shares: [1.1]}", "selection.linear_shares.0: Input should be less than or equal to 1"),
         ("selection: {level_half_lives: []}", "selection.level_half_lives: List should have at least 1 item"),
-        ("selection: {folds: {count: 1}}", "selection.folds.count: Input should be greater than or equal to 2"),
+        ("selection: {folds: {count: 0}}", "selection.folds.count: Input should be greater than or equal to 1"),
         ("search: {num_leaves: [4]}", "search.num_leaves.1: Field required"),
         ("readiness: {min_periods: 0}", "readiness.min_periods: Input should be greater than or equal to 1 (found 0)"),
         ("evaluate: {top_shares: [2]}", "evaluate.top_shares.0: Input should be less than or equal to 1 (found 2)"),
