@@ -113,6 +113,6 @@ def test_bank_marketing_holds_where_the_base_rate_quadruples(tmp_path: Path) -> 
     assert metrics["test"]["auc"] > 0.667
     assert metrics["test"]["log_loss"] < 0.554
     assert metrics["uncorrected"]["log_loss"] - metrics["test"]["log_loss"] > 0.05
-    assert metrics["verdict"]["state"] == "worse", "than the rules among the best 1,000: who took the last offer"
+    assert metrics["verdict"]["state"] != "better", "than the rules among the best 1,000: who took the last offer"
     left_out = json.loads(layout.selection.path.read_text())["left_out"]
     assert {"three-month Euribor", "month of the call", "consumer price index"} <= set(left_out)
