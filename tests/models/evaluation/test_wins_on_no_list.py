@@ -1,0 +1,173 @@
+"""Wins on no list: those that the lists at risk do not hold, each with one reason, and no future row moves them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.cohort.labels import label_dated
+from features.cohort.snapshots import at_risk, grid
+from features.schema.declarations import SnapshotParams
+from models.evaluation.intervals import clopper_pearson
+from models.evaluation.wins_on_no_list import (
+    BETWEEN,
+    EARLY,
+    LOST,
+    REASONS,
+    TOO_OLD,
+    TOO_YOUNG,
+    DatedWins,
+    ListCoverage,
+    reasons,
+)
+from tests.support.tables import DAY, HOUR, MONDAY, TICK, Row, frame
+
+UNTIL = MONDAY + 400 * DAY
+WEEKLY = SnapshotParams(min_age_days=1, max_age_days=60, horizon_days=30)  # through a Monday
+DAILY = WEEKLY.model_copy(update={"every_days": 1, "min_age_days": 0})
+
+moments = st.builds(
+    lambda days, nudge: MONDAY + days * DAY + nudge,
+    st.integers(-10, 60),
+    st.sampled_from([0 * DAY, 0 * DAY, TICK, -TICK, 9 * HOUR]),
+)
+histories = st.lists(
+    st.tuples(moments, st.none() | moments, st.none() | moments).map(
+        lambda lead: (lead[0], *(None if at is None else max(at, lead[0]) for at in lead[1:]))
+    ),
+    min_size=1,
+    max_size=8,
+)
+grids = st.builds(
+    lambda every, low, span, horizon: WEEKLY.model_copy(
+        update={"every_days": every, "min_age_days": low, "max_age_days": max(1, low + span), "horizon_days": horizon}
+    ),
+    st.sampled_from([1, 7, 10]),
+    st.sampled_from([0, 1, 7]),
+    st.sampled_from([0, 5, 40]),
+    st.sampled_from([1, 5, 30]),
+)
+History = list[tuple[pd.Timestamp, pd.Timestamp | None, pd.Timestamp | None]]
+
+
+def tables(history: History) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Leads 0, 1, 2 ... as (created_at, converted_at, lost_at)."""
+    leads: list[Row] = [{"lead_id": f"{n}", "created_at": created} for n, (created, _, _) in enumerate(history)]
+    ends: list[Row] = [
+        {"lead_id": f"{n}", "converted_at": won, "lost_at": lost}
+        for n, (_, won, lost) in enumerate(history)
+        if won is not None or lost is not None
+    ]
+    return frame("leads", leads), frame("outcomes", ends)
+
+
+def reasons_of(history: History, params: SnapshotParams) -> dict[str, str]:
+    rows = DatedWins.of(*tables(history), params, UNTIL).rows
+    return dict(zip(rows["lead_id"], rows["reason"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("created", "won", "lost", "params", "reason"),
+    [
+        (1, 1, None, WEEKLY, TOO_YOUNG),  # created on Tuesday, won at once
+        (1, 2, None, WEEKLY, EARLY),  # a day old, and no list before Monday
+        (1, 6, None, WEEKLY, EARLY),
+        (1, 7, None, WEEKLY, ""),  # on the Monday itself, as the list was made first
+        (1, 8, None, WEEKLY, ""),
+        (0, 0, None, DAILY, EARLY),  # a list of the moment of creation does not know the lead yet
+        (0, 1, None, DAILY, ""),
+        (1, 85, None, WEEKLY, ""),  # last listed at 55 days, won 29 days later
+        (1, 86, None, WEEKLY, TOO_OLD),
+        (1, 20, None, WEEKLY.model_copy(update={"horizon_days": 5}), BETWEEN),  # listed on day 14, until day 19
+        (1, 30, 6, WEEKLY, LOST),
+        (1, 8, 7, WEEKLY, ""),  # lost on the very Monday, and still on its list
+        (1, 6, 3, WEEKLY, EARLY),  # lost before, which changes nothing
+        (1, 20, 40, WEEKLY, ""),  # a loss after the win is none
+    ],
+)
+def test_a_win_on_no_list_has_one_reason(
+    created: int, won: int, lost: int | None, params: SnapshotParams, reason: str
+) -> None:
+    at = None if lost is None else MONDAY + lost * DAY
+    assert reasons_of([(MONDAY + created * DAY, MONDAY + won * DAY, at)], params) == {"0": reason}
+
+
+@settings(max_examples=150)
+@given(histories, grids)
+def test_it_is_the_complement_of_the_labelled_lists(history: History, params: SnapshotParams) -> None:
+    leads, outcomes = tables(history)
+    lists = grid(leads["created_at"].min(), UNTIL, params)
+    held = label_dated(at_risk(leads, outcomes, lists, params), outcomes, UNTIL + 40 * DAY, params)
+    on_a_list = set(held.loc[held["label"] == 1, "lead_id"])
+    assert {lead for lead, reason in reasons_of(history, params).items() if not reason} == on_a_list
+
+
+@settings(max_examples=60)
+@given(histories, histories, grids)
+def test_later_rows_change_nothing(history: History, later: History, params: SnapshotParams) -> None:
+    seen = reasons_of(history, params)
+    shifted = [tuple(None if at is None else at + 100 * DAY for at in lead) for lead in later]
+    also = [(created, won, lost or MONDAY + 90 * DAY) for created, won, lost in history]  # lost long after each win
+    assert reasons_of([*also, *shifted], params).items() >= seen.items()  # type: ignore[list-item]
+
+
+@settings(max_examples=60)
+@given(histories, grids, st.lists(moments, max_size=9), st.lists(moments, max_size=3))
+def test_one_more_list_never_leaves_more_wins_out(
+    history: History, params: SnapshotParams, made: list[pd.Timestamp], more: list[pd.Timestamp]
+) -> None:
+    leads, outcomes = tables(history)
+    wins = outcomes.dropna(subset="converted_at").merge(leads, on="lead_id")
+    fewer, with_more = (
+        reasons(wins, pd.DatetimeIndex(sorted(set(times))).as_unit("us"), params) for times in (made, made + more)
+    )
+    assert not ((fewer == "") & (with_more != "")).any()
+
+
+def example() -> ListCoverage:
+    """Four wins from 5 March on, and one a year later."""
+    history: History = [
+        (MONDAY + DAY, MONDAY + DAY + HOUR, None),
+        (MONDAY + DAY, MONDAY + 5 * DAY, None),
+        (MONDAY + DAY, MONDAY + 9 * DAY, None),
+        (MONDAY + DAY, MONDAY + 90 * DAY, None),
+        (MONDAY + 300 * DAY, MONDAY + 300 * DAY, None),
+        (MONDAY + DAY, None, MONDAY + 9 * DAY),
+    ]
+    wins = DatedWins.of(*tables(history), WEEKLY, UNTIL)
+    settings = WEEKLY.model_dump(include={"every_days", "min_age_days", "max_age_days", "horizon_days"})
+    period, whole = (wins.count(MONDAY, MONDAY + days * DAY, 0.9) for days in (100, 365))
+    return ListCoverage(**settings, period=period, history=whole)
+
+
+def test_a_small_history_by_hand() -> None:
+    one, every = example().period, example().history
+    assert (one.first, one.last, one.wins, one.on_none, one.before) == ("2024-03-04", "2024-06-11", 4, 3, 2)
+    assert {name: n for name, n in one.reasons.items() if n} == {TOO_YOUNG: 1, EARLY: 1, TOO_OLD: 1}
+    assert [(age.days, age.wins, sum(age.reasons.values())) for age in one.ages] == [
+        ("0", 1, 1),
+        ("1 to 6", 1, 1),
+        ("7 to 27", 1, 0),
+        ("56 to 111", 1, 1),
+    ]
+    assert (one.on_none_share_low, one.on_none_share_high) == pytest.approx(clopper_pearson(3, 4, 0.9))
+    assert (every.wins, every.before, every.daily_before, every.daily_before_share) == (5, 3, 2, 0.4)
+    assert tuple(one.reasons) == REASONS
+
+
+def test_the_sentence_says_n_period_interval_reasons_and_what_a_daily_list_would_miss() -> None:
+    coverage = example()
+    assert coverage.sentence == (
+        "Of 4 wins (2024-03-04 to 2024-06-11) 75.0% (24.9% to 98.7%) were on no list: 1 of leads less than 1 day old, "
+        "1 before the lead's first list, 1 of leads more than 60 days old. 50.0% (9.8% to 90.2%) came before any list "
+        "could hold the lead; with a daily list it would be 25.0% (1.3% to 75.1%). Over the whole history (2024-03-04 "
+        "to 2025-03-03) 60.0% (18.9% to 92.4%) of 5 wins came before any list; with a daily list it would be 40.0% "
+        "(7.6% to 81.1%)."
+    )
+    assert "daily" not in coverage.model_copy(update={"every_days": 1, "min_age_days": 0}).sentence
+    nothing = DatedWins.of(*tables([(MONDAY, None, None)]), WEEKLY, UNTIL).count(MONDAY, UNTIL, 0.9)
+    assert (nothing.wins, nothing.on_none_share, nothing.ages) == (0, None, [])
+    empty = coverage.model_copy(update={"period": nothing})
+    assert empty.sentence.startswith("No win is known of 2024-03-04 to")
