@@ -43,10 +43,15 @@ RuleCondition = Annotated[
 
 @dataclass(frozen=True)
 class ConditionQuery:
-    """The query whether each condition holds for each lead at its snapshot: one boolean column a condition."""
+    """The query whether each condition holds for each lead at its snapshot: one boolean column a condition.
+
+    An attribute that is known only with the outcome is what the CRM says today: a test of it holds for a `current`
+    list alone, and never at an earlier moment.
+    """
 
     spec: MatrixSpec
     conditions: Mapping[str, AttributeTest | EventSeen]
+    current: bool = False
 
     def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
         types = sorted({name for one in self._on_events().values() for name in one.types})
@@ -65,7 +70,12 @@ class ConditionQuery:
         if tests:
             names = {one.attribute for one in tests.values()}
             facts = attribute_facts(frame, spec.attributes, spec.params, spec.vocabulary, names)
-            held |= {name: holds(one, facts[one.attribute]) for name, one in tests.items()}
+            held |= {name: holds(one, facts[one.attribute]) for name, one in tests.items() if one.attribute in facts}
+            held |= {
+                name: holds(one, frame[one.attribute]) & self.current
+                for name, one in tests.items()
+                if one.attribute not in facts
+            }
         return pd.DataFrame(held, columns=list(self.conditions), index=range(len(frame)), dtype="bool")
 
     def _on_events(self) -> dict[str, EventSeen]:

@@ -239,7 +239,8 @@ def edits_between(shard: Shard, lead_ids: pd.Series[str], old: End, new: End) ->
 def _tiered(parts: list[pd.DataFrame], end: End, contract: Contract, params: Params) -> pd.DataFrame:
     """Give each list's tiers as if there were no previous list; randomised leads keep the tier they were drawn into."""
     listed, metadata = pd.concat(parts, ignore_index=True), end.scorer.metadata
-    facts = override_facts(end.moments(listed["lead_id"]), contract, metadata.matrix, metadata.tiers)
+    moments = end.moments(listed["lead_id"])
+    facts = override_facts(moments, contract, metadata.matrix, metadata.tiers, current=True)
     context = TierContext(metadata.tiers, metadata.capacity, metadata.points, facts)
     columns = tier_columns(listed, context, exploration_quota(end.at, metadata, params))
     return listed.assign(tier=columns["tier"])

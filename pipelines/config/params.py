@@ -220,10 +220,15 @@ def defaults() -> Tree:
 
 def _check_tiers(tiers: TierParams, facts: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -> None:
     """Refuse triggers, exclusions and deal values that ask for what the data do not have, as rules are refused."""
-    for key, overrides in {"triggers": tiers.triggers, "exclusions": tiers.exclusions}.items():
-        for one in overrides:
-            if isinstance(one.when, AttributeTest):
-                check_attribute_test(f"tiers.{key}: {one.name!r}", one.when, facts, attributes)
+    later = {name: spec for name, spec in attributes.items() if spec.known == "outcome"}
+    dtypes = {name: "float64" if spec.kind == "number" else "str" for name, spec in later.items()}
+    today = facts.assign(**{name: pd.Series([], dtype=dtype) for name, dtype in dtypes.items()})
+    for one in tiers.triggers:
+        if isinstance(one.when, AttributeTest):
+            check_attribute_test(f"tiers.triggers: {one.name!r}", one.when, facts, attributes)
+    for one in tiers.exclusions:  # a lead that is lost today is not called today, and needs no feature for that
+        if isinstance(one.when, AttributeTest):
+            check_attribute_test(f"tiers.exclusions: {one.name!r}", one.when, today, {})
     if tiers.value.attribute is not None:
         holds_a_number = AttributeTest(attribute=tiers.value.attribute, test="at_least", value=0.0)
         check_attribute_test("tiers.value", holds_a_number, facts, attributes)

@@ -24,7 +24,7 @@ from pipelines.inspection.column_facts import (
 )
 from pipelines.inspection.column_roles import LabelColumn
 from pipelines.inspection.file_format import FileSample
-from pipelines.inspection.outcome_status import filled_at_closing
+from pipelines.inspection.outcome_status import closed_values, filled_at_closing
 from pipelines.inspection.report import Inspection, quoted
 
 NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
@@ -56,8 +56,10 @@ def attribute_lines(
     facts = [describe(name, leads.frame[name], name in leads.times, mark) for name in open_to_use]
     read = [one for one in facts if one.look not in NOT_READ and one.missing_share <= MOSTLY]
     suspects = leaks(_plain(leads.frame, read), [one.name for one in read], label.converted(leads.frame, lead_id))
+    names = _names(read)
     for one in read:
         suspects[one.name] = suspects.get(one.name, []) + filled_at_closing(leads.frame[one.name], label)
+        suspects[one.name] += _propose_exclusion(inspection, leads, one, names[one.name])
     suspects = {name: reasons for name, reasons in suspects.items() if reasons}
     _warn_of_dates(inspection, leads, label.converted_at(leads.frame, lead_id), facts)
     for name, reasons in suspects.items():
@@ -69,12 +71,28 @@ def attribute_lines(
         + ("" if read or (created and not dated) else " {}")
         + (f"  # known: {known} unless it looks leaky; check when each is written" if read else "")
     ]
-    names = _names(read)
     for one in read:
         lines += _attribute(one, names[one.name], suspects.get(one.name, []), known)
     if created and not dated:
         lines += _parts_of(leads, created, names)
     return lines + [f"    # not read: {one.name} ({_not_read(one)})" for one in facts if one not in read]
+
+
+def _propose_exclusion(inspection: Inspection, leads: FileSample, one: ColumnFacts, name: str) -> list[str]:
+    """Leave leads that the CRM calls closed off the list; return the reason why the column is no feature."""
+    closed = closed_values(one.name, leads.frame[one.name]) if one.look == "category" else {}
+    if not closed:
+        return []
+    said, values = ", ".join(map(repr, closed)), ", ".join(map(quoted, closed))
+    inspection.exclusions.append(
+        f"    - {{name: {quoted(f'closed by {name}')}, when: {{attribute: {_key(name)}, test: is, value: [{values}]}}, "
+        f"tier: excluded}}  # {sum(closed.values()):,} of {one.rows:,} rows"
+    )
+    inspection.warnings.append(
+        f"{leads.path.name}: {one.name!r} says {said} in {sum(closed.values()):,} of {one.rows:,} rows; such leads "
+        "teach, and tiers.exclusions keeps them off the list"
+    )
+    return [f"{said} say what became of the lead"]
 
 
 def _plain(frame: pd.DataFrame, facts: Iterable[ColumnFacts]) -> pd.DataFrame:

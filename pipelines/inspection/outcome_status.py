@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
 
 from features.schema.errors import DataError
+from features.schema.lead_status import means_closed, means_lost, means_won
 from models.leakage.suspicious_names import words
 from pipelines.inspection.column_facts import FILL_GAP
 from pipelines.inspection.column_roles import LabelColumn, find_join
 from pipelines.inspection.file_format import FileSample
 from pipelines.inspection.outcome_column import find_label
 
-WORD = re.compile(r"[^\W_]+")
-WON = {"won", "closedwon", "win", "sold", "signed", "purchased", "converted", "customer", "gewonnen", "ganado"}
-WON |= {"gagné", "gagne", "ganho", "vinto", "success", "successful"}
-LOST = {
-    "lost",
-    "closedlost",
-    "lose",
-    "dead",
-    "disqualified",
-    "unqualified",
-    "junk",
-    "rejected",
-    "abandoned",
-    "declined",
-}
-LOST |= {"verloren", "perdido", "perdu", "perso", "cancelled", "canceled"}
-NO = {"not", "no", "never", "nicht", "non"}  # turn a word into its opposite
 CLOSING = {"close", "closed", "closing", "closedate", "won", "end", "ended", "decided", "resolved", "abschluss"}
 MOST_VALUES = 60  # of a status
 EVERY = 0.99  # share of a status' rows from which all of them have a date
@@ -46,23 +29,6 @@ class Status:
     won: tuple[str, ...]
     lost: tuple[str, ...]
     closed_at: str
-
-
-def means_won(value: str) -> bool:
-    """Whether a value of a status means a won lead."""
-    parts = _parts(value)
-    return bool(parts & WON) and not parts & (NO | LOST | {"potential", "prospective"})
-
-
-def means_lost(value: str) -> bool:
-    """Whether a value of a status means a lead that will not be won: lost, dead, disqualified."""
-    parts = _parts(value)
-    return bool(parts & LOST) or bool(parts & NO and parts & (WON | {"interested", "qualified"}))
-
-
-def _parts(value: str) -> set[str]:
-    """The words of a value in any script; ClosedWon, closed_won and Closed Won are the same."""
-    return {word.lower() for word in WORD.findall(re.sub(r"([a-z])([A-Z])", r"\1 \2", value))}
 
 
 def find_status(sample: FileSample, taken: Collection[str] = ()) -> Status | None:
@@ -160,3 +126,10 @@ def filled_at_closing(cells: pd.Series[str], label: LabelColumn) -> list[str]:
     if filled - open_ < FILL_GAP:
         return []
     return [f"it is filled for {filled:.0%} of the closed deals and for {open_:.0%} of the open ones"]
+
+
+def closed_values(name: str, cells: pd.Series[str]) -> dict[str, int]:
+    """The values of a column that mean a closed lead, with their rows."""
+    counts = cells.value_counts()
+    counts = counts if len(counts) <= MOST_VALUES else counts.iloc[:0]
+    return {str(value): int(n) for value, n in counts.items() if means_closed(name, str(value))}

@@ -82,6 +82,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         *_outcomes(inspection, lead_sample, label, lead_id),
         "  stages: []",
         "  attribute_history: []  # edits of what the CRM overwrites, where it keeps them",
+        *_tiers(inspection),
     ]
     for sample in (lead_sample, *others):
         _warn_of_sample(inspection, sample)
@@ -286,6 +287,12 @@ def _statuses(label: LabelColumn) -> list[str]:
         f"    won_values: [{', '.join(map(quoted, won))}]",
         f"    lost_values: [{', '.join(map(quoted, lost))}]  # read as open: {others or 'none'}",
     ]
+
+
+def _tiers(inspection: Inspection) -> list[str]:
+    """The lines of leads that teach and are not called; they are proposed with the attributes."""
+    head = ["tiers:", "  exclusions:  # closed, as the CRM says today; they teach, and stand on no list"]
+    return [*head, *inspection.exclusions] if inspection.exclusions else []
 
 
 def _warn_of_sample(inspection: Inspection, sample: FileSample) -> None:

@@ -19,10 +19,13 @@ class Inspection:
         YAML with a `source` section and the reasons as comments; saved to a file, `--params` takes it.
     warnings
         What a person should know before trusting it.
+    exclusions
+        Lines for leads that are read and never called, each with its reason.
     """
 
     mapping: str = ""
     warnings: list[str] = field(default_factory=list)
+    exclusions: list[str] = field(default_factory=list)
 
 
 def quoted(text: str) -> str:

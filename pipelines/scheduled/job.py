@@ -38,7 +38,7 @@ from pipelines.scheduled.manifest import (
 )
 from pipelines.scheduled.published import INPUTS, SCORES, SHEET, PublishedLists
 from pipelines.scoring.fresh_list import stand_fresh
-from pipelines.scoring.population import open_leads, scoring_day
+from pipelines.scoring.population import closed_leads, open_leads, scoring_day
 from pipelines.scoring.score_list import RankedList, rank_leads, ranked_rows, summarise, write_rows
 from pipelines.scoring.shards import EarlierList, count_new_values, read_inputs, score_shards
 from pipelines.storage.bundle import load_bundle
@@ -286,7 +286,11 @@ def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, fee
     hindsight = _hindsight(scorer, identity.as_of)
     for flag in [*shift.flags, *([hindsight] if hindsight else [])]:
         log.warning("score: %s", flag)
-    known = vars(summarise(listed, who, unseen)) | vars(identity)
+    closed = closed_leads(listed.leads, contract, scorer.metadata.matrix)
+    summary = summarise(listed, who, unseen, closed)
+    for line in summary.warnings:
+        log.warning("score: %s", line)
+    known = vars(summary) | vars(identity)
     manifest = ListManifest(**known, feed=feed, drift=shift, hindsight=hindsight, rows=rows, outputs={})
     return Draft(name, work, parts, listed, manifest, timings)
 

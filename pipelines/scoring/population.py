@@ -5,8 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from features.cohort.snapshots import at_risk, one_per_lead
+from features.matrix.matrix import MatrixSpec
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import DataError, ParamsError
+from features.schema.lead_status import count_closed
+from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.run_context import RunContext
@@ -39,6 +42,12 @@ def open_leads(contract: Contract, population: SnapshotParams | None, run: RunCo
             fix="Choose another score.as_of or a larger snapshots.max_age_days.",
         )
     return rows.sort_values("lead_id", ignore_index=True), f"leads open on {as_of:%Y-%m-%d}"
+
+
+def closed_leads(listed: pd.DataFrame, contract: Contract, spec: MatrixSpec) -> dict[str, dict[str, int]]:
+    """Count the leads of a list (lead_id, tier) that may be called although the CRM calls them closed."""
+    called = listed.loc[listed["tier"] != EXCLUDED, "lead_id"]
+    return count_closed(contract.leads[contract.leads["lead_id"].isin(called)], spec.attributes)
 
 
 def _expected(population: SnapshotParams) -> str:

@@ -18,7 +18,7 @@ from models.scoring.rule_scorer import BELOW, rule_parts, rule_tiers, rules_id, 
 from models.tiers.assignment import TierContext
 from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params
-from pipelines.scoring.population import one_lead, open_leads
+from pipelines.scoring.population import closed_leads, one_lead, open_leads
 from pipelines.scoring.score_list import COLUMNS, SCORES, write_scores
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.scoring.tier_inputs import override_facts, read_previous_tiers
@@ -59,7 +59,8 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
         run.params.score.reasons,
     )
     as_of = snapshots["snapshot_at"].max()
-    facts = override_facts(scored[["lead_id"]].merge(snapshots, "left", "lead_id"), contract, spec, run.params.tiers)
+    moments = scored[["lead_id"]].merge(snapshots, "left", "lead_id")
+    facts = override_facts(moments, contract, spec, run.params.tiers, current=True)
     previous = read_previous_tiers(run.layout.scores.path, as_of, rules_id(rules))
     context = TierContext(run.params.tiers, run.params.capacity.per_period, facts=facts, previous=previous)
     tiers = rule_tiers(scored, rules, context)
@@ -70,7 +71,8 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
         data_fingerprint=contract.profile.fingerprint,
     )[COLUMNS]
     rows = pa.Table.from_pandas(scored, SCORES, preserve_index=False).to_reader()
-    write_scores(rows, _summary(scored, run.params, who), run.layout)
+    summary = _summary(scored, run.params, who).model_copy(update={"closed": closed_leads(scored, contract, spec)})
+    write_scores(rows, summary, run.layout)
     return scored
 
 

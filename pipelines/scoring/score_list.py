@@ -147,6 +147,8 @@ def _log_list(summary: ScoreSummary) -> None:
     log.info("score: %s %s (%s)", f"{summary.n:,}", summary.who, tiers)
     for name, n in summary.unseen.items():
         log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
+    for line in summary.warnings:
+        log.warning("score: %s", line)
     if summary.explored:
         log.info("score: %s leads explored: drawn at random from lower tiers", summary.explored)
     if summary.by_fixed_scores:
@@ -230,8 +232,10 @@ def rows_of(parts: Sequence[Path], ends: np.ndarray, rows: np.ndarray) -> pa.Tab
     return pa.concat_tables(pieces).combine_chunks().take(pa.array(np.argsort(order)))
 
 
-def summarise(listed: RankedList, who: str, unseen: Mapping[str, int]) -> ScoreSummary:
-    """Summarise a list of leads described as `who`; `unseen` counts, by attribute, those with a value unknown to it."""
+def summarise(
+    listed: RankedList, who: str, unseen: Mapping[str, int], closed: Mapping[str, dict[str, int]]
+) -> ScoreSummary:
+    """Summarise a list of leads described as `who`; `unseen` and `closed` as in `ScoreSummary`."""
     leads = listed.leads
     by_tier = leads.groupby("tier")["probability"]
     by_score = (leads["tier_reason"] == "") | (leads["tier"] == EXCLUDED)  # triggers and exploration need no score
@@ -244,6 +248,7 @@ def summarise(listed: RankedList, who: str, unseen: Mapping[str, int]) -> ScoreS
         expected_conversions={str(name): float(by_tier.get_group(name).sum()) for name in by_tier.groups},
         lowest_score={str(name): int(least) for name, least in lowest.items()},
         unseen=dict(unseen),
+        closed=dict(closed),
         model_id=listed.model_id,
         data_fingerprint=listed.fingerprint,
         **dict(listed.metrics),

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
+from models.tiers.overrides import EXCLUDED
 from models.tiers.results import ListSummary
+
+CLOSED_SHARE = 0.05  # of a list, above which closed leads are no accident
 
 
 class ScoreSummary(ListSummary):
@@ -24,6 +29,8 @@ class ScoreSummary(ListSummary):
         That reached each tier.
     unseen
         By attribute, leads with a value that the model does not know.
+    closed
+        By attribute and value, leads that are not excluded although the value means lost or customer.
     """
 
     format: Literal[2] = 2
@@ -34,5 +41,17 @@ class ScoreSummary(ListSummary):
     expected_conversions: dict[str, float]
     lowest_score: dict[str, int]
     unseen: dict[str, int]
+    closed: dict[str, dict[str, int]] = Field(default={})
     model_id: str
     data_fingerprint: str
+
+    @property
+    def warnings(self) -> list[str]:
+        """Say which attributes call too many leads of the list closed."""
+        listed = self.n - self.tiers.get(EXCLUDED, 0)
+        return [
+            f"{total:,} of {listed:,} leads on the list are closed by {name} ({', '.join(values)}); keep them off it "
+            "with tiers.exclusions"
+            for name, values in self.closed.items()
+            if (total := sum(values.values())) > CLOSED_SHARE * listed
+        ]

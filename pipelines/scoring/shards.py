@@ -155,7 +155,7 @@ class ScoringTask:
 
     @property
     def _facts(self) -> FactsQuery:
-        return FactsQuery(self.scorer.metadata.matrix, self.scorer.metadata.tiers)
+        return FactsQuery(self.scorer.metadata.matrix, self.scorer.metadata.tiers, current=True)
 
     def _file(self, shard: LeadShard) -> Path:
         return self.work / f"shard-{shard.number:05d}.arrow"

@@ -29,7 +29,9 @@ DEAL_VALUE = "deal_value"
 log = logging.getLogger("leadscore")
 
 
-def override_facts(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: TierParams) -> TierFacts:
+def override_facts(
+    rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: TierParams, *, current: bool = False
+) -> TierFacts:
     """Evaluate the conditions of triggers and exclusions for leads at their moments, and look up their deal values.
 
     Parameters
@@ -37,6 +39,8 @@ def override_facts(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tie
     rows
         lead_id, snapshot_at; one row a lead and moment. An event counts when event_at < snapshot_at and known_at <=
         snapshot_at, as everywhere.
+    current
+        Whether they are a list to call from; see `ConditionQuery`.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def override_facts(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tie
     warn_of_types(contract, tiers)
     numbered = rows[["lead_id", "snapshot_at"]].assign(row=np.arange(len(rows)))
     empty = pd.DataFrame(columns=["row", *(field.name for field in fact_columns(tiers))])
-    columns = pd.concat(contract.each(numbered, QueryTask(FactsQuery(spec, tiers)))) if len(rows) else empty
+    columns = pd.concat(contract.each(numbered, QueryTask(FactsQuery(spec, tiers, current)))) if len(rows) else empty
     return name_facts(columns.sort_values("row").set_axis(rows.index), tiers)
 
 
@@ -56,6 +60,7 @@ class FactsQuery:
 
     spec: MatrixSpec
     tiers: TierParams
+    current: bool
 
     def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
         return self._conditions.expression(moments, events)
@@ -70,7 +75,8 @@ class FactsQuery:
 
     @property
     def _conditions(self) -> ConditionQuery:
-        return ConditionQuery(self.spec, {one.name: one.when for one in self.tiers.triggers + self.tiers.exclusions})
+        conditions = {one.name: one.when for one in self.tiers.triggers + self.tiers.exclusions}
+        return ConditionQuery(self.spec, conditions, self.current)
 
 
 def name_facts(columns: pd.DataFrame, tiers: TierParams) -> TierFacts:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pipelines.scoring.fresh_list import stand_fresh
-from pipelines.scoring.population import open_leads
+from pipelines.scoring.population import closed_leads, open_leads
 from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, write_scores
 from pipelines.scoring.shards import count_new_values, score_shards
 from pipelines.storage.bundle import load_bundle
@@ -34,4 +34,5 @@ def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
         parts = list(score_shards(contract, scorer, snapshots, run.params.score.reasons, Path(work)))
         listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params)
         unseen = count_new_values(parts)
-        write_scores(ranked_rows(parts, listed), summarise(listed, who, unseen), run.layout)
+        closed = closed_leads(listed.leads, contract, scorer.metadata.matrix)
+        write_scores(ranked_rows(parts, listed), summarise(listed, who, unseen, closed), run.layout)

@@ -77,3 +77,14 @@ def test_a_condition_is_read_by_its_keys() -> None:
         READ.validate_python({"types": ["visit"]})
     with pytest.raises(ValidationError, match=r"attribute\.test"):
         READ.validate_python({"attribute": "a", "value": 3})
+
+
+@pytest.mark.parametrize("current", [True, False])
+def test_what_the_crm_says_today_holds_for_a_list_of_today_alone(current: bool) -> None:
+    leads = [
+        {"lead_id": name, "position": 0, "created_at": MONDAY - 9 * DAY, "rating": name} for name in ("hot", "lost")
+    ]
+    scenario = Scenario([("hot", MONDAY), ("lost", MONDAY)], leads, [], [])
+    closed = READ.validate_python({"attribute": "rating", "test": "is", "value": ["lost"]})
+    query = ConditionQuery(SPEC, {"closed": closed}, current)
+    assert run_query(query, scenario.tables)["closed"].tolist() == [False, current]

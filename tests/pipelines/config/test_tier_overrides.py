@@ -66,3 +66,14 @@ def test_thresholds_of_the_rules_name_the_tiers_that_overrides_give(tmp_path: Pa
     with pytest.raises(ParamsError, match=r"'it' gives tier 'hot', which rules\.thresholds do not name"):
         loaded(tmp_path, {"triggers": [asks("size", "at_least", 5, "hot")]}, **OWN_SOURCE, rules=rules)
     loaded(tmp_path, {"exclusions": [asks("size", "at_least", 5, "excluded")]}, **OWN_SOURCE, rules=rules)
+
+
+def test_an_exclusion_may_ask_what_the_crm_says_today(tmp_path: Path) -> None:
+    attributes = {"status": {"known": "outcome", "why": "sales sets it"}, "size": {"kind": "number"}}
+    source = {"source": mapping(attributes=attributes)}
+    tiers = loaded(tmp_path, {"exclusions": [asks("status", "is", ["Lost"], "excluded")]}, **source)
+    assert [one.name for one in tiers.exclusions] == ["it"]
+    with pytest.raises(ParamsError, match=r"tiers.triggers: 'it' tests attribute 'status', which is known only after"):
+        loaded(tmp_path, {"triggers": [asks("status", "is", ["Lost"], "hot")]}, **source)
+    with pytest.raises(ParamsError, match="'status', which is text; use test: is"):
+        loaded(tmp_path, {"exclusions": [asks("status", "below", 3)]}, **source)

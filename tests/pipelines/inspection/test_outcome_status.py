@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.inspection.outcome_status import means_lost, means_won
+from features.schema.lead_status import means_lost, means_won
 from pipelines.inspection.proposal import inspect
 from tests.support.paths import REAL
 

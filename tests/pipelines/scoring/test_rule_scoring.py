@@ -226,6 +226,32 @@ tiers:
     assert summary["tiers"]["excluded"] == steel.sum()
 
 
+@pytest.mark.parametrize("excluded", [True, False])
+def test_leads_that_the_crm_calls_lost_are_kept_off_or_named(
+    excluded: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By an exclusion of today's status; without it, one line says so."""
+    text = OVERLAY.replace("sector: {}", "sector: {}\n    status: {known: outcome, why: sales sets it}") + RULES
+    closed = "{name: lost, when: {attribute: status, test: is, value: [Lost]}, tier: excluded}"
+    write_tables(tmp_path)
+    leads = pd.read_csv(tmp_path / "leads.csv")
+    leads.assign(status=["Lost" if n % 5 else "New" for n in range(len(leads))]).to_csv(
+        tmp_path / "leads.csv", index=False
+    )
+    (tmp_path / "params.yaml").write_text(text + (f"tiers: {{exclusions: [{closed}]}}\n" if excluded else ""))
+    params, layout = load(tmp_path / "params.yaml"), Layout.folder(tmp_path / "out")
+    ingest(params.source, params.ingest, params.project, tmp_path, layout)
+    build_features(RunContext(params, layout))
+    scores = score_leads_by_rules(RunContext(params, layout))
+    lost = scores["lead_id"].isin(leads["id"][[n for n in range(len(leads)) if n % 5]])
+    assert 0 < lost.sum() < len(scores)
+    assert (scores["tier"] == "excluded").tolist() == (lost & excluded).tolist()
+    said = f"{lost.sum()} of {len(scores)} leads on the list are closed by status (Lost); keep them off it"
+    assert (said in caplog.text) != excluded
+    summary = json.loads(layout.score_summary.path.read_text())
+    assert summary["closed"] == ({} if excluded else {"status": {"Lost": lost.sum()}})
+
+
 def test_one_lead_is_explained_to_its_very_points(run: tuple[Params, Layout]) -> None:
     params, layout = run
     params = params.model_copy(update={"capacity": params.capacity.model_copy(update={"per_period": 20})})
