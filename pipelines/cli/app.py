@@ -26,6 +26,7 @@ from pipelines.cli.public import public_app
 from pipelines.cli.stages import stage_app
 
 log = logging.getLogger("leadscore")
+NO_SUCH_PATH = (NotADirectoryError, IsADirectoryError, FileExistsError, PermissionError)
 BY_FULL_NAME = ("model", "nightly", "lead")
 
 
@@ -99,7 +100,11 @@ def main() -> None:
     except Exception as error:
         from pipelines.storage.files import disk_full
 
-        if not disk_full(error):
+        if disk_full(error):
+            fix = "make room and run it again"
+        elif isinstance(error, NO_SUCH_PATH) and error.filename:
+            fix = "name a folder or a file that this user may read and write"
+        else:
             raise
-        typer.echo(f"error: {str(error).splitlines()[0]}; make room and run it again", err=True)
+        typer.echo(f"error: {str(error).splitlines()[0]}; {fix}", err=True)
         sys.exit(DeliveryError.exit_code)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from features.schema.errors import ParamsError
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 
@@ -90,7 +91,9 @@ def now() -> pd.Timestamp:
 
 
 def layout_of(out: Path | None) -> Layout:
-    """Return the folders of a run, or of the project."""
+    """Return the folders of a run, or of the project; raises ParamsError where --out leads to a file."""
+    if out is not None and (file := next((one for one in (out, *out.parents) if one.exists()), out)).is_file():
+        raise ParamsError(f"--out {out}: {file} is a file; name a folder, which is made where it is missing")
     return Layout.workspace(Path()) if out is None else Layout.folder(out)
 
 

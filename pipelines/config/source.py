@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from features.schema.declarations import AttributeSpec
 from features.schema.lead_ids import NORMALISERS, Normaliser
@@ -15,6 +16,7 @@ from features.schema.spec import Spec
 
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".duckdb": "duckdb", ".ddb": "duckdb", ".db": "duckdb"}
 FORMATS |= dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), "excel")
+NO_FILES = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")  # encodings of Python's that no file is in
 FORMATS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "json")
 
 
@@ -71,6 +73,18 @@ class TableSource(Spec):
     def time_formats(self) -> tuple[str, ...]:
         """The formats of its times, in the order in which they are tried."""
         return (self.time_format,) if isinstance(self.time_format, str) else tuple(self.time_format)
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_one_of_files(cls, given: str) -> str:
+        try:
+            "a".encode(given)
+            known = codecs.lookup(given).name not in NO_FILES
+        except (LookupError, ValueError):  # unknown, of bytes only, or the one that Python calls undefined
+            known = False
+        if not known:
+            raise ValueError(f"no encoding of files is called {given!r}; try utf-8, latin-1 or cp1252")
+        return given
 
     @model_validator(mode="before")
     @classmethod

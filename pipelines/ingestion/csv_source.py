@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,15 @@ OTHER_FILES = {
     b"\x1f\x8b": ("a gzip file", "Let its name end in .csv.gz."),
     b"{": ("JSON", "Name it .json or .jsonl, or set format: json."),
     b"[{": ("JSON", "Name it .json, or set format: json."),
+    b"sqlite format 3": ("an SQLite database", "Export its table as CSV."),
+    b"arrow1": ("Arrow or Feather", "Write it as Parquet or CSV."),
 }
+PACKED = ("compressed in a way that is not known here", "Unpack it, or compress it with gzip as .csv.gz.")
+OTHER_FILES |= dict.fromkeys((b"\xfd7zxz", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"bzh9", b"rar!\x1a"), PACKED)
+DUCKDB = (b"DUCK", 8)  # what stands in a DuckDB file, and where
+BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}  # before UTF-16, whose mark begins UTF-32's
+BOMS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+DAMAGED = (UnicodeError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @contextmanager
@@ -72,12 +81,45 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 def what_it_is(path: Path) -> tuple[str, str] | None:
     """What a file is that is no CSV, by its first bytes, and what to do; None where nothing shows."""
+    first = first_bytes(path, 64)
+    if first.startswith(*DUCKDB):
+        return "a DuckDB file", "Name it .duckdb, or set format: duckdb."
+    head = first.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    return next((said for start, said in OTHER_FILES.items() if head.startswith(start)), None)
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """The first bytes of a file, unpacked; none of one that cannot be read, as reading it says what is wrong."""
     try:
         with open_bytes(path) as file:
-            head = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    except (OSError, EOFError):
+            return file.read(count)
+    except DAMAGED:
+        return b""
+
+
+def wide_encoding(head: bytes) -> str:
+    """The encoding of a text whose characters take two or four bytes, by its mark or its zeros; "" of any other."""
+    if marked := next((name for mark, name in BOMS.items() if head.startswith(mark)), ""):
+        return marked
+    even, odd = head[::2], head[1::2]
+    for zeros, others, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
+        if len(zeros) > 1 and zeros.count(0) > len(zeros) / 2 and not others.count(0):
+            return name
+    return ""
+
+
+def _in_another_width(path: Path, encoding: str) -> tuple[str, str] | None:
+    """What a file is whose characters take more bytes than those of the encoding, or fewer, or that holds no text."""
+    head, known = first_bytes(path, 1 << 12), codecs.lookup(encoding).name
+    wide = wide_encoding(head)
+    if known in BOMS.values() and head and wide != known:
+        return f"text in {wide or 'another encoding'}", f"Set encoding: {wide or 'utf-8, latin-1 or cp1252'}."
+    if known.startswith(("utf-16", "utf-32")):
         return None
-    return next((said for start, said in OTHER_FILES.items() if head.startswith(start)), None)
+    if wide:
+        return f"text in {wide}", f"Set encoding: {wide}."
+    zeros = b"\x00" in head.partition(b"\n")[0]
+    return ("no text, but zeros among its first bytes", "Correct its format, or export it again.") if zeros else None
 
 
 @contextmanager
@@ -92,14 +134,13 @@ def _rows_of_text(path: Path, source: TableSource) -> Iterator[Iterator[list[str
 def _header(path: Path, source: TableSource, label: str) -> list[str]:
     if len(source.separator) != 1:
         raise ParamsError(f'{label}: separator is {source.separator!r}; expected one character (a tab is "\\t")')
-    if other := what_it_is(path):
-        raise DataError(label, "", found=f"a file that is {other[0]}", expected="a CSV file", fix=other[1])
+    if other := what_it_is(path) or _in_another_width(path, source.encoding):
+        expected = f"a CSV file in {source.encoding}"
+        raise DataError(label, "", found=f"a file that is {other[0]}", expected=expected, fix=other[1])
     try:
         with _rows_of_text(path, source) as rows:
             names = next(rows, [])
-    except LookupError:
-        raise ParamsError(f"{label}: no encoding is called {source.encoding!r}; try utf-8, latin-1 or cp1252") from None
-    except (UnicodeError, OSError, EOFError, csv.Error) as error:
+    except (*DAMAGED, csv.Error) as error:
         raise _unreadable(path, source, label, error) from None
     if not names:
         raise DataError(label, "", found="an empty file", expected="a header and rows", fix="Export the file again.")
@@ -111,7 +152,7 @@ def _has_rows(path: Path, source: TableSource) -> bool:
         with _rows_of_text(path, source) as rows:
             next(rows)
             return next(rows, None) is not None
-    except (UnicodeError, OSError, EOFError, csv.Error):
+    except (*DAMAGED, csv.Error):
         return True  # the rows are at fault; reading them says how
 
 
@@ -145,7 +186,7 @@ def _guarded(
     except DataError as error:
         raw.failure = error
         raise
-    except (pa.ArrowInvalid, UnicodeError, OSError, EOFError) as error:
+    except (pa.ArrowInvalid, *DAMAGED) as error:
         raw.failure = _unreadable(path, source, raw.label, error)
         raise raw.failure from None
 
@@ -183,6 +224,14 @@ def _unreadable(path: Path, source: TableSource, label: str, error: Exception) -
             expected=f"text in {source.encoding}",
             fix="Set encoding: latin-1 or cp1252 if a spreadsheet wrote the file.",
         )
+    if path.suffix in (".gz", ".zip") and not isinstance(error, pa.ArrowInvalid | csv.Error):
+        return DataError(
+            label,
+            "",
+            found=f"a file that cannot be read: {error}",
+            expected=f"a whole {path.suffix[1:]} file",
+            fix=f"Export or copy it again; where it is not compressed, let its name not end in {path.suffix}.",
+        )
     return DataError(
         label,
         "",
@@ -206,6 +255,6 @@ def first_bad_byte(path: Path, encoding: str) -> tuple[int, int, int] | None:
                     lines += chunk[: max(error.start - held, 0)].count(b"\n")
                     return done - held + error.start, lines, error.object[error.start]
                 done, lines = done + len(chunk), lines + chunk.count(b"\n")
-    except (OSError, EOFError):
+    except DAMAGED:  # a text without the mark that its encoding begins with, too
         return None
     return None

@@ -14,7 +14,7 @@ import pyarrow as pa
 from python_calamine import CalamineError, CalamineWorkbook
 
 from features.schema.errors import DataError
-from pipelines.ingestion.csv_source import open_bytes, what_it_is
+from pipelines.ingestion.csv_source import DAMAGED, open_bytes, what_it_is
 from pipelines.ingestion.raw_table import BATCH, RawTable, nearest
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def open_json(path: Path, source: TableSource, label: str) -> Iterator[RawTable]
     """Open a list of records, one record a line, or an answer of an API that holds one list of records."""
     try:
         names = list(dict.fromkeys(name for record in _records(path) for name in record))
-    except (ValueError, OSError, EOFError, RecursionError) as error:
+    except (ValueError, RecursionError, *DAMAGED) as error:
         raise DataError(
             label,
             "",

@@ -153,7 +153,17 @@ def _open_duckdb(path: Path, source: TableSource, label: str) -> Iterator[RawTab
             fix="Correct its path or format, or close the other program.",
         ) from None
     with connection:
-        reader = connection.sql(f"SELECT * FROM {_table_name(connection, source, label)}").to_arrow_reader(BATCH)
+        name = _table_name(connection, source, label)
+        try:
+            reader = connection.sql(f"SELECT * FROM {name}").to_arrow_reader(BATCH)
+        except duckdb.Error as error:
+            raise DataError(
+                label,
+                "",
+                found=f"a table {source.table!r} that cannot be read: {str(error).splitlines()[0]}",
+                expected="a table, or a view whose tables are there",
+                fix="Make it a table of that file, or correct `table`.",
+            ) from None
         yield RawTable(label, reader.schema.names, [_plain(kind) for kind in reader.schema.types], reader)
 
 

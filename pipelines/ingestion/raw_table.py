@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -78,7 +79,7 @@ class RawTable:
 
     def _numbered(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         following, passed = 1, 0
-        for batch in self.batches:
+        for batch in self._readable():
             columns = [column.cast(kind, safe=False) for column, kind in zip(batch.columns, self.types, strict=True)]
             ragged = [bad.row for bad in self.ragged[passed:]]  # they have taken their numbers
             candidates = np.arange(following, following + batch.num_rows + len(ragged), dtype=np.int64)
@@ -87,6 +88,39 @@ class RawTable:
             passed += sum(row < following for row in ragged)
             self.rows += batch.num_rows
             yield pa.record_batch([*columns, pa.array(numbers)], schema=schema)
+
+    def _readable(self) -> Iterator[pa.RecordBatch]:
+        """The batches; what ends them early is kept as `failure`, because the engine that reads them hides it."""
+        try:
+            for batch in self.batches:
+                self._check_text(batch)
+                yield batch
+        except DataError as error:
+            self.failure = self.failure or error
+            raise
+        except (pa.ArrowException, duckdb.Error, UnicodeError, OSError) as error:
+            self.failure = DataError(
+                self.label,
+                "",
+                found=f"rows that cannot be read after row {self.rows:,}: {str(error).splitlines()[0]}",
+                expected="a file that is whole",
+                fix="Export or copy it again.",
+            )
+            raise self.failure from None
+
+    def _check_text(self, batch: pa.RecordBatch) -> None:
+        """Files of typed columns do not check their texts."""
+        for name, column in zip(self.names, batch.columns, strict=True):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise DataError(
+                    self.label,
+                    name,
+                    found=f"text that is no UTF-8, after row {self.rows:,}: {str(error).splitlines()[0]}",
+                    expected="text in UTF-8",
+                    fix="Write the file again with its text in UTF-8.",
+                ) from None
 
     def cell(self, column: str, key: str) -> tuple[str, CellKind]:
         """The SQL name and the kind of a column.

@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Sequence
 
+import duckdb
+
 from features.schema.cells import CellKind, Field
 from features.schema.contract import NOT_A_CONVERSION, NOT_IN_LEADS
-from features.schema.errors import DataError
+from features.schema.errors import DataError, ParamsError
 from features.schema.lead_ids import reason
 from features.schema.number_guess import guess_numbers
 from pipelines.ingestion.mapping import Entry
@@ -152,3 +154,18 @@ def reject_no_leads(staging: Staging, entry: Entry) -> None:
             expected="one lead a row",
             fix="Check the file, and `where` if the mapping has one.",
         )
+
+
+def engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
+    """What stopped the engine, and what to do: a format that is none, too little memory, or rows that are damaged."""
+    message = str(error).splitlines()[0]
+    if "format specifier" in message:
+        return ParamsError(f"{entry.key}.time_format: {entry.source.time_format!r} is no strptime pattern: {message}")
+    full = isinstance(error, duckdb.OutOfMemoryException)
+    return DataError(
+        entry.label,
+        "",
+        found=f"rows that stopped DuckDB: {message}",
+        expected="rows that fit the memory" if full else "rows that DuckDB can read",
+        fix="Raise project.memory_gb." if full else "Export the table again; its rows or its file are damaged.",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 from collections import Counter
@@ -17,7 +16,7 @@ from charset_normalizer import from_bytes
 from features.schema.cells import CellKind, as_text
 from features.schema.errors import DataError
 from pipelines.config.source import FORMATS, TableSource
-from pipelines.ingestion.csv_source import first_bad_byte, open_bytes
+from pipelines.ingestion.csv_source import first_bad_byte, first_bytes, wide_encoding
 from pipelines.ingestion.document_sources import read_sheet
 from pipelines.ingestion.file_sources import files_of, open_table
 from pipelines.ingestion.raw_table import SEPARATORS, SOME_VALUES, looks_like_a_row
@@ -131,17 +130,13 @@ def _times(name: str, cells: pd.Series[str], kind: CellKind) -> TimeColumn | str
 
 
 def _head(path: Path) -> bytes:
-    try:
-        with open_bytes(path) as file:
-            return file.read(1 << 20)
-    except (OSError, EOFError):
-        return b""  # opening it as a table says what is wrong
+    return first_bytes(path, 1 << 20)
 
 
 def _encoding(path: Path) -> str:
     head = _head(path)
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
+    if wide := wide_encoding(head):
+        return wide
     if first_bad_byte(path, "utf-8") is None:
         return "utf-8"
     return next((name for name in (_likely(head), WESTERN) if first_bad_byte(path, name) is None), "latin-1")

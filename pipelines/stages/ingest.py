@@ -34,7 +34,6 @@ from features.schema.contract import (
     seen_fault,
     settled,
 )
-from features.schema.errors import DataError, ParamsError
 from features.schema.lead_ids import normal_sql
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import OutcomeSource, Source
@@ -46,6 +45,7 @@ from pipelines.ingestion.postgres_source import open_postgres
 from pipelines.ingestion.profile import Tally, profile
 from pipelines.ingestion.raw_table import RawTable
 from pipelines.ingestion.rejections import (
+    engine_error,
     reject_many_faults,
     reject_no_leads,
     reject_type,
@@ -180,25 +180,12 @@ def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable
     except duckdb.Error as error:
         if disk_full(error):
             raise
-        raise raw.failure or _engine_error(entry, error) from None
+        raise raw.failure or engine_error(entry, error) from None
     finally:
         staging.connection.unregister("raw#")
     entry.read = staging.count_read(entry)
     entry.filtered = raw.rows - entry.read
     _add_ragged(staging, entry, raw)
-
-
-def _engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
-    message = str(error).splitlines()[0]
-    if "format specifier" in message:
-        return ParamsError(f"{entry.key}.time_format: {entry.source.time_format!r} is no strptime pattern: {message}")
-    return DataError(
-        entry.label,
-        "",
-        found=f"rows that stopped DuckDB: {message}",
-        expected="rows that fit the memory",
-        fix="Raise project.memory_gb.",
-    )
 
 
 def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable) -> Cells:

@@ -48,7 +48,7 @@ def test_latin_1_bytes(tmp_path: Path) -> None:
         run(tmp_path, {"leads.csv": leads})
     _, layout = run(tmp_path, {"leads.csv": leads}, leads=table("leads", encoding="latin-1"))
     assert pd.read_parquet(layout.leads.path)["country"].tolist()[1] == "Österreich"
-    with pytest.raises(ParamsError, match="no encoding is called 'latin1x'"):
+    with pytest.raises(ParamsError, match="no encoding of files is called 'latin1x'"):
         run(tmp_path, leads=table("leads", encoding="latin1x"))
 
 
