@@ -16,14 +16,14 @@ from features.events.aggregation import seen_within, visible_events
 from features.matrix.matrix import MatrixSpec
 from features.rules.declarations import AttributeTest, refuse_repeats
 from features.rules.point_log import attribute_facts, holds
-from features.schema.spec import Spec
+from features.schema.spec import MOST_DAYS, Spec
 
 
 class EventSeen(Spec):
     """An event of one of some types happened in the last `days` days, or ever where `days` is null."""
 
     types: list[str] = Field(min_length=1, description="Event types as they are in the data.")
-    days: int | None = Field(ge=1, description="Seen within so many days; null: ever.")
+    days: int | None = Field(ge=1, le=MOST_DAYS, description="Seen within so many days; null: ever.")
 
     @model_validator(mode="after")
     def _types_differ(self) -> EventSeen:

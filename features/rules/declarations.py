@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from features.schema.declarations import AttributeSpec
 from features.schema.errors import ParamsError
-from features.schema.spec import Spec
+from features.schema.spec import MOST_DAYS, Spec
 
+MOST_POINTS = 1_000_000  # of a rule; sums over events stay whole numbers
 START = "start"  # name in the log of the points that every lead has before any rule
 
 
@@ -20,7 +21,9 @@ class Cap(Spec):
     """At most `times` events count in each period of `days` days; a period of 7 days begins on a Monday (UTC)."""
 
     times: int = Field(ge=1, description="At most so many times.")
-    days: int = Field(ge=1, description="In each period of so many days, the latest of them; 7 begins on a Monday.")
+    days: int = Field(
+        ge=1, le=MOST_DAYS, description="In each period of so many days, the latest of them; 7 begins on a Monday."
+    )
 
 
 class Decay(Spec):
@@ -32,7 +35,7 @@ class Decay(Spec):
             "nothing; expiry: all at once."
         )
     )
-    days: int = Field(ge=1, description="So many days.")
+    days: int = Field(ge=1, le=MOST_DAYS, description="So many days.")
 
 
 class AttributeTest(Spec):
@@ -63,7 +66,7 @@ class AttributeRule(AttributeTest):
     """Points for what a lead is."""
 
     name: str = Field(min_length=1, description="In plain English, as the point log shows it; each name once.")
-    points: int = Field(description="More for better leads, negative for worse ones.")
+    points: int = Field(ge=-MOST_POINTS, le=MOST_POINTS, description="More for better leads, negative for worse ones.")
 
 
 class EventRule(Spec):
@@ -71,7 +74,7 @@ class EventRule(Spec):
 
     name: str = Field(min_length=1, description="In plain English; each name once.")
     types: list[str] = Field(min_length=1, description="Event types as they are in the data.")
-    points: int = Field(description="Points for each event.")
+    points: int = Field(ge=-MOST_POINTS, le=MOST_POINTS, description="Points for each event.")
     cap: Cap | None = Field(
         default=None, description="At most so many events count in each period; null: every one counts."
     )
@@ -94,9 +97,9 @@ class PatternRule(Spec):
     answers: list[str] = Field(default=[], description="Event types that end it; []: nothing does.")
     times: int = Field(ge=1, description="So many since the last answer, or ever where none came.")
     days: int | None = Field(
-        default=None, ge=1, description="And within the last so many days; null: however long ago."
+        default=None, ge=1, le=MOST_DAYS, description="And within the last so many days; null: however long ago."
     )
-    points: int = Field(description="Points, once.")
+    points: int = Field(ge=-MOST_POINTS, le=MOST_POINTS, description="Points, once.")
 
     @model_validator(mode="after")
     def _types_differ(self) -> PatternRule:
@@ -114,7 +117,7 @@ class Threshold(Spec):
 class RulesParams(Spec):
     """The hand-written scorecard; without any rule every lead has `start` points."""
 
-    start: int = Field(default=0, description="Points of every lead before any rule.")
+    start: int = Field(default=0, ge=-MOST_POINTS, le=MOST_POINTS, description="Points of every lead before any rule.")
     attributes: list[AttributeRule] = Field(
         default=[],
         description=(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from features.schema.number_format import NumberFormat
-from features.schema.spec import Spec
+from features.schema.spec import MOST_DAYS, Spec
 from features.schema.titles import FREE_DOMAINS, FUNCTION, SENIORITY, TitleLevel
 
 
@@ -63,27 +63,33 @@ class SnapshotParams(Spec):
     horizon_days: int = Field(
         default=30,
         ge=1,
+        le=MOST_DAYS,
         description=(
             "A lead counts as converted if it converts within so many days of a snapshot; long enough for"
             " most sales, short enough to learn from."
         ),
     )
     every_days: int = Field(
-        default=7, ge=1, description="Days from one snapshot to the next: as often as sales gets a new list."
+        default=7,
+        ge=1,
+        le=MOST_DAYS,
+        description="Days from one snapshot to the next: as often as sales gets a new list.",
     )
     anchor: dt.date = Field(
         default=dt.date(2024, 1, 1),
         description="A day the grid of snapshots passes through; a Monday makes every snapshot a Monday.",
     )
-    min_age_days: int = Field(default=1, ge=0, description="Younger leads are not scored yet.")
+    min_age_days: int = Field(default=1, ge=0, le=MOST_DAYS, description="Younger leads are not scored yet.")
     max_age_days: int = Field(
         default=180,
         ge=1,
+        le=MOST_DAYS,
         description="Older leads leave the population at risk: as long as sales would still call them.",
     )
     outcome_lag_days: int = Field(
         default=2,
         ge=0,
+        le=3650,
         description=(
             "Days that a won deal takes to reach the CRM; a larger number waits longer before a label is "
             "taken as final."
@@ -103,25 +109,37 @@ class SnapshotParams(Spec):
         description="Snapshots to test on: where there are more, all those of a seeded share of the leads.",
     )
 
+    @model_validator(mode="after")
+    def _ages_leave_leads(self) -> SnapshotParams:
+        if self.min_age_days > self.max_age_days:
+            raise ValueError(
+                f"min_age_days {self.min_age_days} lies above max_age_days {self.max_age_days}, which leaves no lead"
+            )
+        return self
+
 
 class FeatureParams(Spec):
     """Windows, decay and vocabularies of the feature matrix."""
 
-    windows_days: list[int] = Field(
+    windows_days: list[Annotated[int, Field(ge=1, le=MOST_DAYS)]] = Field(
         default=[1, 7, 30, 90],
         min_length=1,
+        max_length=50,
         description='Events are counted in the last so many days; "ever" is always added.',
     )
-    half_lives_days: list[int] = Field(
-        default=[7, 30], description="Half-lives of decayed counts: an event counts half after so many days."
+    half_lives_days: list[Annotated[int, Field(ge=1, le=MOST_DAYS)]] = Field(
+        default=[7, 30],
+        max_length=50,
+        description="Half-lives of decayed counts: an event counts half after so many days.",
     )
-    trend_days: tuple[int, int] = Field(
+    trend_days: tuple[Annotated[int, Field(ge=1, le=MOST_DAYS)], Annotated[int, Field(ge=1, le=MOST_DAYS)]] = Field(
         default=(7, 30),
         description="A short and a longer window: pace in the short one against pace in the rest of the longer one.",
     )
     max_event_types: int = Field(
         default=20,
         ge=1,
+        le=1000,
         description=(
             'The most frequent event types of the training period have features of their own; the rest are "other".'
         ),
@@ -132,6 +150,7 @@ class FeatureParams(Spec):
     max_levels: int = Field(
         default=40,
         ge=1,
+        le=100_000,
         description=(
             'The most frequent values of a category in the training period are told apart; the rest are "other".'
         ),
@@ -171,10 +190,8 @@ class FeatureParams(Spec):
 
     @model_validator(mode="after")
     def _windows_ascend(self) -> FeatureParams:
-        if sorted(set(self.windows_days)) != self.windows_days or self.windows_days[0] < 1:
+        if sorted(set(self.windows_days)) != self.windows_days:
             raise ValueError(f"windows_days must ascend from 1 or more, found {self.windows_days}")
-        if not 0 < self.trend_days[0] < self.trend_days[1]:
+        if not self.trend_days[0] < self.trend_days[1]:
             raise ValueError(f"trend_days must be a shorter and a longer window, found {list(self.trend_days)}")
-        if any(days < 1 for days in self.half_lives_days):
-            raise ValueError(f"half_lives_days must be 1 or more, found {self.half_lives_days}")
         return self

@@ -26,7 +26,9 @@ Metrics = dict[str, float]
 class EvaluateParams(Spec):
     """Which figures are computed, and how their intervals are."""
 
-    resamples: int = Field(default=200, ge=10, description="Bootstrap resamples of leads behind every interval.")
+    resamples: int = Field(
+        default=200, ge=10, le=100_000, description="Bootstrap resamples of leads behind every interval."
+    )
     confidence: float = Field(default=0.9, gt=0, lt=1, description="Confidence of the intervals.")
     top_shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         default=[0.01, 0.05, 0.1, 0.2],
@@ -34,7 +36,7 @@ class EvaluateParams(Spec):
         description="Lift and gain are shown for calling this share of the rows, the best.",
     )
     calibration_bins: int = Field(
-        default=10, ge=2, description="Groups of equal size for the calibration error and its plot."
+        default=10, ge=2, le=1000, description="Groups of equal size for the calibration error and its plot."
     )
     segments: list[str] = Field(
         default=[],

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from features.schema.spec import Spec
+from features.schema.spec import MOST_DAYS, Spec
 from models.evaluation.intervals import clopper_pearson
 from models.evaluation.rate_comparison import RateLimits
 from models.kpis.results import PeriodMetrics, TierKpis, TierMetrics
@@ -31,6 +31,7 @@ class KpiParams(Spec):
     engagement_days: int = Field(
         default=30,
         ge=1,
+        le=MOST_DAYS,
         description=(
             "A listed lead is engaged if it acts by itself within so many days: as long as a cadence of calls."
         ),

@@ -35,6 +35,7 @@ class AuditParams(Spec):
     periods: int = Field(
         default=12,
         ge=1,
+        le=1000,
         description=(
             "Fields are compared among leads of the same stretch of time, so that drift of the base rate "
             "counts for none."

@@ -34,14 +34,15 @@ class TrainParams(Spec):
     boosters: int = Field(
         default=5,
         ge=1,
+        le=1000,
         description="Seeded models whose log-odds are averaged; one alone moves tiers between retrainings.",
     )
-    learning_rate: float = Field(default=0.1, gt=0, description="Smaller is slower and a little better.")
-    max_rounds: int = Field(default=1500, ge=1, description="Trees at most; the forward folds stop sooner.")
-    num_leaves: int = Field(default=15, ge=2, description="Leaves of a tree.")
-    max_depth: int = Field(default=5, ge=1, description="Depth of a tree; deeper costs explanation time.")
+    learning_rate: float = Field(default=0.1, gt=0, le=10, description="Smaller is slower and a little better.")
+    max_rounds: int = Field(default=1500, ge=1, le=100_000, description="Trees at most; the forward folds stop sooner.")
+    num_leaves: int = Field(default=15, ge=2, le=131_072, description="Leaves of a tree.")
+    max_depth: int = Field(default=5, ge=1, le=100, description="Depth of a tree; deeper costs explanation time.")
     min_child_samples: int = Field(
-        default=40, ge=1, description="Rows in a leaf at least; more for small or noisy data."
+        default=40, ge=1, le=1_000_000_000, description="Rows in a leaf at least; more for small or noisy data."
     )
     feature_fraction: float = Field(default=0.3, gt=0, le=1, description="Share of features a tree may use.")
     bagging_fraction: float = Field(default=0.5, gt=0, le=1, description="Share of rows a tree sees.")
@@ -49,7 +50,7 @@ class TrainParams(Spec):
     cat_smooth: float = Field(
         default=20.0, gt=0, description="Shrinks rare category values towards the rest, as so many average leads would."
     )
-    max_bin: int = Field(default=127, ge=2, description="Cut points of a numeric feature.")
+    max_bin: int = Field(default=127, ge=2, le=65_535, description="Cut points of a numeric feature.")
 
 
 @dataclass(frozen=True)

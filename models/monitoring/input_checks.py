@@ -16,7 +16,7 @@ from pydantic import Field
 from scipy.stats import norm, t
 
 from features.matrix.catalogue import Entry
-from features.schema.spec import Spec
+from features.schema.spec import MOST_DAYS, Spec
 from models.checks import Check, CheckResult, enumerate_names
 from models.monitoring.drift import DriftSample, Row, feature_drift, independent_leads, shift
 
@@ -38,6 +38,7 @@ class MonitorParams(Spec):
     reference_lists: int = Field(
         default=12,
         ge=4,
+        le=10_000,
         description=(
             "The first so many score lists that the model has not learned from say what is usual; at "
             "least 4 are needed, so that a model is watched from its first month or two on; more see "
@@ -45,14 +46,18 @@ class MonitorParams(Spec):
         ),
     )
     arrival_days: int = Field(
-        default=28, ge=1, description="Leads created within so many days before a list are those that come in now."
+        default=28,
+        ge=1,
+        le=MOST_DAYS,
+        description="Leads created within so many days before a list are those that come in now.",
     )
     matured_lists: int = Field(
         default=4,
         ge=1,
+        le=10_000,
         description="So many of the newest lists whose outcome is known are compared with what was predicted.",
     )
-    early_days: list[Annotated[int, Field(ge=1)]] = Field(
+    early_days: list[Annotated[int, Field(ge=1, le=MOST_DAYS)]] = Field(
         default=[14, 28],
         description=(
             "Conversions after the lists of the last so many days are compared with those after lists of "

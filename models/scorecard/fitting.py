@@ -30,12 +30,15 @@ Kind = Literal["at_least", "below", "level", "missing"]
 class ScorecardParams(Spec):
     """How a scorecard is learned."""
 
-    max_lines: int = Field(default=25, ge=1, description="Criteria at most: what people can still read.")
-    max_points: int = Field(default=30, ge=1, description="Points of the strongest line.")
+    max_lines: int = Field(default=25, ge=1, le=1000, description="Criteria at most: what people can still read.")
+    max_points: int = Field(default=30, ge=1, le=10_000, description="Points of the strongest line.")
     bins: int = Field(
-        default=32, ge=2, description="Places where a number may be cut: edges of so many groups of equal size."
+        default=32,
+        ge=2,
+        le=1000,
+        description="Places where a number may be cut: edges of so many groups of equal size.",
     )
-    max_levels: int = Field(default=8, ge=1, description="Values of a category that one line may name.")
+    max_levels: int = Field(default=8, ge=1, le=1000, description="Values of a category that one line may name.")
     min_rows: int = Field(default=50, ge=1, description="Training rows on either side of a line, at least.")
     min_gain: float = Field(
         default=3.0,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from features.schema.spec import Spec
+from features.schema.spec import MOST_DAYS, Spec
 
 DAY = pd.Timedelta(days=1)
 
@@ -17,9 +17,12 @@ DAY = pd.Timedelta(days=1)
 class BacktestParams(Spec):
     """How often the past is retrained, and how long each model is evaluated."""
 
-    cuts: int = Field(default=4, ge=0, description="Retrainings in the past; 0: no backtest.")
+    cuts: int = Field(default=4, ge=0, le=1000, description="Retrainings in the past; 0: no backtest.")
     every_days: int = Field(
-        default=28, ge=1, description="Days from one retraining to the next: as often as you would retrain."
+        default=28,
+        ge=1,
+        le=MOST_DAYS,
+        description="Days from one retraining to the next: as often as you would retrain.",
     )
     every_rows: int = Field(
         default=2000, ge=1, description="Rows from one retraining to the next, where there are rows without dates."

@@ -25,6 +25,7 @@ class Certify(Spec):
     steps: int = Field(
         default=5,
         ge=1,
+        le=1000,
         description=(
             "Cut-offs inside the tier, from the top down, that find the part that converts so where the "
             "whole may not; 1: only the tier as it stands."

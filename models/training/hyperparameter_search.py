@@ -8,15 +8,17 @@ from typing import Annotated
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import create_trial
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from features.schema.spec import Spec
 from models.learners.gradient_boosting import TrainParams
 from models.training.selection import ProgressCallback
 
-Whole = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=1, le=1_000_000)]
+Leaves = Annotated[int, Field(ge=2, le=131_072)]  # as many as LightGBM takes
+Depth = Annotated[int, Field(ge=1, le=100)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]  # searched on a logarithmic scale
+Positive = Annotated[float, Field(gt=0, le=1e9)]  # searched on a logarithmic scale
 
 
 class SearchParams(Spec):
@@ -25,18 +27,24 @@ class SearchParams(Spec):
     trials: int = Field(
         default=8,
         ge=0,
+        le=10_000,
         description="Settings to try; each takes about as long as training once on every fold; 0: no search.",
     )
-    num_leaves: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] = Field(
-        default=(4, 31), description="From and to."
-    )
-    max_depth: tuple[Whole, Whole] = Field(
+    num_leaves: tuple[Leaves, Leaves] = Field(default=(4, 31), description="From and to.")
+    max_depth: tuple[Depth, Depth] = Field(
         default=(2, 6), description="From and to; deeper than 6 costs explanation time."
     )
     min_child_samples: tuple[Whole, Whole] = Field(default=(10, 300), description="From and to.")
     feature_fraction: tuple[Share, Share] = Field(default=(0.15, 0.6), description="From and to.")
     bagging_fraction: tuple[Share, Share] = Field(default=(0.4, 1.0), description="From and to.")
     lambda_l2: tuple[Positive, Positive] = Field(default=(0.1, 100.0), description="From and to.")
+
+    @model_validator(mode="after")
+    def _bounds_ascend(self) -> SearchParams:
+        for name, (low, high) in self.bounds.items():
+            if low > high:
+                raise ValueError(f"{name} runs from {low} down to {high}")
+        return self
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from features.schema.spec import Spec
 
@@ -120,24 +120,35 @@ class Delivery(Spec):
         min_length=1,
         description="Folder that remembers what each CRM holds; where it is lost, every lead is sent once more.",
     )
-    timeout_s: float = Field(default=30.0, gt=0, description="Wait so long for a CRM's answer.")
+    timeout_s: float = Field(default=30.0, gt=0, le=MOST_SECONDS, description="Wait so long for a CRM's answer.")
     attempts: int = Field(
         default=8,
         ge=2,
+        le=100,
         description="Of one lead before it is set aside; so many failed requests in a row end the run, and the rest "
         "waits.",
     )
     first_wait_s: float = Field(
         default=1.0,
         ge=0,
+        le=MOST_SECONDS,
         description="Before the second attempt; doubled with each failure, less a random part.",
     )
     longest_wait_s: float = Field(
         default=300.0,
         gt=0,
+        le=MOST_SECONDS,
         description="Between attempts; a CRM that asks for more ends the run, and the rest waits.",
     )
     postgres: PostgresTables = Field(default=PostgresTables(), description="`leadscore deliver postgres`.")
     duckdb: DuckdbTables = Field(default=DuckdbTables(), description="`leadscore deliver duckdb`.")
     hubspot: HubSpot = Field(default=HubSpot(), description="`leadscore deliver hubspot`.")
     salesforce: Salesforce = Field(default=Salesforce(), description="`leadscore deliver salesforce`.")
+
+    @model_validator(mode="after")
+    def _waits_ascend(self) -> Delivery:
+        if self.first_wait_s > self.longest_wait_s:
+            raise ValueError(
+                f"first_wait_s {self.first_wait_s:g} is longer than longest_wait_s {self.longest_wait_s:g}"
+            )
+        return self

@@ -49,7 +49,7 @@ from pipelines.config.sections import (
 )
 from pipelines.config.simulation import Simulate
 from pipelines.config.source import Source
-from pipelines.config.yaml_files import Tree, lay_over, merge, read_yaml
+from pipelines.config.yaml_files import Tree, lay_over, merge, read_yaml, where
 
 QUICK: Tree = {
     "project": {"quick": True},
@@ -59,6 +59,8 @@ QUICK: Tree = {
     "search": {"trials": 0},
     "backtest": {"cuts": 0},
 }
+MOST = 1e15
+EARLIEST, LATEST = 1900, 2100  # a century more lies within the calendar of pandas
 DEFAULT = Path(__file__).resolve().parents[2] / "params.yaml"
 
 
@@ -209,7 +211,23 @@ def load(overlay: Path | None = None, base: Path = DEFAULT) -> Params:
         raise ParamsError(describe(error, files, Params)) from None
     except ParamsError as error:
         raise ParamsError(f"{files[-1]}: {error}") from None
+    _check_numbers(params.model_dump(by_alias=True), (), files)
     return params
+
+
+def _check_numbers(node: object, key: tuple[str | int, ...], files: list[Path]) -> None:
+    """Refuse numbers and days that nothing computes with, wherever a field has no narrower bounds of its own."""
+    if isinstance(node, dict | list | tuple):
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            _check_numbers(value, (*key, name), files)
+        return
+    wanted = ""
+    if isinstance(node, int | float) and not -MOST <= node <= MOST:  # nor is nan
+        wanted = f"a number from -{MOST:g} to {MOST:g}"
+    elif isinstance(node, dt.date) and not EARLIEST <= node.year <= LATEST:
+        wanted = f"a day from {EARLIEST} to {LATEST}"
+    if wanted:
+        raise ParamsError(f"{where(key, files)}: {'.'.join(map(str, key))}: expected {wanted} (found {node})")
 
 
 def defaults() -> Tree:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from features.schema.spec import Spec
+from features.schema.spec import MOST_DAYS, Spec
 
 
 class Project(Spec):
@@ -19,12 +19,14 @@ class Project(Spec):
     seed: int = Field(
         default=20260101,
         ge=0,
+        le=2_000_000_000,
         description="Every random draw starts here; change it only to see how much chance matters.",
     )
-    threads: int = Field(default=2, ge=1, description="Cores to use; the results are the same for any number.")
+    threads: int = Field(default=2, ge=1, le=512, description="Cores to use; the results are the same for any number.")
     memory_gb: float = Field(
         default=4.0,
         gt=0,
+        le=1_000_000,
         description="What a stage may take, at any number of leads; DuckDB holds half of it and spills the rest to "
         "disk.",
     )
@@ -68,17 +70,21 @@ class Capacity(Spec):
 class Explain(Spec):
     """How far explanations go."""
 
-    sample_rows: int = Field(default=4000, ge=10, description="Rows of the later period behind the global importances.")
-    top_features: int = Field(default=20, ge=1, description="Features shown in dependence plots.")
+    sample_rows: int = Field(
+        default=4000, ge=10, le=1_000_000, description="Rows of the later period behind the global importances."
+    )
+    top_features: int = Field(default=20, ge=1, le=1000, description="Features shown in dependence plots.")
     top_pairs: int = Field(
         default=6,
         ge=0,
+        le=1000,
         description="Pairs of these features that act together most; more make the report longer.",
     )
-    timeline: int = Field(default=40, ge=0, description="Events shown of one lead, newest first.")
+    timeline: int = Field(default=40, ge=0, le=10_000, description="Events shown of one lead, newest first.")
     similar_leads: int = Field(
         default=200,
         ge=10,
+        le=100_000,
         description="Other leads that one lead is compared with; more makes the interval narrower and the likeness "
         "less.",
     )
@@ -90,10 +96,11 @@ class Score(Spec):
     as_of: dt.date | Literal["latest"] = Field(
         default="latest", description="The day to stand at: a date, or latest (the day after the last in the data)."
     )
-    reasons: int = Field(default=5, ge=0, description="Reasons a lead, strongest first.")
+    reasons: int = Field(default=5, ge=0, le=1000, description="Reasons a lead, strongest first.")
     recalibration_rows: int = Field(
         default=20000,
         ge=100,
+        le=10_000_000,
         description="Matured snapshots, at most, that the intercept of a day's list is fitted to: all conversions, and "
         "a share of the others.",
     )
@@ -105,6 +112,7 @@ class Job(Spec):
     max_silence_days: int = Field(
         default=4,
         ge=1,
+        le=MOST_DAYS,
         description="The newest event is older on the scoring day: the feed has stopped, and nothing is published; "
         "longer where nothing happens over holidays.",
     )
@@ -129,6 +137,7 @@ class Job(Spec):
     keep_days: int = Field(
         default=14,
         ge=2,
+        le=MOST_DAYS,
         description="Lists of the newest so many days are kept; with at least 2 a day can be repeated exactly.",
     )
 
@@ -139,6 +148,7 @@ class Retrain(Spec):
     every_days: int = Field(
         default=28,
         ge=1,
+        le=MOST_DAYS,
         description="At the latest so many days after the last one; as often as the walk-forward backtest says it "
         "pays.",
     )
@@ -147,7 +157,10 @@ class Retrain(Spec):
         description="Also when the monitor has found something since then, unless it is the feed that has stopped.",
     )
     rest_days: int = Field(
-        default=7, ge=0, description="But not sooner than so many days after the last one, whatever the alert."
+        default=7,
+        ge=0,
+        le=MOST_DAYS,
+        description="But not sooner than so many days after the last one, whatever the alert.",
     )
     test_conversions: int = Field(
         default=200,
@@ -156,11 +169,17 @@ class Retrain(Spec):
         "learns from what is newest; at most on split.test_share.",
     )
 
+    @model_validator(mode="after")
+    def _rest_ends_in_time(self) -> Retrain:
+        if self.rest_days > self.every_days:
+            raise ValueError(f"rest_days {self.rest_days} is longer than every_days {self.every_days}")
+        return self
+
 
 class Report(Spec):
     """The page that people read."""
 
-    top_leads: int = Field(default=30, ge=0, description="Leads shown with their reasons.")
+    top_leads: int = Field(default=30, ge=0, le=10_000, description="Leads shown with their reasons.")
 
 
 class Track(Spec):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from features.schema.spec import Spec
+from features.schema.spec import MOST_DAYS, Spec
 
 
 class Feedback(Spec):
@@ -18,7 +18,7 @@ class Feedback(Spec):
     )
     explored: float = Field(ge=0, le=1, description="Any other lead is called with this chance.")
     call_factor: float = Field(
-        ge=1, description="Whoever is called decides so many times as readily until the next list."
+        ge=1, le=1000, description="Whoever is called decides so many times as readily until the next list."
     )
 
 
@@ -34,20 +34,23 @@ class Shock(Spec):
         )
     )
     day: dt.date = Field(description="First day.")
-    days: int | None = Field(default=None, ge=1, description="How long it lasts; null: for good.")
-    size: float = Field(description="How strong.")
+    days: int | None = Field(default=None, ge=1, le=MOST_DAYS, description="How long it lasts; null: for good.")
+    size: float = Field(ge=-20, le=20, description="How strong.")
 
 
 class Simulate(Spec):
     """Size, period and flaws of the export, and what happens in its world."""
 
-    leads: int = Field(default=20000, ge=100, description="How many leads.")
+    leads: int = Field(default=20000, ge=100, le=100_000_000, description="How many leads.")
     first_day: dt.date = Field(default=dt.date(2024, 7, 1), description="The first lead is created on this day.")
     last_day: dt.date = Field(
         default=dt.date(2026, 6, 30), description="The export is taken at the end of this day; nothing later is known."
     )
     drift: float = Field(
-        default=1.0, ge=0, description="Strength of the slow drift in demand and in the mix of sources; 0 turns it off."
+        default=1.0,
+        ge=0,
+        le=10,
+        description="Strength of the slow drift in demand and in the mix of sources; 0 turns it off.",
     )
     late_share: float = Field(
         default=0.03, ge=0, lt=1, description="Share of events that reach the systems days after they happened."
@@ -69,3 +72,9 @@ class Simulate(Spec):
             '"2026-01-12", days: null, size: -0.7}.'
         ),
     )
+
+    @model_validator(mode="after")
+    def _days_ascend(self) -> Simulate:
+        if self.first_day >= self.last_day:
+            raise ValueError(f"first_day {self.first_day} is not before last_day {self.last_day}")
+        return self

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from features.schema.declarations import AttributeSpec
 from features.schema.lead_ids import NORMALISERS, Normaliser
 from features.schema.number_format import NumberFormat
-from features.schema.spec import Spec
+from features.schema.spec import MOST_DAYS, Spec
 
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".duckdb": "duckdb", ".ddb": "duckdb", ".db": "duckdb"}
 FORMATS |= dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), "excel")
@@ -39,7 +39,7 @@ class TableSource(Spec):
         "spreadsheet, its sheet (the first where it is left out).",
     )
     separator: str = Field(default=",", description="csv: the character between fields.")
-    skip_rows: int = Field(default=0, ge=0, description="csv, excel: lines above the header.")
+    skip_rows: int = Field(default=0, ge=0, le=1_000_000, description="csv, excel: lines above the header.")
     encoding: str = Field(default="utf-8", description="csv: latin-1 or cp1252 where a spreadsheet wrote it.")
     time_format: str | list[str] = Field(
         default="iso",
@@ -159,6 +159,7 @@ class Source(Spec):
     outcome_after_days: int = Field(
         default=0,
         ge=0,
+        le=MOST_DAYS,
         description="With order: rows and created_at: so many days after its creation a lead that has not converted "
         "counts as not converted; a younger one is still open. 0: every answer in the export is final.",
     )

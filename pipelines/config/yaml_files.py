@@ -10,12 +10,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent, ScalarEvent
 
 from features.schema.errors import ParamsError
 
 Tree = dict[str, Any]
 Key = Sequence[str | int]
 REPLACED_WHOLE = ("source", "rules")
+MOST_BYTES = 1_000_000
+MOST_DEPTH = 40
+MOST_NODES = 50_000  # keys and values, an alias counting as all that it repeats
 
 
 def read_yaml(path: Path) -> Tree:
@@ -29,8 +33,10 @@ def read_yaml(path: Path) -> Tree:
     if not path.is_file():
         raise ParamsError(f"no params file at {path}; give one with --params or run inside the project's folder")
     try:
+        text = _text(path)
+        _check_shape(path, text)
         # YAML 1.2, as DVC writes it: a bare yes is text, 1e-3 a number. A key that stands twice is refused.
-        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        tree = YAML(typ="safe", pure=True).load(text)
     except DuplicateKeyError as error:
         line = path.read_text(encoding="utf-8").splitlines()[error.problem_mark.line].strip()
         raise ParamsError(f"{path} says a key twice, again in line {error.problem_mark.line + 1}: {line}") from None
@@ -39,6 +45,35 @@ def read_yaml(path: Path) -> Tree:
     if not isinstance(tree, dict):
         raise ParamsError(f"{path} holds {type(tree).__name__}; expected sections such as `source:` and `train:`")
     return tree
+
+
+def _text(path: Path) -> str:
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise ParamsError(f"{path} has {size:,} bytes; a params file has at most {MOST_BYTES:,}")
+    return path.read_text(encoding="utf-8")
+
+
+def _check_shape(path: Path, text: str) -> None:
+    """Refuse what would grow in memory or end the recursion of readers, by its events, before anything is built."""
+    sizes: dict[str, int] = {}  # by anchor
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, and nodes before it
+    nodes = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, AliasEvent) and event.anchor not in sizes:
+            raise ParamsError(f"{path}: the alias *{event.anchor} stands for what is not written before it")
+        nodes += sizes[event.anchor] if isinstance(event, AliasEvent) else isinstance(event, NodeEvent)
+        if isinstance(event, CollectionStartEvent):
+            open_nodes.append((event.anchor, nodes))
+        elif isinstance(event, CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            sizes |= {anchor: nodes - before + 1} if anchor else {}
+        elif isinstance(event, ScalarEvent) and event.anchor:
+            sizes[event.anchor] = 1
+        if len(open_nodes) > MOST_DEPTH or nodes > MOST_NODES:
+            raise ParamsError(
+                f"{path}, line {event.start_mark.line + 1}: more than {MOST_NODES:,} values, what aliases repeat "
+                f"included, or deeper than {MOST_DEPTH} levels; a params file has fewer"
+            )
 
 
 def lay_over(base: Tree, overlay: Tree) -> Tree:

@@ -319,3 +319,57 @@ def test_a_quick_run_takes_less_of_the_same(tmp_path: Path) -> None:
     assert quick.snapshots.max_rows < usual.snapshots.max_rows
     assert (quick.capacity, quick.selection.most_features, quick.source) == (usual.capacity, 9, usual.source)
     assert quick.project.quick and not usual.project.quick
+
+
+def bomb() -> str:
+    """Lists of lists by aliases: 10 lines for 10^9 values."""
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    return "\n".join([*lines, "source: *a8"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (bomb(), "more than 50,000 values, what aliases repeat included"),
+        (
+            "source: " + "[" * 3000 + "]" * 3000,
+            "line 1: more than 50,000 values, what aliases repeat included, or deeper",
+        ),
+        ("\n".join(" " * depth + "a:" for depth in range(60)), "deeper than 40 levels"),
+        ("source: &a {leads: *a}", "the alias *a stands for what is not written before it"),
+        ("#" * 1_000_001, "has 1,000,001 bytes; a params file has at most 1,000,000"),
+    ],
+)
+def test_a_file_that_would_grow_in_memory_is_refused_before_it_is_built(tmp_path: Path, text: str, said: str) -> None:
+    assert said in refusal(tmp_path, text)
+
+
+def test_an_alias_that_stands_for_little_is_read(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "snapshots: {horizon_days: &days 14, every_days: *days}").snapshots.every_days == 14
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("project: {threads: 100000}", "line 1: project.threads: Input should be less than or equal to 512"),
+        (
+            "snapshots: {horizon_days: 99999999999}",
+            "snapshots.horizon_days: Input should be less than or equal to 36500",
+        ),
+        ("snapshots: {anchor: '9999-12-31'}", "snapshots.anchor: expected a day from 1900 to 2100 (found 9999-12-31)"),
+        ("points: {double_odds: inf}", "points.double_odds: expected a number from -1e+15 to 1e+15 (found inf)"),
+        ("features: {windows_days: [7, 99999999999]}", "features.windows_days.1"),
+        ("delivery: {attempts: 2000}", "delivery.attempts: Input should be less than or equal to 100 (found 2000)"),
+        ("monitor: {min_events: 1000000000000000000}", "monitor.min_events: expected a number from -1e+15 to 1e+15"),
+        ("tiers: {value: {deal_value: .inf}}", "tiers.value.deal_value: expected a number"),
+        ("delivery: {hubspot: {gone: {lead_score: .nan}}}", "delivery.hubspot.gone.lead_score: expected a number"),
+        ("snapshots: {min_age_days: 300}", "min_age_days 300 lies above max_age_days 180"),
+        ("simulate: {first_day: '2027-01-01'}", "first_day 2027-01-01 is not before last_day 2026-06-30"),
+        ("delivery: {first_wait_s: 1000}", "first_wait_s 1000 is longer than longest_wait_s 300"),
+        ("retrain: {rest_days: 100}", "rest_days 100 is longer than every_days 28"),
+        ("search: {trials: 0, num_leaves: [60, 7]}", "search: num_leaves runs from 60 down to 7"),
+    ],
+)
+def test_numbers_and_days_have_bounds_that_agree_with_each_other(tmp_path: Path, text: str, said: str) -> None:
+    assert said in refusal(tmp_path, text)
