@@ -36,6 +36,10 @@ class NotReadyError(DataError):
     """There is too little to learn from yet; hand-written rules can still rank the leads."""
 
 
+class NoOpenLeadsError(DataError):
+    """No lead is open on the scoring day, so that there is nobody to call; all else can be said."""
+
+
 class ModelError(LeadScoreError):
     """A saved model is missing, damaged, or does not fit these parameters."""
 

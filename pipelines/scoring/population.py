@@ -7,7 +7,7 @@ import pandas as pd
 from features.cohort.snapshots import at_risk, one_per_lead
 from features.matrix.matrix import MatrixSpec
 from features.schema.declarations import SnapshotParams
-from features.schema.errors import DataError, ParamsError
+from features.schema.errors import NoOpenLeadsError, ParamsError
 from features.schema.lead_status import count_closed
 from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params
@@ -21,6 +21,11 @@ def open_leads(contract: Contract, population: SnapshotParams | None, run: RunCo
     `population` says how old a lead may be; it is None for tables without dates. With dates: those open at
     `score.as_of`. Without: those whose outcome is not known; where all are known, the held-out leads are used, so that
     there is a list to look at.
+
+    Raises
+    ------
+    NoOpenLeadsError
+        Where no lead is open on the day.
     """
     if population is None:
         known = contract.outcomes.loc[contract.outcomes["converted"].notna(), "lead_id"]
@@ -34,7 +39,7 @@ def open_leads(contract: Contract, population: SnapshotParams | None, run: RunCo
     as_of = scoring_day(run.params, contract)
     rows = at_risk(contract.leads, contract.outcomes, pd.DatetimeIndex([as_of]).as_unit("us"), population)
     if rows.empty:
-        raise DataError(
+        raise NoOpenLeadsError(
             "leads",
             "created_at",
             found=f"no lead open on {as_of:%Y-%m-%d}",

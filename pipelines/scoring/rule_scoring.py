@@ -11,7 +11,7 @@ import pyarrow as pa
 from features.matrix.matrix import run_query
 from features.rules.declarations import START, RulesParams
 from features.rules.point_log import RuleQuery, rule_log
-from features.schema.errors import ParamsError
+from features.schema.errors import NoOpenLeadsError, ParamsError
 from models.scoring.rule_points import contributions, points
 from models.scoring.rule_points import explain as explain_log
 from models.scoring.rule_scorer import BELOW, rule_parts, rule_tiers, rules_id, score_by_rules
@@ -19,7 +19,7 @@ from models.tiers.assignment import TierContext
 from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params
 from pipelines.scoring.population import closed_leads, one_lead, open_leads
-from pipelines.scoring.score_list import COLUMNS, SCORES, write_scores
+from pipelines.scoring.score_list import COLUMNS, SCORES, write_no_list, write_scores
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.scoring.tier_inputs import override_facts, read_previous_tiers
 from pipelines.storage.contract_store import Contract, read_spec
@@ -46,7 +46,11 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
         raise ParamsError("`rules` in the params names no rule, so nothing can be scored; write some there")
     contract, spec = Contract.open(run.layout, run.params.project), read_spec(run.layout)
     dated = run.params.source.order == "dates"
-    snapshots, who = open_leads(contract, run.params.snapshots if dated else None, run)
+    try:
+        snapshots, who = open_leads(contract, run.params.snapshots if dated else None, run)
+    except NoOpenLeadsError as error:
+        write_no_list(error, contract, run, tier_names(run.params), rules_id(rules))
+        return pd.read_parquet(run.layout.scores.path)
     parts = rule_parts(rules, spec)
     shards = [
         (shard.rows["lead_id"], contributions(run_query(RuleQuery(spec, rules), shard.tables), len(shard.rows), rules))

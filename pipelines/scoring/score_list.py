@@ -15,18 +15,21 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from features.schema.errors import NoOpenLeadsError
 from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
 from models.tiers.overrides import EXCLUDED
 from models.tiers.results import ListSummary
 from models.tiers.score_lists import best_first, list_summary, tier_columns
 from pipelines.config.params import Params
+from pipelines.scoring.population import scoring_day
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.scoring.shards import SCORE_COLUMNS, read_facts, read_part
 from pipelines.scoring.tier_inputs import exploration_quota, read_previous_tiers, warn_of_types
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import ROW_GROUP, csv_sheet, write_json, write_parquet
 from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
 SCORES = pa.schema(
@@ -127,6 +130,25 @@ def write_scores(rows: pa.RecordBatchReader, summary: ScoreSummary, layout: Layo
     write_rows(rows, layout.scores.path, layout.scores_csv.path)
     write_json(summary.model_dump(), layout.score_summary.path)
     _log_list(summary)
+
+
+def write_no_list(
+    error: NoOpenLeadsError, contract: Contract, run: RunContext, tiers: Sequence[str], model_id: str
+) -> None:
+    """Write the same files without a lead, where none is open at the end of the data.
+
+    Raises
+    ------
+    NoOpenLeadsError
+        The same error, where `score.as_of` asks for a day: another one may have open leads.
+    """
+    if run.params.score.as_of != "latest":
+        raise error
+    day = f"{scoring_day(run.params, contract):%Y-%m-%d}"
+    summary = ScoreSummary.of_nobody(str(error), day, tiers, model_id, contract.profile.fingerprint)
+    nobody = pa.RecordBatch.from_pylist([], SCORES)
+    write_scores(pa.RecordBatchReader.from_batches(SCORES, [nobody]), summary, run.layout)
+    log.warning("score: there is no list: %s", error)
 
 
 def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -23,6 +24,8 @@ class ScoreSummary(ListSummary):
         That all leads share, from the outcomes known by that day; None where the rules alone score.
     who
         Which leads were scored, in words.
+    no_list
+        Why there is nobody on it; "" where there is.
     expected_conversions
         By tier; none where the rules alone score, as are `overfull`, `capacity` and `unseen`.
     lowest_score
@@ -38,12 +41,33 @@ class ScoreSummary(ListSummary):
     intercept: float | None
     n: int
     who: str
+    no_list: str = ""
     expected_conversions: dict[str, float]
     lowest_score: dict[str, int]
     unseen: dict[str, int]
     closed: dict[str, dict[str, int]] = Field(default={})
     model_id: str
     data_fingerprint: str
+
+    @classmethod
+    def of_nobody(cls, why: str, day: str, tiers: Iterable[str], model_id: str, data_fingerprint: str) -> Self:
+        """Return the summary of a list without a lead."""
+        return cls(
+            as_of=day,
+            intercept=None,
+            n=0,
+            who=f"leads open on {day}",
+            no_list=why,
+            tiers=dict.fromkeys(tiers, 0),
+            overfull={},
+            explored=0,
+            capacity=[],
+            expected_conversions={},
+            lowest_score={},
+            unseen={},
+            model_id=model_id,
+            data_fingerprint=data_fingerprint,
+        )
 
     @property
     def warnings(self) -> list[str]:

@@ -6,9 +6,10 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from features.schema.errors import NoOpenLeadsError
 from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import closed_leads, open_leads
-from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, write_scores
+from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, write_no_list, write_scores
 from pipelines.scoring.shards import count_new_values, score_shards
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Opener
@@ -16,7 +17,7 @@ from pipelines.storage.run_context import RunContext
 
 
 def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
-    """Write scores.parquet, scores.csv and score_summary.json: one row an open lead, best first.
+    """Write scores.parquet, scores.csv and score_summary.json: one row an open lead, best first; see `write_no_list`.
 
     Parameters
     ----------
@@ -29,7 +30,11 @@ def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
         closing(opened(run.layout, run.params.project)) as contract,
         tempfile.TemporaryDirectory(dir=run.layout.artifacts) as work,
     ):
-        snapshots, who = open_leads(contract, scorer.metadata.snapshots, run)
+        try:
+            snapshots, who = open_leads(contract, scorer.metadata.snapshots, run)
+        except NoOpenLeadsError as error:
+            write_no_list(error, contract, run, scorer.metadata.tiers.names, scorer.model_id)
+            return
         scorer = stand_fresh(scorer, contract, snapshots["snapshot_at"].max(), run.params)
         parts = list(score_shards(contract, scorer, snapshots, run.params.score.reasons, Path(work)))
         listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params)

@@ -21,6 +21,7 @@ from features.schema.errors import (
     RefusedError,
 )
 from pipelines.cli import app as cli
+from pipelines.scoring.score_list import COLUMNS
 from tests.support.paths import ROOT
 
 OVERLAY = """
@@ -185,6 +186,42 @@ def test_no_events_at_all_still_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     (write_tables(tmp_path) / "events.csv").write_text("id,at,type\n", encoding="utf-8")
     assert run(monkeypatch, tmp_path) == 0
     assert (tmp_path / "out" / "report.html").stat().st_size > 0
+
+
+def finished(folder: Path) -> Path:
+    """A history in which every lead is won or lost, so that nobody is left to call."""
+    won = pd.read_csv(write_tables(folder) / "outcomes.csv")
+    leads = pd.read_csv(folder / "leads.csv", parse_dates=["created"])
+    lost = leads[~leads["id"].isin(won["id"])]
+    rows = lost[["id"]].assign(lost=(lost["created"] + pd.Timedelta(days=33)).dt.strftime("%Y-%m-%d"))
+    pd.concat([won, rows]).to_csv(folder / "outcomes.csv", index=False)
+    more = "job: {max_silence_days: 60}\n"  # the feed ends before the last loss
+    edit("params.yaml", lambda text: text.replace("converted_at: won", "converted_at: won, lost_at: lost") + more)(
+        folder
+    )
+    return folder
+
+
+def test_a_history_without_an_open_lead_has_a_report_and_an_empty_list(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, finished(tmp_path)) == 0
+    shown, out = capsys.readouterr(), tmp_path / "out"
+    assert "AUC" in shown.out
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "There is no list." in page and "no lead open on 2026-01-" in page
+    scores = pd.read_parquet(out / "scores.parquet")
+    assert scores.empty and list(scores) == COLUMNS
+    assert list(pd.read_csv(out / "scores.csv")) == [name for name in COLUMNS if name != "reasons"]
+    summary = json.loads((out / "artifacts" / "score_summary.json").read_text())
+    assert (summary["n"], summary["no_list"][:13]) == (0, "table 'leads'")
+    where = ("--params", tmp_path / "params.yaml", "--out", out)
+    nightly = ("--lists", tmp_path / "lists", "--data", tmp_path, "--model", out / "artifacts" / "model")
+    assert leadscore(monkeypatch, "nightly", "score", *where, *nightly) == DataError.exit_code
+    before = (out / "artifacts" / "score_summary.json").stat().st_mtime_ns
+    assert leadscore(monkeypatch, "score", *where, "--as-of", "2030-01-01") == DataError.exit_code
+    assert "no lead open on 2030-01-01" in capsys.readouterr().err
+    assert (out / "artifacts" / "score_summary.json").stat().st_mtime_ns == before
 
 
 def test_a_label_with_three_values_is_named(

@@ -11,11 +11,12 @@ import pytest
 
 from features.schema.errors import DataError, NotReadyError
 from pipelines.config.params import load
+from pipelines.scoring.score_list import COLUMNS
 from pipelines.stages.run_all import run_all
 from pipelines.stages.train import train
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
-from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
+from tests.pipelines.cli.test_app import OVERLAY, finished, leadscore, write_tables
 from tests.pipelines.scoring.test_rule_scoring import RULES
 
 STRICT = re.sub(r"readiness: .*", "readiness: {min_rows: 100, min_positive: 5000}", OVERLAY)
@@ -97,3 +98,15 @@ def test_the_command_ends_well_with_rules_and_refuses_without(
     assert leadscore(monkeypatch, *words) == 3
     assert "needs 5000" in capsys.readouterr().err
     assert (out / "scores.parquet").read_bytes() == before
+
+
+def test_too_little_to_learn_from_and_nobody_to_call(tmp_path: Path) -> None:
+    finished(tmp_path)
+    text = STRICT.replace("converted_at: won", "converted_at: won, lost_at: lost") + RULES
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    layout = Layout.folder(tmp_path / "out")
+    assert run_all(RunContext(load(tmp_path / "params.yaml"), layout), tmp_path) is False
+    scores = pd.read_parquet(layout.scores.path)
+    assert scores.empty and list(scores) == COLUMNS
+    page = layout.report.path.read_text(encoding="utf-8")
+    assert "There is no list." in page and "no lead open on 2026-01-" in page
