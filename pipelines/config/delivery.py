@@ -120,7 +120,9 @@ class Delivery(Spec):
         min_length=1,
         description="Folder that remembers what each CRM holds; where it is lost, every lead is sent once more.",
     )
-    timeout_s: float = Field(default=30.0, gt=0, le=MOST_SECONDS, description="Wait so long for a CRM's answer.")
+    timeout_s: float = Field(
+        default=30.0, gt=0, le=MOST_SECONDS, description="A CRM's whole answer is to be there after so long."
+    )
     attempts: int = Field(
         default=8,
         ge=2,

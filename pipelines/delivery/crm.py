@@ -18,6 +18,7 @@ import requests
 
 from features.schema.errors import DeliveryError, ParamsError
 from pipelines.config.secrets import from_environment
+from pipelines.delivery.http import MOST_BYTES, HttpRequest, Reply, TooLongError, exchange
 
 if TYPE_CHECKING:
     from pipelines.config.delivery import Crm, Delivery, HubSpot, Salesforce
@@ -30,6 +31,7 @@ PASSING = {  # what a CRM says of a single lead that may go well the next time
 }  # fmt: skip
 LONGEST_REASON = 200
 ACCEPTED = (200, 201, 207)  # the answer says what became of each lead
+EXPECTED = (400, 408, 409, 413, 422, 429)  # it says why there is none, or when to try again
 
 
 @dataclass(frozen=True)
@@ -78,15 +80,6 @@ class Answer:
     leads: dict[str, tuple[LeadStatus, str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class HttpRequest:
-    """An HTTP request without its token."""
-
-    method: str
-    url: str
-    body: dict[str, Any]
-
-
 class System(Protocol):
     """A CRM's way of writing a batch and of answering."""
 
@@ -97,7 +90,7 @@ class System(Protocol):
     def request(self, batch: Sequence[Message]) -> HttpRequest:
         """The request that makes the records of these leads what they are to be."""
 
-    def verdicts(self, batch: Sequence[Message], reply: requests.Response) -> dict[str, tuple[LeadStatus, str]]:
+    def verdicts(self, batch: Sequence[Message], reply: Reply) -> dict[str, tuple[LeadStatus, str]]:
         """What an answer says of each lead; raises LookupError, TypeError or ValueError where it says nothing."""
 
 
@@ -123,7 +116,7 @@ class HubSpotObjects:
             "properties": {self.params.id_field: message.lead_id} | properties,
         }
 
-    def verdicts(self, batch: Sequence[Message], reply: requests.Response) -> dict[str, tuple[LeadStatus, str]]:
+    def verdicts(self, batch: Sequence[Message], reply: Reply) -> dict[str, tuple[LeadStatus, str]]:
         tree = reply.json()
         results, errors = tree["results"], tree.get("errors") or []
         taken = {result.get("objectWriteTraceId") for result in results}
@@ -166,7 +159,7 @@ class SalesforceRecords:
         records = [record_type | {self.params.id_field: one.lead_id} | one.fields for one in batch]
         return HttpRequest("PATCH", base_url(self.params.base_url) + path, {"allOrNone": False, "records": records})
 
-    def verdicts(self, batch: Sequence[Message], reply: requests.Response) -> dict[str, tuple[LeadStatus, str]]:
+    def verdicts(self, batch: Sequence[Message], reply: Reply) -> dict[str, tuple[LeadStatus, str]]:
         results = {one.lead_id: result for one, result in zip(batch, reply.json(), strict=True)}
         return {lead: self._one(result) for lead, result in results.items()}
 
@@ -242,31 +235,31 @@ def send(system: System, batch: Sequence[Message], session: requests.Session, au
     """
     request = system.request(batch)
     try:
-        reply = session.request(
-            request.method, request.url, json=request.body, auth=auth, timeout=timeout_s, allow_redirects=False
-        )
-    except requests.Timeout:
+        reply = exchange(request, session, auth, timeout_s)
+    except (TimeoutError, requests.Timeout):
         return Answer(RequestStatus.silent, "no answer in time")
+    except TooLongError:
+        return Answer(RequestStatus.failed, f"an answer of more than {MOST_BYTES:,} bytes")
     except requests.RequestException as error:  # its text repeats addresses, and is of no use to the reader
         return Answer(RequestStatus.silent, f"no answer ({type(error).__name__})")
+    if reply.status not in (*ACCEPTED, *EXPECTED) and reply.status < 500:
+        raise DeliveryError(
+            f"{urlsplit(request.url).hostname} answers HTTP {reply.status}; check the token, its rights and limits, "
+            "base_url and object; what was not taken waits for the next run"
+        )
     return _read(system, batch, reply, auth)
 
 
-def _read(system: System, batch: Sequence[Message], reply: requests.Response, auth: Bearer) -> Answer:
-    status, wait_s = reply.status_code, retry_after(reply.headers)
+def _read(system: System, batch: Sequence[Message], reply: Reply, auth: Bearer) -> Answer:
+    status, wait_s = reply.status, retry_after(reply.headers)
     if status == 429:
         return Answer(RequestStatus.busy, "HTTP 429", wait_s)
     if status == 408:
         return Answer(RequestStatus.silent, "HTTP 408", wait_s)
     if status >= 500:
         return Answer(RequestStatus.failed, f"HTTP {status}", wait_s)
-    if status in (400, 409, 413, 422):
-        return Answer(RequestStatus.rejected, auth.hide(f"HTTP {status}: {_error_text(reply)}")[:LONGEST_REASON])
     if status not in ACCEPTED:
-        raise DeliveryError(
-            f"{urlsplit(reply.url).hostname} answers HTTP {status}; check the token, its rights and limits, base_url "
-            "and object; what was not taken waits for the next run"
-        )
+        return Answer(RequestStatus.rejected, auth.hide(f"HTTP {status}: {_error_text(reply)}")[:LONGEST_REASON])
     try:
         leads = system.verdicts(batch, reply)
     except (LookupError, TypeError, ValueError, AttributeError):
@@ -275,7 +268,7 @@ def _read(system: System, batch: Sequence[Message], reply: requests.Response, au
     return Answer(RequestStatus.ok, "", wait_s, hidden)
 
 
-def _error_text(reply: requests.Response) -> str:
+def _error_text(reply: Reply) -> str:
     """What a refusal says: HubSpot answers with one object, Salesforce with a list."""
     try:
         tree = reply.json()
