@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.schema.spec import Spec
 from models.evaluation.estimate import BaselineMetrics, Figure, Figures, ModelMetrics
+from models.evaluation.list_coverage import ListCoverage
 from models.evaluation.rate_comparison import PredictedRate, TopRate
 
 
@@ -201,6 +202,8 @@ class JudgedMetrics(Spec):
     ----------
     calibration
         Predicted and actual rate of all rows of the test; the KPIs say the same of "all leads".
+    coverage
+        The wins that no list could hold, of which no other figure speaks; None without dates.
     """
 
     capacity: int
@@ -212,6 +215,7 @@ class JudgedMetrics(Spec):
     wins: WinsGained
     baselines: dict[str, BaselineMetrics]
     random_split: ModelMetrics
+    coverage: ListCoverage | None
     feedback: Feedback | None
 
 

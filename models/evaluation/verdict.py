@@ -36,7 +36,8 @@ def verdict(metrics: JudgedMetrics, leaks: Sequence[str] = ()) -> Verdict:
     Verdict
         Better where the leads called surely win more than today's, or no fewer as measured while the ranking is surely
         better; worse where they surely win fewer, or a baseline predicts surely better; else no better. The lines are
-        the suspicion of leakage, if there is one, four sentences, and with a contact log what its weights say.
+        the suspicion of leakage, if there is one, four sentences, with dates the wins on no list, and with a contact
+        log what its weights say.
     """
     state, against = _state(metrics)
     return Verdict(
@@ -50,6 +51,7 @@ def verdict(metrics: JudgedMetrics, leaks: Sequence[str] = ()) -> Verdict:
             _ranking(metrics),
             _calls(metrics),
             _honesty(metrics),
+            *_on_no_list(metrics),
             *_feedback(metrics),
         ],
     )
@@ -129,6 +131,11 @@ def _honesty(metrics: JudgedMetrics) -> str:
         f"{test.calibration_error.value:.3f}). A random split would have shown AUC "
         f"{metrics.random_split.auc.value:.3f}; this test says {test.auc.value:.3f}."
     )
+
+
+def _on_no_list(metrics: JudgedMetrics) -> list[str]:
+    """Say whom the figures above leave out: wins are counted on lists."""
+    return [] if metrics.coverage is None else [metrics.coverage.sentence]
 
 
 def _feedback(metrics: JudgedMetrics) -> list[str]:

@@ -12,118 +12,22 @@ import pandas as pd
 
 from features.cohort.snapshots import DAY, grid
 from features.schema.declarations import SnapshotParams
-from features.schema.spec import Spec
-from models.evaluation.estimate import Figure, Figures
 from models.evaluation.intervals import clopper_pearson
-
-TOO_YOUNG, EARLY, BETWEEN, TOO_OLD, LOST = REASONS = (
-    "too young",
-    "before the first list",
-    "between two lists",
-    "too old",
-    "lost before",
+from models.evaluation.list_coverage import (
+    BEFORE,
+    BETWEEN,
+    DAILY,
+    EARLY,
+    LOST,
+    REASONS,
+    TOO_OLD,
+    TOO_YOUNG,
+    ListCoverage,
+    WinsOfAge,
+    WinsOnNoList,
 )
-BEFORE = (TOO_YOUNG, EARLY)  # won before any list could hold the lead: what the interval and the youngest age cost
+
 AGES = (0, 1, 7, 28, 56, 112)  # days at which a group of ages begins
-DAILY = {"every_days": 1, "min_age_days": 0}  # the closest grid of whole days
-
-
-class WinsOfAge(Spec):
-    """The wins of leads so many days old, and those of them on no list, by reason."""
-
-    days: str
-    wins: int
-    reasons: dict[str, int]
-
-
-class WinsOnNoList(Figures):
-    """The wins from a first to a last day, and those that no list could hold.
-
-    Attributes
-    ----------
-    reasons
-        How many were on none, by reason, see `DatedWins`; they add up to `on_none`.
-    before
-        How many of these came before any list could hold the lead: too young, or before the first list.
-    daily_before
-        The same if a list were made every midnight, with all leads from their creation on.
-    """
-
-    first: str
-    last: str
-    wins: int
-    on_none: int
-    on_none_share: Figure
-    on_none_share_low: Figure
-    on_none_share_high: Figure
-    before: int
-    before_share: Figure
-    before_share_low: Figure
-    before_share_high: Figure
-    daily_before: int
-    daily_before_share: Figure
-    daily_before_share_low: Figure
-    daily_before_share_high: Figure
-    reasons: dict[str, int]
-    ages: list[WinsOfAge]
-
-
-class ListCoverage(Spec):
-    """Wins on no list in the days that the tested lists look at, and in the whole history, by these settings."""
-
-    every_days: int
-    min_age_days: int
-    max_age_days: int
-    horizon_days: int
-    period: WinsOnNoList
-    history: WinsOnNoList
-
-    @property
-    def is_daily(self) -> bool:
-        return {name: getattr(self, name) for name in DAILY} == DAILY
-
-    @property
-    def sentence(self) -> str:
-        """Say how many wins were on no list and why, what a daily list would change, and the same of all history."""
-        one, every = self.period, self.history
-        whole = (
-            f"Over the whole history ({_days(every)}) {_share(every, 'before')} of {every.wins:,} wins came before any "
-            f"list{self._daily(every)}."
-        )
-        if not one.wins:
-            return f"No win is known of {_days(one)}. {whole}"
-        why = ", ".join(f"{n:,} {self.words[reason]}" for reason, n in one.reasons.items() if n)
-        return (
-            f"Of {one.wins:,} wins ({_days(one)}) {_share(one, 'on_none')} were on no list{': ' + why if why else ''}. "
-            f"{_share(one, 'before')} came before any list could hold the lead{self._daily(one)}. {whole}"
-        )
-
-    @property
-    def words(self) -> dict[str, str]:
-        """How each reason reads after a count of wins."""
-        return {
-            TOO_YOUNG: f"of leads less than {_in_days(self.min_age_days)} old",
-            EARLY: "before the lead's first list",
-            BETWEEN: f"more than {_in_days(self.horizon_days)} after the last list",
-            TOO_OLD: f"of leads more than {_in_days(self.max_age_days)} old",
-            LOST: "of leads lost before",
-        }
-
-    def _daily(self, wins: WinsOnNoList) -> str:
-        return "" if self.is_daily else f"; with a daily list it would be {_share(wins, 'daily_before')}"
-
-
-def _days(wins: WinsOnNoList) -> str:
-    return f"{wins.first} to {wins.last}"
-
-
-def _in_days(n: int) -> str:
-    return f"{n} day{'' if n == 1 else 's'}"
-
-
-def _share(wins: WinsOnNoList, name: str) -> str:
-    value, low, high = (getattr(wins, f"{name}_share{end}") for end in ("", "_low", "_high"))
-    return "none" if value is None else f"{value:.1%} ({low:.1%} to {high:.1%})"
 
 
 @dataclass(frozen=True)
@@ -143,7 +47,7 @@ class DatedWins:
     Attributes
     ----------
     rows
-        lead_id, converted_at, age_days, reason ("" on a list), and daily_reason: of a daily list.
+        lead_id, created_at, converted_at, age_days, reason ("" on a list), and daily_reason: of a daily list.
     """
 
     rows: pd.DataFrame
@@ -166,13 +70,25 @@ class DatedWins:
         daily = params.model_copy(update=DAILY)
         by_params, by_day = (reasons(wins, _lists(wins, grids), grids) for grids in (params, daily))
         age = (wins["converted_at"] - wins["created_at"]).dt.total_seconds() / DAY.total_seconds()
-        return cls(wins[["lead_id", "converted_at"]].assign(age_days=age, reason=by_params, daily_reason=by_day))
+        return cls(
+            wins[["lead_id", "created_at", "converted_at"]].assign(age_days=age, reason=by_params, daily_reason=by_day)
+        )
+
+    @property
+    def before(self) -> float:
+        """The share of all wins that came before any list could hold the lead."""
+        return float(self.rows["reason"].isin(BEFORE).mean())
+
+    @property
+    def daily_before(self) -> float:
+        """The same with a daily list."""
+        return float(self.rows["daily_reason"].isin(BEFORE).mean())
 
     def count(self, first: pd.Timestamp, end: pd.Timestamp, confidence: float) -> WinsOnNoList:
         """Count the wins in [first, end), with Clopper-Pearson intervals."""
         rows = self.rows[self.rows["converted_at"].ge(first) & self.rows["converted_at"].lt(end)]
         counts = {
-            "on_none": int((rows["reason"] != "").sum()),
+            "on_none": _on_none(rows),
             "before": int(rows["reason"].isin(BEFORE).sum()),
             "daily_before": int(rows["daily_reason"].isin(BEFORE).sum()),
         }
@@ -183,11 +99,34 @@ class DatedWins:
             wins=len(rows),
             reasons=_by_reason(rows),
             ages=[
-                WinsOfAge(days=name, wins=len(of_age), reasons=_by_reason(of_age))
+                WinsOfAge(days=name, wins=len(of_age), on_none=_on_none(of_age), reasons=_by_reason(of_age))
                 for name, of_age in rows.groupby(group, observed=True)
             ],
             **_shares(counts, len(rows), confidence),
         )
+
+
+def cover(
+    wins: DatedWins, params: SnapshotParams, lists: tuple[pd.Timestamp, pd.Timestamp], until: pd.Timestamp,
+    confidence: float,
+) -> ListCoverage:  # fmt: skip
+    """Count wins on no list from the first to the last of some lists, its horizon included, and in the whole history.
+
+    Parameters
+    ----------
+    until
+        As in `DatedWins.of`.
+    """
+    first, last = lists
+    horizon, begin = pd.Timedelta(days=params.horizon_days), wins.rows["created_at"].min()
+    return ListCoverage(
+        every_days=params.every_days,
+        min_age_days=params.min_age_days,
+        max_age_days=params.max_age_days,
+        horizon_days=params.horizon_days,
+        period=wins.count(first, last + horizon, confidence),
+        history=wins.count(first if pd.isna(begin) else min(begin, first), until + pd.Timedelta(1, "us"), confidence),
+    )
 
 
 def _lists(wins: pd.DataFrame, params: SnapshotParams) -> pd.DatetimeIndex:
@@ -222,6 +161,10 @@ def reasons(wins: pd.DataFrame, lists: pd.DatetimeIndex, params: SnapshotParams)
         ["", LOST, TOO_OLD, BETWEEN, TOO_YOUNG],
         EARLY,
     )  # fmt: skip
+
+
+def _on_none(rows: pd.DataFrame) -> int:
+    return int((rows["reason"] != "").sum())
 
 
 def _by_reason(rows: pd.DataFrame) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from features.schema.spec import Spec
 from models.evaluation.estimate import Figure, Figures
+from models.evaluation.list_coverage import ListCoverage
 from models.evaluation.rate_comparison import ObservedRate, PredictedRate
 
 
@@ -202,6 +203,8 @@ class KpiResult(Spec):
         Why a part is not available, by part.
     stages
         The lifecycle stage of each tier, best first.
+    coverage
+        The wins that no list could hold, which no tier could catch, as in metrics.json; None without dates.
     """
 
     format: Literal[2] = 2
@@ -220,6 +223,7 @@ class KpiResult(Spec):
     stages: dict[str, str]
     tiers: list[TierKpis]
     velocity: Velocity | None
+    coverage: ListCoverage | None
     comparisons: list[RateComparison]
     volumes: list[ListVolume]
     verdict: KpiVerdict

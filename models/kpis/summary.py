@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.evaluation.estimate import Figure
+from models.evaluation.list_coverage import ListCoverage
 from models.evaluation.rate_comparison import MISFITS, Answer, rates_text
 from models.kpis.calibration_check import AGE_OF_LEAD, AGE_OF_MODEL, TIER
 from models.kpis.results import CutoffFix, ListVolume, RateComparison, TierMetrics
@@ -55,6 +56,13 @@ def sent(best: tuple[str, TierMetrics], horizon: str) -> list[str]:
     lost = _rate(metrics.lost, metrics.lost_low, metrics.lost_high) if metrics.lost_n else ""
     fates = [*([f"{fell} fell back a stage"] if fell else []), *([f"{lost} were lost"] if lost else [])]
     return [f"Of {metrics.leads:,} leads listed as {name}, {' and '.join(fates)} {horizon}."] if fates else []
+
+
+def caught(wins: int, coverage: ListCoverage | None) -> list[str]:
+    """Say of which wins the tiers' wins caught are shares, and which no list could hold."""
+    if coverage is None:
+        return []
+    return [f"Wins caught are shares of the {wins:,} wins on these lists. {coverage.sentence}"]
 
 
 def _misfits(comparisons: Sequence[RateComparison]) -> list[str]:

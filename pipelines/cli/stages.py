@@ -141,7 +141,8 @@ def kpis(params: ParamsOption = None, out: OutOption = None, by: ByOption = By.m
 
     OUT: kpis.json. With --by rules: of every list, in the tiers that the rules give.
     """
-    from pipelines.stages.kpis import measure_kpis, measure_kpis_by_rules, tier_table
+    from pipelines.reporting.tier_table import tier_table
+    from pipelines.stages.kpis import measure_kpis, measure_kpis_by_rules
 
     stage = measure_kpis_by_rules if by is By.rules else measure_kpis
     result = stage(loaded(params, out))

@@ -85,6 +85,7 @@ GLOSSARY = {
         Term("Uncertainty coefficient", "the share of the outcome's entropy that one feature removes", True),
         Term("SHAP value", "what one feature adds to one lead's log-odds; all of them add up to it", True),
         Term("Interaction index", "what two features add together and neither adds alone (Shapley)", True),
+        Term("Win on no list", "a conversion of a lead that no score list held then, as too young or too old", True),
         Term("Lead velocity", "how leads convert with time since creation (Kaplan-Meier)", True),
         Term("Oracle", "the true probability, which only a simulator knows"),
     ),

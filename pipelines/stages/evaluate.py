@@ -43,6 +43,7 @@ from models.tiers.capacity import sampled_capacity
 from pipelines.config.params import Params
 from pipelines.reporting.scorecard import write_scorecard
 from pipelines.scoring.contact_log import measure_feedback
+from pipelines.scoring.list_coverage import list_coverage
 from pipelines.scoring.tier_backtest import tier_metrics
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
@@ -71,17 +72,19 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
     uncorrected = _rank(rows, scorer.uncorrected(rows), run.params, sampled)
     feedback = measure_feedback(rows, probabilities["model"], capacity, run)
     compared = _baselines(rows, probabilities, ranked, run.params)
+    period = Period(first=counts.parts["test"].first, last=counts.parts["test"].last)
     predicted, limits = rows.assign(probability=probabilities["model"]), run.params.kpis.limits
     judged = JudgedMetrics(
         capacity=run.params.capacity.per_period,
         confidence=run.params.evaluate.confidence,
-        period=Period(first=counts.parts["test"].first, last=counts.parts["test"].last),
+        period=period,
         snapshots=counts,
         test=_evaluate("model", ranked["model"], run.params),
         calibration=compare_rate(predicted, first_share(run.params.evaluate.confidence), limits),
         wins=_wins(ranked, compared, sampled, run.params),
         baselines=compared,
         random_split=_random_split(matrix, run, sampled),
+        coverage=list_coverage(contract, run.params, period.first, period.last),
         feedback=None if feedback is None else Feedback.model_validate(feedback),
     )
     result = EvaluationResult(

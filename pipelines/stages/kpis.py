@@ -10,10 +10,9 @@ import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from rich.box import SIMPLE
-from rich.table import Table
 
 from features.schema.errors import DataError, ParamsError
+from models.evaluation.list_coverage import ListCoverage
 from models.evaluation.results import EvaluationResult
 from models.evaluation.segments import segment_levels
 from models.kpis.calibration_check import AGE_OF_LEAD, AGE_OF_MODEL, Lists, ages, compare_rates, volumes
@@ -28,7 +27,7 @@ from models.kpis.results import (
     TierMetrics,
     Velocity,
 )
-from models.kpis.summary import lines, sent
+from models.kpis.summary import caught, lines, sent
 from models.kpis.tier_kpis import as_listed, first_lists, known, of_leads, tier_metrics, winners, within
 from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, time_to_conversion
 from models.points.scale import score, score_of
@@ -41,6 +40,7 @@ from models.tiers.declarations import TierParams
 from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import assign_in_order
 from pipelines.config.params import Params
+from pipelines.scoring.list_coverage import closes_until, list_coverage
 from pipelines.scoring.rule_scoring import tier_names
 from pipelines.scoring.tier_inputs import override_facts
 from pipelines.storage.bundle import load_bundle
@@ -52,15 +52,6 @@ from pipelines.storage.run_context import RunContext
 log = logging.getLogger("leadscore")
 UNDATED = "the data carry no dates"
 NO_PREDICTIONS = "hand-written rules give points and predict no probability; a model would"
-
-COLUMNS = {
-    "conversion_rate": "converted",
-    "wins_caught": "wins caught",
-    "engagement_rate": "engaged",
-    "stage_acceptance": "accepted",
-    "fell_back": "fell back",
-    "lost": "lost",
-}
 
 
 @dataclass(frozen=True)
@@ -102,7 +93,7 @@ class KpiInputs:
     @property
     def closes_until(self) -> pd.Timestamp:
         """The last moment by which a won or lost deal would be known."""
-        return self.contract.outcomes_until - pd.Timedelta(days=self.params.snapshots.outcome_lag_days)
+        return closes_until(self.contract, self.params)
 
 
 def measure_kpis(run: RunContext) -> KpiResult:
@@ -115,7 +106,7 @@ def measure_kpis(run: RunContext) -> KpiResult:
     ModelError
         Where the predictions come from another model than the one that scores.
     """
-    metadata, model_id, rows, sampled = _predicted(run)
+    metadata, evaluated, rows, sampled = _predicted(run)
     inputs = KpiInputs.read(run)
     held = override_facts(rows, inputs.contract, metadata.matrix, metadata.tiers).held
     listed = as_listed(rows.assign(overridden=held.any(axis=1)), run.params.kpis)
@@ -124,8 +115,8 @@ def measure_kpis(run: RunContext) -> KpiResult:
         lists, _segments(listed, metadata, inputs), run.params.evaluate.confidence, run.params.kpis
     )
     volume = volumes(lists, sampled_capacity(metadata.capacity, sampled), run.params.kpis)
-    result = _figures(listed, _stages(metadata.tiers), inputs, Tiering("model", model_id, sampled, compared, volume))
-    return _write(result, run)
+    tiering = Tiering("model", evaluated.model_id, sampled, compared, volume, evaluated.coverage)
+    return _write(_figures(listed, _stages(metadata.tiers), inputs, tiering), run)
 
 
 def _segments(listed: pd.DataFrame, metadata: ModelMetadata, inputs: KpiInputs) -> pd.DataFrame:
@@ -173,12 +164,14 @@ def measure_kpis_by_rules(run: RunContext) -> KpiResult:
 
     listed = as_listed(rows.assign(tier=assign_in_order(rows, give)), run.params.kpis)
     mapped = {name: _stages(run.params.tiers).get(name, "") for name in tier_names(run.params)}
-    result = _figures(listed, mapped, inputs, Tiering("rules", rules_id(run.params.rules), sampled, [], []))
+    coverage = list_coverage(inputs.contract, run.params, *_days(listed))
+    tiering = Tiering("rules", rules_id(run.params.rules), sampled, [], [], coverage)
+    result = _figures(listed, mapped, inputs, tiering)
     return _write(result.model_copy(update={"missing": result.missing | {"predictions": NO_PREDICTIONS}}), run)
 
 
-def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float]:
-    """Return the metadata, the model's id, the test rows with their predictions, and the share of leads sampled."""
+def _predicted(run: RunContext) -> tuple[ModelMetadata, EvaluationResult, pd.DataFrame, float]:
+    """Return the metadata, metrics.json, the test rows with their predictions, and the share of leads sampled."""
     if not run.layout.predictions.path.is_file() or not run.layout.metrics.path.is_file():
         raise DataError(
             "predictions",
@@ -188,8 +181,8 @@ def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float
             fix="Run `leadscore stage evaluate` first; without a model, `leadscore stage kpis --by rules`.",
         )
     scorer = load_bundle(run.layout.tested_model, run.params.project.threads)
-    model_id = read_result(EvaluationResult, run.layout.metrics.path, "evaluate").model_id
-    made_from, bundle = Provenance(model_id), str(run.layout.tested_model)
+    evaluated = read_result(EvaluationResult, run.layout.metrics.path, "evaluate")
+    made_from, bundle = Provenance(evaluated.model_id), str(run.layout.tested_model)
     made_from.require_same("predictions.parquet", Provenance(scorer.model_id), bundle, "`leadscore stage evaluate`")
     matrix, _ = read_matrix(run.layout)
     rows = tested_rows(matrix)
@@ -206,7 +199,7 @@ def _predicted(run: RunContext) -> tuple[ModelMetadata, str, pd.DataFrame, float
     scored = rows.assign(
         probability=probability, score=score_of(probability, scorer.metadata.points), tier=predictions["tier"]
     )
-    return scorer.metadata, scorer.model_id, scored, _sampled(run.layout)
+    return scorer.metadata, evaluated, scored, _sampled(run.layout)
 
 
 def _sampled(layout: Layout) -> float:
@@ -221,29 +214,31 @@ def _stages(tiers: TierParams) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Tiering:
-    """Who put the leads into tiers, the share of leads sampled, and what a model's predictions were compared with."""
+    """Who put the leads into tiers, the share sampled, what predictions were compared with, and wins on no list."""
 
     by: Literal["model", "rules"]
     model_id: str
     sampled: float
     comparisons: list[RateComparison]
     volumes: list[ListVolume]
+    coverage: ListCoverage | None
 
     def lines(self, best: tuple[str, TierMetrics], params: Params) -> list[str]:
         """Say what the figures are."""
         horizon = f"within {params.snapshots.horizon_days} days of their first list"
+        wins = caught(best[1].wins_caught_n, self.coverage)
         if self.by == "rules":
             unknown = "Whether tiers are too generous is unknown: hand-written rules predict no probability."
-            return [unknown, *sent(best, horizon)]
-        return lines(self.comparisons, self.volumes, best, horizon, params.evaluate.confidence)
+            return [unknown, *sent(best, horizon), *wins]
+        return lines(self.comparisons, self.volumes, best, horizon, params.evaluate.confidence) + wins
 
 
 def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, tiering: Tiering) -> KpiResult:
     """Return every figure, of tiers (best first) that map to lifecycle stages."""
     params, dated = inputs.params, inputs.params.source.order == "dates"
-    confidence, days = params.evaluate.confidence, listed["snapshot_at"]
+    first, last = _days(listed)
     facts = _facts(first_lists(listed, ["tier", "period"]), stages, inputs)
-    tiers = tier_metrics(listed, facts, list(stages), confidence)
+    tiers = tier_metrics(listed, facts, list(stages), params.evaluate.confidence)
     return KpiResult(
         by=tiering.by,
         model_id=tiering.model_id,
@@ -252,24 +247,33 @@ def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, ti
         horizon_days=params.snapshots.horizon_days if dated else None,
         engagement_days=params.kpis.engagement_days,
         period=params.kpis.period,
-        confidence=confidence,
+        confidence=params.evaluate.confidence,
         sampled=tiering.sampled,
         lists=ListSpan(
-            n=max(days.nunique(), 1),
+            n=max(listed["snapshot_at"].nunique(), 1),
             rows=len(listed),
             leads=listed["lead_id"].nunique(),
-            first=days.min().date().isoformat() if dated else None,
-            last=days.max().date().isoformat() if dated else None,
+            first=first,
+            last=last,
         ),
         missing=inputs.missing,
         order_of_stages=params.kpis.stages,
         stages=stages,
         tiers=tiers,
         velocity=_velocity(listed, list(stages), inputs) if dated else None,
+        coverage=tiering.coverage,
         comparisons=tiering.comparisons,
         volumes=tiering.volumes,
         verdict=KpiVerdict(lines=tiering.lines((tiers[0].name, tiers[0].all), params)),
     )
+
+
+def _days(listed: pd.DataFrame) -> tuple[str | None, str | None]:
+    """Return the first and the last day of the lists; None without dates."""
+    first, last = (
+        None if pd.isna(day) else day.date().isoformat() for day in listed["snapshot_at"].agg(["min", "max"])
+    )
+    return first, last
 
 
 def _facts(firsts: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs) -> pd.DataFrame:
@@ -360,27 +364,6 @@ def _touches(contract: Contract, entries: pd.DataFrame, params: Params) -> pd.Se
     taken_over = entries[entries["stage_index"] >= kpis.stages.index(kpis.sales_stage)] if kpis.stages else entries
     by_stage = taken_over[["lead_id", "entered_at"]].rename(columns={"entered_at": "at"})
     return pd.concat([by_event, by_stage]).groupby("lead_id")["at"].min()
-
-
-def tier_table(result: KpiResult) -> Table:
-    """Lay out the figures of each tier over all lists, where available, for a terminal."""
-    available = {
-        name: label for name, label in COLUMNS.items() if any(getattr(tier.all, f"{name}_n") for tier in result.tiers)
-    }
-    table = Table("tier", "leads", *available.values(), box=SIMPLE)
-    for tier in result.tiers:
-        rates = [_interval(tier.all, name) for name in available]
-        table.add_row(tier.name, f"{tier.all.leads:,}", *rates)
-    return table
-
-
-def _interval(metrics: TierMetrics, name: str) -> str:
-    value, low, high = (_percent(getattr(metrics, name + end)) for end in ("", "_low", "_high"))
-    return f"{value} ({low}-{high})" if getattr(metrics, f"{name}_n") else "-"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
 
 
 def _write(result: KpiResult, run: RunContext) -> KpiResult:

@@ -74,6 +74,7 @@ def evaluation(**changed: Any) -> EvaluationResult:
         "calibration_top": [],
         "clipped": {"low": 0.0, "high": 0.0, "most": 0.02, "double_odds": 12.0, "fitting": 12.0},
         "random_split": flat_metrics(),
+        "coverage": None,
         "feedback": None,
         "tiers": {"policy": "capacity", "margin": 0.0, "capacity": 20, "lists": [], "share_changed": None,
                   "realised": [], "certificates": []},

@@ -8,6 +8,7 @@ import pytest
 
 from models.evaluation.results import JudgedMetrics, Verdict
 from models.evaluation.verdict import incumbent, verdict
+from tests.models.evaluation.test_wins_on_no_list import example
 from tests.support.results import flat_metrics, predicted_rate, snapshot_counts, wins_gained
 
 
@@ -34,6 +35,7 @@ def metrics(order: str = "dates", **test: float) -> dict[str, Any]:
         "snapshots": snapshot_counts(order),
         "capacity": 1200,
         "confidence": 0.9,
+        "coverage": None,
         "feedback": None,
     }
 
@@ -121,6 +123,14 @@ def test_a_ranking_that_may_be_chance_is_no_better_and_no_baseline_is_blamed(low
     assert found.state == "no better"
     assert found.lines[0].startswith("No better than chance, as its ranking may be: of 200 calls")
     assert judged(metrics(auc_low=0.501)).state == "better"
+
+
+def test_wins_on_no_list_are_said_where_there_are_dates() -> None:
+    """The figures count wins on lists alone."""
+    coverage = example()
+    found = judged(metrics() | {"coverage": coverage.model_dump()})
+    assert found.lines[4:] == [coverage.sentence]
+    assert len(judged(metrics()).lines) == 4
 
 
 def test_a_leak_stands_before_every_figure() -> None:

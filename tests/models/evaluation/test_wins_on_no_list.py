@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,17 +12,10 @@ from features.cohort.labels import label_dated
 from features.cohort.snapshots import at_risk, grid
 from features.schema.declarations import SnapshotParams
 from models.evaluation.intervals import clopper_pearson
-from models.evaluation.wins_on_no_list import (
-    BETWEEN,
-    EARLY,
-    LOST,
-    REASONS,
-    TOO_OLD,
-    TOO_YOUNG,
-    DatedWins,
-    ListCoverage,
-    reasons,
-)
+from models.evaluation.list_coverage import BETWEEN, EARLY, LOST, REASONS, TOO_OLD, TOO_YOUNG, ListCoverage
+from models.evaluation.wins_on_no_list import DatedWins, cover, reasons
+from tests.support.paths import REAL
+from tests.support.small_source import EXAMPLES
 from tests.support.tables import DAY, HOUR, MONDAY, TICK, Row, frame
 
 UNTIL = MONDAY + 400 * DAY
@@ -146,7 +140,7 @@ def test_a_small_history_by_hand() -> None:
     one, every = example().period, example().history
     assert (one.first, one.last, one.wins, one.on_none, one.before) == ("2024-03-04", "2024-06-11", 4, 3, 2)
     assert {name: n for name, n in one.reasons.items() if n} == {TOO_YOUNG: 1, EARLY: 1, TOO_OLD: 1}
-    assert [(age.days, age.wins, sum(age.reasons.values())) for age in one.ages] == [
+    assert [(age.days, age.wins, age.on_none) for age in one.ages] == [
         ("0", 1, 1),
         ("1 to 6", 1, 1),
         ("7 to 27", 1, 0),
@@ -171,3 +165,25 @@ def test_the_sentence_says_n_period_interval_reasons_and_what_a_daily_list_would
     assert (nothing.wins, nothing.on_none_share, nothing.ages) == (0, None, [])
     empty = coverage.model_copy(update={"period": nothing})
     assert empty.sentence.startswith("No win is known of 2024-03-04 to")
+
+
+SCHOOL = REAL / "learning_365"
+
+
+@pytest.mark.skipif(not SCHOOL.is_dir(), reason="the example's data are not here")
+def test_two_buyers_in_three_came_before_any_list_of_the_online_school() -> None:
+    student = {"student_id": "lead_id", "date_registered": "created_at", "date_purchased": "converted_at"}
+    leads, bought = (
+        pd.read_csv(SCHOOL / f"365_student_{name}.csv", parse_dates=[date], usecols=["student_id", date])
+        .rename(columns=student)
+        .sort_values(student[date])
+        .drop_duplicates("lead_id")
+        for name, date in (("info", "date_registered"), ("purchases", "date_purchased"))
+    )
+    params = SnapshotParams.model_validate(yaml.safe_load((EXAMPLES / "learning_365.yaml").read_text())["snapshots"])
+    until = bought["converted_at"].max()
+    wins = DatedWins.of(leads, bought.assign(lost_at=pd.NaT), params, until)
+    one = cover(wins, params, (until - 60 * DAY, until - 30 * DAY), until, 0.9).history
+    assert (one.wins, one.before, one.daily_before) == (2135, 1401, 1019)
+    assert one.reasons == {TOO_YOUNG: 1019, EARLY: 382, BETWEEN: 0, TOO_OLD: 73, LOST: 0}
+    assert (one.first, one.last) == ("2022-01-01", "2022-10-20")

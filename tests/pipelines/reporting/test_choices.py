@@ -229,6 +229,27 @@ def test_tiers_over_time_are_shown_as_they_were_measured(run: tuple[Params, Layo
     assert sum(f"Probabilities: {comparisons[0]['answer']} " in line for line in verdict) == 1
 
 
+def test_wins_on_no_list_are_shown_by_age_and_reason_with_what_the_interval_costs(
+    dated: tuple[Params, Layout], undated: tuple[Params, Layout]
+) -> None:
+    coverage, page = tree(dated[1].kpis.path)["coverage"], page_of(dated[1])
+    assert coverage == tree(dated[1].metrics.path)["coverage"], "computed once"
+    for name, table in (("period", "kpi-no-list"), ("history", "kpi-no-list-history")):
+        counted = coverage[name]
+        ages = [[one["days"], f"{one['wins']:,}", f"{one['on_none']:,}"] for one in counted["ages"]]
+        assert [row[:3] for row in page.rows(table)[1:]] == [
+            *ages,
+            ["all", f"{counted['wins']}", f"{counted['on_none']}"],
+        ]
+        assert page.rows(table)[0][3:] == [reason.capitalize() for reason, n in counted["reasons"].items() if n]
+        shares = [row[2] for row in page.rows(f"{table}-cost")[1:]]
+        for shown, key in zip(shares, ("on_none_share", "before_share", "daily_before_share"), strict=True):
+            assert shown.startswith(percent(counted[key]) + percent(counted[f"{key}_low"]))
+    assert coverage["period"]["wins"] - coverage["period"]["on_none"] >= 1
+    assert tree(undated[1].kpis.path)["coverage"] is None
+    assert not page_of(undated[1]).all("table", id="kpi-no-list")
+
+
 def test_velocity_is_shown_with_dates_and_its_absence_explained(
     dated: tuple[Params, Layout], undated: tuple[Params, Layout]
 ) -> None:

@@ -14,9 +14,10 @@ from features.events.event_log import CONTRACT
 from features.schema.errors import DataError, ParamsError
 from models.kpis.results import KpiResult, TierMetrics
 from pipelines.config.params import Params, load
+from pipelines.reporting.tier_table import tier_table
 from pipelines.stages.build_features import build_features
 from pipelines.stages.ingest import ingest
-from pipelines.stages.kpis import measure_kpis, measure_kpis_by_rules, tier_table
+from pipelines.stages.kpis import measure_kpis, measure_kpis_by_rules
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore
@@ -69,6 +70,17 @@ def test_rules_with_thresholds_give_their_own_tiers(run: tuple[Params, Layout], 
     metrics = tiers_of(measure_kpis_by_rules(RunContext(named, copy_of(layout, tmp_path))))
     assert [*metrics] == ["warm", "none"]
     assert metrics["warm"].rows == (matrix["rule_points"] >= 3).sum()
+
+
+def test_wins_caught_say_of_which_wins_they_are_a_share(run: tuple[Params, Layout]) -> None:
+    """Every win was caught by some tier, because those on no list were in no figure."""
+    result = measure_kpis_by_rules(RunContext(*run))
+    assert result.coverage
+    wins, on_lists = result.coverage.period, tiers_of(result)["hot"].wins_caught_n
+    assert wins.wins >= on_lists > 0
+    assert result.verdict.lines[-1] == (
+        f"Wins caught are shares of the {on_lists:,} wins on these lists. {result.coverage.sentence}"
+    )
 
 
 def test_what_the_systems_learned_after_the_end_of_the_data_changes_nothing(
@@ -137,6 +149,13 @@ def test_a_table_without_events_reports_what_it_can(tmp_path: Path) -> None:
     assert (days <= share[0.1]).mean() == pytest.approx(0.1, abs=0.003)
     assert share[0.5] is None
     assert velocity.n == 8000
+    assert result.coverage
+    wins, known = result.coverage.history, days[days >= 0]
+    assert wins.wins == len(known)
+    assert wins.wins - wins.on_none == known.between(1, 31, inclusive="left").sum(), "listed once, at the age of a day"
+    assert wins.before == (known < 1).sum()
+    assert wins.reasons["too old"] == (known >= 31).sum()
+    assert wins.wins - wins.on_none == tiers_of(result)["hot"].wins_caught_n
     months = raw["first_contact_date"].dt.strftime("%Y-%m").nunique()
     assert months <= len(result.tiers[0].periods) <= months + 1
 

@@ -1,0 +1,25 @@
+"""The wins of a contract that no list could hold."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from models.evaluation.list_coverage import ListCoverage
+from models.evaluation.wins_on_no_list import DatedWins, cover
+from pipelines.config.params import Params
+from pipelines.storage.contract_store import Contract
+
+
+def closes_until(contract: Contract, params: Params) -> pd.Timestamp:
+    """Return the last moment by which a won or lost deal would be known."""
+    return contract.outcomes_until - pd.Timedelta(days=params.snapshots.outcome_lag_days)
+
+
+def list_coverage(contract: Contract, params: Params, first: str | None, last: str | None) -> ListCoverage | None:
+    """Count the wins on no list, of all leads, around the lists from a first to a last day; None without dates."""
+    if params.population is None or first is None or last is None:
+        return None
+    until = closes_until(contract, params)
+    wins = DatedWins.of(contract.leads, contract.outcomes, params.population, until)
+    lists = (pd.Timestamp(first), pd.Timestamp(last))
+    return cover(wins, params.population, lists, until, params.evaluate.confidence)
