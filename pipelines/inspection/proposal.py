@@ -15,8 +15,11 @@ import numpy as np
 import pandas as pd
 
 from features.cohort.watermark import DaysOfRows
+from features.schema.declarations import SnapshotParams
 from features.schema.errors import DataError
 from features.schema.number_guess import guess_numbers
+from models.evaluation.list_coverage import DAILY
+from models.evaluation.wins_on_no_list import DatedWins
 from models.leakage.suspicious_names import words
 from pipelines.inspection.attributes import attribute_lines, flow
 from pipelines.inspection.column_roles import (
@@ -34,6 +37,7 @@ from pipelines.inspection.report import Inspection, quoted
 from pipelines.inspection.time_columns import TimeColumn
 
 MOSTLY_LATER = 0.5  # share of times after the file was written, from which the file's own time means nothing
+MANY_EARLY = 0.1  # share of wins before any weekly list, above which daily lists are proposed
 FEW_RUNS = 0.05  # share of the runs that shuffled rows would have, below which rows are in some order
 
 
@@ -83,6 +87,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         "  stages: []",
         "  attribute_history: []  # edits of what the CRM overwrites, where it keeps them",
         *_tiers(inspection),
+        *(_snapshots(lead_sample, label, lead_id, created) if dated else []),
     ]
     for sample in (lead_sample, *others):
         _warn_of_sample(inspection, sample)
@@ -293,6 +298,28 @@ def _tiers(inspection: Inspection) -> list[str]:
     """The lines of leads that teach and are not called; they are proposed with the attributes."""
     head = ["tiers:", "  exclusions:  # closed, as the CRM says today; they teach, and stand on no list"]
     return [*head, *inspection.exclusions] if inspection.exclusions else []
+
+
+def _snapshots(leads: FileSample, label: LabelColumn, lead_id: str, created: str) -> list[str]:
+    """The section `snapshots` with lists as often as wins come soon after creation, and how soon they come."""
+    created_at, converted_at = leads.moments(created), label.converted_at(leads.frame, lead_id)
+    both = pd.DataFrame({"lead_id": range(len(created_at)), "created_at": created_at, "converted_at": converted_at})
+    both = both[both["converted_at"] >= both["created_at"]].astype(dict.fromkeys(both.columns[1:], "datetime64[us]"))
+    if both.empty:
+        return []
+    weekly, until = SnapshotParams(), both["converted_at"].max()
+    wins = DatedWins.of(both, both.assign(lost_at=pd.Series(pd.NaT, both.index, "datetime64[us]")), weekly, until)
+    early, daily = wins.before, wins.daily_before
+    days, closer = wins.rows["age_days"], early > MANY_EARLY and daily < early
+    chosen = weekly.model_copy(update=DAILY) if closer else weekly
+    soon = f"{(days < 1).mean():.1%} within a day, {(days < 7).mean():.1%} within a week"
+    missed = f"weekly lists from the age of a day on would come too late for {early:.1%}, daily ones for {daily:.1%}"
+    return [
+        f"snapshots:  # of {len(days):,} wins half came within {days.median():.1f} days of creation, {soon}",
+        f"  every_days: {chosen.every_days}  # {missed}{'; capacity.per_period is leads a day then' if closer else ''}",
+        f"  min_age_days: {chosen.min_age_days}",
+        "  # horizon_days: 30  # converts within this many days?",
+    ]
 
 
 def _warn_of_sample(inspection: Inspection, sample: FileSample) -> None:

@@ -24,7 +24,6 @@ TAIL = """\
 
 # What a business sets besides; take the # away where it differs. All keys: docs/reference/params.md.
 # project: {name: lead-scoring}  # of the MLflow experiment and the registered model
-# snapshots: {horizon_days: 30}  # converts within this many days?
 # capacity: {per_period: 200}  # leads that sales can work in one period
 """
 

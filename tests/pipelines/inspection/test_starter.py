@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from features.schema.errors import DataError
 from pipelines.config.params import load
-from pipelines.inspection.starter import tell_apart
+from pipelines.inspection.starter import tell_apart, write_starter
 from tests.pipelines.cli.test_app import leadscore, write_tables
 
 
@@ -59,6 +60,45 @@ def test_the_file_loads_as_it_stands_and_with_its_comments_taken_in(
     assert whole != text
     file.write_text(whole, encoding="utf-8")
     assert load(file) == params, "what stands there is the default"
+
+
+@pytest.mark.parametrize(
+    ("days", "every", "youngest", "said"),
+    [
+        (
+            (0, 0, 1, 40),
+            1,
+            0,
+            "of 4 wins half came within 0.5 days of creation, 50.0% within a day, 75.0% within a week",
+        ),
+        (
+            (9, 20, 30, 41),
+            7,
+            1,
+            "of 4 wins half came within 25.0 days of creation, 0.0% within a day, 0.0% within a week",
+        ),
+    ],
+)
+def test_the_interval_follows_from_how_soon_wins_come(
+    tmp_path: Path, days: tuple[int, ...], every: int, youngest: int, said: str
+) -> None:
+    """Weekly lists were proposed to an online school of whose buyers two in three bought before any of them."""
+    created = pd.Timestamp("2024-03-05")
+    rows = [f"L{n},2024-03-05,{created + pd.Timedelta(days=day):%Y-%m-%d}" for n, day in enumerate(days)]
+    rows += [f"L{n},2024-03-0{n % 9 + 1}," for n in range(4, 40)]
+    (tmp_path / "leads.csv").write_text("lead_id,created_at,converted_at\n" + "\n".join(rows) + "\n")
+    write_starter(tmp_path, tmp_path / "mine.yaml")
+    params, text = load(tmp_path / "mine.yaml"), (tmp_path / "mine.yaml").read_text()
+    assert (params.snapshots.every_days, params.snapshots.min_age_days) == (every, youngest)
+    assert said in text
+    assert ("capacity.per_period is leads a day then" in text) is (every == 1)
+
+
+def test_without_dates_no_interval_is_proposed(tmp_path: Path) -> None:
+    rows = [f"L{n},{'yes' if n % 3 else 'no'}" for n in range(40)]
+    (tmp_path / "leads.csv").write_text("lead_id,converted\n" + "\n".join(rows) + "\n")
+    write_starter(tmp_path, tmp_path / "mine.yaml")
+    assert "snapshots" not in (tmp_path / "mine.yaml").read_text()
 
 
 def test_what_is_there_stays(
