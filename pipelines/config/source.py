@@ -35,8 +35,9 @@ class TableSource(Spec):
     )
     table: str = Field(
         default="",
-        description="The table's name inside a DuckDB file or a PostgreSQL database, such as crm.leads; of a "
-        "spreadsheet, its sheet (the first where it is left out).",
+        description="The table's name inside a DuckDB file or a PostgreSQL database, such as crm.leads; a view of a "
+        "DuckDB file sees its own tables alone, and may take 600 s. Of a spreadsheet, its sheet (the first where it is "
+        "left out).",
     )
     separator: str = Field(default=",", description="csv: the character between fields.")
     skip_rows: int = Field(default=0, ge=0, le=1_000_000, description="csv, excel: lines above the header.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -15,11 +16,12 @@ from features.schema.errors import DataError
 from pipelines.ingestion.csv_source import open_csv
 from pipelines.ingestion.document_sources import open_excel, open_json
 from pipelines.ingestion.raw_table import BATCH, Ragged, RawTable, nearest
-from pipelines.storage.duckdb import NO_EXTENSIONS
+from pipelines.storage.duckdb import SEALED
 
 if TYPE_CHECKING:
     from pipelines.config.source import TableSource
 
+VIEW_S = 600.0  # a view computes, maybe without end
 PATTERN = frozenset("*?[")  # marks of a path that stands for several files
 
 
@@ -143,7 +145,7 @@ def _open_parquet(path: Path, source: TableSource, label: str) -> Iterator[RawTa
 @contextmanager
 def _open_duckdb(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
     try:
-        connection = duckdb.connect(path, read_only=True, config=dict(NO_EXTENSIONS))
+        connection = duckdb.connect(path, read_only=True, config=dict(SEALED))
     except duckdb.Error as error:
         raise DataError(
             label,
@@ -153,26 +155,61 @@ def _open_duckdb(path: Path, source: TableSource, label: str) -> Iterator[RawTab
             fix="Correct its path or format, or close the other program.",
         ) from None
     with connection:
-        name = _table_name(connection, source, label)
-        try:
-            reader = connection.sql(f"SELECT * FROM {name}").to_arrow_reader(BATCH)
-        except duckdb.Error as error:
-            raise DataError(
-                label,
-                "",
-                found=f"a table {source.table!r} that cannot be read: {str(error).splitlines()[0]}",
-                expected="a table, or a view whose tables are there",
-                fix="Make it a table of that file, or correct `table`.",
-            ) from None
-        yield RawTable(label, reader.schema.names, [_plain(kind) for kind in reader.schema.types], reader)
+        name, is_view = _table_name(connection, source, label)
+        with _interrupted(connection, VIEW_S) if is_view else nullcontext():
+            try:
+                reader = connection.sql(f"SELECT * FROM {name}").to_arrow_reader(BATCH)
+            except duckdb.Error as error:
+                raise _unread(source, label, error) from None
+            kinds = [_plain(kind) for kind in reader.schema.types]
+            yield RawTable(label, reader.schema.names, kinds, _rows(reader, source, label))
 
 
-def _table_name(connection: duckdb.DuckDBPyConnection, source: TableSource, label: str) -> str:
-    listed = "SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL"
-    tables = {name: (schema, name) for schema, name in connection.execute(listed).fetchall()}
-    qualified = {f"{schema}.{name}": (schema, name) for schema, name in tables.values()}
-    parts = (tables | qualified).get(source.table)
-    if parts is None:
+@contextmanager
+def _interrupted(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+    """End what a connection does after some time; again and again, as an interrupt between two queries is lost."""
+    done = Event()
+
+    def watch() -> None:
+        done.wait(seconds)
+        while not done.wait(0.2):
+            connection.interrupt()
+
+    Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _rows(reader: pa.RecordBatchReader, source: TableSource, label: str) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from reader
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
+        raise _unread(source, label, error) from None
+
+
+def _unread(source: TableSource, label: str, error: Exception) -> DataError:
+    message = str(error).splitlines()[0]
+    if "INTERRUPT" in message:
+        message = f"a view may take {VIEW_S:g} s"
+    return DataError(
+        label,
+        "",
+        found=f"a table {source.table!r} that cannot be read: {message}",
+        expected="a whole table, or a view of tables in the same file",
+        fix="Make it a table of that file, or correct `table`.",
+    )
+
+
+def _table_name(connection: duckdb.DuckDBPyConnection, source: TableSource, label: str) -> tuple[str, bool]:
+    """The table's name for SQL, and whether it is a view; `table` has to name it."""
+    listed = "SELECT table_schema, table_name, table_type = 'VIEW' FROM information_schema.tables ORDER BY ALL"
+    rows = connection.execute(listed).fetchall()
+    tables = {name: (schema, name, is_view) for schema, name, is_view in rows}
+    qualified = {f"{schema}.{name}": (schema, name, is_view) for schema, name, is_view in rows}
+    found = (tables | qualified).get(source.table)
+    if found is None:
         raise DataError(
             label,
             "",
@@ -180,7 +217,8 @@ def _table_name(connection: duckdb.DuckDBPyConnection, source: TableSource, labe
             expected=f"a table {source.table!r}" if source.table else "the name of one of them in `table`",
             fix=nearest(source.table, tables) + "Correct `table`.",
         )
-    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+    *parts, is_view = found
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts), is_view
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -21,7 +21,7 @@ from pipelines.ingestion.document_sources import read_sheet
 from pipelines.ingestion.file_sources import files_of, open_table
 from pipelines.ingestion.raw_table import SEPARATORS, SOME_VALUES, looks_like_a_row
 from pipelines.inspection.time_columns import TimeColumn, agreed, find_times, parse, skeleton
-from pipelines.storage.duckdb import NO_EXTENSIONS
+from pipelines.storage.duckdb import NO_EXTENSIONS, SEALED
 
 SAMPLE_ROWS = 500_000  # looked at from the top of a file
 READABLE = (".csv", ".gz", ".zip", *FORMATS)
@@ -192,8 +192,9 @@ def _title_rows(rows: list[list[str]]) -> int:
 
 def _only_table(path: Path) -> str:
     try:
-        with duckdb.connect(path, read_only=True, config=dict(NO_EXTENSIONS)) as connection:
-            names = connection.execute("SELECT table_name FROM information_schema.tables ORDER BY 1").fetchall()
+        with duckdb.connect(path, read_only=True, config=dict(SEALED)) as connection:
+            tables = "SELECT table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE' ORDER BY 1"
+            names = connection.execute(tables).fetchall()
     except duckdb.Error as error:
         raise DataError(
             path.name,

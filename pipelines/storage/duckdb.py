@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from pipelines.config.sections import Project
 
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+# For a file that others made: its views see its own tables, no file, no address and no variable of this program.
+SEALED = NO_EXTENSIONS | {"enable_external_access": "false", "python_enable_replacements": "false"}
 
 
 def memory_limit(project: Project) -> str:

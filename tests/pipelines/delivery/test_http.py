@@ -30,6 +30,9 @@ def sending(content: bytes, pause_s: float = 0.0) -> Iterator[str]:
                 for part in [content] if not pause_s else [content[at : at + 1] for at in range(len(content))]:
                     client.sendall(part)
                     time.sleep(pause_s)
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(65536):  # a socket that is closed with unread bytes resets the connection
+                    pass
             except OSError:
                 return
 

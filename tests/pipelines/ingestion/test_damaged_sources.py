@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.schema.errors import DataError, ParamsError
+from pipelines.ingestion import file_sources
 from pipelines.inspection.file_format import sniff
+from pipelines.inspection.proposal import inspect
 from tests.support.small_source import LEADS, run, table
 
 N = 20_000
@@ -58,10 +60,35 @@ def test_half_a_character_of_json(tmp_path: Path) -> None:
 
 
 def test_a_view_whose_table_is_gone(tmp_path: Path) -> None:
-    with duckdb.connect(str(tmp_path / "x.duckdb")) as connection:
-        connection.execute("CREATE TABLE t (id TEXT); CREATE VIEW v AS SELECT * FROM t; DROP TABLE t")
-    said = refusal(tmp_path, "leads.duckdb", (tmp_path / "x.duckdb").read_bytes(), table="v")
+    content = duckdb_file(tmp_path, "CREATE TABLE t (id TEXT); CREATE VIEW v AS SELECT * FROM t; DROP TABLE t")
+    said = refusal(tmp_path, "leads.duckdb", content, table="v")
     assert "'v'" in said
+
+
+def duckdb_file(folder: Path, statements: str) -> bytes:
+    with duckdb.connect(str(folder / "x.duckdb")) as connection:
+        connection.execute(statements)
+    return (folder / "x.duckdb").read_bytes()
+
+
+def test_a_view_of_another_file_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2")
+    view = f"CREATE VIEW v AS SELECT content AS id, content AS country FROM read_text('{tmp_path}/secret')"
+    said = refusal(tmp_path, "leads.duckdb", duckdb_file(tmp_path, view), table="v")
+    assert "file system operations are disabled" in said and "hunter2" not in said
+
+
+def test_a_view_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_sources, "VIEW_S", 0.2)
+    view = "CREATE VIEW v AS SELECT sum(range) AS id, '2024-01-01' AS created FROM range(1000000000000000)"
+    said = refusal(tmp_path, "leads.duckdb", duckdb_file(tmp_path, view), table="v")
+    assert "'v' that cannot be read: a view may take 0.2 s" in said
+
+
+def test_inspect_takes_no_view_for_the_only_table(tmp_path: Path) -> None:
+    duckdb_file(tmp_path, "CREATE VIEW v AS SELECT 1 AS id")
+    with pytest.raises(DataError, match=r"found the tables \(none\)"):
+        inspect(tmp_path / "x.duckdb", None, None)
 
 
 @pytest.mark.parametrize("encoding", ["undefined", "hex", "idna", "punycode", "unicode_escape", "u\x00", ""])
