@@ -22,7 +22,7 @@ from features.attributes.definitions import attribute_features, fit_matrix
 from features.events.definitions import pair_known
 from features.events.event_log import MICROSECONDS_A_DAY
 from features.matrix.matrix import LeadTables, MatrixSpec, numbered
-from features.rules.declarations import AttributeTest, Decay, RulesParams
+from features.rules.declarations import AttributeTest, RulesParams
 from features.schema.declarations import AttributeSpec, FeatureParams
 from features.schema.vocabulary import Vocabulary
 
@@ -136,8 +136,9 @@ def _rule_rows(rules: RulesParams) -> pa.Table:
     """One row for each rule and event type of it."""
     rows: list[dict[str, object]] = []
     for rule in rules.events:
-        decay, cap = rule.decay or Decay(kind="expiry", days=FOREVER), rule.cap
-        how = {"pattern": False, "answer": False, "fading": decay.kind, "days": decay.days}
+        cap = rule.cap
+        fading, days = (rule.decay.kind, rule.decay.days) if rule.decay else ("expiry", FOREVER)
+        how = {"pattern": False, "answer": False, "fading": fading, "days": days}
         limit = {"times": cap.times if cap else UNCAPPED, "period": cap.days if cap else FOREVER}
         rows += [{"rule": rule.name, "type": name, "points": rule.points} | how | limit for name in rule.types]
     for pattern in rules.patterns:

@@ -55,7 +55,7 @@ def count_closed(leads: pd.DataFrame, attributes: Mapping[str, AttributeSpec]) -
     """Count the leads whose value means closed, by attribute and value; attributes without one are left out."""
     counts: dict[str, dict[str, int]] = {}
     for name, spec in attributes.items():
-        if spec.kind != "category":
+        if spec.kind != "category" or name not in leads:  # a file may leave out what only the outcome brings
             continue
         found = leads[name].value_counts().sort_index()
         closed = {str(value): int(n) for value, n in found.items() if means_closed(spec.column or name, str(value))}
