@@ -118,7 +118,7 @@ def test_an_encoding_that_is_too_wide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (gzip.compress(LEADS.encode()), "a gzip file.*Let its name end in .csv.gz"),
+        (gzip.compress(LEADS.encode(), mtime=0), "a gzip file.*Let its name end in .csv.gz"),
         (lzma.compress(LEADS.encode()), "compressed in a way that is not known here"),
         (b"PAR1" + bytes(40), "Parquet.*Name it .parquet"),
         (b"SQLite format 3\x00" + bytes(80), "an SQLite database"),
@@ -126,6 +126,7 @@ def test_an_encoding_that_is_too_wide(tmp_path: Path) -> None:
         (b"ARROW1\x00\x00" + bytes(80), "Arrow or Feather"),
         (b"id,created\x00\x00\x00\n", "no text, but zeros"),
     ],
+    ids=["gzip", "xz", "parquet", "sqlite", "duckdb", "arrow", "zeros"],
 )
 def test_what_is_no_csv_is_named_in_any_encoding(tmp_path: Path, encoding: str, content: bytes, said: str) -> None:
     with pytest.raises(DataError, match=f"found a file that is {said}"):
