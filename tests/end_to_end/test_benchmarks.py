@@ -84,7 +84,11 @@ def test_regret_bound_learner_recovers_the_true_weights() -> None:
     columns = np.column_stack([np.ones(20_000), rng.random((20_000, 2)) < 0.5]).astype("float64")
     offset, truth = rng.normal(-2, 1, 20_000), np.array([0.3, 1.0, -0.7])
     label = (rng.random(20_000) < probability(offset + columns @ truth)).astype("float64")
-    np.testing.assert_allclose(fit(columns, offset, label, 0.1), truth, atol=0.1)
+    np.testing.assert_allclose(fit(columns, offset, label, np.ones(20_000), 0.1), truth, atol=0.1)
+    drawn = (label == 1) | (rng.random(20_000) < 0.5)  # half of the others, each for two
+    counts = np.where(label == 1, 1.0, 2.0)
+    rows = (one[drawn] for one in (columns, offset, label, counts))
+    np.testing.assert_allclose(fit(*rows, 0.1), truth, atol=0.15)
 
 
 def test_predictions_of_a_scenario_do_not_depend_on_another(
