@@ -108,7 +108,7 @@ def test_the_first_champion_is_the_bundle_and_is_not_promoted_twice(
     assert (first["rows"]["n"], first["rows"]["n_leads"]) == (test["n"], test["n_leads"])
 
 
-@pytest.mark.parametrize("fault", ["bytes", "another file", "level"])
+@pytest.mark.parametrize("fault", ["bytes", "another file", "tested", "level"])
 def test_a_refusal_names_its_reason_is_recorded_and_changes_no_alias(
     fault: str, trained: tuple[Params, Layout], tmp_path: Path
 ) -> None:
@@ -117,10 +117,12 @@ def test_a_refusal_names_its_reason_is_recorded_and_changes_no_alias(
     bundle = moved(layout, tmp_path, 4.0 if fault == "level" else 0.01)
     if fault == "bytes":
         (bundle / "linear.json").write_text("{}")
+    elif fault == "tested":
+        (bundle.parent / "tested_model" / "linear.json").write_text("{}")
     elif fault == "another file":
         (bundle / "model.pkl").write_bytes(b"\x80")
     before, n = registry.aliases(), len(registry.decisions())
-    reason = {"bytes": "linear.json", "another file": "model.pkl", "level": "PG08"}[fault]
+    reason = {"bytes": "linear.json", "another file": "model.pkl", "tested": "tested_model", "level": "PG08"}[fault]
     with pytest.raises(RefusedError, match=reason):
         promote(RunContext(params, layout), bundle, later())
     assert registry.aliases() == before
