@@ -8,9 +8,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent, ScalarEvent
+from ruamel.yaml.events import AliasEvent
 
 from features.schema.errors import ParamsError
 
@@ -33,10 +34,10 @@ def read_yaml(path: Path) -> Tree:
     if not path.is_file():
         raise ParamsError(f"no params file at {path}; give one with --params or run inside the project's folder")
     try:
-        text = _text(path)
-        _check_shape(path, text)
         # YAML 1.2, as DVC writes it: a bare yes is text, 1e-3 a number. A key that stands twice is refused.
-        tree = YAML(typ="safe", pure=True).load(text)
+        yaml = YAML(typ="safe", pure=True)
+        yaml.Composer = _BoundedComposer
+        tree = yaml.load(_text(path))
     except DuplicateKeyError as error:
         line = path.read_text(encoding="utf-8").splitlines()[error.problem_mark.line].strip()
         raise ParamsError(f"{path} says a key twice, again in line {error.problem_mark.line + 1}: {line}") from None
@@ -53,27 +54,29 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _check_shape(path: Path, text: str) -> None:
-    """Refuse what would grow in memory or end the recursion of readers, by its events, before anything is built."""
-    sizes: dict[str, int] = {}  # by anchor
-    open_nodes: list[tuple[str | None, int]] = []  # anchor, and nodes before it
-    nodes = 0
-    for event in YAML(typ="safe", pure=True).parse(text):
-        if isinstance(event, AliasEvent) and event.anchor not in sizes:
-            raise ParamsError(f"{path}: the alias *{event.anchor} stands for what is not written before it")
-        nodes += sizes[event.anchor] if isinstance(event, AliasEvent) else isinstance(event, NodeEvent)
-        if isinstance(event, CollectionStartEvent):
-            open_nodes.append((event.anchor, nodes))
-        elif isinstance(event, CollectionEndEvent):
-            anchor, before = open_nodes.pop()
-            sizes |= {anchor: nodes - before + 1} if anchor else {}
-        elif isinstance(event, ScalarEvent) and event.anchor:
-            sizes[event.anchor] = 1
-        if len(open_nodes) > MOST_DEPTH or nodes > MOST_NODES:
-            raise ParamsError(
-                f"{path}, line {event.start_mark.line + 1}: more than {MOST_NODES:,} values, what aliases repeat "
+class _BoundedComposer(Composer):
+    """Refuses, before anything is built, what would grow in memory or end the recursion of readers."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.nodes = 0
+        self.sizes: dict[str, int] = {}  # nodes by anchor
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
+        anchor, before, alias = event.anchor, self.nodes, isinstance(event, AliasEvent)
+        if alias and anchor not in self.sizes:
+            raise YAMLError(f"the alias *{anchor} stands for what is not written before it")
+        self.nodes += self.sizes[anchor] if alias else 1
+        if self.depth >= MOST_DEPTH or self.nodes > MOST_NODES:
+            raise YAMLError(
+                f"line {event.start_mark.line + 1}: more than {MOST_NODES:,} values, what aliases repeat "
                 f"included, or deeper than {MOST_DEPTH} levels; a params file has fewer"
             )
+        node = super().compose_node(parent, index)
+        if anchor and not alias:
+            self.sizes[anchor] = self.nodes - before
+        return node
 
 
 def lay_over(base: Tree, overlay: Tree) -> Tree:
