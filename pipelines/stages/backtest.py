@@ -61,13 +61,15 @@ def backtest(run: RunContext) -> BacktestResult | NoBacktest:
     snapshots = labels[labels["matured"]].reset_index(drop=True)
     steps, left_out = list[Retraining](), list[LeftOut]()
     choices: Chosen | None = None
+    taught_to_train = split_parts(snapshots, run.params) == "train"
     for cut in cuts(snapshots, run.params.source.order, run.params.backtest):
         try:
             if run.params.backtest.choose == "each":
                 choices = None
             elif not steps:
-                choices = _known_choices(cut, snapshots, run)
-            steps.append(_walk(cut, snapshots, contract, run.params, choices))
+                choices = _known_choices(cut, taught_to_train, run)
+            most = _most_rows(cut, taught_to_train, run.params)
+            steps.append(_walk(cut, snapshots.assign(part=cut.part), most, contract, run.params, choices))
             choices = choices or chosen(steps[0].learned, steps[0].scorer.catalogue)
         except DataError as error:
             log.warning("backtest: %s left out: %s", cut.at, error)
@@ -99,11 +101,13 @@ def _write_not_applicable(why: str, layout: Layout, left_out: list[LeftOut] | No
     return result
 
 
-def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params, choices: Chosen | None) -> Retraining:
+def _walk(
+    cut: Cut, snapshots: pd.DataFrame, most_rows: int, contract: Contract, params: Params, choices: Chosen | None
+) -> Retraining:
     """Train on what was known at the cut; predict the period after it. Without choices, they are made at the cut."""
-    split = snapshots.assign(part=cut.part)[cut.part != ""]
+    split = snapshots[snapshots["part"] != ""]
     spec = learn_spec(contract, split, params)
-    drawn = _drawn(split, int((split_parts(snapshots, params) == "train").sum()), params)
+    drawn = _drawn(split, most_rows, params)
     matrix = pd.concat(contract.matrix(drawn.drop(columns="matured"), spec, params.rules), ignore_index=True)
     ready = params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
@@ -119,18 +123,22 @@ def _walk(cut: Cut, snapshots: pd.DataFrame, contract: Contract, params: Params,
     return Retraining(cut, scorer, matrix, rows, learned)
 
 
-def _drawn(split: pd.DataFrame, train_rows: int, params: Params) -> pd.DataFrame:
-    """Draw about the share of rows to learn from that train draws of its own; every row after the cut is tested."""
+def _most_rows(cut: Cut, taught_to_train: pd.Series[bool], params: Params) -> int:
+    """Return how many rows a cut learns from: about the share of them that train draws of its own."""
+    share = (cut.part == "train").sum() / max(taught_to_train.sum(), 1)
+    return max(math.ceil(params.snapshots.max_rows * share), 1)
+
+
+def _drawn(split: pd.DataFrame, most_rows: int, params: Params) -> pd.DataFrame:
+    """Draw the rows to learn from; every row after the cut is tested."""
     training, later = (split[split["part"] == part] for part in ("train", "test"))
-    most = math.ceil(params.snapshots.max_rows * len(training) / max(train_rows, 1))
-    weight = learning_weights(training, max(most, 1), params.project.seed, "learning")
+    weight = learning_weights(training, most_rows, params.project.seed, "learning")
     drawn = training.assign(weight=weight)[weight > 0]
     return pd.concat([drawn, later.assign(weight=1.0)], ignore_index=True)
 
 
-def _known_choices(cut: Cut, snapshots: pd.DataFrame, run: RunContext) -> Chosen | None:
+def _known_choices(cut: Cut, taught_to_train: pd.Series[bool], run: RunContext) -> Chosen | None:
     """Return what train chose, where all the rows that chose it were known at the cut."""
-    taught_to_train = split_parts(snapshots, run.params) == "train"
     if not run.layout.selection.path.is_file() or not (cut.part[taught_to_train] == "train").all():
         return None
     return Chosen.model_validate(json.loads(run.layout.selection.path.read_text(encoding="utf-8"))["chosen"])

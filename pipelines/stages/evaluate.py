@@ -159,10 +159,10 @@ def _evaluate(name: str, ranked: Ranked, params: Params) -> ModelMetrics:
 
 def _random_split(matrix: pd.DataFrame, run: RunContext, sampled: float) -> ModelMetrics:
     model = load_bundle(run.layout.random_split, run.params.project.threads)
-    if (matrix["weight"] != 1).any():  # rows that stand for others make no lists
-        matrix = matrix[matrix["part"] == "test"]
-    held_out = split_at_random(matrix, run.params.project.seed, run.params.split) == "test"
-    rows = matrix[held_out].drop(columns="weight").reset_index(drop=True)
+    thinned = (matrix["weight"] != 1).any()  # rows that stand for others make no lists
+    rows = tested_rows(matrix) if thinned else matrix.drop(columns="weight")
+    held_out = split_at_random(rows, run.params.project.seed, run.params.split) == "test"
+    rows = rows[held_out].reset_index(drop=True)
     # A random split tests a share of the leads of every moment, so they get that share of the capacity.
     dated = sampled * run.params.split.test_share if run.params.source.order == "dates" else sampled
     return _evaluate("random split", _rank(rows, model.probability(rows), run.params, dated), run.params)

@@ -152,7 +152,7 @@ def measure_kpis_by_rules(run: RunContext) -> KpiResult:
     sampled = _sampled(run.layout)
     capacity = sampled_capacity(run.params.capacity.per_period, sampled)
     if (matrix["weight"] != 1).any():  # rows that stand for others make no lists
-        matrix = matrix[matrix["part"] == "test"].reset_index(drop=True)
+        matrix = tested_rows(matrix)
     points = matrix["rule_points"].to_numpy("float64")
     rows = matrix[["lead_id", "snapshot_at", "label"]].assign(points=points, score=score(points), probability=np.nan)
     inputs = KpiInputs.read(run)
