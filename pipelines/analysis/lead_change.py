@@ -30,12 +30,12 @@ def explain_lead_change(lead_id: str, request: ChangeRequest, run: RunContext) -
         Where a model does not fit the data.
     """
     contract = Contract.open(run.layout, run.params.project)
-    old, new = ends(request, contract, run)
+    old, new, later = ends(request, contract, run)
     leads = union(old, new)
     row = leads[leads["lead_id"] == lead_id]
     if row.empty or not (row["on_from"] & row["on_to"]).all():
         raise ParamsError(_not_on_both(lead_id, row, old, new))
-    one = next(explained(contract, old, new, row))
+    one = next(explained(contract, old, new, later, row))
     shard = next(contract.shards(row))
     text = table(one.change, one.counts, 0)["text"].item()
     before, after = score(one.change.start).item(), score(one.change.end).item()

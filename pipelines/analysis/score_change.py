@@ -53,14 +53,11 @@ class End:
     ----------
     scorer
         The model as it stands on the list's day.
-    later
-        The same model as it stands on the other list's day.
     leads
         The open leads, with the moment of the list; NaT without dates.
     """
 
     scorer: Scorer
-    later: Scorer
     leads: pd.DataFrame
 
     @property
@@ -99,10 +96,10 @@ def explain_changes(request: ChangeRequest, run: RunContext) -> pd.DataFrame:
         Where a model does not fit the data.
     """
     contract = Contract.open(run.layout, run.params.project)
-    old, new = ends(request, contract, run)
+    old, new, later = ends(request, contract, run)
     listed: dict[str, list[pd.DataFrame]] = {"from": [], "to": []}
     rows, themes = [], []
-    for one in explained(contract, old, new, union(old, new)):
+    for one in explained(contract, old, new, later, union(old, new)):
         listed["from"].append(one.listed_from)
         listed["to"].append(one.listed_to)
         rows.append(table(one.change, one.counts, run.params.score.reasons))
@@ -136,8 +133,8 @@ def summary_lines(result: ChangeResult) -> list[str]:
     ]
 
 
-def ends(request: ChangeRequest, contract: Contract, run: RunContext) -> tuple[End, End]:
-    """Load both models and list both days' leads."""
+def ends(request: ChangeRequest, contract: Contract, run: RunContext) -> tuple[End, End, Scorer]:
+    """Load both models and list both days' leads; the third is the first's model as it stands on the second day."""
     folders = [folder or run.layout.bundle for folder in (request.model_from, request.model_to)]
     old, new = (load_bundle(folder, run.params.project.threads) for folder in folders)
     for folder, scorer in zip(folders, (old, new), strict=True):
@@ -153,16 +150,16 @@ def ends(request: ChangeRequest, contract: Contract, run: RunContext) -> tuple[E
             + " give another model's folder with --model-since"
         )
     last = run.params if request.until is None else with_as_of(run.params, request.until)
-    to = End(new, new, open_leads(contract, new.metadata.snapshots, RunContext(last, run.layout))[0])
+    to = End(new, open_leads(contract, new.metadata.snapshots, RunContext(last, run.layout))[0])
     first = last if request.since is None else with_as_of(run.params, request.since)
-    start = End(old, old, open_leads(contract, old.metadata.snapshots, RunContext(first, run.layout))[0])
+    start = End(old, open_leads(contract, old.metadata.snapshots, RunContext(first, run.layout))[0])
     if dated and start.at > to.at:
         raise ParamsError(
             f"--since is {start.at:%Y-%m-%d} and --until is {to.at:%Y-%m-%d}; the earlier day comes first"
         )
     then, now = (stand_fresh(end.scorer, contract, end.at, run.params) for end in (start, to))
     later = now if new is old else stand_fresh(old, contract, to.at, run.params)
-    return replace(start, scorer=then, later=later), replace(to, scorer=now, later=now)
+    return replace(start, scorer=then), replace(to, scorer=now), later
 
 
 def _check_fits(folder: Path, scorer: Scorer, contract: Contract) -> None:
@@ -185,8 +182,11 @@ def union(old: End, new: End) -> pd.DataFrame:
     return both[["lead_id"]].assign(on_from=side != "right_only", on_to=side != "left_only")
 
 
-def explained(contract: Contract, old: End, new: End, leads: pd.DataFrame) -> Iterator[Explained]:
-    """Score both lists and every state between, a shard of leads at a time."""
+def explained(contract: Contract, old: End, new: End, later: Scorer, leads: pd.DataFrame) -> Iterator[Explained]:
+    """Score both lists and every state between, a shard of leads at a time.
+
+    `later` is the old list's model as it stands on the new list's day.
+    """
     for shard in contract.shards(leads):
         rows = shard.rows
         both = rows.loc[rows["on_from"] & rows["on_to"], "lead_id"].reset_index(drop=True)
@@ -198,7 +198,7 @@ def explained(contract: Contract, old: End, new: End, leads: pd.DataFrame) -> It
             tables = replace(shard.tables, snapshots=new.moments(both))
             between = counterfactuals(tables, old.scorer.metadata.matrix, old.at)
             steps += [ChangeStep(part, old.scorer, matrix.assign(lead_id=both)) for part, matrix in between.items()]
-            steps.append(ChangeStep("newer_outcomes", old.later, steps[-1].matrix))
+            steps.append(ChangeStep("newer_outcomes", later, steps[-1].matrix))
         steps.append(ChangeStep("new_model", new.scorer, _of(last, both)))
         yield Explained(_listed(first, old), _listed(last, new), explain_change(steps), _counts(shard, both, old, new))
 
