@@ -53,7 +53,6 @@ def rate_interval(
     lead: np.ndarray,
     confidence: float,
     *,
-    weight: np.ndarray | None = None,
     predicted: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Return the interval of a conversion rate whose rows come in leads.
@@ -69,8 +68,6 @@ def rate_interval(
         The lead of each row, shape (n,).
     confidence
         Of the interval, such as 0.9.
-    weight
-        How often each row counts, shape (n,); None: once.
     predicted
         Probabilities with which the rate is compared, shape (n,): the interval is then that of the ratio of both rates
         times the predicted one, because leads that count more, or convert more, are predicted to.
@@ -86,19 +83,19 @@ def rate_interval(
     """
     if not len(label):
         return 0.0, 1.0
-    label, weight = np.asarray(label, "float64"), np.ones(len(label)) if weight is None else weight
+    label = np.asarray(label, "float64")
     predicted = np.ones(len(label)) if predicted is None else predicted
-    n = _effective_rows(label, np.unique(lead, return_inverse=True)[1], weight, predicted)
-    return clopper_pearson(float(np.average(label, weights=weight)) * n, n, confidence)
+    n = _effective_rows(label, np.unique(lead, return_inverse=True)[1], predicted)
+    return clopper_pearson(float(label.mean()) * n, n, confidence)
 
 
-def _effective_rows(label: np.ndarray, code: np.ndarray, weight: np.ndarray, predicted: np.ndarray) -> float:
+def _effective_rows(label: np.ndarray, code: np.ndarray, predicted: np.ndarray) -> float:
     """Return how many independent rows would leave the rate as uncertain, by the variance between leads."""
-    rate, leads = float(np.average(label, weights=weight)), int(code.max()) + 1
-    expected = float(weight @ predicted)
+    n, rate, leads = len(label), float(label.mean()), int(code.max()) + 1
+    expected = float(predicted.sum())
     if leads == 1 or rate in (0.0, 1.0) or expected <= 0:
         return float(leads)
-    residual = np.bincount(code, weight * (label - rate * weight.sum() * predicted / expected))  # of each lead
+    residual = np.bincount(code, label - rate * n * predicted / expected)  # of each lead
     between_leads = leads / (leads - 1) * float((residual**2).sum())
-    between_rows = float((weight**2) @ (label - rate) ** 2)
-    return rate * (1 - rate) * float(weight.sum()) ** 2 / max(between_leads, between_rows)
+    between_rows = float(((label - rate) ** 2).sum())
+    return rate * (1 - rate) * n**2 / max(between_leads, between_rows)

@@ -73,12 +73,11 @@ def compare_rate(rows: pd.DataFrame, confidence: float, limits: RateLimits) -> P
     Parameters
     ----------
     rows
-        lead_id, label (0 or 1), probability, and `weight` where rows do not count once.
+        lead_id, label (0 or 1), probability; each row counts once.
     """
     label, probability = rows["label"].to_numpy("float64"), rows["probability"].to_numpy("float64")
-    weight = rows["weight"].to_numpy("float64") if "weight" in rows else np.ones(len(rows))
-    predicted, observed = (_mean(values, weight) for values in (probability, label))
-    low, high = rate_interval(label, rows["lead_id"].to_numpy(), confidence, weight=weight, predicted=probability)
+    predicted, observed = (float(np.mean(of)) if len(of) else float("nan") for of in (probability, label))
+    low, high = rate_interval(label, rows["lead_id"].to_numpy(), confidence, predicted=probability)
     leads = rows["lead_id"].nunique()
     return PredictedRate(
         rows=len(rows),
@@ -106,8 +105,7 @@ class TopRate(PredictedRate):
 def compare_top(rows: pd.DataFrame, confidence: float, limits: RateLimits) -> list[TopRate]:
     """Compare the rates of the best rows, which are those that get called, for each of TOP_SHARES that has any."""
     ordered = rows.sort_values(["probability", "lead_id"], ascending=[False, True])
-    weight = ordered["weight"].to_numpy("float64") if "weight" in rows else np.ones(len(rows))
-    seen = np.cumsum(weight) / weight.sum()
+    seen = np.arange(1, len(ordered) + 1) / len(ordered)
     best = {share: ordered[seen <= share + ROUNDING] for share in TOP_SHARES}
     return [
         TopRate(**dict(compare_rate(one, confidence, limits)), share=share) for share, one in best.items() if len(one)
@@ -142,10 +140,6 @@ def rates_text(one: PredictedRate) -> str:
     end = "" if one.ratio_high is None else f" to {one.ratio_high:.2f}"
     times = f"{one.ratio:.2f} times ({one.ratio_low:.2f}{end or ' or more'})"
     return f"predicted {one.predicted_rate:.1%}, {actual}, {times}"
-
-
-def _mean(values: np.ndarray, weight: np.ndarray) -> float:
-    return float(np.average(values, weights=weight)) if len(values) else float("nan")
 
 
 def _ratio(predicted: float, actual: float) -> float:

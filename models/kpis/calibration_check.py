@@ -35,8 +35,7 @@ class Lists:
     ----------
     rows
         lead_id, snapshot_at, label (missing while immature), probability, score, tier, and overridden: whether a
-        trigger or an exclusion holds, so that the score does not tell the tier; one row a lead and list. `weight`,
-        where it is there: how often a row counts.
+        trigger or an exclusion holds, so that the score does not tell the tier; one row a lead and list.
     """
 
     rows: pd.DataFrame
@@ -147,12 +146,8 @@ def points_off(rows: pd.DataFrame, points: PointScale) -> float:
         label (0 or 1) and probability.
     """
     log_odds = logit(np.clip(rows["probability"].to_numpy("float64"), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
-    shift = fit_intercept(log_odds, rows["label"].to_numpy("float64"), _weight(rows))
+    shift = fit_intercept(log_odds, rows["label"].to_numpy("float64"), np.ones(len(rows)))
     return round(-points.factor * shift, 1)
-
-
-def _weight(rows: pd.DataFrame) -> np.ndarray:
-    return rows["weight"].to_numpy("float64") if "weight" in rows else np.ones(len(rows))
 
 
 def _fixed_cutoff(
@@ -174,7 +169,7 @@ def _fixed_cutoff(
     of_tier = lists.matured[lists.matured["tier"] == tier]
     if tier == lists.names[-1] or math.isnan(cuts[tier]) or of_tier.empty:
         return None
-    predicted = float(np.average(of_tier["probability"], weights=_weight(of_tier)))
+    predicted = float(of_tier["probability"].mean())
     cut, above = math.ceil(cuts[tier]), math.ceil(cuts[lists.names[index - 1]]) if index else HIGHEST + 1
     moved = rows[~rows["overridden"] & rows["score"].lt(above)]
     moved, best = moved.assign(lead_id=pd.factorize(moved["lead_id"])[0]), None
@@ -183,9 +178,9 @@ def _fixed_cutoff(
         inside = moved[moved["score"].ge(cutoff)]
         if inside.empty:
             break
-        weight, label = _weight(inside), inside["label"].to_numpy("float64")
-        low, high = rate_interval(label, inside["lead_id"].to_numpy(), result.confidence, weight=weight)
-        observed = float(np.average(label, weights=weight))
+        label = inside["label"].to_numpy("float64")
+        low, high = rate_interval(label, inside["lead_id"].to_numpy(), result.confidence)
+        observed = float(label.mean())
         kept = observed >= predicted and low > predicted / params.telling
         if kept:
             best = CutoffFix(
@@ -193,7 +188,7 @@ def _fixed_cutoff(
                 predicted_rate=predicted,
                 cutoff=cuts[tier],
                 new_cutoff=cutoff,
-                per_list=float(weight.sum()) / lists.count,
+                per_list=len(inside) / lists.count,
                 observed_rate=observed,
                 observed_rate_low=low,
                 observed_rate_high=high,

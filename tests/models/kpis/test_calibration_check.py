@@ -126,20 +126,6 @@ def test_by_age_the_lists_that_are_too_generous_are_named_and_get_no_cutoff() ->
     assert all(one.fix is None for one in compared.values())
 
 
-def test_rows_that_stand_for_several_weigh_so() -> None:
-    """Of the rows that did not convert a third is kept, and each counts three times: the same answer, about as sure."""
-    rows = aged(5, too_high=0.4)
-    thinned = rows[(rows["label"] == 1) | (np.arange(len(rows)) % 3 == 0)]
-    weighed = thinned.assign(weight=np.where(thinned["label"] == 1, 1.0, 3.0))
-    limits = STRICT.limits
-    every, some = (compare_rate(one, CONFIDENCE, limits) for one in (rows, weighed))
-    assert some.ratio == pytest.approx(every.ratio, rel=0.05)
-    assert some.answer == every.answer
-    width = every.ratio_high - every.ratio_low
-    assert width < some.ratio_high - some.ratio_low < 1.3 * width
-    assert compare_rate(thinned, CONFIDENCE, limits).ratio < 0.6 * every.ratio
-
-
 def test_doubled_odds_are_caught_and_the_points_off_are_those_of_doubled_odds() -> None:
     rows, segments = scenario(4, n=3000)
     doubled = rows.assign(probability=expit(logit(rows["probability"]) + np.log(2)))
