@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.published import learning_code
 from benchmarks.simulated_years import export, overlay_of
 from models.evaluation.intervals import clopper_pearson
 from pipelines.config.params import Params, load, with_as_of
@@ -98,7 +99,8 @@ def main() -> None:
     runs: list[dict[str, Any]] = []
     for number in range(options.scenarios):
         runs += monitor_scenario(params, work / "scenario", number, days)
-        result = {"leads": options.leads} | summary(runs, params.evaluate.confidence) | {"rows": runs}
+        kept = {"code": learning_code(), "leads": options.leads}
+        result = kept | summary(runs, params.evaluate.confidence) | {"rows": runs}
         write_json(result, options.to)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from benchmarks.published import learning_code
 from features.cohort.snapshots import DAY
 from models.evaluation.intervals import clopper_pearson
 from models.evaluation.metrics import Ranked, compute_metrics
@@ -84,7 +85,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
     params = load(None)
-    settings = {"lists": LISTS, "leads_per_list": OPEN, "calls_per_list": CALLED}
+    settings = {"code": learning_code(), "lists": LISTS, "leads_per_list": OPEN, "calls_per_list": CALLED}
     result: dict[str, Any] = settings | {"confidence": params.evaluate.confidence}
     share = params.exploration.share
     for name, leads in (("a share of the calls", CALLED), ("as large a share of the rest", OPEN - CALLED)):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 from scipy.special import expit
 
+from benchmarks.published import learning_code
 from benchmarks.tasks import PARAMS, cut_layout, features_of
 from models.scoring.fresh_intercept import fresh_log_odds
 from pipelines.stages.train import train
@@ -53,7 +54,7 @@ def main() -> None:
     predictions = ours(RunContext(params, cut_layout(arguments.cut)), arguments.cut)
     seconds = time.perf_counter() - started
     write_parquet(predictions, arguments.cut / "predictions" / "ours.parquet")
-    write_json({"seconds": round(seconds, 1)}, arguments.cut / "predictions" / "ours.json")
+    write_json({"seconds": round(seconds, 1), "code": learning_code()}, arguments.cut / "predictions" / "ours.json")
 
 
 if __name__ == "__main__":

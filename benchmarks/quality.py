@@ -27,8 +27,8 @@ import pandas as pd
 
 from benchmarks.figures import CONFIDENCE, RESAMPLES, Draws, draws, summary
 from benchmarks.peers import FEW_PAIRS, MANY_FEATURES, PEERS, THREADS, Peer, Work
+from benchmarks.published import ROOT, learning_code, marked
 
-ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ROOT / ".venv" / "bin" / "python"
 OURS = "ours"
 SECONDS = {"flaml": 120.0, "autogluon": 240.0}  # of a task with one cut
@@ -76,11 +76,12 @@ def main() -> None:
     for task in TASKS:
         if task.name in arguments.only:
             run_task(task, work / task.name, arguments.peers, scale)
-    tree = {"budget_scale": scale, "resamples": RESAMPLES, "confidence": CONFIDENCE, "tasks": results(work)}
+    tree = {"code": code_of(work), "budget_scale": scale, "resamples": RESAMPLES, "confidence": CONFIDENCE}
+    tree["tasks"] = results(work)
     folder = ROOT / "benchmarks" if scale == 1 else work
     text = markdown(tree)
     (folder / "quality.json").write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
-    (folder / "quality.md").write_text(text, encoding="utf-8")
+    (folder / "quality.md").write_text(marked(text, ROOT, learning_code()), encoding="utf-8")
     sys.stdout.write(text)
 
 
@@ -166,6 +167,12 @@ def report(line: str) -> None:
 # Figures
 
 
+def code_of(work: Path) -> str:
+    """Return the digest of the learning code that predicted, which `--only` may leave several of."""
+    kept = [cut for task in TASKS for cut in cuts(work / task.name) if has_predicted(cut, OURS)]
+    return ", ".join(sorted({read_record(cut, OURS)["code"] for cut in kept}))
+
+
 def results(work: Path) -> list[dict[str, Any]]:
     """Return the tables of all tasks that have predictions."""
     return [task_results(task, work / task.name) for task in TASKS if cuts(work / task.name)]
@@ -240,7 +247,7 @@ def markdown(tree: dict[str, Any]) -> str:
     """Write the figures as tables of text."""
     scale = "" if tree["budget_scale"] == 1 else f"Every time budget was multiplied by {tree['budget_scale']:g}.\n"
     head = (
-        "# Quality against other programs\n\n"
+        "# Quality against other programs\n\n<!-- made by: benchmarks/quality.json -->\n\n\n"
         "Written by `.venv-peers/bin/python -m benchmarks.quality`: the same rows, "
         f"{THREADS} cores, one after another.\n{scale}"
         f"In brackets the middle {tree['confidence']:.0%} of {tree['resamples']:,} resamples of the test's leads. "

@@ -19,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.published import learning_code
 from benchmarks.simulated_years import Scenario, export, overlay_of
 from benchmarks.two_years_evaluation import compare_policies, count_false_alarms, detections
 from features.schema.errors import LeadScoreError
@@ -182,6 +183,7 @@ def main() -> None:
     result = {
         "scenario": options.scenario,
         "leads": options.leads,
+        "code": learning_code(),
         "weeks": len(rows),
         "first": options.first,
         "last": options.last,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from benchmarks.figures import draws, summary
+from benchmarks.published import code_digest, learning_code, marked, pages
 from benchmarks.regret_bound import fit, probability, records
 from benchmarks.simulated_years import Scenario
 from benchmarks.tasks import month_split, split_of
@@ -18,6 +20,7 @@ from benchmarks.two_years import keep
 from benchmarks.two_years_evaluation import predictor
 from pipelines.simulation.export import simulate
 from pipelines.simulation.market import COUNTRIES, SOURCES, names
+from tests.support.paths import ROOT
 from tests.support.tables import PARAMS
 from tests.support.tiny import tiny_copy, tiny_params
 
@@ -106,3 +109,27 @@ def test_predictions_of_a_scenario_do_not_depend_on_another(
     pd.testing.assert_frame_equal(predict(model_id, days), before)
     assert len(before) > 50
     assert other["probability"].mean() != before["probability"].mean()
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_a_page_says_whether_its_figures_are_of_todays_code(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert marked(text, ROOT, learning_code()) == text, "run: python -m benchmarks.published"
+
+
+def test_the_digest_of_code_changes_with_what_it_does_and_not_with_its_words() -> None:
+    code = 'def f(x: int) -> int:\n    """Add one."""\n    return x + 1\n\n\ny = Field(default=1, description="One.")\n'
+    reworded = code.replace("Add one.", "Add 1.").replace('description="One."', 'description="1."') + "# a comment\n"
+    assert code_digest({"a.py": reworded}) == code_digest({"a.py": code})
+    for other in (code.replace("x + 1", "x + 2"), code.replace("default=1", "default=2"), code + "z = 1\n"):
+        assert code_digest({"a.py": other}) != code_digest({"a.py": code})
+
+
+def test_figures_of_older_code_are_named_so(tmp_path: Path) -> None:
+    (tmp_path / "new.json").write_text('{"code": "abc"}')
+    (tmp_path / "old.json").write_text("{}")
+    page = "<!-- made by: new.json -->\n\n| 1 |\n<!-- made by: old.json -->\nsomething else\n| 2 |\n"
+    new, old = re.findall("(?<=-->\n).*", marked(page, tmp_path, "abc"))
+    assert "as it is, `abc`" in new
+    assert "made by older code" in old
+    assert "made by older code" in marked(page, tmp_path, "abd").splitlines()[1]
