@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from features.schema.declarations import AttributeSpec, FeatureParams
 from features.schema.titles import TitleLevel, plain_words
-from features.schema.vocabulary import OTHER, Vocabulary
+from features.schema.vocabulary import OTHER, Vocabulary, paired
 
 NOT_NAMED = "not named"
+PAIR = "pair:"  # begins the theme of a pair of attributes
 SECONDS_A_DAY = 86_400
 DOMAIN_KINDS = ["company", "free", "academic"]
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
@@ -42,6 +43,7 @@ def attribute_features(
     """List the features of the attributes that may be used; those known only through the outcome never are."""
     usable = {name: spec for name, spec in attributes.items() if spec.known != "outcome"}
     features = [feature for name, spec in usable.items() for feature in _of_attribute(name, spec, params, vocabulary)]
+    features += [feature for name in vocabulary.pairs for feature in _of_pair(name, usable, vocabulary)]
     if vocabulary.dated:
         features += _of_creation()
     return [*features, _missing()] if usable else features
@@ -85,15 +87,36 @@ def count_unseen(
     unseen = {
         name: int((frame[name].notna() & ~frame[name].isin(levels)).sum())
         for name, levels in vocabulary.levels.items()
-        if attributes[name].kind == "category"
+        if name in attributes and attributes[name].kind == "category"
     }
     return {name: n for name, n in unseen.items() if n}
+
+
+def _of_pair(name: str, attributes: Mapping[str, AttributeSpec], vocabulary: Vocabulary) -> list[AttributeFeature]:
+    first, second = (attributes[part] for part in vocabulary.pairs[name])
+    label = f"{_label(first)} with {_label(second)}"
+    group: Literal["fit", "engagement"] = "fit" if "fit" in (first.group, second.group) else "engagement"
+    theme = f"{PAIR}{name}"  # an attribute may be called like the pair
+
+    def feature(
+        full_name: str, measure: Literal["level", "frequency"], text: str, levels: list[str] | None
+    ) -> AttributeFeature:
+        return AttributeFeature(full_name, name, measure, group, theme, label, text, "", "none", levels)
+
+    return [
+        feature(name, "level", label, vocabulary.levels[name]),
+        feature(f"{name}__frequency", "frequency", f"how common {label} is", None),
+    ]
+
+
+def _label(spec: AttributeSpec) -> str:
+    return spec.label or spec.column.replace("_", " ")
 
 
 def _of_attribute(
     name: str, spec: AttributeSpec, params: FeatureParams, vocabulary: Vocabulary
 ) -> list[AttributeFeature]:
-    label = spec.label or spec.column.replace("_", " ")
+    label = _label(spec)
 
     def feature(
         measure: Literal["value", "level", "frequency"], suffix: str, text: str, levels: list[str] | None
@@ -155,7 +178,7 @@ def _column(
 ) -> np.ndarray:
     if feature.measure == "missing":
         return frame[usable].isna().sum(axis=1).to_numpy("float64")
-    values = frame[feature.attribute]
+    values = _values(feature.attribute, frame, vocabulary)
     if feature.measure == "value":
         return values.to_numpy("float64")
     if feature.measure == "frequency":
@@ -168,6 +191,13 @@ def _column(
     codes = {level: float(index) for index, level in enumerate(feature.levels or [])}
     rest, level = codes.get(OTHER, np.nan), _level_of(feature, params)
     return _by_value(values, lambda distinct: [codes.get(level(value), rest) for value in distinct])
+
+
+def _values(name: str, frame: pd.DataFrame, vocabulary: Vocabulary) -> pd.Series[Any]:
+    if name in vocabulary.pairs:
+        first, second = vocabulary.pairs[name]
+        return paired(frame[first], frame[second])
+    return frame[name]
 
 
 def _calendar(name: str, created_at: pd.Series[pd.Timestamp]) -> np.ndarray:

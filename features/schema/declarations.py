@@ -156,6 +156,15 @@ class FeatureParams(Spec):
         ),
     )
     min_level_count: int = Field(default=25, ge=1, description='A value with fewer training leads is "other".')
+    max_pairs: int = Field(
+        default=3,
+        ge=0,
+        le=1000,
+        description=(
+            "Pairs of categories with more than `max_levels` values get features of their own, so many at most: the "
+            "pair of values, and how common it is. The forward folds choose whether they are used."
+        ),
+    )
     seniority: list[TitleLevel] = Field(
         default=SENIORITY,
         description=(

@@ -40,7 +40,9 @@ class Vocabulary(BaseModel):
     levels
         Category feature to its levels, most frequent first; "other" stands last where rare values were seen.
     frequencies
-        High-cardinality attribute to the training share of each value, for values of their own level or not.
+        High-cardinality attribute, or pair of them, to the training share of each value, of their own level or not.
+    pairs
+        Name of a pair to its two attributes: which values occur together may tell what neither of them does.
     dated
         Whether leads carry created_at.
     """
@@ -54,6 +56,7 @@ class Vocabulary(BaseModel):
     has_other: bool
     levels: dict[str, list[str]]
     frequencies: dict[str, dict[str, float]]
+    pairs: dict[str, tuple[str, str]] = {}
     dated: bool
 
     @classmethod
@@ -90,6 +93,10 @@ class Vocabulary(BaseModel):
             for name, spec in attributes.items()
             if spec.kind == "category" and spec.known != "outcome"
         }
+        pairs = _pairs(categories, params)
+        categories |= {
+            name: paired(leads[first], leads[second]).dropna().value_counts() for name, (first, second) in pairs.items()
+        }
         return cls(
             event_types=[str(name) for name in kept["event_type"]],
             valued_types=[str(name) for name in kept.loc[kept["n_valued"] > 0, "event_type"]],
@@ -102,8 +109,23 @@ class Vocabulary(BaseModel):
                 for name, counts in categories.items()
                 if len(counts) > params.max_levels
             },
+            pairs=pairs,
             dated="created_at" in leads,
         )
+
+
+def paired(first: pd.Series[str], second: pd.Series[str]) -> pd.Series[str]:
+    """Return both values as one, such as "North, web"; missing where either is."""
+    return first.astype("str").str.cat(second.astype("str"), sep=", ")
+
+
+def _pairs(categories: Mapping[str, pd.Series[int]], params: FeatureParams) -> dict[str, tuple[str, str]]:
+    """Pair the categories with more values than can be told apart, those with most values first."""
+    many = [name for name, counts in categories.items() if len(counts) > params.max_levels]
+    ranked = sorted(many, key=lambda name: (-len(categories[name]), name))
+    pairs = [{first, second} for index, second in enumerate(ranked) for first in ranked[:index]][: params.max_pairs]
+    declared = [tuple(name for name in categories if name in pair) for pair in pairs]
+    return {f"{first}__with__{second}": (first, second) for first, second in declared}
 
 
 def _check_types(kept: pd.Series[str]) -> None:

@@ -68,6 +68,8 @@ class TrainingHistory:
         Number of levels of each categorical feature, by its index.
     directions
         What the catalogue declares: 1 up, -1 down, 0 none, shape (k,).
+    pairs
+        Indices of the features made of two categories.
     ordered
         Whether time orders the rows.
     """
@@ -79,6 +81,7 @@ class TrainingHistory:
     bucket: np.ndarray
     levels: dict[int, int]
     directions: tuple[int, ...]
+    pairs: frozenset[int]
     ordered: bool
 
     @property

@@ -168,7 +168,7 @@ def select(
     )
     decisions: list[Decision] = []
     settings = _screened(forward, params, settings)
-    for step in (_features, _weights, _encoding, _directions):
+    for step in (_features, _pairs, _weights, _encoding, _directions):
         settings, decision = step(forward, params, settings)
         decisions += _reported(decision, progress)
     settings, decision = _settings(forward, settings, search)
@@ -238,6 +238,18 @@ def _features(forward: FoldRuns, params: SelectionParams, settings: EnsembleSett
     }
     losses_of = {name: _half_half(forward, trial) for name, trial in tried.items()}
     decision = decide("features that drift", losses_of, forward.lead)
+    return tried[decision.chosen], decision
+
+
+def _pairs(forward: FoldRuns, params: SelectionParams, settings: EnsembleSettings) -> Choice:
+    """Use pairs of categories only where that is clearly better."""
+    pairs = forward.earlier[0].pairs
+    if not pairs - settings.left_out:
+        return settings, None
+    alone = _penalised(forward, params, replace(settings, left_out=settings.left_out | pairs))
+    tried = {"alone": alone, "in pairs": _penalised(forward, params, settings)}
+    losses_of = {name: _half_half(forward, trial) for name, trial in tried.items()}
+    decision = decide("categories with many values", losses_of, forward.lead)
     return tried[decision.chosen], decision
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from features.attributes.definitions import PAIR
 from features.matrix.catalogue import Catalogue, level_counts
 from features.schema.errors import NotReadyError
 from models.learners.calibration import Sigmoid, fit_intercept, recency
@@ -95,6 +96,7 @@ def history_of(rows: pd.DataFrame, entries: Catalogue, order: Order, seed: int) 
         bucket=(draw(rows["lead_id"], seed, "statistics") * BUCKETS).astype("int64").to_numpy(),
         levels=level_counts(entries),
         directions=tuple(SIGNS[entry.direction] for entry in entries),
+        pairs=frozenset(index for index, entry in enumerate(entries) if entry.theme.startswith(PAIR)),
         ordered=order != "none",
     )
 

@@ -234,8 +234,9 @@ def _every_kind(params: Params) -> Catalogue:
         channels={EVENT: "none"},
         event_groups=list(GROUPS),
         has_other=True,
-        levels={"CATEGORY": []},
+        levels={"CATEGORY": [], "CATEGORY__with__CATEGORY": []},
         frequencies={"CATEGORY": {}},
+        pairs={"CATEGORY__with__CATEGORY": ("CATEGORY", "CATEGORY")},
         dated=True,
     )
     return catalogue(attributes, {EVENT: EVENT}, {}, params.features, vocabulary)
