@@ -14,6 +14,7 @@ import numpy as np
 
 from features.attributes.definitions import DOMAIN_KINDS
 from features.matrix.catalogue import Catalogue, Entry
+from features.schema.vocabulary import OTHER
 from models.points.scale import add_columns
 
 _to_json = json.JSONEncoder(ensure_ascii=False).encode  # one encoder for all: json.dumps makes one a call
@@ -22,6 +23,7 @@ RECENT, OFTEN = 0.5, 3.0  # decayed counts: one event a half-life back; three ev
 SOON = 1.0  # days; shorter gaps would promise a precision that events by the day do not have
 SAME_PACE = 0.05  # events a week; less is the rounding of equal paces
 OF_ATTRIBUTES = ("level", "value", "age", "calendar", "missing")  # measures named by their label, others by their theme
+NO_LEVEL = "new, rare or other"  # what a vocabulary calls other, where a file may hold that value too
 DOMAIN_WORDS = {"company": "a company's own", "free": "a free provider's", "academic": "a school's"}
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December"]  # fmt: skip
@@ -218,8 +220,13 @@ def _level(levels: Sequence[str], code: float) -> str:
     """Name the level; a code that training did not know counts as missing in the trees too."""
     if not 0 <= code < len(levels):
         return "not known"
-    name = levels[int(code)]
-    return DOMAIN_WORDS[name] if levels == DOMAIN_KINDS else name.replace("_", " ")
+    return DOMAIN_WORDS[levels[int(code)]] if levels == DOMAIN_KINDS else level_words(levels, int(code))
+
+
+def level_words(levels: Sequence[str], code: int) -> str:
+    """Name the level of a category; the last may stand for all values that are none, such as a new agent."""
+    name = levels[code]
+    return NO_LEVEL if name == OTHER and code == len(levels) - 1 else name.replace("_", " ")
 
 
 def _in_window(entry: Entry, value: float) -> str:

@@ -21,6 +21,7 @@ from features.schema.number_guess import guess_numbers
 from models.evaluation.list_coverage import DAILY
 from models.evaluation.wins_on_no_list import DatedWins
 from models.leakage.suspicious_names import words
+from pipelines.ingestion.row_order import ALONG, FEWEST
 from pipelines.inspection.attributes import attribute_lines, flow
 from pipelines.inspection.column_roles import (
     LabelColumn,
@@ -38,6 +39,8 @@ from pipelines.inspection.time_columns import TimeColumn
 
 MOSTLY_LATER = 0.5  # share of times after the file was written, from which the file's own time means nothing
 MANY_EARLY = 0.1  # share of wins before any weekly list, above which daily lists are proposed
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+FEWEST_MONTHS = 3  # different ones, that show which way they run
 FEW_RUNS = 0.05  # share of the runs that shuffled rows would have, below which rows are in some order
 
 
@@ -117,6 +120,7 @@ def _order(inspection: Inspection, leads: FileSample, label: LabelColumn, create
             "  order: rows  # outcomes carry no dates; leads are ordered by created_at",
             "  outcome_after_days: 0  # so many days after its creation a no is final; 0: every answer is",
         ]
+    inspection.warnings += [f"{leads.path.name}: {said}" for said in directions(leads, label.of_leads)]
     runs = _runs(leads.frame)
     if runs:
         inspection.warnings.append(f"{leads.path.name}: {runs}; if the rows are in the order of time, set order: rows")
@@ -171,6 +175,49 @@ def propose_export(columns: Iterable[tuple[FileSample, str]]) -> tuple[list[str]
 def _written_on(sample: FileSample) -> pd.Timestamp:
     written = dt.datetime.fromtimestamp(max(file.stat().st_mtime for file in sample.files), dt.UTC)
     return pd.Timestamp(written.date()).as_unit("us")
+
+
+def directions(leads: FileSample, outcome: str) -> list[str]:
+    """Say which way the rows run, by each column of dates, of years or of names of months."""
+    ways: dict[str, list[str]] = {"run oldest first": [], "run newest first": [], "are mixed": []}
+    for name in (name for name in map(str, leads.frame) if name != outcome):
+        along = _along_rows(leads, name)
+        if along is not None:
+            way = "run oldest first" if along > ALONG else "run newest first" if along < -ALONG else "are mixed"
+            ends = leads.frame[name].dropna()
+            ways[way].append(f"{name!r} ({ends.iloc[0]} in the first, {ends.iloc[-1]} in the last)")
+    advice = {
+        "run oldest first": "so order: rows tests on the latest of them",
+        "run newest first": "so turn them round before order: rows, which would test on the earliest of them",
+        "are mixed": "so their order cannot stand in for time",
+    }
+    mixed_alone = not ways["run oldest first"] + ways["run newest first"]
+    return [
+        f"the rows {way} by {', '.join(names)}, {advice[way]}"
+        for way, names in ways.items()
+        if names and (mixed_alone or way != "are mixed")
+    ]
+
+
+def _along_rows(leads: FileSample, name: str) -> float | None:
+    """How a column's times go with the rows, -1 to 1; None where it holds none, or too few to say."""
+    cells = leads.frame[name]
+    if name in leads.times:
+        return _rank_correlation(leads.moments(name))
+    if {"year", "jahr"} & set(words(name)) and cells.dropna().str.fullmatch("(19|20)[0-9]{2}").all():
+        return _rank_correlation(pd.to_numeric(cells))
+    months = cells.dropna().str.strip().str.lower().str[:3].map({month: n for n, month in enumerate(MONTHS)})
+    steps = months.diff()[lambda step: step != 0].dropna() % len(MONTHS)
+    if months.isna().any() or months.nunique() < FEWEST_MONTHS:
+        return None
+    return float((steps < len(MONTHS) / 2).mean() - (steps > len(MONTHS) / 2).mean())
+
+
+def _rank_correlation(times: pd.Series) -> float | None:
+    ranks = times.rank().dropna()
+    if len(ranks) < FEWEST or ranks.min() == ranks.max():
+        return None
+    return float(ranks.corr(pd.Series(ranks.index, ranks.index)))
 
 
 def _runs(frame: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from models.evaluation.estimate import Estimate
 from models.evaluation.results import JudgedMetrics
 from models.scorecard.fitting import ScorecardCondition
 from models.scorecard.scorecard import Line, Scorecard
-from models.scoring.reasons import MONTHS, unit_of, window_of
+from models.scoring.reasons import MONTHS, level_words, unit_of, window_of
 
 CONDITION_WORDS = {"at_least": "at least", "below": "less than", "level": "is one of", "missing": "is not known"}
 WINDOWED = ("count", "active_days", "value_sum")  # measures whose feature's name ends with a window
@@ -96,7 +96,7 @@ def meaning(card: Scorecard) -> str:
 def describe(condition: ScorecardCondition, entry: Entry) -> str:
     """Describe a condition in plain English."""
     if condition.kind == "level":
-        levels = [(entry.levels or [])[level].replace("_", " ") for level in condition.levels]
+        levels = [level_words(entry.levels or [], level) for level in condition.levels]
         return f"{entry.label} is {levels[0] if len(levels) == 1 else ', '.join(levels[:-1]) + ' or ' + levels[-1]}"
     if condition.kind == "missing":
         never = {"recency": f"{entry.theme_label}, never", "mean_gap": f"{entry.theme_label}, once at most"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -66,6 +66,25 @@ def check_feed(feed: FeedStatus, last: FeedStatus | None, as_of: pd.Timestamp | 
                 f"job.min_volume_share ({limits.min_volume_share:g}) of them; nothing was published. Fix the export, "
                 "or set job.min_volume_share: 0 for one run"
             )
+
+
+def check_first_feed(contract: Contract, event_types: Sequence[str], limits: Job) -> None:
+    """Check that a first list, which no earlier one can be compared with, has the events that the model reads.
+
+    Parameters
+    ----------
+    event_types
+        Those that the model learned from.
+
+    Raises
+    ------
+    FeedError
+    """
+    if event_types and limits.min_volume_share and not contract.profile.tables["events"].kept:
+        raise FeedError(
+            f"the feed holds no event at all, where the model learned from {', '.join(event_types)}: is the file of "
+            "events only a header? Nothing was published. Fix the export, or set job.min_volume_share: 0 for one run"
+        )
 
 
 def drift(leads: pd.DataFrame, unseen: Mapping[str, int], last: pd.Series[int] | None, limits: Job) -> ListDrift:

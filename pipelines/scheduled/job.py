@@ -25,7 +25,7 @@ from models.scoring.scorer import Scorer
 from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params, reasons_asked, with_as_of
 from pipelines.registry.named_model import find_bundle
-from pipelines.scheduled.feed_checks import check_feed, drift, feed_at
+from pipelines.scheduled.feed_checks import check_feed, check_first_feed, drift, feed_at
 from pipelines.scheduled.input_files import check_contract, ingest_if_changed
 from pipelines.scheduled.manifest import (
     MANIFEST,
@@ -220,6 +220,8 @@ def _score_day(params: Params, ready: PreparedJob, clock: Clock) -> list[str]:
     feed = feed_at(ready.contract, as_of)
     last = published.manifest(latest) if latest else None
     check_feed(feed, last.feed if last else None, as_of, params.job)
+    if last is None:
+        check_first_feed(ready.contract, ready.scorer.metadata.matrix.vocabulary.event_types, params.job)
     identity = _identity(params, ready, day, previous)
     if published.is_complete(identity.name):
         return [_make_current(ready, identity.name)]

@@ -136,6 +136,8 @@ def _take(staging: Staging, table: str) -> None:
         if table != "leads":
             mark_rows_of_left_leads(staging, entry)
         reject_many_faults(staging, entry, fields)
+        if not entry.read + entry.filtered:
+            log.warning("%s holds no row, only a header or not even that", entry.label)
     staging.entries += entries
     if table == "leads":
         reject_no_leads(staging, entries[0])

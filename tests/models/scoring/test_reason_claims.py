@@ -187,7 +187,7 @@ def test_no_reason_of_a_random_lead_contradicts_its_rows(seed: int) -> None:
 
 UNKNOWN = {None: "not known"}
 SAID_OF: dict[str, tuple[dict[Any, str], str]] = {  # of each value of the crowd, and of every other
-    "sector": (UNKNOWN | {"steel": "steel", "food": "food"}, "other"),
+    "sector": (UNKNOWN | {"steel": "steel", "food": "food"}, "new, rare or other"),
     "sector__frequency": (
         UNKNOWN | {name: f"shared by {share}% of leads" for name, share in (("steel", 50), ("food", 30), ("toys", 20))},
         "not seen before",
