@@ -401,7 +401,7 @@ def test_a_run_leaves_nothing_of_itself_in_memory(ready: Job, tmp_path: Path) ->
 
 
 def test_events_of_a_header_alone_stop_the_first_list_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    here = job(tmp_path, replace(crowd((MONDAY,)), events=[]))
+    here = job(tmp_path, replace(crowd((MONDAY,)), events=[])).params_with(max_silence_days=400)
     assert "source.events[0] (events.parquet) holds no row" in caplog.text
     with pytest.raises(FeedError, match="no event at all, where the model learned from visit, call"):
         here.run()
