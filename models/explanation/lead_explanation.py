@@ -258,7 +258,7 @@ def _value(name: str, spec: AttributeSpec, value: Any, vocabulary: Vocabulary) -
     if spec.kind == "number":
         return {"value": amount(value, spec.unit), "note": ""}
     rare = spec.kind == "category" and str(value) not in vocabulary.levels.get(name, [])
-    return {"value": str(value), "note": "new or rare, counts as other" if rare else ""}
+    return {"value": str(value), "note": "rare or new, counts as other" if rare else ""}
 
 
 def timeline(events: pd.DataFrame, at: pd.Timestamp, vocabulary: Vocabulary, labels: Mapping[str, str]) -> list[Row]:

@@ -37,13 +37,14 @@ def outranks_rest(rows: Rows, params: AuditParams) -> CheckResult:
     """LK01: name fields that alone rank too well and lie above all that do not; no strong one hides another."""
     if why := _why_not(rows, rows.subjects):
         return UNIVARIATE_AUC.not_applicable(why)
-    strong = [subject for subject in rows.subjects if rows.low_auc(subject) >= params.strong_auc]
+    certain = [subject for subject in rows.subjects if rows.best(subject).auc >= CERTAIN]
+    strong = [subject for subject in rows.subjects if subject in certain or rows.low_auc(subject) >= params.strong_auc]
     highest = max((rows.best(subject).auc for subject in rows.subjects if subject not in strong), default=0.5)
     columns = {
         subject.column: f"alone it ranks with an AUC of {_auc(rows, subject)}, "
         f"the strongest of the others with {highest:.2f}"
         for subject in strong
-        if rows.low_auc(subject) >= min(highest + params.stands_out, CERTAIN)
+        if subject in certain or rows.low_auc(subject) >= highest + params.stands_out
     }
     top = max(rows.subjects, key=lambda subject: rows.best(subject).auc)
     detail = f"the strongest is {top.column} with an AUC of {_auc(rows, top)}; {rows.size}"

@@ -47,6 +47,16 @@ def test_a_strong_field_close_to_one_that_is_not_so_strong_is_not_named() -> Non
     assert list(outranks_rest(rows, AUDIT.model_copy(update={"stands_out": 0.01})).columns) == ["strong"]
 
 
+def test_an_auc_of_99_percent_is_named_however_little_it_stands_out() -> None:
+    label = labels(300)
+    rows = scenario({"copy": signal(label, 3.8), "near": signal(label, 1.15, seed=8)}, label).rows
+    copy, near = rows.subjects
+    assert rows.low_auc(copy) < 0.99 <= rows.best(copy).auc
+    assert rows.low_auc(near) < AUDIT.strong_auc
+    wide = AUDIT.model_copy(update={"stands_out": 0.4})
+    assert list(outranks_rest(rows, wide).columns) == ["copy"]
+
+
 def test_a_field_that_tells_the_time_is_not_named_where_rows_are_in_its_order() -> None:
     share = np.repeat(np.arange(12) % 2, 250)  # the base rate jumps between periods, and the field with it
     label = (np.random.default_rng(3).random(3000) < np.where(share, 0.95, 0.05)).astype("float64")

@@ -398,13 +398,3 @@ def test_a_run_leaves_nothing_of_itself_in_memory(ready: Job, tmp_path: Path) ->
         run(number)
     assert held_in_memory() - before == Counter()
     assert pa.total_allocated_bytes() <= arrow
-
-
-def test_events_of_a_header_alone_stop_the_first_list_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    here = job(tmp_path, replace(crowd((MONDAY,)), events=[])).params_with(max_silence_days=400)
-    assert "source.events[0] (events.parquet) holds no row" in caplog.text
-    with pytest.raises(FeedError, match="no event at all, where the model learned from visit, call"):
-        here.run()
-    assert not list((here.to / "runs").glob("*"))
-    here.params_with(min_volume_share=0.0).run()
-    assert here.params_with(min_volume_share=0.0).run()[0].startswith("published")

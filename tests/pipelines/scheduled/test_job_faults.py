@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.schema.errors import BusyError, DeliveryError
+from features.schema.errors import BusyError, DeliveryError, FeedError
 from models.scoring.scorer import Scorer
 from pipelines.cli import app as cli
 from pipelines.config.params import load
@@ -284,3 +284,13 @@ def test_runs_in_a_row_leave_no_handle_and_no_file_behind(ready: Job, tmp_path: 
         files = len([path for path in here.to.rglob("*") if path.is_file()])
         held.append((len(list(Path("/proc/self/fd").iterdir())), files))
     assert held[2:] == held[2:3] * 3
+
+
+def test_events_of_a_header_alone_stop_the_first_list_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    here = job(tmp_path, replace(crowd((MONDAY,)), events=[])).params_with(max_silence_days=400)
+    assert "source.events[0] (events.parquet) holds no row" in caplog.text
+    with pytest.raises(FeedError, match="no event at all, where the model learned from visit, call"):
+        here.run()
+    assert not list((here.to / "runs").glob("*"))
+    here.params_with(min_volume_share=0.0).run()
+    assert here.params_with(min_volume_share=0.0).run()[0].startswith("published")
