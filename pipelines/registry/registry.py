@@ -185,7 +185,8 @@ def download_bundle(uri: str, params: Params, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
+        # Without the program's own files, which stand beside it for `mlflow models serve`: three hundred of them.
+        mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts", dst_path=str(folder))
     except MlflowException as error:
         raise ModelError(
             f"{uri}: {str(error).splitlines()[0]}; run track and promote, or name a bundle's folder"
