@@ -134,11 +134,17 @@ def taught(matrix: pd.DataFrame, parts: Sequence[Part]) -> pd.DataFrame:
     return matrix[drawn & (matrix["weight"] > 0)] if "weight" in matrix else matrix[drawn]
 
 
-def learn_with(training: pd.DataFrame, setup: TrainingSetup, settings: EnsembleSettings, l2: float) -> Learned:
-    """Train on all rows given, with settings that are already chosen; the intercept is fitted to these rows."""
+def learn_with(
+    training: pd.DataFrame, setup: TrainingSetup, settings: EnsembleSettings, l2: float, card: Scorecard | None = None
+) -> Learned:
+    """Train on all rows given, with settings that are already chosen; the intercept is fitted to these rows.
+
+    A scorecard that is given stays as it is.
+    """
     history = history_of(training, setup.catalogue, setup.order, setup.seed)
     models = Ensemble.train(history, settings, setup.seed, setup.threads)
-    card = Scorecard.train(without(history.sample, settings.left_out), setup.catalogue, setup.scorecard, l2)
+    if card is None:
+        card = Scorecard.train(without(history.sample, settings.left_out), setup.catalogue, setup.scorecard, l2)
     sigmoid, uncorrected = (
         calibrate(models, history, settings, half_life) for half_life in (settings.recalibration_half_life, 0.0)
     )

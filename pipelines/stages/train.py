@@ -86,8 +86,8 @@ def refit(tested: Scorer, learned: Learned, matrix: pd.DataFrame, run: RunContex
     """
     rows, spec = taught(matrix, get_args(Part)), tested.metadata.matrix
     setup = training_setup(spec.catalogue, run.params)
-    again = learn_with(rows, setup, learned.settings, learned.scorecard_l2)
-    again = if_called(replace(again, scorecard=learned.scorecard), rows, spec.catalogue, run)
+    again = learn_with(rows, setup, learned.settings, learned.scorecard_l2, learned.scorecard)
+    again = if_called(again, rows, spec.catalogue, run)
     scorer = graded(scorer_of(again, rows, spec, run.params, tested.metadata.fingerprint), rows, run.params)
     same = {"tested_as": tested.model_id, "points": tested.metadata.points}
     log.info("train: fitted again to %s rows, all whose outcome is known", f"{len(rows):,}")
