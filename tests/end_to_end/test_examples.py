@@ -38,6 +38,7 @@ def quick(params: Params) -> Params:
             "search": search,
             "backtest": backtest,
             "selection": params.selection.model_copy(update={"folds": folds}),
+            "snapshots": params.snapshots.model_copy(update={"max_rows": 20_000}),
             "train": params.train.model_copy(update={"boosters": 2}),
             "evaluate": params.evaluate.model_copy(update={"resamples": 50}),
         }
