@@ -32,7 +32,11 @@ def deliver(
     params: ParamsOption = None,
     scores: Annotated[
         Path | None,
-        typer.Option("--scores", metavar="FOLDER", help="Folder of scores.parquet; default: the project's reports."),
+        typer.Option(
+            "--scores",
+            metavar="FOLDER",
+            help="Folder of scores.parquet; default: current in `paths.lists`, else the project's reports.",
+        ),
     ] = None,
     dry_run: DryRunOption = False,
     dead_letters: Annotated[

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
+import os
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -42,9 +44,38 @@ OUT = typer.Option(
 )
 LISTS = typer.Option("--lists", metavar="FOLDER", help="Folder of published lists, and of what nightly commands keep.")
 
+FOUND = Path("leadscore.yaml")
+log = logging.getLogger("leadscore")
+
+
+def _take_file(context: typer.Context, given: Path | None) -> Path | None:
+    """Take the params file that is given, else the working folder's; its `paths` stand in for options left out."""
+    file = given or (FOUND if FOUND.is_file() and "DVC_STAGE" not in os.environ else None)  # dvc.yaml says all itself
+    if file is None or context.resilient_parsing:
+        return file
+    from pipelines.config.paths import read_paths
+
+    folders = read_paths(file)
+    context.default_map = {name: str(folder) for name, folder in folders.items()}
+    if "lists" in folders:
+        context.default_map |= {"scores": str(folders["lists"] / "current")}
+    if given is None:
+        taken = [
+            f"--{one.name} {context.default_map[one.name]}" for one in context.command.params if one.name in folders
+        ]
+        log.info("%s", ", ".join([f"params of {file}", *taken]))
+    return file
+
+
 ParamsOption = Annotated[
     Path | None,
-    typer.Option("--params", metavar="FILE", help="YAML laid over params.yaml; states only what differs."),
+    typer.Option(
+        "--params",
+        metavar="FILE",
+        is_eager=True,  # before the options that it stands in for
+        callback=_take_file,
+        help="YAML laid over params.yaml; states only what differs. Default: leadscore.yaml, where there is one.",
+    ),
 ]
 DataOption = Annotated[Path | None, DATA]
 RequiredDataOption = Annotated[Path, DATA]

@@ -34,6 +34,7 @@ from models.training.hyperparameter_search import SearchParams
 from models.training.selection import SelectionParams
 from pipelines.config.delivery import Delivery
 from pipelines.config.faults import describe
+from pipelines.config.paths import Paths
 from pipelines.config.sections import (
     Capacity,
     Explain,
@@ -68,6 +69,11 @@ class Params(Spec):
     """All of params.yaml after overlays and defaults have been applied."""
 
     project: Project = Field(default=Project(), description="The name of the work, its seed, and the machine.")
+    paths: Paths = Field(
+        default=Paths(),
+        description="Folders, relative to the file that names them, so that no command needs them as options; an "
+        "option goes first.",
+    )
     simulate: Simulate = Field(
         default=Simulate(), description="The embedded default data: a simulated B2B funnel whose truth is known."
     )

@@ -137,7 +137,9 @@ def due(params: Params, last: RetrainRecord | None, monitored: MonitorResult | N
 
 def _name(params: Params, data: Path) -> str:
     """Name a retraining by all that decides its result."""
-    settings = params.model_dump(mode="json", exclude={"simulate", "job", "monitor", "retrain", "delivery", "track"})
+    settings = params.model_dump(
+        mode="json", exclude={"paths", "simulate", "job", "monitor", "retrain", "delivery", "track"}
+    )
     files = digests(params.source, data)
     if not files:
         raise DataError(
