@@ -68,9 +68,12 @@ def _advice(staging: Staging, entry: Entry, column: Field, code: int) -> str:
     """Say what to set, where the bad values themselves show it; "" where they do not."""
     values = staging.bad_cells(entry, code)
     if column.kind == "time":
-        short = [value for value in values if TWO_DIGIT_YEAR.fullmatch(value)]
+        short, key = [value for value in values if TWO_DIGIT_YEAR.fullmatch(value)], f"{entry.key}.time_format"
         if short and "%Y" in "".join(entry.source.time_formats):
-            return f"The years have two digits, as in {short[0]!r}: write %y instead of %Y in {entry.key}.time_format."
+            return f"The years have two digits, as in {short[0]!r}: write %y instead of %Y in {key}."
+        if short and "%y" not in "".join(entry.source.time_formats):
+            orders = " or ".join(f'"{order}"' for order in ("%y-%m-%d", "%d-%m-%y", "%m-%d-%y"))
+            return f"The years have two digits, as in {short[0]!r}: say in {key} where they stand, such as {orders}."
     if column.kind == "number" and (guess := guess_numbers(values)) and guess.written:
         of_leads = column.name in staging.source.attributes
         key = f"source.attributes.{column.name}" if of_leads else entry.key

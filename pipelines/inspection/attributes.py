@@ -121,7 +121,7 @@ def _not_read(one: ColumnFacts) -> str:
 
 def _attribute(one: ColumnFacts, name: str, suspicion: list[str], known: str) -> list[str]:
     parts = [f"column: {quoted(one.name)}"]
-    if one.look != "category":
+    if one.look != "category" or one.is_coded:
         parts.append(f"kind: {one.look}")
     if one.numbers and one.numbers.written:
         parts.append(f"number_format: {flow(one.numbers.written)}")

@@ -39,6 +39,7 @@ PLACEHOLDERS = [
     *("#n/a", "#na", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!"),
     *("k.a.", "unbekannt", "keine angabe", "nicht bekannt", "desconocido", "inconnu"),
 ]
+CODED = "codes"  # begins the reason why a column of numbers is a category
 CODES = {
     "code",
     "browser",
@@ -99,6 +100,11 @@ class ColumnFacts:
     why: str
     numbers: NumberGuess | None = None
     bad: str = ""
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether its numbers name things, and measure none."""
+        return self.look == "category" and self.why.startswith(CODED)
 
     @property
     def absent(self) -> list[str]:
@@ -189,15 +195,17 @@ def _look(
 def _look_of_numbers(name: str, known: pd.Series[str], guess: NumberGuess) -> tuple[Look, str]:
     """Numbers measure, unless they are named like an id or a code and look like one."""
     parts = set(words(name))
-    whole = guess.written is None and not guess.bad and bool(known.str.fullmatch(r"\d+").all())
+    whole = guess.written is None and not guess.bad and bool(known.str.fullmatch(r"\d+(\.0)?").all())
     if whole and not QUANTITIES & parts:
         if known.is_unique and len(known) > BINS and _named_id(name):
             return "id", "a different whole number in every row, and named like an id"
         if known.str.match(r"0\d").any():
-            return "category", "codes: numbers with zeros before them"
+            return "category", f"{CODED}: numbers with zeros before them"
         if CODES & parts:
             many = known.nunique() >= UNIQUE * len(known) and len(known) > BINS
-            return ("id", "numbers of their own") if many else ("category", "codes: whole numbers, and named like one")
+            return (
+                ("id", "numbers of their own") if many else ("category", f"{CODED}: whole numbers, and named like one")
+            )
     return "number", "all values are numbers" if not guess.bad else "nearly all values are numbers"
 
 

@@ -25,6 +25,7 @@ from pipelines.storage.duckdb import NO_EXTENSIONS, SEALED
 
 SAMPLE_ROWS = 500_000  # looked at from the top of a file
 READABLE = (".csv", ".gz", ".zip", *FORMATS)
+TOP_ROWS = 10_000  # that tell whether the header is one of them
 HEAD_LINES = 200  # that tell the separator
 WESTERN = "cp1252"
 LEGACY = [WESTERN, "cp1251", "cp1253", "cp932", "cp949", "big5", "gb18030"]  # cp1250 and cp1254 look like cp1252
@@ -112,11 +113,12 @@ def sniff(path: Path) -> FileSample:
     found = {name: _times(name, frame[name], kind) for name, kind in kinds.items()}
     times = {name: one for name, one in found.items() if isinstance(one, TimeColumn)}
     unread = {name: one for name, one in found.items() if isinstance(one, str)}
-    if looks_like_a_row(list(frame.columns)) or _is_shaped_like_its_rows(frame):
+    names = list(frame.columns)
+    if looks_like_a_row(names) or _is_shaped_like_its_rows(frame) or _is_made_of_its_values(frame):
         raise DataError(
             path.name,
             "",
-            found=f"values where the header is expected: {', '.join(map(repr, list(frame.columns)[:5]))}",
+            found=f"values where the header is expected: {', '.join(map(repr, names[:5]))}",
             expected="a first row with the names of the columns",
             fix="Export the file with its header.",
         )
@@ -158,6 +160,13 @@ def _is_shaped_like_its_rows(frame: pd.DataFrame) -> bool:
         if re.search(r"\d", name) and skeleton(name) in set(frame[name].dropna()[:50].map(skeleton))
     ]
     return len(alike) >= SOME_VALUES * len(names) and bool(alike)
+
+
+def _is_made_of_its_values(frame: pd.DataFrame) -> bool:
+    """Whether the names of columns stand among the values below, apart from a header that repeats in the file."""
+    names, head = [str(name) for name in frame], frame.head(TOP_ROWS)
+    rows = head[(head != names).any(axis=1)]
+    return bool(sum((rows[name] == name).any() for name in names) > len(names) / 2)
 
 
 def _all_in(folder: Path) -> tuple[Path, list[Path]]:

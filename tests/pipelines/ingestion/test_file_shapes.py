@@ -123,12 +123,24 @@ def test_every_shape_gives_the_same_leads(tmp_path: Path, plain: pd.DataFrame, s
         ("leads.json", b"[]", "no record"),
         ("leads.csv", b"K1,2024-01-05,3\nK2,2024-01-06,4\n", "values where the header is expected: 'K1', '2024-01-05'"),
         ("leads.csv", b"1,2\n3,4\n", "values where the header is expected"),
+        (
+            "leads.csv",
+            b"anna,DE,no\nben,DE,yes\neva,FR,no\n",
+            "values where the header is expected: 'anna', 'DE', 'no'",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=said):
         inspect(tmp_path / name, None, None)
+
+
+@pytest.mark.parametrize("row", ["id,size,won", "x1,size,no"])
+def test_a_header_that_stands_in_the_file_again_is_a_header(tmp_path: Path, row: str) -> None:
+    rows = [f"x{n},{n % 4},{'yes' if n % 3 else 'no'}" for n in range(40)]
+    (tmp_path / "leads.csv").write_text("\n".join(["id,size,won", *rows[:20], row, *rows[20:]]) + "\n")
+    assert 'lead_id: "id"' in inspect(tmp_path / "leads.csv", None, None).mapping
 
 
 def test_a_zip_with_several_files_and_a_sheet_that_is_not_there(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from features.schema.errors import DataError
 from pipelines.inspection.attributes import flow
 from pipelines.inspection.column_facts import ColumnFacts, decimal_mark, describe, doubts
 from tests.pipelines.inspection.test_column_roles import CREATED, IDS, ROWS, WON, WON_ON, look, taken
-from tests.support.small_source import LEADS, run
+from tests.support.small_source import LEADS, run, table
 
 
 def facts(values: list[str], name: str = "Revenue", decimal: str = "") -> ColumnFacts:
@@ -78,6 +78,9 @@ def test_one_that_may_be_two_is_said_and_the_other_columns_decide() -> None:
         ("TrafficType", ["1", "2", "20"] * 20, "category"),
         ("Agent_ID", ["101", "102", "103"] * 20, "category"),
         ("plant", ["007", "008"] * 30, "category"),
+        ("Region_Code", ["28.0", "3.0", "41.0"] * 20, "category"),
+        ("Policy_Sales_Channel", ["26.0", "124.0"] * 30, "category"),
+        ("Discount_Type", ["0.5", "1.0"] * 30, "number"),
         ("Lead Number", [str(row) for row in range(ROWS)], "id"),
         ("visits", ["1", "2", "3"] * 20, "number"),
     ],
@@ -115,6 +118,29 @@ def test_engagement_by_name(tmp_path: Path) -> None:
     found, _ = look(tmp_path, {"lead_id": IDS, "Page Views": counts, "size": counts, "converted": WON})
     assert 'page_views: {column: "Page Views", kind: number, group: engagement,' in found.mapping
     assert 'size: {column: "size", kind: number, known' in found.mapping
+
+
+def test_codes_are_declared_as_categories_with_the_reason(tmp_path: Path) -> None:
+    codes = [str(row % 7) for row in range(ROWS)]
+    found, params = look(tmp_path, {"lead_id": IDS, "Browser": codes, "Land": ["DE", "FR"] * 30, "converted": WON})
+    assert 'browser: {column: "Browser", kind: category, known: export, label: "browser"}  # codes: whole ' \
+        "numbers, and named like one" in found.mapping  # fmt: skip
+    assert 'land: {column: "Land", known: export' in found.mapping
+    assert params.source.attributes["browser"].kind == "category"
+
+
+def test_years_of_two_digits_are_named(tmp_path: Path) -> None:
+    files = {
+        "leads.csv": LEADS.replace("2024-", "24-"),
+        "events.csv": "id,at,kind,minutes\n",
+        "outcomes.csv": "id,won\n",
+    }
+    for written, advice in (
+        ("iso", r'say in source.leads.time_format where they stand, such as "%y-%m-%d" or "%d-%m-%y"'),
+        ("%Y-%m-%d", "write %y instead of %Y in source.leads.time_format"),
+    ):
+        with pytest.raises(DataError, match=f"The years have two digits, as in '24-01-01': {advice}"):
+            run(tmp_path, files, leads=table("leads", time_format=written))
 
 
 def test_the_error_of_a_nightly_run_says_what_to_set(tmp_path: Path) -> None:
