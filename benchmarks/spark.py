@@ -27,7 +27,7 @@ from pipelines.scoring.population import open_leads
 from pipelines.scoring.score_list import rank_leads, ranked_rows, write_rows
 from pipelines.scoring.shards import score_shards
 from pipelines.storage.bundle import load_bundle
-from pipelines.storage.contract_store import Contract, Opener
+from pipelines.storage.contract_store import Contract, Display, Opener
 from pipelines.storage.files import file_digest, write_parquet
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
@@ -88,7 +88,7 @@ def measured(engine: str, source: Layout, work: Path) -> Costs:
         lap()
         listed = rank_leads(parts, scorer, snapshots, contract, None, params)
         lap()
-        write_rows(ranked_rows(parts, listed), layout.scores.path, layout.scores_csv.path)
+        write_rows(ranked_rows(parts, listed), layout.scores.path, layout.scores_csv.path, Display())
         lap()
         events = contract.profile.tables["events"].kept
     laps = {"clock": np.diff(clock).round(1).tolist(), "cpu": np.diff(cpu).round(1).tolist()}

@@ -32,7 +32,7 @@ from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.later_rows import sample_later
 from pipelines.scoring.population import one_lead
 from pipelines.storage.bundle import load_bundle
-from pipelines.storage.contract_store import Contract, read_matrix
+from pipelines.storage.contract_store import Contract, Display, read_matrix
 from pipelines.storage.layout import Layout
 from pipelines.storage.results import existing, read_evaluation
 from pipelines.storage.run_context import RunContext
@@ -55,6 +55,8 @@ class LeadExplanation:
     listed
         The lead on the last published list: tier, stage, tier_reason, grade, score, rank, n, as_of and `same` (as this
         moment and model); None where it is not on it.
+    display
+        What people are shown of it, by label, as the files say it today.
     left_out
         Labels of the attributes that are never used, because they are written with the outcome.
     events
@@ -71,6 +73,7 @@ class LeadExplanation:
     cautions: list[str]
     standing: LeadScore
     listed: Row | None
+    display: dict[str, str]
     attributes: list[Row]
     left_out: list[str]
     events: list[Row]
@@ -114,6 +117,7 @@ def explain_lead(lead_id: str, run: RunContext) -> LeadExplanation:
         cautions=_cautions(lead_id, at, scorer, contract, metrics, run.layout),
         standing=now,
         listed=_listed(lead_id, at, scorer, run.layout),
+        display=Display.read_mapped(run.layout, run.params.source.leads).of(lead_id),
         attributes=attributes_known(frame, spec.attributes, spec.vocabulary),
         left_out=[one.label or one.column for one in spec.attributes.values() if one.known == "outcome"],
         events=counted[: run.params.explain.timeline],

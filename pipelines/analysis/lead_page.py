@@ -31,6 +31,8 @@ def show(lead: LeadExplanation, console: Console) -> None:
     now = lead.standing
     console.print(Text(_plain(f"Lead {lead.lead_id}{when(lead)}"), style="bold"))
     console.print(Text(f"Score {now.score}, probability {percent(now.probability)}{within(lead)}. {listing(lead)}"))
+    for label, text in lead.display.items():
+        console.print(Text(_plain(f"{label}: {text}")))
     for caution in lead.cautions:
         console.print(Text(f"Note: {caution}", style="yellow"))
     _print(console, "Points", _waterfall_table(now.steps))

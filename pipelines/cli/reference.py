@@ -117,8 +117,8 @@ def type_in_words(node: Tree, definitions: Tree) -> str:
     match node.get("type"):
         case "array":
             return _list_in_words(node, definitions)
-        case "object" if node.get("title") in ("TableSource", "AttributeSpec"):
-            return "table (see `source.leads`)" if node["title"] == "TableSource" else "attribute"
+        case "object" if node.get("title") in ("TableSource", "LeadSource", "AttributeSpec"):
+            return "table (see `source.leads`)" if node["title"] != "AttributeSpec" else "attribute"
         case "object" if "properties" in node:
             return "mapping of " + ", ".join(f"`{name}`" for name in node["properties"])
         case "object":
@@ -257,6 +257,11 @@ def files_page() -> str:
     lines += _table(("file", "one row is", "key"), rows)
     scores = f"`{layout.scores.path.name}` and `{layout.scores_csv.path.name}`"
     lines += ["## Columns of the scores", "", f"Of {scores}, in this order, best lead first.", ""]
+    lines += [
+        f"`{layout.scores_csv.path.name}` also has the columns of `source.leads.display`, and `url` where there is a",
+        "`url_template`, right behind `lead_id`.",
+        "",
+    ]
     columns = [(f"`{column.name}`", str(column.type), MEANING[column.name]) for column in SCORES]
     lines += _table(("column", "type", "what it says"), columns)
     return _page(lines)

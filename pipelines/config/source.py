@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import datetime as dt
+import re
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -18,6 +20,13 @@ FORMATS = {".parquet": "parquet", ".pq": "parquet", ".duckdb": "duckdb", ".ddb":
 FORMATS |= dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), "excel")
 NO_FILES = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")  # encodings of Python's that no file is in
 FORMATS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "json")
+LEAD = "{lead_id}"  # stands for the lead in the address of its page
+NO_ADDRESS = re.compile(r'[\s<>"\\^`{}|]')
+SCORED = {  # columns of scores.csv, whose names no column beside them may have
+    *("lead_id", "as_of", "probability", "score", "fit", "engagement", "grade", "tier", "stage", "tier_reason"),
+    *("previous_tier", "earned_tier", "explored", "propensity", "reasons_text", "reasons", "online", "offline"),
+    *("other_engagement", "negative", "points", "base_points", "raw_score", "model_id", "data_fingerprint", "url"),
+}
 
 
 class TableSource(Spec):
@@ -106,6 +115,52 @@ class TableSource(Spec):
         return given
 
 
+class LeadSource(TableSource):
+    """The table of leads, and what people are shown of a lead beside its score."""
+
+    display: dict[str, str] = Field(
+        default={},
+        description="{label: your column}, such as {name: Full Name, owner: Owner}: shown beside the scores in "
+        "scores.csv, in the report, on the page of a lead and by `lead explain`, as the file says it today, whatever "
+        "the day of the list. No feature, model, MLflow run or log holds it.",
+    )
+    url_template: str = Field(
+        default="",
+        description="Address of a lead in your CRM, such as https://crm.example/leads/{lead_id}, shown in the same "
+        "places.",
+    )
+
+    @property
+    def shown(self) -> list[str]:
+        """The names of what people are shown, in this order."""
+        return [*self.display, *(["url"] if self.url_template else [])]
+
+    @field_validator("display")
+    @classmethod
+    def _labels_are_new_names(cls, display: dict[str, str]) -> dict[str, str]:
+        lower = [label.lower() for label in display]
+        for label, name in zip(display, lower, strict=True):
+            if not label or label != label.strip() or not label.isprintable():
+                raise ValueError(f"display: {label!r} is no label; write a word or two")
+            if name in SCORED:
+                raise ValueError(f"display: the scores have a column {name!r}; call it otherwise, such as 'crm {name}'")
+            if lower.count(name) > 1:
+                raise ValueError(f"display: two labels are {name!r}; case does not tell labels apart")
+        return display
+
+    @field_validator("url_template")
+    @classmethod
+    def _address_is_of_the_web(cls, given: str) -> str:
+        parts = urlsplit(given)
+        whole = parts.scheme in ("http", "https") and parts.hostname and LEAD not in parts.netloc
+        if given and not (whole and given.count(LEAD) == 1 and not NO_ADDRESS.search(given.replace(LEAD, ""))):
+            raise ValueError(
+                f"url_template: {given!r} is no address of a lead; write http or https, a host, and {LEAD} once behind "
+                "it, such as https://crm.example/leads/{lead_id}"
+            )
+        return given
+
+
 class OutcomeSource(TableSource):
     """A table of outcomes; where a status says what became of a lead, with its spellings."""
 
@@ -134,6 +189,7 @@ Table = Annotated[TableSource, BeforeValidator(_as_table, json_schema_input_type
 Tables = Annotated[
     list[Table], BeforeValidator(_as_list, json_schema_input_type=str | TableSource | list[str | TableSource])
 ]
+LeadTable = Annotated[LeadSource, BeforeValidator(_as_table, json_schema_input_type=str | LeadSource)]
 OutcomeTable = Annotated[OutcomeSource, BeforeValidator(_as_table, json_schema_input_type=str | OutcomeSource)]
 OutcomeTables = Annotated[
     list[OutcomeTable],
@@ -172,7 +228,7 @@ class Source(Spec):
         "says; a few rows that follow a gap like no other are left out.",
     )
     timezone: str = Field(default="UTC", description="The zone of time stamps that carry none.")
-    leads: Table = Field(description="One row a lead: lead_id, created_at, and the columns of the attributes.")
+    leads: LeadTable = Field(description="One row a lead: lead_id, created_at, and the columns of the attributes.")
     attributes: dict[str, AttributeSpec] = Field(
         default={},
         description="{name: where it is and when it is known}; columns not listed are not read. "

@@ -84,6 +84,12 @@ def written_fields(source: Source, table: str) -> tuple[Field, ...]:
     return tuple(column for column in fields if column.name != "created_at" or source.order == "dates")
 
 
+def display_columns(source: Source, table: str) -> dict[str, str]:
+    """The user's columns that people are shown beside the scores, by the names that they have in staging."""
+    shown = source.leads.display.values() if table == "leads" else ()
+    return {f"display#{index}": column for index, column in enumerate(shown)}
+
+
 def check_mapping(source: Source) -> None:
     """Check the mapping before any file is read.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from features.schema.cells import identifier
 from features.schema.contract import Fault
 from features.schema.errors import ParamsError
 from pipelines.config.sections import Ingest, Project
-from pipelines.config.source import Source
+from pipelines.config.source import LEAD, Source
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.postgres_source import Snapshots, open_snapshots
+from pipelines.ingestion.raw_table import RawTable
 from pipelines.storage.duckdb import NO_EXTENSIONS, memory_limit
+from pipelines.storage.files import ROW_GROUP
 
 SHOWN_CELLS = 500  # bad cells that tell what to set
 TYPED_ROW = '"source#" SMALLINT, "row#" BIGINT, "fault#" SMALLINT, "hash#" UBIGINT, "content#" VARCHAR'
@@ -73,6 +77,35 @@ class Staging:
         kept = f"""SELECT count(*) FROM "{entry.table}#" WHERE "source#" = ?
                    AND NOT coalesce(list_contains({filtered}, "fault#"), false)"""
         return self.count(kept, entry.index)
+
+    def add_ragged(self, entry: Entry, raw: RawTable) -> None:
+        """Quarantine lines that could not be parsed as rows."""
+        if not raw.ragged:
+            return
+        codes = {reason: self.code(Fault("", reason, "")) for reason in sorted({bad.reason for bad in raw.ragged})}
+        bad = pa.table(
+            {
+                "source#": pa.array([entry.index] * len(raw.ragged), pa.int16()),
+                "row#": pa.array([row.row for row in raw.ragged], pa.int64()),
+                "fault#": pa.array([codes[row.reason] for row in raw.ragged], pa.int16()),
+                "content#": [json.dumps({"line": row.text}, ensure_ascii=False) for row in raw.ragged],
+            }
+        )
+        self.connection.register("ragged#", bad)
+        self.connection.execute(f'INSERT INTO "{entry.table}#" BY NAME SELECT * FROM "ragged#"')
+        self.connection.unregister("ragged#")
+        entry.read += len(raw.ragged)
+
+    def display_rows(self) -> pa.RecordBatchReader:
+        """What people are shown of each lead that is kept, by label, and `url`, its address."""
+        leads = self.source.leads
+        columns = [f'"display#{index}" AS {identifier(label)}' for index, label in enumerate(leads.display)]
+        before, _, after = leads.url_template.partition(LEAD)
+        columns += ['? || url_encode("lead_id") || ? AS "url"'] if leads.url_template else []
+        rows = f"""SELECT DISTINCT ON ("lead_id") "lead_id", {", ".join(columns)} FROM "leads#"
+                   WHERE "fault#" IS NULL ORDER BY "lead_id", "row#\""""
+        address = [before, after] if leads.url_template else []
+        return self.connection.sql(rows, params=address).to_arrow_reader(ROW_GROUP)
 
     def fitting(self, entry: Entry, code: int) -> int:
         """How many rows of one source hold a value in the column of a fault, and not that fault."""

@@ -196,7 +196,8 @@ def _look_of_numbers(name: str, known: pd.Series[str], guess: NumberGuess) -> tu
     """Numbers measure, unless they are named like an id or a code and look like one."""
     parts = set(words(name))
     whole = guess.written is None and not guess.bad and bool(known.str.fullmatch(r"\d+(\.0)?").all())
-    if whole and not QUANTITIES & parts:
+    named_code = bool(CODES & set(words(name)[-1:]))  # the last word says what it is, as in sales channel
+    if whole and (named_code or not QUANTITIES & parts):
         if known.is_unique and len(known) > BINS and _named_id(name):
             return "id", "a different whole number in every row, and named like an id"
         if known.str.match(r"0\d").any():

@@ -23,6 +23,7 @@ from models.points.scale import PointScale
 from models.tiers.declarations import TierParams
 from pipelines.reporting.charts import value_text
 from pipelines.scoring.score_summary import ScoreSummary
+from pipelines.storage.contract_store import Display
 from pipelines.storage.data_profile import DataProfile
 
 Row = dict[str, Any]
@@ -133,13 +134,17 @@ def tiers(summary: ScoreSummary, metrics: EvaluationResult, policy: TierParams) 
     ]
 
 
-def leads(scores: pd.DataFrame, n: int) -> list[Row]:
-    """Return the first `n` scored leads: reasons split into points and text, and `bars` from the base to the points."""
+def leads(scores: pd.DataFrame, n: int, display: Display) -> list[Row]:
+    """Return the first `n` scored leads: reasons split into points and text, and `bars` from the base to the points.
+
+    `display` of each is what people are shown of it.
+    """
     columns = ["lead_id", "score", "probability", "tier", "tier_reason", "grade", "fit", "engagement", "points"]
     rows = scores.head(n).to_dict("records")
     explained = [(row, _reasons(row["reasons"])) for row in rows]
     return [
-        {name: row[name] for name in columns} | {"reasons": reasons, "bars": bars(_walk(row, reasons))}
+        {name: row[name] for name in columns}
+        | {"reasons": reasons, "bars": bars(_walk(row, reasons)), "display": display.of(row["lead_id"])}
         for row, reasons in explained
     ]
 

@@ -33,6 +33,7 @@ from pipelines.scheduled.manifest import (
     FeedStatus,
     ListIdentity,
     ListManifest,
+    display_digest,
     profile_digest,
     rows_in,
 )
@@ -42,7 +43,7 @@ from pipelines.scoring.population import closed_leads, open_leads, scoring_day
 from pipelines.scoring.score_list import RankedList, rank_leads, ranked_rows, summarise, write_rows
 from pipelines.scoring.shards import EarlierList, count_new_values, read_inputs, score_shards
 from pipelines.storage.bundle import load_bundle
-from pipelines.storage.contract_store import Contract, Opener
+from pipelines.storage.contract_store import Contract, Display, Opener
 from pipelines.storage.files import disk_full, file_digest, write_json, write_parquet
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
@@ -240,6 +241,7 @@ def _identity(params: Params, ready: PreparedJob, day: str | None, previous: str
         model_id=ready.scorer.model_id,
         data_fingerprint=ready.contract.profile.fingerprint,
         profile=profile_digest(ready.layout),
+        display=display_digest(ready.layout),
         reasons=ready.request.reasons,
         previous=previous,
         inputs=ready.files,
@@ -267,6 +269,7 @@ class Draft:
     listed: RankedList
     manifest: ListManifest
     timings: dict[str, float]
+    display: Display
 
 
 def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, feed: FeedStatus, clock: Clock) -> Draft:
@@ -279,7 +282,7 @@ def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, fee
         earlier = _earlier(ready.published, identity, scorer) if ready.request.since_last else None
         shards = score_shards(contract, scorer, snapshots, ready.reasons, work, earlier)
         parts = list(_with_progress(shards, contract.count_shards(snapshots), f"score {name}"))
-        rows = rows_in(ready.layout)
+        rows, display = rows_in(ready.layout), Display.read_mapped(ready.layout, params.source.leads)
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
     before = ready.published.run(identity.previous) / SCORES if identity.previous else None
     listed = rank_leads(parts, scorer, snapshots, contract, before, params)
@@ -294,13 +297,13 @@ def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, fee
         log.warning("score: %s", line)
     known = vars(summary) | vars(identity)
     manifest = ListManifest(**known, feed=feed, drift=shift, hindsight=hindsight, rows=rows, outputs={})
-    return Draft(name, work, parts, listed, manifest, timings)
+    return Draft(name, work, parts, listed, manifest, timings, display)
 
 
 def _publish(draft: Draft, published: PublishedLists) -> None:
     """Write a complete list, sync it to the disk, and remove its shards."""
     with published.new(draft.name) as staged:
-        write_rows(ranked_rows(draft.parts, draft.listed), staged / SCORES, staged / SHEET)
+        write_rows(ranked_rows(draft.parts, draft.listed), staged / SCORES, staged / SHEET, draft.display)
         write_parquet(read_inputs(draft.parts), staged / INPUTS)
         outputs = {file: file_digest(staged / file) for file in (SCORES, SHEET, INPUTS)}
         write_json(draft.manifest.model_copy(update={"outputs": outputs}).model_dump(), staged / MANIFEST)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from features.schema.spec import Spec
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.data_profile import read_profile
+from pipelines.storage.files import file_digest
 from pipelines.storage.layout import Layout
 
 MANIFEST = "manifest.json"
@@ -32,6 +33,8 @@ class ListIdentity(Spec):
         The scoring day in ISO format; None for tables without dates.
     profile
         Digest of profile.json.
+    display
+        Digest of what people are shown of leads; "" where they are shown nothing.
     previous
         The list of the previous day.
     inputs
@@ -46,6 +49,7 @@ class ListIdentity(Spec):
     model_id: str
     data_fingerprint: str
     profile: str
+    display: str = ""
     reasons: str
     previous: str | None
     inputs: dict[str, str]
@@ -129,6 +133,11 @@ def read_manifest(folder: Path) -> ListManifest | None:
 def profile_digest(layout: Layout) -> str:
     """Return the digest of profile.json."""
     return hashlib.sha256(layout.profile.path.read_bytes()).hexdigest()
+
+
+def display_digest(layout: Layout) -> str:
+    """Return the digest of display.parquet; "" where there is none."""
+    return file_digest(layout.display.path) if layout.display.path.is_file() else ""
 
 
 def rows_in(layout: Layout) -> dict[str, RowCounts]:

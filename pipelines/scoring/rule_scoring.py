@@ -76,7 +76,7 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
     )[COLUMNS]
     rows = pa.Table.from_pandas(scored, SCORES, preserve_index=False).to_reader()
     summary = _summary(scored, run.params, who).model_copy(update={"closed": closed_leads(scored, contract, spec)})
-    write_scores(rows, summary, run.layout)
+    write_scores(rows, summary, run)
     return scored
 
 

@@ -26,9 +26,8 @@ from pipelines.scoring.population import scoring_day
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.scoring.shards import SCORE_COLUMNS, read_facts, read_part
 from pipelines.scoring.tier_inputs import exploration_quota, read_previous_tiers, warn_of_types
-from pipelines.storage.contract_store import Contract
+from pipelines.storage.contract_store import Contract, Display
 from pipelines.storage.files import ROW_GROUP, csv_sheet, write_json, write_parquet
-from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -125,9 +124,11 @@ class RankedList:
         return None if pd.isna(self.as_of) else self.as_of.date().isoformat()
 
 
-def write_scores(rows: pa.RecordBatchReader, summary: ScoreSummary, layout: Layout) -> None:
+def write_scores(rows: pa.RecordBatchReader, summary: ScoreSummary, run: RunContext) -> None:
     """Write scores.parquet, scores.csv and score_summary.json; `rows` as SCORES, best first."""
-    write_rows(rows, layout.scores.path, layout.scores_csv.path)
+    layout = run.layout
+    display = Display.read_mapped(layout, run.params.source.leads)
+    write_rows(rows, layout.scores.path, layout.scores_csv.path, display)
     write_json(summary.model_dump(), layout.score_summary.path)
     _log_list(summary)
 
@@ -147,17 +148,20 @@ def write_no_list(
     day = f"{scoring_day(run.params, contract):%Y-%m-%d}"
     summary = ScoreSummary.of_nobody(str(error), day, tiers, model_id, contract.profile.fingerprint)
     nobody = pa.RecordBatch.from_pylist([], SCORES)
-    write_scores(pa.RecordBatchReader.from_batches(SCORES, [nobody]), summary, run.layout)
+    write_scores(pa.RecordBatchReader.from_batches(SCORES, [nobody]), summary, run)
     log.warning("score: there is no list: %s", error)
 
 
-def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path) -> None:
-    """Write a list as Parquet and, without the JSON of the reasons, as CSV; `rows` as SCORES, best first."""
+def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path, display: Display) -> None:
+    """Write a list as Parquet, and as CSV for people: with what they are shown of leads, without the reasons' JSON.
+
+    `rows` as SCORES, best first.
+    """
     with csv_sheet(sheet) as add:
 
         def both() -> Iterator[pa.RecordBatch]:
             for batch in rows:
-                add(batch.drop_columns(["reasons"]).to_pandas())
+                add(display.beside(batch.drop_columns(["reasons"]).to_pandas()))
                 yield batch
 
         write_parquet(pa.RecordBatchReader.from_batches(SCORES, both()), scores)

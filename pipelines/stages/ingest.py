@@ -6,7 +6,6 @@ log larger than memory is processed like ten leads. The contract folder is repla
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections import Counter
@@ -39,7 +38,15 @@ from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import OutcomeSource, Source
 from pipelines.ingestion.file_sources import open_table
 from pipelines.ingestion.left_out import LEFT_BY_WHERE, mark_future, mark_rows_of_left_leads, mark_unripe
-from pipelines.ingestion.mapping import Entry, check_mapping, entries_of, fields_of, map_by_name, written_fields
+from pipelines.ingestion.mapping import (
+    Entry,
+    check_mapping,
+    display_columns,
+    entries_of,
+    fields_of,
+    map_by_name,
+    written_fields,
+)
 from pipelines.ingestion.outcome_status import UNDATED_LOSS, cells_by_status, check_statuses, status_bindings
 from pipelines.ingestion.postgres_source import open_postgres
 from pipelines.ingestion.profile import Tally, profile
@@ -109,6 +116,8 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
             for table in TABLES:
                 tallies[table] = _write(staging, table, folder / f"{table}.parquet")
                 log.info("%s: %s", table, tallies[table].line())
+            if source.leads.shown:
+                write_parquet(staging.display_rows(), folder / layout.display.path.name)
             write_parquet(_quarantine(staging), folder / layout.quarantine.path.name)
             status.update("ingest: profile")
             result = profile(staging.connection, folder, source.attributes, tallies)
@@ -122,8 +131,9 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
 def _take(staging: Staging, table: str) -> None:
     """Type all rows of one contract table, find their faults, and stop where there are too many."""
     fields = fields_of(staging.source, table)
-    columns = ", ".join(f"{identifier(column.name)} {SQL_TYPES[column.kind]}" for column in fields)
-    staging.connection.execute(f'CREATE TABLE "{table}#" ({columns}, {TYPED_ROW})')
+    columns = [f"{identifier(column.name)} {SQL_TYPES[column.kind]}" for column in fields]
+    columns += [f'"{name}" VARCHAR' for name in display_columns(staging.source, table)]
+    staging.connection.execute(f'CREATE TABLE "{table}#" ({", ".join(columns)}, {TYPED_ROW})')
     entries = entries_of(staging.source, table)
     for entry in entries:
         with _opened(staging, entry) as raw:
@@ -187,7 +197,7 @@ def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable
         staging.connection.unregister("raw#")
     entry.read = staging.count_read(entry)
     entry.filtered = raw.rows - entry.read
-    _add_ragged(staging, entry, raw)
+    staging.add_ragged(entry, raw)
 
 
 def _cells(source: Source, entry: Entry, fields: Sequence[Field], raw: RawTable) -> Cells:
@@ -241,6 +251,9 @@ def _statement(
             untyped.append(f"{unless_missing(cell, kind, f'$missing_{index}')} AS {cell_name(column)}")
             values.append(f"{typed(column, kind, form)} AS {identifier(column.name)}")
         final.append(f"{settled(entry.table, column, column.name in cells)} AS {identifier(column.name)}")
+    for staged, shown in display_columns(source, entry.table).items():
+        cell = as_text(*raw.cell(shown, "source.leads.display"))
+        final.append(f"nullif(trim({unless_missing(cell, 'text', '$missing_display')}), '') AS \"{staged}\"")
     if entry.table != "leads":
         final[0] = f'coalesce("lead#", {key}) AS "lead_id"'  # as leads spell it
     fault = " ".join(f"WHEN {rule.test} THEN {code}" for code, rule in rules.items())
@@ -272,6 +285,7 @@ def _bindings(
         "direction": source.event_defaults.direction,
         "channel": source.event_defaults.channel,
         "explored": "no",
+        "missing_display": entry.source.missing,
     }
     if isinstance(entry.source, OutcomeSource) and entry.by_status:
         values |= status_bindings(entry.source)
@@ -283,25 +297,6 @@ def _bindings(
         values |= form.bindings()
         values[f"missing_{index}"] = entry.source.missing + (spec.missing if spec else [])
     return {name: values[name] for name in set(re.findall(r"\$(\w+)", statement))}
-
-
-def _add_ragged(staging: Staging, entry: Entry, raw: RawTable) -> None:
-    """Quarantine lines that could not be parsed as rows."""
-    if not raw.ragged:
-        return
-    codes = {reason: staging.code(Fault("", reason, "")) for reason in sorted({bad.reason for bad in raw.ragged})}
-    bad = pa.table(
-        {
-            "source#": pa.array([entry.index] * len(raw.ragged), pa.int16()),
-            "row#": pa.array([row.row for row in raw.ragged], pa.int64()),
-            "fault#": pa.array([codes[row.reason] for row in raw.ragged], pa.int16()),
-            "content#": [json.dumps({"line": row.text}, ensure_ascii=False) for row in raw.ragged],
-        }
-    )
-    staging.connection.register("ragged#", bad)
-    staging.connection.execute(f'INSERT INTO "{entry.table}#" BY NAME SELECT * FROM "ragged#"')
-    staging.connection.unregister("ragged#")
-    entry.read += len(raw.ragged)
 
 
 def _mark_conflicts(staging: Staging, table: str, entries: Sequence[Entry], fields: Sequence[Field]) -> None:

@@ -24,6 +24,7 @@ from pipelines.reporting.glossary import report_terms
 from pipelines.reporting.page import page, write_page
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import Display
 from pipelines.storage.data_profile import DataProfile, read_profile
 from pipelines.storage.layout import Layout
 from pipelines.storage.results import Provenance, existing, read_backtest, read_evaluation, read_result
@@ -52,6 +53,7 @@ class ReportInputs:
     lift: pd.DataFrame
     calibration: pd.DataFrame
     change: ChangeResult | None
+    display: Display
 
     @classmethod
     def read(cls, layout: Layout, threads: int) -> ReportInputs:
@@ -74,6 +76,7 @@ class ReportInputs:
             lift=pd.read_csv(existing(layout.plots / "lift.csv", "evaluate")),
             calibration=pd.read_csv(existing(layout.plots / "calibration.csv", "evaluate")),
             change=None,
+            display=Display.read(layout),
         )
         of = {"explanation.json": run.explanation.model_id, "the scores": run.summary.model_id}
         ids = {name: (model_id, scorer.model_id) for name, model_id in of.items()}
@@ -135,7 +138,7 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "card_notes": [scorecard_table.meaning(run.scorecard), *scorecard_table.against_model(run.metrics)],
         "segments": tables.segments(run.metrics, attributes),
         "tiers": tables.tiers(run.summary, run.metrics, run.metadata.tiers),
-        "leads": tables.leads(run.scores, top_leads),
+        "leads": tables.leads(run.scores, top_leads, run.display),
         "movers": tables.movers(run.explanation, shown),
         "dependences": dependences,
         "parts": tables.parts(run.metrics.snapshots),

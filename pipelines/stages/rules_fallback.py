@@ -21,6 +21,7 @@ from pipelines.reporting.page import page, write_page
 from pipelines.scoring.rule_scoring import score_leads_by_rules, tier_names
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.stages.kpis import measure_kpis_by_rules
+from pipelines.storage.contract_store import Display
 from pipelines.storage.data_profile import read_profile
 from pipelines.storage.results import read_result, read_snapshot_counts, write_result
 from pipelines.storage.run_context import RunContext
@@ -80,7 +81,7 @@ def _contents(metrics: RulesResult, kpis: KpiResult, scored: pd.DataFrame, run: 
         "metadata": {"snapshots": run.params.snapshots},
         "start": run.params.rules.start,
         "tiers": tier_names(run.params),
-        "leads": tables.leads(scored, run.params.report.top_leads),
+        "leads": tables.leads(scored, run.params.report.top_leads, Display.read(run.layout)),
         "parts": [part | {"words": PART_WORDS[part["name"]]} for part in tables.parts(metrics.snapshots)],
         "attributes": tables.attributes_read(profile, run.params.source.attributes),
         "changed_values": [],

@@ -40,4 +40,4 @@ def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
         listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params)
         unseen = count_new_values(parts)
         closed = closed_leads(listed.leads, contract, scorer.metadata.matrix)
-        write_scores(ranked_rows(parts, listed), summarise(listed, who, unseen, closed), run.layout)
+        write_scores(ranked_rows(parts, listed), summarise(listed, who, unseen, closed), run)

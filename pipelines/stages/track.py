@@ -21,6 +21,7 @@ from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.registry.registry import CHALLENGER, Registry, open_experiment
 from pipelines.storage.bundle import load_bundle
+from pipelines.storage.contract_store import without_display
 from pipelines.storage.results import read_evaluation
 from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import ROOT
@@ -45,8 +46,9 @@ def track(run: RunContext, overlay: Path | None) -> str:
         mlflow.log_params(_flat(run.params))
         mlflow.log_metrics(_figures(metrics))
         mlflow.set_tags(_tags(scorer, metrics))
+        page = without_display(run.layout.report.path.read_text(encoding="utf-8"))
+        mlflow.log_text(page, run.layout.report.path.name)
         for file in (
-            run.layout.report,
             run.layout.metrics,
             run.layout.catalogue,
             run.layout.selection,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import ibis
@@ -21,10 +22,12 @@ from features.rules.point_log import RuleQuery
 from features.schema.errors import DataError
 from models.scoring.rule_points import points
 from pipelines.config.sections import Project
+from pipelines.config.source import LeadSource
 from pipelines.storage.data_profile import DataProfile, check_event_columns, read_profile
 from pipelines.storage.duckdb import memory_limit
 from pipelines.storage.layout import Layout
 
+SHOWN = re.compile(r"<!--display-->.*?<!--/display-->", re.DOTALL)  # values are escaped, so that none can end it
 SHARD_LEADS = 50_000  # leads whose features are computed at once, where they have no more than
 SHARD_EVENTS = 4_000_000  # events, counted once for each snapshot; both bound memory, and never change a result
 
@@ -191,6 +194,57 @@ def read_tables(layout: Layout) -> dict[str, pd.DataFrame]:
     """Read the tables that are kept in memory, by their names in `Contract`."""
     files = {"leads": layout.leads, "outcomes": layout.outcomes, "history": layout.attribute_history}
     return {name: pd.read_parquet(file.path) for name, file in files.items()}
+
+
+@dataclass(frozen=True)
+class Display:
+    """What people are shown of leads beside their scores, as the files say it today; no feature and no model has it.
+
+    Attributes
+    ----------
+    cells
+        Text by label, and `url`, the lead's address; the index is lead_id. Empty where `source.leads` shows nothing.
+    """
+
+    cells: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @classmethod
+    def read(cls, layout: Layout) -> Display:
+        """Read what `ingest` wrote, if it wrote any."""
+        path = layout.display.path
+        return cls(pd.read_parquet(path).set_index("lead_id")) if path.is_file() else cls()
+
+    @classmethod
+    def read_mapped(cls, layout: Layout, leads: LeadSource) -> Display:
+        """Read what the mapping shows; raises DataError where `ingest` has read another mapping."""
+        display = cls.read(layout)
+        if list(display.cells) != leads.shown:
+            raise DataError(
+                "display",
+                "",
+                found=f"the columns {list(display.cells)}",
+                expected=f"{leads.shown}, as source.leads.display and url_template say",
+                fix="Run `leadscore stage ingest` again.",
+            )
+        return display
+
+    def beside(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows with what people are shown right behind their lead_id."""
+        if self.cells.columns.empty:
+            return rows
+        cells = self.cells.reindex(rows["lead_id"]).set_axis(rows.index)
+        return pd.concat([rows[["lead_id"]], cells, rows.drop(columns="lead_id")], axis=1)
+
+    def of(self, lead_id: str) -> dict[str, str]:
+        """Return what is shown of one lead, by label, without what is empty."""
+        if lead_id not in self.cells.index:
+            return {}
+        return {str(label): str(text) for label, text in self.cells.loc[lead_id].dropna().items()}
+
+
+def without_display(page: str) -> str:
+    """Remove from a page what its templates show of `Display`, which stands between two comments."""
+    return SHOWN.sub("", page)
 
 
 def read_spec(layout: Layout) -> MatrixSpec:

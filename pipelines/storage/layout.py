@@ -82,6 +82,11 @@ class Layout:
         return Artifact(self.contract / "contacts.parquet", "contact with a lead")
 
     @property
+    def display(self) -> Artifact:
+        """What people are shown of leads beside their scores; there where `source.leads` says so."""
+        return Artifact(self.contract / "display.parquet", "lead, with what `source.leads.display` shows", ("lead_id",))
+
+    @property
     def quarantine(self) -> Artifact:
         return Artifact(self.contract / "quarantine.parquet", "row that broke the contract", ("table", "path", "row"))
 

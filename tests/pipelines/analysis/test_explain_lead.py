@@ -26,7 +26,7 @@ from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import one_lead
 from pipelines.stages.run_all import stages
 from pipelines.storage.bundle import load_bundle
-from pipelines.storage.contract_store import Contract
+from pipelines.storage.contract_store import Contract, without_display
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
@@ -37,6 +37,7 @@ STAGES = ["ingest", "build_features", "audit", "train", "evaluate", "score"]
 COLUMNS = "{lead_id: id, event_at: at, event_type: type}"
 OWN = COLUMNS.replace("}", ", direction: side, value: minutes}")
 DAY_TO_STAND_AT = "2025-12-20"
+ADDRESS = '"https://crm.example/{lead_id}"'
 HOSTILE = "\x1b[2J<b onclick=alert(1)>steel</b>"
 UNDATED = """
 source:
@@ -77,7 +78,8 @@ def dated_run(folder: Path) -> tuple[Params, Layout]:
     leads.to_csv(folder / "leads.csv", index=False)
     log[["id", "at", "type", "side", "minutes"]].to_csv(folder / "events.csv", index=False)
     assert COLUMNS in OVERLAY
-    return prepared(folder, OVERLAY.replace(COLUMNS, OWN) + f"score: {{as_of: {DAY_TO_STAND_AT}}}\n")
+    shown = OVERLAY.replace("path: leads.csv", "path: leads.csv, display: {line: sector}, url_template: " + ADDRESS)
+    return prepared(folder, shown.replace(COLUMNS, OWN) + f"score: {{as_of: {DAY_TO_STAND_AT}}}\n")
 
 
 def undated_run(folder: Path) -> tuple[Params, Layout]:
@@ -250,7 +252,10 @@ def test_the_page_asks_nothing_of_the_network_and_shows_values_as_text(dated: tu
     text = lead_page(explained, "a project")
     assert "<b onclick" not in text
     assert "&lt;b onclick" in text
-    assert not re.findall(r'(?:src|href)="(?!#|data:)', text)
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', without_display(text))
+    assert explained.display == {"line": HOSTILE, "url": f"https://crm.example/{lead_id}"}
+    assert re.findall(r'(?:src|href)="(?!#|data:)([^"]*)', text) == [explained.display["url"]]
+    assert f"line: {HOSTILE[1:]}" in printed(explained).replace("line:  ", "line: ")
     assert "default-src 'none'" in text
     assert "\x1b" not in printed(explained)
 

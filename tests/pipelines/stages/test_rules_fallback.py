@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from features.schema.errors import DataError, NotReadyError
@@ -14,11 +15,14 @@ from pipelines.config.params import load
 from pipelines.scoring.score_list import COLUMNS
 from pipelines.stages.run_all import run_all
 from pipelines.stages.train import train
+from pipelines.storage.contract_store import without_display
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, finished, leadscore, write_tables
 from tests.pipelines.scoring.test_rule_scoring import RULES
+from tests.support.html_page import Page
 
+SHOWN = 'path: leads.csv, display: {line: sector}, url_template: "https://crm.example/{lead_id}"'
 STRICT = re.sub(r"readiness: .*", "readiness: {min_rows: 100, min_positive: 5000}", OVERLAY)
 
 
@@ -31,7 +35,7 @@ def run_of(folder: Path, text: str) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     folder = tmp_path_factory.mktemp("few")
-    params, out = run_of(folder, STRICT + RULES)
+    params, out = run_of(folder, STRICT.replace("path: leads.csv", SHOWN) + RULES)
     assert run_all(RunContext(load(params), Layout.folder(out)), folder) is False
     return Layout.folder(out)
 
@@ -75,6 +79,18 @@ def test_the_scores_are_those_of_the_rules(layout: Layout) -> None:
     assert scores["probability"].isna().all()
     assert scores["model_id"].str.startswith("rules-").all()
     assert len(pd.read_csv(layout.scores_csv.path)) == len(scores) > 0
+
+
+def test_the_list_and_the_page_show_what_people_are_shown(layout: Layout) -> None:
+    sheet = pd.read_csv(layout.scores_csv.path, dtype=str)
+    assert list(sheet)[:3] == ["lead_id", "line", "url"] and "line" not in pq.read_schema(layout.scores.path).names
+    lead, line, address = sheet.iloc[0, :3]
+    page = Page(layout.report.path.read_text(encoding="utf-8"))
+    row = next(row for row in page.rows("top-leads") if row[0].startswith(lead))
+    assert row[0] == f"{lead}line: {line}open in the CRM"
+    assert page.all("a", href=address)
+    assert address == f"https://crm.example/{lead}"
+    assert "open in the CRM" not in without_display(layout.report.path.read_text(encoding="utf-8"))
 
 
 def test_train_alone_refuses(layout: Layout) -> None:

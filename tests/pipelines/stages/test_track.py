@@ -16,6 +16,7 @@ from features.schema.errors import ModelError
 from models.scoring.scorer import Scorer
 from pipelines.config.params import load
 from pipelines.registry.registry import download_bundle
+from pipelines.stages.report import write_report
 from pipelines.stages.track import track
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import read_matrix
@@ -30,6 +31,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
+PLANTED = "Zoe Planted"
 LOAD = """
 import sys, mlflow, pandas as pd
 mlflow.set_tracking_uri(sys.argv[1])
@@ -44,6 +46,9 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, str, mlfl
     place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
     params = tiny_params(folder, place)
     layout = tiny_copy(tmp_path_factory, folder / "out")
+    leads = pd.read_parquet(layout.leads.path, columns=["lead_id"])
+    leads.assign(name=PLANTED).to_parquet(layout.display.path)
+    write_report(RunContext(params, layout))
     run_id = track(RunContext(params, layout), folder / "tiny.yaml")
     return layout, params.track.uri, mlflow.get_run(run_id)
 
@@ -113,3 +118,14 @@ def test_no_lead_of_the_run_is_in_the_registry(tracked: tuple[Layout, str, mlflo
     models = Path(uri.removeprefix("sqlite:///")).parent / "files" / "models"
     text = "".join(file.read_text(errors="ignore") for file in models.rglob("*") if file.is_file())
     assert not [lead for lead in some if lead in text]
+
+
+def test_mlflow_holds_the_report_without_what_people_are_shown(
+    tracked: tuple[Layout, str, mlflow.entities.Run],
+) -> None:
+    layout, uri, _ = tracked
+    assert PLANTED in layout.report.path.read_text(encoding="utf-8")
+    store = Path(uri.removeprefix("sqlite:///"))
+    files = [store, *(path for path in (store.parent / "files").rglob("*") if path.is_file())]
+    assert "report.html" in {path.name for path in files}
+    assert [path.name for path in files if PLANTED.encode() in path.read_bytes()] == []
