@@ -166,7 +166,7 @@ class MonitorData:
         matrix = pd.concat(contract.matrix(known, scorer.metadata.matrix), ignore_index=True)
         matured = matrix[matrix["label"].notna()]
         log_odds, sampled = fresh_log_odds(scorer, matrix, matured), len(rows) / len(every)
-        listed, facts, given = put_into_tiers(matrix, log_odds, scorer.metadata, contract, sampled)
+        listed, facts, given = put_into_tiers(matrix, log_odds, scorer.metadata, params, contract, sampled)
         columns = {"probability": expit(log_odds), "score": listed["score"], "tier": given}
         extra = pd.DataFrame(columns | {"overridden": facts.held.any(axis=1)}, index=matrix.index)
         scored = pd.concat([matrix, extra], axis=1)
@@ -198,9 +198,15 @@ class MonitorData:
             return self.newest
         drawn = np.random.default_rng(self.params.project.seed).integers(len(self.reference), size=len(self.newest))
         lent = self.reference[names].take(drawn).set_axis(self.newest.index)
-        rows = self.newest.assign(**{name: lent[name] for name in names})
-        points = self.scorer.metadata.points.points(self.scorer.log_odds(rows))
-        return rows.assign(score=score(points))
+        return self._at_newest_level(self.newest.assign(**{name: lent[name] for name in names}))
+
+    @cached_property
+    def reference_at_level(self) -> pd.DataFrame:
+        """The reference at the newest list's intercept, which moves all scores alike, though leads are as they were."""
+        return self._at_newest_level(self.reference)
+
+    def _at_newest_level(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.assign(score=score(self.scorer.metadata.points.points(self.scorer.log_odds(rows))))
 
     @cached_property
     def arrivals(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -219,16 +225,14 @@ class MonitorData:
     @cached_property
     def settings(self) -> OutcomeSettings:
         params = self.params
-        capacity = sampled_capacity(self.scorer.metadata.capacity, self.sampled)
+        capacity = sampled_capacity(params.capacity.per_period, self.sampled)
         return OutcomeSettings(params.monitor, params.kpis, params.evaluate, capacity, params.project.seed)
 
     def compare_rates(self, rows: pd.DataFrame) -> list[RateComparison]:
         """Promise and outcome by tier; none where no list has matured."""
         if rows["label"].notna().sum() == 0:
             return []
-        return outcomes.tier_comparisons(
-            Lists(rows, self.scorer.metadata.tiers, self.scorer.metadata.points), self.settings
-        )
+        return outcomes.tier_comparisons(Lists(rows, self.params.tiers, self.scorer.metadata.points), self.settings)
 
 
 def run_monitor(run: RunContext, scorer: Scorer, tested: Scorer, folder: Path) -> MonitorResult:
@@ -310,8 +314,8 @@ def _run_checks(data: MonitorData) -> tuple[list[CheckResult], Comparison]:
         does,
         comes,
         levels(values, params),
-        scores(reference, data.newest_any_season, params),
-        tiers(reference, data.newest_any_season, data.scorer.metadata.tiers.names[0], params),
+        scores(data.reference_at_level, data.newest_any_season, params),
+        tiers(data.reference_at_level, data.newest_any_season, data.params.tiers.names[0], params),
         outcomes.tier_calibration(by_tier["matured"], params),
         outcomes.lift(measured, now, data.settings),
         outcomes.early(young, params),

@@ -13,10 +13,13 @@ import pandas as pd
 import pytest
 
 from features.schema.errors import AlertError, DataError
+from models.monitoring.input_checks import scores, tiers
 from models.monitoring.results import MonitorResult
+from models.scoring import fresh_intercept
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params, with_as_of
 from pipelines.reporting.monitor_page import checks_table, write_monitor_page
+from pipelines.scheduled import monitor
 from pipelines.scheduled.monitor import MonitorData, MonitoredLists, raise_alerts, run_monitor
 from pipelines.stages.ingest import ingest
 from pipelines.stages.track import track_monitoring
@@ -184,6 +187,30 @@ def test_the_season_moves_no_score(trained: tuple[Params, Layout]) -> None:
     assert set(lent["created_month"]) <= set(seasonal.reference["created_month"])
     own = [name for name in lent if not name.startswith("created_") and name != "score"]
     pd.testing.assert_frame_equal(lent[own], seasonal.newest[own])
+
+
+def test_a_level_that_follows_the_outcomes_moves_no_score(
+    trained: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each list stands on an intercept of its own; what is compared is what leads look like, at one of them."""
+    params, layout = trained
+    tested = load_bundle(layout.tested_model, 1)
+    contract = Contract.open(layout, params.project)
+    calendar = MonitoredLists.of(tested, contract, DAY, params)
+
+    def falling(scorer: Scorer, _: pd.DataFrame, moments: pd.Series[pd.Timestamp]) -> np.ndarray:
+        return scorer.metadata.sigmoid.intercept - (pd.DatetimeIndex(moments) - calendar.reference[0]).days / 40
+
+    for room in (fresh_intercept, monitor):
+        monkeypatch.setattr(room, "list_intercepts", falling)
+    fallen = MonitorData.read(contract, tested, calendar, params)
+    assert fallen.reference["score"].mean() > fallen.newest["score"].mean() + 5
+    checks = [
+        scores(fallen.reference_at_level, fallen.newest_any_season, params.monitor),
+        tiers(fallen.reference_at_level, fallen.newest_any_season, "hot", params.monitor),
+    ]
+    assert [check.status for check in checks] == ["passed", "passed"], checks
+    assert scores(fallen.reference, fallen.newest_any_season, params.monitor).failed
 
 
 def test_a_young_model_and_tables_without_dates_are_distinguished(
