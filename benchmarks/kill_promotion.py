@@ -76,9 +76,9 @@ class Sandbox:
         """Save three models and promote the first two."""
         scorer = load_bundle(self.run.layout.bundle, 1)
         for number, bundle in enumerate(self.bundles):
-            metadata = scorer.metadata.model_copy(
-                update={"capacity": scorer.metadata.capacity + number}
-            )  # the same log-loss
+            before = scorer.metadata.uncorrected
+            own = before.model_copy(update={"intercept": before.intercept + number})  # scores nobody: the same log-loss
+            metadata = scorer.metadata.model_copy(update={"uncorrected": own})
             save_bundle(Scorer(metadata, scorer.models, scorer.scorecard), bundle)
         for number in (0, 1):
             self.command("promote", number)

@@ -84,7 +84,7 @@ def measured(engine: str, source: Layout, work: Path) -> Costs:
         for number, matrix in enumerate(contract.matrix(snapshots, scorer.metadata.matrix)):
             write_parquet(matrix, work / engine / "matrix" / f"{number:05d}.parquet")
         lap()
-        parts = list(score_shards(contract, scorer, snapshots, 5, work / engine))
+        parts = list(score_shards(contract, scorer, params.tiers, snapshots, 5, work / engine))
         lap()
         listed = rank_leads(parts, scorer, snapshots, contract, None, params)
         lap()

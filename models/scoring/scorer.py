@@ -33,9 +33,8 @@ from models.points.scale import PointScale, score
 from models.scorecard.scorecard import Scorecard
 from models.scoring.reasons import top_reasons
 from models.scoring.rule_points import RuleCurve
-from models.tiers.declarations import TierParams
 
-FORMAT = 5
+FORMAT = 6
 JSON_FILES = ("card.json", "linear.json", "scorecard.json", "statistics.json")
 BOOSTER = re.compile(r"booster_(0|[1-9]\d{0,3})\.txt")
 
@@ -87,8 +86,6 @@ class ModelMetadata(BaseModel):
     rules: RuleCurve | None
     points: PointScale
     grades: GradeCuts | None
-    tiers: TierParams
-    capacity: int = Field(ge=1)
     base_rate: float = Field(ge=0, le=1)
     trained_until: str | None
     fingerprint: str

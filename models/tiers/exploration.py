@@ -24,13 +24,13 @@ class ExplorationParams(Spec):
     """How many leads are explored, and how large weights by their propensity may be."""
 
     share: float = Field(
-        default=0.03,
+        default=0.0,
         ge=0,
         le=0.5,
         description=(
-            "Share of the best tier's capacity that goes to a random sample of the leads outside of it, "
-            "to the nearest whole lead; more learns faster and costs calls; 0: nobody is sampled, and "
-            "what lower tiers would bring if they were called stays unknown."
+            "Share of the best tier's capacity that goes to a random sample of the leads outside of it, to the "
+            "nearest whole lead, such as 0.03; more learns faster and costs calls; 0: nobody is sampled, and what "
+            "lower tiers would bring if they were called stays unknown."
         ),
     )
     max_weight: float = Field(

@@ -18,6 +18,7 @@ from models.explanation.score_change import ChangeStep, ScoreChange, explain_cha
 from models.points.scale import score
 from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
+from models.tiers.declarations import TierParams
 from models.tiers.score_lists import flows, tier_columns
 from pipelines.config.params import Params, with_as_of
 from pipelines.scoring.fresh_list import stand_fresh
@@ -112,6 +113,7 @@ def explain_changes(request: ChangeRequest, run: RunContext) -> pd.DataFrame:
         .astype({"score_from": "int64", "score_to": "int64"})
     )
     result = _summary(changes, lists, pd.concat(themes, ignore_index=True), contract, old, new)
+    result = result.model_copy(update={"notes": [*result.notes, *_margin_note(run.params.tiers)]})
     write_parquet(changes, run.layout.change.path)
     write_csv(changes.drop(columns="reasons"), run.layout.change_csv.path)
     write_result(result, run.layout.change_summary.path)
@@ -240,8 +242,8 @@ def _tiered(parts: list[pd.DataFrame], end: End, contract: Contract, params: Par
     """Give each list's tiers as if there were no previous list; randomised leads keep the tier they were drawn into."""
     listed, metadata = pd.concat(parts, ignore_index=True), end.scorer.metadata
     moments = end.moments(listed["lead_id"])
-    facts = override_facts(moments, contract, metadata.matrix, metadata.tiers, current=True)
-    context = TierContext(metadata.tiers, metadata.capacity, metadata.points, facts)
+    facts = override_facts(moments, contract, metadata.matrix, params.tiers, current=True)
+    context = TierContext(params.tiers, params.capacity.per_period, metadata.points, facts)
     columns = tier_columns(listed, context, exploration_quota(end.at, metadata, params))
     return listed.assign(tier=columns["tier"])
 
@@ -288,9 +290,13 @@ def _notes(old: End, new: End) -> list[str]:
         )
     if before.points != after.points:
         notes.append("the models' scales differ (`points` in the params), which is part of the new model's points")
-    if before.tiers.margin or after.tiers.margin:
-        notes.append(
-            "tiers are given here as if no list came before: on a published list, leads within `tiers.margin` of a "
-            "cut-off may stand in another"
-        )
     return notes
+
+
+def _margin_note(tiers: TierParams) -> list[str]:
+    if not tiers.margin:
+        return []
+    return [
+        "tiers are given here as if no list came before: on a published list, leads within `tiers.margin` of a "
+        "cut-off may stand in another"
+    ]

@@ -91,7 +91,7 @@ def shadow(run: RunContext, champion: Scorer, challenger: Scorer, folder: Path) 
             check_fits(scorer, contract)
             fresh = stand_fresh(scorer, contract, snapshots["snapshot_at"].max(), run.params)
             lists.append(_scored(fresh, snapshots, contract, run.params))
-    n_top = min(champion.metadata.capacity, len(lists[0]))
+    n_top = min(run.params.capacity.per_period, len(lists[0]))
     both = lists[0].merge(lists[1], on="lead_id", suffixes=("_champion", "_challenger"))
     both = both.assign(moved=both["score_challenger"] - both["score_champion"])
     ordered = both.reindex(both["moved"].abs().sort_values(ascending=False, kind="stable").index).reset_index(drop=True)
@@ -111,7 +111,7 @@ def shadow(run: RunContext, champion: Scorer, challenger: Scorer, folder: Path) 
 def _scored(scorer: Scorer, snapshots: pd.DataFrame, contract: Contract, params: Params) -> pd.DataFrame:
     """Return a model's list, best first, with its reasons; computed in a temporary folder."""
     with tempfile.TemporaryDirectory() as work:
-        parts = list(score_shards(contract, scorer, snapshots, params.score.reasons, Path(work)))
+        parts = list(score_shards(contract, scorer, params.tiers, snapshots, params.score.reasons, Path(work)))
         listed = rank_leads(parts, scorer, snapshots, contract, None, params)
         why = pa.concat_tables(read_part(part, ["lead_id", "reasons_text"]) for part in parts).to_pandas()
     shown = listed.leads[["lead_id", "score", "points", "tier"]].merge(why, "left", "lead_id")

@@ -163,6 +163,96 @@ def explain(params: ParamsOption = None, out: OutOption = None) -> None:
 
 
 @everyday_app.command(rich_help_panel=PANEL)
+def tiers(
+    capacity: Annotated[
+        int | None,
+        typer.Option("--capacity", metavar="N", min=1, help="Calls a list; default: `capacity.per_period`."),
+    ] = None,
+    moved: Annotated[
+        Path | None, typer.Option("--moved", metavar="FILE", help="Also write the leads that would move, as CSV.")
+    ] = None,
+    params: ParamsOption = None,
+    out: OutOption = None,
+) -> None:
+    """Say what another policy would make of the last list.
+
+    Another capacity, other tiers, triggers or exclusions; nothing is trained or published.
+
+    IN: scores, model, data/contract.
+
+    OUT: a table of tiers now and then, expected wins, who moves; the CSV of --moved.
+    """
+    from pipelines.analysis.what_if import what_if
+    from pipelines.storage.files import write_csv
+
+    run = loaded(params, out)
+    if capacity is not None:
+        asked = run.params.capacity.model_copy(update={"per_period": capacity})
+        run = replace(run, params=run.params.model_copy(update={"capacity": asked}))
+    answer = what_if(run)
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("tier", "leads now", "then", box=SIMPLE)
+    for name in dict.fromkeys([*answer.after.tiers, *answer.before.tiers]):
+        table.add_row(escape(name), *(f"{one.tiers.get(name, 0):,}" for one in (answer.before, answer.after)))
+    console.print(table)
+    for when, one in (("now", answer.before), ("then", answer.after)):
+        step = one.capacity[len(one.capacity) // 2]
+        console.print(
+            f"{when}: the best {step.leads:,} are expected to win {step.wins:.1f} ({step.wins_low:.0f} to "
+            f"{step.wins_high:.0f}, {run.params.evaluate.confidence:.0%}), from score {step.cut_off} up"
+        )
+    for flow in answer.flows:
+        console.print(escape(f"{flow.n:,} leads go from {flow.tier_from} to {flow.tier_to}"))
+    if not answer.flows:
+        console.print("no lead changes its tier")
+    if moved is not None:
+        write_csv(answer.moved, moved)
+
+
+@everyday_app.command("audit-score", rich_help_panel=PANEL)
+def audit_score(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet with a score of each lead.")],
+    score: Annotated[list[str], typer.Option("--score", metavar="COLUMN", help="The score or grade; may be repeated.")],
+    lead_id: Annotated[str, typer.Option("--id", metavar="COLUMN", help="The column of the lead's id.")] = "lead_id",
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="COLUMN", help="When each score was given; without it a lead has one score."),
+    ] = None,
+    grades: Annotated[
+        str | None, typer.Option("--grades", metavar="LIST", help="Grades from the best down, such as A,B,C,D.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Also write all figures, as JSON.")] = None,
+    params: ParamsOption = None,
+    out: OutOption = None,
+) -> None:
+    """Judge a score that you have already beside the model.
+
+    On the same leads and days: ranking, wins a list, conversion by band, inflation, thresholds, leaks.
+
+    IN: FILE; model, predictions, metrics, data/contract.
+
+    OUT: the terminal, and the JSON of --to.
+    """
+    from pipelines.analysis.audit_score import ScoreExport, audit_score
+    from pipelines.storage.files import finite, write_json
+
+    run, console = loaded(params, out), Console(soft_wrap=True, highlight=False)
+    best_first = [grade.strip() for grade in grades.split(",")] if grades else []
+    results = [audit_score(ScoreExport(file, one, lead_id, at, best_first), run) for one in score]
+    for result in results:
+        table = Table("band", "rows", "leads", "converted", "reached by, a list", box=SIMPLE, title=escape(result.name))
+        for band in result.bands:
+            rate = f"{band.rate:.1%} ({band.rate_low:.1%} to {band.rate_high:.1%})"
+            table.add_row(escape(band.name), f"{band.n:,}", f"{band.n_leads:,}", rate, f"{band.per_list:,.0f}")
+        if not result.leaks:
+            console.print(table)
+        for line in result.lines:
+            console.print(escape(line))
+    if to is not None:
+        write_json(finite([one.model_dump() for one in results]), to)
+
+
+@everyday_app.command(rich_help_panel=PANEL)
 def report(
     params: ParamsOption = None,
     out: OutOption = None,

@@ -265,7 +265,7 @@ def _cohort(challenger: Scorer, champion: Registered | None, reference: Register
         )
 
         def tiers(scores: np.ndarray, scorer: Scorer) -> pd.Series[str]:
-            return put_into_tiers(rows, scores, scorer.metadata, contract, sampled)[2]
+            return put_into_tiers(rows, scores, scorer.metadata, run.params, contract, sampled)[2]
 
         return Cohort(
             rows=rows[["lead_id", "snapshot_at", "label"]],

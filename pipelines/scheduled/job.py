@@ -29,10 +29,10 @@ from pipelines.scheduled.feed_checks import check_feed, check_first_feed, drift,
 from pipelines.scheduled.input_files import check_contract, ingest_if_changed
 from pipelines.scheduled.manifest import (
     MANIFEST,
-    Exploration,
     FeedStatus,
     ListIdentity,
     ListManifest,
+    Policy,
     display_digest,
     profile_digest,
     rows_in,
@@ -225,14 +225,14 @@ def _score_day(params: Params, ready: PreparedJob, clock: Clock) -> list[str]:
         check_first_feed(ready.contract, ready.scorer.metadata.matrix.vocabulary.event_types, params.job)
     identity = _identity(params, ready, day, previous)
     if published.is_complete(identity.name):
-        return [_make_current(ready, identity.name)]
+        return [_make_current(params, ready, identity.name)]
     draft = _score_draft(params, ready, identity, feed, clock)
     if request.dry_run:
         shutil.rmtree(draft.work)
-        counts = _counts(draft.manifest, ready.scorer)
+        counts = _counts(draft.manifest, params)
         return [f"would publish {draft.name}: {counts}", _changes(published, draft.listed.leads)]
     _publish(draft, published)
-    return [_make_current(ready, draft.name)]
+    return [_make_current(params, ready, draft.name)]
 
 
 def _identity(params: Params, ready: PreparedJob, day: str | None, previous: str | None) -> ListIdentity:
@@ -245,7 +245,7 @@ def _identity(params: Params, ready: PreparedJob, day: str | None, previous: str
         reasons=ready.request.reasons,
         previous=previous,
         inputs=ready.files,
-        exploration=Exploration(share=params.exploration.share, seed=params.project.seed),
+        policy=Policy.of(params),
         recalibration_rows=params.score.recalibration_rows,
         versions=versions(),
     )
@@ -280,7 +280,7 @@ def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, fee
         snapshots, who = open_leads(contract, ready.scorer.metadata.snapshots, RunContext(params, ready.layout))
         scorer = stand_fresh(ready.scorer, contract, snapshots["snapshot_at"].max(), params)
         earlier = _earlier(ready.published, identity, scorer) if ready.request.since_last else None
-        shards = score_shards(contract, scorer, snapshots, ready.reasons, work, earlier)
+        shards = score_shards(contract, scorer, params.tiers, snapshots, ready.reasons, work, earlier)
         parts = list(_with_progress(shards, contract.count_shards(snapshots), f"score {name}"))
         rows, display = rows_in(ready.layout), Display.read_mapped(ready.layout, params.source.leads)
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
@@ -311,11 +311,11 @@ def _publish(draft: Draft, published: PublishedLists) -> None:
     shutil.rmtree(draft.work)
 
 
-def _make_current(ready: PreparedJob, name: str) -> str:
+def _make_current(params: Params, ready: PreparedJob, name: str) -> str:
     """Make a published list the current one, and describe it."""
     published = ready.published
     manifest = published.manifest(name)
-    what = f"{name}: {_counts(manifest, ready.scorer)}" if manifest else name
+    what = f"{name}: {_counts(manifest, params)}" if manifest else name
     if ready.request.dry_run:
         return f"already published {what}"
     if published.make_current(name):
@@ -323,9 +323,9 @@ def _make_current(ready: PreparedJob, name: str) -> str:
     return f"published {what}; a list of a later day stays current"
 
 
-def _counts(manifest: ListManifest, scorer: Scorer) -> str:
+def _counts(manifest: ListManifest, params: Params) -> str:
     """Count the leads of each tier, best first."""
-    best_first = [*scorer.metadata.tiers.names, EXCLUDED]
+    best_first = [*params.tiers.names, EXCLUDED]
     tiers = ", ".join(f"{name} {manifest.tiers[name]:,}" for name in best_first if name in manifest.tiers)
     return f"{manifest.n:,} {manifest.who} ({tiers})"
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Self
 
 from pydantic import ValidationError
 
 from features.schema.spec import Spec
+from pipelines.config.params import Params
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import file_digest
@@ -17,11 +19,34 @@ from pipelines.storage.layout import Layout
 MANIFEST = "manifest.json"
 
 
-class Exploration(Spec):
-    """Share of the best tier that is drawn at random, and the seed."""
+class Policy(Spec):
+    """Whom sales is to call: no part of a model, which knows nothing of it.
 
-    share: float
+    Attributes
+    ----------
+    version
+        Of all that the parameters say of it: tiers, triggers, exclusions, capacity, exploration.
+    capacity
+        Leads a list.
+    explored_share, seed
+        Share of the best tier that is drawn at random, and by which numbers.
+    """
+
+    version: str
+    capacity: int
+    explored_share: float
     seed: int
+
+    @classmethod
+    def of(cls, params: Params) -> Self:
+        text = params.model_dump_json(include={"tiers", "capacity", "exploration"}) + str(params.project.seed)
+        version = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return cls(
+            version=version,
+            capacity=params.capacity.per_period,
+            explored_share=params.exploration.share,
+            seed=params.project.seed,
+        )
 
 
 class ListIdentity(Spec):
@@ -53,7 +78,7 @@ class ListIdentity(Spec):
     reasons: str
     previous: str | None
     inputs: dict[str, str]
-    exploration: Exploration
+    policy: Policy
     recalibration_rows: int
     versions: dict[str, str]
 

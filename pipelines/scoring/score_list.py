@@ -176,7 +176,7 @@ def _log_list(summary: ScoreSummary) -> None:
     for line in summary.warnings:
         log.warning("score: %s", line)
     if summary.explored:
-        log.info("score: %s leads explored: drawn at random from lower tiers", summary.explored)
+        log.warning("score: %s leads are drawn at random from lower tiers (exploration.share)", summary.explored)
     if summary.by_fixed_scores:
         log.warning("score: capacity is larger than the list, so tiers follow the fixed scores of tiers.ladder")
     for name, full in summary.overfull.items():
@@ -205,18 +205,19 @@ def rank_leads(
     previous_scores
         The previous score list, whose tiers leads keep within the margin.
     params
-        Of them only `exploration` and its seed, and the confidence of the interval of what capacity buys.
+        Of them the policy (`tiers`, `capacity`, `exploration` and its seed), and the confidence of the interval of what
+        capacity buys.
     """
     scored = pa.concat_tables(read_part(part, RANKING) for part in parts).to_pandas()
     metadata, as_of = scorer.metadata, snapshots["snapshot_at"].max()
-    warn_of_types(contract, metadata.tiers)
-    facts = read_facts(parts, metadata.tiers)
+    warn_of_types(contract, params.tiers)
+    facts = read_facts(parts, params.tiers)
     previous = None if previous_scores is None else read_previous_tiers(previous_scores, as_of, scorer.model_id)
     quota = exploration_quota(as_of, metadata, params)
-    context = TierContext(metadata.tiers, metadata.capacity, metadata.points, facts, previous)
+    context = TierContext(params.tiers, params.capacity.per_period, metadata.points, facts, previous)
     tiers = tier_columns(scored, context, quota)
     leads = scored.assign(**tiers)
-    metrics = list_summary(leads, metadata.tiers, metadata.capacity, facts, params.evaluate.confidence)
+    metrics = list_summary(leads, params.tiers, params.capacity.per_period, facts, params.evaluate.confidence)
     order = best_first(leads)
     ranked = leads.iloc[order].reset_index(drop=True)
     fingerprint = contract.profile.fingerprint

@@ -91,6 +91,7 @@ class EarlierList:
 def score_shards(
     contract: Contract,
     scorer: Scorer,
+    tiers: TierParams,
     snapshots: pd.DataFrame,
     reasons: int,
     work: Path,
@@ -100,17 +101,19 @@ def score_shards(
 
     Parameters
     ----------
+    tiers
+        Whose triggers and exclusions are asked for.
     snapshots
         lead_id, snapshot_at; one row a lead.
     reasons
         The most for each lead.
     work
         Where the files lie. Those of an earlier run that was stopped are reused; the folder belongs to one
-        model, data set, day and number of reasons.
+        model, data set, policy, day and number of reasons.
     earlier
         A list whose rows are reused where nothing changed; None: every lead is scored. Neither changes a byte.
     """
-    for scored in contract.each(snapshots, ScoringTask(scorer, reasons, work.resolve(), earlier)):
+    for scored in contract.each(snapshots, ScoringTask(scorer, tiers, reasons, work.resolve(), earlier)):
         yield Path(scored["file"].iloc[0])
 
 
@@ -122,6 +125,7 @@ class ScoringTask:
     """
 
     scorer: Scorer
+    tiers: TierParams
     reasons: int
     work: Path
     earlier: EarlierList | None
@@ -142,7 +146,7 @@ class ScoringTask:
         rows = _score(pd.concat([shard.rows, features], axis=1), self.scorer, self.reasons, self.earlier)
         facts = self._facts.result(frame, answer)
         unseen = count_unseen(frame, metadata.matrix.attributes, metadata.matrix.vocabulary)
-        schema = pa.schema([*SHARD, *fact_columns(metadata.tiers)])
+        schema = pa.schema([*SHARD, *fact_columns(self.tiers)])
         table = pa.Table.from_pandas(pd.concat([rows, facts], axis=1), schema, preserve_index=False)
         write_arrow(table.replace_schema_metadata(), file)
         proof = {"leads": _leads_digest(shard), "sha256": file_digest(file), "unseen": unseen}
@@ -155,7 +159,7 @@ class ScoringTask:
 
     @property
     def _facts(self) -> FactsQuery:
-        return FactsQuery(self.scorer.metadata.matrix, self.scorer.metadata.tiers, current=True)
+        return FactsQuery(self.scorer.metadata.matrix, self.tiers, current=True)
 
     def _file(self, shard: LeadShard) -> Path:
         return self.work / f"shard-{shard.number:05d}.arrow"

@@ -50,18 +50,18 @@ def tier_metrics(
     Series
         The tier of each row, by the index of `rows`.
     """
-    listed, facts, tiers = put_into_tiers(rows, log_odds, metadata, contract, sampled)
-    capacity = sampled_capacity(metadata.capacity, sampled)
-    rank = working_ranks(listed, tiers, metadata.tiers, facts)
+    listed, facts, tiers = put_into_tiers(rows, log_odds, metadata, params, contract, sampled)
+    capacity = sampled_capacity(params.capacity.per_period, sampled)
+    rank = working_ranks(listed, tiers, params.tiers, facts)
     horizon = params.snapshots.horizon_days if params.source.order == "dates" else None
     certificates = certify(
-        listed, tiers, rank, metadata.tiers.ladder, average=metadata.base_rate, sampled=sampled, horizon_days=horizon
+        listed, tiers, rank, params.tiers.ladder, average=metadata.base_rate, sampled=sampled, horizon_days=horizon
     )
     for one in certificates:
         log.info("evaluate: %s", one.sentence)
     return {
-        "policy": metadata.tiers.policy,
-        "margin": metadata.tiers.margin,
+        "policy": params.tiers.policy,
+        "margin": params.tiers.margin,
         "capacity": capacity,
         "lists": _sizes(listed, tiers),
         "share_changed": share_changed(listed, tiers),
@@ -71,16 +71,21 @@ def tier_metrics(
 
 
 def put_into_tiers(
-    rows: pd.DataFrame, log_odds: np.ndarray, metadata: ModelMetadata, contract: Contract, sampled: float
+    rows: pd.DataFrame,
+    log_odds: np.ndarray,
+    metadata: ModelMetadata,
+    params: Params,
+    contract: Contract,
+    sampled: float,
 ) -> tuple[pd.DataFrame, TierFacts, pd.Series[str]]:
     """Return the rows as lists with their points, the facts for triggers and exclusions, and the tiers."""
     points = metadata.points.points(log_odds)
     listed = rows[["lead_id", "snapshot_at", "label"]].assign(
         probability=expit(log_odds), points=points, score=score(points)
     )
-    facts = override_facts(listed, contract, metadata.matrix, metadata.tiers)
-    capacity = sampled_capacity(metadata.capacity, sampled)
-    tiers = assign_lists(listed, TierContext(metadata.tiers, capacity, metadata.points, facts))
+    facts = override_facts(listed, contract, metadata.matrix, params.tiers)
+    capacity = sampled_capacity(params.capacity.per_period, sampled)
+    tiers = assign_lists(listed, TierContext(params.tiers, capacity, metadata.points, facts))
     return listed, facts, tiers
 
 

@@ -36,6 +36,7 @@ from pipelines.storage.results import write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
+CALLED = 0.1  # of a list: with the capacity of sales, another one would walk everything again
 NOT_APPLICABLE = "without dates or an order of rows there is no past to walk through"
 
 
@@ -192,7 +193,9 @@ def _predictions(rows: pd.DataFrame) -> list[str]:
 
 
 def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> ModelMetrics:
-    ranked = Ranked.of(rows, probability, params.capacity.per_period, params.evaluate.calibration_bins)
+    lists = max(rows["snapshot_at"].nunique(dropna=False), 1)
+    called = max(round(CALLED * len(rows) / lists), 1)
+    ranked = Ranked.of(rows, probability, called, params.evaluate.calibration_bins)
     return evaluate(ranked, params.evaluate, params.project.seed)
 
 

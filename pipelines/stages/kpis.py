@@ -108,15 +108,15 @@ def measure_kpis(run: RunContext) -> KpiResult:
     """
     metadata, evaluated, rows, sampled = _predicted(run)
     inputs = KpiInputs.read(run)
-    held = override_facts(rows, inputs.contract, metadata.matrix, metadata.tiers).held
+    held = override_facts(rows, inputs.contract, metadata.matrix, run.params.tiers).held
     listed = as_listed(rows.assign(overridden=held.any(axis=1)), run.params.kpis)
-    lists = Lists(listed, metadata.tiers, metadata.points)
+    lists = Lists(listed, run.params.tiers, metadata.points)
     compared = compare_rates(
         lists, _segments(listed, metadata, inputs), run.params.evaluate.confidence, run.params.kpis
     )
-    volume = volumes(lists, sampled_capacity(metadata.capacity, sampled), run.params.kpis)
+    volume = volumes(lists, sampled_capacity(run.params.capacity.per_period, sampled), run.params.kpis)
     tiering = Tiering("model", evaluated.model_id, sampled, compared, volume, evaluated.coverage)
-    return _write(_figures(listed, _stages(metadata.tiers), inputs, tiering), run)
+    return _write(_figures(listed, _stages(run.params.tiers), inputs, tiering), run)
 
 
 def _segments(listed: pd.DataFrame, metadata: ModelMetadata, inputs: KpiInputs) -> pd.DataFrame:

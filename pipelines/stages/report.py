@@ -19,6 +19,7 @@ from models.explanation.results import ChangeResult, ExplanationResult
 from models.kpis.results import KpiResult
 from models.scorecard.scorecard import Scorecard
 from models.scoring.scorer import ModelMetadata
+from models.tiers.declarations import TierParams
 from pipelines.reporting import charts, scorecard_table, tables
 from pipelines.reporting.glossary import report_terms
 from pipelines.reporting.page import page, write_page
@@ -46,6 +47,8 @@ class ReportInputs:
     backtest: BacktestResult | NoBacktest
     kpis: KpiResult
     metadata: ModelMetadata
+    policy: TierParams
+    capacity: int
     scorecard: Scorecard
     scores: pd.DataFrame
     catalogue: pd.DataFrame
@@ -56,10 +59,11 @@ class ReportInputs:
     display: Display
 
     @classmethod
-    def read(cls, layout: Layout, threads: int) -> ReportInputs:
+    def read(cls, run: RunContext) -> ReportInputs:
         """Read them; raises as `write_report` does."""
-        scorer = load_bundle(layout.bundle, threads)
-        run = cls(
+        layout = run.layout
+        scorer = load_bundle(layout.bundle, run.params.project.threads)
+        inputs = cls(
             metrics=read_evaluation(layout, scorer.tested_id),
             explanation=read_result(ExplanationResult, layout.explanation.path, "explain"),
             summary=read_result(ScoreSummary, layout.score_summary.path, "score"),
@@ -69,6 +73,8 @@ class ReportInputs:
             backtest=read_backtest(layout),
             kpis=read_result(KpiResult, layout.kpis.path, "kpis"),
             metadata=scorer.metadata,
+            policy=run.params.tiers,
+            capacity=run.params.capacity.per_period,
             scorecard=scorer.scorecard,
             scores=pd.read_parquet(existing(layout.scores.path, "score")),
             catalogue=pd.read_csv(existing(layout.catalogue.path, "build_features"), dtype=str, keep_default_na=False),
@@ -78,12 +84,12 @@ class ReportInputs:
             change=None,
             display=Display.read(layout),
         )
-        of = {"explanation.json": run.explanation.model_id, "the scores": run.summary.model_id}
+        of = {"explanation.json": inputs.explanation.model_id, "the scores": inputs.summary.model_id}
         ids = {name: (model_id, scorer.model_id) for name, model_id in of.items()}
-        for name, (model_id, expected) in (ids | {"kpis.json": (run.kpis.model_id, scorer.tested_id)}).items():
+        for name, (model_id, expected) in (ids | {"kpis.json": (inputs.kpis.model_id, scorer.tested_id)}).items():
             own, stages = Provenance(expected), "evaluate, kpis, explain and score"
             Provenance(model_id).require_same(name, own, str(layout.bundle), stages)
-        return replace(run, change=_change(layout, run.summary))
+        return replace(inputs, change=_change(layout, inputs.summary))
 
 
 def write_report(run: RunContext) -> Path:
@@ -101,9 +107,7 @@ def write_report(run: RunContext) -> Path:
     ModelError
         Where the model is damaged, or metrics and scores come from another one.
     """
-    text = render(
-        ReportInputs.read(run.layout, run.params.project.threads), run.params.project.name, run.params.report.top_leads
-    )
+    text = render(ReportInputs.read(run), run.params.project.name, run.params.report.top_leads)
     return write_page(text, run.layout)
 
 
@@ -122,6 +126,8 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "metrics": run.metrics,
         "summary": run.summary,
         "metadata": run.metadata,
+        "policy": run.policy,
+        "capacity": run.capacity,
         "profile": run.profile,
         "audit": run.audit.checks,
         "selection": run.selection,
@@ -137,7 +143,7 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "criteria": scorecard_table.table(run.scorecard, run.metadata.matrix.catalogue).to_dict("records"),
         "card_notes": [scorecard_table.meaning(run.scorecard), *scorecard_table.against_model(run.metrics)],
         "segments": tables.segments(run.metrics, attributes),
-        "tiers": tables.tiers(run.summary, run.metrics, run.metadata.tiers),
+        "tiers": tables.tiers(run.summary, run.metrics, run.policy),
         "leads": tables.leads(run.scores, top_leads, run.display),
         "movers": tables.movers(run.explanation, shown),
         "dependences": dependences,

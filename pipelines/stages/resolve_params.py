@@ -9,8 +9,8 @@ from pipelines.storage.files import staged_folder, write_json
 from pipelines.storage.run_context import RunContext
 
 _FEATURES = ("project", "source", "snapshots", "features", "split", "rules")
-_TRAINING = (*_FEATURES, "readiness", "train", "selection", "search", "scorecard", "points", "grades", "capacity",
-             "tiers", "exploration", "evaluate")  # fmt: skip
+_TRAINING = (*_FEATURES, "readiness", "train", "selection", "search", "scorecard", "points", "grades",
+             "exploration", "evaluate")  # fmt: skip
 READS = {
     "simulate": ("project", "simulate", "snapshots"),
     "ingest": ("project", "source", "ingest"),
@@ -18,12 +18,13 @@ READS = {
     "audit": ("project", "source", "audit", "promotion"),
     "train": _TRAINING,
     "backtest": (*_TRAINING, "backtest"),
-    "evaluate": ("project", "source", "snapshots", "split", "grades", "capacity", "exploration", "evaluate", "kpis"),
+    "evaluate": ("project", "source", "snapshots", "split", "grades", "capacity", "tiers", "exploration", "evaluate",
+                 "kpis"),
     "kpis": ("project", "source", "snapshots", "split", "rules", "grades", "capacity", "tiers", "exploration",
              "evaluate", "score", "kpis"),
     "explain": ("project", "evaluate", "explain"),
-    "score": ("project", "source", "exploration", "evaluate", "score"),
-    "report": ("project", "report"),
+    "score": ("project", "source", "capacity", "tiers", "exploration", "evaluate", "score"),
+    "report": ("project", "capacity", "tiers", "report"),
     "track": ("project", "source", "snapshots", "features", "split", "train", "selection", "scorecard", "points",
               "capacity", "tiers", "track"),
 }  # fmt: skip

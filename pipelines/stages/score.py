@@ -33,10 +33,10 @@ def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
         try:
             snapshots, who = open_leads(contract, scorer.metadata.snapshots, run)
         except NoOpenLeadsError as error:
-            write_no_list(error, contract, run, scorer.metadata.tiers.names, scorer.model_id)
+            write_no_list(error, contract, run, run.params.tiers.names, scorer.model_id)
             return
         scorer = stand_fresh(scorer, contract, snapshots["snapshot_at"].max(), run.params)
-        parts = list(score_shards(contract, scorer, snapshots, run.params.score.reasons, Path(work)))
+        parts = list(score_shards(contract, scorer, run.params.tiers, snapshots, run.params.score.reasons, Path(work)))
         listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params)
         unseen = count_new_values(parts)
         closed = closed_leads(listed.leads, contract, scorer.metadata.matrix)

@@ -167,8 +167,6 @@ def _metadata(
         rules=_rule_curve(training, params),
         points=params.points.scale(base_rate),
         grades=None,
-        tiers=params.tiers,
-        capacity=params.capacity.per_period,
         base_rate=base_rate,
         trained_until=training["known_at"].max().isoformat() if dated else None,
         fingerprint=fingerprint,

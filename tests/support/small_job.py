@@ -50,6 +50,7 @@ source:
   attribute_history:
     - {path: history.parquet, format: parquet, columns: {lead_id: lead_id, valid_from: valid_from}}
 job: {max_silence_days: 30}
+capacity: {per_period: 20}
 """
 TODAY = MONDAY
 MOVING = ("lead_age", "recency", "decayed", "mean_gap", "trend")  # measures that change from day to day by themselves

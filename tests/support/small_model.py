@@ -144,8 +144,6 @@ def metadata(**values: object) -> ModelMetadata:
         "rules": None,
         "points": SCALE,
         "grades": GradeCuts(fit=(6.0, 0.0, -6.0), engagement=(6.0, 0.0, -6.0)),
-        "tiers": PARAMS.tiers.model_copy(update={"triggers": [], "exclusions": []}),  # they ask for other attributes
-        "capacity": 20,
         "base_rate": 0.3,
         "trained_until": "2024-03-04",
         "fingerprint": "abc",

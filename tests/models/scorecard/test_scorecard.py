@@ -230,7 +230,7 @@ def test_the_table_describes_every_line_in_plain_english() -> None:
         ("recency__visit", ScorecardCondition(0, "missing"), "site visit, never"),
         ("size", ScorecardCondition(0, "at_least", 1500.0), "company size: 1,500 or more employees"),
         ("size", ScorecardCondition(0, "missing"), "company size is not known"),
-        ("sector", ScorecardCondition(0, "level", levels=(0, 2)), "line of business is steel or other"),
+        ("sector", ScorecardCondition(0, "level", levels=(0, 2)), "line of business is steel or new, rare or other"),
         ("created_month", ScorecardCondition(0, "below", 6.0), "month of creation: before June"),
         ("created_hour", ScorecardCondition(0, "at_least", 9.0), "hour of creation: from 9:00 on"),
         ("unanswered__any_outbound", ScorecardCondition(0, "at_least", 4.0), "in a row without an answer: 4 or more"),

@@ -247,7 +247,12 @@ def test_units_stay_with_their_numbers(unit: str, one: str, two: str) -> None:
 
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.levels], ids=lambda entry: entry.name)
 def test_levels_are_named(entry: Entry) -> None:
-    words = {"company": "a company's own", "free": "a free provider's", "academic": "a school's"}
+    words = {
+        "other": "new, rare or other",
+        "company": "a company's own",
+        "free": "a free provider's",
+        "academic": "a school's",
+    }
     expected = [words.get(level, level.replace("_", " ")) for level in entry.levels or []]
     assert [said(entry, code) for code in range(len(entry.levels or []))] == expected
     assert {said(entry, code) for code in (-1.0, float(len(entry.levels or [])), 99.0)} == {"not known"}

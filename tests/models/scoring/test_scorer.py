@@ -190,7 +190,7 @@ def test_the_id_tells_models_apart() -> None:
     model = scorer()
     longer = Ensemble.train(history(), replace(SETTINGS, rounds=9), seed=3, threads=2)
     others = [
-        Scorer(metadata(capacity=21), model.models, model.scorecard),
+        Scorer(metadata(base_rate=0.31), model.models, model.scorecard),
         Scorer(model.metadata, replace(model.models, boosters=longer.boosters), model.scorecard),
         Scorer(
             model.metadata,
@@ -232,8 +232,8 @@ def test_a_bundle_without_a_file_is_refused(name: str) -> None:
 def test_a_bundle_of_another_format_is_refused() -> None:
     files = scorer().to_files()
     for change, said in (
-        ({"format": 0}, "has format 0, this version reads 5"),
-        ({"capacity": None}, "capacity"),
+        ({"format": 0}, "has format 0, this version reads 6"),
+        ({"base_rate": None}, "base_rate"),
         ({"colour": "red"}, "colour"),
     ):
         tree = json.loads(files["card.json"]) | change

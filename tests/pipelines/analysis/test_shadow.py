@@ -25,7 +25,7 @@ DAY = f"{TODAY:%Y-%m-%d}"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    one = job(tmp_path_factory.mktemp("shadowed"), capacity=10)
+    one = job(tmp_path_factory.mktemp("shadowed"))
     one.run()
     return one
 
@@ -34,12 +34,12 @@ def levelled(shift: float) -> Scorer:
     """The champion at another level: every lead in the same order."""
     one = scorer()
     sigmoid = Sigmoid(intercept=one.metadata.sigmoid.intercept + shift, slope=one.metadata.sigmoid.slope)
-    return replace(one, metadata=one.metadata.model_copy(update={"sigmoid": sigmoid, "capacity": 10}))
+    return replace(one, metadata=one.metadata.model_copy(update={"sigmoid": sigmoid}))
 
 
 def test_another_level_moves_scores_and_no_order(made: Job, tmp_path: Path) -> None:
     found = shadow(RunContext(with_as_of(made.params, DAY), made.layout), levelled(0.0), levelled(0.4), tmp_path)
-    assert (found.rank_correlation, found.tier_changed, found.top) == (1.0, 0, TopLeads(n=10, overlap=1.0))
+    assert (found.rank_correlation, found.tier_changed, found.top) == (1.0, 0, TopLeads(n=20, overlap=1.0))
     assert found.mean_difference == pytest.approx(levelled(0.4).metadata.points.factor * 0.4)
     assert found.n == len(pd.read_csv(tmp_path / "shadow.csv"))
     assert sum(flow.n for flow in found.tiers) == found.n

@@ -75,17 +75,17 @@ def variant(layout: Layout, folder: Path, **changed: object) -> Path:
     return folder / "model"
 
 
-def one_call_more(layout: Layout, folder: Path) -> Path:
+def with_the_same_scores(layout: Layout, folder: Path) -> Path:
     """A challenger with the same probabilities."""
-    return variant(layout, folder, capacity=load_bundle(layout.tested_model, 1).metadata.capacity + 1)
+    before = load_bundle(layout.tested_model, 1).metadata.uncorrected
+    return variant(layout, folder, uncorrected=before.model_copy(update={"intercept": before.intercept + 1}))
 
 
 def moved(layout: Layout, folder: Path, shift: float) -> Path:
-    """A challenger with one call more a list, whose level is moved on every list."""
+    """A challenger whose level is moved on every list."""
     metadata = load_bundle(layout.tested_model, 1).metadata
     sigmoid = Sigmoid(intercept=metadata.sigmoid.intercept + shift, slope=metadata.sigmoid.slope)
-    capacity = metadata.capacity + 1
-    return variant(layout, folder, sigmoid=sigmoid, capacity=capacity, recalibration_half_life=None)
+    return variant(layout, folder, sigmoid=sigmoid, recalibration_half_life=None)
 
 
 def champion(params: Params, work: Path) -> str:
@@ -157,7 +157,7 @@ def test_each_fault_is_refused_for_its_own_reason(
     changes: dict[str, dict[str, object]] = {
         "worse": {"sigmoid": Sigmoid(intercept=-3.0, slope=0.05)},
         "leaky": {"base_rate": 0.1},
-        "tier-flipping": {"capacity": 2},  # the same log-loss
+        "tier-flipping": {"linear_share": 0.6},  # a log-loss no worse
     }
     bundle = variant(layout, tmp_path, **changes[fault])
     before = Registry.open(params).aliases()
@@ -229,7 +229,7 @@ def test_killed_at_any_call_the_alias_holds_a_whole_model_and_a_rerun_completes(
     params, layout = trained
     registry = Registry.open(params)
     old = champion(params, tmp_path)
-    bundle = one_call_more(layout, tmp_path)
+    bundle = with_the_same_scores(layout, tmp_path)
     new = load_bundle(bundle, 1).model_id
 
     def killed(after: int, command: str) -> None:
@@ -277,7 +277,7 @@ def test_sigkill_of_rollback_leaves_one_whole_champion_and_a_rerun_completes(
     """As benchmarks.kill_promotion does with promote too, a hundred times."""
     params, layout = trained
     live = Path(params.track.artifacts).parent
-    promote(RunContext(params, layout), one_call_more(layout, tmp_path), later())
+    promote(RunContext(params, layout), with_the_same_scores(layout, tmp_path), later())
     shutil.copytree(live, tmp_path / "base", ignore=shutil.ignore_patterns("out", "got"))
     program = f"""
 import sys

@@ -66,7 +66,7 @@ def rendered(run: tuple[Params, Layout], **changed: Any) -> Page:
     for name, kind in (("metrics", EvaluationResult), ("backtest", BacktestResult), ("kpis", KpiResult)):
         if isinstance(changed.get(name), dict):
             changed[name] = kind.model_validate(changed[name])
-    parts = ReportInputs.read(layout, params.project.threads).__dict__ | changed
+    parts = ReportInputs.read(RunContext(params, layout)).__dict__ | changed
     return Page(render(ReportInputs(**parts), params.project.name, params.report.top_leads))
 
 
@@ -193,7 +193,7 @@ def test_without_an_order_no_fold_is_called_forward(undated: tuple[Params, Layou
 
 def test_calibration_before_and_after_equals_the_metrics(dated: tuple[Params, Layout]) -> None:
     metrics = tree(dated[1].metrics.path)
-    metadata = ReportInputs.read(dated[1], 1).metadata
+    metadata = ReportInputs.read(RunContext(*dated)).metadata
     before = metadata.sigmoid.model_copy(update={"intercept": metadata.sigmoid.intercept - 1})
     worse_before = metrics["uncorrected"] | {"log_loss": metrics["test"]["log_loss"] + 0.25, "mean_probability": 0.01}
     changed = {"metadata": metadata.model_copy(update={"uncorrected": before})}
@@ -209,7 +209,7 @@ def test_where_nothing_was_recalibrated_the_reason_is_given(
     dated: tuple[Params, Layout], undated: tuple[Params, Layout]
 ) -> None:
     assert "without an order of rows no outcome is more recent" in section(page_of(undated[1]), "quality")
-    metadata = ReportInputs.read(dated[1], 1).metadata
+    metadata = ReportInputs.read(RunContext(*dated)).metadata
     page = rendered(dated, metadata=metadata.model_copy(update={"uncorrected": metadata.sigmoid}))
     assert "on the forward folds, calibration on all training rows was best" in section(page, "quality")
     assert not page.all("table", id="correction")
@@ -359,6 +359,6 @@ def test_points_have_a_sign_unless_they_are_zero(value: float, digits: int, text
 
 
 def test_the_ladder_is_the_scale_of_the_score(dated: tuple[Params, Layout]) -> None:
-    scale = ReportInputs.read(dated[1], 1).metadata.points
+    scale = ReportInputs.read(RunContext(*dated)).metadata.points
     at_anchor = next(row for row in tables.ladder(scale) if row["score"] == scale.anchor_score)
     assert at_anchor["probability"] == pytest.approx(scale.anchor_probability)

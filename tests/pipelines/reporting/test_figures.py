@@ -32,7 +32,7 @@ pytestmark = pytest.mark.xdist_group("tiny")
 NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?%?")
 ENDS = ("", "_low", "_high")
 TAG = re.compile(r"⟦(\w+) (\d+) ([^⟧]+)⟧")
-EVERYWHERE = {"metadata", "metrics"}  # confidence, capacity, horizon and the like
+EVERYWHERE = {"metadata", "metrics", "policy"}  # confidence, capacity, horizon and the like
 SOURCES = {  # the artifacts that a section may take its figures from
     "verdict": {"backtest", "calibration"},
     "leads": {"scores", "summary", "explanation"},
@@ -130,7 +130,7 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
     metrics, summary, backtest, metadata = (trees[name] for name in ("metrics", "summary", "backtest", "metadata"))
     test, explanation, kpis = metrics["test"], trees["explanation"], trees["kpis"]
     means = [won / summary["tiers"][name] for name, won in summary["expected_conversions"].items() if won]
-    scale = PointScale.model_validate(metadata["points"])
+    scale, capacity = PointScale.model_validate(metadata["points"]), trees["policy"]["capacity"]["per_period"]
     parts = [
         {"mean_points": sum(row["mean_points"] for row in explanation[name])}
         for name in ("features", "themes", "groups")
@@ -166,7 +166,7 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
         "reading": [
             len(report_terms()),
             *(float(expit((score - scale.offset) / scale.factor)) for score in range(0, 101, 10)),
-            *(tier["share_of_capacity"] * metadata["capacity"] for tier in metadata["tiers"]["ladder"][:-1]),
+            *(tier["share_of_capacity"] * capacity for tier in trees["policy"]["tiers"]["ladder"][:-1]),
             1 - metadata["linear_share"],
         ],
     }
@@ -200,7 +200,7 @@ class Expected:
 
 def expected(params: Params, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> list[Expected]:
     """Fill the page again with the input of each filter, look each value up, and round it here."""
-    trees = artifacts(layout)
+    trees = artifacts(layout) | {"policy": params.model_dump(mode="json", include={"tiers", "capacity"})}
     computed = derived(trees, params.report.top_leads)
     values = {name: list(leaves(tree)) for name, tree in trees.items()}
     known = {
@@ -316,7 +316,7 @@ def test_what_changed_is_shown_of_this_list_alone(run: tuple[Params, Layout], mo
 
 
 def filled(params: Params, layout: Layout) -> str:
-    return render(ReportInputs.read(layout, 1), params.project.name, params.report.top_leads)
+    return render(ReportInputs.read(RunContext(params, layout)), params.project.name, params.report.top_leads)
 
 
 def test_every_point_of_a_chart_is_in_the_artifacts(run: tuple[Params, Layout]) -> None:

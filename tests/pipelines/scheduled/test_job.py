@@ -118,7 +118,7 @@ def test_what_decides_a_list_decides_its_name(ready: Job, tmp_path: Path) -> Non
     here.run(TODAY + DAY)
     more = job(tmp_path / "more", crowd((MONDAY,), n_events=500)).request_with(to=here.to)
     more.run()
-    other = job(tmp_path / "other", capacity=10).request_with(to=here.to)
+    other = job(tmp_path / "other", base_rate=0.31).request_with(to=here.to)
     other.run()
     names = [path.name for path in PublishedLists(here.to).runs.iterdir()]
     assert len(set(names)) == len(names) == 3  # of a day only the current list and the one it replaced stay
@@ -340,7 +340,7 @@ def test_without_dates_there_is_one_list_and_nothing_changes_by_itself(tmp_path:
 def test_another_model_s_list_is_no_help(tmp_path: Path) -> None:
     one = job(tmp_path / "one", left_out=still())
     one.run()
-    other = job(tmp_path / "other", left_out=still(), capacity=7).request_with(to=one.to, since_last=True)
+    other = job(tmp_path / "other", left_out=still(), base_rate=0.31).request_with(to=one.to, since_last=True)
     other.run()
     assert json.loads((one.to / "current" / "timings.json").read_text())["unchanged"] == 0
 

@@ -104,13 +104,13 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
 def test_an_old_format_is_refused(folder: Path) -> None:
     old = scorer().metadata.model_copy(update={"format": 0})
     save_bundle(replace(scorer(), metadata=old), folder)
-    with pytest.raises(ModelError, match="has format 0, this version reads 5; train again"):
+    with pytest.raises(ModelError, match="has format 0, this version reads 6; train again"):
         load_bundle(folder, 1)
 
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [(["tiers", "margin"], "tiers.margin"), (["matrix", "params", "windows_days"], "windows_days")],
+    [(["snapshots", "horizon_days"], "snapshots.horizon_days"), (["matrix", "params", "windows_days"], "windows_days")],
 )
 def test_no_default_of_today_stands_in_for_what_a_model_was_trained_with(
     folder: Path, path: list[str], name: str

@@ -1,0 +1,86 @@
+"""Another policy on the list that is there: what scoring anew would give, and not a byte moves."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features.schema.errors import ModelError
+from pipelines.analysis.what_if import what_if
+from pipelines.stages.score import score_leads
+from pipelines.storage.files import file_digest
+from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
+from tests.pipelines.cli.test_app import leadscore
+from tests.support.tiny import tiny_copy, tiny_params
+
+pytestmark = pytest.mark.xdist_group("tiny")
+CAPACITY = 40  # of the small run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunContext:
+    folder = tmp_path_factory.mktemp("what_if")
+    return RunContext(tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out"))
+
+
+def calling(run: RunContext, capacity: int) -> RunContext:
+    asked = run.params.capacity.model_copy(update={"per_period": capacity})
+    return replace(run, params=run.params.model_copy(update={"capacity": asked}))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): file_digest(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_policy_as_it_is_moves_nobody(run: RunContext) -> None:
+    answer = what_if(run)
+    assert answer.moved.empty
+    assert not answer.flows
+    assert (answer.after.tiers, answer.after.capacity) == (answer.before.tiers, answer.before.capacity)
+
+
+def test_it_is_the_list_that_scoring_anew_gives_and_writes_nothing(run: RunContext, tmp_path: Path) -> None:
+    wider, before = calling(run, 2 * CAPACITY), digests(run.layout.reports)
+    answer = what_if(wider)
+    assert digests(run.layout.reports) == before
+    listed = pd.read_parquet(run.layout.scores.path).set_index("lead_id")
+    assert sum(flow.n for flow in answer.flows) == len(answer.moved) > CAPACITY
+    moved = answer.moved.set_index("lead_id")["tier_to"]
+
+    shutil.copytree(run.layout.reports, tmp_path / "out")
+    again = replace(wider, layout=Layout.folder(tmp_path / "out"))
+    again.layout.scores.path.unlink()  # the list that the published one was compared with: none
+    score_leads(again)
+    anew = pd.read_parquet(again.layout.scores.path).set_index("lead_id")
+    expected = listed["tier"].mask(listed.index.isin(moved.index), moved.reindex(listed.index))
+    assert expected.to_dict() == anew["tier"].to_dict()
+    same = ["probability", "points", "score", "reasons_text"]
+    pd.testing.assert_frame_equal(listed[same].sort_index(), anew[same].sort_index())
+    assert file_digest(again.layout.bundle / "card.json") == file_digest(run.layout.bundle / "card.json")
+
+
+def test_the_command_says_sizes_wins_and_who_moves(
+    run: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--capacity", str(2 * CAPACITY), "--moved", str(tmp_path / "moved.csv")]
+    overlay = run.layout.reports.parent / "tiny.yaml"
+    assert leadscore(monkeypatch, "tiers", "--params", overlay, "--out", run.layout.reports, *asked) == 0
+    text = capsys.readouterr().out
+    assert re.search(rf"then: the best {2 * CAPACITY} are expected to win [\d.]+ \(\d+ to \d+, 90%\)", text)
+    assert re.search(r"\d+ leads go from warm to hot", text)
+    assert set(pd.read_csv(tmp_path / "moved.csv")) == {"lead_id", "score", "tier_from", "tier_to"}
+
+
+def test_a_list_of_another_model_is_refused(run: RunContext, tmp_path: Path) -> None:
+    shutil.copytree(run.layout.reports, tmp_path / "out")
+    layout = Layout.folder(tmp_path / "out")
+    shutil.rmtree(layout.bundle)
+    shutil.copytree(layout.tested_model, layout.bundle)
+    with pytest.raises(ModelError, match="leadscore stage score"):
+        what_if(replace(run, layout=layout))
