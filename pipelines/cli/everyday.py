@@ -221,7 +221,9 @@ def audit_score(
     grades: Annotated[
         str | None, typer.Option("--grades", metavar="LIST", help="Grades from the best down, such as A,B,C,D.")
     ] = None,
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Also write all figures, as JSON.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write all figures, as JSON.")
+    ] = None,
     params: ParamsOption = None,
     out: OutOption = None,
 ) -> None:
@@ -231,7 +233,7 @@ def audit_score(
 
     IN: FILE; model, predictions, metrics, data/contract.
 
-    OUT: the terminal, and the JSON of --to.
+    OUT: the terminal, and the file of --json.
     """
     from pipelines.analysis.audit_score import ScoreExport, audit_score
     from pipelines.storage.files import finite, write_json
@@ -248,8 +250,8 @@ def audit_score(
             console.print(table)
         for line in result.lines:
             console.print(escape(line))
-    if to is not None:
-        write_json(finite([one.model_dump() for one in results]), to)
+    if figures is not None:
+        write_json(finite([one.model_dump() for one in results]), figures)
 
 
 @everyday_app.command(rich_help_panel=PANEL)

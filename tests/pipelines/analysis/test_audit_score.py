@@ -100,7 +100,7 @@ def test_the_command_judges_several_scores(
     rows = pd.DataFrame({"lead_id": last["lead_id"], "Good": last["model"], "Reversed": -last["model"]})
     rows.to_csv(tmp_path / "scores.csv", index=False)
     words = ["--params", run.layout.reports.parent / "tiny.yaml", "--out", run.layout.reports]
-    scores = ["--score", "Good", "--score", "Reversed", "--to", tmp_path / "audit.json"]
+    scores = ["--score", "Good", "--score", "Reversed", "--json", tmp_path / "audit.json"]
     assert leadscore(monkeypatch, "audit-score", tmp_path / "scores.csv", *scores, *words) == 0
     text = capsys.readouterr().out
     assert "Good ranks with an AUC of" in text
