@@ -225,7 +225,7 @@ def test_a_second_run_ends_at_once_and_says_who_is_at_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "sys.argv", ["leadscore", "nightly", "score", "--lists", str(tmp_path), "--params", "no such file"]
+        "sys.argv", ["leadscore", "nightly", "score", "--lists", str(tmp_path), "--model", "no such model"]
     )
     with hold(tmp_path), pytest.raises(SystemExit) as stop:
         cli.main()
