@@ -1,4 +1,4 @@
-"""Attributes as of a moment, and how they are encoded.
+"""Attributes as of a moment, how they are encoded, and which leads may be one by them.
 
 Nothing about events.
 """

@@ -29,7 +29,7 @@ class Fault:
     reason: str
     test: str
     unfit: bool = False  # the cell holds something, but not of the column's type
-    left_out: Literal["", "future", "where"] = ""  # nothing is wrong with the row; it is left out on purpose
+    left_out: Literal["", "future", "where", "merged"] = ""  # nothing is wrong with the row; it is left out on purpose
 
 
 LEAD_ID = Field("lead_id", "text", required=True)
@@ -57,6 +57,9 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("explored", "choice", choices=("yes", "no")),
         Field("propensity", "number"),
     ),
+}
+READ = TABLES | {  # what a source may have: the tables of the contract, and which ids have become those of other leads
+    "aliases": (LEAD_ID, Field("merged_into", "text", required=True), Field("merged_at", "time")),
 }
 NOT_IN_LEADS = "lead_id is not in leads"
 BY_STATUS = ("status", "closed_at")  # columns of a source's outcomes, out of which the contract's own are made
@@ -189,19 +192,22 @@ def faults(
     Returns
     -------
     list of Fault
-        Their SQL reads the typed row and, for all tables but leads, its lead's `lead#` and `created#`.
+        Their SQL reads the typed row and, for all tables but leads, its lead's `lead#` and `created#`, and of a row
+        whose id was merged into that lead `alias#` and `merged#`.
     """
     present = [field for field in fields if field.name in mapped]
     of_fields = [fault for field in present for fault in _field_faults(field, time_formats)]
     if table == "leads":
         return of_fields
+    if table == "aliases":
+        return [*of_fields, Fault("merged_into", "merged into itself", '"lead_id" = "merged_into"')]
     unknown = Fault("lead_id", NOT_IN_LEADS, '"lead#" IS NULL')
     of_table = {
         "events": lambda: _event_faults(mapped),
         "outcomes": lambda: _outcome_faults(mapped, dated),
         "contacts": lambda: _contact_faults(mapped),
     }
-    return [*of_fields, unknown, *of_table.get(table, list)()]
+    return [*of_fields, unknown, *_merged_rows(table, mapped), *of_table.get(table, list)()]
 
 
 def _field_faults(field: Field, time_formats: Sequence[str]) -> list[Fault]:
@@ -219,6 +225,18 @@ def _field_faults(field: Field, time_formats: Sequence[str]) -> list[Fault]:
         test = f"{cell} IS NOT NULL AND {identifier(name)} IS NULL"
         faults.append(Fault(name, f"{name} is {expectation}", test, unfit=True))
     return faults
+
+
+def _merged_rows(table: str, mapped: Sequence[str]) -> list[Fault]:
+    """Rows of a merged id that say nothing of the lead it was merged into: CRMs close what is merged as lost."""
+    if table == "attribute_history":
+        test = '"alias#" AND "valid_from" < "merged#"'
+        return [Fault("valid_from", "an edit before its lead was merged", test, left_out="merged")]
+    if table != "outcomes":
+        return []
+    wins = {"converted_at": '"converted_at" IS NOT NULL', "converted": 'coalesce("converted", false)'}
+    won = " OR ".join(test for name, test in wins.items() if name in mapped) or "false"
+    return [Fault("lead_id", "no win of a lead that was merged", f'"alias#" AND NOT ({won})', left_out="merged")]
 
 
 def _event_faults(mapped: Sequence[str]) -> list[Fault]:
@@ -269,7 +287,8 @@ def settled(table: str, field: Field, mapped: bool) -> str:
     name = identifier(field.name)
     if field.name == "known_at":
         happened = identifier(HAPPENED[table])
-        return f'greatest("known_at", {happened})' if mapped else happened
+        known = '"known_at", ' if mapped else ""
+        return f'greatest({known}{happened}, "merged#")'  # a lead's from the moment on at which ids became one
     if field.kind == "choice":
         return f"coalesce({name}, ${field.name})" if mapped else f"${field.name}"
     return name if mapped else "NULL"

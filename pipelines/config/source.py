@@ -267,6 +267,11 @@ class Source(Spec):
         default=[],
         description="What the CRM overwrote: lead_id, valid_from, and attributes' values from then on.",
     )
+    aliases: Tables = Field(
+        default=[],
+        description="Leads that were merged: lead_id, the old id, and merged_into, the id it was merged into; "
+        "also merged_at, from when on the old id's events are known of the lead. Left empty: they always were.",
+    )
     contacts: Tables = Field(
         default=[],
         description="Whom sales contacted, so that metrics can be weighted: lead_id, contacted_at, and of the score "
@@ -281,8 +286,8 @@ class Source(Spec):
     @property
     def normalise(self) -> tuple[Normaliser, ...]:
         """How ids are compared, whichever table says so."""
-        lists = (self.leads, self.outcomes, self.events, self.stages, self.attribute_history, self.contacts)
-        tables = [table for given in lists for table in (given if isinstance(given, list) else [given])]
+        lists = (self.outcomes, self.events, self.stages, self.attribute_history, self.aliases, self.contacts)
+        tables = [self.leads, *(table for given in lists for table in given)]
         return tuple(name for name in NORMALISERS if any(name in table.normalise for table in tables))
 
     @model_validator(mode="before")

@@ -1,4 +1,4 @@
-"""Rows that are left out although nothing is wrong with them: those of the future, and those of leads left out.
+"""Rows that are left out although nothing is wrong with them: of the future, of leads left out, of merged leads.
 
 They are marked once all tables are typed, because a table alone does not say where the data end.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 
 from features.cohort.watermark import DaysOfRows
 from features.schema.cells import identifier
 from features.schema.contract import KNOWN_EARLY, NOT_IN_LEADS, RECORDED, Fault, before, day_of
 from features.schema.errors import DataError, ParamsError
+from features.schema.lead_ids import normal_sql
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.staging import Staging
 
@@ -37,6 +40,91 @@ def mark_rows_of_left_leads(staging: Staging, entry: Entry) -> None:
         unknown,
     )
     entry.read, entry.filtered = entry.read - marked, entry.filtered + marked
+
+
+def merge_leads(staging: Staging) -> None:
+    """Let merged ids stand for the lead that they were merged into, and leave out the rows of the old leads.
+
+    Raises
+    ------
+    DataError
+        Where an id was merged into two leads, or ids were merged in a circle.
+    """
+    key, connection = normal_sql('"lead_id"', staging.source.normalise), staging.connection
+    steps = _merges(staging)
+    ends = {old: _end(staging, old, steps) for old in steps}
+    merged = pa.table(
+        {
+            "lead_id": pa.array(list(ends), pa.string()),
+            "into#": pa.array([end.into for end in ends.values()], pa.string()),
+            "merged#": pa.array([end.at for end in ends.values()], pa.timestamp("us")),
+        }
+    )
+    connection.register("ends#", merged)
+    connection.execute(f"""
+        CREATE TABLE "alias#" AS SELECT "lead#", {key} AS "key#", "created#", "ends#"."merged#", true AS "alias#"
+        FROM "ends#" JOIN "known#" ON "lead#" = "into#\"""")
+    connection.unregister("ends#")
+    connection.execute('DELETE FROM "known#" WHERE "key#" IN (SELECT "key#" FROM "alias#")')
+    connection.execute('INSERT INTO "known#" BY NAME SELECT * FROM "alias#"')
+    gone = Fault("lead_id", "merged into another lead", "", left_out="merged")
+    nobody = Fault("merged_into", "merged_into is not in leads", "", left_out="merged")
+    left = _leave_out(staging, "leads", gone, f'{key} IN (SELECT "key#" FROM "alias#")')
+    lost = _leave_out(staging, "aliases", nobody, f'{key} NOT IN (SELECT "key#" FROM "alias#")')
+    log.info(
+        "aliases: %s ids stand for %s leads; %s leads left out as merged, %s ids merged into none of the leads",
+        *(f"{count:,}" for count in staging.rows('SELECT count(*), count(DISTINCT "lead#") FROM "alias#"')[0]),
+        f"{left:,}",
+        f"{lost:,}",
+    )
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What an id was merged into, and when; `at` is None where it always was that lead."""
+
+    into: str
+    at: dt.datetime | None
+    entry: Entry
+    row: int
+
+
+def _merges(staging: Staging) -> dict[str, Merge]:
+    """Each merged id with its one target, both as leads spell them."""
+    entries = {entry.index: entry for entry in staging.entries if entry.table == "aliases"}
+    target = normal_sql('"merged_into"', staging.source.normalise)
+    steps: dict[str, Merge] = {}
+    for old, into, at, index, row in staging.rows(f"""
+        SELECT "lead_id", coalesce("lead#", {target}), "merged_at", "source#", "row#" FROM "aliases#"
+        LEFT JOIN "known#" ON "key#" = {target} WHERE "fault#" IS NULL ORDER BY "source#", "row#\""""):
+        known = steps.setdefault(old, Merge(into, at, entries[index], row))
+        if known.into != into:
+            found = f"{old!r} merged into {known.into!r} in row {known.row} and into {into!r} in row {row}"
+            raise _no_merge(entries[index], found, "one lead for each old id", "Leave one of them out.")
+    return steps
+
+
+def _end(staging: Staging, old: str, steps: dict[str, Merge]) -> Merge:
+    """Where a chain of merges ends, known from the last of them on."""
+    path, last = [old], steps[old]
+    times = [last.at]
+    while last.into in steps and last.into not in path:
+        path.append(last.into)
+        last = steps[last.into]
+        times.append(last.at)
+    if last.into in path:
+        circle = " into ".join(map(repr, [*path[path.index(last.into) :], last.into]))
+        raise _no_merge(last.entry, f"a circle: {circle} (row {last.row})", "an end", "Leave one of them out.")
+    return replace(last, at=max((time for time in times if time is not None), default=None))
+
+
+def _no_merge(entry: Entry, found: str, expected: str, fix: str) -> DataError:
+    return DataError(entry.label, entry.mapped["merged_into"], found=found, expected=expected, fix=fix)
+
+
+def _leave_out(staging: Staging, table: str, fault: Fault, test: str) -> int:
+    code = staging.code(fault)
+    return staging.count(f'UPDATE "{table}#" SET "fault#" = {code} WHERE "fault#" IS NULL AND ({test})')
 
 
 def mark_future(staging: Staging) -> None:

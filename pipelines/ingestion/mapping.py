@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from features.schema.cells import Field
-from features.schema.contract import BY_STATUS, TABLES, attribute_fields
+from features.schema.contract import BY_STATUS, READ, attribute_fields
 from features.schema.errors import ParamsError
 from pipelines.config.secrets import from_environment
 from pipelines.config.source import OutcomeSource, Source, TableSource
@@ -57,6 +57,12 @@ class Entry:
         return [*(self.source.columns or {}), *self.source.constants]
 
 
+def tables_read(source: Source) -> list[str]:
+    """The tables of a source in the order in which they are read: leads, and which of them are one, before the rest."""
+    rest = [table for table in READ if table not in ("leads", "aliases")]
+    return ["leads", *(["aliases"] if source.aliases else []), *rest]
+
+
 def entries_of(source: Source, table: str) -> list[Entry]:
     """The source tables behind one contract table, in the order of params.yaml."""
     given = getattr(source, table)
@@ -68,7 +74,7 @@ def entries_of(source: Source, table: str) -> list[Entry]:
 def fields_of(source: Source, table: str) -> tuple[Field, ...]:
     """The contract's own columns of a table, then the attributes that belong to it."""
     created = source.order == "dates" or source.by_creation
-    own = tuple(column for column in TABLES[table] if column.name != "created_at" or created)
+    own = tuple(column for column in READ[table] if column.name != "created_at" or created)
     if table == "leads":
         return own + attribute_fields(source.attributes)
     if table == "attribute_history":
@@ -98,7 +104,7 @@ def check_mapping(source: Source) -> None:
     ParamsError
         Naming the key, what was found, and what is possible.
     """
-    entries = [entry for table in TABLES for entry in entries_of(source, table)]
+    entries = [entry for table in tables_read(source) for entry in entries_of(source, table)]
     for entry in entries:
         _check_database(entry, source)
         if entry.source.columns is not None:
@@ -121,13 +127,13 @@ def map_by_name(entry: Entry, source: Source, names: Iterable[str]) -> None:
     """
     if entry.source.columns is not None:
         return
-    must = {column.name for column in TABLES[entry.table] if column.required}
+    must = {column.name for column in READ[entry.table] if column.required}
     by_status = isinstance(entry.source, OutcomeSource) and bool(entry.source.won_values)
     if by_status:
         must.add("status")
     elif entry.table == "outcomes" and (source.order == "dates" or "converted" not in names):
         must.add("converted_at")
-    known = [column.name for column in TABLES[entry.table]]
+    known = [column.name for column in READ[entry.table]]
     known += [name for name in BY_STATUS if by_status]
     fields = [name for name in known if name not in entry.source.constants and not (by_status and name == "converted")]
     columns = {name: name for name in fields if name in must or name in names}
@@ -148,7 +154,7 @@ def _check_database(entry: Entry, source: Source) -> None:
 
 
 def _check_columns(entry: Entry, source: Source) -> None:
-    known = [column.name for column in TABLES[entry.table]] + list(BY_STATUS if entry.table == "outcomes" else ())
+    known = [column.name for column in READ[entry.table]] + list(BY_STATUS if entry.table == "outcomes" else ())
     unknown = [name for name in entry.given if name not in known]
     if unknown:
         raise ParamsError(f"{entry.key}.columns: no column of {entry.table} is called {unknown[0]!r}; use {known}")

@@ -22,7 +22,7 @@ from pipelines.inspection.column_facts import (
     late_dates,
     leaks,
 )
-from pipelines.inspection.column_roles import LabelColumn
+from pipelines.inspection.column_roles import LabelColumn, find_repeats
 from pipelines.inspection.file_format import FileSample
 from pipelines.inspection.outcome_status import closed_values, filled_at_closing
 from pipelines.inspection.report import Inspection, quoted
@@ -65,6 +65,8 @@ def attribute_lines(
     for name, reasons in suspects.items():
         inspection.warnings.append(f"{leads.path.name}: {name!r} looks leaky: {'; '.join(reasons)}")
     inspection.warnings += [f"{leads.path.name}: {said}" for one in facts for said in doubts(one)]
+    if repeats := find_repeats(leads):
+        inspection.warnings.append(f"{leads.path.name}: {repeats}")
     known = "creation" if dated else "export"
     lines = [
         "  attributes:"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from features.attributes.duplicates import company_key, groups_of, mail_key, name_key, phone_key
 from features.schema.errors import DataError
 from features.schema.lead_ids import NORMALISERS, Normaliser, find_normalisers, normal, reason
 from features.schema.number_guess import guess_numbers
@@ -22,6 +23,11 @@ JOINED = 0.5  # share of a column's values that are leads, from which the column
 FULL = 0.95  # share of filled cells that a date of creation has
 MOSTLY = 0.95  # share of different values that an id has
 HEAD_ROWS = 20_000  # of another file, that tell whether it joins
+PHONE = {"phone", "mobile", "telephone", "telefon", "tel", "handy", "mobil", "telefono", "telefone", "cell"}
+COMPANY = {"company", "account", "firma", "firm", "organization", "organisation", "unternehmen", "empresa", "azienda"}
+FIRST_NAME = [{"first", "name"}, {"firstname"}, {"vorname"}, {"given", "name"}, {"nombre"}, {"prenom"}]
+LAST_NAME = [{"last", "name"}, {"lastname"}, {"surname"}, {"nachname"}, {"family", "name"}, {"apellido"}, {"nom"}]
+FULL_NAME = [{"name"}, {"full", "name"}, {"fullname"}, {"contact", "name"}, {"lead", "name"}, {"contact", "person"}]
 CODE = r"(?=.*[0-9])[A-Za-z0-9][\w./:-]*"  # what an id of no telling name looks like; no mail address, no words
 
 
@@ -138,6 +144,33 @@ def _no_lead_id(leads: FileSample, shares: dict[str, float]) -> DataError:
         expected="the lead's id",
         fix="Remove repeated leads, or export the id.",
     )
+
+
+def find_repeats(leads: FileSample) -> str:
+    """Say how many leads may be others once more, by mail, phone, and name with company; "" where none seems to be."""
+    frame = leads.frame
+    texts = [str(name) for name in frame if name not in leads.times and frame[name].notna().any()]
+    mail = next((frame[name] for name in texts if frame[name].dropna().str.contains("@").mean() >= JOINED), None)
+    phone = next((frame[name] for name in texts if PHONE & set(words(name)) and not named_id(name)), None)
+    company = next((frame[name] for name in texts if COMPANY & set(words(name)) and not named_id(name)), None)
+    person = _person(frame, texts)
+    groups = {} if mail is None else {"mail": groups_of((mail, mail_key))}
+    groups |= {} if phone is None else {"phone": groups_of((phone, phone_key))}
+    if person is not None and company is not None:
+        groups["name and company"] = groups_of((person, name_key), (company, company_key))
+    again = {way: group.index[group.duplicated()] for way, group in groups.items()}
+    every = {row for rows in again.values() for row in rows}
+    said = ", ".join(f"{len(rows):,} by {way}" for way, rows in again.items() if len(rows))
+    advice = "where they are, merge them in the CRM, or list old and new ids in source.aliases"
+    return f"{len(every):,} leads may be others once more ({said}); {advice}" if every else ""
+
+
+def _person(frame: pd.DataFrame, texts: Sequence[str]) -> pd.Series[str] | None:
+    """The names of people, in one column or in two."""
+    first, last = (next((name for name in texts if set(words(name)) in ends), "") for ends in (FIRST_NAME, LAST_NAME))
+    if first and last:
+        return frame[first] + " " + frame[last]
+    return next((frame[name] for name in texts if set(words(name)) in FULL_NAME), None)
 
 
 def find_join(sample: FileSample, leads: FileSample, lead_id: str) -> tuple[str, str]:

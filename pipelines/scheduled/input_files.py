@@ -71,7 +71,7 @@ def check_contract(layout: Layout) -> None:
 def digests(source: Source, data: Path) -> dict[str, str]:
     """The digest of each of the user's files; those that are missing are left for `ingest` to name."""
     of_lists = [*source.events, *source.outcomes, *source.stages, *source.attribute_history, *source.contacts]
-    tables = [source.leads, *of_lists]
+    tables = [source.leads, *of_lists, *source.aliases]
     paths = sorted({path for table in tables for path in files_of(table.path, data)})
     return {path: file_digest(data / path) for path in paths if (data / path).is_file()}
 

@@ -37,7 +37,7 @@ from features.schema.lead_ids import normal_sql
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import OutcomeSource, Source
 from pipelines.ingestion.file_sources import open_table
-from pipelines.ingestion.left_out import LEFT_BY_WHERE, mark_future, mark_rows_of_left_leads, mark_unripe
+from pipelines.ingestion.left_out import LEFT_BY_WHERE, mark_future, mark_rows_of_left_leads, mark_unripe, merge_leads
 from pipelines.ingestion.mapping import (
     Entry,
     check_mapping,
@@ -45,6 +45,7 @@ from pipelines.ingestion.mapping import (
     entries_of,
     fields_of,
     map_by_name,
+    tables_read,
     written_fields,
 )
 from pipelines.ingestion.outcome_status import UNDATED_LOSS, cells_by_status, check_statuses, status_bindings
@@ -106,7 +107,7 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
             open_staging(folder, source, limits, project, data) as staging,
             Console(stderr=True).status("ingest") as status,
         ):
-            for table in TABLES:
+            for table in tables_read(source):
                 status.update(f"ingest: {table}")
                 _take(staging, table)
             if source.order == "dates" or source.by_creation:
@@ -153,6 +154,8 @@ def _take(staging: Staging, table: str) -> None:
         reject_no_leads(staging, entries[0])
         check_direction(staging, entries[0])
         _name_leads(staging)
+    if table == "aliases":
+        merge_leads(staging)
 
 
 def _opened(staging: Staging, entry: Entry) -> AbstractContextManager[RawTable]:
@@ -167,7 +170,8 @@ def _name_leads(staging: Staging) -> None:
     key = normal_sql('"lead_id"', staging.source.normalise)
     left = [code for code, fault in enumerate(staging.faults) if fault.left_out]
     staging.connection.execute(f"""
-        CREATE TABLE "known#" AS SELECT DISTINCT "lead_id" AS "lead#", {key} AS "key#", {created} AS "created#"
+        CREATE TABLE "known#" AS SELECT DISTINCT "lead_id" AS "lead#", {key} AS "key#", {created} AS "created#",
+            CAST(NULL AS TIMESTAMP) AS "merged#", false AS "alias#"
         FROM "leads#" WHERE "fault#" IS NULL""")
     staging.connection.execute(f"""
         CREATE TABLE "left#" AS SELECT DISTINCT {key} AS "lead_id"
@@ -258,7 +262,8 @@ def _statement(
         final[0] = f'coalesce("lead#", {key}) AS "lead_id"'  # as leads spell it
     fault = " ".join(f"WHEN {rule.test} THEN {code}" for code, rule in rules.items())
     content = ", ".join(f'$name_{index}, CAST("{index}#" AS VARCHAR)' for index in range(len(texts)))
-    kept = "true" if key_of(entry.table, list(cells)) else f'"fault#" IS NOT NULL OR "row#" <= {EXAMPLE_ROWS}'
+    later = entry.table == "aliases" or key_of(entry.table, list(cells))  # judged by other rows
+    kept = "true" if later else f'"fault#" IS NOT NULL OR "row#" <= {EXAMPLE_ROWS}'
     return f"""
         INSERT INTO "{entry.table}#" BY NAME
         WITH cells AS (SELECT *, {", ".join(untyped)} FROM "raw#" WHERE {where}),
@@ -375,7 +380,7 @@ def _quarantine(staging: Staging) -> pa.RecordBatchReader:
     bad = " UNION ALL ".join(
         f'SELECT \'{table}\' AS "table", "source#" AS "index", "row#" AS "row", "fault#" AS "code", "content#" AS '
         f'"content" FROM "{table}#" WHERE "fault#" IS NOT NULL AND NOT list_contains({filtered}, "fault#")'
-        for table in TABLES
+        for table in tables_read(staging.source)
     )
     rows = staging.connection.sql(f"""
         SELECT {", ".join(identifier(name) for name in QUARANTINE.names)}
