@@ -120,10 +120,11 @@ def _order(inspection: Inspection, leads: FileSample, label: LabelColumn, create
             "  order: rows  # outcomes carry no dates; leads are ordered by created_at",
             "  outcome_after_days: 0  # so many days after its creation a no is final; 0: every answer is",
         ]
-    inspection.warnings += [f"{leads.path.name}: {said}" for said in directions(leads, label.of_leads)]
-    runs = _runs(leads.frame)
+    runs, ways = _runs(leads.frame), directions(leads, label.of_leads)
     if runs:
-        inspection.warnings.append(f"{leads.path.name}: {runs}; if the rows are in the order of time, set order: rows")
+        first = f"{ways[0]}; {runs}" if ways else f"{runs}; if the rows are in the order of time, set order: rows"
+        ways = [first, *ways[1:]]
+    inspection.warnings += [f"{leads.path.name}: {said}" for said in ways]
     return [f"  order: none  # no dates to go by{'; rows, where their order is time: ' + runs if runs else ''}"]
 
 
