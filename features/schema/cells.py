@@ -77,12 +77,12 @@ def cell_name(field: Field) -> str:
 
 
 def as_text(cell: str, kind: CellKind) -> str:
-    """SQL that shows any cell as text; an integer has no decimal point, whatever its type."""
+    """SQL that shows any cell as text; a whole number has no decimal point, whatever its type, where it is exact."""
     if kind == "text":
         return cell
     if kind == "real":
         return (
-            f"CASE WHEN isnan(CAST({cell} AS DOUBLE)) THEN NULL WHEN {cell} = trunc({cell}) AND abs({cell}) < 1e15 "
+            f"CASE WHEN isnan(CAST({cell} AS DOUBLE)) THEN NULL WHEN {cell} = trunc({cell}) AND abs({cell}) < {2**53} "
             f"THEN CAST(CAST({cell} AS BIGINT) AS VARCHAR) ELSE CAST({cell} AS VARCHAR) END"
         )
     return f"CAST({cell} AS VARCHAR)"

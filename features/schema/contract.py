@@ -62,6 +62,8 @@ READ = TABLES | {  # what a source may have: the tables of the contract, and whi
     "aliases": (LEAD_ID, Field("merged_into", "text", required=True), Field("merged_at", "time")),
 }
 NOT_IN_LEADS = "lead_id is not in leads"
+LONGEST_ID = 2000  # bytes; an index of PostgreSQL takes 2,704 of all its columns
+BLANKS = r"[\s\p{Z}\p{Cf}]*"  # with those that are not seen
 BY_STATUS = ("status", "closed_at")  # columns of a source's outcomes, out of which the contract's own are made
 HAPPENED = {"events": "event_at", "contacts": "contacted_at"}  # the time of a row's event
 RECORDED = {  # the times by which a table says how far it goes; edits and calls may run ahead of the rest
@@ -198,7 +200,7 @@ def faults(
     present = [field for field in fields if field.name in mapped]
     of_fields = [fault for field in present for fault in _field_faults(field, time_formats)]
     if table == "leads":
-        return of_fields
+        return [*of_fields, *_id_faults()]
     if table == "aliases":
         return [*of_fields, Fault("merged_into", "merged into itself", '"lead_id" = "merged_into"')]
     unknown = Fault("lead_id", NOT_IN_LEADS, '"lead#" IS NULL')
@@ -220,6 +222,7 @@ def _field_faults(field: Field, time_formats: Sequence[str]) -> list[Fault]:
         "flag": "neither in yes_values nor in no_values",
     }
     faults = [empty] if field.required else []
+    faults += [_inexact_id(cell)] if field is LEAD_ID else []
     expectation = expected.get("time" if field.part else field.kind)
     if expectation:
         test = f"{cell} IS NOT NULL AND {identifier(name)} IS NULL"
@@ -237,6 +240,26 @@ def _merged_rows(table: str, mapped: Sequence[str]) -> list[Fault]:
     wins = {"converted_at": '"converted_at" IS NOT NULL', "converted": 'coalesce("converted", false)'}
     won = " OR ".join(test for name, test in wins.items() if name in mapped) or "false"
     return [Fault("lead_id", "no win of a lead that was merged", f'"alias#" AND NOT ({won})', left_out="merged")]
+
+
+def _inexact_id(cell: str) -> Fault:
+    """A number from which on its type no longer tells whole numbers apart; a row of 9007199254740993 has ...992."""
+    exact = f"CASE typeof({cell}) WHEN 'DOUBLE' THEN {2**53} WHEN 'FLOAT' THEN {2**24} END"
+    test = f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) >= {exact}, false)"
+    return Fault("lead_id", "lead_id is a number too large for floating point, export it as text", test)
+
+
+def _id_faults() -> list[Fault]:
+    """Ids that a sink cannot take, or that another program has rounded; other tables' ids have to be those of leads."""
+    large = f"""regexp_full_match("lead_id", '\\d{{16,}}\\.0') AND TRY_CAST("lead_id" AS DOUBLE) >= {2**53}"""
+    powers = r"""regexp_full_match("lead_id", '\d([.,]\d+)?[eE]\+\d+')"""
+    tests = {
+        "holds control characters": r"""regexp_matches("lead_id", '\p{Cc}')""",
+        "is only blanks": f"""regexp_full_match("lead_id", '{BLANKS}')""",
+        f"is longer than {LONGEST_ID:,} bytes": f'strlen("lead_id") > {LONGEST_ID}',
+        "is a rounded number, export it as text": f"({large}) OR {powers}",
+    }
+    return [Fault("lead_id", f"lead_id {reason}", test) for reason, test in tests.items()]
 
 
 def _event_faults(mapped: Sequence[str]) -> list[Fault]:

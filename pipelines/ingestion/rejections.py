@@ -1,21 +1,23 @@
-"""Errors for a source that breaks the contract so far that a quarantine is no fix."""
+"""Errors for a source that breaks the contract so far that a quarantine is no fix, and ids that look alike."""
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 
 import duckdb
 
 from features.schema.cells import CellKind, Field
-from features.schema.contract import NOT_A_CONVERSION, NOT_IN_LEADS
+from features.schema.contract import BLANKS, NOT_A_CONVERSION, NOT_IN_LEADS
 from features.schema.errors import DataError, ParamsError
 from features.schema.lead_ids import reason
 from features.schema.number_guess import guess_numbers
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.staging import Staging
 
+log = logging.getLogger("leadscore")
 TWO_DIGIT_YEAR = re.compile(r"\d{1,2}[-./]\d{1,2}[-./]\d{1,2}(\D.*)?")
 EXPECTED = {
     "number": "numbers",
@@ -156,6 +158,27 @@ def reject_no_leads(staging: Staging, entry: Entry) -> None:
             found="no lead",
             expected="one lead a row",
             fix="Check the file, and `where` if the mapping has one.",
+        )
+
+
+def warn_of_twins(staging: Staging, entry: Entry) -> None:
+    """Say which leads have ids that a person cannot tell apart: by blanks, or by how an accent is encoded."""
+    alike = f"""trim(regexp_replace(nfc_normalize("lead_id"), '{BLANKS[:-1]}+', ' ', 'g'))"""
+    twins = staging.rows(f"""
+        SELECT min("row#"), arg_min("row#", "row#") FILTER ("lead_id" <> first), count(DISTINCT "lead_id") FROM (
+            SELECT "row#", "lead_id", {alike} AS alike,
+                   first_value("lead_id") OVER (PARTITION BY {alike} ORDER BY "row#") AS first
+            FROM "leads#" WHERE "fault#" IS NULL)
+        GROUP BY alike HAVING count(DISTINCT "lead_id") > 1 ORDER BY 1""")
+    if twins:
+        first, second, _ = twins[0]
+        log.warning(
+            "%s: %s leads have ids that differ only in blanks or in how accents are encoded, first in rows %d and %d; "
+            "they are taken for leads of their own: where they are the same, normalise lead_id or correct the export",
+            entry.label,
+            f"{sum(count for *_, count in twins):,}",
+            first,
+            second,
         )
 
 

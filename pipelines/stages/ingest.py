@@ -59,6 +59,7 @@ from pipelines.ingestion.rejections import (
     reject_type,
     reject_uneven_history,
     reject_unfit_columns,
+    warn_of_twins,
 )
 from pipelines.ingestion.row_order import check_direction
 from pipelines.ingestion.staging import TYPED_ROW, Staging, open_staging
@@ -153,6 +154,7 @@ def _take(staging: Staging, table: str) -> None:
     if table == "leads":
         reject_no_leads(staging, entries[0])
         check_direction(staging, entries[0])
+        warn_of_twins(staging, entries[0])
         _name_leads(staging)
     if table == "aliases":
         merge_leads(staging)

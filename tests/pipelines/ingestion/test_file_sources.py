@@ -163,3 +163,57 @@ def test_a_refused_run_leaves_the_old_contract(tmp_path: Path) -> None:
         run(tmp_path, {"events.csv": EVENTS.replace("2024-01-04", "soon")})
     assert contract_bytes(layout) == before
     assert [entry.name for entry in layout.data.iterdir()] == ["contract"]
+
+
+# Ids
+
+
+def test_ids_that_no_sink_takes_are_quarantined_with_the_reason(tmp_path: Path) -> None:
+    bad = {
+        "a\x00b": "holds control characters",
+        "a\x85b": "holds control characters",
+        "\u00a0\u200b ": "is only blanks",
+        "x" * 20_000: "is longer than 2,000 bytes",
+        "1.23457E+11": "is a rounded number, export it as text",
+        "9007199254740992.0": "is a rounded number, export it as text",
+    }
+    good = ["1234567890123456.0", "1E5", "a b", "é" * 1000, "e+05"]
+    leads = {"id": [*bad, *good], "created": ["2024-01-01"] * 11}
+    pd.DataFrame(leads).to_parquet(tmp_path / "ids.parquet")
+    mapped = table("leads", path="ids.parquet", format="parquet")
+    events = "id,at,kind,minutes\nx,2024-01-01,visit,1\n".replace("x", good[0])
+    files: dict[str, str | bytes] = {"ids.parquet": (tmp_path / "ids.parquet").read_bytes(), "events.csv": events}
+    _, layout = run(tmp_path, files | {"outcomes.csv": "id,won\n"}, limit=0.9, leads=mapped, attributes={})
+    quarantine = pd.read_parquet(layout.quarantine.path)
+    assert quarantine["reason"].tolist() == [f"lead_id {reason}" for reason in bad.values()]
+    assert sorted(pd.read_parquet(layout.leads.path)["lead_id"]) == sorted(good)
+
+
+@pytest.mark.parametrize(("kind", "exact"), [("float64", 2**53 - 1), ("float32", 2**24 - 1)])
+def test_floating_point_ids_that_are_not_exact_are_no_ids_in_any_table(tmp_path: Path, kind: str, exact: int) -> None:
+    ids = pd.Series([exact + 2.0, 1e16, exact], dtype=kind)
+    leads = pd.DataFrame({"id": ids, "created": ["2024-01-01"] * 3})
+    leads.to_parquet(tmp_path / "leads.parquet")
+    leads.assign(at="2024-01-02", kind="visit", minutes=1.0).to_parquet(tmp_path / "events.parquet")
+    files: dict[str, str | bytes] = {file.name: file.read_bytes() for file in tmp_path.glob("*.parquet")} | {
+        "outcomes.csv": "id,won\n"
+    }
+    changed = {name: table(name, path=f"{name}.parquet", format="parquet") for name in ("leads", "events")}
+    profile, layout = run(tmp_path, files, limit=0.9, **changed, attributes={})
+    reason = "lead_id is a number too large for floating point, export it as text"
+    assert reasons(profile, "leads") == reasons(profile, "events") == {reason: 2}
+    assert pd.read_parquet(layout.leads.path)["lead_id"].tolist() == [str(exact)]
+
+
+def test_ids_that_look_alike_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    twins = [*"bbc", "é", "b ", "e\u0301", "c\u200b", "B"]
+    leads = "id,created,country,size\na,2024-01-01,NA,10\n" + "".join(f"{twin},2024-01-01,DE,1\n" for twin in twins)
+    profile, _ = run(tmp_path, {"leads.csv": leads})
+    assert profile.tables["leads"].kept == 8
+    assert (
+        "source.leads (leads.csv): 6 leads have ids that differ only in blanks or in how accents are encoded, first in "
+        "rows 2 and 6"
+    ) in caplog.text
+    caplog.clear()
+    run(tmp_path)
+    assert "blanks" not in caplog.text
