@@ -68,6 +68,7 @@ class AuditResult(Spec):
 
     format: Literal[2] = 2
     checks: list[CheckResult]
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class SnapshotCounts(Spec):
         Rows in the matrix.
     tested_share
         The share of the later leads that is tested; 1 unless they have more rows than `snapshots.max_test_rows`.
+    fingerprint
+        Of the data; "" in a file of an earlier version, as in every result.
     """
 
     order: Literal["dates", "rows", "none"]
@@ -47,6 +49,7 @@ class SnapshotCounts(Spec):
     sampled: int
     tested_share: float
     parts: dict[str, PartCounts]
+    fingerprint: str = ""
 
 
 State = Literal["better", "no better", "worse", "not ready"]
@@ -296,6 +299,7 @@ class BacktestResult(Spec):
     pooled: dict[str, ModelMetrics]
     mean_auc: float
     random_split: RandomSplit
+    fingerprint: str = ""
 
 
 class NoBacktest(Spec):
@@ -305,3 +309,4 @@ class NoBacktest(Spec):
     applicable: Literal[False] = False
     why: str
     left_out: list[LeftOut]
+    fingerprint: str = ""

@@ -137,7 +137,7 @@ def _cautions(
 ) -> list[str]:
     cautions = [] if metrics.verdict.state == "better" else [f"The verdict of this run: {metrics.verdict.lines[0]}"]
     if scorer.metadata.snapshots is None:
-        matrix, _ = read_matrix(layout)
+        matrix, _ = read_matrix(layout, same_data=False)
         learned = matrix.loc[(matrix["lead_id"] == lead_id) & (matrix["part"] == "train")]
         hindsight = "The model learned from this lead's own outcome, so its figures flatter here."
         return cautions if learned.empty else [*cautions, hindsight]
@@ -204,7 +204,7 @@ def _similar(lead_id: str, row: pd.DataFrame, now: LeadScore, scorer: Scorer, ru
     """Compare the lead with other leads of the later period, which the model did not learn from."""
     k, confidence = run.params.explain.similar_leads, run.params.evaluate.confidence
     predictions = pd.read_parquet(run.layout.predictions.path).rename(columns={"model": "probability"})
-    matrix, _ = read_matrix(run.layout)
+    matrix, _ = read_matrix(run.layout, same_data=False)
     sample = sample_later(matrix[matrix["lead_id"] != lead_id], run.params)
     rows = sample[["lead_id", "snapshot_at", "label"]].assign(probability=scorer.probability(sample))
     others = predictions[predictions["lead_id"] != lead_id]

@@ -48,7 +48,7 @@ from pipelines.scoring.tier_backtest import put_into_tiers
 from pipelines.storage.bundle import check_fits, load_bundle, load_tested, read_scale
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.lock import hold
-from pipelines.storage.results import read_result, read_snapshot_counts
+from pipelines.storage.results import read_current, read_snapshot_counts
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -116,7 +116,7 @@ def promote(run: RunContext, bundle: Path, at: pd.Timestamp) -> list[str]:
         if reference is not None and champion is not None and reference.version == champion.version:
             reference = None
         gate = Gate(run.params.promotion, run.params.evaluate, run.params.project.seed)
-        audited = read_result(AuditResult, run.layout.audit.path, "audit")
+        audited = read_current(AuditResult, run.layout.audit.path, "audit", run.layout)
         cohort = _cohort(tested, champion, reference, run)
         checks = [*checks, no_leak(audited.checks, challenger, run.params.promotion), *judge(cohort, gate)]
         record = (

@@ -39,7 +39,8 @@ def audit_leakage(run: RunContext) -> AuditResult:
         contract.data_until,
         run.params.promotion.accepted,
     )
-    result = audit(inputs, run.params.project.seed, run.params.audit)
+    found = audit(inputs, run.params.project.seed, run.params.audit)
+    result = found.model_copy(update={"fingerprint": contract.profile.fingerprint})
     write_result(result, run.layout.audit.path)
     for line in _lines(result.checks):
         log.info("audit: %s", line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from dataclasses import dataclass
@@ -30,9 +29,10 @@ from pipelines.scoring.history import labelled
 from pipelines.stages.build_features import learn_spec, split_parts
 from pipelines.stages.train import random_split_model, scorer_of, training_setup
 from pipelines.storage.contract_store import Contract
+from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import write_parquet
 from pipelines.storage.layout import Layout
-from pipelines.storage.results import write_result
+from pipelines.storage.results import read_selection, write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -68,7 +68,7 @@ def backtest(run: RunContext) -> BacktestResult | NoBacktest:
             if run.params.backtest.choose == "each":
                 choices = None
             elif not steps:
-                choices = _known_choices(cut, taught_to_train, run)
+                choices = _known_choices(cut, taught_to_train, contract, run)
             most = _most_rows(cut, taught_to_train, run.params)
             steps.append(_walk(cut, snapshots.assign(part=cut.part), most, contract, run.params, choices))
             choices = choices or chosen(steps[0].learned, steps[0].scorer.catalogue)
@@ -87,6 +87,7 @@ def backtest(run: RunContext) -> BacktestResult | NoBacktest:
         pooled=_metrics(rows, run.params),
         mean_auc=_mean_auc(periods),
         random_split=_random_split(steps[-1], run.params),
+        fingerprint=contract.profile.fingerprint,
     )
     write_parquet(rows, run.layout.backtest_predictions.path)
     write_result(result, run.layout.backtest.path)
@@ -95,7 +96,7 @@ def backtest(run: RunContext) -> BacktestResult | NoBacktest:
 
 
 def _write_not_applicable(why: str, layout: Layout, left_out: list[LeftOut] | None = None) -> NoBacktest:
-    result = NoBacktest(why=why, left_out=left_out or [])
+    result = NoBacktest(why=why, left_out=left_out or [], fingerprint=read_profile(layout).fingerprint)
     write_result(result, layout.backtest.path)
     write_parquet(pd.DataFrame({"lead_id": []}), layout.backtest_predictions.path)
     log.info("backtest: not applicable, %s", why)
@@ -138,11 +139,11 @@ def _drawn(split: pd.DataFrame, most_rows: int, params: Params) -> pd.DataFrame:
     return pd.concat([drawn, later.assign(weight=1.0)], ignore_index=True)
 
 
-def _known_choices(cut: Cut, taught_to_train: pd.Series[bool], run: RunContext) -> Chosen | None:
+def _known_choices(cut: Cut, taught_to_train: pd.Series[bool], contract: Contract, run: RunContext) -> Chosen | None:
     """Return what train chose, where all the rows that chose it were known at the cut."""
     if not run.layout.selection.path.is_file() or not (cut.part[taught_to_train] == "train").all():
         return None
-    return Chosen.model_validate(json.loads(run.layout.selection.path.read_text(encoding="utf-8"))["chosen"])
+    return Chosen.model_validate(read_selection(run.layout, contract.profile.fingerprint)["chosen"])
 
 
 def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, choices: Chosen | None) -> Learned:

@@ -63,7 +63,9 @@ def _build(contract: Contract, run: RunContext) -> SnapshotCounts:
     spec = learn_spec(contract, snapshots, run.params)
     _warn_of_types(contract, run.params.rules)
     matrix = pd.concat(contract.matrix(sample.drop(columns="matured"), spec, run.params.rules), ignore_index=True)
-    counts = _counts(labels, snapshots, sample, run.params)
+    counts = _counts(labels, snapshots, sample, run.params).model_copy(
+        update={"fingerprint": contract.profile.fingerprint}
+    )
     write_parquet(matrix, run.layout.matrix.path)
     write_json(spec.model_dump(mode="json"), run.layout.vocabulary.path)
     write_result(counts, run.layout.snapshot_counts.path)

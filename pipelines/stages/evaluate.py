@@ -45,10 +45,10 @@ from pipelines.reporting.scorecard import write_scorecard
 from pipelines.scoring.contact_log import measure_feedback
 from pipelines.scoring.list_coverage import list_coverage
 from pipelines.scoring.tier_backtest import tier_metrics
-from pipelines.storage.bundle import load_bundle
+from pipelines.storage.bundle import load_trained
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.files import finite, write_csv, write_json, write_parquet
-from pipelines.storage.results import read_result, read_snapshot_counts, write_result
+from pipelines.storage.results import read_current, read_snapshot_counts, write_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -57,9 +57,9 @@ HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error"
 
 def evaluate_model(run: RunContext) -> EvaluationResult:
     """Write metrics.json, headline.json, predictions.parquet, the scorecard, and gain, lift and calibration plots."""
-    audited = read_result(AuditResult, run.layout.audit.path, "audit")
+    audited = read_current(AuditResult, run.layout.audit.path, "audit", run.layout)
     matrix, _ = read_matrix(run.layout)
-    scorer = load_bundle(run.layout.tested_model, run.params.project.threads)
+    scorer = load_trained(run.layout, run.layout.tested_model, run.params.project.threads)
     rows = tested_rows(matrix)
     log_odds = fresh_log_odds(scorer, rows, matrix[matrix["weight"] > 0])
     probabilities = {"model": expit(log_odds)} | baselines(rows, scorer)
@@ -158,7 +158,7 @@ def _evaluate(name: str, ranked: Ranked, params: Params) -> ModelMetrics:
 
 
 def _random_split(matrix: pd.DataFrame, run: RunContext, sampled: float) -> ModelMetrics:
-    model = load_bundle(run.layout.random_split, run.params.project.threads)
+    model = load_trained(run.layout, run.layout.random_split, run.params.project.threads)
     thinned = (matrix["weight"] != 1).any()  # rows that stand for others make no lists
     rows = tested_rows(matrix) if thinned else matrix.drop(columns="weight")
     held_out = split_at_random(rows, run.params.project.seed, run.params.split) == "test"

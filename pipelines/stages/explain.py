@@ -15,7 +15,7 @@ from models.explanation.interactions import interactions
 from models.explanation.results import ExplanationResult, FeatureImportance, GroupImportance
 from models.scoring.scorer import Scorer
 from pipelines.scoring.later_rows import sample_later
-from pipelines.storage.bundle import load_bundle
+from pipelines.storage.bundle import load_trained
 from pipelines.storage.contract_store import read_matrix
 from pipelines.storage.files import write_csv
 from pipelines.storage.results import write_result
@@ -34,7 +34,7 @@ def explain(run: RunContext) -> ExplanationResult:
         Where contributions do not add up to the log-odds, which would make every reason wrong.
     """
     matrix, _ = read_matrix(run.layout)
-    scorer = load_bundle(run.layout.bundle, run.params.project.threads)
+    scorer = load_trained(run.layout, run.layout.bundle, run.params.project.threads)
     rows = sample_later(matrix, run.params)
     base, points = scorer.contributions(rows)
     gap = _check_additive(scorer, rows, base, points)

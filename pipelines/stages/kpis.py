@@ -43,7 +43,7 @@ from pipelines.config.params import Params
 from pipelines.scoring.list_coverage import closes_until, list_coverage
 from pipelines.scoring.rule_scoring import tier_names
 from pipelines.scoring.tier_inputs import override_facts
-from pipelines.storage.bundle import load_bundle
+from pipelines.storage.bundle import load_trained
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.layout import Layout
 from pipelines.storage.results import Provenance, read_result, read_snapshot_counts, write_result
@@ -102,9 +102,9 @@ def measure_kpis(run: RunContext) -> KpiResult:
     Raises
     ------
     DataError
-        Where an earlier stage has not run, or ran on other data.
+        Where an earlier stage has not run.
     ModelError
-        Where the predictions come from another model than the one that scores.
+        Where the predictions come from another model than the one that scores, or an artifact from other data.
     """
     metadata, evaluated, rows, sampled = _predicted(run)
     inputs = KpiInputs.read(run)
@@ -180,7 +180,7 @@ def _predicted(run: RunContext) -> tuple[ModelMetadata, EvaluationResult, pd.Dat
             expected="what evaluate writes",
             fix="Run `leadscore stage evaluate` first; without a model, `leadscore stage kpis --by rules`.",
         )
-    scorer = load_bundle(run.layout.tested_model, run.params.project.threads)
+    scorer = load_trained(run.layout, run.layout.tested_model, run.params.project.threads)
     evaluated = read_result(EvaluationResult, run.layout.metrics.path, "evaluate")
     made_from, bundle = Provenance(evaluated.model_id), str(run.layout.tested_model)
     made_from.require_same("predictions.parquet", Provenance(scorer.model_id), bundle, "`leadscore stage evaluate`")

@@ -24,11 +24,21 @@ from pipelines.reporting import charts, scorecard_table, tables
 from pipelines.reporting.glossary import report_terms
 from pipelines.reporting.page import page, write_page
 from pipelines.scoring.score_summary import ScoreSummary
-from pipelines.storage.bundle import load_bundle
+from pipelines.storage.bundle import load_trained
 from pipelines.storage.contract_store import Display
 from pipelines.storage.data_profile import DataProfile, read_profile
 from pipelines.storage.layout import Layout
-from pipelines.storage.results import Provenance, existing, read_backtest, read_evaluation, read_result
+from pipelines.storage.results import (
+    Provenance,
+    check_data,
+    existing,
+    read_backtest,
+    read_current,
+    read_evaluation,
+    read_result,
+    read_selection,
+    read_snapshot_counts,
+)
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -61,15 +71,16 @@ class ReportInputs:
     @classmethod
     def read(cls, run: RunContext) -> ReportInputs:
         """Read them; raises as `write_report` does."""
-        layout = run.layout
-        scorer = load_bundle(layout.bundle, run.params.project.threads)
+        layout, profile = run.layout, read_profile(run.layout)
+        read_snapshot_counts(layout)  # which says whether the features are of these data
+        scorer = load_trained(layout, layout.bundle, run.params.project.threads)
         inputs = cls(
             metrics=read_evaluation(layout, scorer.tested_id),
             explanation=read_result(ExplanationResult, layout.explanation.path, "explain"),
             summary=read_result(ScoreSummary, layout.score_summary.path, "score"),
-            profile=read_profile(layout),
-            audit=read_result(AuditResult, layout.audit.path, "audit"),
-            selection=_json(layout.selection.path, "train"),
+            profile=profile,
+            audit=read_current(AuditResult, layout.audit.path, "audit", layout),
+            selection=read_selection(layout, profile.fingerprint),
             backtest=read_backtest(layout),
             kpis=read_result(KpiResult, layout.kpis.path, "kpis"),
             metadata=scorer.metadata,
@@ -89,6 +100,8 @@ class ReportInputs:
         for name, (model_id, expected) in (ids | {"kpis.json": (inputs.kpis.model_id, scorer.tested_id)}).items():
             own, stages = Provenance(expected), "evaluate, kpis, explain and score"
             Provenance(model_id).require_same(name, own, str(layout.bundle), stages)
+        check_data("backtest.json", inputs.backtest.fingerprint, "backtest", profile.fingerprint)
+        check_data("the scores", inputs.summary.data_fingerprint, "score", profile.fingerprint)
         return replace(inputs, change=_change(layout, inputs.summary))
 
 
@@ -105,7 +118,7 @@ def write_report(run: RunContext) -> Path:
     DataError
         Where a stage that it reads from has not run.
     ModelError
-        Where the model is damaged, or metrics and scores come from another one.
+        Where the model is damaged, or a result comes from another one or from other data.
     """
     text = render(ReportInputs.read(run), run.params.project.name, run.params.report.top_leads)
     return write_page(text, run.layout)
@@ -197,8 +210,3 @@ def _change(layout: Layout, summary: ScoreSummary) -> ChangeResult | None:
     newer = Provenance(change.model_to, change.data_fingerprint, change.until)
     shown = Provenance(summary.model_id, summary.data_fingerprint, summary.as_of)
     return change if newer == shown else None
-
-
-def _json(path: Path, stage: str) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(existing(path, stage).read_text(encoding="utf-8"))
-    return tree

@@ -23,7 +23,7 @@ from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.stages.kpis import measure_kpis_by_rules
 from pipelines.storage.contract_store import Display
 from pipelines.storage.data_profile import read_profile
-from pipelines.storage.results import read_result, read_snapshot_counts, write_result
+from pipelines.storage.results import read_current, read_result, read_snapshot_counts, write_result
 from pipelines.storage.run_context import RunContext
 
 PART_WORDS = {
@@ -76,7 +76,7 @@ def _contents(metrics: RulesResult, kpis: KpiResult, scored: pd.DataFrame, run: 
         "metrics": metrics,
         "summary": read_result(ScoreSummary, run.layout.score_summary.path, "score"),
         "profile": profile,
-        "audit": read_result(AuditResult, run.layout.audit.path, "audit").checks,
+        "audit": read_current(AuditResult, run.layout.audit.path, "audit", run.layout).checks,
         "kpis": kpis,
         "metadata": {"snapshots": run.params.snapshots},
         "start": run.params.rules.start,

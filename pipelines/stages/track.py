@@ -22,7 +22,7 @@ from pipelines.config.params import Params
 from pipelines.registry.registry import CHALLENGER, Registry, open_experiment
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import without_display
-from pipelines.storage.results import read_evaluation
+from pipelines.storage.results import check_data, read_backtest, read_evaluation, read_selection
 from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import ROOT
 
@@ -37,11 +37,18 @@ def track(run: RunContext, overlay: Path | None) -> str:
     -------
     str
         The run's id; known to MLflow alone, never an artifact of a stage.
+
+    Raises
+    ------
+    DataError, ModelError
+        Where a stage that it reads from has not run, or ran on other data than the model was trained on.
     """
     registry = Registry.open(run.params)
     open_experiment(run.params)
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
-    metrics = read_evaluation(run.layout, scorer.tested_id)
+    metrics, fingerprint = read_evaluation(run.layout, scorer.tested_id), scorer.metadata.fingerprint
+    selection = read_selection(run.layout, fingerprint)
+    check_data("backtest.json", read_backtest(run.layout).fingerprint, "backtest", fingerprint, "the model")
     with mlflow.start_run(run_name=scorer.model_id) as tracked:
         mlflow.log_params(_flat(run.params))
         mlflow.log_metrics(_figures(metrics))
@@ -61,7 +68,7 @@ def track(run: RunContext, overlay: Path | None) -> str:
         mlflow.log_artifacts(str(run.layout.plots), "plots")
         if overlay is not None:
             mlflow.log_artifact(str(overlay), "params")
-        _log_trials(json.loads(run.layout.selection.path.read_text(encoding="utf-8"))["trials"])
+        _log_trials(selection["trials"])
         registry.set_alias(
             CHALLENGER, registry.version_of(scorer.model_id) or registry.register(scorer, run.layout.bundle)
         )

@@ -71,7 +71,8 @@ def train(run: RunContext) -> Scorer:
     warn_of_scale(run.layout.bundle, refitted.metadata.points)
     save_bundle(refitted, run.layout.bundle)
     write_json(
-        _selection(learned, spec.catalogue, study) | {"quick": run.params.project.quick}, run.layout.selection.path
+        _selection(learned, spec.catalogue, study) | {"quick": run.params.project.quick, "fingerprint": fingerprint},
+        run.layout.selection.path,
     )
     save_bundle(random_split_model(scorer, learned, matrix, run.params), run.layout.random_split)
     log.info("train: model %s of %d features scores; %s is tested", refitted.model_id, len(spec.catalogue),

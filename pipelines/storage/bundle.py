@@ -14,8 +14,10 @@ from features.schema.stored import read_stored
 from models.points.scale import PointScale, scale_change
 from models.scoring.scorer import Scorer
 from pipelines.storage.contract_store import Contract
+from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import staged_folder
-from pipelines.storage.layout import TESTED
+from pipelines.storage.layout import TESTED, Layout
+from pipelines.storage.results import check_data
 
 log = logging.getLogger("leadscore")
 MANIFEST = "manifest.json"
@@ -83,6 +85,13 @@ def _text(path: Path) -> str:
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"{path.name} is larger than {LARGEST_FILE:,} bytes")
     return path.read_bytes().decode("utf-8")
+
+
+def load_trained(layout: Layout, folder: Path, threads: int) -> Scorer:
+    """Read a bundle of a run; raises ModelError as `load_bundle` does, and where the tables have changed since."""
+    scorer = load_bundle(folder, threads)
+    check_data(str(folder), scorer.metadata.fingerprint, "train", read_profile(layout).fingerprint)
+    return scorer
 
 
 def load_tested(folder: Path, scorer: Scorer) -> Scorer:

@@ -26,6 +26,7 @@ from pipelines.config.source import LeadSource
 from pipelines.storage.data_profile import DataProfile, check_event_columns, read_profile
 from pipelines.storage.duckdb import memory_limit
 from pipelines.storage.layout import Layout
+from pipelines.storage.results import read_snapshot_counts
 
 SHOWN = re.compile(r"<!--display-->.*?<!--/display-->", re.DOTALL)  # values are escaped, so that none can end it
 SHARD_LEADS = 50_000  # leads whose features are computed at once, where they have no more than
@@ -260,8 +261,11 @@ def read_spec(layout: Layout) -> MatrixSpec:
     return MatrixSpec.model_validate_json(layout.vocabulary.path.read_text(encoding="utf-8"))
 
 
-def read_matrix(layout: Layout) -> tuple[pd.DataFrame, MatrixSpec]:
-    """Read what build_features wrote; raises DataError where it has not run."""
+def read_matrix(layout: Layout, *, same_data: bool = True) -> tuple[pd.DataFrame, MatrixSpec]:
+    """Read what build_features wrote; raises DataError where it has not run, and ModelError where it ran on other data.
+
+    Newer tables do no harm to what has been tested: with `same_data=False` the matrix may be older than they are.
+    """
     if not layout.matrix.path.is_file():
         raise DataError(
             "matrix",
@@ -270,6 +274,8 @@ def read_matrix(layout: Layout) -> tuple[pd.DataFrame, MatrixSpec]:
             expected="what build_features writes",
             fix="Run `leadscore stage build-features` first.",
         )
+    if same_data:
+        read_snapshot_counts(layout)
     return pd.read_parquet(layout.matrix.path), read_spec(layout)
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from features.schema.errors import DataError, ModelError
 from models.evaluation.results import BacktestResult, EvaluationResult, NoBacktest, SnapshotCounts, Verdict
+from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import finite, write_json
 from pipelines.storage.layout import Layout
 
@@ -40,6 +41,21 @@ class Provenance:
             if own is not None and others is not None and own != others:
                 what = field.name.replace("_", " ")
                 raise ModelError(f"{name}: {what} {own}, but {other_name}: {what} {others}; run {stages} again")
+
+
+def check_data(name: str, fingerprint: str, stage: str, expected: str, whose: str = "data/contract") -> None:
+    """Raise ModelError where an artifact was made from other data.
+
+    Parameters
+    ----------
+    name, fingerprint, stage
+        The artifact, the data behind it, and what makes it.
+    expected, whose
+        The data that are meant, and what they are the data of.
+    """
+    own = Provenance(data_fingerprint=fingerprint[:16] or "unknown")
+    again = f"`leadscore stage {stage}` and the stages after it"
+    own.require_same(name, Provenance(data_fingerprint=expected[:16]), whose, again)
 
 
 def write_result(result: BaseModel, path: Path) -> None:
@@ -93,8 +109,24 @@ def read_backtest(layout: Layout) -> BacktestResult | NoBacktest:
 
 
 def read_snapshot_counts(layout: Layout) -> SnapshotCounts:
-    """Read what build_features counted."""
-    return SnapshotCounts.model_validate(_tree(layout.snapshot_counts.path, "build_features"))
+    """Read what build_features counted; raises ModelError where the contract's tables have changed since."""
+    counts = SnapshotCounts.model_validate(_tree(layout.snapshot_counts.path, "build-features"))
+    check_data(str(layout.matrix.path.parent), counts.fingerprint, "build-features", read_profile(layout).fingerprint)
+    return counts
+
+
+def read_current(kind: type[Result], path: Path, stage: str, layout: Layout) -> Result:
+    """Read a result that carries a fingerprint; raises as `read_result`, and ModelError where it is of other data."""
+    found = read_result(kind, path, stage)
+    check_data(path.name, getattr(found, "fingerprint", ""), stage, read_profile(layout).fingerprint)
+    return found
+
+
+def read_selection(layout: Layout, expected: str) -> dict[str, Any]:
+    """Read selection.json; raises ModelError where it is of other data than those with the expected fingerprint."""
+    tree = _tree(layout.selection.path, "train")
+    check_data("selection.json", tree.get("fingerprint", ""), "train", expected)
+    return tree
 
 
 def existing(path: Path, stage: str) -> Path:
