@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,13 @@ from features.schema.errors import DeliveryError, ParamsError
 from pipelines.delivery.crm import Cell, Message
 
 FORMAT = 1
+OWNER_ONLY = 0o600
+SQLITE = b"SQLite format 3\x00"  # the first bytes of every database
+RESTORE = "restore it, or remove it to send everything again"
 FIXES = {  # by SQLite's message
     "locked": "wait until the other delivery to it has ended",
-    "malformed": "restore it, or remove it to send everything again",
-    "not a database": "restore it, or remove it to send everything again",
+    "malformed": RESTORE,
+    "not a database": RESTORE,
     "disk": "make room where it lies, and run it again; requests without an answer are sent again under their old key",
 }
 TABLES = """
@@ -212,14 +215,31 @@ def open_outbox(path: Path, target: str, *, copy: bool = False) -> Iterator[Outb
         raise DeliveryError(f"{path}: {error}; {fix}") from None
 
 
+def _reject_foreign(path: Path) -> None:
+    """SQLite takes a file of zeros for an empty database, and so would send everything again without a word."""
+    with path.open("rb") as file:
+        head = file.read(len(SQLITE))
+    if head and head != SQLITE:
+        what = "zeros" if not head.strip(b"\x00") else "another kind of file"
+        raise DeliveryError(f"{path} holds {what}, no outbox; {RESTORE}")
+
+
 @contextmanager
 def _connected(path: Path, copy: bool) -> Iterator[sqlite3.Connection]:
     if not copy:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=OWNER_ONLY)
+        with suppress(PermissionError):  # another user's, who has let this one write
+            path.chmod(OWNER_ONLY)  # one of an older version, too; SQLite gives its journals the same mode
+        _reject_foreign(path)
     with closing(sqlite3.connect(":memory:" if copy else path, isolation_level=None, timeout=1.0)) as connection:
         if copy and path.is_file():
+            _reject_foreign(path)
             with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
                 database.backup(connection)
+        others = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name = 'outbox' DESC, name LIMIT 1"
+        if (found := connection.execute(others).fetchone()) and found[0] != "outbox":
+            raise DeliveryError(f"{path} is another program's database, with a table {found[0]!r:.60}; {RESTORE}")
         if not copy:
             for setting in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
                 connection.execute(f"PRAGMA {setting}")

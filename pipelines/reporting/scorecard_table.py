@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from html import escape
 
 import pandas as pd
 
@@ -80,8 +81,8 @@ def _lost(estimate: Estimate, digits: int) -> str:
 
 
 def _cell(line: Line, entries: Catalogue) -> str:
-    """Replace bars in a level's name, which would end the cell."""
-    return describe(line.condition, entries[line.feature]).replace("|", "/")
+    """Replace bars in a level's name, which would end the cell, and escape HTML, which Markdown would pass on."""
+    return escape(describe(line.condition, entries[line.feature]), quote=False).replace("|", "/").replace("\n", " ")
 
 
 def meaning(card: Scorecard) -> str:

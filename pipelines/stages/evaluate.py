@@ -57,8 +57,8 @@ HEADLINE = ("auc", "average_precision", "log_loss", "brier", "calibration_error"
 
 def evaluate_model(run: RunContext) -> EvaluationResult:
     """Write metrics.json, headline.json, predictions.parquet, the scorecard, and gain, lift and calibration plots."""
-    audited = read_current(AuditResult, run.layout.audit.path, "audit", run.layout)
     matrix, _ = read_matrix(run.layout)
+    audited = read_current(AuditResult, run.layout.audit.path, "audit", run.layout)
     scorer = load_trained(run.layout, run.layout.tested_model, run.params.project.threads)
     rows = tested_rows(matrix)
     log_odds = fresh_log_odds(scorer, rows, matrix[matrix["weight"] > 0])

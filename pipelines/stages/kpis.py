@@ -180,11 +180,11 @@ def _predicted(run: RunContext) -> tuple[ModelMetadata, EvaluationResult, pd.Dat
             expected="what evaluate writes",
             fix="Run `leadscore stage evaluate` first; without a model, `leadscore stage kpis --by rules`.",
         )
+    matrix, _ = read_matrix(run.layout)
     scorer = load_trained(run.layout, run.layout.tested_model, run.params.project.threads)
     evaluated = read_result(EvaluationResult, run.layout.metrics.path, "evaluate")
     made_from, bundle = Provenance(evaluated.model_id), str(run.layout.tested_model)
     made_from.require_same("predictions.parquet", Provenance(scorer.model_id), bundle, "`leadscore stage evaluate`")
-    matrix, _ = read_matrix(run.layout)
     rows = tested_rows(matrix)
     predictions = pd.read_parquet(run.layout.predictions.path)
     if not rows[["lead_id", "snapshot_at"]].equals(predictions[["lead_id", "snapshot_at"]]):

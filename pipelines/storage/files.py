@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 ROW_GROUP = 131_072  # fixed, so that the bytes do not depend on how the rows arrived
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+SPACES = " \t\r\n\f\v\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"  # spreadsheets skip them
+FORMULA = re.compile(f"[{SPACES}]*[-=+@\uff0d\uff1d\uff0b\uff20]|[\t\r\n]")  # of full width, too, as in Japan
 NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")  # as the kernel writes it
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -108,8 +109,9 @@ def write_csv(rows: pd.DataFrame, path: Path) -> None:
 def csv_sheet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     """Open a CSV that a spreadsheet opens without running anything in it: UTF-8, lines end in a line feed.
 
-    A text or a column name that begins with a formula sign gets a leading apostrophe, unless it is a plain number. All
-    text is quoted: a lone carriage return inside a value would otherwise begin a new row.
+    A text or a column name that begins with a formula sign, of full width or behind spaces too, or with a line feed,
+    gets a leading apostrophe, unless it is a plain number. All text is quoted: a lone carriage return inside a value
+    would otherwise begin a new row.
 
     Yields
     ------
@@ -131,7 +133,7 @@ def _cells(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Return numbers as they are and all else as text, safe for a spreadsheet."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return pa.array(column)
-    if isinstance(column.dtype, pd.StringDtype) and not column.str.startswith(FORMULA_STARTS).any():
+    if isinstance(column.dtype, pd.StringDtype) and not column.str.match(FORMULA.pattern).any():
         return pa.array(column)  # as most are; cell by cell takes ten times longer
     if pd.api.types.is_datetime64_any_dtype(column):
         return pa.array(column.astype("str").where(column.notna()), pa.string())
@@ -140,7 +142,7 @@ def _cells(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
 
 def neutral(value: object) -> object:
     """The same value, or its text behind an apostrophe where a spreadsheet would take it for a formula."""
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS) and not PLAIN_NUMBER.fullmatch(value):
+    if isinstance(value, str) and FORMULA.match(value) and not PLAIN_NUMBER.fullmatch(value):
         return "'" + value
     return value
 

@@ -244,6 +244,7 @@ def test_a_bar_in_a_level_does_not_break_the_markdown() -> None:
     entries: Catalogue = [entry(levels=["a|b", "c"], measure="level")]
     card = Scorecard([Line(ScorecardCondition(0, "level", levels=(0,)), 5, 10, 0.5)], 1, 20, -1.0, 0.1)
     assert "a/b" in to_markdown(card, entries, [])
+    assert "&lt;img src=x&gt;" in to_markdown(card, [entry(levels=["<img src=x>", "c"], measure="level")], [])
     assert meaning(replace(card, lines=[], slope=0.0)).endswith("no criterion changes that.")
 
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.storage.files import (
-    FORMULA_STARTS,
+    FORMULA,
     PLAIN_NUMBER,
     ROW_GROUP,
     staged_file,
@@ -40,7 +40,7 @@ def test_a_spreadsheet_finds_no_formula_and_no_text_is_lost(tmp_path: Path, cell
     text = (tmp_path / "out.csv").read_bytes().decode("utf-8")
     header, *rows = csv.reader(io.StringIO(text, newline=""))
     for written, meant in zip([header[1], *(row[1] for row in rows)], [name, *cells], strict=True):
-        assert not written.startswith(FORMULA_STARTS) or PLAIN_NUMBER.fullmatch(written)
+        assert not FORMULA.match(written) or PLAIN_NUMBER.fullmatch(written)
         assert written in (meant, "'" + meant)
 
 
@@ -184,3 +184,14 @@ def test_what_a_killed_run_left_goes_whatever_its_name_and_only_that(tmp_path: P
     write_json({}, own)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {own.name, others[1], *(f".{name}.{gone.pid}.staged" for name in others[::2])}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20SUM(A1)", " =1+1", "\u3000=1", "\ufeff@A1", "\n=1", "\nx", "\u00a0+x"],
+)
+def test_what_some_spreadsheet_takes_for_a_formula_gets_an_apostrophe(tmp_path: Path, text: str) -> None:
+    for dtype in ("str", "object"):
+        write_csv(pd.DataFrame({"t": pd.Series([text, "a = b"], dtype=dtype)}), tmp_path / "x.csv")
+        with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
+            assert [row[0] for row in csv.reader(file)] == ["t", "'" + text, "a = b"]
