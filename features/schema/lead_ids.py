@@ -1,11 +1,19 @@
-"""Ids that differ only in how programs write them, and what makes them alike: `101.0` and `101`, `'K1` and `K1`."""
+"""Ids that differ only in how programs write them, and what makes them alike: `101.0` and `101`, `'K1` and `K1`.
+
+And ids that are to stay forgotten.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import combinations
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from features.schema.spec import Spec
 
 Normaliser = Literal["strip", "integer", "sf15"]
 NORMALISERS: tuple[Normaliser, ...] = ("strip", "integer", "sf15")
@@ -83,3 +91,24 @@ def reason(ids: Collection[str], leads: Collection[str]) -> str:
     if ids and sum(text.lower() in lower for text in ids) / len(ids) > share(ids, leads, ()) + GAIN:
         return "They differ in capital letters, which tell ids apart: export both files with the ids as they are."
     return ""
+
+
+class Tombstones(Spec):
+    """Leads that are to stay forgotten, by salted digests of their ids; whoever has no id cannot read one out of it."""
+
+    salt: str = Field(pattern=r"^[0-9a-f]{64}$")
+    digests: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
+
+    def digest(self, lead_id: str) -> str:
+        """The digest of an id as it is compared."""
+        return hashlib.sha256(f"{self.salt}{lead_id}".encode()).hexdigest()
+
+    def sql(self, key: str) -> str:
+        """SQL: whether an id as it is compared is one of them."""
+        listed = ", ".join(f"'{digest}'" for digest in self.digests)
+        return f"coalesce(sha256('{self.salt}' || {key}) IN ({listed}), false)" if listed else "false"
+
+    def mentioned(self, line: str, normalise: Collection[Normaliser]) -> bool:
+        """Whether a field of a line that could not be read as a row is one of them."""
+        parts = re.split(r"[,;\t|]", line.strip("\r\n"))
+        return any(self.digest(normal(part.strip('"'), normalise)) in self.digests for part in parts)

@@ -97,3 +97,57 @@ def rules(
 
     for line in explain_lead(lead_id, loaded(params, out, as_of)):
         typer.echo(line)
+
+
+@lead_app.command()
+def letter(
+    lead_id: LeadArgument,
+    params: ParamsOption = None,
+    out: OutOption = None,
+    lists: Annotated[
+        Path | None, typer.Option("--lists", metavar="FOLDER", help="Folder of published lists; default: the run's.")
+    ] = None,
+    day: Annotated[str | None, typer.Option("--day", metavar="DAY", help="Of the list; default: the newest.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Write it there, for you alone.")] = None,
+) -> None:
+    """Write what a person may ask: data, score, reasons.
+
+    In plain words, as they were stored with the list; nothing is computed anew. Lines in brackets are yours to fill in.
+
+    IN: scores of the run or of a published list, data/contract, model.
+
+    OUT: Markdown in the terminal, or in --file; it holds personal data.
+    """
+    from pipelines.analysis.letter import save_letter, write_letter
+
+    text = write_letter(lead_id, loaded(params, out), lists, day)
+    if file is None:
+        typer.echo(text, nl=False)
+    else:
+        save_letter(text, file)
+
+
+@lead_app.command()
+def forget(
+    lead_id: LeadArgument,
+    params: ParamsOption = None,
+    out: OutOption = None,
+    lists: Annotated[
+        list[Path] | None, typer.Option("--lists", metavar="FOLDER", help="Folder of published lists; may be repeated.")
+    ] = None,
+    postgres: Annotated[
+        bool, typer.Option("--postgres", help="Also in the history table of `delivery.postgres`.")
+    ] = False,
+) -> None:
+    """Delete one lead from every store, for good.
+
+    The next ingest into these folders leaves the lead out. What was stopped is continued by the same command.
+
+    IN: --out, --lists, MLflow's files, the tables and outboxes of `delivery`.
+
+    OUT: the same without the lead; data/forgotten.json; a receipt in the terminal, by store and without the id.
+    """
+    from pipelines.privacy.forget import forget_lead
+
+    for line in forget_lead(lead_id, loaded(params, out), lists or [], postgres=postgres).lines():
+        typer.echo(line)

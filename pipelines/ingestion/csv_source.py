@@ -162,13 +162,18 @@ def _csv_batches(file: IO[bytes], source: TableSource, raw: RawTable, header: li
         raw.ragged.append(Ragged(row.number - 1, f"row has {more} fields than the header", row.text))
         return "skip"
 
+    wanted = [header[index] for index in raw.wanted]
     yield from pa_csv.open_csv(
         file,
         pa_csv.ReadOptions(
             use_threads=False, block_size=BLOCK_BYTES, encoding=source.encoding, skip_rows=source.skip_rows
         ),
         pa_csv.ParseOptions(delimiter=source.separator, newlines_in_values=True, invalid_row_handler=keep_ragged),
-        pa_csv.ConvertOptions(column_types={name: pa.string() for name in header}, strings_can_be_null=False),
+        pa_csv.ConvertOptions(
+            column_types={name: pa.string() for name in header},
+            strings_can_be_null=False,
+            include_columns=wanted if len(set(header)) == len(header) else [],
+        ),
     )
 
 

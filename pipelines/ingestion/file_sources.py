@@ -85,11 +85,15 @@ def _batches_of_all(paths: Sequence[Path], source: TableSource, raw: RawTable) -
             try:
                 _check_columns(one, raw.names, paths[0].name)
                 read, passed = 0, 0
-                for batch in one.batches:
+                wanted = [raw.names[index] for index in raw.wanted]
+                index_of = {name: index for index, name in enumerate(one.names)}
+                one.wanted = sorted(index_of[name] for name in wanted)
+                order = [one.wanted.index(index_of[name]) for name in wanted]
+                for batch in map(one.narrowed, one.batches):
                     new, passed = one.ragged[passed:], len(one.ragged)
                     raw.ragged += [Ragged(rows + bad.row, bad.reason, bad.text) for bad in new]
                     read += batch.num_rows
-                    yield pa.record_batch([batch.column(one.names.index(name)) for name in raw.names], names=raw.names)
+                    yield pa.record_batch([batch.column(index) for index in order], names=wanted)
                 raw.ragged += [Ragged(rows + bad.row, bad.reason, bad.text) for bad in one.ragged[passed:]]
             except DataError as error:
                 raw.failure = error
@@ -139,7 +143,16 @@ def _open_parquet(path: Path, source: TableSource, label: str) -> Iterator[RawTa
         ) from None
     with file:
         types = [_plain(kind) for kind in file.schema_arrow.types]
-        yield RawTable(label, file.schema_arrow.names, types, file.iter_batches(batch_size=BATCH))
+        raw = RawTable(label, file.schema_arrow.names, types, [])
+        raw.batches = _parquet_batches(file, raw)
+        yield raw
+
+
+def _parquet_batches(file: pq.ParquetFile, raw: RawTable) -> Iterator[pa.RecordBatch]:
+    """The columns that are read, in batches of about as many cells whatever their number."""
+    names = file.schema_arrow.names
+    some = None if len(raw.wanted) == len(names) else [names[index] for index in raw.wanted]
+    yield from file.iter_batches(batch_size=BATCH * 16 // max(16, len(raw.wanted)), columns=some)
 
 
 @contextmanager
@@ -158,11 +171,12 @@ def _open_duckdb(path: Path, source: TableSource, label: str) -> Iterator[RawTab
         name, is_view = _table_name(connection, source, label)
         with _interrupted(connection, VIEW_S) if is_view else nullcontext():
             try:
-                reader = connection.sql(f"SELECT * FROM {name}").to_arrow_reader(BATCH)
+                schema = connection.sql(f"SELECT * FROM {name} LIMIT 0").to_arrow_table().schema
             except duckdb.Error as error:
                 raise _unread(source, label, error) from None
-            kinds = [_plain(kind) for kind in reader.schema.types]
-            yield RawTable(label, reader.schema.names, kinds, _rows(reader, source, label))
+            raw = RawTable(label, schema.names, [_plain(kind) for kind in schema.types], [])
+            raw.batches = _duckdb_batches(connection, name, source, raw)
+            yield raw
 
 
 @contextmanager
@@ -182,11 +196,15 @@ def _interrupted(connection: duckdb.DuckDBPyConnection, seconds: float) -> Itera
         done.set()
 
 
-def _rows(reader: pa.RecordBatchReader, source: TableSource, label: str) -> Iterator[pa.RecordBatch]:
+def _duckdb_batches(
+    connection: duckdb.DuckDBPyConnection, table: str, source: TableSource, raw: RawTable
+) -> Iterator[pa.RecordBatch]:
+    """The columns that are read, by their number."""
+    columns = ", ".join(f"#{index + 1}" for index in raw.wanted)
     try:
-        yield from reader
+        yield from connection.sql(f"SELECT {columns} FROM {table}").to_arrow_reader(BATCH)
     except (duckdb.Error, OSError, pa.ArrowException) as error:
-        raise _unread(source, label, error) from None
+        raise _unread(source, raw.label, error) from None
 
 
 def _unread(source: TableSource, label: str, error: Exception) -> DataError:

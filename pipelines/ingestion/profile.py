@@ -24,6 +24,7 @@ from pipelines.storage.data_profile import ColumnProfile, DataProfile, TableProf
 
 log = logging.getLogger("leadscore")
 TOP_LEVELS = 20
+AT_ONCE = 64  # columns of a wide table that are described together
 LEVEL_ROWS = 5  # a value that fewer rows carry is not shown: it may name a person
 LISTED = {
     ("events", "event_type"),
@@ -114,10 +115,10 @@ def profile(
 
 def _outcomes_until(connection: duckdb.DuckDBPyConnection, folder: Path, data_until: str | None) -> str | None:
     """The end of the data; of an outcome table that had stopped before, its own newest date."""
-    connection.read_parquet(str(folder / "outcomes.parquet")).create_view("profiled#", replace=True)
+    connection.read_parquet(str(folder / "outcomes.parquet")).create_view("outcome_times#", replace=True)
     rows = connection.execute("""
         SELECT CAST("at" AS DATE) AS "day", count(*), max("at") FROM (
-            SELECT unnest(["converted_at", "lost_at"]) AS "at" FROM "profiled#")
+            SELECT unnest(["converted_at", "lost_at"]) AS "at" FROM "outcome_times#")
         WHERE "at" IS NOT NULL GROUP BY "day" ORDER BY "day\"""").fetchall()
     if not rows or data_until is None:
         return data_until
@@ -142,13 +143,27 @@ def _table(
     tally: Tally,
 ) -> TableProfile:
     file = folder / f"{name}.parquet"
-    connection.read_parquet(str(file)).create_view("profiled#", replace=True)
+    described = [one for one in pq.read_schema(file) if one.name not in DERIVED_COLUMNS.names]
     columns = {}
-    for column in (one for one in pq.read_schema(file) if one.name not in DERIVED_COLUMNS.names):
-        spec = attributes.get(column.name)
-        listed = (name, column.name) in LISTED or (spec is not None and spec.kind == "category")
-        columns[column.name] = _column(connection, column, tally.kept, listed)
+    for start in range(0, len(described), AT_ONCE):
+        some = described[start : start + AT_ONCE]
+        rows = connection.read_parquet(str(file)).project(", ".join(identifier(one.name) for one in some))
+        if len(described) <= AT_ONCE:
+            rows.create_view("profiled#", replace=True)
+        else:
+            _copy(connection, rows)
+        for column in some:
+            spec = attributes.get(column.name)
+            listed = (name, column.name) in LISTED or (spec is not None and spec.kind == "category")
+            columns[column.name] = _column(connection, column, tally.kept, listed)
+    connection.execute('DROP VIEW IF EXISTS "profiled#"' if len(described) <= AT_ONCE else 'DROP TABLE "profiled#"')
     return TableProfile(**vars(tally), columns=columns)
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation) -> None:
+    """Some columns of a wide file as a table: each query would plan all the file's columns anew."""
+    connection.execute('DROP TABLE IF EXISTS "profiled#"')
+    rows.create("profiled#")
 
 
 def _column(connection: duckdb.DuckDBPyConnection, column: pa.Field, rows: int, listed: bool) -> ColumnProfile:

@@ -16,6 +16,7 @@ from features.schema.cells import CellKind
 from features.schema.errors import DataError
 
 BATCH = 131_072
+WIDE = 200  # columns of a table that are all read, mapped or not: the quarantine shows them
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 VALUE = re.compile(
     r"[+-]?[\d.,]*\d|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([ T].*)?|[^@\s]+@[^@\s]+\.\w+"
@@ -50,6 +51,8 @@ class RawTable:
         How many rows have been read so far, ragged ones aside.
     failure
         The error that ended the stream early, if any.
+    wanted
+        The columns that are read, by their number.
     """
 
     label: str
@@ -59,9 +62,23 @@ class RawTable:
     ragged: list[Ragged] = field(default_factory=list)
     rows: int = 0
     failure: DataError | None = None
+    wanted: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.names = distinct(self.names)
+        self.wanted = list(range(len(self.names)))
+
+    def want(self, columns: Iterable[str]) -> None:
+        """Before the first row: of a wide table only these are read, and the first others, `WIDE` in all."""
+        given = set(columns)
+        last = len(self.names) - 1  # which shows whether a quote of a CSV was left open
+        needed = [index for index, name in enumerate(self.names) if name in given or index == last]
+        others = [index for index, name in enumerate(self.names) if name not in given and index != last]
+        self.wanted = sorted(needed + others[: max(0, WIDE - len(needed))])
+
+    def narrowed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """A batch without the columns that are not read, where its source gives all."""
+        return batch.select(self.wanted) if batch.num_columns > len(self.wanted) else batch
 
     @property
     def kinds(self) -> list[CellKind]:
@@ -73,14 +90,15 @@ class RawTable:
 
         Names of files may differ only in case, which SQL cannot tell apart; numbers always differ.
         """
-        columns = [pa.field(f"{index}#", kind) for index, kind in enumerate(self.types)]
+        columns = [pa.field(f"{index}#", self.types[index]) for index in self.wanted]
         numbered = pa.schema([*columns, pa.field("row#", pa.int64())])
         return pa.RecordBatchReader.from_batches(numbered, self._numbered(numbered))
 
     def _numbered(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         following, passed = 1, 0
         for batch in self._readable():
-            columns = [column.cast(kind, safe=False) for column, kind in zip(batch.columns, self.types, strict=True)]
+            kinds = [self.types[index] for index in self.wanted]
+            columns = [column.cast(kind, safe=False) for column, kind in zip(batch.columns, kinds, strict=True)]
             ragged = [bad.row for bad in self.ragged[passed:]]  # they have taken their numbers
             candidates = np.arange(following, following + batch.num_rows + len(ragged), dtype=np.int64)
             numbers = np.setdiff1d(candidates, ragged, assume_unique=True)[: batch.num_rows]
@@ -93,8 +111,9 @@ class RawTable:
         """The batches; what ends them early is kept as `failure`, because the engine that reads them hides it."""
         try:
             for batch in self.batches:
-                self._check_text(batch)
-                yield batch
+                narrowed = self.narrowed(batch)
+                self._check_text(narrowed)
+                yield narrowed
         except DataError as error:
             self.failure = self.failure or error
             raise
@@ -110,13 +129,13 @@ class RawTable:
 
     def _check_text(self, batch: pa.RecordBatch) -> None:
         """Files of typed columns do not check their texts."""
-        for name, column in zip(self.names, batch.columns, strict=True):
+        for index, column in zip(self.wanted, batch.columns, strict=True):
             try:
                 column.validate(full=True)
             except pa.ArrowInvalid as error:
                 raise DataError(
                     self.label,
-                    name,
+                    self.names[index],
                     found=f"text that is no UTF-8, after row {self.rows:,}: {str(error).splitlines()[0]}",
                     expected="text in UTF-8",
                     fix="Write the file again with its text in UTF-8.",
@@ -132,7 +151,7 @@ class RawTable:
         """
         if column in self.names:
             index = self.names.index(column)
-            return f'"{index}#"', self.kinds[index]
+            return f'"{index}#"', _cell_kind(self.types[index])
         twice = [name for name in self.names if name.startswith(f"{column} (")]
         if f"{column} (1)" in twice:
             raise DataError(

@@ -193,5 +193,7 @@ def engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
         "",
         found=f"rows that stopped DuckDB: {message}",
         expected="rows that fit the memory" if full else "rows that DuckDB can read",
-        fix="Raise project.memory_gb." if full else "Export the table again; its rows or its file are damaged.",
+        fix="Raise project.memory_gb, or map fewer columns."
+        if full
+        else "Export the table again; its rows or its file are damaged.",
     )

@@ -12,10 +12,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from pydantic import ValidationError
 
 from features.schema.cells import identifier
 from features.schema.contract import Fault
-from features.schema.errors import ParamsError
+from features.schema.errors import DataError, ParamsError
+from features.schema.lead_ids import Tombstones, normal_sql
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import LEAD, Source
 from pipelines.ingestion.mapping import Entry
@@ -23,6 +25,7 @@ from pipelines.ingestion.postgres_source import Snapshots, open_snapshots
 from pipelines.ingestion.raw_table import RawTable
 from pipelines.storage.duckdb import NO_EXTENSIONS, memory_limit
 from pipelines.storage.files import ROW_GROUP
+from pipelines.storage.layout import Layout
 
 SHOWN_CELLS = 500  # bad cells that tell what to set
 TYPED_ROW = '"source#" SMALLINT, "row#" BIGINT, "fault#" SMALLINT, "hash#" UBIGINT, "content#" VARCHAR'
@@ -41,6 +44,7 @@ class Staging:
     data: Path
     max_share: float
     databases: Snapshots
+    forgotten: Tombstones | None = None
     entries: list[Entry] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -48,6 +52,11 @@ class Staging:
         """The number by which typed rows name a fault from now on."""
         self.faults.append(fault)
         return len(self.faults) - 1
+
+    def forgotten_fault(self) -> list[Fault]:
+        """The fault of rows of leads that are to stay forgotten; they are in no table and no quarantine."""
+        key = normal_sql('"lead_id"', self.source.normalise)
+        return [Fault("", "forgotten", self.forgotten.sql(key), left_out="where")] if self.forgotten else []
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """All rows of a small result."""
@@ -80,21 +89,23 @@ class Staging:
 
     def add_ragged(self, entry: Entry, raw: RawTable) -> None:
         """Quarantine lines that could not be parsed as rows."""
-        if not raw.ragged:
+        known, normalise = self.forgotten, self.source.normalise
+        ragged = [bad for bad in raw.ragged if known is None or not known.mentioned(bad.text, normalise)]
+        if not ragged:
             return
-        codes = {reason: self.code(Fault("", reason, "")) for reason in sorted({bad.reason for bad in raw.ragged})}
+        codes = {reason: self.code(Fault("", reason, "")) for reason in sorted({bad.reason for bad in ragged})}
         bad = pa.table(
             {
-                "source#": pa.array([entry.index] * len(raw.ragged), pa.int16()),
-                "row#": pa.array([row.row for row in raw.ragged], pa.int64()),
-                "fault#": pa.array([codes[row.reason] for row in raw.ragged], pa.int16()),
-                "content#": [json.dumps({"line": row.text}, ensure_ascii=False) for row in raw.ragged],
+                "source#": pa.array([entry.index] * len(ragged), pa.int16()),
+                "row#": pa.array([row.row for row in ragged], pa.int64()),
+                "fault#": pa.array([codes[row.reason] for row in ragged], pa.int16()),
+                "content#": [json.dumps({"line": row.text}, ensure_ascii=False) for row in ragged],
             }
         )
         self.connection.register("ragged#", bad)
         self.connection.execute(f'INSERT INTO "{entry.table}#" BY NAME SELECT * FROM "ragged#"')
         self.connection.unregister("ragged#")
-        entry.read += len(raw.ragged)
+        entry.read += len(ragged)
 
     def display_rows(self) -> pa.RecordBatchReader:
         """What people are shown of each lead that is kept, by label, and `url`, its address."""
@@ -144,6 +155,28 @@ class Staging:
         good = self.rows(f"{cell} {identifier(column)} IS NOT NULL ORDER BY 1 LIMIT 1", *values)
         fits = f" (while {good[0][1]!r} in row {good[0][0]} fits)" if good else ""
         return f"{bad[1]!r} in row {bad[0]}{fits}"
+
+
+def tombstones_path(layout: Layout) -> Path:
+    """Where the leads are recorded that are to stay forgotten: beside the contract, which is replaced as a whole."""
+    return layout.data / "forgotten.json"
+
+
+def read_tombstones(layout: Layout) -> Tombstones | None:
+    """Read them; raises DataError where the file is damaged: without it, leads that were forgotten would come back."""
+    path = tombstones_path(layout)
+    if not path.exists():
+        return None
+    try:
+        return Tombstones.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        raise DataError(
+            "leads",
+            "lead_id",
+            found=f"{path} damaged, which holds the digests of forgotten leads",
+            expected="what `leadscore lead forget` writes",
+            fix="Restore it, or remove it and forget those leads again.",
+        ) from None
 
 
 def _pointer(column: str) -> str:

@@ -78,7 +78,8 @@ def digests(source: Source, data: Path) -> dict[str, str]:
 
 def _is_complete(layout: Layout) -> bool:
     try:
-        return bool(read_profile(layout).fingerprint == fingerprint(layout.contract))
+        profile = read_profile(layout)
+        return (profile.tables_digest or profile.fingerprint) == fingerprint(layout.contract)
     except (OSError, ValueError, KeyError, DataError):
         return False
 

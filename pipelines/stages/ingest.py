@@ -62,7 +62,7 @@ from pipelines.ingestion.rejections import (
     warn_of_twins,
 )
 from pipelines.ingestion.row_order import check_direction
-from pipelines.ingestion.staging import TYPED_ROW, Staging, open_staging
+from pipelines.ingestion.staging import TYPED_ROW, Staging, open_staging, read_tombstones
 from pipelines.storage.data_profile import DataProfile, write_profile
 from pipelines.storage.files import ROW_GROUP, disk_full, row_groups, staged_folder, write_parquet
 from pipelines.storage.layout import Layout
@@ -100,7 +100,7 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
     DataError
         Where a table breaks the contract too much for a quarantine; the old contract folder stays.
     """
-    check_mapping(source)
+    check_mapping(source, project.memory_gb)
     if not source.attributes:
         log.warning("source names no attributes: of leads nothing but ids and dates is read; see `leadscore inspect`")
     with staged_folder(layout.contract) as folder:
@@ -108,6 +108,7 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
             open_staging(folder, source, limits, project, data) as staging,
             Console(stderr=True).status("ingest") as status,
         ):
+            staging.forgotten = read_tombstones(layout)
             for table in tables_read(source):
                 status.update(f"ingest: {table}")
                 _take(staging, table)
@@ -183,12 +184,15 @@ def _name_leads(staging: Staging) -> None:
 def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable) -> None:
     """Stream one source table into its typed table."""
     map_by_name(entry, staging.source, raw.names)
+    if entry.table != "events":  # copies of an event are told by all that its source says of it
+        raw.want(entry.columns_read(staging.source, fields))
     cells = _cells(staging.source, entry, fields, raw)
     dated = staging.source.order == "dates"
     written = _written(staging.source, entry, fields)
     rules = faults(entry.table, fields, list(cells), entry.source.time_formats, dated=dated)
     if entry.table == "leads" and entry.source.where:  # kept in staging, so that their events are known to be theirs
         rules.insert(0, replace(LEFT_BY_WHERE, test=f"NOT coalesce({_where(entry, raw)}, false)"))
+    rules[:0] = staging.forgotten_fault()
     if entry.by_status and dated:
         rules.append(UNDATED_LOSS)
     statement = _statement(staging.source, entry, written, cells, raw, {staging.code(rule): rule for rule in rules})
@@ -247,7 +251,6 @@ def _statement(
     rules: dict[int, Fault],
 ) -> str:
     """Build the statement of one pass: untyped cells, typed values, first fault, and the row's text where needed."""
-    texts = [as_text(f'"{index}#"', kind) for index, kind in enumerate(raw.kinds)]
     where = "true" if entry.table == "leads" else _where(entry, raw)
     key = normal_sql('"lead_id"', source.normalise)
     untyped, values, final = [], [], []
@@ -263,7 +266,7 @@ def _statement(
     if entry.table != "leads":
         final[0] = f'coalesce("lead#", {key}) AS "lead_id"'  # as leads spell it
     fault = " ".join(f"WHEN {rule.test} THEN {code}" for code, rule in rules.items())
-    content = ", ".join(f'$name_{index}, CAST("{index}#" AS VARCHAR)' for index in range(len(texts)))
+    content = ", ".join(f'$name_{index}, CAST("{index}#" AS VARCHAR)' for index in raw.wanted)
     later = entry.table == "aliases" or key_of(entry.table, list(cells))  # judged by other rows
     kept = "true" if later else f'"fault#" IS NOT NULL OR "row#" <= {EXAMPLE_ROWS}'
     return f"""
@@ -271,7 +274,7 @@ def _statement(
         WITH cells AS (SELECT *, {", ".join(untyped)} FROM "raw#" WHERE {where}),
              typed AS (SELECT *, {", ".join(values)} FROM cells)
         SELECT {", ".join(final)}, {entry.index} AS "source#", "row#", CASE {fault} END AS "fault#",
-               hash({", ".join(f'"{index}#"' for index in range(len(texts)))}) AS "hash#",
+               hash({", ".join(f'"{index}#"' for index in raw.wanted)}) AS "hash#",
                CASE WHEN {kept} THEN json_object({content}) END AS "content#"
         FROM typed {"" if entry.table == "leads" else 'LEFT JOIN "known#" ON "key#" = ' + key}"""
 

@@ -59,6 +59,8 @@ class DataProfile(_Part):
         The moment up to which outcomes are known: the same, or earlier where their table had stopped before.
     fingerprint
         Two ingests of the same data share it.
+    tables_digest
+        The fingerprint of the tables as they lie there, where leads have been forgotten since; else None.
     derived_version
         How the derived event columns were computed; also the version of this file.
     """
@@ -68,6 +70,7 @@ class DataProfile(_Part):
     data_until: str | None
     outcomes_until: str | None = None
     fingerprint: str
+    tables_digest: str | None = None
     derived_version: int | None = Field(
         default=None, validation_alias="marks_version", serialization_alias="marks_version"
     )

@@ -1,0 +1,233 @@
+"""Files that hold rows of leads, written again without those of one lead; pages that show it are removed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Literal, TextIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from markupsafe import escape
+
+from features.schema.contract import QUARANTINE
+from features.schema.lead_ids import Normaliser, normal
+from pipelines.storage.files import ROW_GROUP, file_digest, staged_file, staged_folder, write_json, write_parquet
+
+MANIFEST = "manifest.json"
+SEPARATORS = ",;\t|"
+LOGS = (".log", ".out", ".err")
+# These are written by stages and hold no row of a lead.
+KNOWN = (".json", ".yaml", ".yml", ".md", ".txt", ".journal", ".lock", ".py", ".toml", ".png", ".svg", ".j2", ".sqlite")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The lead that is to be forgotten.
+
+    Attributes
+    ----------
+    lead_id
+        As the user gives it.
+    normalise
+        What makes ids alike in the source.
+    columns
+        How the user's files call the id; the program's own call it `lead_id`.
+    """
+
+    lead_id: str
+    normalise: tuple[Normaliser, ...] = ()
+    columns: frozenset[str] = frozenset({"lead_id"})
+
+    def is_meant(self, cell: object) -> bool:
+        """Whether a cell holds the lead's id, in whatever spelling the source allows."""
+        text = str(cell)
+        return self.key in (normal(text, self.normalise), normal(text.removeprefix("'"), self.normalise))
+
+    @property
+    def key(self) -> str:
+        return normal(self.lead_id, self.normalise)
+
+    def named(self, text: str) -> bool:
+        """Whether a page shows the lead: alone between two tags, or as `Lead ID`."""
+        shown = "|".join(re.escape(str(one)) for one in {escape(self.lead_id), escape(self.key)})
+        return re.search(rf"(>|[Ll]ead )({shown})(<|:|\s)", text) is not None
+
+    def in_line(self, line: str) -> bool:
+        """Whether a line of a log names the lead."""
+        return re.search(rf"(?<!\w){re.escape(self.lead_id)}(?!\w)", line) is not None
+
+
+def forget_in_folder(folder: Path, wanted: Wanted) -> Counter[str]:
+    """Write every file below a folder again that holds rows of a lead.
+
+    A published list is replaced with its manifest as one folder, so that a kill leaves it whole.
+
+    Returns
+    -------
+    Counter
+        By the name of a file, how many rows or lines are gone; of pages, how many files.
+    """
+    gone: Counter[str] = Counter()
+    for at, folders, names in os.walk(folder):
+        here = Path(at)
+        folders[:] = sorted(name for name in folders if not (here / name).is_symlink())
+        if _is_list(here):
+            gone += _in_list(here, wanted)
+            folders[:] = []
+            continue
+        for name in sorted(names):
+            gone += _in_file(here / name, wanted)
+    return gone
+
+
+def _is_list(folder: Path) -> bool:
+    return bool(_manifest(folder).get("outputs"))
+
+
+def _manifest(folder: Path) -> dict[str, dict[str, str]]:
+    try:
+        tree = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
+def _in_list(folder: Path, wanted: Wanted) -> Counter[str]:
+    with staged_folder(folder) as staged:
+        shutil.rmtree(staged)
+        shutil.copytree(folder, staged)
+        gone: Counter[str] = Counter()
+        for path in sorted(one for one in staged.rglob("*") if one.is_file()):
+            gone += _in_file(path, wanted)
+        tree = _manifest(folder)
+        tree["outputs"] = {name: file_digest(staged / name) for name in tree["outputs"] if (staged / name).is_file()}
+        write_json(tree, staged / MANIFEST)
+        made = folder.stat().st_mtime_ns  # lists of one day are ordered by it
+        os.utime(staged, ns=(made, made))
+    return gone
+
+
+def _in_file(path: Path, wanted: Wanted) -> Counter[str]:
+    kinds: dict[str, Callable[[Path, Wanted], int]] = {".parquet": _in_parquet, ".csv": _in_csv, ".html": _in_page}
+    kinds |= dict.fromkeys(LOGS, _in_log)
+    suffix = path.suffix.lower()
+    if suffix not in kinds or not path.is_file():
+        return Counter()
+    gone = kinds[suffix](path, wanted)
+    name = f"*{suffix}" if wanted.lead_id in path.name or suffix == ".html" else path.name
+    return Counter({name: gone}) if gone else Counter()
+
+
+def not_looked_into(folder: Path) -> Counter[str]:
+    """How many files below a folder are of kinds that this program does not write, by their suffix."""
+    names = (name for _, _, names in os.walk(folder) for name in names)
+    kinds = (Path(name).suffix.lower() for name in names if not name.startswith("."))
+    return Counter(kind for kind in kinds if kind not in (*KNOWN, *LOGS, ".parquet", ".csv", ".html", ".duckdb"))
+
+
+# Each kind of file
+
+
+def _in_parquet(path: Path, wanted: Wanted) -> int:
+    """Rows by their id; of the quarantine also those whose text holds it."""
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        ids = [name for name in schema.names if name in wanted.columns]
+        text = ["content"] if schema.names == QUARANTINE.names else []
+        if not ids and not text:
+            return 0
+        found = sum(int(pc.sum(_meant(batch, wanted)).as_py() or 0) for batch in _batches(file, ids + text))
+        if found:
+            kept = (batch.filter(pc.invert(_meant(batch, wanted))) for batch in _batches(file, None))
+            write_parquet(pa.RecordBatchReader.from_batches(schema, kept), path)
+    return found
+
+
+def _batches(file: pq.ParquetFile, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    return file.iter_batches(batch_size=ROW_GROUP, columns=columns)
+
+
+def _meant(batch: pa.RecordBatch, wanted: Wanted) -> pa.BooleanArray:
+    flags = pa.array([False] * batch.num_rows, pa.bool_())
+    for name in batch.schema.names:
+        column = batch.column(name)
+        if name in wanted.columns:
+            values = pc.unique(column).drop_null()
+            same = pa.array([value.as_py() for value in values if wanted.is_meant(value.as_py())], column.type)
+            flags = pc.or_(flags, pc.is_in(column, value_set=same))
+        elif name == "content":
+            flags = pc.or_(flags, pa.array([_holds(text, wanted) for text in column.to_pylist()], pa.bool_()))
+    return flags
+
+
+def _holds(text: str | None, wanted: Wanted) -> bool:
+    """Whether the text of a quarantined row is of the lead: one of its cells, or a part of a line."""
+    if text is None:
+        return False
+    cells = list(json.loads(text).values())
+    parts = [part.strip('"') for cell in cells for part in re.split(f"[{SEPARATORS}]", str(cell).strip("\r\n"))]
+    return any(map(wanted.is_meant, [*cells, *parts]))
+
+
+def _in_csv(path: Path, wanted: Wanted) -> int:
+    """Rows by their id; the others keep their bytes."""
+    csv.field_size_limit(1 << 30)
+    with _text(path) as file:
+        gone = sum(meant for _, meant in _records(file, wanted))
+    if gone:
+        with _text(path) as file, staged_file(path) as staged, _text(staged, "w") as out:
+            out.writelines(text for text, meant in _records(file, wanted) if not meant)
+    return gone
+
+
+def _text(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:
+    return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _records(file: TextIO, wanted: Wanted) -> Iterator[tuple[str, bool]]:
+    """The text of each record, and whether it is the lead's; the header names an id, by one separator or another."""
+    first = file.readline()
+    marks = [mark for mark in SEPARATORS if wanted.columns & set(next(csv.reader([first], delimiter=mark), []))]
+    if not marks:
+        return
+    read: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in chain([first], file):
+            read.append(line)
+            yield line
+
+    places: list[int] | None = None
+    for row in csv.reader(lines(), delimiter=marks[0]):
+        named = places is not None and any(index < len(row) and wanted.is_meant(row[index]) for index in places)
+        if places is None:
+            places = [index for index, name in enumerate(row) if name in wanted.columns]
+        yield "".join(read), named
+        read.clear()
+
+
+def _in_page(path: Path, wanted: Wanted) -> int:
+    """A page that shows the lead is removed: the command that made it makes it again."""
+    if not wanted.named(path.read_text(encoding="utf-8", errors="replace")):
+        return 0
+    path.unlink()
+    return 1
+
+
+def _in_log(path: Path, wanted: Wanted) -> int:
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(keepends=True)
+    kept = [line for line in lines if not wanted.in_line(line)]
+    if len(kept) < len(lines):
+        with staged_file(path) as staged:
+            staged.write_text("".join(kept), encoding="utf-8", errors="surrogateescape", newline="")
+    return len(lines) - len(kept)

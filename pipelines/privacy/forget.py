@@ -1,0 +1,132 @@
+"""`leadscore lead forget`: a lead leaves every store, and the next ingest leaves it out."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.schema.errors import DataError, ParamsError
+from features.schema.lead_ids import Tombstones
+from pipelines.config.params import Params
+from pipelines.config.source import Source
+from pipelines.ingestion.profile import fingerprint
+from pipelines.ingestion.staging import read_tombstones, tombstones_path
+from pipelines.privacy.databases import forget_in_duckdb, forget_in_outboxes, forget_in_postgres
+from pipelines.privacy.files import Wanted, forget_in_folder, not_looked_into
+from pipelines.scheduled.job import feed_layout
+from pipelines.storage.data_profile import read_profile, write_profile
+from pipelines.storage.files import staged_file
+from pipelines.storage.layout import Layout
+from pipelines.storage.lock import hold
+from pipelines.storage.run_context import RunContext
+
+OWNER_ONLY = 0o600
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is gone, by store and without the lead's id, and what this program does not reach."""
+
+    gone: Counter[str]
+    others: Counter[str]
+
+    def lines(self) -> list[str]:
+        """Lines for the terminal or a file."""
+        total = sum(self.gone.values())
+        found = [f"{count:>8,}  {store}" for store, count in sorted(self.gone.items())]
+        lines = [f"forgotten: {total:,} rows, lines and pages in {len(found)} stores", *found]
+        if self.others:
+            kinds = ", ".join(f"{count:,} {kind or 'without a suffix'}" for kind, count in sorted(self.others.items()))
+            lines.append(f"not looked into: files that this program does not write ({kinds})")
+        return [*lines, *LEFT]
+
+
+LEFT = (
+    "The next ingest into these folders leaves the lead out; delete it in the source too: other folders read it again.",
+    "Records at a CRM, backups, printed lists, DVC's cache (`dvc gc -w`) and pages kept elsewhere are yours to delete.",
+    "Models hold no row of a lead and stay as they are; a page that showed the lead is made again by its command.",
+)
+
+
+def forget_lead(lead_id: str, run: RunContext, lists: Sequence[Path], *, postgres: bool) -> Receipt:
+    """Delete every row of a lead below the folders of a run and of published lists, and where scores were delivered.
+
+    What is killed or fails is continued by running it again: the tombstone comes first, and each file is replaced as a
+    whole.
+
+    Raises
+    ------
+    ParamsError
+        Where the id is empty, or a folder is not there.
+    BusyError
+        Where another process uses a folder.
+    DeliveryError
+        Where a database cannot be written.
+    """
+    if not lead_id.strip():
+        raise ParamsError("the id is empty; give the lead's id as the data hold it")
+    if missing := [folder for folder in lists if not folder.is_dir()]:
+        raise ParamsError(f"--lists {missing[0]}: no such folder")
+    source, gone, others = run.params.source, Counter[str](), Counter[str]()
+    wanted = Wanted(lead_id, tuple(source.normalise), id_columns(source))
+    for layout in [*([run.layout] if run.layout.data.is_dir() else []), *map(feed_layout, lists)]:
+        add_tombstone(layout, wanted.key)
+    for folder in lists:
+        with hold(folder):
+            gone += forget_in_folder(folder, wanted)
+            others += not_looked_into(folder)
+    for folder in folders_of(run):
+        gone += forget_in_folder(folder, wanted)
+        others += not_looked_into(folder)
+    for layout in [run.layout, *map(feed_layout, lists)]:
+        _say_changed(layout)
+    return Receipt(gone + _in_databases(sorted({lead_id, wanted.key}), run.params, postgres=postgres), others)
+
+
+def folders_of(run: RunContext) -> list[Path]:
+    """The folders of a run, none inside another, and where MLflow keeps files on this machine."""
+    layout = run.layout
+    folders = [layout.data, layout.artifacts, layout.reports, Path(run.params.track.artifacts)]
+    there = sorted({folder.resolve() for folder in folders if folder.is_dir()})
+    return [one for one in there if not any(other in one.parents for other in there)]
+
+
+def id_columns(source: Source) -> frozenset[str]:
+    """How the user's files call the id of a lead, and how the program's own do."""
+    of_lists = [*source.events, *source.outcomes, *source.stages, *source.attribute_history, *source.contacts]
+    tables = [source.leads, *of_lists]
+    return frozenset({"lead_id", *((table.columns or {}).get("lead_id", "lead_id") for table in tables)})
+
+
+def add_tombstone(layout: Layout, key: str) -> None:
+    """Record the salted digest of an id, in a file that its owner alone reads."""
+    known = read_tombstones(layout) or Tombstones(salt=secrets.token_hex(32))
+    digests = tuple(sorted({*known.digests, known.digest(key)}))
+    with staged_file(tombstones_path(layout)) as staged:
+        staged.touch(mode=OWNER_ONLY)
+        staged.write_text(Tombstones(salt=known.salt, digests=digests).model_dump_json() + "\n", encoding="utf-8")
+
+
+def _say_changed(layout: Layout) -> None:
+    """Let profile.json say that the tables are whole, although they are not as ingest wrote them."""
+    try:
+        profile = read_profile(layout)
+        now = fingerprint(layout.contract)
+    except (DataError, OSError):
+        return
+    if now not in (profile.fingerprint, profile.tables_digest):
+        write_profile(profile.model_copy(update={"tables_digest": now}), layout.profile.path)
+
+
+def _in_databases(ids: Sequence[str], params: Params, *, postgres: bool) -> Counter[str]:
+    delivery = params.delivery
+    found = {
+        f"history in {delivery.duckdb.history} (DuckDB)": forget_in_duckdb(ids, delivery.duckdb),
+        "outboxes of CRMs": forget_in_outboxes(ids, Path(delivery.state)),
+    }
+    if postgres:
+        found[f"history in {delivery.postgres.history} (PostgreSQL)"] = forget_in_postgres(ids, delivery.postgres)
+    return Counter({store: count for store, count in found.items() if count})

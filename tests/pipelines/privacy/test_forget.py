@@ -1,0 +1,147 @@
+"""A lead is forgotten: every byte of every store is searched for its id, before and after."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features.schema.errors import DataError, ParamsError
+from features.schema.lead_ids import Tombstones
+from pipelines.config.params import load
+from pipelines.delivery.databases import read_list, to_duckdb
+from pipelines.delivery.outbox import open_outbox
+from pipelines.privacy.files import Wanted, forget_in_folder
+from pipelines.privacy.forget import forget_lead
+from pipelines.scheduled.input_files import check_contract
+from pipelines.storage.files import file_digest, write_csv, write_json, write_parquet
+from pipelines.storage.run_context import RunContext
+from tests.support.small_source import EVENTS, LEADS, WON, contract_bytes, run
+
+ID = "zoë-77Q"
+LIST = pd.DataFrame(
+    {
+        "lead_id": ["a", ID, "=b"],
+        "as_of": pd.to_datetime(["2024-01-06"] * 3).as_unit("us"),
+        "score": [90, 80, 70],
+        "reasons_text": ["x,\ny", "visit", "a mail"],
+    }
+)
+FILES: dict[str, str | bytes] = {
+    "leads.csv": LEADS + f"{ID},2024-01-03,DE,7\n",
+    "events.csv": EVENTS + f"{ID},2024-01-04 10:00:00,visit,5\n{ID},soon,visit,5\n{ID},2024-01-04,visit\n",
+    "outcomes.csv": WON + f"{ID},2024-01-12\n",
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
+    """A run, published lists, delivered scores, logs and pages, all with the lead in them."""
+    monkeypatch.chdir(tmp_path)
+    _, layout = run(tmp_path, FILES, limit=0.9)
+    params = load(tmp_path / "overlay.yaml")
+    write_csv(LIST, layout.scores_csv.path)
+    for artifact in (layout.scores, layout.matrix, layout.predictions, layout.oracle, layout.change):
+        write_parquet(LIST, artifact.path)
+    layout.report.path.write_text(f'<tr><th scope="row">{ID}</th><td>80</td></tr>', encoding="utf-8")
+    (layout.reports / "other.html").write_text("<p>nobody</p>", encoding="utf-8")
+    (layout.reports / "night.log").write_text(f"score: 3 leads\nreject {ID}: no mail\nend\n", encoding="utf-8")
+    page = tmp_path / params.track.artifacts / "1" / "report.html"
+    page.parent.mkdir(parents=True)
+    shutil.copy(layout.report.path, page)
+    listed = tmp_path / "lists" / "runs" / "2024-01-06-abc"
+    write_csv(LIST, listed / "scores.csv")
+    write_parquet(LIST, listed / "scores.parquet")
+    outputs = {name: file_digest(listed / name) for name in ("scores.csv", "scores.parquet")}
+    write_json({"outputs": outputs, "as_of": "2024-01-06"}, listed / "manifest.json")
+    to_duckdb(read_list(listed), params.delivery.duckdb)
+    with open_outbox(Path(params.delivery.state) / "hubspot-1.sqlite", "x") as outbox:
+        outbox.put("2024-01-06", [(ID, {"score": 80}), ("a", {"score": 90})], {})
+    return RunContext(params, layout)
+
+
+def named(folder: Path, needle: str = ID) -> set[str]:
+    """The files below a folder, the user's own aside, in whose bytes an id stands."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.parent != folder / "data")
+    texts = [needle.encode(), json.dumps(needle).strip('"').encode()]
+    return {path.relative_to(folder).as_posix() for path in found if any(one in path.read_bytes() for one in texts)}
+
+
+def stored(folder: Path) -> set[str]:
+    """The same for columns of Parquet, which is compressed."""
+    frames = {path: pd.read_parquet(path) for path in folder.rglob("*.parquet") if path.parent != folder / "data"}
+    return {
+        path.name
+        for path, rows in frames.items()
+        if rows.astype(str).apply(lambda c: c.str.contains(ID)).any(axis=None)
+    }
+
+
+def test_nothing_is_left_of_a_lead_and_all_of_the_others(world: RunContext, tmp_path: Path) -> None:
+    before = named(tmp_path) | stored(tmp_path)
+    assert before >= {
+        "leads.parquet", "events.parquet", "outcomes.parquet", "quarantine.parquet", "scores.parquet", "matrix.parquet",
+        "predictions.parquet", "oracle.parquet", "change.parquet", "out/scores.csv", "out/report.html", "out/night.log",
+        "mlartifacts/1/report.html", "lists/runs/2024-01-06-abc/scores.csv", "delivery/hubspot-1.sqlite",
+        "scores.duckdb",
+    }  # fmt: skip
+    receipt = forget_lead(ID, world, [tmp_path / "lists"], postgres=False)
+    assert named(tmp_path) | stored(tmp_path) == set()
+    assert named(tmp_path, "a") >= {"out/scores.csv", "delivery/hubspot-1.sqlite", "scores.duckdb"}
+    assert (tmp_path / "out/other.html").is_file()
+    kept = ['"a","2024-01-06",90,"x,', 'y"', '"\'=b","2024-01-06",70,"a mail"']
+    assert (tmp_path / "out/scores.csv").read_text().splitlines()[1:] == kept
+    assert (tmp_path / "out/night.log").read_text() == "score: 3 leads\nend\n"
+    assert receipt.gone["scores.parquet"] == receipt.gone["*.html"] == 2
+    assert receipt.gone["quarantine.parquet"] == 2
+    assert ID not in "\n".join(receipt.lines())
+    assert forget_lead(ID, world, [tmp_path / "lists"], postgres=False).gone.total() == 0
+
+
+def test_what_is_left_is_whole(world: RunContext, tmp_path: Path) -> None:
+    forget_lead(ID, world, [tmp_path / "lists"], postgres=False)
+    check_contract(world.layout)
+    listed = tmp_path / "lists/runs/2024-01-06-abc"
+    outputs = json.loads((listed / "manifest.json").read_text())["outputs"]
+    assert outputs == {name: file_digest(listed / name) for name in ("scores.csv", "scores.parquet")}
+    assert pd.read_parquet(listed / "scores.parquet").equals(LIST[LIST["lead_id"] != ID].reset_index(drop=True))
+
+
+def test_the_next_ingest_leaves_the_lead_out(world: RunContext, tmp_path: Path) -> None:
+    forget_lead(ID, world, [tmp_path / "lists"], postgres=False)
+    for folder in (tmp_path / "out/data", tmp_path / "lists/.work/feed/data"):
+        assert stat.S_IMODE((folder / "forgotten.json").stat().st_mode) == 0o600
+    profile, layout = run(tmp_path, FILES, limit=0.0)
+    assert stored(tmp_path) == set()
+    assert profile.tables["leads"].kept == 3
+    clean, other = run(tmp_path, {"leads.csv": LEADS, "events.csv": EVENTS, "outcomes.csv": WON}, out="clean")
+    assert contract_bytes(layout) == contract_bytes(other)
+    assert clean.fingerprint == profile.fingerprint
+
+
+def test_a_damaged_tombstone_stops_ingest(world: RunContext, tmp_path: Path) -> None:
+    (world.layout.data / "forgotten.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match=r"forgotten\.json damaged, which holds the digests of forgotten leads"):
+        run(tmp_path, FILES, limit=0.9)
+
+
+def test_ids_are_compared_as_the_source_says(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"Id": ["0101.0", "101", "1010"], "n": [1, 2, 3]})
+    write_parquet(rows, tmp_path / "x.parquet")
+    write_csv(rows, tmp_path / "x.csv")
+    wanted = Wanted("101", ("integer",), frozenset({"Id"}))
+    assert forget_in_folder(tmp_path, wanted) == {"x.parquet": 2, "x.csv": 2}
+    assert pd.read_parquet(tmp_path / "x.parquet")["Id"].tolist() == ["1010"]
+    known = Tombstones(salt="0" * 64)
+    assert known.digest("101") != Tombstones(salt="1" * 64).digest("101")
+
+
+def test_what_cannot_be_meant_is_refused(world: RunContext, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="the id is empty"):
+        forget_lead(" ", world, [], postgres=False)
+    with pytest.raises(ParamsError, match="no such folder"):
+        forget_lead(ID, world, [tmp_path / "nowhere"], postgres=False)
