@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from features.schema.errors import ParamsError
 from pipelines.cli import stages
+from pipelines.cli.init import init
 from pipelines.cli.options import (
     AsOfOption,
     By,
@@ -36,30 +36,9 @@ if TYPE_CHECKING:
     from pipelines.storage.layout import Layout
 
 everyday_app = typer.Typer()
+everyday_app.command(rich_help_panel="Everyday")(init)
 log = logging.getLogger("leadscore")
 PANEL = "Everyday"
-
-
-@everyday_app.command(rich_help_panel=PANEL)
-def init(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of your files: leads, events, outcomes.")],
-    file: Annotated[
-        Path, typer.Option("--file", metavar="FILE", help="The params file to write; never overwritten.")
-    ] = Path("leadscore.yaml"),
-) -> None:
-    """Look at a folder of files and write a first params file.
-
-    IN: CSV, Parquet or DuckDB files, told apart by their names.
-
-    OUT: --file, with a proposed `source` and the reason for each line. Asks nothing; what it cannot know is left in the
-    file for you.
-    """
-    from pipelines.inspection.starter import write_starter
-
-    for warning in write_starter(folder, file):
-        typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"wrote {file}; read and correct it, then run")
-    typer.echo(f"  leadscore run --params {shlex.quote(str(file))} --data {shlex.quote(str(folder))} --out results")
 
 
 @everyday_app.command(rich_help_panel=PANEL)

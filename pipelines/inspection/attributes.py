@@ -29,6 +29,7 @@ from pipelines.inspection.report import Inspection, quoted
 
 NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
 NOT_READ |= {"mixed": "no plain numbers"}
+COUNTS_ON = "it counts on until the day of the export; give what leads do as events"
 FEW_HOURS = 0.1  # share of times with a time of day, below which the hour says nothing
 TWO_YEARS = 730  # days, below which a month of the year is no season, but a moment
 ENGAGEMENT = {
@@ -60,6 +61,9 @@ def attribute_lines(
     for one in read:
         suspects[one.name] = suspects.get(one.name, []) + filled_at_closing(leads.frame[one.name], label)
         suspects[one.name] += _propose_exclusion(inspection, leads, one, names[one.name])
+        suspects[one.name] += [COUNTS_ON] if dated and _counts_on(one) else []
+        suspects[one.name] += ["it is filled in later, as you said"] if one.name in inspection.told.late else []
+    inspection.at_creation = [one.name for one in read if not suspects[one.name]]
     suspects = {name: reasons for name, reasons in suspects.items() if reasons}
     _warn_of_dates(inspection, leads, label.converted_at(leads.frame, lead_id), facts)
     for name, reasons in suspects.items():
@@ -78,6 +82,11 @@ def attribute_lines(
     if created and not dated:
         lines += _parts_of(leads, created, names)
     return lines + [f"    # not read: {one.name} ({_not_read(one)})" for one in facts if one not in read]
+
+
+def _counts_on(one: ColumnFacts) -> bool:
+    """Whether a column is named like a count of what leads do."""
+    return one.look == "number" and bool(ENGAGEMENT & set(words(one.name)))
 
 
 def _propose_exclusion(inspection: Inspection, leads: FileSample, one: ColumnFacts, name: str) -> list[str]:
@@ -129,7 +138,7 @@ def _attribute(one: ColumnFacts, name: str, suspicion: list[str], known: str) ->
         parts.append(f"number_format: {flow(one.numbers.written)}")
     if one.numbers and one.absent:
         parts.append(f"missing: [{', '.join(map(quoted, one.absent))}]")
-    if one.look == "number" and ENGAGEMENT & set(words(one.name)):
+    if _counts_on(one):
         parts.append("group: engagement")
     parts += [f"known: {'outcome' if suspicion else known}", f"label: {quoted(' '.join(words(one.name)) or name)}"]
     if suspicion:

@@ -66,6 +66,11 @@ class LabelColumn:
     won_values: tuple[str, ...] = ()
     lost_values: tuple[str, ...] = ()
 
+    @property
+    def candidates(self) -> list[str]:
+        """The columns that may be the outcome, this one first."""
+        return [self.status or self.column, *(reason.rsplit(": ", 1)[0] for reason in self.passed_over)]
+
     def converted(self, leads: pd.DataFrame, lead_id: str) -> pd.Series[bool]:
         """Whether each lead has converted, as far as the sample shows."""
         frame = self.sample.frame
@@ -173,12 +178,16 @@ def _person(frame: pd.DataFrame, texts: Sequence[str]) -> pd.Series[str] | None:
     return next((frame[name] for name in texts if set(words(name)) in FULL_NAME), None)
 
 
+class JoinError(DataError):
+    """No column of a table holds leads."""
+
+
 def find_join(sample: FileSample, leads: FileSample, lead_id: str) -> tuple[str, str]:
     """The column of a table whose values are the leads of another, and the reason.
 
     Raises
     ------
-    DataError
+    JoinError
         Where no column of the table holds leads.
     """
     known = {normal(text, NORMALISERS) for text in leads.frame[lead_id].dropna()}
@@ -188,7 +197,7 @@ def find_join(sample: FileSample, leads: FileSample, lead_id: str) -> tuple[str,
         named = [name for name in shares if named_id(name)] or [best]
         ids = sorted(set(sample.frame[named[0]].dropna())) if best else []
         why = reason(ids, sorted(set(leads.frame[lead_id].dropna())))
-        raise DataError(
+        raise JoinError(
             sample.path.name,
             "",
             found="no column whose values are leads" + (f" ({best}: {shares[best]:.0%})" if best else ""),

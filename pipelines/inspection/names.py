@@ -24,10 +24,13 @@ CREATED = {
 }
 CREATED |= {"creado", "creacion", "criado", "criacao", "creato", "creazione", "cree", "aangemaakt", "alta", "eingang"}
 CREATED_STEMS = ("erstell", "angeleg", "anlage", "registrier", "eingangs", "erfass")
-SURELY_CREATED = {"created", "create", "creation", "erstellt", "angelegt"}
+GLUED = {"createdon", "createdat", "createdate", "createddate", "createdtime", "creationdate", "datecreated"}
+CREATED |= GLUED
+SURELY_CREATED = {"created", "create", "creation", "erstellt", "angelegt"} | GLUED
 STRONG = {"converted", "conversion", "convert", "won", "subscribed", "bought", "purchased", "purchase", "sold"}
 STRONG |= {"gewonnen", "konvertiert", "konversion", "gekauft", "verkauft", "converti", "gagne", "achete", "vendu"}
 STRONG |= {"convertido", "ganado", "comprado", "vendido", "ganho", "convertito", "vinto", "acquistato", "geconverteerd"}
+STRONG |= {"convertedon", "convertedat", "converteddate", "dateconverted", "wonon", "wonat", "wondate", "datewon"}
 WEAK = {"target", "label", "outcome", "customer", "closed", "close", "y", "response", "kunde", "cliente", "client"}
 WEAK_STEMS = ("abschluss", "abgeschloss", "konver", "gewonn", "kauf")
 EXACT = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from pipelines.inspection.outcome_column import find_label
 
 CLOSING = {"close", "closed", "closing", "closedate", "won", "end", "ended", "decided", "resolved", "abschluss"}
 MOST_VALUES = 60  # of a status
+QUALIFIED = "qualified"  # where no value says won, and others say lost: what leads of Dynamics become
 EVERY = 0.99  # share of a status' rows from which all of them have a date
 FILLED = 0.5  # share of a status' rows that have a date, from which it dates them
 
@@ -37,6 +38,7 @@ def find_status(sample: FileSample, taken: Collection[str] = ()) -> Status | Non
     for name in (name for name in map(str, sample.frame) if name not in taken and name not in sample.times):
         values = sorted(sample.frame[name].dropna().unique()) if sample.frame[name].nunique() <= MOST_VALUES else []
         won, lost = tuple(filter(means_won, values)), tuple(filter(means_lost, values))
+        won = won or tuple(value for value in values if value.strip().lower() == QUALIFIED)
         if won and lost:
             found.append((len(values), Status(name, won, lost, "")))
     if not found:
@@ -56,22 +58,53 @@ def _closing_date(sample: FileSample, status: Status) -> str:
     return ""
 
 
-def find_outcome(leads: FileSample, outcomes: FileSample | None, lead_id: str) -> LabelColumn:
+def find_outcome(leads: FileSample, outcomes: FileSample | None, lead_id: str, chosen: str = "") -> LabelColumn:
     """The outcome: by a status where a date alone would count lost deals as won, or where nothing else says it.
+
+    Parameters
+    ----------
+    chosen
+        One of the candidates that a person chose; "" takes the most likely.
 
     Raises
     ------
     DataError
-        Where no column can be it.
+        Where no column can be it, or the chosen one cannot.
     """
+    label = _most_likely(leads, outcomes, lead_id)
+    if chosen in ("", label.candidates[0]):
+        return label
+    sample, rest = outcomes or leads, [name for name in label.candidates if name != chosen]
+    hidden = replace(
+        sample,
+        frame=sample.frame.drop(columns=rest, errors="ignore"),
+        times={name: time for name, time in sample.times.items() if name not in rest},
+    )
+    found = _most_likely(leads if outcomes else hidden, hidden if outcomes else None, lead_id)
+    if found.candidates[0] != chosen:
+        raise DataError(
+            sample.path.name,
+            chosen,
+            found="no date of conversion, no yes and no, and no status with won and lost",
+            expected=f"the outcome: {', '.join(label.candidates)}",
+            fix="Choose one of these.",
+        )
+    return replace(found, sample=sample, passed_over=tuple(f"{name}: not chosen" for name in rest))
+
+
+def _most_likely(leads: FileSample, outcomes: FileSample | None, lead_id: str) -> LabelColumn:
     sample = outcomes or leads
     status = find_status(sample, {lead_id})
     if status is None:
         return find_label(leads, outcomes, lead_id)
+    passed_over: tuple[str, ...] = ()
     try:
         label = find_label(leads, outcomes, lead_id)
         if not _is_better(status, label):
-            return label
+            said = f"{status.column}: a status; {label.column} says which leads converted"
+            return replace(label, passed_over=(*label.passed_over, said))
+        if label.column not in (status.column, status.closed_at):
+            passed_over = (f"{label.column}: leads that are not won have one too",) if label.dated else ()
     except DataError:
         pass  # no other column can be it
     join = find_join(outcomes, leads, lead_id)[0] if outcomes is not None else lead_id
@@ -83,6 +116,7 @@ def find_outcome(leads: FileSample, outcomes: FileSample | None, lead_id: str) -
         bool(status.closed_at),
         f"{status.column}: a status with won and lost{dates}",
         of_leads="" if outcomes is not None else status.closed_at or status.column,
+        passed_over=passed_over,
         status=status.column,
         won_values=status.won,
         lost_values=status.lost,

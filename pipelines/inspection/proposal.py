@@ -34,7 +34,7 @@ from pipelines.inspection.column_roles import (
 from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff_all
 from pipelines.inspection.names import said_yes
 from pipelines.inspection.outcome_status import find_created_by_status, find_outcome
-from pipelines.inspection.report import Inspection, quoted
+from pipelines.inspection.report import NOTHING, Inspection, Told, quoted
 from pipelines.inspection.time_columns import TimeColumn
 
 MOSTLY_LATER = 0.5  # share of times after the file was written, from which the file's own time means nothing
@@ -44,13 +44,15 @@ FEWEST_MONTHS = 3  # different ones, that show which way they run
 FEW_RUNS = 0.05  # share of the runs that shuffled rows would have, below which rows are in some order
 
 
-def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspection:
+def inspect(leads: Path, events: Path | None, outcomes: Path | None, told: Told = NOTHING) -> Inspection:
     """Look at a file of leads, and at events and outcomes where there are any.
 
     Parameters
     ----------
     leads, events, outcomes
         CSV (gz too), Parquet, or DuckDB files with one table. Without outcomes, a column of leads is the outcome.
+    told
+        What a person said of them.
 
     Raises
     ------
@@ -59,24 +61,24 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
     """
     given = [path for path in (leads, events, outcomes) if path]
     lead_sample, *others = sniff_all(given)
-    inspection = Inspection()
+    inspection = Inspection(told=told)
     lead_id, id_why = find_lead_id(lead_sample, others)
     (lead_sample, *others), normalise = with_alike_ids(lead_sample, lead_id, others)
     samples = dict(zip(given, [lead_sample, *others], strict=True))
     event_sample, outcome_sample = samples[events] if events else None, samples[outcomes] if outcomes else None
-    label = find_outcome(lead_sample, outcome_sample, lead_id)
+    label = find_outcome(lead_sample, outcome_sample, lead_id, told.outcome)
+    inspection.outcomes = label.candidates
     created, created_why = find_created(lead_sample, label)
     where = ""
     if not created:
         created, created_why, statuses = find_created_by_status(lead_sample, label)
         listed = ", ".join(map(quoted, statuses))
         where = f"where: {{{quoted(label.status)}: [{listed}]}}  # the others have no {created}" if created else ""
-    dated = bool(created) and label.dated
+    dated = inspection.dated = bool(created) and label.dated
     roles = {"lead_id": lead_id} | ({"created_at": created} if created else {})
     lines = [
         f"# Proposed from the first rows of {', '.join(sample.path.name for sample in (lead_sample, *others))}.",
-        "# Read every line and its reason, correct it, save it, and run with --params FILE --data FOLDER; paths are",
-        f"# relative to the folder of {leads.name}.",
+        f"# Read every line and its reason, and correct it; paths are relative to the folder of {leads.name}.",
         "source:",
         *_order(inspection, lead_sample, label, created, dated),
         *_exported_at(inspection, lead_sample, event_sample, label, created),
@@ -90,7 +92,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None) -> Inspecti
         "  stages: []",
         "  attribute_history: []  # edits of what the CRM overwrites, where it keeps them",
         *_tiers(inspection),
-        *(_snapshots(lead_sample, label, lead_id, created) if dated else []),
+        *(_snapshots(inspection, lead_sample, label, lead_id, created) if dated else []),
     ]
     for sample in (lead_sample, *others):
         _warn_of_sample(inspection, sample)
@@ -348,25 +350,31 @@ def _tiers(inspection: Inspection) -> list[str]:
     return [*head, *inspection.exclusions] if inspection.exclusions else []
 
 
-def _snapshots(leads: FileSample, label: LabelColumn, lead_id: str, created: str) -> list[str]:
+def _snapshots(inspection: Inspection, leads: FileSample, label: LabelColumn, lead_id: str, created: str) -> list[str]:
     """The section `snapshots` with lists as often as wins come soon after creation, and how soon they come."""
+    horizon = inspection.told.horizon_days
+    asked = "  # converts within so many days?"
+    until_when = (
+        f"  horizon_days: {horizon}" if horizon else f"  # horizon_days: {SnapshotParams().horizon_days}{asked}"
+    )
     created_at, converted_at = leads.moments(created), label.converted_at(leads.frame, lead_id)
     both = pd.DataFrame({"lead_id": range(len(created_at)), "created_at": created_at, "converted_at": converted_at})
     both = both[both["converted_at"] >= both["created_at"]].astype(dict.fromkeys(both.columns[1:], "datetime64[us]"))
     if both.empty:
-        return []
+        return ["snapshots:", until_when] if horizon else []
     weekly, until = SnapshotParams(), both["converted_at"].max()
     wins = DatedWins.of(both, both.assign(lost_at=pd.Series(pd.NaT, both.index, "datetime64[us]")), weekly, until)
     early, daily = wins.before, wins.daily_before
     days, closer = wins.rows["age_days"], early > MANY_EARLY and daily < early
     chosen = weekly.model_copy(update=DAILY) if closer else weekly
+    inspection.soon = f"half of the wins came within {days.median():.1f} days of creation"
     soon = f"{(days < 1).mean():.1%} within a day, {(days < 7).mean():.1%} within a week"
     missed = f"weekly lists from the age of a day on would come too late for {early:.1%}, daily ones for {daily:.1%}"
     return [
         f"snapshots:  # of {len(days):,} wins half came within {days.median():.1f} days of creation, {soon}",
         f"  every_days: {chosen.every_days}  # {missed}{'; capacity.per_period is leads a day then' if closer else ''}",
         f"  min_age_days: {chosen.min_age_days}",
-        "  # horizon_days: 30  # converts within this many days?",
+        until_when,
     ]
 
 

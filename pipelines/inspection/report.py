@@ -1,4 +1,4 @@
-"""What a look at unknown files gives: a mapping as text, and warnings."""
+"""What a look at unknown files gives: a mapping as text, and warnings; and what a person says of the files."""
 
 from __future__ import annotations
 
@@ -9,23 +9,60 @@ from dataclasses import dataclass, field
 UNPRINTED = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML folds or refuses them
 
 
-@dataclass
-class Inspection:
-    """What was inspection.
+@dataclass(frozen=True)
+class Told:
+    """What a person said of files, and no file says.
 
     Attributes
     ----------
+    outcome
+        The column that is the outcome; "" leaves the choice to `inspect`.
+    late
+        Columns that are filled in after the outcome, or because of it.
+    horizon_days
+        A lead counts as converted within so many days; None where nobody said.
+    """
+
+    outcome: str = ""
+    late: tuple[str, ...] = ()
+    horizon_days: int | None = None
+
+
+NOTHING = Told()
+
+
+@dataclass
+class Inspection:
+    """What was found.
+
+    Attributes
+    ----------
+    told
+        What a person said before.
     mapping
         YAML with a `source` section and the reasons as comments; saved to a file, `--params` takes it.
     warnings
         What a person should know before trusting it.
     exclusions
         Lines for leads that are read and never called, each with its reason.
+    outcomes
+        Columns that may be the outcome, the one that was taken first.
+    at_creation
+        Columns that are read as if they were filled in when the lead was created.
+    dated
+        Whether leads and outcomes carry dates, so that a horizon counts.
+    soon
+        How soon wins come after creation, in words; "" where nothing says it.
     """
 
+    told: Told = NOTHING
     mapping: str = ""
     warnings: list[str] = field(default_factory=list)
     exclusions: list[str] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=list)
+    at_creation: list[str] = field(default_factory=list)
+    dated: bool = False
+    soon: str = ""
 
 
 def quoted(text: str) -> str:

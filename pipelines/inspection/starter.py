@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from features.schema.errors import DataError, ParamsError
 from models.leakage.suspicious_names import words
+from pipelines.config.delivery import Delivery
+from pipelines.config.sections import Track
 from pipelines.config.source import FORMATS
+from pipelines.inspection.column_roles import JoinError
 from pipelines.inspection.proposal import inspect
-from pipelines.inspection.report import Inspection
+from pipelines.inspection.report import NOTHING, Inspection, Told, quoted
 
 READABLE = (".csv", ".csv.gz", ".zip", *FORMATS)
 # What a file's name says it holds, the clearest word first; beginnings of words, so that a plural is no other word.
@@ -18,14 +24,25 @@ EVENTS = ("event", "activit", "interaction", "visit", "touch", "engagement")
 OUTCOMES = ("outcome", "conversion", "deal", "opportunit", "sale", "order", "won")
 LEADS = ("lead", "prospect", "customer", "client", "contact", "account")
 HEAD = """\
-# Written by `leadscore init` for {folder}. It is laid over params.yaml and states only what differs.
+# Written by `leadscore init`. It is laid over params.yaml and states only what differs; every other key has a default,
+# and may be set here too: docs/reference/params.md. In this folder, commands need no --params, --data, --out, --lists.
+paths: {{data: {data}, out: {out}, lists: {lists}}}  # relative to this file; an option goes first
+capacity: {{per_period: {per_period}}}  # leads that sales can work between two lists; without dates: in the test set
 """
 TAIL = """\
 
-# What a business sets besides; take the # away where it differs. All keys: docs/reference/params.md.
-# project: {name: lead-scoring}  # of the MLflow experiment and the registered model
-# capacity: {per_period: 200}  # leads that sales can work in one period
+# project: {name: lead-scoring}  # of the MLflow experiment and the registered model; take the # away to set it
 """
+IGNORED = """\
+# Written by `leadscore init`: data and what commands write, both with personal data, stay out of git.
+{patterns}
+"""
+CRONTAB = """\
+# Written by `leadscore init`: a list every working day, once `leadscore run` has trained a model. Copy the line with
+# `crontab -e`; times are those of the machine. docs/operations has units for systemd and the jobs of every week.
+30 5 * * 1-5  cd {folder} && {command} nightly score --as-of today >> score.log 2>&1 || tail -n 1 score.log
+"""
+OUT, LISTS = "results", "lists"
 
 
 @dataclass(frozen=True)
@@ -38,34 +55,104 @@ class Files:
     rest: list[Path]
 
 
-def write_starter(folder: Path, file: Path) -> list[str]:
-    """Write a params file with a proposed `source` for the files of a folder; return what a person should know first.
+def look(folder: Path, told: Told = NOTHING) -> Inspection:
+    """Look at a folder of files that nobody has described yet.
+
+    Raises
+    ------
+    DataError
+        Where no file looks like leads, or `inspect` cannot read them.
+    """
+    files = tell_apart(folder)
+    try:
+        found = inspect(files.leads, files.events, files.outcomes, told)
+    except JoinError as error:
+        if files.outcomes is None:
+            raise
+        found = _by_leads_alone(files, told, files.outcomes, error)
+    found.warnings += [
+        f"{path.name}: not looked at; its name says neither leads, events nor outcomes" for path in files.rest
+    ]
+    return found
+
+
+def _by_leads_alone(files: Files, told: Told, outcomes: Path, reason: JoinError) -> Inspection:
+    """Look at leads that say themselves what became of them, where a file of outcomes does not name leads."""
+    try:
+        found = inspect(files.leads, files.events, None, told)
+    except DataError:
+        raise reason from None
+    said = f"the outcome is {found.outcomes[0]!r} of {files.leads.name}"
+    found.warnings.insert(0, f"{outcomes.name} is not read, and {said}: {reason}")
+    return found
+
+
+def check_new(file: Path) -> None:
+    """Raise ParamsError where a params file is there already."""
+    if file.exists():
+        raise ParamsError(f"{file} is there already and stays as it is; name another with --file")
+
+
+def write_starter(folder: Path, file: Path, found: Inspection, per_period: int) -> list[str]:
+    """Write a params file for what was found in a folder, and beside it what git leaves out and a line for cron.
+
+    Parameters
+    ----------
+    per_period
+        Leads that sales can work between two lists.
+
+    Returns
+    -------
+    list of str
+        What was written, and which files are there already and stay as they are.
 
     Raises
     ------
     ParamsError
-        Where the file is there already.
-    DataError
-        Where no file looks like leads, or `inspect` cannot read them.
+        Where the params file is there already.
     """
-    if file.exists():
-        raise ParamsError(f"{file} is there already and stays as it is; name another with --file")
-    files = tell_apart(folder)
-    inspection = inspect(files.leads, files.events, files.outcomes)
-    unread = [f"{path.name}: not looked at; its name says neither leads, events nor outcomes" for path in files.rest]
-    warnings = [*inspection.warnings, *unread]
-    with file.open("x", encoding="utf-8", newline="\n") as target:
-        target.write(_text(folder, inspection, warnings))
-    return warnings
+    check_new(file)
+    texts = {
+        file: _params(os.path.relpath(folder, file.parent), found, per_period),
+        file.with_name(".gitignore"): IGNORED.format(patterns="\n".join(_ignored(folder, file.parent))),
+        file.with_name("leadscore.crontab"): CRONTAB.format(
+            folder=_in_cron(file.parent.absolute()), command=_in_cron(Path(sys.executable).with_name("leadscore"))
+        ),
+    }
+    new = [path for path in texts if not path.exists()]
+    for path in new:
+        with path.open("x", encoding="utf-8", newline="\n") as target:
+            target.write(texts[path])
+    kept = [f"{path} is there already and stays as it is" for path in texts if path not in new]
+    return [f"wrote {', '.join(map(str, new))}", *kept]
+
+
+def _ignored(folder: Path, project: Path) -> list[str]:
+    """Patterns of git: files that hold data, by their endings, and what commands write."""
+    track = Track()
+    written = [OUT, LISTS, track.artifacts, Delivery().state]
+    below = Path(os.path.relpath(folder, project)).as_posix()
+    prefix = "" if below == "." else f"{below}/"
+    data = [] if below.startswith("..") else [f"/{prefix}*{ending}" for ending in READABLE]
+    return [*data, *(f"/{name}/" for name in written), f"/{track.uri.rsplit('/', 1)[1]}*", "/*.log"]
+
+
+def _in_cron(path: Path) -> str:
+    return shlex.quote(str(path)).replace("%", r"\%")  # which ends a command of cron
 
 
 def tell_apart(folder: Path) -> Files:
-    """Tell leads, events and outcomes apart by the names of their files; a file alone in its folder holds the leads."""
+    """Tell leads, events and outcomes apart by the names of their files.
+
+    A file alone in its folder holds the leads, and so does one of deals where no other can: it has their outcome too.
+    """
     there = sorted(path for path in folder.glob("*") if path.name.lower().endswith(READABLE))
     events = _named(EVENTS, there)
     outcomes = _named(OUTCOMES, [path for path in there if path != events])
     left = [path for path in there if path not in (events, outcomes)]
     leads = _named(LEADS, left) or (left[0] if len(left) == 1 else None)
+    if not left and outcomes:
+        leads, outcomes = outcomes, None
     if leads is None:
         raise DataError(
             "leads",
@@ -90,6 +177,7 @@ def _named(beginnings: Iterable[str], paths: Iterable[Path]) -> Path | None:
     )
 
 
-def _text(folder: Path, inspection: Inspection, warnings: Iterable[str]) -> str:
-    noted = "".join(f"# Warning: {' '.join(warning.splitlines())}\n" for warning in warnings)
-    return HEAD.format(folder=" ".join(str(folder).splitlines())) + noted + inspection.mapping + TAIL
+def _params(data: str, found: Inspection, per_period: int) -> str:
+    paths = {name: quoted(Path(folder).as_posix()) for name, folder in (("data", data), ("out", OUT), ("lists", LISTS))}
+    noted = "".join(f"# Warning: {' '.join(warning.splitlines())}\n" for warning in found.warnings)
+    return HEAD.format(**paths, per_period=per_period) + noted + found.mapping + TAIL

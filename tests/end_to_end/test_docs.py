@@ -53,7 +53,7 @@ def commands() -> Iterator[tuple[Path, list[str]]]:
         for block in blocks(page, "sh"):
             for line in block.splitlines():
                 words = shlex.split(line, comments=True)
-                if words and words[0].endswith("/leadscore"):
+                if words and words[0].rsplit("/")[-1] == "leadscore":
                     yield page, words[1:]
 
 
