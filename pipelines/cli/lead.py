@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.cli.options import AsOfOption, LeadArgument, OutOption, ParamsOption, loaded
+from pipelines.cli.options import LISTS, AsOfOption, LeadArgument, ListsOption, OutOption, ParamsOption, loaded
 
 lead_app = typer.Typer(help="One lead's score, and why scores changed.", no_args_is_help=True)
 
@@ -104,11 +104,11 @@ def letter(
     lead_id: LeadArgument,
     params: ParamsOption = None,
     out: OutOption = None,
-    lists: Annotated[
-        Path | None, typer.Option("--lists", metavar="FOLDER", help="Folder of published lists; default: the run's.")
-    ] = None,
+    lists: ListsOption = None,
     day: Annotated[str | None, typer.Option("--day", metavar="DAY", help="Of the list; default: the newest.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Write it there, for you alone.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write it as this file, for you alone to read.")
+    ] = None,
 ) -> None:
     """Write what a person may ask: data, score, reasons.
 
@@ -116,15 +116,15 @@ def letter(
 
     IN: scores of the run or of a published list, data/contract, model.
 
-    OUT: Markdown in the terminal, or in --file; it holds personal data.
+    OUT: Markdown in the terminal, or in --markdown; it holds personal data.
     """
     from pipelines.analysis.letter import save_letter, write_letter
 
     text = write_letter(lead_id, loaded(params, out), lists, day)
-    if file is None:
+    if markdown is None:
         typer.echo(text, nl=False)
     else:
-        save_letter(text, file)
+        save_letter(text, markdown)
 
 
 @lead_app.command()
@@ -132,16 +132,15 @@ def forget(
     lead_id: LeadArgument,
     params: ParamsOption = None,
     out: OutOption = None,
-    lists: Annotated[
-        list[Path] | None, typer.Option("--lists", metavar="FOLDER", help="Folder of published lists; may be repeated.")
-    ] = None,
+    lists: Annotated[list[Path] | None, LISTS] = None,
     postgres: Annotated[
         bool, typer.Option("--postgres", help="Also in the history table of `delivery.postgres`.")
     ] = False,
 ) -> None:
     """Delete one lead from every store, for good.
 
-    The next ingest into these folders leaves the lead out. What was stopped is continued by the same command.
+    The next ingest into these folders leaves the lead out. What was stopped is continued by the same command. Give
+    --lists once for each folder.
 
     IN: --out, --lists, MLflow's files, the tables and outboxes of `delivery`.
 
