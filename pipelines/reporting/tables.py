@@ -79,6 +79,11 @@ def evaluated(metrics: EvaluationResult) -> list[Evaluated]:
     return [Evaluated("model", "Model", metrics.test), *baselines]
 
 
+def todays(incumbent: str) -> str:
+    """Name what is done today, as the reader knows it."""
+    return "today's rules" if incumbent == "rules" else NAMES.get(incumbent, incumbent)
+
+
 def best_in(periods: list[BacktestPeriod], names: list[str], measure: Measure) -> int:
     """Count the periods of a backtest in which the model's figure is better than that of every other of `names`."""
     sign = 1.0 if measure.better == "higher" else -1.0
@@ -115,8 +120,12 @@ def segments(metrics: EvaluationResult, attributes: Mapping[str, AttributeSpec])
     ]
 
 
-def tiers(summary: ScoreSummary, metrics: EvaluationResult, policy: TierParams) -> list[Row]:
-    """Describe each tier, best first: n, lowest score, expected conversions (sum of probabilities), and certificate."""
+def tiers(summary: ScoreSummary, metrics: EvaluationResult, policy: TierParams, scores: pd.DataFrame) -> list[Row]:
+    """Describe each tier, best first: n, expected conversions (sum of probabilities), certificate, and `lines`.
+
+    A line is the leads that came into the tier in one way: those who did not by their score have no part in its lowest
+    score and its mean.
+    """
     certificates = {entry["tier"]: entry for entry in metrics.tiers.certificates}
     return [
         {
@@ -127,10 +136,31 @@ def tiers(summary: ScoreSummary, metrics: EvaluationResult, policy: TierParams) 
             "min_value_ratio": tier.min_value_ratio,
             "certificate": certificates.get(tier.name),
             "n": summary.tiers.get(tier.name, 0),
-            "lowest_score": summary.lowest_score.get(tier.name),
+            "lines": _tier_lines(scores[scores["tier"] == tier.name]),
             "expected": summary.expected_conversions.get(tier.name, 0.0),
         }
         for tier in policy.ladder
+    ]
+
+
+def _tier_lines(leads: pd.DataFrame) -> list[Row]:
+    reason = leads["tier_reason"].astype("str")
+    triggered, drawn = (reason.str.startswith(prefix) for prefix in ("trigger:", "drawn by lot"))
+    lines = {
+        ", by score" if (triggered | drawn).any() else "": leads[~(triggered | drawn)],
+        ", by a trigger": leads[triggered],
+        ", drawn at random to learn": leads[drawn],
+    }
+    return [
+        {
+            "how": name,
+            "n": len(line),
+            "lowest_score": int(line["score"].min()) if len(line) else None,
+            "expected": float(line["probability"].sum()),
+            "mean": float(line["probability"].mean()) if len(line) else None,
+        }
+        for name, line in lines.items()
+        if len(line) or not name.startswith((", by a", ", drawn"))
     ]
 
 
@@ -181,12 +211,21 @@ def interactions(explanation: ExplanationResult) -> list[Row]:
 
 
 def grade_rows(metrics: EvaluationResult) -> list[Row]:
-    """Lay out the grades as rows of fit, each with its four cells and their shades, 0 to 1."""
+    """Lay out the grades as rows of fit and columns of engagement, each cell with its shade, 0 to 1.
+
+    Rows and columns without a lead are left out; where one cell is left, nothing is.
+    """
     cells = [cell.model_dump() for cell in metrics.grades.cells]
+    filled = [cell["grade"] for cell in cells if cell["n"]]
+    fits, engagements = ({grade[part] for grade in filled} for part in (0, 1))
     maximum = max((cell["rate"] or 0.0 for cell in cells), default=0.0)
-    shaded = [cell | {"shade": (cell["rate"] or 0.0) / maximum if maximum else 0.0} for cell in cells]
-    letters = dict.fromkeys(cell["grade"][0] for cell in cells)
-    return [{"fit": letter, "cells": [cell for cell in shaded if cell["grade"][0] == letter]} for letter in letters]
+    shaded = [
+        cell | {"shade": (cell["rate"] or 0.0) / maximum if maximum else 0.0}
+        for cell in cells
+        if cell["grade"][0] in fits and cell["grade"][1] in engagements
+    ]
+    rows = [{"fit": fit, "cells": [cell for cell in shaded if cell["grade"][0] == fit]} for fit in sorted(fits)]
+    return rows if len(shaded) > 1 else []
 
 
 def movers(explanation: ExplanationResult, n: int) -> dict[str, list[Row]]:

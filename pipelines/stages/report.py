@@ -21,8 +21,10 @@ from models.scorecard.scorecard import Scorecard
 from models.scoring.scorer import ModelMetadata
 from models.tiers.declarations import TierParams
 from pipelines.reporting import charts, scorecard_table, tables
+from pipelines.reporting.first_screen import LEADS, first_screen
 from pipelines.reporting.glossary import report_terms
 from pipelines.reporting.page import page, write_page
+from pipelines.reporting.panels import PANELS
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.bundle import load_trained
 from pipelines.storage.contract_store import Display
@@ -135,7 +137,19 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
     evaluated = tables.evaluated(run.metrics)
     ranked = {entry.name: entry.label for entry in evaluated if entry.ranks}
     dependences = tables.dependences(run.explanation, run.metadata.matrix.catalogue)
+    grades = tables.grade_rows(run.metrics)
     return {
+        "panels": [panel.of({"change": run.change, "grades": grades}) for panel in PANELS],
+        "first": first_screen(
+            run.metrics,
+            run.summary,
+            run.capacity,
+            run.metadata,
+            run.audit.checks,
+            run.explanation,
+            tables.leads(run.scores, LEADS, run.display),
+        ),
+        "todays": tables.todays(run.metrics.verdict.incumbent),
         "metrics": run.metrics,
         "summary": run.summary,
         "metadata": run.metadata,
@@ -152,11 +166,11 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "ranked": ranked,
         "best": next(entry for entry in evaluated if entry.name == run.metrics.verdict.best_baseline),
         "measures": measures(run.metrics),
-        "grades": tables.grade_rows(run.metrics),
+        "grades": grades,
         "criteria": scorecard_table.table(run.scorecard, run.metadata.matrix.catalogue).to_dict("records"),
         "card_notes": [scorecard_table.meaning(run.scorecard), *scorecard_table.against_model(run.metrics)],
         "segments": tables.segments(run.metrics, attributes),
-        "tiers": tables.tiers(run.summary, run.metrics, run.policy),
+        "tiers": tables.tiers(run.summary, run.metrics, run.policy, run.scores),
         "leads": tables.leads(run.scores, top_leads, run.display),
         "movers": tables.movers(run.explanation, shown),
         "dependences": dependences,

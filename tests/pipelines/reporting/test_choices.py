@@ -81,11 +81,14 @@ def metrics(**values: float) -> ModelMetrics:
 
 def test_each_period_of_the_table_equals_the_backtest(dated: tuple[Params, Layout]) -> None:
     backtest, page = tree(dated[1].backtest.path), page_of(dated[1])
-    rows = page.rows("walk")[2:]
+    rows = [
+        [*row, *rates[1:]]
+        for row, rates in zip(page.rows("walk")[1:], page.rows("walk-probabilities")[2:], strict=True)
+    ]
     assert backtest["applicable"]
     assert len(rows) == len(backtest["periods"]) + 1
     for row, entry in zip(rows, backtest["periods"], strict=False):
-        assert row[0] == f"{entry['cut']}from {entry['training_rows']:,} rows"
+        assert row[0] == f"{entry['cut']} from {entry['training_rows']:,} rows"
         assert_metrics(row[1:], entry["metrics"], page)
     assert rows[-1][0] == "All rows pooled"
     assert_metrics(rows[-1][1:], backtest["pooled"], page)
@@ -97,14 +100,14 @@ def assert_metrics(cells: list[str], metrics: dict[str, Any], page: Page) -> Non
     ranked = list(dict.fromkeys(cell["data-auc"] for cell in cells_of if "data-auc" in cell))
     evaluated = list(dict.fromkeys(cell["data-loss"] for cell in cells_of if "data-loss" in cell))
     model = metrics["model"]
-    expected = [f"{number(model['n'])}{number(model['n_positive'])} converted"]
+    expected = [f"{number(model['n'])} {number(model['n_positive'])} converted"]
     for name in ranked:
         auc, low, high = (number(metrics[name][key], 3) for key in ("auc", "auc_low", "auc_high"))
-        expected.append(f"{auc}{low} to {high}")
+        expected.append(f"{auc} {low} to {high}")
     expected += [number(metrics[name]["log_loss"], 3) for name in evaluated]
     expected += [percent(metrics[name]["mean_probability"]) for name in ("model", "uncorrected")]
     rate, low, high = (percent(model[key]) for key in ("base_rate", "base_rate_low", "base_rate_high"))
-    assert cells == [*expected, f"{rate}{low} to {high}"]
+    assert cells == [*expected, f"{rate} {low} to {high}"]
     assert set(evaluated) == {"model", "prior", "logistic", "scorecard", "rules"}
     assert {"model", "logistic"} <= set(ranked) <= set(evaluated) - {"prior"}
 
@@ -221,7 +224,7 @@ def test_tiers_over_time_are_shown_as_they_were_measured(run: tuple[Params, Layo
     for row, tier in zip(page.rows("kpi-tiers")[1:], kpis["tiers"], strict=True):
         kpis_of = tier["all"]
         assert row[:2] == [tier["name"], f"{kpis_of['leads']:,}"]
-        assert row[2].startswith(percent(kpis_of["conversion_rate"]) + percent(kpis_of["conversion_rate_low"]))
+        assert row[2].startswith(percent(kpis_of["conversion_rate"]) + " " + percent(kpis_of["conversion_rate_low"]))
     comparisons = [one for one in kpis["comparisons"] if one["group"] == "tier"]
     shown = [row[:4] for row in page.rows("kpi-looks")[1:]]
     assert shown == [[one["name"], one["answer"], f"{one['rows']:,}", f"{one['leads']:,}"] for one in comparisons]
@@ -244,7 +247,7 @@ def test_wins_on_no_list_are_shown_by_age_and_reason_with_what_the_interval_cost
         assert page.rows(table)[0][3:] == [reason.capitalize() for reason, n in counted["reasons"].items() if n]
         shares = [row[2] for row in page.rows(f"{table}-cost")[1:]]
         for shown, key in zip(shares, ("on_none_share", "before_share", "daily_before_share"), strict=True):
-            assert shown.startswith(percent(counted[key]) + percent(counted[f"{key}_low"]))
+            assert shown.startswith(percent(counted[key]) + " " + percent(counted[f"{key}_low"]))
     assert coverage["period"]["wins"] - coverage["period"]["on_none"] >= 1
     assert tree(undated[1].kpis.path)["coverage"] is None
     assert not page_of(undated[1]).all("table", id="kpi-no-list")
@@ -255,7 +258,7 @@ def test_velocity_is_shown_with_dates_and_its_absence_explained(
 ) -> None:
     velocity, page = tree(dated[1].kpis.path)["velocity"], page_of(dated[1])
     first, *tiers = page.rows("kpi-velocity")[1:]
-    assert first[:3] == [f"creation{velocity['from_creation']['first']} to {velocity['from_creation']['last']}"] + [
+    assert first[:3] == [f"creation {velocity['from_creation']['first']} to {velocity['from_creation']['last']}"] + [
         f"{velocity['from_creation'][name]:,}" for name in ("n", "happened")
     ]
     names = ("hot", "warm", "cold", "excluded")

@@ -34,6 +34,7 @@ ENDS = ("", "_low", "_high")
 TAG = re.compile(r"⟦(\w+) (\d+) ([^⟧]+)⟧")
 EVERYWHERE = {"metadata", "metrics", "policy"}  # confidence, capacity, horizon and the like
 SOURCES = {  # the artifacts that a section may take its figures from
+    "start": {"scores", "summary", "explanation", "audit"},
     "verdict": {"backtest", "calibration"},
     "leads": {"scores", "summary", "explanation"},
     "quality": {"gain", "lift", "calibration"},
@@ -145,9 +146,14 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
     reach = min(max([*highest, 0.0001]), max(4 * test["base_rate"], 0.02))
     velocity = kpis["velocity"] or {}
     growth, cycle = velocity.get("growth") or [], velocity.get("sales_cycle")
+    called = next((one for one in summary["capacity"] if one["capacity"] == capacity), {"leads": 0})
+    calls, wins = called["leads"], metrics["wins"]
+    status = [check["status"] for check in trees["audit"]["checks"]]
     return {
+        "": [calls * test["base_rate"], calls / wins["calls"] * wins["wins_today"]],
+        "start": [status.count("passed"), status.count("failed"), status.count("passed") + status.count("failed")],
         "verdict": [test["calibration_error"] * 100],
-        "leads": means + [step for row in trees["scores"][:top] for step in steps(row)],
+        "leads": [*means, *by_way(trees["scores"]), *(step for row in trees["scores"][:top] for step in steps(row))],
         "quality": [abs(metrics["uncorrected"]["log_loss"] - test["log_loss"])],
         "kpis": [
             *(100 * row[f"growth{end}"] for row in growth for end in ENDS if row["growth"] is not None),
@@ -170,6 +176,15 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
             1 - metadata["linear_share"],
         ],
     }
+
+
+def by_way(scores: list[Mapping[str, Any]]) -> list[float]:
+    """The sums and means of the leads of each tier that came into it in one way."""
+    frame = pd.DataFrame(scores)
+    way = frame["tier_reason"].str.split(":").str[0].where(frame["tier"] != "excluded", "")
+    way = way.where(way.isin(["trigger", "drawn by lot to learn"]), "")
+    groups = [group["probability"] for _, group in frame.groupby(["tier", way])]
+    return [float(one) for group in groups for one in (group.sum(), group.mean(), len(group))]
 
 
 def steps(row: Mapping[str, Any]) -> list[float]:

@@ -11,6 +11,10 @@ import pytest
 
 from pipelines.analysis.explain_lead import explain_lead
 from pipelines.analysis.lead_page import write_lead_page
+from pipelines.config.params import with_as_of
+from pipelines.reporting.monitor_page import write_monitor_page
+from pipelines.scheduled.monitor import run_monitor
+from pipelines.storage.bundle import load_bundle, load_tested
 from pipelines.storage.run_context import RunContext
 from tests.support.browser import AXE, CHROMIUM, Browser, browser
 from tests.support.services import needs, require
@@ -20,10 +24,12 @@ pytestmark = [
     pytest.mark.xdist_group("tiny"),
     needs(CHROMIUM.exists(), f"no browser at {CHROMIUM}"),
 ]
-DESK, PHONE, PAPER = 1280, 390, 718  # pixels; A4 less its margins
+DESK, TABLET, PHONE, PAPER, PAPER_HEIGHT = 1440, 1024, 390, 718, 1016  # pixels; A4 less its margins
 TAB, ENTER, DOWN = ("Tab", 9), ("Enter", 13, "\r"), ("ArrowDown", 40)
-OPEN_ALL = """document.querySelectorAll("details").forEach((part) => { part.open = true; })"""
+OPEN_ALL = """document.querySelectorAll("[role=tabpanel]").forEach((part) => { part.hidden = false; });
+document.querySelectorAll("details").forEach((part) => { part.open = true; })"""
 SHOW_ALL = """(async () => {
+  document.querySelectorAll("[role=tabpanel]").forEach((part) => { part.hidden = false; });
   document.querySelectorAll("details").forEach((part) => { part.open = true; });
   for (const chart of document.querySelectorAll("[data-chart]")) {
     chart.scrollIntoView({block: "center", behavior: "instant"});
@@ -50,6 +56,28 @@ CUT = """(() => {
 RUN_AXE = """axe.run({exclude: [".chart > *"]}, {resultTypes: ["violations"]}).then((result) => result.violations
   .filter((one) => ["serious", "critical"].includes(one.impact))
   .map((one) => [one.id, one.nodes.length, one.nodes[0].html.slice(0, 200), one.nodes[0].failureSummary]))"""
+LAYOUT = """(() => {
+  const faults = [];
+  const name = (one) => (one.closest("table") || one).id + " " + one.textContent.trim().slice(0, 40);
+  const seen = (selector) => Array.from(document.querySelectorAll(selector)).filter((one) => one.checkVisibility());
+  for (const one of seen("td, th, .scroll, .card"))
+    if (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline")
+      faults.push(["cut", one.className, name(one)]);
+  for (const one of seen("span + span, span + b, small + span, b + span")) {
+    const [left, right] = [one.previousElementSibling.getBoundingClientRect(), one.getBoundingClientRect()];
+    const words = one.textContent.trim() && one.previousElementSibling.textContent.trim();
+    if (words && left.width && right.width && left.top < right.bottom && right.top < left.bottom
+        && right.left - left.right < 2 && right.left >= left.left) faults.push(["glued", name(one.parentElement)]);
+  }
+  for (const one of seen(".card, .verdict, section, figure, tbody, ul, ol, dl")) {
+    const text = one.textContent.trim();
+    const heading = one.querySelector("h2, h3, figcaption");
+    if (!text || (heading && text === heading.textContent.trim() && !one.querySelector(".chart")))
+      faults.push(["empty", one.id || one.className || one.tagName, text.slice(0, 40)]);
+  }
+  if (document.documentElement.scrollWidth > innerWidth) faults.push(["scrolls", document.documentElement.scrollWidth]);
+  return faults;
+})()"""
 ROWS = """Array.from(document.querySelectorAll("#{} tbody tr")).filter((row) => !row.hidden)"""
 
 
@@ -59,7 +87,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     params, layout = tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
     first = str(pd.read_parquet(layout.scores.path)["lead_id"].iloc[0])
     write_lead_page(explain_lead(first, RunContext(params, layout)), folder / "lead.html", params.project.name)
-    return {"report": layout.report.path, "lead": folder / "lead.html"}
+    day = RunContext(with_as_of(params, "2026-06-29"), layout)
+    scorer = load_bundle(layout.bundle, 1)
+    result = run_monitor(day, scorer, load_tested(layout.bundle, scorer), folder)
+    write_monitor_page(result, folder, params.project.name)
+    return {"report": layout.report.path, "lead": folder / "lead.html", "monitor": folder / "monitor.html"}
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +118,50 @@ def test_pages_load_without_errors_requests_or_cut_text(
 
 
 @needs(AXE.is_file(), "no axe-core; `npm install --no-save axe-core` brings it")
-@pytest.mark.parametrize("width", [DESK, PHONE])
-@pytest.mark.parametrize("name", ["report", "lead"])
-def test_axe_reports_nothing_serious(name: str, width: int, pages: dict[str, Path], chromium: Browser) -> None:
-    chromium.open(pages[name], width)
-    chromium.run(OPEN_ALL)
-    chromium.run(AXE.read_text(encoding="utf-8") + "; undefined")
-    assert chromium.run(RUN_AXE) == []
+@pytest.mark.parametrize("name", ["report", "lead", "monitor"])
+def test_axe_and_the_layout_find_nothing(name: str, pages: dict[str, Path], chromium: Browser) -> None:
+    for width in (DESK, TABLET, PHONE):
+        chromium.open(pages[name], width)
+        chromium.run(OPEN_ALL)
+        assert chromium.run(LAYOUT) == [], width
+        if width != TABLET:
+            chromium.run(AXE.read_text(encoding="utf-8") + "; undefined")
+            assert chromium.run(RUN_AXE) == [], width
+
+
+def test_tabs_follow_clicks_keys_and_links(pages: dict[str, Path], chromium: Browser) -> None:
+    chromium.open(pages["report"])
+    shown = "Array.from(document.querySelectorAll('.panel')).filter((one) => !one.hidden).map((one) => one.id)"
+    assert chromium.run(shown) == ["panel-now"]
+    chromium.click("#tab-why")
+    assert chromium.run(shown) == ["panel-why"]
+    chromium.press("ArrowRight", 39)
+    assert chromium.run(shown) == ["panel-evidence"]
+    assert chromium.run("document.activeElement.getAttribute('aria-selected')") == "true"
+    chromium.click("#tab-now")
+    chromium.click("#start a[href='#drivers']")
+    chromium.run("new Promise((done) => setTimeout(done, 200))")
+    assert chromium.run(shown) == ["panel-why"]
+    assert chromium.run("document.querySelector('.sections [aria-current]').hash") == "#drivers"
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("<table><tr><td><span>3.2%</span><span>1.5% to 5.7%</span></table>", "glued"),
+        ("<div class=card><h3>Since when?</h3></div>", "empty"),
+        (
+            "<div class=scroll style='overflow: auto; width: 300px'><table width=600><td>x</table></div>",
+            "cut",
+        ),
+        ("<p style='width: 3000px'>wide</p>", "scrolls"),
+    ],
+)
+def test_the_layout_finds_each_fault(fault: str, found: str, tmp_path: Path, chromium: Browser) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text(f"<html lang=en><meta name=viewport content='width=device-width'>{fault}", encoding="utf-8")
+    chromium.open(bad, TABLET)
+    assert [one[0] for one in chromium.run(LAYOUT)] == [found]
 
 
 def test_axe_reports_known_faults(tmp_path: Path, chromium: Browser) -> None:
@@ -116,6 +185,7 @@ def test_cut_text_is_detected(tmp_path: Path, chromium: Browser) -> None:
 
 def test_tables_sort_by_click_and_by_key(pages: dict[str, Path], chromium: Browser) -> None:
     chromium.open(pages["report"])
+    chromium.run("location.hash = 'leads'")
     values = ROWS.format("top-leads") + ".map((row) => Number(row.cells[6].dataset.value))"
     header = "#top-leads th:nth-child(7)"
     columns: dict[str, list[float]] = {}
@@ -125,6 +195,7 @@ def test_tables_sort_by_click_and_by_key(pages: dict[str, Path], chromium: Brows
     assert columns["descending"] == sorted(columns["descending"], reverse=True)
     assert columns["ascending"] == sorted(columns["descending"])
     assert len(set(columns["ascending"])) > 1
+    chromium.run("location.hash = 'values'")
     chromium.click("#values-table th:nth-child(4) button")
     rates = chromium.run(ROWS.format("values-table") + ".map((row) => Number(row.cells[3].dataset.value))")
     assert rates == sorted(rates, reverse=True)
@@ -133,6 +204,7 @@ def test_tables_sort_by_click_and_by_key(pages: dict[str, Path], chromium: Brows
 
 def test_search_and_filter_narrow_a_table(pages: dict[str, Path], chromium: Browser) -> None:
     chromium.open(pages["report"])
+    chromium.run("location.hash = 'leads'")
     names = ROWS.format("top-leads") + ".map((row) => row.cells[0].textContent)"
     everybody = chromium.run(names)
     status = "document.querySelector('[data-filter=top-leads] [role=status]').textContent"
@@ -156,14 +228,17 @@ def test_the_keyboard_reaches_all_that_can_be_used(pages: dict[str, Path], chrom
     chromium.press(*ENTER)
     chromium.press(*TAB)
     assert chromium.run("document.activeElement.closest('main') !== null")
-    usable = "a[href], button, input, select, summary, [tabindex='0']"
+    usable = "a[href], button:not([role=tab][aria-selected=false]), input, select, summary, [tabindex='0']"
     assert chromium.run(f'Array.from(document.querySelectorAll("{usable}")).every((one) => one.tabIndex === 0)')
+    chromium.run("location.hash = 'leads'")
     chromium.click("details.falls summary")
     assert chromium.run("document.querySelector('details.falls').open")
 
 
 def test_on_paper_nothing_is_cut_and_charts_are_drawn(pages: dict[str, Path], chromium: Browser) -> None:
     chromium.open(pages["report"], PAPER, media="print")
+    assert chromium.run("document.documentElement.scrollHeight") < 2 * PAPER_HEIGHT, "page one alone"
+    chromium.run(OPEN_ALL)
     chromium.run("dispatchEvent(new Event('beforeprint'))")
     charts: list[list[Any]] = chromium.run(CHARTS)
     visible = chromium.run(

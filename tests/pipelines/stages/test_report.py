@@ -105,9 +105,52 @@ def metrics_of(layout: Layout) -> dict[str, Any]:
 def test_the_sections_come_in_order(layout: Layout) -> None:
     sections = [section["attrs"]["id"] for section in page_of(layout).all("section")]
     assert sections == [
-        *("verdict", "leads", "quality", "kpis", "grades", "scorecard", "backtest", "choices", "drivers", "values"),
-        *("data", "catalogue", "reading"),
+        *("start", "leads", "drivers", "values", "grades", "scorecard"),
+        *("verdict", "quality", "kpis", "backtest", "choices", "data", "catalogue", "reading"),
     ]
+
+
+def test_the_first_screen_says_whom_to_call_and_what_it_wins(layout: Layout) -> None:
+    metrics, page = metrics_of(layout), page_of(layout)
+    summary = json.loads(layout.score_summary.path.read_text(encoding="utf-8"))
+    scores = pd.read_parquet(layout.scores.path)
+    step = next(one for one in summary["capacity"] if one["capacity"] == metrics["capacity"])
+    wins = f"about {step['wins']:,.{0 if step['wins'] >= 10 else 1}f} wins expected"
+    title, lede = page.all("h1")[0]["text"], page.all("p", class_="lede")[0]["text"]
+    first = {"better": f"Call these {step['leads']}", "no better": "Stay with ", "worse": "Do not call by this list"}
+    assert title.startswith(first[metrics["verdict"]["state"]])
+    assert f"{wins} ({step['wins_low']:.0f} to {step['wins_high']:.0f})" in title + lede
+    wins_today = metrics["wins"]["wins_today"] * step["leads"] / metrics["wins"]["calls"]
+    assert f"by chance {step['leads'] * metrics['test']['base_rate']:,.1f}; by " in lede.lower()
+    assert f" {wins_today:,.1f}. {summary['n']:,} {summary['who']}." in lede
+    start = page.all("section", id="start")[0]["text"]
+    assert metrics["verdict"]["lines"][0] in start
+    checks = json.loads(layout.audit.path.read_text(encoding="utf-8"))["checks"]
+    assert f"{sum(one['status'] == 'passed' for one in checks)} leakage checks passed" in start or "failed" in start
+    called = [one["text"] for one in page.all("span", class_="who")]
+    assert called == scores["lead_id"].head(10).tolist()
+    assert 3 <= start.count("worst at") <= 5
+    for name, n in summary["tiers"].items():
+        if name != "excluded":
+            assert f"{name}: {n:,} lead" in start
+
+
+def test_without_a_script_every_part_is_visible(layout: Layout) -> None:
+    page = page_of(layout)
+    panels = [part["attrs"] for part in page.all("div", class_="panel")]
+    assert [attrs["id"] for attrs in panels] == [
+        f"panel-{name}" for name in ("now", "list", "why", "evidence", "facts")
+    ]
+    assert not any("hidden" in attrs for attrs in panels)
+    assert "hidden" in page.all("div", class_="tabs")[0]["attrs"]
+    targets = [link["attrs"]["href"][1:] for link in page.all("a") if link["attrs"]["href"] != "#content"]
+    assert set(targets) <= {part["attrs"].get("id") for part in page.elements}
+
+
+def test_no_sentence_or_figure_is_glued_to_the_next(layout: Layout) -> None:
+    page = page_of(layout)
+    for paragraph in [*page.all("p"), *page.all("td"), *page.all("th"), *page.all("dd")]:
+        assert not re.search(r"[a-z)%]\.[A-Z][a-z]|\d%\d|\.\d{3}\d\.", paragraph["text"]), paragraph["text"]
 
 
 def test_the_verdict_is_that_of_the_metrics(layout: Layout) -> None:
@@ -128,8 +171,7 @@ def test_the_big_numbers_equal_the_metrics(layout: Layout) -> None:
     ]  # fmt: skip
     assert test["capacity_lift"] == pytest.approx(test["precision_at_k"] / test["base_rate"])
     backtest = json.loads(layout.backtest.path.read_text())
-    assert big[-1]["text"] == (backtest["periods"][0]["cut"] if backtest["applicable"] else "no date")
-    assert len(big) == 5
+    assert [one["text"] for one in big[4:]] == [period["cut"] for period in backtest.get("periods", [])[:1]]
 
 
 def test_the_comparison_equals_the_metrics(layout: Layout) -> None:
@@ -156,14 +198,20 @@ def test_the_comparison_equals_the_metrics(layout: Layout) -> None:
 def test_the_tiers_equal_the_scores(layout: Layout) -> None:
     scores = pd.read_parquet(layout.scores.path)
     rows = page_of(layout).rows("tiers")[1:]
-    assert [row[0] for row in rows] == ["hot", "warm", "cold"] + ["excluded"] * ("excluded" in set(scores["tier"]))
+    way = np.where(scores["tier_reason"].str.startswith("trigger:"), ", by a trigger", "")
+    way = pd.Series(np.where(scores["explored"] == "yes", ", drawn at random to learn", way))
+    mixed = scores["tier"].map((way != "").groupby(scores["tier"]).any())
+    tiers = scores["tier"] + way.mask(mixed & (way == ""), ", by score")
+    assert {row[0] for row in rows} == set(tiers)
+    assert list(dict.fromkeys(row[0].split(",")[0] for row in rows))[:3] == ["hot", "warm", "cold"]
     (certificate,) = metrics_of(layout)["tiers"]["certificates"]
     said = f"{certificate['rate']:.1%} or more" if certificate["certified"] else "not certified"
-    assert [row[-1] for row in rows[:2]] == [said, "none requested"]
+    first = {row[0].split(",")[0]: row[-1] for row in reversed(rows)}
+    assert first.pop("hot") == said
+    assert set(first.values()) == {"none requested"}
     for name, _, n, lowest, expected, mean, _ in rows:
-        tier = scores[scores["tier"] == name]
-        by_score = tier[(tier["tier_reason"] == "") | (name == "excluded")]
-        assert [n, lowest] == [f"{len(tier):,}", str(by_score["score"].min())]
+        tier = scores[tiers == name]
+        assert [n, lowest] == [f"{len(tier):,}", str(tier["score"].min())]
         assert expected == f"{tier['probability'].sum():,.1f}"
         assert mean == f"{tier['probability'].mean():.1%}"
 
@@ -175,7 +223,9 @@ def test_the_top_leads_are_the_first_of_the_scores(dated: tuple[Params, Layout])
     rows = page.rows("top-leads")[1:]
     assert [row[0] for row in rows] == scores["lead_id"].tolist()
     expected = scores[["score", "probability", "tier", "tier_reason"]].to_numpy().tolist()
-    assert [row[1:4] for row in rows] == [[str(score), percent(p), tier + why] for score, p, tier, why in expected]
+    assert [row[1:4] for row in rows] == [
+        [str(score), percent(p), f"{tier} {why}".strip()] for score, p, tier, why in expected
+    ]
     chips = [item["text"] for item in page.all("li") if item["attrs"].get("class") in ("up", "down")]
     reasons = [reason for lead in scores["reasons"] for reason in json.loads(lead)]
     assert chips == [f"{points(reason['points'])} {reason['text'].split(' ', 1)[1]}" for reason in reasons]
@@ -184,15 +234,17 @@ def test_the_top_leads_are_the_first_of_the_scores(dated: tuple[Params, Layout])
 def test_the_matrix_of_grades_equals_the_metrics(layout: Layout) -> None:
     page, grades = page_of(layout), metrics_of(layout)["grades"]
     shown = {cell["attrs"]["data-grade"]: cell for cell in page.all("td") if "data-grade" in cell["attrs"]}
-    assert sorted(shown) == sorted(cell["grade"] for cell in grades["cells"])
+    filled = [cell["grade"] for cell in grades["cells"] if cell["n"]]
+    fits, engagements = {grade[0] for grade in filled}, {grade[1] for grade in filled}
+    assert sorted(shown) == sorted(fit + engagement for fit in fits for engagement in engagements)
     shades = {}
-    for cell in grades["cells"]:
+    for cell in [cell for cell in grades["cells"] if cell["grade"] in shown]:
         text = shown[cell["grade"]]["text"]
         if not cell["n"]:
             assert text.startswith("no ")
             continue
         interval = f"{percent(cell['rate_low'])} to {percent(cell['rate_high'])}"
-        assert text.startswith(f"{percent(cell['rate'])}{interval}{cell['n_positive']:,} of {cell['n']:,}")
+        assert text.startswith(f"{percent(cell['rate'])} {interval} {cell['n_positive']:,} of {cell['n']:,}")
         shade = re.search(r"/ (\d+)%", shown[cell["grade"]]["attrs"]["style"])
         assert shade
         shades[cell["grade"]] = int(shade[1])
@@ -336,17 +388,24 @@ def test_a_list_of_a_model_that_is_not_usable_says_so(undated: tuple[Params, Lay
     params, layout = undated
     copy = _copy(layout, tmp_path)
     metrics = metrics_of(copy)
-    for state, leaks, title, said in (
-        ("better", [], "Verdict: better than", ""),
-        ("no better", [], "Verdict: no better than", "Stay with that for calls"),
-        ("worse", [], "Verdict: worse than ", "Do not use this list"),
-        ("better", ["LK01 account"], "Verdict: leakage suspected", "Do not use this list"),
+    for state, leaks, title, said, first in (
+        ("better", [], "Verdict: better than", "", "Call these 20: "),
+        ("no better", [], "Verdict: no better than", "Stay with that for calls", "Stay with "),
+        ("worse", [], "Verdict: worse than ", "Do not use this list", "Do not call by this list: something simpler"),
+        (
+            "better",
+            ["LK01 account"],
+            "Verdict: leakage suspected",
+            "Do not use this list",
+            "Do not call by this list: l",
+        ),
     ):
         verdict = metrics["verdict"] | {"state": state, "leaks": leaks}
         copy.metrics.path.write_text(json.dumps(metrics | {"verdict": verdict}))
         write_report(RunContext(params, copy))
         page = page_of(copy)
-        assert page.all("h2")[0]["text"].startswith(title)
+        assert page.all("h2", id="verdict-title")[0]["text"].startswith(title)
+        assert page.all("h1")[0]["text"].startswith(first)
         notices = [one["text"] for one in page.all("p") if one["attrs"].get("class") == "notice"]
         assert (
             any(said in one for one in notices)
