@@ -215,6 +215,7 @@ def test_search_and_filter_narrow_a_table(pages: dict[str, Path], chromium: Brow
     assert chromium.run(status) == f"1 of {len(everybody)} leads"
     labels = ROWS.format("values-table") + ".map((row) => row.dataset.category)"
     categories = list(dict.fromkeys(chromium.run(labels)))
+    chromium.run("location.hash = 'values'; new Promise((done) => setTimeout(done, 100))")
     chromium.run("document.querySelector('[data-filter=values-table] select').focus()")
     chromium.press(*DOWN)
     assert set(chromium.run(labels)) == {categories[0]}
