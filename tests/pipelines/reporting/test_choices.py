@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from features.schema.errors import DataError
@@ -77,6 +78,32 @@ def period(cut: str, **auc_of: float) -> BacktestPeriod:
 
 def metrics(**values: float) -> ModelMetrics:
     return model_metrics(**({"base_rate": 0.2, "mean_probability": 0.1, "log_loss": 0.5} | values))
+
+
+def test_the_first_screen_says_whom_to_call_and_what_it_wins(run: tuple[Params, Layout]) -> None:
+    layout = run[1]
+    metrics, page = tree(layout.metrics.path), page_of(layout)
+    summary = tree(layout.score_summary.path)
+    scores = pd.read_parquet(layout.scores.path)
+    step = next(one for one in summary["capacity"] if one["capacity"] == metrics["capacity"])
+    wins = f"about {step['wins']:,.{0 if step['wins'] >= 10 else 1}f} wins expected"
+    title, lede = page.all("h1")[0]["text"], page.all("p", class_="lede")[0]["text"]
+    first = {"better": f"Call these {step['leads']}", "no better": "Stay with ", "worse": "Do not call by this list"}
+    assert title.startswith(first[metrics["verdict"]["state"]])
+    assert f"{wins} ({step['wins_low']:.0f} to {step['wins_high']:.0f})" in title + lede
+    wins_today = metrics["wins"]["wins_today"] * step["leads"] / metrics["wins"]["calls"]
+    assert f"by chance {step['leads'] * metrics['test']['base_rate']:,.1f}; by " in lede.lower()
+    assert f" {wins_today:,.1f}. {summary['n']:,} {summary['who']}." in lede
+    start = page.all("section", id="start")[0]["text"]
+    assert metrics["verdict"]["lines"][0] in start
+    checks = tree(layout.audit.path)["checks"]
+    assert f"{sum(one['status'] == 'passed' for one in checks)} leakage checks passed" in start or "failed" in start
+    called = [one["text"] for one in page.all("span", class_="who")]
+    assert called == scores["lead_id"].head(10).tolist()
+    assert 3 <= start.count("worst at") <= 5
+    for name, n in summary["tiers"].items():
+        if name != "excluded":
+            assert f"{name}: {n:,} lead" in start
 
 
 def test_each_period_of_the_table_equals_the_backtest(dated: tuple[Params, Layout]) -> None:

@@ -26,6 +26,7 @@ from pipelines.stages import report
 from pipelines.stages.report import ReportInputs, render
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
+from tests.support.html_page import Page
 from tests.support.tiny import tiny_copy, tiny_params
 
 pytestmark = pytest.mark.xdist_group("tiny")
@@ -285,6 +286,16 @@ def test_every_number_is_in_the_artifacts(run: tuple[Params, Layout], monkeypatc
     assert {one.section for one in traced} == SOURCES.keys() - {"change"}
     numbers = sum(len(NUMBER.findall(one.text)) for one in traced)
     assert numbers > 1000
+
+
+def test_the_audit_is_shown_check_by_check(run: tuple[Params, Layout]) -> None:
+    checks = json.loads(run[1].audit.path.read_text(encoding="utf-8"))["checks"]
+    rows = Page(page_of(run[1])).rows("audit")[1:]
+    assert [row[:3] for row in rows] == [[check["code"], check["title"], check["status"]] for check in checks]
+    for row, check in zip(rows, checks, strict=True):
+        assert check["detail"] in row[3]
+        assert all(f"{column}: {figures}" in row[3] for column, figures in check["columns"].items())
+        assert row[4] == check["fix"]
 
 
 def test_an_altered_number_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipelines.scheduled.monitor import run_monitor
 from pipelines.storage.bundle import load_bundle, load_tested
 from pipelines.storage.run_context import RunContext
 from tests.support.browser import AXE, CHROMIUM, Browser, browser
+from tests.support.html_page import Page
 from tests.support.services import needs, require
 from tests.support.tiny import tiny_copy, tiny_params
 
@@ -162,6 +164,24 @@ def test_the_layout_finds_each_fault(fault: str, found: str, tmp_path: Path, chr
     bad.write_text(f"<html lang=en><meta name=viewport content='width=device-width'>{fault}", encoding="utf-8")
     chromium.open(bad, TABLET)
     assert [one[0] for one in chromium.run(LAYOUT)] == [found]
+
+
+def test_without_a_script_every_part_is_visible(pages: dict[str, Path]) -> None:
+    page = Page(pages["report"].read_text(encoding="utf-8"))
+    panels = [part["attrs"] for part in page.all("div", class_="panel")]
+    assert [attrs["id"] for attrs in panels] == [
+        f"panel-{name}" for name in ("now", "list", "why", "evidence", "facts")
+    ]
+    assert not any("hidden" in attrs for attrs in panels)
+    assert "hidden" in page.all("div", class_="tabs")[0]["attrs"]
+    targets = [link["attrs"]["href"][1:] for link in page.all("a") if link["attrs"]["href"] != "#content"]
+    assert set(targets) <= {part["attrs"].get("id") for part in page.elements}
+
+
+def test_no_sentence_or_figure_is_glued_to_the_next(pages: dict[str, Path]) -> None:
+    page = Page(pages["report"].read_text(encoding="utf-8"))
+    for paragraph in [*page.all("p"), *page.all("td"), *page.all("th"), *page.all("dd")]:
+        assert not re.search(r"[a-z)%]\.[A-Z][a-z]|\d%\d|\.\d{3}\d\.", paragraph["text"]), paragraph["text"]
 
 
 def test_axe_reports_known_faults(tmp_path: Path, chromium: Browser) -> None:
