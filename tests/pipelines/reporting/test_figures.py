@@ -298,6 +298,12 @@ def test_the_audit_is_shown_check_by_check(run: tuple[Params, Layout]) -> None:
         assert row[4] == check["fix"]
 
 
+def test_the_verdict_is_that_of_the_metrics(run: tuple[Params, Layout]) -> None:
+    section = Page(page_of(run[1])).all("section", id="verdict")[0]["text"]
+    for line in json.loads(run[1].metrics.path.read_text())["verdict"]["lines"]:
+        assert line in section
+
+
 def test_an_altered_number_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
     traced, page = expected(*run, monkeypatch), page_of(run[1]).partition("<script")[0]
     digits = [

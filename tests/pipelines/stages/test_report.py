@@ -110,12 +110,6 @@ def test_the_sections_come_in_order(layout: Layout) -> None:
     ]
 
 
-def test_the_verdict_is_that_of_the_metrics(layout: Layout) -> None:
-    section = page_of(layout).all("section", id="verdict")[0]["text"]
-    for line in metrics_of(layout)["verdict"]["lines"]:
-        assert line in section
-
-
 def test_the_big_numbers_equal_the_metrics(layout: Layout) -> None:
     metrics, page = metrics_of(layout), page_of(layout)
     test = metrics["test"]
