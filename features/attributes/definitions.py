@@ -181,16 +181,21 @@ def _column(
     values = _values(feature.attribute, frame, vocabulary)
     if feature.measure == "value":
         return values.to_numpy("float64")
-    if feature.measure == "frequency":
-        shares = vocabulary.frequencies[feature.attribute]
-        return _by_value(values, lambda distinct: [shares.get(value, 0.0) for value in distinct])
     if feature.measure == "age":
         return (frame["snapshot_at"] - values).dt.total_seconds().to_numpy("float64") / SECONDS_A_DAY
     if feature.measure == "calendar":
         return _calendar(feature.name, values)
+    return _by_value(values, number_of(feature, params, vocabulary))
+
+
+def number_of(feature: AttributeFeature, params: FeatureParams, vocabulary: Vocabulary) -> Callable[[str], float]:
+    """Return what makes a number of a text: its share of the training rows, or the code of its level."""
+    if feature.measure == "frequency":
+        shares = vocabulary.frequencies[feature.attribute]
+        return lambda value: shares.get(value, 0.0)
     codes = {level: float(index) for index, level in enumerate(feature.levels or [])}
     rest, level = codes.get(OTHER, np.nan), _level_of(feature, params)
-    return _by_value(values, lambda distinct: [codes.get(level(value), rest) for value in distinct])
+    return lambda value: codes.get(level(value), rest)
 
 
 def _values(name: str, frame: pd.DataFrame, vocabulary: Vocabulary) -> pd.Series[Any]:
@@ -209,10 +214,10 @@ def _calendar(name: str, created_at: pd.Series[pd.Timestamp]) -> np.ndarray:
     return part.to_numpy("float64")
 
 
-def _by_value(values: pd.Series[str], numbers: Callable[[Sequence[str]], list[float]]) -> np.ndarray:
+def _by_value(values: pd.Series[str], number: Callable[[str], float]) -> np.ndarray:
     """Return a number for every value, computed once for each distinct one, as text repeats; missing stays missing."""
     codes, distinct = pd.factorize(values)
-    return np.array([*numbers(distinct.astype("str").to_list()), np.nan])[codes]
+    return np.array([*map(number, distinct.astype("str").to_list()), np.nan])[codes]
 
 
 def _level_of(feature: AttributeFeature, params: FeatureParams) -> Callable[[str], str]:

@@ -26,6 +26,8 @@ from features.events.event_log import (
     OPENS_DAY,
     OPENS_DAY_OF_DIRECTION,
     TYPE,
+    derived_arrays,
+    microseconds,
     type_code,
     with_derived_columns,
 )
@@ -85,6 +87,28 @@ def visible_events(snapshots: ir.Table, events: ir.Table, vocabulary: Vocabulary
     return seen.select("row", **columns)
 
 
+def visible_of_lead(events: pa.Table, at: pd.Timestamp, vocabulary: Vocabulary) -> pa.Table:
+    """Return what `visible_events` does for one lead at one moment, `row` 0, without an engine.
+
+    Parameters
+    ----------
+    events
+        All events of the lead, with the contract's columns at least.
+    """
+    moment = microseconds(at)
+    event_at, known_at = (events[name].cast(pa.int64()).to_numpy() for name in ("event_at", "known_at"))
+    counting = np.flatnonzero((event_at < moment) & (known_at <= moment))  # as `definitions.counts_at`
+    kind, answered, surpassed = (column.take(counting) for column in derived_arrays(events).values())
+    columns = {"row": np.zeros(len(counting), "int64"), "code": kind * SNAPSHOT_BITS}
+    columns["age"] = moment - event_at.take(counting)
+    if "any_outbound" in vocabulary.event_groups:
+        columns["code"] += np.where(answered <= moment, 0, UNANSWERED)
+    if vocabulary.valued_types:
+        columns["code"] += np.where(surpassed <= moment, 0, LAST_VALUE)
+        columns["value"] = events["value"].to_numpy().take(counting)
+    return pa.table(columns)
+
+
 def compute_event_features(
     visible: pa.Table, snapshot_at: pd.Series, params: FeatureParams, vocabulary: Vocabulary
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
@@ -107,7 +131,7 @@ def compute_event_features(
     features = event_features(params, vocabulary)
     for rows, seen in _pieces(visible, len(snapshot_at)):
         tables = dict(_tables(seen, since_midnight[rows], params, vocabulary))
-        scopes = {one.scope: _in_scope(seen.codes, one.scope, vocabulary) for one in features}
+        scopes = {scope: _in_scope(seen.codes, scope, vocabulary) for scope in {one.scope for one in features}}
         yield rows, {one.name: _column(one, tables, scopes[one.scope], params) for one in features}
 
 

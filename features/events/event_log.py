@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import ibis
 import ibis.expr.types as ir
@@ -48,6 +49,17 @@ def derive_columns(events: pa.Table) -> pa.Table:
     Table
         The same rows in the same order, with DERIVED_COLUMNS after the contract's columns.
     """
+    derived = derived_arrays(events)
+    table = events.select(CONTRACT)
+    for field in DERIVED_COLUMNS:
+        values = derived[field.name]
+        absent = None if field.name == "kind" else values == NEVER
+        table = table.append_column(field, pa.array(values, mask=absent).cast(field.type))
+    return table
+
+
+def derived_arrays(events: pa.Table) -> dict[str, np.ndarray]:
+    """Return DERIVED_COLUMNS of the same rows in the same order as integers; NEVER stands for no time."""
     lead = events["lead_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     at, known = (events[name].cast(pa.int64()).to_numpy() for name in ("event_at", "known_at"))
     order = np.lexsort((at, lead))
@@ -69,17 +81,18 @@ def derive_columns(events: pa.Table) -> pa.Table:
     }
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
-    table = events.select(CONTRACT)
-    for field in DERIVED_COLUMNS:
-        values = derived[field.name][position]
-        absent = None if field.name == "kind" else values == NEVER
-        table = table.append_column(field, pa.array(values, mask=absent).cast(field.type))
-    return table
+    return {name: values[position] for name, values in derived.items()}
 
 
+@lru_cache(maxsize=10_000)
 def type_code(event_type: str) -> int:
     """Return a number of 56 bits that stands for a type in every log: of a thousand types no two ever share one."""
     return int.from_bytes(hashlib.blake2b(event_type.encode(), digest_size=7).digest(), "big")
+
+
+def microseconds(moment: pd.Timestamp) -> int:
+    """Return a moment as the log's integers have it; `value` would give nanoseconds."""
+    return int(moment.as_unit("us").asm8.astype("int64"))
 
 
 def in_complete_leads(rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -148,4 +161,6 @@ def _surpassed(
 
 def _earliest_from_here(group: np.ndarray, time: np.ndarray) -> np.ndarray:
     """Return the least time of each row and those after it in its group; rows of a group stand together."""
+    if len(group) and group[0] == group[-1]:  # the events of one lead; pandas would take a millisecond
+        return np.minimum.accumulate(time[::-1])[::-1]
     return pd.Series(time[::-1]).groupby(group[::-1], sort=False).cummin().to_numpy()[::-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Protocol
 
@@ -118,14 +119,18 @@ class MatrixQuery:
 
     spec: MatrixSpec
 
+    @cached_property
+    def names(self) -> list[str]:
+        """The features, in the order of the columns."""
+        return [entry.name for entry in self.spec.catalogue]
+
     def expression(self, moments: ir.Table, events: ir.Table) -> ir.Table | None:
         if not event_features(self.spec.params, self.spec.vocabulary):
             return None
         return visible_events(moments, events, self.spec.vocabulary)
 
     def result(self, frame: pd.DataFrame, answer: pa.Table | None) -> pd.DataFrame:
-        spec = self.spec
-        names = [entry.name for entry in spec.catalogue]
+        spec, names = self.spec, self.names
         fit = fit_matrix(frame, spec.attributes, spec.params, spec.vocabulary)
         pieces = [(slice(None), {str(name): fit[name].to_numpy() for name in fit})]
         events = (

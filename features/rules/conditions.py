@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import ibis.expr.types as ir
@@ -12,10 +14,13 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from features.attributes.definitions import attribute_features
+from features.attributes.one_lead import Cell
 from features.events.aggregation import seen_within, visible_events
 from features.matrix.matrix import MatrixSpec
+from features.matrix.one_lead import LeadRow
 from features.rules.declarations import AttributeTest, refuse_repeats
-from features.rules.point_log import attribute_facts, holds
+from features.rules.point_log import attribute_facts, holds, holds_for
 from features.schema.spec import MOST_DAYS, Spec
 
 
@@ -77,6 +82,32 @@ class ConditionQuery:
                 if one.attribute not in facts
             }
         return pd.DataFrame(held, columns=list(self.conditions), index=range(len(frame)), dtype="bool")
+
+    def of_lead(self, row: LeadRow) -> dict[str, bool]:
+        """Evaluate the conditions for one lead, as `result` does."""
+        of_events = self._on_events()
+        windows = [(one.types, one.days) for one in of_events.values()]
+        held = dict(zip(of_events, seen_within(row.visible, 1, windows)[0].tolist(), strict=True))
+        for name, one in self.conditions.items():
+            if isinstance(one, AttributeTest):
+                spec = self.spec.attributes.get(one.attribute)
+                usable = self.current or spec is None or spec.known != "outcome"
+                held[name] = usable and holds_for(one, self._cell(one.attribute, row))
+        return held
+
+    def _cell(self, name: str, row: LeadRow) -> Cell:
+        """Return what rules may test of a lead: an attribute, or what is derived from it, in words."""
+        if name in self.spec.attributes:
+            return row.cells[name]
+        number, levels = row.fit[name], self._levels[name]
+        if math.isnan(number):
+            return None
+        return number if levels is None else levels[int(number)]
+
+    @cached_property
+    def _levels(self) -> dict[str, list[str] | None]:
+        listed = attribute_features(self.spec.attributes, self.spec.params, self.spec.vocabulary)
+        return {one.name: one.levels for one in listed}
 
     def _on_events(self) -> dict[str, EventSeen]:
         return {name: one for name, one in self.conditions.items() if isinstance(one, EventSeen)}

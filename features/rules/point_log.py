@@ -106,6 +106,15 @@ def holds(test: AttributeTest, values: pd.Series) -> np.ndarray:
             return (values < test.value).to_numpy()
 
 
+def holds_for(test: AttributeTest, cell: str | float | None) -> bool:
+    """Evaluate a test for one value, as `holds` does."""
+    if test.test == "missing" or cell is None:
+        return test.test == "missing" and cell is None
+    if isinstance(test.value, list):
+        return cell in test.value
+    return float(cell) >= test.value if test.test == "at_least" else float(cell) < test.value
+
+
 def event_entries(snapshots: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table:
     """Return the entries of the rules on events and patterns as ONE expression, on any backend.
 

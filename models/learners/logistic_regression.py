@@ -160,6 +160,8 @@ class Linear:
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Return the log-odds, shape (n,); a row's bits depend on no other row, as they would in a matrix product."""
+        if len(features) == 1:
+            return self._one_row.log_odds(features[0])
         total = np.full(len(features), self.intercept)
         for rows, index, values in _blocks(features):
             for addend in self._weighted[index].of(values):
@@ -168,11 +170,17 @@ class Linear:
 
     def contributions(self, features: np.ndarray) -> np.ndarray:
         """Return each feature's part of the log-odds, shape (n, k + 1); the last column is the base, of a mean lead."""
+        if len(features) == 1:
+            return self._one_row.contributions(features[0])
         parts = np.zeros((len(features), features.shape[1] + 1), order="F")
         for rows, index, values in _blocks(features):
             parts[rows, index] = self._centered[index].of(values)[0]
         parts[:, -1] = self.intercept + self.weight @ self.center
         return parts
+
+    @cached_property
+    def _one_row(self) -> RowTerms:
+        return RowTerms(self, np.array([n for n in range(self.design.mean.shape[1]) if n not in self.design.levels]))
 
     @cached_property
     def _weighted(self) -> list[Curve]:
@@ -236,3 +244,64 @@ class Linear:
         columns = sum(levels.get(index, 2) + 1 for index in range(n_features))
         weight, center = (stored_array(tree[name], (columns,)) for name in ("weight", "center"))
         return cls(Design(mean, scale, dict(levels)), weight, center, float(stored_array(tree["intercept"], ())))
+
+
+@dataclass(frozen=True)
+class RowTerms:
+    """The terms of one row, all features at once: the same additions in the same order as of many rows.
+
+    Attributes
+    ----------
+    numbers
+        Indices of the features that are no categories, ascending.
+    """
+
+    model: Linear
+    numbers: np.ndarray
+
+    def log_odds(self, row: np.ndarray) -> np.ndarray:
+        """Return the log-odds of features (k,), shape (1,)."""
+        terms = np.zeros((len(row), 3))  # a zero more changes no sum
+        terms[self.numbers] = self._weights * self._columns(row)
+        for index in self.model.design.levels:
+            terms[index, 0] = sum(addend[0] for addend in self.model._weighted[index].of(row[index : index + 1]))
+        return np.add.accumulate(np.concatenate([[self.model.intercept], terms.ravel()]))[-1:]
+
+    def contributions(self, row: np.ndarray) -> np.ndarray:
+        """Return `Linear.contributions` of features (k,), shape (1, k + 1)."""
+        parts = np.zeros((1, len(row) + 1), order="F")
+        terms = self._weights * (self._columns(row) - self._centers)
+        parts[0, self.numbers] = terms[:, 0] + terms[:, 1] + terms[:, 2]
+        for index in self.model.design.levels:
+            parts[0, index] = self.model._centered[index].of(row[index : index + 1])[0][0]
+        parts[0, -1] = self.model.intercept + self.model.weight @ self.model.center
+        return parts
+
+    def _columns(self, row: np.ndarray) -> np.ndarray:
+        """Return the design's columns of the numbers, shape (numbers, 3), as `Design.of_feature` makes them."""
+        value = row[self.numbers].astype("float64")
+        missing = np.isnan(value)
+        forms = np.column_stack([value, _logarithm(value)])
+        standard = np.clip((forms - self._mean) / self._scale, -CLIP, CLIP)
+        return np.column_stack([np.where(missing[:, None], 0.0, standard), missing]).astype("float32")
+
+    @cached_property
+    def _mean(self) -> np.ndarray:
+        return self.model.design.mean[:, self.numbers].T
+
+    @cached_property
+    def _scale(self) -> np.ndarray:
+        return self.model.design.scale[:, self.numbers].T
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        return self._of_numbers(self.model.weight)
+
+    @cached_property
+    def _centers(self) -> np.ndarray:
+        return self._of_numbers(self.model.center)
+
+    def _of_numbers(self, by_column: np.ndarray) -> np.ndarray:
+        """Return what each column of the numbers has, shape (numbers, 3)."""
+        begins = dict(self.model._columns)
+        return np.array([by_column[begins[index]] for index in self.numbers]).reshape(-1, 3)

@@ -18,6 +18,7 @@ from typing import Self
 import numpy as np
 
 from models.learners.tree_paths import Codes, Leaf, Tree, feature_codes, leaves_of
+from models.learners.tree_rows import RowTables
 
 MOST_CELLS = 512  # of one table; a tree with more states is cut into subtrees
 LONGEST_PATH = 9  # features on the path to one leaf, whose table has two states of each: 2**9 = MOST_CELLS
@@ -119,6 +120,8 @@ class TreeTables:
     def explained(self, features: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
         """Return what `log_odds` and `contributions` do, bit by bit, from one look-up."""
         n, k = features.shape
+        if n == 1:
+            return self.for_one_row.explained(features)
         parts = np.zeros((k + 1, n))  # feature by feature, as it is filled and as it is read
         parts[k] = self.base
         log_odds = np.empty(n)
@@ -128,6 +131,11 @@ class TreeTables:
 
         self._by_block(fill, n, threads)
         return log_odds, parts.T
+
+    @cached_property
+    def for_one_row(self) -> RowTables:
+        """The same tables for a row alone, as a lead is scored at any moment."""
+        return RowTables.of(self)
 
     def _by_block(self, fill: Callable[[slice], None], n: int, threads: int) -> None:
         """Fill blocks of rows on several threads; numpy releases the GIL while it looks up and adds."""

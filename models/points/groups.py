@@ -59,8 +59,10 @@ def _indices(parts: Sequence[Part], group: str, channel: str | None = None) -> l
 
 
 def _negative(points: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
-    themes = dict.fromkeys(part.theme for part in parts)
+    themes: dict[str, list[int]] = {}
+    for index, part in enumerate(parts):
+        themes.setdefault(part.theme, []).append(index)
     total = np.zeros(len(points))
-    for theme in themes:
-        total += np.minimum(add_columns(points, [i for i, part in enumerate(parts) if part.theme == theme]), 0.0)
+    for columns in themes.values():
+        total += np.minimum(add_columns(points, columns), 0.0)
     return total

@@ -28,7 +28,7 @@ from models.learners.gradient_boosting import Boosters
 from models.learners.logistic_regression import Linear
 from models.learners.target_encoding import TargetEncoding
 from models.points.grades import GradeCuts, grade
-from models.points.groups import parts_of, point_groups
+from models.points.groups import Part, parts_of, point_groups
 from models.points.scale import PointScale, score
 from models.scorecard.scorecard import Scorecard
 from models.scoring.reasons import top_reasons
@@ -220,7 +220,7 @@ class Scorer:
 
     def point_groups(self, matrix: pd.DataFrame) -> dict[str, np.ndarray]:
         """Return the points of each lead by group, each of shape (n,); see `point_groups`."""
-        return point_groups(self.contributions(matrix)[1], parts_of(self.catalogue))
+        return point_groups(self.contributions(matrix)[1], self._parts)
 
     def score(self, matrix: pd.DataFrame, reasons: int) -> pd.DataFrame:
         """Score every row.
@@ -239,26 +239,31 @@ class Scorer:
             `point_groups` (base_points + fit + engagement = points), grade, reasons (JSON) and reasons_text; in the
             matrix' order, indexed from 0. No figure of a lead depends on another lead.
         """
-        values = self._inputs(matrix)
+        return pd.DataFrame({"lead_id": matrix["lead_id"].to_numpy()} | self.figures(self.values(matrix), reasons))
+
+    def figures(self, values: np.ndarray, reasons: int) -> dict[str, Any]:
+        """Return the columns of `score` but lead_id, of features (n, k) in the saved order."""
+        values = self._known(values)
         trees, base, parts = self._explained(values)
         log_odds = self.sigmoid.log_odds(blend(trees, self.models.linear.log_odds(values), self.metadata.linear_share))
-        groups = point_groups(parts, parts_of(self.catalogue))
+        groups = point_groups(parts, self._parts)
         points = self.metadata.points.points(log_odds)
         why = top_reasons(parts, values, self.catalogue, reasons)
-        return pd.DataFrame(
-            {
-                "lead_id": matrix["lead_id"].to_numpy(),
-                "probability": expit(log_odds),
-                "raw_score": log_odds,
-                "points": points,
-                "score": score(points),
-                "base_points": np.full(len(matrix), base),
-                **groups,
-                "grade": grade(groups["fit"], groups["engagement"], self.metadata.grades),
-                "reasons": why.in_json(),
-                "reasons_text": why.in_words(),
-            }
-        )
+        return {
+            "probability": expit(log_odds),
+            "raw_score": log_odds,
+            "points": points,
+            "score": score(points),
+            "base_points": np.full(len(values), base),
+            **groups,
+            "grade": grade(groups["fit"], groups["engagement"], self.metadata.grades),
+            "reasons": why.in_json(),
+            "reasons_text": why.in_words(),
+        }
+
+    @cached_property
+    def _parts(self) -> list[Part]:
+        return parts_of(self.catalogue)
 
     def values(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the features in the saved order, because LightGBM accepts any order without a word."""
@@ -272,7 +277,10 @@ class Scorer:
 
     def _inputs(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return what the learners see: the features, those that do not transfer as not known."""
-        values = self.values(matrix).copy(order="K")
+        return self._known(self.values(matrix))
+
+    def _known(self, values: np.ndarray) -> np.ndarray:
+        values = values.copy(order="K")
         values[:, [self.feature_names.index(name) for name in self.metadata.left_out]] = np.nan
         return values
 

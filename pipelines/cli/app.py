@@ -23,6 +23,7 @@ from pipelines.cli.model import model_app
 from pipelines.cli.nightly import nightly_app
 from pipelines.cli.options import HELP_NAMES
 from pipelines.cli.public import public_app
+from pipelines.cli.serve import serve_app
 from pipelines.cli.stages import stage_app
 
 log = logging.getLogger("leadscore")
@@ -62,6 +63,7 @@ app.add_typer(everyday_app)
 app.add_typer(model_app, name="model", rich_help_panel="Models")
 app.add_typer(nightly_app, name="nightly", rich_help_panel="Nightly")
 app.add_typer(lead_app, name="lead", rich_help_panel="Leads")
+app.add_typer(serve_app)
 app.add_typer(delivery_app)
 app.add_typer(stage_app, name="stage", rich_help_panel="Stages")
 app.add_typer(public_app)

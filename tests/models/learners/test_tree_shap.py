@@ -116,6 +116,15 @@ def test_a_row_has_the_same_bits_alone_in_other_blocks_and_on_other_threads(monk
         assert method(features[300:301], 1).tobytes() == expected[300:301].tobytes()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_row_has_the_same_bits_alone(kind: str) -> None:
+    features = strange(kind)
+    log_odds, parts = tables(kind).explained(features, 1)
+    alone = [tables(kind).explained(features[row : row + 1], 1) for row in range(0, len(features), 3)]
+    assert np.concatenate([one for one, _ in alone]).tobytes() == log_odds[::3].tobytes()
+    assert np.concatenate([one for _, one in alone]).tobytes() == np.ascontiguousarray(parts[::3]).tobytes()
+
+
 def test_a_tree_with_many_states_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     trees = [[tree["tree_structure"] for tree in model.dump_model()["tree_info"]] for model in boosters("deep").models]
     features, whole = strange("deep"), tables("deep")
@@ -171,4 +180,5 @@ def test_trees_without_a_split_and_no_rows() -> None:
     constant = TreeTables.of([[{"leaf_value": 0.25, "leaf_count": 9}], [{"leaf_value": -0.75}]])
     assert constant.log_odds(rows(3), 1).tolist() == [-0.25] * 3
     assert constant.contributions(rows(2), 1).tolist() == [[0.0] * K + [-0.25]] * 2
+    assert constant.contributions(rows(1), 1).tolist() == [[0.0] * K + [-0.25]]
     assert tables("gaps").contributions(rows(0), 2).shape == (0, K + 1)

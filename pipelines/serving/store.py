@@ -1,0 +1,239 @@
+"""What was posted: leads, their edits and their events, in SQLite by default, or in any database by its SQLAlchemy URL.
+
+A batch is kept whole or not at all, and an answer is given only after it has reached the disk. Times are texts with
+their zone, which `ingest` reads as they stand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+import sqlalchemy as sql
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from features.attributes.one_lead import Cell
+from features.matrix.one_lead import Lead
+from features.schema.declarations import AttributeSpec
+from features.schema.errors import DataError, ParamsError
+from pipelines.serving.bodies import Kept, LeadFacts, PostedEvent, in_text, in_time, is_day
+from pipelines.serving.moment import cells_of, events_table
+
+SQLITE = ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000")  # FULL: what is kept survives a power cut
+AHEAD = pd.Timedelta(minutes=5)  # clocks of callers may be so much ahead of ours
+EVENT = ("lead_id", "event_at", "event_type", "direction", "channel", "value")
+
+
+class ConflictError(DataError):
+    """What was posted contradicts what is kept."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What an event has that does not say it, and the time zone of its days."""
+
+    direction: str
+    channel: str
+    timezone: str
+
+    def is_early(self, event_at: str, known_at: pd.Timestamp) -> bool:
+        """Whether an event was known before it happened, by the day where it has no time; as `ingest` refuses it."""
+        local = known_at.tz_localize("UTC").tz_convert(self.timezone).tz_localize(None)
+        return in_time(event_at) > (local if is_day(event_at) else known_at)
+
+
+@dataclass(frozen=True)
+class FactStore:
+    """The database of posted facts."""
+
+    engine: Engine
+    leads: Table
+    edits: Table
+    events: Table
+    defaults: Defaults
+
+    @classmethod
+    def open(cls, url: str, defaults: Defaults) -> Self:
+        """Open a database and make its tables where they are missing; raises ParamsError where it cannot be opened."""
+        columns = sql.MetaData()
+        leads = sql.Table(
+            "leads", columns, sql.Column("lead_id", sql.Text, primary_key=True),
+            sql.Column("created_at", sql.Text, nullable=False), sql.Column("known_at", sql.Text, nullable=False),
+        )  # fmt: skip
+        edits = sql.Table(
+            "lead_edits", columns, sql.Column("number", sql.Integer, primary_key=True),
+            sql.Column("lead_id", sql.Text, sql.ForeignKey(leads.c.lead_id), nullable=False, index=True),
+            sql.Column("valid_from", sql.Text, nullable=False), sql.Column("attributes", sql.Text, nullable=False),
+        )  # fmt: skip
+        events = sql.Table(
+            "events", columns, sql.Column("id", sql.Text, primary_key=True),
+            *(sql.Column(name, sql.Text, nullable=False) for name in EVENT[:-1]),
+            sql.Column("value", sql.Double), sql.Column("known_at", sql.Text, nullable=False),
+            sql.Index("events_by_lead", "lead_id"),
+        )  # fmt: skip
+        try:
+            engine = sql.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+            if engine.dialect.name == "sqlite":
+                sql.event.listen(engine, "connect", _set_up)
+            columns.create_all(engine)
+        except (sql.exc.SQLAlchemyError, ImportError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise ParamsError(f"--state: no database that can be written: {reason}; give a file or a URL") from None
+        return cls(engine, leads, edits, events, defaults)
+
+    @staticmethod
+    def url_of(file: Path) -> str:
+        """Return the URL of a SQLite file; its folder is made."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{file}"
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    def answers(self) -> bool:
+        """Whether the database answers."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(sql.select(self.leads.c.lead_id).limit(1)).all()
+        except sql.exc.SQLAlchemyError:
+            return False
+        return True
+
+    def keep_leads(self, leads: Sequence[LeadFacts], arrival: pd.Timestamp) -> Kept:
+        """Keep leads; one that is there already with the same attributes is not kept again.
+
+        Raises
+        ------
+        ConflictError
+            Where a lead is there with another time of creation.
+        """
+        with self.engine.begin() as connection:
+            new = sum(self._keep_lead(connection, lead, arrival) for lead in leads)
+        return Kept(new=new, repeated=len(leads) - new)
+
+    def keep_events(self, events: Sequence[PostedEvent], arrival: pd.Timestamp) -> Kept:
+        """Keep events, known from their arrival on; an id that is there already counts once.
+
+        Raises
+        ------
+        ConflictError
+            Where an id is there with other values, no lead has been posted for it, or it has not happened yet.
+        """
+        rows: dict[str, dict[str, Any]] = {}
+        for event in events:
+            row = self._row(event, arrival)
+            _check_same(event.id, rows.setdefault(event.id, row), row)
+        with self.engine.begin() as connection:
+            self._check_leads(connection, {row["lead_id"] for row in rows.values()})
+            there = self._known(connection, list(rows))
+            self._insert(connection, self.events, [row for name, row in rows.items() if name not in there])
+            for name, kept in self._known(connection, list(rows)).items():
+                _check_same(name, kept, rows[name])
+            new = len(rows) - len(there)
+        return Kept(new=new, repeated=len(events) - new)
+
+    def lead(self, lead_id: str, attributes: Mapping[str, AttributeSpec]) -> Lead | None:
+        """Return all that is known of a lead; None where there is none of this id."""
+        with self.engine.connect() as connection:
+            found = connection.execute(sql.select(self.leads).where(self.leads.c.lead_id == lead_id)).first()
+            if found is None:
+                return None
+            of_lead = sql.select(self.edits).where(self.edits.c.lead_id == lead_id).order_by(self.edits.c.number)
+            edits = connection.execute(of_lead).all()
+            rows = connection.execute(sql.select(self.events).where(self.events.c.lead_id == lead_id)).mappings().all()
+        cells = [_declared(json.loads(edit.attributes), attributes) for edit in edits]
+        historic = [name for name, spec in attributes.items() if spec.known == "history"]
+        history = [
+            (in_time(edit.valid_from), {name: one[name] for name in historic})
+            for edit, one in zip(edits, cells, strict=True)
+        ]
+        events = events_table([_contract_row(row) for row in rows])
+        return Lead(lead_id, in_time(found.created_at), cells[-1], history if len(history) > 1 else [], events)
+
+    def _keep_lead(self, connection: Connection, lead: LeadFacts, arrival: pd.Timestamp) -> bool:
+        attributes = json.dumps(lead.attributes, sort_keys=True)
+        row = {"lead_id": lead.lead_id, "created_at": lead.created_at}
+        self._insert(connection, self.leads, [row | {"known_at": in_text(arrival)}])
+        found = connection.execute(sql.select(self.leads).where(self.leads.c.lead_id == lead.lead_id)).one()
+        if found.created_at != lead.created_at:
+            raise _conflict("leads", "created_at", lead.lead_id, found.created_at, lead.created_at)
+        of_lead = sql.select(self.edits).where(self.edits.c.lead_id == lead.lead_id)
+        last = connection.execute(of_lead.order_by(self.edits.c.number.desc()).limit(1)).first()
+        if last is not None and last.attributes == attributes:
+            return False
+        valid_from = lead.created_at if last is None else in_text(arrival)
+        edit = {"lead_id": lead.lead_id, "valid_from": valid_from, "attributes": attributes}
+        connection.execute(self.edits.insert(), [edit])
+        return True
+
+    def _row(self, event: PostedEvent, arrival: pd.Timestamp) -> dict[str, Any]:
+        if self.defaults.is_early(event.event_at, arrival + AHEAD):
+            raise ConflictError(
+                "events",
+                "event_at",
+                found=f"{event.event_at}, which is later than now",
+                expected="an event that has happened",
+                fix="Correct the clock or the time zone of what sends it.",
+            )
+        known_at = arrival if is_day(event.event_at) else max(arrival, in_time(event.event_at))
+        given = event.model_dump(exclude_none=True) | {"known_at": in_text(known_at)}
+        return {"value": None, "direction": self.defaults.direction, "channel": self.defaults.channel} | given
+
+    def _check_leads(self, connection: Connection, ids: set[str]) -> None:
+        found = connection.execute(sql.select(self.leads.c.lead_id).where(self.leads.c.lead_id.in_(ids))).scalars()
+        if missing := sorted(ids.difference(found)):
+            raise ConflictError(
+                "events",
+                "lead_id",
+                found=f"{missing[0]!r:.60}, which is no lead that was posted",
+                expected="a lead that is there",
+                fix="POST /leads first.",
+            )
+
+    def _known(self, connection: Connection, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        rows = connection.execute(sql.select(self.events).where(self.events.c.id.in_(ids))).mappings()
+        return {row["id"]: dict(row) for row in rows}
+
+    def _insert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows but those whose key is there already, also where another writer is inserting it now."""
+        if rows:
+            dialect = postgresql if self.engine.dialect.name == "postgresql" else sqlite
+            connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def _set_up(connection: Any, _: object) -> None:
+    for setting in SQLITE:
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _declared(cells: Mapping[str, Cell], attributes: Mapping[str, AttributeSpec]) -> dict[str, Cell]:
+    """Return the attributes that a model declares; a later model may declare fewer than were posted."""
+    return cells_of({name: cell for name, cell in cells.items() if name in attributes}, attributes)
+
+
+def _contract_row(row: Mapping[Any, Any]) -> dict[str, object]:
+    """Return an event as the contract holds it; known no sooner than it happened."""
+    event_at, known_at = in_time(row["event_at"]), in_time(row["known_at"])
+    return {name: row[name] for name in EVENT} | {"event_at": event_at, "known_at": max(event_at, known_at)}
+
+
+def _check_same(name: str, kept: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for column in EVENT:
+        if kept[column] != given[column]:
+            raise _conflict("events", column, name, kept[column], given[column])
+
+
+def _conflict(table: str, column: str, name: str, kept: object, given: object) -> ConflictError:
+    return ConflictError(
+        table,
+        column,
+        found=f"{given!r:.60} for {name!r:.60}",
+        expected=f"{kept!r:.60}, as it was posted before",
+        fix="Give another id, or send what was sent before.",
+    )
