@@ -206,7 +206,7 @@ def test_the_tutorial_works_word_for_word(
     run_block(fetch, monkeypatch, capsys)
     assert (tmp_path / "bank" / "bank-full.csv").is_file()
     warned = run_block(inspect, monkeypatch, capsys)
-    assert len(re.findall("^warning: ", warned, re.MULTILINE)) == 3
+    assert len(re.findall("^warning: ", warned, re.MULTILINE)) == 2
     assert "order: rows" in warned
     assert "'duration' looks leaky" in warned
     assert 'missing: ["-1"]' in (tmp_path / "proposed.yaml").read_text(encoding="utf-8")
