@@ -20,7 +20,7 @@ ROOMS = {
     ),
     "pipelines": (
         "config", "storage", "simulation", "ingestion", "inspection", "scoring", "reporting", "registry", "stages",
-        "scheduled", "analysis", "delivery", "privacy", "serving", "cli",
+        "scheduled", "analysis", "delivery", "serving", "privacy", "cli",
     ),
 }  # fmt: skip
 ORDER = [f"{floor}.{room}" for floor, rooms in ROOMS.items() for room in rooms]

@@ -17,6 +17,7 @@ from pipelines.storage.files import staged_file
 from pipelines.storage.postgres import connect, driver, why
 
 OUTBOX = ("held", "outbox")  # its tables with a lead_id
+POSTED = ("events", "lead_edits", "leads")  # the same of `serve`, those that point at others first
 
 
 def forget_in_duckdb(ids: Sequence[str], tables: DuckdbTables) -> int:
@@ -51,19 +52,27 @@ def _write_again(path: Path) -> None:
 
 def forget_in_outboxes(ids: Sequence[str], folder: Path) -> int:
     """Delete what is remembered of a lead's record at each CRM, and what waits to be sent to it."""
+    return sum(_forget_in_sqlite(ids, path, OUTBOX) for path in sorted(folder.glob("*.sqlite")))
+
+
+def forget_posted(ids: Sequence[str], path: Path) -> int:
+    """Delete what was posted of a lead to `leadscore serve`, where its state is a file."""
+    return _forget_in_sqlite(ids, path, POSTED) if path.is_file() else 0
+
+
+def _forget_in_sqlite(ids: Sequence[str], path: Path, tables: Sequence[str]) -> int:
     gone = 0
-    for path in sorted(folder.glob("*.sqlite")):
-        try:
-            with closing(sqlite3.connect(path, isolation_level=None, timeout=1.0)) as database:
-                database.execute("PRAGMA secure_delete = ON")
-                there = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-                for table in sorted(there.intersection(OUTBOX)):
-                    delete = f"DELETE FROM {table} WHERE lead_id = ?"
-                    gone += sum(database.execute(delete, [one]).rowcount for one in ids)
-                database.execute("VACUUM")
-                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            raise DeliveryError(f"{path}: {error}; wait until no delivery uses it, and run it again") from None
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=1.0)) as database:
+            database.execute("PRAGMA secure_delete = ON")
+            there = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            for table in [name for name in tables if name in there]:
+                delete = f"DELETE FROM {table} WHERE lead_id = ?"
+                gone += sum(database.execute(delete, [one]).rowcount for one in ids)
+            database.execute("VACUUM")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        raise DeliveryError(f"{path}: {error}; wait until nothing uses it, and run it again") from None
     return gone
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from features.schema.errors import DataError, ParamsError
 from features.schema.lead_ids import Tombstones
-from pipelines.config.params import Params
 from pipelines.config.source import Source
 from pipelines.ingestion.profile import fingerprint
 from pipelines.ingestion.staging import read_tombstones, tombstones_path
-from pipelines.privacy.databases import forget_in_duckdb, forget_in_outboxes, forget_in_postgres
+from pipelines.privacy.databases import forget_in_duckdb, forget_in_outboxes, forget_in_postgres, forget_posted
 from pipelines.privacy.files import Wanted, forget_in_folder, not_looked_into
 from pipelines.scheduled.job import feed_layout
+from pipelines.serving.store import STATE
 from pipelines.storage.data_profile import read_profile, write_profile
 from pipelines.storage.files import staged_file
 from pipelines.storage.layout import Layout
@@ -83,7 +83,7 @@ def forget_lead(lead_id: str, run: RunContext, lists: Sequence[Path], *, postgre
         others += not_looked_into(folder)
     for layout in [run.layout, *map(feed_layout, lists)]:
         _say_changed(layout)
-    return Receipt(gone + _in_databases(sorted({lead_id, wanted.key}), run.params, postgres=postgres), others)
+    return Receipt(gone + _in_databases(sorted({lead_id, wanted.key}), run, postgres=postgres), others)
 
 
 def folders_of(run: RunContext) -> list[Path]:
@@ -121,11 +121,12 @@ def _say_changed(layout: Layout) -> None:
         write_profile(profile.model_copy(update={"tables_digest": now}), layout.profile.path)
 
 
-def _in_databases(ids: Sequence[str], params: Params, *, postgres: bool) -> Counter[str]:
-    delivery = params.delivery
+def _in_databases(ids: Sequence[str], run: RunContext, *, postgres: bool) -> Counter[str]:
+    delivery = run.params.delivery
     found = {
         f"history in {delivery.duckdb.history} (DuckDB)": forget_in_duckdb(ids, delivery.duckdb),
         "outboxes of CRMs": forget_in_outboxes(ids, Path(delivery.state)),
+        f"posted facts ({STATE})": forget_posted(ids, run.layout.artifacts / STATE),
     }
     if postgres:
         found[f"history in {delivery.postgres.history} (PostgreSQL)"] = forget_in_postgres(ids, delivery.postgres)

@@ -14,7 +14,7 @@ import uvicorn
 from features.schema.errors import ModelError, ParamsError
 from pipelines.serving.app import Service, build_app
 from pipelines.serving.champion import Champion, Origin
-from pipelines.serving.store import Defaults, FactStore
+from pipelines.serving.store import STATE, Defaults, FactStore
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
@@ -23,7 +23,6 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GRACE_S = 10  # for requests that have begun, once the process is told to stop
 AT_ONCE = 64  # requests; others are told to come later
 BACKLOG = 2048  # connections that wait to be taken
-STATE = "serve.sqlite"
 
 
 @dataclass(frozen=True)

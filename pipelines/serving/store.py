@@ -24,6 +24,7 @@ from features.schema.errors import DataError, ParamsError
 from pipelines.serving.bodies import Kept, LeadFacts, PostedEvent, in_text, in_time, is_day
 from pipelines.serving.moment import cells_of, events_table
 
+STATE = "serve.sqlite"  # beside the artifacts, unless told
 SQLITE = ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000")  # FULL: what is kept survives a power cut
 AHEAD = pd.Timedelta(minutes=5)  # clocks of callers may be so much ahead of ours
 EVENT = ("lead_id", "event_at", "event_type", "direction", "channel", "value")

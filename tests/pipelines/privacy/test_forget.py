@@ -18,10 +18,13 @@ from pipelines.delivery.outbox import open_outbox
 from pipelines.privacy.files import Wanted, forget_in_folder
 from pipelines.privacy.forget import forget_lead
 from pipelines.scheduled.input_files import check_contract
+from pipelines.serving.bodies import LeadFacts, PostedEvent
+from pipelines.serving.store import Defaults, FactStore
 from pipelines.storage.files import file_digest, write_csv, write_json, write_parquet
 from pipelines.storage.run_context import RunContext
 from tests.support.small_source import EVENTS, LEADS, WON, contract_bytes, run
 
+ARRIVAL = pd.Timestamp("2024-01-04")
 ID = "zoë-77Q"
 LIST = pd.DataFrame(
     {
@@ -61,6 +64,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
     to_duckdb(read_list(listed), params.delivery.duckdb)
     with open_outbox(Path(params.delivery.state) / "hubspot-1.sqlite", "x") as outbox:
         outbox.put("2024-01-06", [(ID, {"score": 80}), ("a", {"score": 90})], {})
+    store = FactStore.open(FactStore.url_of(layout.artifacts / "serve.sqlite"), Defaults("inbound", "online", "UTC"))
+    for lead in (ID, "a"):
+        store.keep_leads([LeadFacts(lead_id=lead, created_at="2024-01-02", attributes={})], ARRIVAL)
+        event = {"id": f"1 of {lead}", "lead_id": lead, "event_at": "2024-01-03", "event_type": "visit"}
+        store.keep_events([PostedEvent.model_validate(event)], ARRIVAL)
+    store.close()
     return RunContext(params, layout)
 
 
@@ -87,11 +96,17 @@ def test_nothing_is_left_of_a_lead_and_all_of_the_others(world: RunContext, tmp_
         "leads.parquet", "events.parquet", "outcomes.parquet", "quarantine.parquet", "scores.parquet", "matrix.parquet",
         "predictions.parquet", "oracle.parquet", "change.parquet", "out/scores.csv", "out/report.html", "out/night.log",
         "mlartifacts/1/report.html", "lists/runs/2024-01-06-abc/scores.csv", "delivery/hubspot-1.sqlite",
-        "scores.duckdb",
+        "scores.duckdb", "out/artifacts/serve.sqlite",
     }  # fmt: skip
     receipt = forget_lead(ID, world, [tmp_path / "lists"], postgres=False)
     assert named(tmp_path) | stored(tmp_path) == set()
-    assert named(tmp_path, "a") >= {"out/scores.csv", "delivery/hubspot-1.sqlite", "scores.duckdb"}
+    others = {"out/scores.csv", "delivery/hubspot-1.sqlite", "scores.duckdb", "out/artifacts/serve.sqlite"}
+    assert named(tmp_path, "a") >= others
+        "out/scores.csv",
+        "delivery/hubspot-1.sqlite",
+        "scores.duckdb",
+        "out/artifacts/serve.sqlite",
+    }
     assert (tmp_path / "out/other.html").is_file()
     kept = ['"a","2024-01-06",90,"x,', 'y"', '"\'=b","2024-01-06",70,"a mail"']
     assert (tmp_path / "out/scores.csv").read_text().splitlines()[1:] == kept
