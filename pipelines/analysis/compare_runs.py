@@ -46,7 +46,7 @@ def compare_runs(run_a: Path, run_b: Path, params: Params) -> tuple[dict[str, An
 
 def write_comparison(tree: dict[str, Any], params: Params, out: Path) -> None:
     """Write compare.json and compare.html, one file that needs no network."""
-    contents = {**tree, "shown": SHOWN, "words": WORDS, "charts": {}}
+    contents = {**tree, "shown": SHOWN, "words": WORDS}
     text = page("compare.html.j2", contents, params.project.name)
     write_json(tree, out / "compare.json")
     with staged_file(out / "compare.html") as staged:

@@ -76,7 +76,6 @@ def lead_page(lead: LeadExplanation, project: str) -> str:
         "likeness": {one.how: likeness(one, lead) for one in lead.similar},
         "metrics": {"model_id": lead.model_id, "snapshots": {"order": lead.order}},
         "profile": {"fingerprint": lead.fingerprint},
-        "charts": {},
     }
     return page("lead.html.j2", contents, project)
 

@@ -1,62 +1,101 @@
-"""The charts of a run as Plotly figures: gain, lift, calibration, walk forward, dependence."""
+"""The charts of a run as Vega-Lite specifications, and as SVG: gain, lift, calibration, walk forward, dependence."""
 
 from __future__ import annotations
 
-import html
-import math
+import functools
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from models.evaluation.estimate import ModelMetrics
 from models.evaluation.results import BacktestPeriod
 from models.explanation.results import DependencePoint
 
+Chart = dict[str, Any]  # a Vega-Lite specification: https://vega.github.io/vega-lite/docs/spec.html
+
 # Okabe and Ito 2008, "Color Universal Design": distinct for readers of any colour vision
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
+INK, QUIET, GREY, GRID = "#1b1f24", "#57606a", "#8c959f", "#dde1e6"
+VARIABLES = {  # a page's own colours, light or dark, by the colours above
+    BLUE: "blue", VERMILION: "vermilion", GREEN: "green", PURPLE: "purple", ORANGE: "orange", SKY: "sky",
+    INK: "ink", QUIET: "quiet", GREY: "faint", GRID: "line",
+}  # fmt: skip
 GROUP_COLOURS = {"fit": BLUE, "engagement": ORANGE}
-INK, QUIET, GREY, GRID = "#1b1f24", "#57606a", "#8c959f", "#e4e7eb"
-CURVES = [(BLUE, "solid"), (VERMILION, "dash"), (GREEN, "dashdot"), (PURPLE, "longdash"), (SKY, "dot")]
-SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross"]
-PANELS = [("points", [0.5, 1.0]), ("rate", [0.24, 0.42]), ("n", [0.0, 0.16])]
-PANEL_DIGITS = {"points": "+.1f", "rate": ".1%", "n": ","}
-PANEL_AXIS = {"nticks": 4, "tickangle": 0, "rangemode": "tozero", "zeroline": True, "zerolinecolor": "#b6bec7"}
-PANEL_TITLES = {"points": "points", "rate": "rate", "n": "rows"}
+COLOURS = [BLUE, VERMILION, GREEN, PURPLE, SKY]
+DASHES = [[1, 0], [6, 3], [6, 3, 1, 3], [10, 4], [2, 2]]
+SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]
 MAX_LABEL_LENGTH = 22
-MAX_TICKS = 8
-AXIS_CHARACTERS = 40  # characters that fit along an axis on a phone
-HEIGHT = 360
-
-AXIS = {
-    "fixedrange": True,  # a finger that scrolls the page must not zoom the chart
-    "gridcolor": GRID,
-    "linecolor": GRID,
-    "zeroline": False,
-    "automargin": True,
-    "ticks": "outside",
-    "ticklen": 5,
-    "tickcolor": "rgba(0,0,0,0)",  # a gap between label and axis
-    "tickfont": {"color": QUIET, "size": 12},
-    "title": {"font": {"color": QUIET, "size": 13}},
-}
-TEMPLATE = go.layout.Template(
-    layout={
-        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": INK},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 52, "r": 24, "t": 40, "b": 48},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "hoverlabel": {"bgcolor": "#ffffff", "bordercolor": GRID, "font": {"color": INK}},
-        "dragmode": False,
-        "xaxis": AXIS,
-        "yaxis": AXIS,
-    }
-)
+WIDTH, HEIGHT = 440, 300  # of a phone held upright, so that text keeps its size there
+VEGA_LITE = "6.4"  # the version that draws; another one may give other bytes
+SVG = "http://www.w3.org/2000/svg"
+FONT, FONT_SIZE = "Liberation Sans", 13  # to lay out by: narrower than some, so a page shows it at 12
+LONG_NUMBER = re.compile(r"\d+\.\d{2,}(?:e-?\d+)?")
+AXIS = {"domain": False, "ticks": False, "gridColor": GRID, "labelColor": QUIET, "titleColor": QUIET, "labelPadding": 6,
+        "labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE, "titleFontWeight": "normal", "titlePadding": 8,
+        "labelOverlap": "greedy", "labelAngle": 0}  # fmt: skip
+CONFIG = {
+    "font": FONT,
+    "background": None,
+    "view": {"stroke": None},
+    "axis": AXIS,
+    "legend": {"orient": "top", "title": None, "columns": 2, "labelColor": INK, "labelFontSize": FONT_SIZE,
+               "symbolStrokeWidth": 2, "symbolSize": 200, "labelLimit": 180},
+    "title": {"anchor": "start", "color": QUIET, "fontSize": FONT_SIZE, "fontWeight": "normal", "offset": 6},
+}  # fmt: skip
 
 
-def gain(curve: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
+@functools.lru_cache(maxsize=128)
+def _drawn(specification: str) -> str:
+    import vl_convert  # starts a JavaScript engine, which no other command needs
+
+    return str(vl_convert.vegalite_to_svg(specification, vl_version=VEGA_LITE))
+
+
+def svg(chart: Chart) -> str:
+    """Draw a chart: text stays text, colours follow the page, and the description of a mark is its tooltip."""
+    ElementTree.register_namespace("", SVG)
+    root = ElementTree.fromstring(_drawn(json.dumps(chart | {"config": CONFIG}, sort_keys=True)))  # noqa: S314 - ours
+    for attribute in ("width", "height", "version", "class"):
+        root.attrib.pop(attribute, None)
+    _tidy(root)
+    text = ElementTree.tostring(root, encoding="unicode")
+    for colour, name in VARIABLES.items():
+        text = text.replace(f'"{colour}"', f'"var(--{name}, {colour})"')
+    return text
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}".removesuffix(".0")
+
+
+def _tidy(parent: ElementTree.Element) -> None:
+    """Leave out what a reader cannot see, and give marks their tooltips."""
+    for child in list(parent):
+        unseen = child.get("opacity") == "0" or child.get("class") == "foreground"
+        if unseen or (child.get("class") == "background" and not child.get("stroke")):
+            parent.remove(child)
+            continue
+        label = child.attrib.pop("aria-label", None)
+        for attribute in {"d", "transform", "x2", "y2"} & set(child.attrib):
+            child.set(attribute, LONG_NUMBER.sub(_rounded, child.attrib[attribute]))
+        if child.get("font-size") == f"{FONT_SIZE}px":
+            child.set("font-size", "12px")
+        for attribute in ("class", "role", "aria-roledescription", "aria-hidden", "pointer-events", "font-family"):
+            child.attrib.pop(attribute, None)
+        if child.get("opacity") == "1":
+            child.attrib.pop("opacity")
+        _tidy(child)
+        if label is not None:
+            ElementTree.SubElement(child, f"{{{SVG}}}title").text = label
+        if child.tag == f"{{{SVG}}}g" and not len(child):
+            parent.remove(child)
+
+
+def gain(curve: pd.DataFrame, names: Mapping[str, str]) -> Chart:
     """Draw the share of all conversions among the best leads.
 
     Parameters
@@ -66,21 +105,15 @@ def gain(curve: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
     names
         The curves to draw and their names in the legend, in the order of the legend.
     """
-    figure = _curves(curve, names, "gain", ".1%")
-    figure.add_scatter(x=[0, 1], y=[0, 1], name="any order", **_reference())
-    figure.update_xaxes(title_text="share of rows called, best first", tickformat=".0%", range=[0, 1.001], dtick=0.2)
-    return figure.update_yaxes(title_text="share of conversions reached", tickformat=".0%", range=[0, 1.01])
+    return _curves(curve, names, "gain", _axis("share of conversions reached", ".0%"), [0.0, 1.0])
 
 
-def lift(curve: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
+def lift(curve: pd.DataFrame, names: Mapping[str, str]) -> Chart:
     """Draw the conversion rate of the best leads relative to the average; parameters as in `gain`, with lift.csv."""
-    figure = _curves(curve, names, "lift", ".2f")
-    figure.add_scatter(x=[0, 1], y=[1, 1], name="any order", **_reference())
-    figure.update_xaxes(title_text="share of rows called, best first", tickformat=".0%", range=[0, 1.001], dtick=0.2)
-    return figure.update_yaxes(title_text="times the average", rangemode="tozero")
+    return _curves(curve, names, "lift", _axis("times the average", "~g"), [1.0, 1.0])
 
 
-def calibration(curve: pd.DataFrame) -> go.Figure:
+def calibration(curve: pd.DataFrame) -> Chart:
     """Draw the predicted against the actual conversion rate, with the interval of each group.
 
     Parameters
@@ -89,24 +122,29 @@ def calibration(curve: pd.DataFrame) -> go.Figure:
         n, probability, rate, rate_low, rate_high; one row a group of equal size, as in calibration.csv.
     """
     limit = float(curve[["probability", "rate_high"]].max().max()) * 1.05
-    figure = _blank()
-    figure.add_scatter(x=[0, limit], y=[0, limit], name="perfectly calibrated", **_reference())
-    figure.add_scatter(
-        x=curve["probability"].tolist(),
-        y=curve["rate"].tolist(),
-        customdata=curve["n"].tolist(),
-        error_y=_whiskers(curve["rate"], curve["rate_low"], curve["rate_high"], BLUE),
-        name="groups of equal size",
-        mode="markers",
-        marker={"color": BLUE, "size": 9},
-        cliponaxis=False,
-        hovertemplate="predicted %{x:.1%}, actual %{y:.1%}, %{customdata:,} rows<extra></extra>",
-    )
-    figure.update_xaxes(title_text="predicted", tickformat=".1%", range=[0, limit])
-    return figure.update_yaxes(title_text="actual", tickformat=".1%", range=[0, limit])
+    scale = {"domain": [0, limit], "nice": False}
+    rows = [
+        row
+        | {
+            "text": f"predicted {row['probability']:.1%}, actual {row['rate']:.1%} "
+            f"({row['rate_low']:.1%} to {row['rate_high']:.1%}), {row['n']:,.0f} rows"
+        }
+        for row in _records(curve)
+    ]
+    x = _quantity("probability", "predicted", "~p") | {"scale": scale}
+    y = _quantity("rate", "actual", "~p") | {"scale": scale}
+    whiskers = _layer(_rule(), x=x, y=y | {"field": "rate_low"}, y2={"field": "rate_high"})
+    return _sized() | {
+        "data": {"values": rows},
+        "layer": [
+            _reference([(0.0, 0.0), (limit, limit)], "probability", "rate"),
+            whiskers,
+            _layer({"type": "point", "filled": True, "size": 70, "color": BLUE, "opacity": 1}, x=x, y=y, **TOOLTIP),
+        ],
+    }
 
 
-def walk_auc(periods: Sequence[BacktestPeriod], names: Mapping[str, str]) -> go.Figure:
+def walk_auc(periods: Sequence[BacktestPeriod], names: Mapping[str, str]) -> Chart:
     """Draw the AUC after each retraining; the first of `names` with its interval.
 
     Parameters
@@ -114,34 +152,24 @@ def walk_auc(periods: Sequence[BacktestPeriod], names: Mapping[str, str]) -> go.
     names
         The curves to draw and their names in the legend, in the order of the legend.
     """
-    figure = _walk(periods)
-    positions = list(range(len(periods)))
-    for number, (who, name) in enumerate(names.items()):
-        metrics = [period.metrics[who] for period in periods]
-        trace = _steps(periods, metrics, "auc", ".3f", number)
-        spread = {"error_y": _spread_of(metrics, "auc", CURVES[number][0])} if number == 0 else {}
-        figure.add_trace(trace.update(name=plain(name), **spread))
-    figure.add_scatter(x=positions, y=[0.5] * len(positions), name="any order", **_reference())
-    return figure.update_yaxes(title_text="AUC", tickformat=".2f")
+    series = {name: [period.metrics[who] for period in periods] for who, name in names.items()}
+    rows = [row for name, metrics in series.items() for row in _steps(periods, metrics, "auc", name, ".3f")]
+    return _walk(periods, rows, list(names.values()), _axis("AUC", ".2f") | {"scale": {"zero": False}}, reference=0.5)
 
 
-def walk_rates(periods: Sequence[BacktestPeriod]) -> go.Figure:
-    """Draw the predicted rate after each retraining, with and without recalibration, and the actual rate."""
+def walk_rates(periods: Sequence[BacktestPeriod]) -> Chart:
+    """Draw the actual rate after each retraining, and the predicted one with and without recalibration."""
     model, uncorrected = ([period.metrics[who] for period in periods] for who in ("model", "uncorrected"))
-    actual = _steps(periods, model, "base_rate", ".1%", 2).update(error_y=_spread_of(model, "base_rate", GREEN))
-    predicted = _steps(periods, model, "mean_probability", ".1%", 0)
-    unadjusted = _steps(periods, uncorrected, "mean_probability", ".1%", 1)
-    figure = _walk(periods)
-    for trace, name in (
-        (actual, "actual"),
-        (predicted, "predicted"),
-        (unadjusted, "predicted, without recalibration"),
-    ):
-        figure.add_trace(trace.update(name=name))
-    return figure.update_yaxes(title_text="converted", tickformat=".0%", rangemode="tozero")
+    series = {
+        "actual": _steps(periods, model, "base_rate", "actual", ".1%"),
+        "predicted": _steps(periods, model, "mean_probability", "predicted", ".1%"),
+        "without recalibration": _steps(periods, uncorrected, "mean_probability", "without recalibration", ".1%"),
+    }
+    rows = [row for steps in series.values() for row in steps]
+    return _walk(periods, rows, list(series), _axis("converted", "~p") | {"scale": {"zero": True}}, reference=None)
 
 
-def dependence(rows: Sequence[DependencePoint], group: str, absent: str) -> go.Figure:
+def dependence(rows: Sequence[DependencePoint], group: str, absent: str) -> Chart:
     """Draw one feature's points, conversion rate and number of rows by its value.
 
     Levels of a category are rows of dots; numbers run from left to right in groups of about equal size, evenly spaced.
@@ -155,16 +183,16 @@ def dependence(rows: Sequence[DependencePoint], group: str, absent: str) -> go.F
     absent
         The label of a missing value, which is drawn separately from the others with a hollow marker.
     """
-    frame = _positioned(rows, absent)
     categorical = any(isinstance(row.value, str) for row in rows)
-    along, across = ("y", "x") if categorical else ("x", "y")
-    colours = {"points": GROUP_COLOURS[group], "rate": GREEN, "n": GREY}
-    figure = _blank(showlegend=False)
-    for number, (what, _) in enumerate(PANELS):
-        for _, part in frame.groupby("missing"):
-            trace = _bars(part, along) if what == "n" else _markers(part, what, along, colours[what], categorical)
-            figure.add_trace(trace.update({f"{across}axis": _axis(across, number)}))
-    return _lay_out_panels(figure, frame, along, across)
+    values, along = _positioned(rows, absent, categorical)
+    labels = json.dumps({row["at"]: row["label"] for row in values})
+    shown = {"labelExpr": f"{labels}[datum.value] || ''", "labelLimit": 150, "title": None, "grid": False}
+    panels = [
+        _panel("points", GROUP_COLOURS[group], categorical, along, shown if categorical else None),
+        _panel("rate", GREEN, categorical, along, None),
+        _panel("n", GREY, categorical, along, None if categorical else shown),
+    ]
+    return {"data": {"values": values}, "spacing": 14, "hconcat" if categorical else "vconcat": panels}
 
 
 def value_text(value: str | float | None, absent: str) -> str:
@@ -177,162 +205,147 @@ def value_text(value: str | float | None, absent: str) -> str:
 
 
 def short_label(value: str | float | None) -> str:
-    """Format a value for an axis: shortened, and without anything that Plotly reads as markup."""
+    """Format a value for an axis: shortened."""
     text = value_text(value, "")
-    return plain(text if len(text) <= MAX_LABEL_LENGTH else text[: MAX_LABEL_LENGTH - 1].rstrip() + "…")
+    return text if len(text) <= MAX_LABEL_LENGTH else text[: MAX_LABEL_LENGTH - 1].rstrip() + "…"
 
 
-def plain(text: str) -> str:
-    """Escape what Plotly would read as tags: labels come from the user's data."""
-    return html.escape(text, quote=False)
+TOOLTIP = {"description": {"field": "text"}}
+PANELS = {"points": ("points", "+~r", 150), "rate": ("rate", "~p", 70), "n": ("rows", ",~r", 50)}
 
 
-def _blank(**layout: Any) -> go.Figure:
-    return go.Figure(layout={"template": TEMPLATE, "height": HEIGHT} | layout)
+def _sized() -> Chart:
+    return {"width": WIDTH, "height": HEIGHT, "autosize": {"type": "fit", "contains": "padding"}}
 
 
-def _curves(curve: pd.DataFrame, names: Mapping[str, str], column: str, digits: str) -> go.Figure:
-    figure = _blank(hovermode="x unified")
-    for number, (who, name) in enumerate(names.items()):
-        rows = curve[curve["who"] == who]
-        colour, dash = CURVES[number % len(CURVES)]
-        figure.add_scatter(
-            x=rows["share_called"].tolist(),
-            y=rows[column].tolist(),
-            name=plain(name),
-            mode="lines",
-            line={"color": colour, "dash": dash, "width": 2.5 if number == 0 else 2},
-            hovertemplate=f"%{{y:{digits}}}",
-        )
-    return figure
+def _axis(title: str, digits: str) -> Chart:
+    return {"title": title, "axis": {"format": digits}}
 
 
-def _walk(periods: Sequence[BacktestPeriod]) -> go.Figure:
-    """Return a blank chart with the cuts along its axis, evenly spaced, as many of them labelled as fit."""
-    texts = [_cut_text(period.cut) for period in periods]
-    widest = max(len(line) for text in texts for line in text.split("<br>"))
-    every = math.ceil(len(texts) * (widest + 1) / AXIS_CHARACTERS)
-    labelled = list(range(0, len(texts), every))
-    ticks = {"tickvals": labelled, "ticktext": texts[::every], "tickangle": 0}
-    axis = ticks | {"range": [-0.5, len(texts) - 0.5]}
-    return _blank().update_xaxes(title_text="retrained", showgrid=False, **axis)
+def _quantity(field: str, title: str | None = None, digits: str = "~g") -> Chart:
+    return {"field": field, "type": "quantitative", "title": title, "axis": {"format": digits, "tickCount": 5}}
 
 
-def _cut_text(cut: str) -> str:
-    """Break a cut into two short lines: the year and the day, or the word row and its number."""
-    return cut.replace("-", "<br>", 1).replace(" ", "<br>")
+def _layer(mark: Chart, **encoding: Any) -> Chart:
+    return {"mark": {"aria": "description" in encoding} | mark, "encoding": encoding}
+
+
+def _rule(colour: str = BLUE) -> Chart:
+    return {"type": "rule", "color": colour, "strokeWidth": 1.2}
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _reference(ends: Sequence[tuple[float, float]], x: str, y: str) -> Chart:
+    """Draw a dotted line between two points."""
+    mark = {"type": "line", "color": GREY, "strokeDash": [2, 3], "strokeWidth": 1.5}
+    layer = _layer(mark, x={"field": x, "type": "quantitative"}, y={"field": y, "type": "quantitative"})
+    return {"data": {"values": [{x: one, y: other} for one, other in ends]}} | layer
+
+
+def _curves(curve: pd.DataFrame, names: Mapping[str, str], column: str, y: Chart, reference: list[float]) -> Chart:
+    rows = curve[curve["who"].isin(list(names))]
+    rows = rows.assign(name=rows["who"].map(dict(names)))[["name", "share_called", column]]
+    x = _quantity("share_called", "share of rows called, best first", ".0%") | {"scale": {"domain": [0, 1]}}
+    curves = _layer({"type": "line", "strokeWidth": 2}, x=x, y={"field": column, "type": "quantitative"} | y,
+                    **_series(list(names.values())))  # fmt: skip
+    dotted = _reference([(0.0, reference[0]), (1.0, reference[1])], "share_called", column)
+    return _sized() | {"data": {"values": _records(rows)}, "layer": [dotted, curves]}
+
+
+def _series(names: list[str], shape: bool = False) -> Chart:
+    """Tell curves apart by colour and dash, and by shape where they have markers, in the order of their names."""
+    n = len(names)
+    scales = {"color": COLOURS, "shape": SHAPES} if shape else {"color": COLOURS, "strokeDash": DASHES}
+    return {
+        channel: {"field": "name", "type": "nominal", "sort": None, "scale": {"domain": names, "range": marks[:n]}}
+        for channel, marks in scales.items()
+    }
+
+
+def _walk(periods: Sequence[BacktestPeriod], rows: list[Chart], names: list[str], y: Chart,
+          reference: float | None) -> Chart:  # fmt: skip
+    """Draw series over the cuts, evenly spaced, as many of them labelled as fit; whiskers where a row has ends."""
+    cuts = [period.cut for period in periods]
+    labels = json.dumps({cut: re.split("[- ]", cut, maxsplit=1) for cut in cuts})
+    x = {"field": "cut", "type": "ordinal", "title": "retrained", "scale": {"domain": cuts},
+         "axis": {"labelExpr": f"{labels}[datum.value]", "grid": False}}  # fmt: skip
+    at = {"field": "value", "type": "quantitative"} | y
+    ends = [row for row in rows if row["name"] == names[0]]
+    layers = [
+        {"data": {"values": ends}} | _layer(_rule(), x=x, y=at | {"field": "low"}, y2={"field": "high"}),
+        _layer({"type": "line", "strokeWidth": 2}, x=x, y=at, color=_series(names, shape=True)["color"]),
+        _layer({"type": "point", "filled": True, "size": 60, "opacity": 1}, x=x, y=at, **_series(names, shape=True),
+               **TOOLTIP),
+    ]  # fmt: skip
+    if reference is not None:
+        dotted = {"type": "rule", "color": GREY, "strokeDash": [2, 3], "strokeWidth": 1.5}
+        layers.insert(0, {"data": {"values": [{"value": reference}]}} | _layer(dotted, y=at))
+    return _sized() | {"data": {"values": rows}, "layer": layers}
 
 
 def _steps(
-    periods: Sequence[BacktestPeriod], metrics: Sequence[ModelMetrics], name: str, digits: str, number: int
-) -> go.Scatter:
-    colour, dash = CURVES[number]
-    return go.Scatter(
-        x=list(range(len(periods))),
-        y=[entry[name].value for entry in metrics],
-        customdata=[period.cut for period in periods],
-        mode="lines+markers",
-        line={"color": colour, "dash": dash, "width": 2.5 if number == 0 else 2},
-        marker={"color": colour, "symbol": SYMBOLS[number], "size": 8},
-        hovertemplate=f"%{{customdata}}: %{{y:{digits}}}",
-        cliponaxis=False,
-    )
+    periods: Sequence[BacktestPeriod], metrics: Sequence[ModelMetrics], name: str, label: str, digits: str
+) -> list[Chart]:
+    """Return the rows of one series."""
+    return [
+        {
+            "cut": period.cut,
+            "name": label,
+            "value": entry[name].value,
+            "low": entry[name].low,
+            "high": entry[name].high,
+            "text": f"{period.cut}: {label} {entry[name].value:{digits}}",
+        }
+        for period, entry in zip(periods, metrics, strict=True)
+    ]
 
 
-def _spread_of(metrics: Sequence[ModelMetrics], name: str, colour: str) -> dict[str, Any]:
-    frame = pd.DataFrame([one[name] for one in metrics])
-    return _whiskers(frame["value"], frame["low"], frame["high"], colour)
-
-
-def _reference() -> dict[str, Any]:
-    return {"mode": "lines", "line": {"color": GREY, "dash": "dot", "width": 1.5}, "hoverinfo": "skip"}
-
-
-def _whiskers(at: pd.Series[float], low: pd.Series[float], high: pd.Series[float], colour: str) -> dict[str, Any]:
-    above, below = (high - at).clip(lower=0), (at - low).clip(lower=0)
-    ends = {"array": above.tolist(), "arrayminus": below.tolist()}
-    return ends | {"type": "data", "symmetric": False, "color": colour, "thickness": 1.2, "width": 0}
-
-
-def _positioned(rows: Sequence[DependencePoint], absent: str) -> pd.DataFrame:
-    """Give each value its position on the axis and its labels; levels are sorted by points, missing is last."""
+def _positioned(rows: Sequence[DependencePoint], absent: str, categorical: bool) -> tuple[list[Chart], list[str]]:
+    """Give each value its place along the axis, and name all places; levels are sorted by points, missing is last."""
     known = [row for row in rows if row.value is not None]
-    categorical = any(isinstance(row.value, str) for row in known)
-    if categorical:
-        known = sorted(known, key=lambda row: row.points)
-    every = 1 if categorical or len(known) <= MAX_TICKS else 2
-    ticks = [short_label(row.value) if position % every == 0 else "" for position, row in enumerate(known)]
     missing = [row for row in rows if row.value is None]
-    return pd.DataFrame([row.model_dump() for row in [*known, *missing]]).assign(
-        position=[float(number) for number in range(len(known))]
-        + [-1.5 if categorical else len(known) + 0.5 for _ in missing],
-        missing=[False] * len(known) + [True] * len(missing),
-        text=[plain(value_text(row.value, absent)) for row in [*known, *missing]],
-        tick=ticks + [absent if categorical else absent.replace(" ", "<br>") for _ in missing],
-    )
+    if categorical:
+        known = sorted(known, key=lambda row: -row.points)
+    values = [
+        row.model_dump(exclude={"value"})
+        | {
+            "at": str(place),
+            "label": short_label(row.value) if row.value is not None else absent if categorical else absent.split(" "),
+            "missing": row.value is None,
+            "text": f"{value_text(row.value, absent)}: {row.points:+.1f} points ({row.points_low:+.1f} to "
+            f"{row.points_high:+.1f}), {row.rate:.1%} converted, {row.n:,} rows",
+        }
+        for place, row in enumerate([*known, *missing])
+    ]
+    places = [row["at"] for row in values]
+    return values, places if not (known and missing) else [*places[:-1], "gap", places[-1]]
 
 
-def _markers(rows: pd.DataFrame, what: str, along: str, colour: str, categorical: bool) -> go.Scatter:
-    across = "x" if along == "y" else "y"
-    missing = bool(rows["missing"].any())
-    trace = go.Scatter(
-        _data(rows, what, along),
-        mode="markers" if categorical or missing else "lines+markers",
-        marker={"color": colour, "size": 7, "symbol": "diamond-open" if missing else "circle"},
-        line={"color": colour, "width": 2},
-    )
-    spread = _whiskers(rows["points"], rows["points_low"], rows["points_high"], colour)
-    return trace.update({f"error_{across}": spread}) if what == "points" else trace
-
-
-def _bars(rows: pd.DataFrame, along: str) -> go.Bar:
-    return go.Bar(_data(rows, "n", along), marker={"color": GREY}, orientation="h" if along == "y" else "v")
-
-
-def _data(rows: pd.DataFrame, what: str, along: str) -> dict[str, Any]:
-    across = "x" if along == "y" else "y"
-    hover = f"%{{customdata}}: %{{{across}:{PANEL_DIGITS[what]}}}<extra></extra>"
-    values = {along: rows["position"].tolist(), across: rows[what].tolist()}
-    return values | {"customdata": rows["text"].tolist(), "hovertemplate": hover}
-
-
-def _axis(letter: str, number: int) -> str:
-    return letter if number == 0 else f"{letter}{number + 1}"
-
-
-def _lay_out_panels(figure: go.Figure, frame: pd.DataFrame, along: str, across: str) -> go.Figure:
-    """Put points, rate and rows into panels that share the axis of the values."""
-    upright = across == "y"
-    shared = {
-        "tickmode": "array",
-        "tickvals": frame["position"].tolist(),
-        "ticktext": frame["tick"].tolist(),
-        "showgrid": False,
-        "anchor": _axis("y", len(PANELS) - 1) if upright else "x",
-        "range": [float(frame["position"].min()) - 0.7, float(frame["position"].max()) + 0.7],
-        "tickangle": 0,
-    }
-    axes: dict[str, Any] = {f"{along}axis": shared}
-    titles = []
-    for number, (what, span) in enumerate(PANELS):
-        domain = span if upright else [1 - span[1], 1 - span[0]]
-        name = _axis(across, number).replace(across, f"{across}axis")
-        axes[name] = PANEL_AXIS | {"domain": domain, "anchor": along} | _two_ticks(what, float(frame[what].max()))
-        titles.append(_title(PANEL_TITLES[what]) | ({"x": 0, "y": domain[1]} if upright else {"x": domain[0], "y": 1}))
-    height = 340 if upright else 110 + 24 * len(frame)
-    return figure.update_layout(axes, annotations=titles, height=height, margin={"l": 44, "r": 12, "t": 24, "b": 28})
-
-
-def _two_ticks(panel: str, maximum: float) -> dict[str, Any]:
-    """Label zero and the largest round number: the small panels have no room for more."""
-    if panel == "points":
-        return {}
-    unit = 10 ** math.floor(math.log10(maximum)) if maximum > 0 else 1
-    ticks = [0, unit * math.floor(maximum / unit)] if maximum > 0 else [0]
-    return {"tickvals": ticks, "tickformat": ".3~p" if panel == "rate" else ","}
-
-
-def _title(text: str) -> dict[str, Any]:
-    font = {"size": 12, "color": QUIET}
-    return {"text": text, "font": font, "showarrow": False, "xref": "paper", "yref": "paper", "xanchor": "left",
-            "yanchor": "bottom"}  # fmt: skip
+def _panel(what: str, colour: str, categorical: bool, along: list[str], axis: Chart | None) -> Chart:
+    """Draw points with whiskers, the rate, or bars of rows, along the values that all panels share."""
+    title, digits, size = PANELS[what]
+    scale = {} if what == "points" else {"scale": {"zero": True}}
+    place = {"field": "at", "type": "ordinal", "sort": None, "scale": {"domain": along}, "axis": axis}
+    value = {"field": what, "type": "quantitative", "title": None} | scale
+    value["axis"] = {"format": digits, "tickCount": 4 if what == "points" else 2, "minExtent": 0 if categorical else 40}
+    x, y = (value, place) if categorical else (place, value)
+    ends = "x" if categorical else "y"
+    layers = []
+    if what == "points":
+        low = {ends: value | {"field": "points_low"}, f"{ends}2": {"field": "points_high"}}
+        layers.append(_layer(_rule(colour), **({"x": x, "y": y} | low)))
+    if what != "n" and not categorical:
+        line = _layer({"type": "line", "strokeWidth": 2, "color": colour}, x=x, y=y)
+        layers.append(line | {"transform": [{"filter": "!datum.missing"}]})
+    if what == "n":
+        layers.append(_layer({"type": "bar", "color": colour}, x=x, y=y, **TOOLTIP))
+    else:
+        hollow = {"condition": {"test": "datum.missing", "value": 0}, "value": 1}
+        mark = {"type": "point", "color": colour, "fill": colour, "size": 45, "opacity": 1}
+        layers.append(_layer(mark, x=x, y=y, fillOpacity=hollow, **TOOLTIP))
+    extent = {"width": {150: 170}.get(size, size), "height": 24 * len(along)} if categorical else {
+        "width": WIDTH - 60, "height": size}  # fmt: skip
+    return {"title": title, "layer": layers} | extent

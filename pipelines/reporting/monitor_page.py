@@ -35,7 +35,6 @@ def write_monitor_page(result: MonitorResult, folder: Path, project: str) -> Non
         "shown": SHOWN,
         "metrics": {"model_id": result.model_id, "snapshots": {"order": "dates"}},
         "profile": {"fingerprint": result.data_fingerprint},
-        "charts": {},
     }
     text = page("monitor.html.j2", contents, project)
     with staged_file(folder / "monitor.html") as staged:

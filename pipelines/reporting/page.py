@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from pipelines.storage.files import staged_file
 from pipelines.storage.layout import Layout
@@ -24,7 +23,7 @@ def write_page(text: str, layout: Layout) -> Path:
     """Write report.html, or leave the old one."""
     with staged_file(layout.report.path) as staged:
         staged.write_text(text, encoding="utf-8", newline="\n")
-    log.info("report: %s, %.1f MB", layout.report.path, len(text.encode()) / 1e6)
+    log.info("report: %s, %.0f kB", layout.report.path, len(text.encode()) / 1e3)
     return layout.report.path
 
 
@@ -37,16 +36,14 @@ def page(template: str, contents: dict[str, Any], project: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
     environment.filters |= {"percent": percent, "number": number, "points": points, "figure": figure_text}
-    plotly = [get_plotlyjs()] if contents["charts"] else []
-    scripts = [(TEMPLATES / "report.js").read_text(encoding="utf-8"), *plotly]
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return environment.get_template(template).render(
         contents,
         project=project,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        scripts=scripts,
-        script_hashes=[_content_hash(text) for text in scripts],
+        script=script,
+        script_hash=_content_hash(script),
     )
 
 
@@ -74,5 +71,5 @@ def figure_text(value: float | None, form: str) -> str:
 
 
 def _content_hash(script: str) -> str:
-    """The hash with which the page's content security policy allows its own scripts and no others."""
+    """The hash with which the page's content security policy allows its own script and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from features.schema.errors import DataError
 from models.checks import AuditResult
@@ -187,11 +185,14 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "glossary": report_terms(),
         "best_in": tables.best_in,
         "value_text": charts.value_text,
-        "charts": {name: _chart(figure) for name, figure in _charts(run, ranked, dependences).items()},
+        "charts": {name: charts.svg(chart) for name, chart in charts_of(run).items()},
     }
 
 
-def _charts(run: ReportInputs, ranked: dict[str, str], dependences: list[tables.Row]) -> dict[str, go.Figure]:
+def charts_of(run: ReportInputs) -> dict[str, charts.Chart]:
+    """Return what the page draws, by the id on the page."""
+    ranked = {entry.name: entry.label for entry in tables.evaluated(run.metrics) if entry.ranks}
+    dependences = tables.dependences(run.explanation, run.metadata.matrix.catalogue)
     figures = {
         "gain": charts.gain(run.gain, ranked),
         "lift": charts.lift(run.lift, ranked),
@@ -204,11 +205,6 @@ def _charts(run: ReportInputs, ranked: dict[str, str], dependences: list[tables.
         f"dependence-{number}": charts.dependence(row["rows"], row["group"], row["absent"])
         for number, row in enumerate(dependences, start=1)
     }
-
-
-def _chart(figure: go.Figure) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(figure.to_json())
-    return {"data": tree["data"], "layout": tree["layout"]}
 
 
 def _change(layout: Layout, summary: ScoreSummary) -> ChangeResult | None:

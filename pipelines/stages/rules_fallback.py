@@ -86,5 +86,4 @@ def _contents(metrics: RulesResult, kpis: KpiResult, scored: pd.DataFrame, run: 
         "attributes": tables.attributes_read(profile, run.params.source.attributes),
         "changed_values": [],
         "catalogue": catalogue.to_dict("records"),
-        "charts": {},
     }

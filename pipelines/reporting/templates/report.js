@@ -1,30 +1,5 @@
 "use strict";
 (function () {
-  const charts = JSON.parse(document.getElementById("charts").textContent);
-  const PAPER_WIDTH = 320; // two charts side by side on A4 and Letter
-  const options = { displayModeBar: false, responsive: true };
-
-  function draw(element) {
-    const chart = charts[element.dataset.chart];
-    if (!element.dataset.drawn) {
-      element.dataset.drawn = "yes";
-      Plotly.newPlot(element, chart.data, chart.layout, options);
-    }
-  }
-
-  function drawWhenSeen() {
-    const places = document.querySelectorAll("[data-chart]");
-    const watcher = new IntersectionObserver((entries) => {
-      for (const entry of entries) {
-        if (entry.isIntersecting) {
-          watcher.unobserve(entry.target);
-          draw(entry.target);
-        }
-      }
-    }, { rootMargin: "400px" });
-    places.forEach((place) => watcher.observe(place));
-  }
-
   function value(row, column, kind) {
     const cell = row.cells[column];
     return kind === "number" ? Number(cell.dataset.value) : cell.textContent.trim();
@@ -159,31 +134,13 @@
     links.forEach((link) => { link.toggleAttribute("aria-current", link === passed[passed.length - 1]); });
   }
 
-  function visibleCharts() {
-    return Array.from(document.querySelectorAll("[data-chart]")).filter((place) => place.checkVisibility());
-  }
-
-  function fitToPaper() {
-    document.querySelectorAll("details.print").forEach((part) => { part.open = true; });
-    for (const place of visibleCharts()) {
-      draw(place);
-      Plotly.relayout(place, { width: PAPER_WIDTH });
-    }
-  }
-
-  function fitToScreen() {
-    for (const place of visibleCharts()) {
-      Plotly.relayout(place, { width: null, autosize: true });
-    }
-  }
-
   document.querySelectorAll(".scroll > table:not(.stack)").forEach(makeCards);
   if (tabs.length) makeTabs();
   markSection();
   window.addEventListener("scroll", markSection, { passive: true });
   document.querySelectorAll("table.sortable").forEach(makeSortable);
   document.querySelectorAll("[data-filter]").forEach(makeFilter);
-  window.addEventListener("beforeprint", fitToPaper);
-  window.addEventListener("afterprint", fitToScreen);
-  window.addEventListener("load", drawWhenSeen); // the chart library comes after this script, so that tables work first
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("details.print").forEach((part) => { part.open = true; });
+  });
 })();

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 
 from models.evaluation.results import SnapshotCounts
@@ -22,28 +24,42 @@ def rows_of(values: list[str | float | None]) -> list[DependencePoint]:
     ]
 
 
+def values_of(chart: charts.Chart) -> list[dict[str, Any]]:
+    values: list[dict[str, Any]] = chart["data"]["values"]
+    return values
+
+
+def places_of(chart: charts.Chart) -> list[str]:
+    """The places along the axis of the values, in their order."""
+    panel = (chart.get("vconcat") or chart["hconcat"])[0]
+    axis = "x" if "vconcat" in chart else "y"
+    places: list[str] = panel["layer"][-1]["encoding"][axis]["scale"]["domain"]
+    return places
+
+
 def test_numbers_run_in_their_order_and_missing_is_apart() -> None:
     chart = charts.dependence(rows_of([1.0, 2.5, 4000.0, None]), "fit", "not known")
-    markers = [trace for trace in chart.data if isinstance(trace, go.Scatter) and trace.yaxis == "y"]
-    assert [list(trace.x) for trace in markers] == [[0.0, 1.0, 2.0], [3.5]]
-    assert list(chart.layout.xaxis.ticktext) == ["1", "2.5", "4,000", "not<br>known"]
+    assert [row["label"] for row in values_of(chart)] == ["1", "2.5", "4,000", ["not", "known"]]
+    assert [row["missing"] for row in values_of(chart)] == [False, False, False, True]
+    assert places_of(chart) == ["0", "1", "2", "gap", "3"]
 
 
 def test_levels_are_sorted_by_points_and_distinct_when_cut_to_the_same_text() -> None:
     long = "a level with a name that goes on"
-    chart = charts.dependence(rows_of([f"{long} one", f"{long} two", None]), "engagement", "not known")
-    markers = [trace for trace in chart.data if isinstance(trace, go.Scatter) and trace.xaxis == "x"]
-    assert list(markers[0].customdata) == [f"{long} two", f"{long} one"]
-    assert list(markers[0].y) == [0.0, 1.0]
-    assert markers[1].y[0] < 0
-    cut = chart.layout.yaxis.ticktext[0]
-    assert cut == chart.layout.yaxis.ticktext[1]
-    assert cut.endswith("…")
+    chart = charts.dependence(rows_of([f"{long} two", f"{long} one", None]), "engagement", "not known")
+    first, second, missing = values_of(chart)
+    assert first["text"].startswith(f"{long} two: ")
+    assert second["text"].startswith(f"{long} one: ")
+    assert missing["label"] == "not known"
+    assert first["label"] == second["label"]
+    assert first["label"].endswith("…")
+    assert places_of(chart) == ["0", "1", "gap", "2"]
 
 
 def test_a_feature_that_is_always_missing_is_drawn() -> None:
     chart = charts.dependence(rows_of([None]), "fit", "not known")
-    assert list(chart.data[0].customdata) == ["not known"]
+    assert [row["label"] for row in values_of(chart)] == [["not", "known"]]
+    assert places_of(chart) == ["0"]
 
 
 def test_a_curve_is_thinned_to_tenths() -> None:
@@ -58,24 +74,30 @@ def test_a_curve_is_thinned_to_tenths() -> None:
 
 def test_charts_draw_the_named_curves_in_that_order() -> None:
     curve = pd.DataFrame({"who": ["a", "b", "c"] * 2, "share_called": [0.5] * 3 + [1.0] * 3, "gain": np.arange(6) / 5})
-    chart = charts.gain(curve, {"b": "<b>B</b>", "a": "A"})
-    assert [trace.name for trace in chart.data] == ["&lt;b&gt;B&lt;/b&gt;", "A", "any order"]
-    assert list(chart.data[0].y) == [0.2, 0.8]
+    chart = charts.gain(curve, {"b": "B", "a": "A"})
+    assert chart["layer"][-1]["encoding"]["color"]["scale"]["domain"] == ["B", "A"]
+    assert [row["gain"] for row in values_of(chart) if row["name"] == "B"] == [0.2, 0.8]
+    assert {row["name"] for row in values_of(chart)} == {"A", "B"}
 
 
-def test_calibration_keeps_low_ends_above_zero() -> None:
+def test_calibration_has_room_for_every_interval() -> None:
     curve = pd.DataFrame({"n": [5, 5], "probability": [0.2, 0.1], "rate": [0.4, 0.0]})
     chart = charts.calibration(curve.assign(rate_low=[0.1, 0.0], rate_high=[0.5, 0.0]))
-    spread = chart.data[1].error_y
-    assert list(spread.array) == pytest.approx([0.1, 0.0])
-    assert list(spread.arrayminus) == pytest.approx([0.3, 0.0])
-    assert chart.layout.xaxis.range[1] >= 0.5
+    for axis in ("x", "y"):
+        assert chart["layer"][-1]["encoding"][axis]["scale"]["domain"][1] >= 0.5
+    assert values_of(chart)[0]["text"] == "predicted 20.0%, actual 40.0% (10.0% to 50.0%), 5 rows"
 
 
-@pytest.mark.parametrize(("maximum", "ticks"), [(0.0, [0]), (0.061, [0, 0.06]), (640.0, [0, 600]), (1.0, [0, 1])])
-def test_small_panels_label_zero_and_the_largest_round_number(maximum: float, ticks: list[float]) -> None:
-    rows = [row.model_copy(update={"rate": maximum, "n": int(maximum)}) for row in rows_of([1.0])]
-    assert list(charts.dependence(rows, "fit", "none").layout.yaxis2.tickvals) == pytest.approx(ticks)
+def test_text_stays_text_colours_follow_the_page_and_marks_have_tooltips() -> None:
+    hostile = "</svg><script>alert(1)</script>"
+    drawn = charts.svg(charts.dependence(rows_of([hostile, "b"]), "fit", "none"))
+    assert "<script" not in drawn
+    assert "&lt;/svg&gt;&lt;" in drawn
+    assert ">−1" in drawn or ">-1" in drawn
+    assert "var(--blue, #0072b2)" in drawn
+    assert re.search(r"<title>b: -1\.0 points \(-2\.0 to \+0\.0\), 10\.0% converted, 10 rows</title>", drawn)
+    assert not re.search(r"\b(id|aria-label|font-family|onload|href)=", drawn)
+    assert drawn == charts.svg(charts.dependence(rows_of([hostile, "b"]), "fit", "none"))
 
 
 def test_parts_without_rows_are_not_listed() -> None:

@@ -336,32 +336,31 @@ def test_the_auc_chart_draws_every_period_and_the_models_whiskers() -> None:
     periods = [period("2018-03-10", model=0.7, logistic=0.6), period("2018-04-07", model=0.8, logistic=0.65)]
     for entry in periods:
         entry.metrics["model"] = metrics(auc=entry.metrics["model"].auc.value, auc_low=0.5, auc_high=0.9)
-    chart = charts.walk_auc(periods, {"model": "Model", "logistic": "<b>Logistic</b>"})
-    model, logistic, reference = chart.data
-    assert [model.name, logistic.name, reference.name] == ["Model", "&lt;b&gt;Logistic&lt;/b&gt;", "any order"]
-    assert [list(model.y), list(logistic.y)] == [[0.7, 0.8], [0.6, 0.65]]
-    assert list(model.error_y.array) == pytest.approx([0.2, 0.1])
-    assert list(model.error_y.arrayminus) == pytest.approx([0.2, 0.3])
-    assert logistic.error_y.array is None
-    assert list(chart.layout.xaxis.ticktext) == ["2018<br>03-10", "2018<br>04-07"]
-    assert model.marker.symbol != logistic.marker.symbol
+    chart = charts.walk_auc(periods, {"model": "Model", "logistic": "Logistic"})
+    rows = chart["data"]["values"]
+    assert [[row["value"] for row in rows if row["name"] == name] for name in ("Model", "Logistic")] == [
+        [0.7, 0.8],
+        [0.6, 0.65],
+    ]
+    reference, whiskers = chart["layer"][:2]
+    assert reference["data"]["values"] == [{"value": 0.5}]
+    assert [(row["name"], row["low"], row["high"]) for row in whiskers["data"]["values"]] == [("Model", 0.5, 0.9)] * 2
+    encoding = chart["layer"][-1]["encoding"]
+    assert encoding["x"]["scale"]["domain"] == ["2018-03-10", "2018-04-07"]
+    assert len(set(encoding["shape"]["scale"]["range"])) == len(set(encoding["color"]["scale"]["range"])) == 2
 
 
 def test_the_rates_chart_draws_the_actual_and_both_predicted_rates() -> None:
     entry = period("row 1,200", model=0.7, uncorrected=0.7)
     entry.metrics["model"] = metrics(base_rate_low=0.15, base_rate_high=0.3)
     entry.metrics["uncorrected"] = metrics(mean_probability=0.05)
-    actual, predicted, unadjusted = charts.walk_rates([entry]).data
-    assert [list(trace.y) for trace in (actual, predicted, unadjusted)] == [[0.2], [0.1], [0.05]]
-    assert list(actual.error_y.array) == pytest.approx([0.1])
-    assert list(actual.error_y.arrayminus) == pytest.approx([0.05])
-
-
-@pytest.mark.parametrize(("n", "labelled"), [(1, 1), (6, 6), (13, 7), (60, 7)])
-def test_as_many_cuts_are_labelled_as_fit(n: int, labelled: int) -> None:
-    chart = charts.walk_auc([period(f"2018-03-{day:02}", model=0.7) for day in range(n)], {"model": "Model"})
-    assert len(chart.data[0].x) == n
-    assert len(chart.layout.xaxis.tickvals) == len(chart.layout.xaxis.ticktext) == labelled
+    rows = charts.walk_rates([entry])["data"]["values"]
+    assert [(row["name"], row["value"]) for row in rows] == [
+        ("actual", 0.2),
+        ("predicted", 0.1),
+        ("without recalibration", 0.05),
+    ]
+    assert (rows[0]["low"], rows[0]["high"]) == (0.15, 0.3)
 
 
 def test_a_tie_is_no_win() -> None:
