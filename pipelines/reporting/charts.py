@@ -258,7 +258,9 @@ def _curves(curve: pd.DataFrame, names: Mapping[str, str], column: str, y: Chart
 def _series(names: list[str], shape: bool = False) -> Chart:
     """Tell curves apart by colour and dash, and by shape where they have markers, in the order of their names."""
     n = len(names)
-    scales = {"color": COLOURS, "shape": SHAPES} if shape else {"color": COLOURS, "strokeDash": DASHES}
+    scales: dict[str, list[Any]] = (
+        {"color": COLOURS, "shape": SHAPES} if shape else {"color": COLOURS, "strokeDash": DASHES}
+    )
     return {
         channel: {"field": "name", "type": "nominal", "sort": None, "scale": {"domain": names, "range": marks[:n]}}
         for channel, marks in scales.items()
@@ -329,8 +331,9 @@ def _panel(what: str, colour: str, categorical: bool, along: list[str], axis: Ch
     title, digits, size = PANELS[what]
     scale = {} if what == "points" else {"scale": {"zero": True}}
     place = {"field": "at", "type": "ordinal", "sort": None, "scale": {"domain": along}, "axis": axis}
-    value = {"field": what, "type": "quantitative", "title": None} | scale
-    value["axis"] = {"format": digits, "tickCount": 4 if what == "points" else 2, "minExtent": 0 if categorical else 40}
+    value: Chart = {"field": what, "type": "quantitative", "title": None} | scale
+    ticks = {"format": digits, "tickCount": 4 if what == "points" else 2, "minExtent": 0 if categorical else 40}
+    value |= {"axis": ticks}
     x, y = (value, place) if categorical else (place, value)
     ends = "x" if categorical else "y"
     layers = []
