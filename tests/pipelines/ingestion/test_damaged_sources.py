@@ -80,7 +80,8 @@ def test_a_view_of_another_file_of_this_machine(tmp_path: Path) -> None:
 
 def test_a_view_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_sources, "VIEW_S", 0.2)
-    view = "CREATE VIEW v AS SELECT sum(range) AS id, '2024-01-01' AS created FROM range(1000000000000000)"
+    columns = "sum(range) AS id, '2024-01-01' AS created, 'DE' AS country, 1 AS size"
+    view = f"CREATE VIEW v AS SELECT {columns} FROM range(1000000000000000)"
     said = refusal(tmp_path, "leads.duckdb", duckdb_file(tmp_path, view), table="v")
     assert "'v' that cannot be read: a view may take 0.2 s" in said
 
