@@ -27,6 +27,7 @@ FIXES = {  # by SQLite's message
     "not a database": RESTORE,
     "disk": "make room where it lies, and run it again; requests without an answer are sent again under their old key",
 }
+MADE_BEFORE = ("target", "held")  # the outbox; alone where there was no room for it
 TABLES = """
     CREATE TABLE IF NOT EXISTS target (name TEXT NOT NULL, as_of TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS held (
@@ -237,9 +238,10 @@ def _connected(path: Path, copy: bool) -> Iterator[sqlite3.Connection]:
             _reject_foreign(path)
             with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
                 database.backup(connection)
-        others = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name = 'outbox' DESC, name LIMIT 1"
-        if (found := connection.execute(others).fetchone()) and found[0] != "outbox":
-            raise DeliveryError(f"{path} is another program's database, with a table {found[0]!r:.60}; {RESTORE}")
+        others = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name = 'outbox' DESC, name"
+        names = [name for (name,) in connection.execute(others) if name not in MADE_BEFORE]
+        if names and names[0] != "outbox":
+            raise DeliveryError(f"{path} is another program's database, with a table {names[0]!r:.60}; {RESTORE}")
         if not copy:
             for setting in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
                 connection.execute(f"PRAGMA {setting}")

@@ -136,7 +136,11 @@ def dags() -> tuple[list[Dag], list[BashOperator]]:
 
 
 @pytest.mark.parametrize(("place", "words"), list(calls()), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_call_is_one_that_the_command_line_takes(place: str, words: list[str]) -> None:
+def test_every_call_is_one_that_the_command_line_takes(
+    place: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("project: {seed: 1}\n", encoding="utf-8")  # read before the other options
     root: Any = typer.main.get_command(app)
     name, *options = words
     assert name in COMMANDS

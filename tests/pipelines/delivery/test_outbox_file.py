@@ -48,3 +48,11 @@ def test_the_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> Non
     ):
         pass
     assert path.read_bytes() == content
+
+
+def test_an_outbox_that_a_full_disk_left_half_made_is_completed(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    with closing(sqlite3.connect(path)) as begun:
+        begun.execute("CREATE TABLE target (name TEXT NOT NULL, as_of TEXT NOT NULL) STRICT")
+    with open_outbox(path, "x") as outbox:
+        outbox.put("2024-01-06", [("a", {"score": 80})], {})
