@@ -19,7 +19,7 @@ from tests.pipelines.cli.test_app import leadscore
 from tests.support.paths import ROOT
 
 ROOMS = {
-    "": {"init", "inspect", "run", "score", "tiers", "audit-score", "explain", "report", "deliver", "docs"},
+    "": {"init", "inspect", "run", "score", "tiers", "audit-score", "explain", "serve", "report", "deliver", "docs"},
     "stage": {
         "resolve-params", "simulate", "ingest", "build-features", "audit", "train", "backtest", "evaluate", "kpis",
         "explain", "score", "report", "track",

@@ -152,7 +152,8 @@ def test_each_fault_is_refused_for_its_own_reason(
         "detail": "",
         "columns": {attribute: ""},
     }
-    here.audit.path.write_text(json.dumps({"format": 2, "checks": [leak] if fault == "leaky" else []}))
+    audited = json.loads(layout.audit.path.read_text()) | {"checks": [leak] if fault == "leaky" else []}
+    here.audit.path.write_text(json.dumps(audited))
     strict = params.model_copy(update={"promotion": params.promotion.model_copy(update=limits)})
     changes: dict[str, dict[str, object]] = {
         "worse": {"sigmoid": Sigmoid(intercept=-3.0, slope=0.05)},
