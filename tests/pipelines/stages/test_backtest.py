@@ -109,7 +109,8 @@ def test_what_became_known_after_a_cut_changes_nothing_before_it(small: tuple[Pa
 
 
 def test_without_an_order_it_says_so(small: tuple[Params, Layout], tmp_path: Path) -> None:
-    params, _ = small
+    params, layout = small
+    shutil.copytree(layout.contract, Layout.folder(tmp_path).contract)
     unordered = params.model_copy(update={"source": params.source.model_copy(update={"order": "none"})})
     result = backtest(RunContext(unordered, Layout.folder(tmp_path)))
     assert isinstance(result, NoBacktest) and "past" in result.why
