@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +72,8 @@ TWICE = (MONDAY, MONDAY - 7 * DAY)
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     """A job whose tiers ask about events and attributes, and a session of Spark that ends with the tests."""
     tiers = TierParams.model_validate(PARAMS.tiers.model_dump() | ASKED)
-    yield job(tmp_path_factory.mktemp("a user's folder"), tiers=tiers)
+    made = job(tmp_path_factory.mktemp("a user's folder"))
+    yield replace(made, params=made.params.model_copy(update={"tiers": tiers}))
     if PYSPARK and JAVA:
         start(SMALL).stop()
 
