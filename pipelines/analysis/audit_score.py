@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.results import existing, read_evaluation
 from pipelines.storage.run_context import RunContext
 
-log = logging.getLogger("leadscore")
 SCORE = "given score"  # among the features, none of which is called so
 
 
@@ -68,10 +66,7 @@ def audit_score(export: ScoreExport, run: RunContext) -> ScoreAudit:
     sampled = evaluated.snapshots.tested_share
     capacity = sampled_capacity(run.params.capacity.per_period, sampled)
     leaks = _leaks(export, given, contract, run)
-    result = judge_score(rows, export.score, capacity, sampled, leaks, run.params.evaluate, run.params.project.seed)
-    for line in result.lines:
-        log.info("audit-score: %s", line)
-    return result
+    return judge_score(rows, export.score, capacity, sampled, leaks, run.params.evaluate, run.params.project.seed)
 
 
 def _given(export: ScoreExport, leads: set[str]) -> pd.DataFrame:
