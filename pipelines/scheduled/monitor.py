@@ -28,13 +28,13 @@ from models.monitoring.input_checks import (
     CALENDAR,
     ENGAGEMENT,
     FIT,
+    ROW_CHECKS,
+    ListRows,
     fresh,
     inputs,
     level_rows,
     levels,
-    scores,
     summary_lines,
-    tiers,
     volume,
     volume_rows,
 )
@@ -218,6 +218,11 @@ class MonitorData:
                 chosen, last = [*chosen, moment], moment
         return self._new(self.of(pd.DatetimeIndex(chosen))), self._new(self.newest)
 
+    def list_rows(self) -> ListRows:
+        """Return what checks of rows compare."""
+        at_level, best = (self.reference_at_level, self.newest_any_season), self.params.tiers.names[0]
+        return ListRows(self.reference, self.newest, *at_level, *self.arrivals, best)
+
     def _new(self, rows: pd.DataFrame) -> pd.DataFrame:
         born = self.params.monitor.arrival_days * DAY
         return rows[rows["created_at"] >= rows["snapshot_at"] - born].reset_index(drop=True)
@@ -297,25 +302,23 @@ def _run_checks(data: MonitorData) -> tuple[list[CheckResult], Comparison]:
     read = set(data.scorer.features_read)
     entries = [entry for entry in data.scorer.catalogue if entry.name in read]
     kinds = volume_rows(_weekly(data), params)
-    does, doing = inputs(ENGAGEMENT, reference, newest,
-                         [entry for entry in entries if entry.group == "engagement"], params)  # fmt: skip
-    comes, coming = inputs(FIT, *data.arrivals,
-                           [entry for entry in entries if entry.group == "fit"], params)  # fmt: skip
+    groups = {group: [entry for entry in entries if entry.group == group] for group in ("engagement", "fit")}
+    does, doing = inputs(ENGAGEMENT, reference, newest, groups["engagement"], params)
+    comes, coming = inputs(FIT, *data.arrivals, groups["fit"], params)
     values = level_rows(*_values(data))
     matured, measured = data.of(calendar.matured), outcomes.performance(reference, data.settings)
     by_tier = {"reference": data.compare_rates(reference), "matured": data.compare_rates(matured)}
     later = matured[matured["snapshot_at"] > calendar.reference[-1]]
     now = outcomes.performance(later, data.settings)
     young = [_early_row(data, lists, age) for age, lists in calendar.young.items()]
-    estimates = {"newest": outcomes.estimate(newest, data.settings),
-                      "reference": outcomes.estimate(reference, data.settings)}  # fmt: skip
+    lists = {"newest": newest, "reference": reference}
+    estimates = {name: outcomes.estimate(rows, data.settings) for name, rows in lists.items()}
     checks = [
         volume(kinds, params),
         does,
         comes,
         levels(values, params),
-        scores(data.reference_at_level, data.newest_any_season, params),
-        tiers(data.reference_at_level, data.newest_any_season, data.params.tiers.names[0], params),
+        *(check(data.list_rows(), params) for check in ROW_CHECKS),
         outcomes.tier_calibration(by_tier["matured"], params),
         outcomes.lift(measured, now, data.settings),
         outcomes.early(young, params),

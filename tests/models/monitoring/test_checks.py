@@ -14,6 +14,8 @@ from models.kpis.calibration_check import Lists
 from models.monitoring import outcome_checks as outcomes
 from models.monitoring.input_checks import (
     ENGAGEMENT,
+    ROW_CHECKS,
+    ListRows,
     MonitorParams,
     fresh,
     inputs,
@@ -62,6 +64,10 @@ def listed(
     rows = rows.assign(probability=probability, score=score, overridden=False)
     tier = np.where(score >= 65, "hot", np.where(score >= 55, "warm", "cold"))
     return rows.assign(tier=tier, converted_at=(at + 10 * DAY).where(won == 1.0))
+
+
+def compared(before: pd.DataFrame, now: pd.DataFrame, best: str = "hot") -> ListRows:
+    return ListRows(before, now, before, now, before, now, best)
 
 
 def newest(**changed: float) -> pd.DataFrame:
@@ -165,10 +171,10 @@ def test_no_value_of_few_leads_is_named() -> None:
 def test_scores_and_tiers(reference: pd.DataFrame) -> None:
     for by, outcome in ((0.0, "passed"), (12.0, "failed"), (-12.0, "failed")):
         now = newest(points=by)
-        assert scores(reference, now, MONITOR).status == outcome, by
-        assert tiers(reference, now, "hot", MONITOR).status == outcome, by
-    assert tiers(reference, newest(), "gold", MONITOR).status == "not applicable"
-    assert tiers(reference.assign(overridden=True), newest(), "hot", MONITOR).status == "not applicable"
+        assert scores(compared(reference, now), MONITOR).status == outcome, by
+        assert tiers(compared(reference, now), MONITOR).status == outcome, by
+    assert tiers(compared(reference, newest(), "gold"), MONITOR).status == "not applicable"
+    assert tiers(compared(reference.assign(overridden=True), newest()), MONITOR).status == "not applicable"
 
 
 def looks_of(rows: pd.DataFrame) -> CheckResult:
@@ -323,8 +329,7 @@ def test_false_alarms_of_all_checks_together_are_as_few_as_the_params_say() -> N
         return [
             volume(volume_rows(weekly(rng), params), params),
             inputs(ENGAGEMENT, *sides, entries, params)[0],
-            scores(before, now, params),
-            tiers(before, now, "hot", params),
+            *(check(compared(*sides), params) for check in ROW_CHECKS),
             outcomes.early([early], params),
             outcomes.tier_calibration(compare_rates, settings.monitor),
         ]

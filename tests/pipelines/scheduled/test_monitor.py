@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 
 from features.schema.errors import AlertError, DataError
-from models.monitoring.input_checks import scores, tiers
+from models.monitoring.input_checks import ROW_CHECKS, scores
 from models.monitoring.results import MonitorResult
 from models.scoring import fresh_intercept
 from models.scoring.scorer import Scorer
@@ -101,7 +102,7 @@ def test_it_is_the_same_twice_on_a_page_and_in_the_terminal(trained: tuple[Param
     assert "http" not in page.replace("http-equiv", "")
     for check in result.checks:
         assert check.code in page
-    assert checks_table(result).row_count == len(result.checks) == 11
+    assert checks_table(result).row_count == len(result.checks) == 9 + len(ROW_CHECKS)
     assert result.reference.lists == 6
     assert result.tested_until[:10] <= str(result.reference.first) <= str(result.reference.last) < result.newest
     assert result.assumption in page
@@ -206,11 +207,10 @@ def test_a_level_that_follows_the_outcomes_moves_no_score(
     fallen = MonitorData.read(contract, tested, calendar, params)
     assert fallen.reference["score"].mean() > fallen.newest["score"].mean() + 5
     checks = [
-        scores(fallen.reference_at_level, fallen.newest_any_season, params.monitor),
-        tiers(fallen.reference_at_level, fallen.newest_any_season, "hot", params.monitor),
+        *(check(fallen.list_rows(), params.monitor) for check in ROW_CHECKS),
     ]
     assert [check.status for check in checks] == ["passed", "passed"], checks
-    assert scores(fallen.reference, fallen.newest_any_season, params.monitor).failed
+    assert scores(replace(fallen.list_rows(), reference_at_level=fallen.reference), params.monitor).failed
 
 
 def test_a_young_model_and_tables_without_dates_are_distinguished(
