@@ -38,11 +38,14 @@ def bank_marketing(
 
     OUT: bank-full.csv in FOLDER.
     """
+    from pipelines.config.packaged import packaged
     from pipelines.inspection.public_data import fetch_bank_marketing
 
-    path = fetch_bank_marketing(folder)
+    path, params = fetch_bank_marketing(folder), packaged("examples/bank_full.yaml")
+    if params.is_relative_to(Path.cwd()):
+        params = params.relative_to(Path.cwd())
     typer.echo(f"wrote {path}; now run")
-    typer.echo(f"  leadscore run --params examples/bank_full.yaml --data {shlex.quote(str(folder))} --out results")
+    typer.echo(f"  leadscore run --params {shlex.quote(str(params))} --data {shlex.quote(str(folder))} --out results")
 
 
 public_app.add_typer(example_app, name="example", rich_help_panel=PANEL)

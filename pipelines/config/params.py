@@ -34,6 +34,7 @@ from models.training.hyperparameter_search import SearchParams
 from models.training.selection import SelectionParams
 from pipelines.config.delivery import Delivery
 from pipelines.config.faults import describe
+from pipelines.config.packaged import packaged
 from pipelines.config.paths import Paths
 from pipelines.config.sections import (
     Capacity,
@@ -62,7 +63,7 @@ QUICK: Tree = {
 }
 MOST = 1e15
 EARLIEST, LATEST = 1900, 2100  # a century more lies within the calendar of pandas
-DEFAULT = Path(__file__).resolve().parents[2] / "params.yaml"
+DEFAULT = packaged("params.yaml")
 
 
 class Params(Spec):

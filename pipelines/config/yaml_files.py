@@ -32,7 +32,7 @@ def read_yaml(path: Path) -> Tree:
         Where it is not there, is no YAML, says a key twice, or holds no sections.
     """
     if not path.is_file():
-        raise ParamsError(f"no params file at {path}; give one with --params or run inside the project's folder")
+        raise ParamsError(f"no params file at {path}; name one that is there")
     try:
         # YAML 1.2, as DVC writes it: a bare yes is text, 1e-3 a number. A key that stands twice is refused.
         yaml = YAML(typ="safe", pure=True)

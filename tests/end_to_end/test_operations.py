@@ -361,7 +361,7 @@ def test_the_container_file_copies_what_is_there_and_runs_as_nobody_special() ->
     assert {name for name, _ in steps} <= known and steps[0][0] == "FROM"
     copied = [source for name, rest in steps if name == "COPY" for source in rest.split()[:-1]]
     assert all((ROOT / source).exists() for source in copied)
-    assert {"features", "models", "pipelines", "params.yaml", "requirements.lock"} <= set(copied)
+    assert {"features", "models", "pipelines", "params.yaml", "examples", "requirements.lock"} <= set(copied)
     assert next(rest for name, rest in steps[::-1] if name == "USER") not in {"root", "0"}
     (entry,) = (rest for name, rest in steps if name == "ENTRYPOINT")
     assert yaml.safe_load(entry) == [f"{HOME}/.venv/bin/leadscore"]

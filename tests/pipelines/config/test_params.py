@@ -202,7 +202,7 @@ def test_a_file_that_is_not_text_or_not_there_is_refused(tmp_path: Path) -> None
     with pytest.raises(ParamsError, match=r"mine\.yaml is not readable as YAML"):
         load(tmp_path / "mine.yaml")
     for missing in (tmp_path / "nowhere.yaml", tmp_path):
-        with pytest.raises(ParamsError, match=f"no params file at {re.escape(str(missing))}; give one with --params"):
+        with pytest.raises(ParamsError, match=f"no params file at {re.escape(str(missing))}; name one that is"):
             load(missing)
 
 
