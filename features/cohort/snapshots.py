@@ -18,6 +18,17 @@ def grid(first: pd.Timestamp, last: pd.Timestamp, params: SnapshotParams) -> pd.
     return pd.date_range(anchor + steps * step, last, freq=step, unit="us")
 
 
+def last_list(at: pd.Series[pd.Timestamp], params: SnapshotParams) -> pd.Series[pd.Timestamp]:
+    """Return the grid's moment at or before each time."""
+    step, anchor = pd.Timedelta(days=params.every_days), pd.Timestamp(params.anchor)
+    return (anchor + ((at - anchor) // step) * step).astype("datetime64[us]")
+
+
+def is_list(at: pd.Timestamp, params: SnapshotParams) -> bool:
+    """Whether a moment is one of the grid's."""
+    return (at - pd.Timestamp(params.anchor)) % pd.Timedelta(days=params.every_days) == pd.Timedelta(0)
+
+
 def at_risk(
     leads: pd.DataFrame, outcomes: pd.DataFrame, moments: pd.DatetimeIndex, params: SnapshotParams
 ) -> pd.DataFrame:

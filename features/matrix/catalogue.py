@@ -53,6 +53,7 @@ RESERVED = {
     "known_at",
     "matured",
     "label",
+    "moment",
     "part",
     "position",
     "rule_points",

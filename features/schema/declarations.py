@@ -57,6 +57,27 @@ class AttributeSpec(Spec):
         return self
 
 
+class MomentParams(Spec):
+    """Moments between lists to learn from and to test at, beside the lists: for scores at the moment."""
+
+    ages_hours: list[Annotated[int, Field(ge=0, le=24 * MOST_DAYS)]] = Field(
+        default=[0, 1, 24, 168], description="Each lead so many hours after its creation; 0: as it is created."
+    )
+    after_inbound: bool = Field(
+        default=True,
+        description="Right after a lead has acted for the 1st, 2nd, 4th, 8th ... time, so that busy leads count little "
+        "more than calm ones.",
+    )
+
+    @model_validator(mode="after")
+    def _ages_ascend(self) -> MomentParams:
+        if sorted(set(self.ages_hours)) != self.ages_hours:
+            raise ValueError(f"ages_hours must ascend, found {self.ages_hours}")
+        if not self.ages_hours and not self.after_inbound:
+            raise ValueError("moments names none; leave it out, or give ages_hours or after_inbound")
+        return self
+
+
 class SnapshotParams(Spec):
     """The calendar grid of moments, the horizon of the label, and when a label is mature."""
 
@@ -93,6 +114,14 @@ class SnapshotParams(Spec):
         description=(
             "Days that a won deal takes to reach the CRM; a larger number waits longer before a label is "
             "taken as final."
+        ),
+    )
+    moments: MomentParams | None = Field(
+        default=None,
+        exclude_if=lambda moments: moments is None,
+        description=(
+            "Moments between lists to learn from as well, for `leadscore serve`; `{}` is the usual choice; left out: "
+            "the model learns from lists alone."
         ),
     )
     max_rows: int = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from features.schema.spec import Spec
 from models.evaluation.estimate import BaselineMetrics, Figure, Figures, ModelMetrics
@@ -198,6 +198,30 @@ class ClippedScores(Spec):
         )
 
 
+class MomentMetrics(Figures):
+    """The model's figures at moments of one kind; leads of all days are ranked against each other.
+
+    Attributes
+    ----------
+    moment
+        Its kind, such as creation, 1 hour, or inbound event.
+    rates
+        Predicted and actual rate.
+    """
+
+    moment: str
+    n: int
+    n_leads: int
+    n_positive: int
+    auc: Figure
+    auc_low: Figure
+    auc_high: Figure
+    log_loss: Figure
+    log_loss_low: Figure
+    log_loss_high: Figure
+    rates: PredictedRate
+
+
 class JudgedMetrics(Spec):
     """The figures that a verdict rests on.
 
@@ -231,6 +255,8 @@ class EvaluationResult(JudgedMetrics):
         The model's figures without recalibration.
     segments
         The model's figures by segment attribute and level.
+    moments
+        The model's figures between lists, by kind of moment; None where `snapshots.moments` names none.
     """
 
     format: Literal[2] = 2
@@ -243,6 +269,7 @@ class EvaluationResult(JudgedMetrics):
     tiers: TierResult
     grades: GradeResult
     segments: dict[str, dict[str, ModelMetrics]]
+    moments: list[MomentMetrics] | None = Field(default=None, exclude_if=lambda moments: moments is None)
     verdict: Verdict
 
     @property

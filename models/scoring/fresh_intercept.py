@@ -40,6 +40,9 @@ def list_intercepts(scorer: Scorer, matured: pd.DataFrame, moments: pd.Series[pd
     return np.where(np.isnan(fresh), own.intercept, fresh)
 
 
-def fresh_log_odds(scorer: Scorer, rows: pd.DataFrame, matured: pd.DataFrame) -> np.ndarray:
-    """Return the log-odds of rows (n,) as the list of their moment would have had them."""
-    return scorer.log_odds(rows) - scorer.sigmoid.intercept + list_intercepts(scorer, matured, rows["snapshot_at"])
+def fresh_log_odds(
+    scorer: Scorer, rows: pd.DataFrame, matured: pd.DataFrame, lists: pd.Series[pd.Timestamp] | None = None
+) -> np.ndarray:
+    """Return the log-odds of rows (n,) with the intercepts of their `lists`; without, of lists at their moments."""
+    at = rows["snapshot_at"] if lists is None else lists
+    return scorer.log_odds(rows) - scorer.sigmoid.intercept + list_intercepts(scorer, matured, at)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from features.cohort.moments import LIST
 from features.schema.spec import Spec
 from models.splitting.holdout import draw
 
@@ -77,7 +78,8 @@ def forward_folds(rows: pd.DataFrame, order: Order, params: FoldParams, seed: in
     Parameters
     ----------
     rows
-        lead_id, label, and by `order` snapshot_at and known_at, or position; sorted by time.
+        lead_id, label, and by `order` snapshot_at and known_at, or position; sorted by time. With `moment`, rows
+        between lists are learned from and never evaluated on: models are judged by lists.
 
     Returns
     -------
@@ -103,17 +105,24 @@ def _by_time(
     rows: pd.DataFrame, at: np.ndarray, order: Order, params: FoldParams
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Cut at moments, never within one, where equal shares of the conversions have been seen."""
-    moments, index = np.unique(at, return_inverse=True)
-    seen = np.cumsum(np.bincount(index, rows["label"].to_numpy("float64")))
+    lists = of_lists(rows)
+    moments = np.unique(at[lists])
+    index = np.searchsorted(moments, at, side="right") - 1  # of the list before, for a row between two
+    seen = np.cumsum(np.bincount(index[lists], rows["label"].to_numpy("float64")[lists]))
     shares = params.first_share + (1 - params.first_share) * np.arange(params.count) / params.count
     starts = np.unique(np.minimum(np.searchsorted(seen, shares * seen[-1]) + 1, len(moments) - 1))
     known = days(rows["known_at"]) if order == "dates" else at
     cuts = []
     for start, stop in zip(starts, [*starts[1:], len(moments)], strict=True):
-        inside = (index >= start) & (index < stop)
+        inside = lists & (index >= start) & (index < stop)
         before = (known <= moments[start]) if order == "dates" else (index < start)
         cuts.append((np.flatnonzero(before), np.flatnonzero(inside)))
     return cuts
+
+
+def of_lists(rows: pd.DataFrame) -> np.ndarray:
+    """Return which rows are those of lists, shape (n,): all, where no `moment` says otherwise."""
+    return rows["moment"].eq(LIST).to_numpy() if "moment" in rows else np.ones(len(rows), dtype=bool)
 
 
 def _periods(later: pd.DataFrame, order: Order, params: FoldParams) -> np.ndarray:

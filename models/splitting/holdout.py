@@ -54,6 +54,11 @@ def split_by_time(snapshots: pd.DataFrame, params: SplitParams) -> pd.Series[str
     test_start = _start_of_latest(snapshots["snapshot_at"], params.test_share)
     if params.test_conversions is not None:
         test_start = max(test_start, _start_of_conversions(snapshots, params.test_conversions))
+    return split_at(snapshots, test_start)
+
+
+def split_at(snapshots: pd.DataFrame, test_start: pd.Timestamp) -> pd.Series[str]:
+    """Assign matured snapshots to the parts of a test that begins at a given moment; see `split_by_time`."""
     known, at = snapshots["known_at"] <= test_start, snapshots["snapshot_at"]
     part = np.select([at >= test_start, ~known], ["test", "embargo"], "train")
     return pd.Series(part, index=snapshots.index, dtype="str")

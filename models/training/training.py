@@ -18,7 +18,7 @@ from models.learners.feature_shift import without
 from models.learners.gradient_boosting import TrainingSample, TrainParams
 from models.scorecard.fitting import ScorecardParams
 from models.scorecard.scorecard import Scorecard
-from models.splitting.forward_folds import Order, days, forward_folds, in_time, when
+from models.splitting.forward_folds import Order, days, forward_folds, in_time, of_lists, when
 from models.splitting.holdout import Part, draw, learning_weights
 from models.training.fold_runs import FoldRuns
 from models.training.selection import Decision, ProgressCallback, Search, SelectionParams, select, select_scorecard
@@ -107,7 +107,8 @@ def learn(matrix: pd.DataFrame, setup: TrainingSetup, search: Search, progress: 
     Parameters
     ----------
     matrix
-        lead_id, part, label and features, and what `setup.order` needs; only rows of the training part are read.
+        lead_id, part, label and features, and what `setup.order` needs; only rows of the training part are read. With
+        `moment`, those between lists are learned from, and all else is that of lists, see `learn_with`.
     search
         Looks for better settings of the boosters than those of the setup.
 
@@ -134,15 +135,22 @@ def taught(matrix: pd.DataFrame, parts: Sequence[Part]) -> pd.DataFrame:
     return matrix[drawn & (matrix["weight"] > 0)] if "weight" in matrix else matrix[drawn]
 
 
+def listed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of lists."""
+    return rows[of_lists(rows)] if "moment" in rows else rows
+
+
 def learn_with(
     training: pd.DataFrame, setup: TrainingSetup, settings: EnsembleSettings, l2: float, card: Scorecard | None = None
 ) -> Learned:
-    """Train on all rows given, with settings that are already chosen; the intercept is fitted to these rows.
+    """Train on all rows given, with settings that are already chosen; the intercept is fitted to those of lists.
 
-    A scorecard that is given stays as it is.
+    The scorecard is that of lists, too; one that is given stays as it is.
     """
     history = history_of(training, setup.catalogue, setup.order, setup.seed)
     models = Ensemble.train(history, settings, setup.seed, setup.threads)
+    if "moment" in training:
+        history = history_of(listed(training), setup.catalogue, setup.order, setup.seed)
     if card is None:
         card = Scorecard.train(without(history.sample, settings.left_out), setup.catalogue, setup.scorecard, l2)
     sigmoid, uncorrected = (

@@ -95,7 +95,12 @@ def _rows(above: str, node: Tree, definitions: Tree) -> Iterator[tuple[str, ...]
         yield f"`{key}`", kind, default, child.get("description") or own.get("description", "")
         inside = own if section else _items(child, definitions)
         if "properties" in inside and (inside["title"] != "TableSource" or key == "source.leads"):
-            yield from _rows(key if section or key == "source.leads" else f"{key}[]", inside, definitions)
+            yield from _rows(key if section or _holds_one(child) else f"{key}[]", inside, definitions)
+
+
+def _holds_one(node: Tree) -> bool:
+    """Whether a key holds one mapping, or nothing, rather than several."""
+    return any("$ref" in one for one in [node, *node.get("anyOf", [])])
 
 
 def _items(node: Tree, definitions: Tree) -> Tree:

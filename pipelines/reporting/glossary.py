@@ -16,6 +16,7 @@ class Term(NamedTuple):
 GLOSSARY = {
     "Time": (
         Term("Snapshot", "a lead as it stood at one moment, `snapshot_at`; one row of the training data", True),
+        Term("Moment", "a time between lists to score at: a creation, an age, or right after a lead acted", True),
         Term("event_at", "when something happened"),
         Term("known_at", "when our systems learned of it; an event counts from then on, not before"),
         Term("Observation window", "the days before a snapshot whose events a feature counts"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 import pandas as pd
 
 from features.cohort.labels import label_dated, label_undated
+from features.cohort.moments import Grain, all_moments, days_only, open_moments
 from features.cohort.snapshots import at_risk, grid, one_per_lead
-from features.schema.declarations import SnapshotParams
+from features.schema.declarations import MomentParams, SnapshotParams
 from pipelines.storage.contract_store import Contract
+
+log = logging.getLogger("leadscore")
 
 
 def labelled(contract: Contract, population: SnapshotParams | None) -> pd.DataFrame:
@@ -22,3 +27,31 @@ def labelled_lists(contract: Contract, population: SnapshotParams, until: pd.Tim
     moments = grid(contract.leads["created_at"].min(), until, population)
     snapshots = at_risk(contract.leads, contract.outcomes, moments, population)
     return label_dated(snapshots, contract.outcomes, min(until, contract.outcomes_until), population)
+
+
+def labelled_moments(contract: Contract, population: SnapshotParams, params: MomentParams) -> pd.DataFrame:
+    """Return the moments between lists, up to the end of the data: as `labelled_lists`, and `moment`, its kind."""
+    grain = _grain(contract)
+    if grain != "times":
+        log.warning("build_features: %s, so that moments are midnights", _WHY[grain])
+    found = all_moments(contract.leads, contract.events, params, grain)
+    found = found[found["snapshot_at"] <= contract.data_until]
+    moments = open_moments(found, contract.leads, contract.outcomes, population.max_age_days)
+    until = min(contract.data_until, contract.outcomes_until)
+    return label_dated(moments, contract.outcomes, until, population)
+
+
+_WHY = {
+    "created in days": "leads.created_at holds days alone",
+    "facts in days": "events.event_at, outcomes.converted_at or attribute_history.valid_from holds days alone",
+}
+
+
+def _grain(contract: Contract) -> Grain:
+    if days_only(contract.leads["created_at"]):
+        return "created in days"
+    facts = [contract.outcomes["converted_at"], contract.history["valid_from"]]
+    timed = contract.events.filter(contract.events.event_at != contract.events.event_at.truncate("D"))
+    some = contract.events.limit(1).count().to_pyarrow().as_py() > 0
+    in_days = some and timed.limit(1).count().to_pyarrow().as_py() == 0
+    return "facts in days" if in_days or any(days_only(times) for times in facts) else "times"

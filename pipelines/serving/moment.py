@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.attributes.one_lead import Cell, Cells
+from features.cohort.snapshots import is_list
 from features.matrix.one_lead import Lead, LeadQuery, LeadRow
 from features.rules.conditions import ConditionQuery
 from features.rules.declarations import AttributeTest
@@ -25,6 +26,8 @@ from pipelines.serving.bodies import MomentScore, ReasonShown, in_text
 
 EVENTS = arrow_schema("events", TABLES["events"])
 DAY = pd.Timedelta(days=1)
+HOURS_A_DAY = 24
+BETWEEN = "the model learned from lists alone, and this moment lies between two: an extrapolation"
 
 
 @dataclass(frozen=True)
@@ -154,9 +157,12 @@ class MomentScorer:
         if population is None or lead.created_at is None:
             return []
         age, low, high = (at - lead.created_at) / DAY, population.min_age_days, population.max_age_days
+        learned = population.moments
+        if learned is not None and learned.ages_hours:
+            low = min(low, learned.ages_hours[0] / HOURS_A_DAY)
         if low <= age <= high:
-            return []
-        return [f"the lead is {age:.3g} days old; the model learned from leads of {low} to {high} days"]
+            return [] if learned is not None or is_list(at, population) else [BETWEEN]
+        return [f"the lead is {age:.3g} days old; the model learned from leads of {low:.3g} to {high} days"]
 
 
 def events_table(rows: Sequence[Mapping[str, object]]) -> pa.Table:

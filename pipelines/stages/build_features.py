@@ -14,12 +14,12 @@ from features.events.definitions import count_events
 from features.matrix.catalogue import to_frame
 from features.matrix.matrix import MatrixSpec
 from features.rules.declarations import RulesParams, unseen_types
-from features.schema.errors import DataError
+from features.schema.errors import DataError, ParamsError
 from features.schema.vocabulary import Vocabulary
 from models.evaluation.results import PartCounts, SnapshotCounts
-from models.splitting.holdout import PARTS, draw_rows, split_by_hash, split_by_position, split_by_time
+from models.splitting.holdout import PARTS, draw_rows, split_at, split_by_hash, split_by_position, split_by_time
 from pipelines.config.params import Params
-from pipelines.scoring.history import labelled
+from pipelines.scoring.history import labelled, labelled_moments
 from pipelines.storage.contract_store import Contract, Opener
 from pipelines.storage.files import write_csv, write_json, write_parquet
 from pipelines.storage.results import write_result
@@ -67,12 +67,33 @@ def _build(contract: Contract, run: RunContext) -> SnapshotCounts:
         update={"fingerprint": contract.profile.fingerprint}
     )
     write_parquet(matrix, run.layout.matrix.path)
+    _write_moments(contract, snapshots, spec, run)
     write_json(spec.model_dump(mode="json"), run.layout.vocabulary.path)
     write_result(counts, run.layout.snapshot_counts.path)
     write_csv(to_frame(spec.catalogue), run.layout.catalogue.path)
     parts = ", ".join(f"{name} {counts.parts[name].rows:,}" for name in PARTS)
     log.info("build_features: %d features of %s snapshots (%s)", len(spec.catalogue), f"{len(matrix):,}", parts)
     return counts
+
+
+def _write_moments(contract: Contract, snapshots: pd.DataFrame, spec: MatrixSpec, run: RunContext) -> None:
+    """Write the rows of moments between lists, divided where the test of the lists begins; none: no file."""
+    path, population = run.layout.moments.path, run.params.population
+    if population is None or population.moments is None:
+        path.unlink(missing_ok=True)
+        return
+    labels = labelled_moments(contract, population, population.moments)
+    rows = labels[labels["matured"]].drop(columns="matured").reset_index(drop=True)
+    if rows.empty:
+        raise ParamsError(
+            "snapshots.moments: no moment between lists has matured; leave it out, or give ages_hours in whole days "
+            "where leads are created in days"
+        )
+    rows["part"] = split_at(rows, snapshots.loc[snapshots["part"] == "test", "snapshot_at"].min())
+    drawn = draw_rows(rows, population.max_rows, population.max_test_rows, run.params.project.seed)
+    write_parquet(pd.concat(contract.matrix(drawn, spec, run.params.rules), ignore_index=True), path)
+    counts = ", ".join(f"{kind} {n:,}" for kind, n in drawn["moment"].value_counts().sort_index().items())
+    log.info("build_features: %s moments between lists (%s)", f"{len(drawn):,}", counts)
 
 
 def split_parts(snapshots: pd.DataFrame, params: Params) -> pd.Series[str]:

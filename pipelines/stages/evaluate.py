@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from features.cohort.moments import moment_kinds
+from features.cohort.snapshots import last_list
 from models.checks import AuditResult
 from models.evaluation.estimate import BaselineMetrics, ModelMetrics
 from models.evaluation.metrics import (
@@ -19,6 +21,7 @@ from models.evaluation.metrics import (
     evaluate,
     gain_curve,
 )
+from models.evaluation.moments import moment_metrics
 from models.evaluation.rate_comparison import compare_rate, compare_top, first_share
 from models.evaluation.results import (
     EvaluationResult,
@@ -26,6 +29,7 @@ from models.evaluation.results import (
     GradeCell,
     GradeResult,
     JudgedMetrics,
+    MomentMetrics,
     Period,
     TierResult,
     WinsGained,
@@ -46,7 +50,7 @@ from pipelines.scoring.contact_log import measure_feedback
 from pipelines.scoring.list_coverage import list_coverage
 from pipelines.scoring.tier_backtest import tier_metrics
 from pipelines.storage.bundle import load_trained
-from pipelines.storage.contract_store import Contract, read_matrix
+from pipelines.storage.contract_store import Contract, read_matrix, read_moments
 from pipelines.storage.files import finite, write_csv, write_json, write_parquet
 from pipelines.storage.results import read_current, read_snapshot_counts, write_result
 from pipelines.storage.run_context import RunContext
@@ -98,6 +102,7 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
         tiers=TierResult.model_validate(tier_results),
         grades=_grades(rows, scorer, run.params),
         segments=_segments(rows, probabilities["model"], scorer, run.params, sampled),
+        moments=_moments(scorer, matrix[matrix["weight"] > 0], run),
         verdict=verdict(judged, suspicions(audited.checks, scorer)),
     )
     write_result(result, run.layout.metrics.path)
@@ -196,6 +201,19 @@ def _segments(
         }
         for name, levels in segment_levels(rows, scorer.catalogue, params.evaluate).items()
     }
+
+
+def _moments(scorer: Scorer, matured: pd.DataFrame, run: RunContext) -> list[MomentMetrics] | None:
+    """Compute the figures between lists, each row with the intercept of the list before it; None without moments."""
+    params, population = run.params, run.params.population
+    moments = read_moments(run.layout, population)
+    if moments is None or population is None or population.moments is None:
+        return None
+    rows = tested_rows(moments)
+    log_odds = fresh_log_odds(scorer, rows, matured, last_list(rows["snapshot_at"], population))
+    kinds = moment_kinds(population.moments)
+    predicted = rows.assign(probability=expit(log_odds))
+    return moment_metrics(predicted, kinds, params.evaluate, params.kpis.limits, params.project.seed)
 
 
 def _write_plots(ranked: dict[str, Ranked], run: RunContext) -> None:

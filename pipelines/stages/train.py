@@ -14,6 +14,7 @@ import pandas as pd
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from features.cohort.moments import LIST
 from features.matrix.catalogue import Catalogue
 from features.matrix.matrix import MatrixSpec
 from models.learners.ensemble import Ensemble
@@ -31,12 +32,13 @@ from models.training.training import (
     history_of,
     learn,
     learn_with,
+    listed,
     taught,
 )
 from pipelines.config.params import Params
 from pipelines.scoring.contact_log import if_called
 from pipelines.storage.bundle import save_bundle, warn_of_scale
-from pipelines.storage.contract_store import read_matrix
+from pipelines.storage.contract_store import read_matrix, read_moments
 from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import write_json
 from pipelines.storage.run_context import RunContext
@@ -57,8 +59,9 @@ def train(run: RunContext) -> Scorer:
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
     fingerprint = read_profile(run.layout).fingerprint
     study = _study(run, fingerprint)
+    taught_from = beside_lists(matrix, read_moments(run.layout, run.params.population))
     learned = learn(
-        matrix,
+        taught_from,
         training_setup(spec.catalogue, run.params),
         lambda loss, start: search(loss, start, run.params.search, study, run.params.project.seed, _log_progress),
         _log_progress,
@@ -67,7 +70,7 @@ def train(run: RunContext) -> Scorer:
     learned = if_called(learned, training, spec.catalogue, run)
     scorer = graded(scorer_of(learned, training, spec, run.params, fingerprint), training, run.params)
     save_bundle(scorer, run.layout.tested_model)
-    refitted = refit(scorer, learned, matrix, run)
+    refitted = refit(scorer, learned, taught_from, run)
     warn_of_scale(run.layout.bundle, refitted.metadata.points)
     save_bundle(refitted, run.layout.bundle)
     write_json(
@@ -80,18 +83,26 @@ def train(run: RunContext) -> Scorer:
     return refitted
 
 
+def beside_lists(matrix: pd.DataFrame, moments: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the rows of lists with those of moments between them, if there are any, told apart by `moment`."""
+    if moments is None:
+        return matrix
+    return pd.concat([matrix.assign(moment=LIST), moments], ignore_index=True)
+
+
 def refit(tested: Scorer, learned: Learned, matrix: pd.DataFrame, run: RunContext) -> Scorer:
     """Train with the same settings on all rows whose outcome is known, which is what scores.
 
     The test's figures are those of the settings. The scorecard stays as it was tested.
     """
-    rows, spec = taught(matrix, get_args(Part)), tested.metadata.matrix
+    all_rows, spec = taught(matrix, get_args(Part)), tested.metadata.matrix
     setup = training_setup(spec.catalogue, run.params)
-    again = learn_with(rows, setup, learned.settings, learned.scorecard_l2, learned.scorecard)
+    again = learn_with(all_rows, setup, learned.settings, learned.scorecard_l2, learned.scorecard)
+    rows = listed(all_rows)
     again = if_called(again, rows, spec.catalogue, run)
     scorer = graded(scorer_of(again, rows, spec, run.params, tested.metadata.fingerprint), rows, run.params)
     same = {"tested_as": tested.model_id, "points": tested.metadata.points}
-    log.info("train: fitted again to %s rows, all whose outcome is known", f"{len(rows):,}")
+    log.info("train: fitted again to %s rows, all whose outcome is known", f"{len(all_rows):,}")
     return replace(scorer, metadata=scorer.metadata.model_copy(update=same))
 
 

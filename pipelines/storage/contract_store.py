@@ -19,6 +19,7 @@ from features.attributes.as_of import attributes_as_of
 from features.matrix.matrix import FeatureQuery, LeadTables, MatrixQuery, MatrixSpec, numbered
 from features.rules.declarations import RulesParams
 from features.rules.point_log import RuleQuery
+from features.schema.declarations import SnapshotParams
 from features.schema.errors import DataError
 from models.scoring.rule_points import points
 from pipelines.config.sections import Project
@@ -277,6 +278,22 @@ def read_matrix(layout: Layout, *, same_data: bool = True) -> tuple[pd.DataFrame
     if same_data:
         read_snapshot_counts(layout)
     return pd.read_parquet(layout.matrix.path), read_spec(layout)
+
+
+def read_moments(layout: Layout, population: SnapshotParams | None) -> pd.DataFrame | None:
+    """Read the rows of moments between lists, as `read_matrix`; None where the parameters name no moments."""
+    if population is None or population.moments is None:
+        return None
+    if not layout.moments.path.is_file():
+        raise DataError(
+            "moments",
+            "",
+            found="no file",
+            expected="what build_features writes with snapshots.moments",
+            fix="Run `leadscore stage build-features` first.",
+        )
+    read_snapshot_counts(layout)
+    return pd.read_parquet(layout.moments.path)
 
 
 def connect(project: Project) -> ibis.BaseBackend:

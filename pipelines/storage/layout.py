@@ -99,6 +99,12 @@ class Layout:
         return Artifact(self.artifacts / "features" / "matrix.parquet", "snapshot", ("lead_id", "snapshot_at"))
 
     @property
+    def moments(self) -> Artifact:
+        """Rows of moments between lists; there where `snapshots.moments` says so."""
+        key = ("lead_id", "snapshot_at")
+        return Artifact(self.artifacts / "features" / "moments.parquet", "lead at a moment", key)
+
+    @property
     def vocabulary(self) -> Artifact:
         return Artifact(self.artifacts / "features" / "vocabulary.json", "data set")
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.cohort.moments import LIST
 from models.splitting.forward_folds import Fold, FoldParams, Order, days, forward_folds, in_time, when
-from tests.support.tables import DAY, MONDAY
+from tests.support.tables import DAY, MONDAY, TICK
 
 ORDERS: list[Order] = ["dates", "rows", "none"]
 
@@ -165,3 +166,19 @@ def test_when_counts_days_positions_or_nothing() -> None:
     assert when(rows, "none").tolist() == [0.0, 0.0, 0.0]
     for unit in ("us", "ns", "s"):
         assert days(pd.Series(np.array(["1970-01-03"], dtype=f"datetime64[{unit}]"))).tolist() == [2.0]
+
+
+def test_rows_between_lists_are_learned_from_and_never_evaluated_on() -> None:
+    lists = in_time(steady(), "dates")
+    between = lists.assign(snapshot_at=lists["snapshot_at"] + TICK, known_at=lists["known_at"] + TICK, label=1.0)
+    both = in_time(pd.concat([lists.assign(moment=LIST), between.assign(moment="creation")]), "dates")
+    for alone, fold in zip(folds_of(lists, "dates"), folds_of(both, "dates"), strict=True):
+        later, expected = both.iloc[fold.later], lists.iloc[alone.later]
+        assert (later["moment"] == LIST).all()
+        assert later[["lead_id", "snapshot_at"]].to_numpy().tolist() == (
+            expected[["lead_id", "snapshot_at"]].to_numpy().tolist()
+        )
+        earlier = both.iloc[fold.earlier]
+        assert earlier["moment"].eq(LIST).sum() == len(alone.earlier)
+        assert earlier["moment"].ne(LIST).sum() > 0
+        assert (earlier["known_at"] <= later["snapshot_at"].min()).all()

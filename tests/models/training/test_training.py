@@ -12,6 +12,7 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
+from features.cohort.moments import LIST
 from features.schema.errors import DataError
 from models.learners.calibration import fit_intercept, recency
 from models.learners.gradient_boosting import TrainParams
@@ -29,6 +30,7 @@ from models.training.training import (
     learn_with,
 )
 from tests.support.small_model import CARD, ENTRIES, NAMES, SELECTION, TRAIN, WEEKS, history, matrix, no_search
+from tests.support.tables import TICK
 
 SETUP = TrainingSetup(ENTRIES, "dates", SELECTION, TRAIN, CARD, seed=4, threads=2)
 ORDERS: list[Order] = ["dates", "rows", "none"]
@@ -279,3 +281,15 @@ def test_conversions_that_all_came_first_leave_no_fold_and_are_refused() -> None
     with pytest.raises(DataError, match="no later part with both outcomes after an earlier part with both") as caught:
         learned(rows)
     assert "Not usable yet" in str(caught.value)
+
+
+def test_rows_between_lists_teach_the_models_and_leave_intercept_and_scorecard_to_lists() -> None:
+    lists, settings = training().assign(moment=LIST), replace(plain().settings, linear_share=1.0)
+    between = lists.assign(moment="creation", label=1.0, snapshot_at=lists["snapshot_at"] + TICK)
+    alone, both = (learn_with(rows, SETUP, settings, 1.0) for rows in (lists, pd.concat([lists, between])))
+    values = lists[NAMES].to_numpy("float32")
+    assert both.models.linear.log_odds(values).mean() > alone.models.linear.log_odds(values).mean() + 0.5
+    assert both.scorecard == alone.scorecard
+    raw = both.models.log_odds(values, settings)
+    assert expit(both.uncorrected.log_odds(raw)).mean() == pytest.approx(lists["label"].mean(), abs=0.005)
+    assert as_text(learn_with(lists, SETUP, settings, 1.0)) == as_text(learn_with(training(), SETUP, settings, 1.0))

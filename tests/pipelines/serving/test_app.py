@@ -13,15 +13,17 @@ import pytest
 
 from features.matrix.matrix import feature_matrix
 from features.schema.contract import TABLES
+from features.schema.declarations import MomentParams
 from features.schema.errors import ModelError, ParamsError
 from models.learners.calibration import Sigmoid
 from models.tiers.declarations import TierParams
 from pipelines.serving import server
 from pipelines.serving.bodies import EventFacts, LeadFacts
+from pipelines.serving.moment import BETWEEN
 from pipelines.storage.bundle import save_bundle
 from tests.support.small_model import metadata, scorer
 from tests.support.small_server import REASONS, SmallServer, event_body, lead_body, small_server, zoned
-from tests.support.tables import DAY, HOUR, MONDAY, SPEC, TICK, Row, Scenario, crowd
+from tests.support.tables import DAY, HOUR, MONDAY, PARAMS, SPEC, TICK, Row, Scenario, crowd
 
 AT = MONDAY + 9 * HOUR + TICK
 LEAD: dict[str, Any] = {"lead_id": "n1", "created_at": "2024-02-01T10:00:00+01:00", "attributes": {"sector": "steel"}}
@@ -165,10 +167,21 @@ def test_events_by_the_day_are_said_and_so_is_an_age_that_training_did_not_see(s
         {"event_at": "2024-03-03T10:00Z", "event_type": "visit"},
     ]
     answer = served.post("/score", {"lead": LEAD, "events": events, "as_of": zoned(AT)}).tree
-    (caution,) = answer["cautions"]
+    between, caution = answer["cautions"]
+    assert between == BETWEEN
     assert caution.startswith("1 of 2 events are given by the day alone")
     young = {"lead": {**LEAD, "created_at": zoned(AT - HOUR)}, "as_of": zoned(AT)}
     assert "0.0417 days old" in served.post("/score", young).tree["cautions"][0]
+
+
+def test_a_moment_between_lists_is_said_unless_the_model_learned_from_such(served: SmallServer, tmp_path: Path) -> None:
+    young, between = {**LEAD, "created_at": zoned(AT - HOUR)}, {"lead": LEAD, "as_of": zoned(AT + HOUR)}
+    assert served.post("/score", between).tree["cautions"] == [BETWEEN]
+    population = PARAMS.snapshots.model_copy(update={"moments": MomentParams()})
+    learned = replace(scorer(), metadata=metadata(snapshots=population))
+    other = small_server(tmp_path, learned)
+    assert other.post("/score", between).tree["cautions"] == []
+    assert other.post("/score", {"lead": young, "as_of": zoned(AT)}).tree["cautions"] == []
 
 
 def test_who_has_no_token_stays_outside(served: SmallServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,31 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from features.cohort.moments import INBOUND
+from features.schema.declarations import MomentParams
+from models.evaluation.results import EvaluationResult
+from pipelines.stages.build_features import build_features
 from pipelines.stages.evaluate import evaluate_model
 from pipelines.stages.kpis import measure_kpis
 from pipelines.storage.contract_store import read_matrix
 from pipelines.storage.run_context import RunContext
 from tests.support.tiny import tiny_copy, tiny_params
+
+MOMENTS = MomentParams(ages_hours=[0, 24])
+
+
+def assert_between_lists(moments: pd.DataFrame, matrix: pd.DataFrame, result: EvaluationResult) -> None:
+    """Moments are divided where the lists are, and each kind has its figures."""
+    first = matrix.loc[matrix["part"] == "test", "snapshot_at"].min()
+    assert moments.loc[moments["part"] == "test", "snapshot_at"].min() >= first
+    assert moments.loc[moments["part"] == "train", "known_at"].max() <= first
+    assert (moments.loc[moments["moment"] == "creation", "lead_age"] < 1e-6).all()
+    tested = moments[moments["part"] == "test"].groupby("moment")["label"].agg(["size", "sum"])
+    assert result.moments is not None
+    assert [one.moment for one in result.moments] == ["creation", "1 day", INBOUND]
+    for one in result.moments:
+        assert (one.n, one.n_positive) == tuple(tested.loc[one.moment])
+        assert one.rates.observed_rate == pytest.approx(one.n_positive / one.n)
 
 
 @pytest.mark.xdist_group("tiny")
@@ -22,6 +42,10 @@ def test_each_row_of_the_test_counts_once_however_much_it_teaches(
 ) -> None:
     """Conversions teach all, others are thinned and weighed back; the test has rows that are not learned from."""
     params, layout = tiny_params(tmp_path), tiny_copy(tmp_path_factory, tmp_path / "out")
+    params = params.model_copy(update={"snapshots": params.snapshots.model_copy(update={"moments": MOMENTS})})
+    before = layout.matrix.path.read_bytes()
+    build_features(RunContext(params, layout))
+    assert layout.matrix.path.read_bytes() == before  # moments between lists stand in a file of their own
     matrix, _ = read_matrix(layout)
     drawn = (matrix["label"] == 1) | (np.arange(len(matrix)) % 3 == 0)
     teaches = np.where(drawn, np.where(matrix["label"] == 1, 1.0, 3.0), 0.0)
@@ -29,6 +53,8 @@ def test_each_row_of_the_test_counts_once_however_much_it_teaches(
     matrix.assign(weight=weight).to_parquet(layout.matrix.path)
     result = evaluate_model(RunContext(params, layout))
     rows = pd.read_parquet(layout.predictions.path)
+    moments = pd.read_parquet(layout.moments.path)
+    assert_between_lists(moments, matrix, result)
     assert result.test.n == len(rows)
     assert result.test.auc.value == pytest.approx(roc_auc_score(rows["label"], rows["model"]))
     assert result.test.base_rate.value == pytest.approx(rows["label"].mean())

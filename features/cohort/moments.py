@@ -1,0 +1,133 @@
+"""Moments between lists that a model may learn from as well: at ages since creation, and right after inbound events.
+
+Which moments there are follows from what was known by then, so that neither later events nor the outcome choose them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+
+from features.schema.declarations import MomentParams
+
+LIST = ""  # the kind of a row that a list holds
+INBOUND = "inbound event"
+HOUR, DAY, TICK = np.timedelta64(1, "h"), np.timedelta64(1, "D"), np.timedelta64(1, "us")
+HOURS_A_DAY = 24
+Grain = Literal["times", "created in days", "facts in days"]
+
+
+def moment_kind(hours: int) -> str:
+    """Name an age.
+
+    Examples
+    --------
+    >>> [moment_kind(hours) for hours in (0, 1, 24, 36, 168)]
+    ['creation', '1 hour', '1 day', '36 hours', '7 days']
+    """
+    if hours == 0:
+        return "creation"
+    unit, n = ("day", hours // HOURS_A_DAY) if hours % HOURS_A_DAY == 0 else ("hour", hours)
+    return f"{n} {unit}" + ("s" if n > 1 else "")
+
+
+def moment_kinds(params: MomentParams) -> list[str]:
+    """Name all kinds that the parameters ask for."""
+    return [*(moment_kind(hours) for hours in params.ages_hours), *([INBOUND] if params.after_inbound else [])]
+
+
+def days_only(times: pd.Series[pd.Timestamp]) -> bool:
+    """Whether a column of times holds days alone: each of them, and there is one, is a midnight (UTC)."""
+    known = times.dropna().to_numpy("datetime64[us]")
+    return bool(len(known)) and bool((known == known.astype("datetime64[D]")).all())
+
+
+def age_moments(leads: pd.DataFrame, ages_hours: Sequence[int], grain: Grain) -> pd.DataFrame:
+    """Return a row a lead and age: lead_id, snapshot_at, moment.
+
+    Parameters
+    ----------
+    leads
+        lead_id, created_at.
+    grain
+        With times, a moment is a microsecond after its age, so that what happened at the creation itself counts. Where
+        leads are created in days, it is the beginning of a day, before all that happened on it, and only ages in whole
+        days are there. Where other facts have days alone, it is the next midnight, by which their order is known.
+    """
+    created = leads["created_at"].to_numpy("datetime64[us]")
+    whole = [hours for hours in ages_hours if grain != "created in days" or hours % HOURS_A_DAY == 0]
+    parts = [
+        pd.DataFrame(
+            {"lead_id": leads["lead_id"].to_numpy(), "snapshot_at": _after(created + hours * HOUR, grain)}
+        ).assign(moment=moment_kind(hours))
+        for hours in whole
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else _none()
+
+
+def inbound_moments(events: ir.Table, grain: Grain) -> pd.DataFrame:
+    """Return when leads had just acted: lead_id, snapshot_at, moment; of each lead the 1st, 2nd, 4th, 8th ... time.
+
+    A lead that acts a hundred times so counts seven times, and whether a moment is there depends on no later event.
+
+    Parameters
+    ----------
+    events
+        The contract's events: lead_id, event_at, known_at, direction.
+    """
+    acted = events.filter(events.direction == "inbound")
+    happened = acted.event_at + ibis.interval(microseconds=1)
+    if grain != "times":
+        happened = acted.event_at.truncate("D") + ibis.interval(days=1)
+    moments = acted.select("lead_id", snapshot_at=ibis.greatest(happened, acted.known_at)).distinct()
+    numbered = moments.mutate(number=ibis.row_number().over(group_by=moments.lead_id, order_by=moments.snapshot_at) + 1)
+    kept = numbered.filter((numbered.number & (numbered.number - 1)) == 0).order_by("lead_id", "snapshot_at")
+    frame = kept.select("lead_id", "snapshot_at").to_pyarrow().to_pandas()
+    at = frame["snapshot_at"].astype("datetime64[us]")
+    return frame.assign(lead_id=frame["lead_id"].astype("str"), snapshot_at=at, moment=INBOUND)
+
+
+def open_moments(moments: pd.DataFrame, leads: pd.DataFrame, outcomes: pd.DataFrame, max_age_days: int) -> pd.DataFrame:
+    """Keep the moments at which a lead was there, had not closed, and was young enough; one row a lead and moment.
+
+    Parameters
+    ----------
+    moments
+        lead_id, snapshot_at, moment; of rows of one lead and moment the first stays.
+    """
+    ends = leads[["lead_id", "created_at"]].merge(outcomes[["lead_id", "converted_at", "lost_at"]], "left", "lead_id")
+    ends["closed_at"] = ends[["converted_at", "lost_at"]].min(axis=1)
+    once = moments.drop_duplicates(["lead_id", "snapshot_at"])
+    rows = once.merge(ends[["lead_id", "created_at", "closed_at"]], "inner", "lead_id")
+    at, closed = rows["snapshot_at"], rows["closed_at"]
+    young = at - rows["created_at"] <= pd.Timedelta(days=max_age_days) + pd.Timedelta(1, "us")
+    is_open = (at >= rows["created_at"]) & (closed.isna() | (at <= closed)) & young
+    kept = rows.loc[is_open, ["lead_id", "snapshot_at", "moment"]]
+    return kept.sort_values(["lead_id", "snapshot_at"], ignore_index=True)
+
+
+def all_moments(leads: pd.DataFrame, events: ir.Table, params: MomentParams, grain: Grain) -> pd.DataFrame:
+    """Return the moments that the parameters name: lead_id, snapshot_at, moment."""
+    parts = [age_moments(leads, params.ages_hours, grain)]
+    if params.after_inbound:
+        parts.append(inbound_moments(events, grain))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _after(times: np.ndarray, grain: Grain) -> np.ndarray:
+    if grain == "created in days":
+        return times
+    after: np.ndarray = times + TICK
+    return after if grain == "times" else after.astype("datetime64[D]").astype("datetime64[us]") + DAY
+
+
+def _none() -> pd.DataFrame:
+    at = pd.Series([], dtype="datetime64[us]")
+    return pd.DataFrame(
+        {"lead_id": pd.Series([], dtype="str"), "snapshot_at": at, "moment": pd.Series([], dtype="str")}
+    )
