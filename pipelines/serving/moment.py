@@ -156,8 +156,8 @@ class MomentScorer:
         population = self.scorer.metadata.snapshots
         if population is None or lead.created_at is None:
             return []
-        age, low, high = (at - lead.created_at) / DAY, population.min_age_days, population.max_age_days
-        learned = population.moments
+        age, high, learned = (at - lead.created_at) / DAY, population.max_age_days, population.moments
+        low = float(population.min_age_days)
         if learned is not None and learned.ages_hours:
             low = min(low, learned.ages_hours[0] / HOURS_A_DAY)
         if low <= age <= high:
