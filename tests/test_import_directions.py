@@ -15,12 +15,12 @@ from tests.support.paths import ROOT
 ROOMS = {
     "features": ("schema", "cohort", "events", "attributes", "matrix", "rules"),
     "models": (
-        "checks", "splitting", "learners", "evaluation", "points", "scorecard", "tiers", "training", "scoring",
+        "checks", "splitting", "learners", "evaluation", "points", "scorecard", "tiers", "lists", "training", "scoring",
         "explanation", "leakage", "kpis", "monitoring", "promotion",
     ),
     "pipelines": (
-        "config", "storage", "simulation", "ingestion", "inspection", "scoring", "reporting", "registry", "stages",
-        "scheduled", "analysis", "delivery", "serving", "privacy", "cli",
+        "config", "storage", "simulation", "ingestion", "inspection", "scoring", "lists", "reporting", "registry",
+        "stages", "scheduled", "analysis", "delivery", "serving", "privacy", "cli",
     ),
 }  # fmt: skip
 ORDER = [f"{floor}.{room}" for floor, rooms in ROOMS.items() for room in rooms]

@@ -89,7 +89,17 @@ def _gain(metrics: JudgedMetrics, state: State, against: str) -> str:
     return (
         f"{state.capitalize()} than {against}: of {wins.calls:,.0f} calls{a_list} the model wins {wins.wins:,.1f} and "
         f"{NAMES.get(wins.incumbent, wins.incumbent)} {wins.wins_today:,.1f}, {wins.gained:+.1f} ({interval})."
+        f"{_instead(metrics, state)}"
     )
+
+
+def _instead(metrics: JudgedMetrics, state: State) -> str:
+    """Say what to call by, where this model is not to be used."""
+    if state == "better" or (state == "no better" and metrics.test.auc.low > 0.5):
+        return ""
+    if metrics.wins.incumbent != RULES:
+        return " Not usable: stay with what you have."
+    return " Not usable: rank by the hand-written rules instead, `leadscore score --by rules`."
 
 
 def _not_beaten(metrics: JudgedMetrics) -> str:

@@ -108,7 +108,8 @@ def score(
 
     IN: data/contract, artifacts/model.
 
-    OUT: scores.parquet, scores.csv. For a list every day: `leadscore nightly score`.
+    OUT: scores.parquet, scores.csv, and with `lists.owner` a list for each owner in by_owner/. For a list every day:
+    `leadscore nightly score`.
     """
     run = loaded(params, out, as_of)
     if by is By.model:
@@ -118,9 +119,11 @@ def score(
         return
     if engine is not Engine.duckdb:
         raise ParamsError("--by rules knows no --engine but duckdb")
-    from pipelines.scoring.rule_scoring import score_leads_by_rules
+    from pipelines.lists.owner_lists import write_run_lists
+    from pipelines.scoring.rule_scoring import score_leads_by_rules, tier_names
 
     score_leads_by_rules(run)
+    write_run_lists(run, tier_names(run.params))
 
 
 @everyday_app.command(rich_help_panel=PANEL)

@@ -20,6 +20,7 @@ from models.evaluation.metrics import EvaluateParams
 from models.kpis.tier_kpis import KpiParams
 from models.leakage.rows import AuditParams
 from models.learners.gradient_boosting import TrainParams
+from models.lists.declarations import ListParams
 from models.monitoring.input_checks import MonitorParams
 from models.points.grades import GradeParams
 from models.points.scale import PointsParams
@@ -129,6 +130,9 @@ class Params(Spec):
     tiers: TierParams = Field(
         default=TierParams(), description="From the best down; every scored lead is in one of them."
     )
+    lists: ListParams = Field(
+        default=ListParams(), description="One list for each owner of leads; policy alone, which trains nothing."
+    )
     exploration: ExplorationParams = Field(
         default=ExplorationParams(),
         description="Whom sales calls decides what can be learned: some of the best tier's capacity goes to a random "
@@ -182,6 +186,14 @@ class Params(Spec):
                     f"tiers: {one.name!r} gives tier {one.tier!r}, which rules.thresholds do not name; the rules rank "
                     "the leads where there is too little to learn from"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _lists_name_what_is_shown(self) -> Params:
+        for key, label in self.lists.labels.items():
+            if label not in self.source.leads.display:
+                shown = ", ".join(self.source.leads.display) or "it shows nothing"
+                raise ValueError(f"lists.{key}: {label!r} is no label of source.leads.display ({shown})")
         return self
 
     @property

@@ -22,10 +22,20 @@ NO_FILES = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")  # encod
 FORMATS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "json")
 LEAD = "{lead_id}"  # stands for the lead in the address of its page
 NO_ADDRESS = re.compile(r'[\s<>"\\^`{}|]')
-SCORED = {  # columns of scores.csv, whose names no column beside them may have
+SCORED = {  # columns of scores.csv and of owners' lists, whose names no column beside them may have
     *("lead_id", "as_of", "probability", "score", "fit", "engagement", "grade", "tier", "stage", "tier_reason"),
     *("previous_tier", "earned_tier", "explored", "propensity", "reasons_text", "reasons", "online", "offline"),
-    *("other_engagement", "negative", "points", "base_points", "raw_score", "model_id", "data_fingerprint", "url"),
+    *(
+        "other_engagement",
+        "negative",
+        "points",
+        "base_points",
+        "raw_score",
+        "model_id",
+        "data_fingerprint",
+        "url",
+        "rank",
+    ),
 }
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from markupsafe import escape
+from python_calamine import CalamineError, CalamineWorkbook
 
 from features.schema.contract import QUARANTINE
 from features.schema.lead_ids import Normaliser, normal
@@ -26,6 +27,7 @@ from pipelines.storage.files import ROW_GROUP, file_digest, staged_file, staged_
 MANIFEST = "manifest.json"
 SEPARATORS = ",;\t|"
 LOGS = (".log", ".out", ".err")
+EXCEL = ".xlsx"
 # These are written by stages and hold no row of a lead.
 KNOWN = (".json", ".yaml", ".yml", ".md", ".txt", ".journal", ".lock", ".py", ".toml", ".png", ".svg", ".j2", ".sqlite")
 
@@ -119,7 +121,7 @@ def _in_list(folder: Path, wanted: Wanted) -> Counter[str]:
 
 def _in_file(path: Path, wanted: Wanted) -> Counter[str]:
     kinds: dict[str, Callable[[Path, Wanted], int]] = {".parquet": _in_parquet, ".csv": _in_csv, ".html": _in_page}
-    kinds |= dict.fromkeys(LOGS, _in_log)
+    kinds |= dict.fromkeys(LOGS, _in_log) | {EXCEL: _in_excel}
     suffix = path.suffix.lower()
     if suffix not in kinds or not path.is_file():
         return Counter()
@@ -132,7 +134,7 @@ def not_looked_into(folder: Path) -> Counter[str]:
     """How many files below a folder are of kinds that this program does not write, by their suffix."""
     names = (name for _, _, names in os.walk(folder) for name in names)
     kinds = (Path(name).suffix.lower() for name in names if not name.startswith("."))
-    return Counter(kind for kind in kinds if kind not in (*KNOWN, *LOGS, ".parquet", ".csv", ".html", ".duckdb"))
+    return Counter(kind for kind in kinds if kind not in (*KNOWN, *LOGS, EXCEL, ".parquet", ".csv", ".html", ".duckdb"))
 
 
 # Each kind of file
@@ -222,6 +224,21 @@ def _in_page(path: Path, wanted: Wanted) -> int:
         return 0
     path.unlink()
     return 1
+
+
+def _in_excel(path: Path, wanted: Wanted) -> int:
+    """A list of an owner that has the lead is removed: the CSV beside it stays, and the next list has both."""
+    try:
+        with CalamineWorkbook.from_path(path) as book:
+            sheets = [book.get_sheet_by_name(name).to_python() for name in book.sheet_names]
+    except (CalamineError, OSError):
+        return 0  # none of this program's
+    for header, *rows in [sheet for sheet in sheets if sheet]:
+        places = [at for at, name in enumerate(header) if name in wanted.columns]
+        if any(wanted.is_meant(row[at]) for row in rows for at in places):
+            path.unlink()
+            return 1
+    return 0
 
 
 def _in_log(path: Path, wanted: Wanted) -> int:

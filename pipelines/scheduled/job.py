@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +16,14 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
-from rich.console import Console
-from rich.progress import track
 
 from features.cohort.snapshots import grid
 from features.schema.errors import DataError, DeliveryError
+from models.lists.results import OwnersSummary
 from models.scoring.scorer import Scorer
 from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params, reasons_asked, with_as_of
+from pipelines.lists.owner_lists import ASSIGNED, FOLDER, ListInputs, add_owner_lists
 from pipelines.registry.named_model import find_bundle
 from pipelines.scheduled.feed_checks import check_feed, check_first_feed, drift, feed_at
 from pipelines.scheduled.input_files import check_contract, ingest_if_changed
@@ -37,6 +37,7 @@ from pipelines.scheduled.manifest import (
     profile_digest,
     rows_in,
 )
+from pipelines.scheduled.progress import with_progress
 from pipelines.scheduled.published import INPUTS, SCORES, SHEET, PublishedLists
 from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import closed_leads, open_leads, scoring_day
@@ -231,7 +232,7 @@ def _score_day(params: Params, ready: PreparedJob, clock: Clock) -> list[str]:
         shutil.rmtree(draft.work)
         counts = _counts(draft.manifest, params)
         return [f"would publish {draft.name}: {counts}", _changes(published, draft.listed.leads)]
-    _publish(draft, published)
+    _publish(draft, published, params)
     return [_make_current(params, ready, draft.name)]
 
 
@@ -281,7 +282,7 @@ def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, fee
         scorer = stand_fresh(ready.scorer, contract, snapshots["snapshot_at"].max(), params)
         earlier = _earlier(ready.published, identity, scorer) if ready.request.since_last else None
         shards = score_shards(contract, scorer, params.tiers, snapshots, ready.reasons, work, earlier)
-        parts = list(_with_progress(shards, contract.count_shards(snapshots), f"score {name}"))
+        parts = list(with_progress(shards, contract.count_shards(snapshots), f"score {name}"))
         rows, display = rows_in(ready.layout), Display.read_mapped(ready.layout, params.source.leads)
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
     before = ready.published.run(identity.previous) / SCORES if identity.previous else None
@@ -300,15 +301,25 @@ def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, fee
     return Draft(name, work, parts, listed, manifest, timings, display)
 
 
-def _publish(draft: Draft, published: PublishedLists) -> None:
-    """Write a complete list, sync it to the disk, and remove its shards."""
+def _publish(draft: Draft, published: PublishedLists, params: Params) -> None:
+    """Write a complete list with those of owners, sync it to the disk, and remove its shards."""
     with published.new(draft.name) as staged:
         write_rows(ranked_rows(draft.parts, draft.listed), staged / SCORES, staged / SHEET, draft.display)
         write_parquet(read_inputs(draft.parts), staged / INPUTS)
-        outputs = {file: file_digest(staged / file) for file in (SCORES, SHEET, INPUTS)}
-        write_json(draft.manifest.model_copy(update={"outputs": outputs}).model_dump(), staged / MANIFEST)
+        by_owner = _write_owner_lists(draft, published, params, staged / FOLDER) if params.lists.owner else None
+        files = sorted(path for path in staged.rglob("*") if path.is_file())
+        outputs = {path.relative_to(staged).as_posix(): file_digest(path) for path in files}
+        manifest = draft.manifest.model_copy(update={"outputs": outputs, "by_owner": by_owner})
+        write_json(manifest.model_dump(), staged / MANIFEST)
         write_json(draft.timings, staged / "timings.json")
     shutil.rmtree(draft.work)
+
+
+def _write_owner_lists(draft: Draft, published: PublishedLists, params: Params, folder: Path) -> OwnersSummary:
+    before = published.run(draft.manifest.previous or draft.name) / FOLDER / ASSIGNED
+    folder.mkdir()
+    inputs = ListInputs(folder.parent / SCORES, draft.display, params.tiers.names, before)
+    return add_owner_lists(folder, inputs, params)
 
 
 def _make_current(params: Params, ready: PreparedJob, name: str) -> str:
@@ -378,15 +389,3 @@ def _changes(published: PublishedLists, leads: pd.DataFrame) -> str:
     return (
         f"against {current}: {new:,} leads new, {gone:,} gone, {tier:,} in another tier, {points:,} with another score"
     )
-
-
-def _with_progress(parts: Iterable[Path], total: int, label: str) -> Iterator[Path]:
-    """Show progress: a bar in a terminal, else a log line for each shard where there are several."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        yield from track(parts, label, total=total, console=console, transient=True)
-        return
-    for number, part in enumerate(parts, 1):
-        if total > 1:
-            log.info("%s: shard %d of %d", label, number, total)
-        yield part

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from models.lists.results import OwnersSummary
 from models.tiers.overrides import EXCLUDED
 from models.tiers.results import ListSummary
 
@@ -34,6 +35,8 @@ class ScoreSummary(ListSummary):
         By attribute, leads with a value that the model does not know.
     closed
         By attribute and value, leads that are not excluded although the value means lost or customer.
+    by_owner
+        The owners' lists; None where `lists.owner` asks for none.
     """
 
     format: Literal[2] = 2
@@ -46,6 +49,7 @@ class ScoreSummary(ListSummary):
     lowest_score: dict[str, int]
     unseen: dict[str, int]
     closed: dict[str, dict[str, int]] = Field(default={})
+    by_owner: OwnersSummary | None = None
     model_id: str
     data_fingerprint: str
 

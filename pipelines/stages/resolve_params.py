@@ -23,7 +23,7 @@ READS = {
     "kpis": ("project", "source", "snapshots", "split", "rules", "grades", "capacity", "tiers", "exploration",
              "evaluate", "score", "kpis"),
     "explain": ("project", "evaluate", "explain"),
-    "score": ("project", "source", "capacity", "tiers", "exploration", "evaluate", "score"),
+    "score": ("project", "source", "features", "capacity", "tiers", "lists", "exploration", "evaluate", "score"),
     "report": ("project", "capacity", "tiers", "report"),
     "track": ("project", "source", "snapshots", "features", "split", "train", "selection", "scorecard", "points",
               "capacity", "tiers", "track"),

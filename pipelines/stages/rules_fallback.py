@@ -16,6 +16,7 @@ from models.checks import AuditResult
 from models.evaluation.results import RulesResult, Verdict
 from models.kpis.results import KpiResult
 from models.scoring.rule_scorer import rules_id
+from pipelines.lists.owner_lists import write_run_lists
 from pipelines.reporting import tables
 from pipelines.reporting.page import page, write_page
 from pipelines.scoring.rule_scoring import score_leads_by_rules, tier_names
@@ -45,6 +46,7 @@ def serve_by_rules(not_ready: NotReadyError, run: RunContext) -> None:
     if not run.params.rules.names:
         raise not_ready
     scored = score_leads_by_rules(run)
+    write_run_lists(run, tier_names(run.params))
     metrics = _metrics(not_ready, run, len(scored))
     for line in metrics.verdict.lines:
         log.warning("readiness: %s", line)

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from features.schema.errors import NoOpenLeadsError
+from pipelines.lists.owner_lists import write_run_lists
 from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import closed_leads, open_leads
 from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, write_no_list, write_scores
@@ -19,11 +20,18 @@ from pipelines.storage.run_context import RunContext
 def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
     """Write scores.parquet, scores.csv and score_summary.json: one row an open lead, best first; see `write_no_list`.
 
+    Then the owners' lists, where `lists.owner` asks for them.
+
     Parameters
     ----------
     opened
         Opens the contract tables, on the engine that computes.
     """
+    _write_list(run, opened)
+    write_run_lists(run, run.params.tiers.names)
+
+
+def _write_list(run: RunContext, opened: Opener) -> None:
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
     run.layout.artifacts.mkdir(parents=True, exist_ok=True)
     with (

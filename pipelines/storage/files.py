@@ -159,8 +159,8 @@ def disk_full(error: Exception) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder and its files to the disk, so that a power cut after a later rename leaves them complete."""
-    for path in (*sorted(folder.iterdir()), folder):
+    """Sync a folder and all below it to the disk, so that a power cut after a later rename leaves them complete."""
+    for path in (*sorted(folder.rglob("*")), folder):
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -207,6 +207,11 @@ class Layout:
         return Artifact(self.artifacts / "score_summary.json", "run")
 
     @property
+    def owner_lists(self) -> Path:
+        """The folder of the owners' lists; there where `lists.owner` asks for them."""
+        return self.reports / "by_owner"
+
+    @property
     def change(self) -> Artifact:
         """Why scores changed between two dates or two models."""
         return Artifact(self.reports / "change.parquet", "lead on both lists", ("lead_id",))

@@ -23,6 +23,7 @@ from pipelines.serving.store import Defaults, FactStore
 from pipelines.storage.files import file_digest, write_csv, write_json, write_parquet
 from pipelines.storage.run_context import RunContext
 from tests.support.small_source import EVENTS, LEADS, WON, contract_bytes, run
+from tests.support.spreadsheets import write_xlsx
 
 ARRIVAL = pd.Timestamp("2024-01-04")
 ID = "zoë-77Q"
@@ -155,3 +156,16 @@ def test_what_cannot_be_meant_is_refused(world: RunContext, tmp_path: Path) -> N
         forget_lead(" ", world, [], postgres=False)
     with pytest.raises(ParamsError, match="no such folder"):
         forget_lead(ID, world, [tmp_path / "nowhere"], postgres=False)
+
+
+def test_an_excel_list_with_the_lead_is_removed_and_others_stay(tmp_path: Path) -> None:
+    listed = tmp_path / "runs" / "day"
+    (listed / "by_owner").mkdir(parents=True)
+    mine = write_xlsx(listed / "by_owner" / "A.xlsx", {"list": [["rank", "lead_id"], [1, ID]]})
+    other = write_xlsx(listed / "by_owner" / "B.xlsx", {"list": [["rank", "lead_id"], [1, f"{ID}2"]]})
+    write_json({"outputs": {f"by_owner/{path.name}": file_digest(path) for path in (mine, other)}},
+               listed / "manifest.json")  # fmt: skip
+    (listed / "notes.xlsx").write_bytes(b"no sheet")
+    assert forget_in_folder(tmp_path, Wanted(ID)).total() == 1
+    assert sorted(path.name for path in listed.rglob("*.xlsx")) == ["B.xlsx", "notes.xlsx"]
+    assert list(json.loads((listed / "manifest.json").read_text())["outputs"]) == ["by_owner/B.xlsx"]
