@@ -140,6 +140,10 @@ class Linear:
     center: np.ndarray
     intercept: float
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process without what is computed on demand."""
+        return Linear, (self.design, self.weight, self.center, self.intercept)
+
     @classmethod
     def train(cls, sample: TrainingSample, levels: dict[int, int], c: float) -> Self:
         """Fit with an L2 penalty of inverse strength `c`.
