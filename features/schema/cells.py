@@ -28,6 +28,12 @@ ZONES = {"CEST": "CET", "MESZ": "CET", "MEZ": "CET", "EEST": "EET", "WEST": "WET
 ZONES |= {"EDT": "EST5EDT", "CDT": "CST6CDT", "MDT": "MST7MDT", "PDT": "PST8PDT"}
 
 
+SPELLED = {  # words of exports for the contract's own
+    "inbound": ("inbound", "incoming", "in", "eingehend", "entrant", "entrante", "inkomend"),
+    "outbound": ("outbound", "outgoing", "out", "ausgehend", "sortant", "saliente", "uitgaand"),
+}
+
+
 @dataclass(frozen=True)
 class Field:
     """One column of a contract table."""
@@ -117,8 +123,9 @@ def typed(field: Field, kind: CellKind, written: Written) -> str:
         return _time(cell, kind, written.times)
     text = as_text(cell, kind)
     if field.kind == "choice":
-        known = ", ".join(f"'{choice}'" for choice in field.choices)
-        return f"CASE WHEN lower(trim({text})) IN ({known}) THEN lower(trim({text})) END"
+        known = {choice: ", ".join(f"'{word}'" for word in SPELLED.get(choice, (choice,))) for choice in field.choices}
+        cases = " ".join(f"WHEN lower(trim({text})) IN ({words}) THEN '{choice}'" for choice, words in known.items())
+        return f"CASE {cases} END"
     if field.kind == "flag":
         word = f"lower(trim({text}))"
         return f"CASE WHEN list_contains($yes, {word}) THEN true WHEN list_contains($no, {word}) THEN false END"

@@ -12,6 +12,7 @@ import yaml
 from features.schema.number_format import NumberFormat
 from features.schema.number_guess import plain_number
 from models.leakage.suspicious_names import words
+from pipelines.config.source import SCORED
 from pipelines.ingestion.mapping import RESERVED
 from pipelines.inspection.column_facts import (
     MOSTLY,
@@ -22,7 +23,7 @@ from pipelines.inspection.column_facts import (
     late_dates,
     leaks,
 )
-from pipelines.inspection.column_roles import LabelColumn, find_repeats
+from pipelines.inspection.column_roles import Contacts, LabelColumn, find_contacts, find_repeats
 from pipelines.inspection.file_format import FileSample
 from pipelines.inspection.outcome_status import closed_values, filled_at_closing
 from pipelines.inspection.report import Inspection, quoted
@@ -30,6 +31,7 @@ from pipelines.inspection.report import Inspection, quoted
 NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
 NOT_READ |= {"mixed": "no plain numbers"}
 COUNTS_ON = "it counts on until the day of the export; give what leads do as events"
+LONE_FIRMS = 0.5  # different names for each filled row, above which the name of a firm says little
 FEW_HOURS = 0.1  # share of times with a time of day, below which the hour says nothing
 TWO_YEARS = 730  # days, below which a month of the year is no season, but a moment
 ENGAGEMENT = {
@@ -48,6 +50,14 @@ ENGAGEMENT = {
 ENGAGEMENT |= {"click", "clicks", "clicked", "minutes", "downloads", "webinars", "emails", "besuche", "sitzungen"}
 
 
+def display_lines(leads: FileSample) -> list[str]:
+    """The line of what people are shown of a lead; the columns' own names, but where the scores have one like it."""
+    shown = {name.lower(): name for name in find_contacts(leads).shown if name.isprintable()}
+    labels = [f"crm {name}" if lower in SCORED else name for lower, name in shown.items()]
+    pairs = ", ".join(f"{quoted(label)}: {quoted(name)}" for label, name in zip(labels, shown.values(), strict=True))
+    return [f"    display: {{{pairs}}}  # beside the scores, for people; no feature, no log"] if pairs else []
+
+
 def attribute_lines(
     inspection: Inspection, leads: FileSample, label: LabelColumn, lead_id: str, created: str, dated: bool
 ) -> list[str]:
@@ -55,7 +65,9 @@ def attribute_lines(
     open_to_use = [str(name) for name in leads.frame if name not in taken]
     mark = decimal_mark(leads.frame[name] for name in open_to_use if name not in leads.times)
     facts = [describe(name, leads.frame[name], name in leads.times, mark) for name in open_to_use]
-    read = [one for one in facts if one.look not in NOT_READ and one.missing_share <= MOSTLY]
+    private = _private(leads.frame, find_contacts(leads))
+    useful = [one for one in facts if one.look not in NOT_READ and one.missing_share <= MOSTLY]
+    read = [one for one in useful if one.name not in private]
     suspects = leaks(_plain(leads.frame, read), [one.name for one in read], label.converted(leads.frame, lead_id))
     names = _names(read)
     for one in read:
@@ -81,7 +93,16 @@ def attribute_lines(
         lines += _attribute(one, names[one.name], suspects.get(one.name, []), known)
     if created and not dated:
         lines += _parts_of(leads, created, names)
-    return lines + [f"    # not read: {one.name} ({_not_read(one)})" for one in facts if one not in read]
+    return lines + [
+        f"    # not read: {one.name} ({private.get(one.name) or _not_read(one)})" for one in facts if one not in read
+    ]
+
+
+def _private(frame: pd.DataFrame, who: Contacts) -> dict[str, str]:
+    """Columns that say who a lead is and tell nothing of others, with the reason; a firm of many leads tells."""
+    private = dict.fromkeys(who.person, "a person's name") | ({who.phone: "a phone number"} if who.phone else {})
+    alone = who.company and frame[who.company].nunique() > LONE_FIRMS * frame[who.company].notna().sum()
+    return private | ({who.company: "a name that most rows have alone"} if alone else {})
 
 
 def _counts_on(one: ColumnFacts) -> bool:
@@ -140,7 +161,7 @@ def _attribute(one: ColumnFacts, name: str, suspicion: list[str], known: str) ->
         parts.append(f"missing: [{', '.join(map(quoted, one.absent))}]")
     if _counts_on(one):
         parts.append("group: engagement")
-    parts += [f"known: {'outcome' if suspicion else known}", f"label: {quoted(' '.join(words(one.name)) or name)}"]
+    parts += [f"known: {'outcome' if suspicion else known}", f"label: {quoted(label_of(one.name) or name)}"]
     if suspicion:
         parts.append(f"why: {quoted('; '.join(suspicion))}")
     empty = f", {one.missing_share:.0%} empty" if one.filled < one.rows else ""
@@ -152,6 +173,12 @@ def _attribute(one: ColumnFacts, name: str, suspicion: list[str], known: str) ->
         where = f"{spelling!r} stands in {count:,} rows{also}"
         lines.append(f"    #   {where}; where it means not known: missing: [{quoted(spelling)}]")
     return lines
+
+
+def label_of(name: str) -> str:
+    """What reports call a column: its words in small letters, umlauts and accents kept."""
+    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
+    return " ".join(part.lower() for part in re.split(r"[\W_]+", parted) if part)
 
 
 def _names(facts: Iterable[ColumnFacts]) -> dict[str, str]:

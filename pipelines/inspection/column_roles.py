@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from features.attributes.duplicates import company_key, groups_of, mail_key, name_key, phone_key
+from features.schema.cells import SPELLED
 from features.schema.errors import DataError
 from features.schema.lead_ids import NORMALISERS, Normaliser, find_normalisers, normal, reason
 from features.schema.number_guess import guess_numbers
@@ -15,15 +16,17 @@ from models.leakage.suspicious_names import words
 from pipelines.inspection.file_format import FileSample
 from pipelines.inspection.names import OTHERS_IDS, named_created, named_id
 
-TYPE = {"type", "event", "action", "activity", "kind"}
-VALUE = {"value", "amount", "minutes", "seconds", "duration", "result", "quantity"}
-KNOWN = {"known", "received", "loaded", "synced", "ingested"}
+TYPE = {"type", "event", "action", "activity", "kind", "art", "typ", "ereignis", "aktivitat", "aktion", "tipo"}
+VALUE = {"value", "amount", "minutes", "seconds", "duration", "result", "quantity", "wert", "dauer", "minuten", "menge"}
+KNOWN = {"known", "received", "loaded", "synced", "ingested", "erfasst"}
+DIRECTIONS = {word for choice in ("inbound", "outbound") for word in SPELLED[choice]}
 MAX_TYPES = 500  # event types; a column with more values is something else
 JOINED = 0.5  # share of a column's values that are leads, from which the column may be the lead's id
 FULL = 0.95  # share of filled cells that a date of creation has
 MOSTLY = 0.95  # share of different values that an id has
 HEAD_ROWS = 20_000  # of another file, that tell whether it joins
 PHONE = {"phone", "mobile", "telephone", "telefon", "tel", "handy", "mobil", "telefono", "telefone", "cell"}
+OWNER = {"owner", "zustandig", "betreuer", "bearbeiter", "verantwortlich", "verantwortlicher", "propietario"}
 COMPANY = {"company", "account", "firma", "firm", "organization", "organisation", "unternehmen", "empresa", "azienda"}
 FIRST_NAME = [{"first", "name"}, {"firstname"}, {"vorname"}, {"given", "name"}, {"nombre"}, {"prenom"}]
 LAST_NAME = [{"last", "name"}, {"lastname"}, {"surname"}, {"nachname"}, {"family", "name"}, {"apellido"}, {"nom"}]
@@ -154,15 +157,12 @@ def _no_lead_id(leads: FileSample, shares: dict[str, float]) -> DataError:
 def find_repeats(leads: FileSample) -> str:
     """Say how many leads may be others once more, by mail, phone, and name with company; "" where none seems to be."""
     frame = leads.frame
-    texts = [str(name) for name in frame if name not in leads.times and frame[name].notna().any()]
-    mail = next((frame[name] for name in texts if frame[name].dropna().str.contains("@").mean() >= JOINED), None)
-    phone = next((frame[name] for name in texts if PHONE & set(words(name)) and not named_id(name)), None)
-    company = next((frame[name] for name in texts if COMPANY & set(words(name)) and not named_id(name)), None)
-    person = _person(frame, texts)
-    groups = {} if mail is None else {"mail": groups_of((mail, mail_key))}
-    groups |= {} if phone is None else {"phone": groups_of((phone, phone_key))}
-    if person is not None and company is not None:
-        groups["name and company"] = groups_of((person, name_key), (company, company_key))
+    who = find_contacts(leads)
+    groups = {"mail": groups_of((frame[who.mail], mail_key))} if who.mail else {}
+    groups |= {"phone": groups_of((frame[who.phone], phone_key))} if who.phone else {}
+    if who.person and who.company:
+        person = frame[who.person[0]] if len(who.person) == 1 else frame[who.person[0]] + " " + frame[who.person[1]]
+        groups["name and company"] = groups_of((person, name_key), (frame[who.company], company_key))
     again = {way: group.index[group.duplicated()] for way, group in groups.items()}
     every = {row for rows in again.values() for row in rows}
     said = ", ".join(f"{len(rows):,} by {way}" for way, rows in again.items() if len(rows))
@@ -170,12 +170,39 @@ def find_repeats(leads: FileSample) -> str:
     return f"{len(every):,} leads may be others once more ({said}); {advice}" if every else ""
 
 
-def _person(frame: pd.DataFrame, texts: Sequence[str]) -> pd.Series[str] | None:
-    """The names of people, in one column or in two."""
+@dataclass(frozen=True)
+class Contacts:
+    """The columns that say who a lead is and how to reach it: one of its name, or the first and the last; else ""."""
+
+    person: tuple[str, ...]
+    company: str
+    mail: str
+    phone: str
+    owner: str
+
+    @property
+    def shown(self) -> list[str]:
+        """What somebody who calls a lead wants to see."""
+        return [name for name in (*self.person, self.company, self.phone, self.mail, self.owner) if name]
+
+
+def find_contacts(leads: FileSample) -> Contacts:
+    """Find who leads are, by the names of columns and by the @ of addresses."""
+    frame = leads.frame
+    texts = [str(name) for name in frame if name not in leads.times and frame[name].notna().any()]
+    mail = next((name for name in texts if frame[name].dropna().str.contains("@").mean() >= JOINED), "")
+    phone, company, owner = (
+        next((name for name in texts if said & set(words(name)) and not named_id(name)), "")
+        for said in (PHONE, COMPANY, OWNER)
+    )
+    return Contacts(_person(texts), company, mail, phone, owner)
+
+
+def _person(texts: Sequence[str]) -> tuple[str, ...]:
     first, last = (next((name for name in texts if set(words(name)) in ends), "") for ends in (FIRST_NAME, LAST_NAME))
     if first and last:
-        return frame[first] + " " + frame[last]
-    return next((frame[name] for name in texts if set(words(name)) in FULL_NAME), None)
+        return first, last
+    return tuple(name for name in texts if set(words(name)) in FULL_NAME)[:1]
 
 
 class JoinError(DataError):
@@ -277,9 +304,9 @@ def find_event_columns(events: FileSample, join: str) -> dict[str, str]:
     if known and roles["event_at"] != known:
         roles["known_at"] = known
     texts = [str(name) for name in frame if name not in events.times]
-    for role, choices in (("direction", {"inbound", "outbound"}), ("channel", {"online", "offline"})):
+    for role, choices in (("direction", DIRECTIONS), ("channel", {"online", "offline"})):
         for name in texts:
-            if set(frame[name].dropna().str.lower()) <= choices and frame[name].notna().any():
+            if set(frame[name].dropna().str.strip().str.lower()) <= choices and frame[name].notna().any():
                 roles[role] = name
     rest = [name for name in texts if name not in roles.values()]
     numbers = [name for name in rest if frame[name].notna().any() and guess_numbers(frame[name].dropna().tolist())]

@@ -15,7 +15,11 @@ from pipelines.inspection.column_roles import LabelColumn, find_join
 from pipelines.inspection.file_format import FileSample
 from pipelines.inspection.outcome_column import find_label
 
-CLOSING = {"close", "closed", "closing", "closedate", "won", "end", "ended", "decided", "resolved", "abschluss"}
+CLOSING = {"close", "closed", "closing", "closedate", "won", "end", "ended", "decided", "resolved"}
+CLOSING_STEMS = (
+    *("abschluss", "abgeschloss", "geschloss", "entschied", "beendet", "cierre", "cerrad", "clotur", "chius"),
+    *("fechad", "gesloten", "afgesloten"),
+)
 MOST_VALUES = 60  # of a status
 QUALIFIED = "qualified"  # where no value says won, and others say lost: what leads of Dynamics become
 EVERY = 0.99  # share of a status' rows from which all of them have a date
@@ -53,9 +57,13 @@ def _closing_date(sample: FileSample, status: Status) -> str:
     won, lost = cells.isin(status.won), cells.isin(status.lost)
     for name in sample.times:
         filled = sample.frame[name].notna()
-        if CLOSING & set(words(name)) and filled[won].mean() >= FILLED and filled[lost].mean() >= FILLED:
+        if _names_a_closing(name) and filled[won].mean() >= FILLED and filled[lost].mean() >= FILLED:
             return name
     return ""
+
+
+def _names_a_closing(name: str) -> bool:
+    return bool(CLOSING & set(words(name))) or any(word.startswith(CLOSING_STEMS) for word in words(name))
 
 
 def find_outcome(leads: FileSample, outcomes: FileSample | None, lead_id: str, chosen: str = "") -> LabelColumn:

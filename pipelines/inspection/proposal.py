@@ -22,7 +22,7 @@ from models.evaluation.list_coverage import DAILY
 from models.evaluation.wins_on_no_list import DatedWins
 from models.leakage.suspicious_names import words
 from pipelines.ingestion.row_order import ALONG, FEWEST
-from pipelines.inspection.attributes import attribute_lines, flow
+from pipelines.inspection.attributes import attribute_lines, display_lines, flow
 from pipelines.inspection.column_roles import (
     LabelColumn,
     find_created,
@@ -86,6 +86,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None, told: Told 
         "  leads:",
         *_table(lead_sample, lead_sample, roles, [id_why, created_why], where),
         *_normalise(inspection, normalise),
+        *display_lines(lead_sample),
         *attribute_lines(inspection, lead_sample, label, lead_id, created, dated),
         *_events(inspection, lead_sample, event_sample, lead_id, dated),
         *_outcomes(inspection, lead_sample, label, lead_id),
@@ -321,9 +322,8 @@ def _outcomes(inspection: Inspection, leads: FileSample, label: LabelColumn, lea
         rest = [str(name) for name in label.sample.frame if name not in columns.values()]
         lines += [f"    # not read, known only with the outcome: {', '.join(rest)}"] if rest else []
     if label.yes and not said_yes(label.yes):
-        inspection.warnings.append(
-            f"{label.sample.path.name}: {label.column!r} is read as converted where it says {label.yes!r}"
-        )
+        read = f"{label.column!r} is read as converted where it says {label.yes!r}"
+        inspection.warnings.append(f"{label.sample.path.name}: {read}")
     return [
         *lines,
         f"  yes_values: [{quoted(label.yes) if label.yes else ''}]",

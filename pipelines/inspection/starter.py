@@ -20,9 +20,9 @@ from pipelines.inspection.report import NOTHING, Inspection, Told, quoted
 
 READABLE = (".csv", ".csv.gz", ".zip", *FORMATS)
 # What a file's name says it holds, the clearest word first; beginnings of words, so that a plural is no other word.
-EVENTS = ("event", "activit", "interaction", "visit", "touch", "engagement")
-OUTCOMES = ("outcome", "conversion", "deal", "opportunit", "sale", "order", "won")
-LEADS = ("lead", "prospect", "customer", "client", "contact", "account")
+EVENTS = ("event", "activit", "aktivit", "actividad", "ereignis", "interaction", "visit", "besuch", "touch", "engag")
+OUTCOMES = ("outcome", "conversion", "deal", "opportunit", "sale", "order", "won", "abschl", "verkauf", "auftr", "vent")
+LEADS = ("lead", "prospect", "interessent", "customer", "client", "kunde", "contact", "kontakt", "account")
 HEAD = """\
 # Written by `leadscore init`. It is laid over params.yaml and states only what differs; every other key has a default,
 # and may be set here too: docs/reference/params.md. In this folder, commands need no --params, --data, --out, --lists.

@@ -21,7 +21,8 @@ SEEN = 400  # values that tell which formats to try
 FAR = 4  # times as long a span as another order of day, month and year gives, which then is meant
 EXAMPLES = 3
 DATE_WORDS = {"date", "datetime", "time", "timestamp", "at", "on", "datum", "fecha", "data", "day", "created", "closed"}
-DATE_STEMS = ("erstell", "angeleg", "registrier")
+DATE_WORDS |= {"am", "zeit", "zeitpunkt", "uhrzeit", "tag", "jour", "hora"}
+DATE_STEMS = ("erstell", "angeleg", "registrier", "abgeschloss")
 DATE_ENDS = ("date", "datum", "_at", "time", "timestamp")
 UNKNOWN = {"null", r"\n", "0000-00-00", "0000-00-00 00:00:00", "-", "--", "n/a", "#n/a", "nan", "nat", "none", "never"}
 

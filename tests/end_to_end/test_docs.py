@@ -18,9 +18,10 @@ from ruamel.yaml import YAML
 
 from pipelines.cli import app as cli
 from pipelines.cli.reference import pages, params_page
+from pipelines.config import params as of_params
 from pipelines.config.params import load
+from pipelines.config.yaml_files import merge
 from tests.pipelines.cli.test_app import leadscore
-from tests.support.openml_stand_in import bank, serve
 from tests.support.paths import ROOT
 
 ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -30,9 +31,10 @@ LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 QUICK = """
 train: {boosters: 1, max_rounds: 20}
 selection: {folds: {count: 2}, drift_limits: [1.0], recency_half_lives: [0], logistic_c: [0.1], linear_shares: [0.5]}
-backtest: {cuts: 1}
+evaluate: {resamples: 10}
 scorecard: {max_lines: 5, l2: [20.0]}
-explain: {sample_rows: 200}
+explain: {sample_rows: 100}
+features: {windows_days: [30]}
 """
 
 
@@ -168,56 +170,63 @@ def test_the_overlays_of_the_docs_are_valid(tmp_path: Path) -> None:
 
 
 def run_block(block: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run the lines of a block one by one, `>` and all; return what they print."""
+    """Run the lines of a block one by one, `cd` and all; return what they print."""
     printed = ""
     for line in block.splitlines():
-        command, _, file = line.partition(" > ")
-        words = shlex.split(command)
-        if words[0] == ".venv/bin/leadscore":
+        words = shlex.split(line)
+        if words[0] == "cd":
+            monkeypatch.chdir(words[1])
+        elif words[0] == "leadscore":
             assert leadscore(monkeypatch, *words[1:]) == 0, line
             shown = capsys.readouterr()
-            out, printed = shown.out, printed + shown.out + shown.err
+            printed += shown.out + shown.err
         else:
-            out = subprocess.run(words, capture_output=True, check=True, text=True, timeout=60).stdout
-            printed += out
-        if file:
-            Path(file).write_text(out, encoding="utf-8")
+            printed += subprocess.run(words, capture_output=True, check=True, text=True, timeout=60).stdout
     return printed
 
 
+def corrected(text: str, block: str) -> str:
+    """A params file with the lines of a block in place of those with the same key at the same depth."""
+    for line in block.splitlines():
+        key = re.escape(line.split(":")[0])
+        if not line.endswith(":"):
+            text, found = re.subn(f"^{key}:.*$", lambda _, new=line: new, text, flags=re.MULTILINE)
+            assert found == 1, line
+    return text
+
+
 def test_the_tutorial_works_word_for_word(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a tenth of the rows, and with learning cut short."""
-    rows = bank()
-    serve(monkeypatch, rows)
-    monkeypatch.setattr("pipelines.inspection.public_data.BANK_ROWS", len(rows))
-    monkeypatch.setattr("pipelines.inspection.public_data.BANK_YES", 528)
+    """On a fifth of the leads, with learning cut short and without charts."""
+    monkeypatch.setattr("pipelines.simulation.german_export.LEADS", 500)
+    monkeypatch.setattr("pipelines.reporting.charts._drawn", lambda specification: "<svg/>")
+    shorter = merge(of_params.QUICK, YAML(typ="safe", pure=True).load(QUICK))
+    monkeypatch.setattr(of_params, "QUICK", shorter)
     monkeypatch.chdir(tmp_path)
     tutorial = ROOT / "docs" / "tutorial.md"
-    (mapping,) = blocks(tutorial, "yaml")
-    quick = mapping.replace("evaluate: {", "evaluate: {resamples: 10, ") + QUICK
-    (tmp_path / "bank.yaml").write_text(quick, encoding="utf-8")
-    setup, fetch, inspect, run, look, explain, where = blocks(tutorial, "sh")
-    assert setup.strip() == "make .venv/.installed"
-    run_block(fetch, monkeypatch, capsys)
-    assert (tmp_path / "bank" / "bank-full.csv").is_file()
-    warned = run_block(inspect, monkeypatch, capsys)
-    assert len(re.findall("^warning: ", warned, re.MULTILINE)) == 2
-    assert "order: rows" in warned
-    assert "'duration' looks leaky" in warned
-    assert 'missing: ["-1"]' in (tmp_path / "proposed.yaml").read_text(encoding="utf-8")
-    verdict = run_block(run, monkeypatch, capsys).splitlines()[-3:]
-    assert "AUC" in verdict[0]
-    assert (tmp_path / "results" / "report.html").is_file()
-    listed = run_block(look, monkeypatch, capsys)
-    assert len(listed.splitlines()) == 4
-    first = str(pd.read_csv(tmp_path / "results" / "scores.csv")["lead_id"].iloc[0])
+    (lines,) = blocks(tutorial, "yaml")
+    assert len(lines.splitlines()) <= 10, "by hand"
+    setup, export, init, run, look, explain, night, next_night, where = blocks(tutorial, "sh")
+    assert setup.split() == ["make", ".venv/.installed", "source", ".venv/bin/activate"]
+    assert "Lead-Nr.;Zeitpunkt;Art;Richtung" in run_block(export, monkeypatch, capsys)
+    assert "'Auftragswert' looks leaky" in run_block(init, monkeypatch, capsys)
+    file = tmp_path / "my-leads" / "leadscore.yaml"
+    proposed = file.read_text(encoding="utf-8")
+    assert "known: outcome" in next(line for line in proposed.splitlines() if "auftragswert:" in line)
+    assert "not read: Nachname (a person's name)" in proposed
+    file.write_text(corrected(proposed, lines), encoding="utf-8")
+    verdict = run_block(run, monkeypatch, capsys).splitlines()[-5:]
+    assert "AUC" in verdict[1]
+    assert Path("results/report.html").is_file()
+    assert len(run_block(look, monkeypatch, capsys).splitlines()) == 4
+    first = str(pd.read_csv("results/scores.csv")["lead_id"].iloc[0])
     told = run_block(explain.replace("LEAD_ID", first), monkeypatch, capsys)
-    assert f"Lead {first}" in told
-    assert "number 1 of" in told
-    assert (tmp_path / "lead.html").is_file()
-    assert run_block(where, monkeypatch, capsys).splitlines()[-3:] == verdict
+    assert f"Lead {first}" in told and "number 1 of" in told
+    assert Path("lead.html").is_file()
+    assert "leads open on 2026-07-01 (hot 40" in run_block(night, monkeypatch, capsys)
+    assert '"Nachname"' in run_block(next_night, monkeypatch, capsys)
+    newest = pd.read_csv("lists/current/scores.csv")
+    assert set(newest["as_of"]) == {"2026-07-02"}
+    assert newest["previous_tier"].notna().mean() > 0.9
+    assert run_block(where, monkeypatch, capsys).splitlines()[-5:] == verdict

@@ -27,7 +27,7 @@ ROOMS = {
     "model": {"promote", "rollback", "compare", "track", "scorecard"},
     "nightly": {"score", "monitor", "retrain", "shadow"},
     "lead": {"explain", "change", "rules", "letter", "forget"},
-    "example": {"bank-marketing"},
+    "example": {"bank-marketing", "crm-export"},
 }  # fmt: skip
 PANELS = ["Options", "Everyday", "Models", "Nightly", "Leads", "Delivery", "Stages", "Reference"]
 GROUPS = tuple(name for name in ROOMS if name)
