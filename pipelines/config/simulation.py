@@ -57,6 +57,14 @@ class Simulate(Spec):
     )
     duplicate_share: float = Field(default=0.005, ge=0, lt=1, description="Share of events written twice.")
     missing_share: float = Field(default=0.06, ge=0, lt=1, description="Share of attribute values left empty.")
+    fast_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.9,
+        exclude_if=lambda share: share == 0,
+        description="About this share of all buyers is in a hurry: they ask for a quote within hours and buy on the "
+        "day they come, before most lists; 0: none.",
+    )
     feedback: Feedback | None = Field(
         default=None,
         description=(

@@ -7,7 +7,7 @@ a rating that sales sets after the outcome, and the end of the last day, after w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,10 @@ from features.schema.errors import ParamsError
 from pipelines.config.simulation import Simulate
 from pipelines.simulation import funnel, market, prospects
 from pipelines.simulation import sales_feedback as sales
+from pipelines.simulation.fast_buyers import Hurry, draw_hurry
 from pipelines.simulation.funnel import LABELS, LONG_VISIT, STAGES, VISITS, Ends, Events
 from pipelines.simulation.market import DAY, NEVER, Floats, Ints, Strings
-from pipelines.simulation.oracle import Grid, snapshots, true_probability
+from pipelines.simulation.oracle import Grid, age_moments, snapshots, true_probability
 from pipelines.simulation.prospects import Prospects
 from pipelines.simulation.sales_feedback import Calls
 from pipelines.simulation.shocks import known_from, share
@@ -105,8 +106,9 @@ def chunks(params: Simulate, seed: int, moments: SnapshotParams) -> Iterator[Sim
     time = funnel.day_factors(params.first_day, params.last_day, params.drift, params.shocks)
     first_moment = (moments.anchor - params.first_day).days
     grid = Grid(first_moment, moments.every_days, moments.min_age_days, moments.max_age_days, moments.horizon_days)
+    ages = [] if moments.moments is None else moments.moments.ages_hours
     for who, rng in draw_leads(params, seed, time):
-        yield _simulate_chunk(who, params, time, grid, rng)
+        yield _simulate_chunk(who, params, World(time, grid, ages), rng)
 
 
 def draw_leads(params: Simulate, seed: int, time: funnel.DayFactors) -> Iterator[tuple[Prospects, np.random.Generator]]:
@@ -122,19 +124,29 @@ def draw_leads(params: Simulate, seed: int, time: funnel.DayFactors) -> Iterator
         yield prospects.draw_prospects(numbers, created, companies, drift, missing, newcomers, rng), rng
 
 
-def _simulate_chunk(
-    who: Prospects, params: Simulate, time: funnel.DayFactors, grid: Grid, rng: np.random.Generator
-) -> Simulated:
+@dataclass(frozen=True)
+class World:
+    """The days, and the moments whose truth is written: the grid, and hours after a lead's creation."""
+
+    time: funnel.DayFactors
+    grid: Grid
+    ages_hours: Sequence[int]
+
+
+def _simulate_chunk(who: Prospects, params: Simulate, world: World, rng: np.random.Generator) -> Simulated:
+    time, grid = world.time, world.grid
     until = time.days * DAY
     behaviour = funnel.simulate_behaviour(who, time, rng)
     calls = None
     if params.feedback is not None:
         behaviour, calls = sales.follow_score(who, behaviour, time, grid, params.feedback, rng)
     ends = funnel.draw_ends(who, behaviour, rng)
+    hurry = draw_hurry(who, params.fast_share, rng) if params.fast_share else None  # no draw without
+    acts = behaviour.events
+    if hurry is not None:
+        ends, acts = hurry.ends(ends), funnel.stack(acts, hurry.asked)
     steps = funnel.draw_stages(who, behaviour, ends, rng)
-    lead, day = snapshots(who, ends, time, grid)
-    probability = true_probability(who, behaviour, time, lead, day, grid.horizon)
-    events = _seen(behaviour.events, funnel.customer_events(ends, until, rng), ends, until)
+    events = _seen(acts, funnel.customer_events(ends, until, rng), ends, until)
     if any(
         one.kind == "tracker" for one in params.shocks
     ):  # no draw without, so that the default data stay as they are
@@ -148,10 +160,32 @@ def _simulate_chunk(
         stages=_stages(steps, ids, clock, until),
         attribute_history=_history(who, ids, clock, until),
         contacts=pd.DataFrame() if calls is None else _contacts(sales.completed(calls, ends, until), ids, clock),
-        oracle=pd.DataFrame(
-            {"lead_id": _of(ids, lead), "snapshot_at": _moments(day * DAY, clock), "probability": probability}
+        oracle=_oracle(who, behaviour, ends, hurry, world).pipe(
+            lambda rows: pd.DataFrame(
+                {
+                    "lead_id": _of(ids, rows["lead"].to_numpy()),
+                    "snapshot_at": _moments(rows["at"].to_numpy(), clock) + pd.to_timedelta(rows["ticks"], unit="us"),
+                    "probability": rows["probability"],
+                }
+            )
         ),
     )
+
+
+def _oracle(who: Prospects, behaviour: funnel.Behaviour, ends: Ends, hurry: Hurry | None, world: World) -> pd.DataFrame:
+    """Return the truth: lead, at (seconds), ticks (microseconds after them), probability.
+
+    Between midnights, what is not done in a hurry is known as of the midnight before.
+    """
+    lead, day = snapshots(who, ends, world.time, world.grid)
+    between, moment = age_moments(who, ends, world.time, world.grid, world.ages_hours)
+    lead, at = np.concatenate([lead, between]), np.concatenate([day * DAY, moment])
+    horizon = world.grid.horizon
+    probability = true_probability(who, behaviour, world.time, lead, at // DAY, horizon)
+    if hurry is not None:
+        probability = 1 - (1 - probability) * (1 - hurry.probability(who.created, lead, at, horizon))
+    ticks = np.arange(len(lead)) >= len(day)
+    return pd.DataFrame({"lead": lead, "at": at, "ticks": ticks.astype("int64"), "probability": probability})
 
 
 def _draw_created(numbers: Ints, leads: int, time: funnel.DayFactors, rng: np.random.Generator) -> Ints:

@@ -69,7 +69,7 @@ MAIL_ANSWERS = (
 CALL_ANSWERS = (EventRate("sales_call", 0.30, 1.0),)
 TOUCHES = ("email_sent", "call_attempt", "unsubscribe")
 CUSTOMER_KINDS = ("short visit", "long visit", "onboarding")
-LABELS = (*(kind.label for kind in (*VISITS, *MAIL_ANSWERS, *CALL_ANSWERS)), *TOUCHES, "onboarding")
+LABELS = (*(kind.label for kind in (*VISITS, *MAIL_ANSWERS, *CALL_ANSWERS)), *TOUCHES, "onboarding", "quote_request")
 LONG_VISIT = 120  # seconds; a longer one adds heat
 
 AGE_FLOOR, AGE_DAYS = 0.2, 35.0  # visits fall from 1 to the floor with age
@@ -164,16 +164,16 @@ def simulate_behaviour(prospects: Prospects, time: DayFactors, rng: np.random.Ge
     heard = _take(mails, _age(mails, prospects) < unsubscribed[mails.lead])
     mail_answers = _answer(heard, interest, MAIL_ANSWERS, rng)
     call_answers = _answer(calls, interest, CALL_ANSWERS, rng)
-    driven = _stack(visits, mail_answers, call_answers)
+    driven = stack(visits, mail_answers, call_answers)
     exposure = (
         _total(VISITS) * eager[:, None] * shape
         + _total(MAIL_ANSWERS) * _by_day(heard, prospects)
         + _total(CALL_ANSWERS) * _by_day(calls, prospects)
     )
     heat = _fading(_by_day(driven, prospects, _weights()[driven.code]))
-    fatigue = _fading(_by_day(_stack(mails, calls), prospects))
+    fatigue = _fading(_by_day(stack(mails, calls), prospects))
     return Behaviour(
-        events=_stack(driven, mails, calls, unsubscribes),
+        events=stack(driven, mails, calls, unsubscribes),
         answers=running(_by_day(driven, prospects)).astype(np.int64),
         exposure=running(exposure),
         heat=heat,
@@ -393,5 +393,5 @@ def _take(events: Events, chosen: NDArray[np.bool_] | Ints) -> Events:
     return Events(events.lead[chosen], events.moment[chosen], events.code[chosen])
 
 
-def _stack(*parts: Events) -> Events:
+def stack(*parts: Events) -> Events:
     return Events(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("lead", "moment", "code")))

@@ -6,6 +6,7 @@ is the Laplace functional of future arrivals (Kingman, Poisson Processes, 1993, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -38,6 +39,7 @@ from pipelines.simulation.funnel import (
 from pipelines.simulation.market import DAY, Floats, Ints
 from pipelines.simulation.prospects import Prospects, eagerness, effort, worth
 
+SECONDS_AN_HOUR, HOURS_A_DAY = 3600, 24
 QUADRATURE_STEPS = 3  # parts of the horizon, within each of which the probability of having been lost is averaged
 
 
@@ -69,6 +71,17 @@ def snapshots(prospects: Prospects, ends: Ends, time: DayFactors, grid: Grid) ->
     lead = np.repeat(np.arange(len(start)), count)
     index = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     return lead, grid.first + grid.every * (low[lead] + index)
+
+
+def age_moments(
+    prospects: Prospects, ends: Ends, time: DayFactors, grid: Grid, ages_hours: Sequence[int]
+) -> tuple[Ints, Ints]:
+    """Return lead and seconds of leads that are open, and mature, so many hours after their creation."""
+    until, hours = (time.days - grid.horizon) * DAY, np.asarray(ages_hours)
+    at = prospects.created[:, None] + hours * SECONDS_AN_HOUR
+    is_open = (at < ends.closed[:, None]) & (at < until) & (hours <= grid.oldest * HOURS_A_DAY)
+    lead, _ = np.nonzero(is_open)
+    return lead, at[is_open]
 
 
 def true_probability(
