@@ -41,6 +41,22 @@ def moment_kinds(params: MomentParams) -> list[str]:
     return [*(moment_kind(hours) for hours in params.ages_hours), *([INBOUND] if params.after_inbound else [])]
 
 
+def moment_text(at: pd.Timestamp) -> str:
+    """Write a moment of UTC: the day alone, where it is the beginning of one.
+
+    Examples
+    --------
+    >>> moment_text(pd.Timestamp("2026-11-01")), moment_text(pd.Timestamp("2026-11-01 10:30"))
+    ('2026-11-01', '2026-11-01T10:30:00Z')
+    """
+    return at.date().isoformat() if is_day(at) else f"{at.isoformat()}Z"
+
+
+def is_day(at: pd.Timestamp) -> bool:
+    """Whether a moment is the beginning of a day (UTC)."""
+    return bool(at == at.floor("D"))
+
+
 def days_only(times: pd.Series[pd.Timestamp]) -> bool:
     """Whether a column of times holds days alone: each of them, and there is one, is a midnight (UTC)."""
     known = times.dropna().to_numpy("datetime64[us]")

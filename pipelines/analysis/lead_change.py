@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from features.cohort.moments import moment_text
 from features.matrix.catalogue import scope_label
 from features.matrix.counterfactual import new_events
 from features.schema.errors import ParamsError
@@ -47,7 +48,7 @@ def explain_lead_change(lead_id: str, request: ChangeRequest, run: RunContext) -
 def _not_on_both(lead_id: str, row: pd.DataFrame, old: End, new: End) -> str:
     where = [("earlier", "on_from", old), ("later", "on_to", new)]
     missing = [
-        f"the {name} list" + ("" if pd.isna(end.at) else f" (open on {end.at:%Y-%m-%d})")
+        f"the {name} list" + ("" if pd.isna(end.at) else f" (open on {moment_text(end.at)})")
         for name, on, end in where
         if row.empty or not row[on].item()
     ]
@@ -55,7 +56,7 @@ def _not_on_both(lead_id: str, row: pd.DataFrame, old: End, new: End) -> str:
 
 
 def _days(old: End, new: End) -> str:
-    return "" if pd.isna(old.at) else f", {old.at:%Y-%m-%d} to {new.at:%Y-%m-%d}"
+    return "" if pd.isna(old.at) else f", {moment_text(old.at)} to {moment_text(new.at)}"
 
 
 def _points(change: ScoreChange) -> Table:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from features.cohort.moments import is_day, moment_text
 from models.explanation.lead_explanation import EventEffect, Row, SimilarLeads, WaterfallStep, bars
 from pipelines.analysis.explain_lead import LeadExplanation
 from pipelines.reporting.page import page, percent, points
@@ -82,7 +83,7 @@ def lead_page(lead: LeadExplanation, project: str) -> str:
 
 def when(lead: LeadExplanation) -> str:
     """Say the moment in words; tables without dates have none."""
-    return "" if pd.isna(lead.at) else f" at the start of {lead.at:%Y-%m-%d}"
+    return "" if pd.isna(lead.at) else f" at {'the start of ' if is_day(lead.at) else ''}{moment_text(lead.at)}"
 
 
 def within(lead: LeadExplanation) -> str:
@@ -101,7 +102,7 @@ def listing(lead: LeadExplanation) -> str:
     if one["same"]:
         return f"On the score list: {rank}."
     as_of: pd.Timestamp = one["as_of"]
-    day = "" if pd.isna(as_of) else f" of {as_of:%Y-%m-%d}"
+    day = "" if pd.isna(as_of) else f" of {moment_text(as_of)}"
     return f"The last score list{day} is of another day or another model: there {rank}, with score {one['score']}."
 
 

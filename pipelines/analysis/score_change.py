@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from scipy.special import expit
 
+from features.cohort.moments import moment_text
 from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
 from features.matrix.matrix import feature_matrix
 from features.schema.errors import ModelError, ParamsError
@@ -157,7 +158,7 @@ def ends(request: ChangeRequest, contract: Contract, run: RunContext) -> tuple[E
     start = End(old, open_leads(contract, old.metadata.snapshots, RunContext(first, run.layout))[0])
     if dated and start.at > to.at:
         raise ParamsError(
-            f"--since is {start.at:%Y-%m-%d} and --until is {to.at:%Y-%m-%d}; the earlier day comes first"
+            f"--since is {moment_text(start.at)} and --until is {moment_text(to.at)}; the earlier day comes first"
         )
     then, now = (stand_fresh(end.scorer, contract, end.at, run.params) for end in (start, to))
     later = now if new is old else stand_fresh(old, contract, to.at, run.params)

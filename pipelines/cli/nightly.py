@@ -176,9 +176,11 @@ def retrain(
     with hold(lists / "retrain"):  # before the imports that take seconds
         import pandas as pd
 
+        from pipelines.config.params import require_day
         from pipelines.scheduled import retrain as stage
 
         run = loaded(params, None, as_of)
+        require_day(run.params)
         moment = now()
         day = moment.floor("D") if run.params.score.as_of == "latest" else pd.Timestamp(run.params.score.as_of)
         for line in stage.retrain(run.params, stage.RetrainRequest(data, lists, day, moment, force), params):

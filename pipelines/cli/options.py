@@ -86,7 +86,10 @@ RequiredListsOption = Annotated[Path, LISTS]
 AsOfOption = Annotated[
     str | None,
     typer.Option(
-        "--as-of", metavar="DAY", help="Day to score at, such as 2026-11-01, or today (UTC); default: `score.as_of`."
+        "--as-of",
+        metavar="DAY",
+        help="Day to score at, such as 2026-11-01, today (UTC), or for `score` and `lead` a moment, 2026-11-01T10:30Z; "
+        "default: `score.as_of`.",
     ),
 ]
 ByOption = Annotated[By, typer.Option("--by", help="Who scores: the model, or the hand-written rules alone.")]

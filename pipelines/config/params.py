@@ -49,6 +49,7 @@ from pipelines.config.sections import (
     Score,
     SparkParams,
     Track,
+    read_moment,
 )
 from pipelines.config.simulation import Simulate
 from pipelines.config.source import Source
@@ -277,12 +278,30 @@ def quickened(params: Params) -> Params:
 
 
 def with_as_of(params: Params, as_of: str) -> Params:
-    """Return the parameters with another scoring date; raises ParamsError where it is not a date."""
+    """Return the parameters with another scoring day or moment; raises ParamsError where it is neither."""
     try:
-        day = dt.date.fromisoformat(as_of)
+        moment = read_moment(as_of)
     except ValueError:
-        raise ParamsError(f"--as-of {as_of!r} is not a date; write it as 2026-11-01") from None
-    return params.model_copy(update={"score": params.score.model_copy(update={"as_of": day})})
+        raise ParamsError(
+            f"--as-of {as_of!r} is not a date; write it as 2026-11-01, or with a time and its zone as 2026-11-01T10:30Z"
+        ) from None
+    return params.model_copy(update={"score": params.score.model_copy(update={"as_of": moment})})
+
+
+def require_day(params: Params) -> None:
+    """Refuse a time of day where lists are kept by their days: a second one of a day would replace the first.
+
+    Raises
+    ------
+    ParamsError
+        Where `score.as_of` is no day.
+    """
+    as_of = params.score.as_of
+    if isinstance(as_of, dt.datetime):
+        raise ParamsError(
+            f"score.as_of is {as_of.isoformat()}, and lists that are kept are of days; give a day, or use `leadscore "
+            "score` or `serve` for a moment"
+        )
 
 
 def reasons_asked(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from features.schema.spec import MOST_DAYS, Spec
 
@@ -93,8 +93,10 @@ class Explain(Spec):
 class Score(Spec):
     """When leads are scored, and how many reasons each gets."""
 
-    as_of: dt.date | Literal["latest"] = Field(
-        default="latest", description="The day to stand at: a date, or latest (the day after the last in the data)."
+    as_of: dt.datetime | dt.date | Literal["latest"] = Field(
+        default="latest",
+        description="The moment to stand at: a day (its beginning, UTC), a time with its zone such as "
+        "2026-11-01T10:30+01:00, or latest (the day after the last in the data). Published lists are of days.",
     )
     reasons: int = Field(default=5, ge=0, le=1000, description="Reasons a lead, strongest first.")
     recalibration_rows: int = Field(
@@ -104,6 +106,29 @@ class Score(Spec):
         description="Matured snapshots, at most, that the intercept of a day's list is fitted to: all conversions, and "
         "a share of the others.",
     )
+
+    @field_validator("as_of", mode="before")
+    @classmethod
+    def _read_time(cls, given: object) -> object:
+        return read_moment(given) if isinstance(given, str) and given != "latest" else given
+
+    @field_validator("as_of")
+    @classmethod
+    def _has_zone(cls, as_of: dt.datetime | dt.date | str) -> dt.datetime | dt.date | str:
+        if isinstance(as_of, dt.datetime) and as_of.tzinfo is None:
+            raise ValueError(f"{as_of.isoformat()} has no zone; write it as {as_of.isoformat()}Z")
+        return as_of
+
+
+def read_moment(text: str) -> dt.datetime | dt.date:
+    """Read a day, or a time of day with its zone; raises ValueError for any other text."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return moment.astimezone(dt.UTC)
 
 
 class Job(Spec):

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.cohort.moments import is_day, moment_text
 from features.schema.cells import identifier
 from features.schema.errors import DataError, DeliveryError, ParamsError
 from pipelines.storage.duckdb import NO_EXTENSIONS
@@ -76,6 +77,10 @@ def read_list(folder: Path) -> ScoreList:
                         f"{len(days):,} days", expected="one row a lead, all of one day",
                         fix="Run score again.")  # fmt: skip
     day = days.iloc[0]
+    if not pd.isna(day) and not is_day(pd.Timestamp(day)):
+        raise DataError("scores", "as_of", found=f"a list of a moment, {moment_text(pd.Timestamp(day))}",
+                        expected="the list of a day, by which lists are kept where they are delivered",
+                        fix="Score with a day in score.as_of or --as-of.")  # fmt: skip
     return ScoreList(path, None if pd.isna(day) else pd.Timestamp(day), len(keys))
 
 

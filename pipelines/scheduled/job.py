@@ -22,7 +22,7 @@ from features.schema.errors import DataError, DeliveryError
 from models.lists.results import OwnersSummary
 from models.scoring.scorer import Scorer
 from models.tiers.overrides import EXCLUDED
-from pipelines.config.params import Params, reasons_asked, with_as_of
+from pipelines.config.params import Params, reasons_asked, require_day, with_as_of
 from pipelines.lists.owner_lists import ASSIGNED, FOLDER, ListInputs, add_owner_lists
 from pipelines.registry.named_model import find_bundle
 from pipelines.scheduled.feed_checks import check_feed, check_first_feed, drift, feed_at
@@ -40,7 +40,7 @@ from pipelines.scheduled.manifest import (
 from pipelines.scheduled.progress import with_progress
 from pipelines.scheduled.published import INPUTS, SCORES, SHEET, PublishedLists
 from pipelines.scoring.fresh_list import stand_fresh
-from pipelines.scoring.population import closed_leads, open_leads, scoring_day
+from pipelines.scoring.population import closed_leads, list_day, open_leads
 from pipelines.scoring.score_list import RankedList, rank_leads, ranked_rows, summarise, write_rows
 from pipelines.scoring.shards import EarlierList, count_new_values, read_inputs, score_shards
 from pipelines.storage.bundle import load_bundle
@@ -136,7 +136,10 @@ def backfill(
     every_days
         From one list to the next, through `snapshots.anchor`; None: as the model's snapshots.
     """
-    begin, end = (pd.Timestamp(with_as_of(run.params, day).score.as_of).as_unit("us") for day in (first, last))
+    ends = [with_as_of(run.params, day) for day in (first, last)]
+    for params in ends:
+        require_day(params)
+    begin, end = (pd.Timestamp(params.score.as_of).as_unit("us") for params in ends)
     lines = []
     with _prepared(run, replace(request, prune=False)) as ready:
         snapshots = ready.scorer.metadata.snapshots
@@ -213,7 +216,7 @@ def _stamp(layout: Layout) -> tuple[int, int]:
 def _score_day(params: Params, ready: PreparedJob, clock: Clock) -> list[str]:
     """Publish one day's list, or find it published."""
     request, published, dated = ready.request, ready.published, ready.scorer.metadata.snapshots is not None
-    as_of = scoring_day(params, ready.contract) if dated else None
+    as_of = list_day(params, ready.contract) if dated else None
     day = f"{as_of:%Y-%m-%d}" if as_of is not None else None
     if request.prune and not request.dry_run:
         published.prune(params.job.keep_days, day)

@@ -47,7 +47,7 @@ from models.splitting.holdout import sample_leads
 from models.tiers.capacity import sampled_capacity
 from pipelines.config.params import Params
 from pipelines.scheduled.feed_checks import feed_at
-from pipelines.scoring.population import scoring_day
+from pipelines.scoring.population import list_day
 from pipelines.scoring.tier_backtest import put_into_tiers
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import finite
@@ -259,7 +259,7 @@ def run_monitor(run: RunContext, scorer: Scorer, tested: Scorer, folder: Path) -
         Where the tables carry no dates, or there is nothing to look at.
     """
     with closing(Contract.open(run.layout, run.params.project)) as contract:
-        as_of = scoring_day(run.params, contract)
+        as_of = list_day(run.params, contract)
         calendar = MonitoredLists.of(tested, contract, as_of, run.params)
         newest = feed_at(contract, as_of).newest
         first = fresh(None if newest is None else pd.Timestamp(newest), as_of, run.params.job.max_silence_days)

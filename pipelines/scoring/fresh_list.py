@@ -6,6 +6,7 @@ import logging
 
 import pandas as pd
 
+from features.cohort.moments import moment_text
 from models.scoring.fresh_intercept import HALVINGS, list_intercepts
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import learning_weights
@@ -37,7 +38,7 @@ def stand_fresh(scorer: Scorer, contract: Contract, day: pd.Timestamp, params: P
     drawn = rows.assign(weight=weight)[weight > 0].reset_index(drop=True)
     matrix = pd.concat(contract.matrix(drawn, metadata.matrix), ignore_index=True)
     fresh = float(list_intercepts(scorer, matrix, pd.Series([day]))[0])
-    log.info("score: outcomes known by %s move all leads by %+.2f in log-odds", f"{day:%Y-%m-%d}",
+    log.info("score: outcomes known by %s move all leads by %+.2f in log-odds", moment_text(day),
              fresh - metadata.sigmoid.intercept)  # fmt: skip
     return scorer.with_intercept(fresh)
 

@@ -7,7 +7,7 @@ import logging
 import pandas as pd
 
 from features.cohort.labels import label_dated, label_undated
-from features.cohort.moments import Grain, all_moments, days_only, open_moments
+from features.cohort.moments import Grain, all_moments, days_only, is_day, moment_text, open_moments
 from features.cohort.snapshots import at_risk, grid, one_per_lead
 from features.schema.declarations import MomentParams, SnapshotParams
 from pipelines.storage.contract_store import Contract
@@ -31,7 +31,7 @@ def labelled_lists(contract: Contract, population: SnapshotParams, until: pd.Tim
 
 def labelled_moments(contract: Contract, population: SnapshotParams, params: MomentParams) -> pd.DataFrame:
     """Return the moments between lists, up to the end of the data: as `labelled_lists`, and `moment`, its kind."""
-    grain = _grain(contract)
+    grain = grain_of(contract)
     if grain != "times":
         log.warning("build_features: %s, so that moments are midnights", _WHY[grain])
     found = all_moments(contract.leads, contract.events, params, grain)
@@ -41,13 +41,22 @@ def labelled_moments(contract: Contract, population: SnapshotParams, params: Mom
     return label_dated(moments, contract.outcomes, until, population)
 
 
+def warn_of_days(at: pd.Timestamp, contract: Contract) -> None:
+    """Warn where a list of a time of day stands on facts that have days alone."""
+    grain = "times" if pd.isna(at) or is_day(at) else grain_of(contract)
+    if grain != "times":
+        log.warning("score: %s, and what happened on the day of %s counts as if at its beginning",
+                    _WHY[grain], moment_text(at))  # fmt: skip
+
+
 _WHY = {
     "created in days": "leads.created_at holds days alone",
     "facts in days": "events.event_at, outcomes.converted_at or attribute_history.valid_from holds days alone",
 }
 
 
-def _grain(contract: Contract) -> Grain:
+def grain_of(contract: Contract) -> Grain:
+    """Return how finely a contract's tables know when things happened."""
     if days_only(contract.leads["created_at"]):
         return "created in days"
     facts = [contract.outcomes["converted_at"], contract.history["valid_from"]]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
+from features.cohort.moments import is_day, moment_text
 from features.cohort.snapshots import at_risk, one_per_lead
 from features.matrix.matrix import MatrixSpec
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import NoOpenLeadsError, ParamsError
 from features.schema.lead_status import count_closed
 from models.tiers.overrides import EXCLUDED
-from pipelines.config.params import Params
+from pipelines.config.params import Params, require_day
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.run_context import RunContext
 
@@ -42,11 +43,11 @@ def open_leads(contract: Contract, population: SnapshotParams | None, run: RunCo
         raise NoOpenLeadsError(
             "leads",
             "created_at",
-            found=f"no lead open on {as_of:%Y-%m-%d}",
+            found=f"no lead open on {moment_text(as_of)}",
             expected=_expected(population),
             fix="Choose another score.as_of or a larger snapshots.max_age_days.",
         )
-    return rows.sort_values("lead_id", ignore_index=True), f"leads open on {as_of:%Y-%m-%d}"
+    return rows.sort_values("lead_id", ignore_index=True), f"leads open on {moment_text(as_of)}"
 
 
 def closed_leads(listed: pd.DataFrame, contract: Contract, spec: MatrixSpec) -> dict[str, dict[str, int]]:
@@ -66,10 +67,17 @@ def _expected(population: SnapshotParams) -> str:
 
 
 def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:
-    """Return the midnight, in UTC, as of which leads are scored."""
+    """Return the moment, in UTC, as of which leads are scored: the beginning of a day, unless a time is given."""
     if params.score.as_of == "latest":
         return contract.data_until.floor("D") + pd.Timedelta(days=1)
-    return pd.Timestamp(params.score.as_of).as_unit("us")
+    at = pd.Timestamp(params.score.as_of).as_unit("us")
+    return at if at.tzinfo is None else at.tz_convert("UTC").tz_localize(None)
+
+
+def list_day(params: Params, contract: Contract) -> pd.Timestamp:
+    """Return the day of a list that is kept; raises ParamsError where `score.as_of` is a time of day."""
+    require_day(params)
+    return scoring_day(params, contract)
 
 
 def one_lead(lead_id: str, contract: Contract, run: RunContext) -> pd.DataFrame:
@@ -91,7 +99,7 @@ def one_lead(lead_id: str, contract: Contract, run: RunContext) -> pd.DataFrame:
     at, created = scoring_day(run.params, contract), lead["created_at"].iloc[0]
     if created >= at:
         raise ParamsError(
-            f"lead {lead_id!r} was created on {created:%Y-%m-%d}, so there is nothing to explain at the start of "
-            f"{at:%Y-%m-%d}; give a later --as-of"
+            f"lead {lead_id!r} was created on {created:%Y-%m-%d}, so there is nothing to explain at "
+            f"{'the start of ' if is_day(at) else ''}{moment_text(at)}; give a later --as-of"
         )
     return pd.DataFrame({"lead_id": [lead_id], "snapshot_at": pd.Series([at], dtype="datetime64[us]")})

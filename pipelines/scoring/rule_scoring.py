@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from features.cohort.moments import is_day, moment_text
 from features.matrix.matrix import run_query
 from features.rules.declarations import START, RulesParams
 from features.rules.point_log import RuleQuery, rule_log
@@ -87,7 +88,7 @@ def _summary(scored: pd.DataFrame, params: Params, who: str) -> ScoreSummary:
     return ScoreSummary(
         who=who,
         intercept=None,
-        as_of=None if pd.isna(as_of) else as_of.date().isoformat(),
+        as_of=None if pd.isna(as_of) else moment_text(as_of),
         n=len(scored),
         tiers={name: int((scored["tier"] == name).sum()) for name in tier_names(params)},
         overfull={},
@@ -136,7 +137,7 @@ def _original_points(rules: RulesParams) -> dict[str, int]:
 
 def _table(rows: pd.DataFrame, total: float, lead_id: str, at: pd.Timestamp) -> list[str]:
     """Write the log as a table of text."""
-    day = "" if pd.isna(at) else f" at the start of {at:%Y-%m-%d}"
+    day = "" if pd.isna(at) else f" at {'the start of ' if is_day(at) else ''}{moment_text(at)}"
     cells = {
         "criterion": [*rows["rule"], "sum"],
         "earned": [*_minutes(rows["earned_at"]), ""],

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from features.cohort.moments import moment_text
 from features.schema.errors import NoOpenLeadsError
 from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
@@ -63,7 +64,7 @@ SCORES = pa.schema(
 COLUMNS = SCORES.names
 MEANING = {  # of each column, for the reference
     "lead_id": "the lead",
-    "as_of": "the day the lead was scored for; empty without dates",
+    "as_of": "the day, or the moment (UTC), the lead was scored for; empty without dates",
     "probability": "to convert within the horizon; empty where the rules alone score",
     "score": "`points` as whole points from 0 to 100",
     "fit": "points for what the lead is",
@@ -120,8 +121,8 @@ class RankedList:
 
     @property
     def day(self) -> str | None:
-        """The scoring day in ISO format; None for tables without dates."""
-        return None if pd.isna(self.as_of) else self.as_of.date().isoformat()
+        """The scoring day, or moment, in ISO format; None for tables without dates."""
+        return None if pd.isna(self.as_of) else moment_text(self.as_of)
 
 
 def write_scores(rows: pa.RecordBatchReader, summary: ScoreSummary, run: RunContext) -> None:
@@ -145,7 +146,7 @@ def write_no_list(
     """
     if run.params.score.as_of != "latest":
         raise error
-    day = f"{scoring_day(run.params, contract):%Y-%m-%d}"
+    day = moment_text(scoring_day(run.params, contract))
     summary = ScoreSummary.of_nobody(str(error), day, tiers, model_id, contract.profile.fingerprint)
     nobody = pa.RecordBatch.from_pylist([], SCORES)
     write_scores(pa.RecordBatchReader.from_batches(SCORES, [nobody]), summary, run)

@@ -9,6 +9,7 @@ from pathlib import Path
 from features.schema.errors import NoOpenLeadsError
 from pipelines.lists.owner_lists import write_run_lists
 from pipelines.scoring.fresh_list import stand_fresh
+from pipelines.scoring.history import warn_of_days
 from pipelines.scoring.population import closed_leads, open_leads
 from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, write_no_list, write_scores
 from pipelines.scoring.shards import count_new_values, score_shards
@@ -43,6 +44,7 @@ def _write_list(run: RunContext, opened: Opener) -> None:
         except NoOpenLeadsError as error:
             write_no_list(error, contract, run, run.params.tiers.names, scorer.model_id)
             return
+        warn_of_days(snapshots["snapshot_at"].max(), contract)
         scorer = stand_fresh(scorer, contract, snapshots["snapshot_at"].max(), run.params)
         parts = list(score_shards(contract, scorer, run.params.tiers, snapshots, run.params.score.reasons, Path(work)))
         listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from features.schema.errors import ParamsError
 from models.evaluation.metrics import EvaluateParams
 from models.tiers.declarations import TierParams
-from pipelines.config.params import DEFAULT, Params, load, quickened, with_as_of
+from pipelines.config.params import DEFAULT, Params, load, quickened, require_day, with_as_of
 from pipelines.config.source import Source
 
 SOURCE = """
@@ -281,6 +281,25 @@ def test_the_command_line_moves_the_scoring_date_alone() -> None:
     for wrong in ("yesterday", "2026-02-30", "01/11/2026", ""):
         with pytest.raises(ParamsError, match=f"--as-of '{wrong}' is not a date; write it as 2026-11-01"):
             with_as_of(plain, wrong)
+
+
+def test_a_moment_has_a_zone_and_lists_that_are_kept_have_days() -> None:
+    found = with_as_of(load(), "2026-11-01T10:30+01:00")
+    assert found.score.as_of == dt.datetime(2026, 11, 1, 9, 30, tzinfo=dt.UTC)
+    with pytest.raises(ParamsError, match="lists that are kept are of days; give a day"):
+        require_day(found)
+    require_day(with_as_of(load(), "2026-11-01"))
+    with pytest.raises(ParamsError, match="2026-11-01T10:30Z"):
+        with_as_of(load(), "2026-11-01T10:30")
+
+
+def test_a_moment_in_the_file_has_a_zone(tmp_path: Path) -> None:
+    for text in ("2026-11-01T10:30Z", '"2026-11-01T10:30:00Z"'):
+        score = loaded(tmp_path, f"score: {{as_of: {text}}}").score
+        assert score.as_of == dt.datetime(2026, 11, 1, 10, 30, tzinfo=dt.UTC)
+        assert type(score).model_validate_json(score.model_dump_json()) == score
+    with pytest.raises(ParamsError, match=r"score\.as_of"):
+        loaded(tmp_path, 'score: {as_of: "2026-11-01T10:30"}')
 
 
 def test_nothing_can_be_changed_once_it_is_read() -> None:

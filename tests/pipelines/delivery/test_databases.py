@@ -357,3 +357,8 @@ def test_a_table_of_somebody_else_is_not_touched(sink: Sink, tmp_path: Path, nam
         sink.write(finished(tmp_path, frame(3, "2026-11-02")))
     rows = sink.rows(table)
     assert list(rows.columns) == ["lead_id", "as_of", "owner"] and len(rows) == 1
+
+
+def test_a_list_of_a_moment_is_not_kept_by_its_day(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a list of a moment, 2026-11-01T10:30:00Z"):
+        finished(tmp_path, frame(2, "2026-11-01 10:30"))
