@@ -1,10 +1,15 @@
-"""Whether rows whose order stands in for time run forward, as far as a column of dates in the same file says."""
+"""Whether time runs as the mapping says: rows in their order, and days and years of two digits each.
+
+Whatever contradicts it is refused, or said where only a person can know.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 
+from features.schema.cells import identifier
 from features.schema.errors import DataError
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.staging import Staging
@@ -76,3 +81,29 @@ def _read_as(staging: Staging, entry: Entry, column: str, formats: list[str]) ->
     if dates < FEWEST or dates < DATES * filled or correlation is None:
         return None
     return float(correlation), str(first), str(last)
+
+
+def warn_of_other_century(staging: Staging, entry: Entry, times: Sequence[str]) -> None:
+    """Say where dates such as 20-10-16 may begin with the year as well as with the day, and then span less time.
+
+    Parameters
+    ----------
+    times
+        The contract's columns of times that the table has as text.
+    """
+    short = [one for one in entry.source.time_formats if re.fullmatch(r"%([dy])(\W)%m\2%(?!\1)[dy].*", one)]
+    if len(entry.source.time_formats) != 1 or not short:
+        return
+    other = short[0].translate(str.maketrans("dy", "yd"))
+    for name in times:
+        span, shorter, given, turned = staging.rows(f"""
+            WITH times AS (SELECT {identifier(name)} AS t FROM "{entry.table}#" WHERE "source#" = {entry.index}),
+                 read AS (SELECT t, TRY_CAST(2000 + day(t) || '-' || month(t) || '-' || year(t) % 100 AS DATE) AS o
+                          FROM times WHERE t IS NOT NULL)
+            SELECT date_diff('year', min(t), max(t)),
+                   CASE WHEN count(*) = count(o) THEN date_diff('year', min(o), max(o)) END,
+                   strftime(min(t), '%Y-%m-%d') || ' to ' || strftime(max(t), '%Y-%m-%d'),
+                   strftime(min(o), '%Y-%m-%d') || ' to ' || strftime(max(o), '%Y-%m-%d') FROM read""")[0]
+        if shorter is not None and shorter < span:
+            said = f"fit {short[0]}, {given}, and {other} as well, {turned}; set time_format to the one that is meant"
+            log.warning("%s: all values of %s %s", entry.label, entry.mapped.get(name) or name, said)

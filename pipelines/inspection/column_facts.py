@@ -183,7 +183,8 @@ def _look(
     unique = len(counts) >= UNIQUE * len(filled) and len(filled) > BINS
     if len(known) and known.str.fullmatch(DOMAIN).mean() > MOSTLY and len(counts) > BINS:
         return "domain", "the values are mail addresses or domains"
-    if {"title", "role", "position"} & set(words(name)) and len(counts) > BINS:
+    parts = set(words(name))
+    if {"title", "role", "position"} & parts and not {"deal", "opportunity", "page"} & parts and len(counts) > BINS:
         return "title", "named like a job title, with many values"
     if known.str.count(r"\s").mean() > 5 and len(counts) > 0.2 * len(filled):
         return "text", "free text"

@@ -61,7 +61,7 @@ from pipelines.ingestion.rejections import (
     reject_unfit_columns,
     warn_of_twins,
 )
-from pipelines.ingestion.row_order import check_direction
+from pipelines.ingestion.row_order import check_direction, warn_of_other_century
 from pipelines.ingestion.staging import TYPED_ROW, Staging, open_staging, read_tombstones
 from pipelines.storage.data_profile import DataProfile, write_profile
 from pipelines.storage.files import ROW_GROUP, disk_full, row_groups, staged_folder, write_parquet
@@ -205,6 +205,10 @@ def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable
         raise raw.failure or engine_error(entry, error) from None
     finally:
         staging.connection.unregister("raw#")
+    written_out = [name for name, (_, kind) in cells.items() if kind == "text"]
+    warn_of_other_century(
+        staging, entry, [one.name for one in fields if one.kind == "time" and one.name in written_out]
+    )
     entry.read = staging.count_read(entry)
     entry.filtered = raw.rows - entry.read
     staging.add_ragged(entry, raw)

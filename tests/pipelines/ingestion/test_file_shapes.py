@@ -187,3 +187,36 @@ def test_a_scheduled_run_sees_every_file_of_a_pattern(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(inspect(path, None, None).mapping, encoding="utf-8")
     source = load(tmp_path / "mine.yaml").source
     assert sorted(digests(source, tmp_path)) == ["monthly/2024-01.csv", "monthly/2024-02.csv"]
+
+
+@pytest.mark.parametrize(
+    ("time_format", "days", "said"),
+    [
+        (
+            "%d-%m-%y",
+            ["20-10-16", "21-02-03", "20-12-28"],
+            "2003-02-21 to 2028-12-20, and %y-%m-%d as well, 2020-10-16 to",
+        ),
+        (
+            "%y.%m.%d",
+            ["01.10.20", "28.02.21", "16.12.20"],
+            "and %d.%m.%y as well, 2020-10-01 to 2021-02-28; set time_f",
+        ),
+        ("%d/%m/%y", ["01/10/20", "28/02/21", "16/12/20"], ""),
+        ("%d-%m-%y", ["20-10-16", "21-02-03", "20-12-32"], ""),
+        ("%d-%m-%Y", ["20-10-2016", "21-02-2003", "20-12-2028"], ""),
+    ],
+)
+def test_a_day_that_may_be_the_year_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, time_format: str, days: list[str], said: str
+) -> None:
+    """Years first, 2020 to 2021, read as days first are 2003 to 2028 without a bad row."""
+    rows = "".join(f"{lead},{day},DE,1\n" for lead, day in zip("abc", days, strict=True))
+    files = {"leads.csv": f"id,created,country,size\n{rows}", "events.csv": "id,at,kind,minutes\n"}
+    leads = table("leads", time_format=time_format)
+    run(tmp_path, files | {"outcomes.csv": "id,won\n"}, leads=leads)
+    warned = [one for one in caplog.messages if "set time_format to the one that is meant" in one]
+    assert len(warned) == bool(said)
+    assert not said or (
+        said in warned[0] and warned[0].startswith("source.leads (leads.csv): all values of created fit")
+    )

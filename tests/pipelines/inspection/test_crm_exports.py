@@ -39,6 +39,7 @@ def test_what_init_proposes_for_a_crm_is_right_and_is_read(tmp_path: Path, name:
     read = {one.column for one in params.source.attributes.values() if one.known != "outcome" and not one.part}
     assert not read & {*crm.leaks, *crm.roles}, found.mapping
     assert {key: params.source.attributes[key].kind for key in KINDS[name]} == KINDS[name]
+    assert "title" not in {one.kind for one in params.source.attributes.values()}, "the title of a deal is no job"
 
     layout = Layout.folder(tmp_path / "results")
     profile = ingest(params.source, params.ingest, params.project, tmp_path, layout)
