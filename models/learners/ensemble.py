@@ -63,7 +63,7 @@ class TrainingHistory:
     lead
         Code of each row's lead, shape (n,).
     bucket
-        A pseudo-random number of each row's lead, shape (n,); it replaces time where there is no order.
+        A pseudo-random number of each row's lead, from 0 on, shape (n,); it replaces time where there is no order.
     levels
         Number of levels of each categorical feature, by its index.
     directions
@@ -95,6 +95,20 @@ class TrainingHistory:
         sample = TrainingSample(self.sample.features[indices], self.sample.label[indices], weight)
         parts = {name: getattr(self, name)[indices] for name in ("at", "known", "lead", "bucket")}
         return replace(self, sample=sample, **parts)
+
+    def fold_models(self, boosters: int) -> list[tuple[TrainingHistory, np.ndarray]]:
+        """Return what each of some boosters learns from: without any order all buckets but one, in turn.
+
+        Returns
+        -------
+        list of (TrainingHistory, ndarray)
+            The rows, and the indices of those left out; one pair, of all rows and none, where time orders the rows.
+        """
+        folds = 1 if self.ordered else min(boosters, int(self.bucket.max()) + 1)
+        if folds == 1:
+            return [(self, np.empty(0, "int64"))]
+        fold = self.bucket % folds
+        return [(self.rows(np.flatnonzero(fold != number)), np.flatnonzero(fold == number)) for number in range(folds)]
 
     def for_linear(self, settings: EnsembleSettings) -> TrainingSample:
         """Return the rows as the logistic regression learns from them: weighted, without features that shift."""
@@ -136,10 +150,14 @@ class Ensemble:
 
     @classmethod
     def train(cls, history: TrainingHistory, settings: EnsembleSettings, seed: int, threads: int) -> Ensemble:
-        """Train with settings that are already chosen."""
-        boosters = train_boosters(
-            history.for_trees(settings), settings.rounds, history.shape(settings), settings.train, seed, threads
-        )
+        """Train with settings that are already chosen.
+
+        Where nothing orders the rows, each booster learns from all leads but those of a bucket, as on the folds that
+        chose: their mean is no worse than that of boosters trained on all rows, and every row has a prediction by a
+        booster that has not seen its outcome.
+        """
+        samples = [rows.for_trees(settings) for rows, _ in history.fold_models(settings.train.boosters)]
+        boosters = train_boosters(samples, settings.rounds, history.shape(settings), settings.train, seed, threads)
         linear = Linear.train(history.for_linear(settings), history.levels, settings.c)
         return cls(boosters, history.target_encoding(settings), linear)
 
@@ -147,6 +165,17 @@ class Ensemble:
         """Return the blend's log-odds times the slope, without an intercept, shape (n,)."""
         values = without(TrainingSample(features, np.empty(0)), settings.left_out).features
         return settings.slope * self.blended(values, settings.linear_share)
+
+    def log_odds_of(self, history: TrainingHistory, settings: EnsembleSettings) -> np.ndarray:
+        """Return what `log_odds` does of the rows trained on, by boosters that left them out where there are any."""
+        values = without(history.sample, settings.left_out).features
+        trees = self.boosters.log_odds(self.target_encoding.apply(values))
+        folds = history.fold_models(len(self.boosters.models))
+        for number, (rows, left_out) in enumerate(folds):
+            blind = replace(self.boosters, models=self.boosters.models[number :: len(folds)])
+            encoded = rows.target_encoding(settings).apply(values[left_out])
+            trees[left_out] = blind.log_odds(encoded) if len(left_out) else trees[left_out]
+        return settings.slope * blend(trees, self.linear.log_odds(values), settings.linear_share)
 
     def blended(self, values: np.ndarray, linear_share: float) -> np.ndarray:
         """Return the blend's log-odds, shape (n,), of features in which those left out are not known."""

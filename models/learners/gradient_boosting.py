@@ -101,7 +101,7 @@ class Boosters:
     Attributes
     ----------
     models
-        Trained on the same rows with different seeds.
+        Trained with different seeds on the same rows, or each on its own share of them.
     threads
         How many models run side by side; the result does not depend on it.
     """
@@ -252,14 +252,14 @@ def grow(cuts: BinnedCuts, params: TrainParams, seed: int, threads: int) -> Iter
 
 
 def train_boosters(
-    sample: TrainingSample, rounds: int, shape: Shape, params: TrainParams, seed: int, threads: int
+    samples: Sequence[TrainingSample], rounds: int, shape: Shape, params: TrainParams, seed: int, threads: int
 ) -> Boosters:
-    """Train each seed on all rows for a fixed number of rounds."""
+    """Train each seed for a fixed number of rounds, all on the one sample, or each in turn on one of several."""
     least = params.min_child_samples
-    (binned,) = side_by_side(lambda rows: _binned(rows, shape, params.max_bin, seed, least), [sample], threads)
+    binned = side_by_side(lambda rows: _binned(rows, shape, params.max_bin, seed, least), samples, threads)
 
     def train(number: int) -> lgb.Booster:
-        return lgb.train(_settings(shape, params, seed, number), binned, max(rounds, 1))
+        return lgb.train(_settings(shape, params, seed, number), binned[number % len(binned)], max(rounds, 1))
 
     return Boosters(tuple(side_by_side(train, range(params.boosters), threads)), threads)
 

@@ -141,7 +141,7 @@ class ListRows:
     reference_at_level, newest_any_season
         The same with scores at one intercept and by the reference's calendar, which move scores by themselves.
     arrivals_before, arrivals
-        Leads that were new on lists of the reference, each once, and those that are new now.
+        Leads that were new on lists of the reference, each once, and those that are new now; scores as of these.
     best_tier
         Name of the best tier.
     """

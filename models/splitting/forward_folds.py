@@ -21,7 +21,7 @@ class FoldParams(Spec):
 
     count: int = Field(default=3, ge=1, le=100, description="Forward folds; more choose more surely and take longer.")
     unordered: int = Field(
-        default=3, ge=2, le=100, description="Folds where nothing orders the rows, and each learns from all the others."
+        default=5, ge=2, le=100, description="Folds where nothing orders the rows, and each learns from all the others."
     )
     first_share: float = Field(
         default=0.4, gt=0, lt=1, description="Share of the conversions that come before the first fold's later part."

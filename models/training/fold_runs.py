@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,15 @@ class FoldRuns:
             for values, later, period in zip(raw, self.later, self.period, strict=True)
         ]
 
+    def newest(self, raw: list[np.ndarray]) -> HeldOut:
+        """Return the later rows of the newest fold; of all folds, each a period, where nothing orders the rows."""
+        folds = self.held_out(raw)
+        if self.earlier[0].ordered:
+            return folds[-1]
+        numbered = [replace(one, period=np.full(len(one.label), fold)) for fold, one in enumerate(folds)]
+        names = [part.name for part in fields(HeldOut)]
+        return HeldOut(**{name: np.concatenate([getattr(one, name) for one in numbered]) for name in names})
+
     def losses(self, raw: list[np.ndarray]) -> np.ndarray:
         """Return the loss within periods of every later row, fold after fold, times how often the row counts.
 
@@ -115,7 +124,7 @@ class FoldRuns:
         params, shape = settings.train.model_copy(update={"boosters": 1}), self.earlier[0].shape(settings)
 
         def work(earlier: TrainingHistory) -> np.ndarray:
-            return train_boosters(earlier.for_trees(settings), SCREEN_ROUNDS, shape, params, self.seed, 1).gains
+            return train_boosters([earlier.for_trees(settings)], SCREEN_ROUNDS, shape, params, self.seed, 1).gains
 
         return np.asarray(np.sum(side_by_side(work, self.earlier, self.threads), axis=0))
 

@@ -1,7 +1,8 @@
 """What the forward folds choose: features, weights, encoding, constraints, settings, blend, slope, recalibration.
 
-Every choice is evaluated on rows after those trained on, within periods, and goes to the simplest candidate
-that is not clearly worse than the best one.
+Every choice is evaluated on rows after those trained on, within periods, and goes to the simplest candidate that is not
+clearly worse than the best one, as what is best of one period is often chance in the next. Where nothing orders the
+rows, those to come are like those seen, and the choice goes to the best.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from models.training.fold_runs import FoldRuns
 
 QUICK = 2  # times the learning rate in trials
 JUDGES = 2  # boosters whose mean is evaluated: one alone disfavours large trees, whose noise a mean removes
+FOLD_MODEL = 1  # where nothing orders the rows, one of each fold, as the model is their mean
 ProgressCallback = Callable[[str], None]
 Search = Callable[[Callable[[TrainParams], float], TrainParams], TrainParams]
 
@@ -58,7 +60,7 @@ class SelectionParams(Spec):
         description="Strengths of the logistic regression; smaller shrinks more.",
     )
     linear_shares: list[Annotated[float, Field(ge=0, le=1)]] = Field(
-        default=[0.0, 0.25, 0.5, 0.75, 1.0],
+        default=[0.0, 0.1, 0.25, 0.5, 0.75, 1.0],
         min_length=1,
         description="Weights of the logistic regression in the blend; [0.0]: trees alone.",
     )
@@ -105,7 +107,7 @@ class Decision(BaseModel):
         return [candidate.name for candidate in self.candidates].index(self.chosen)
 
 
-def decide(question: str, losses_of: Mapping[str, np.ndarray], unit: np.ndarray) -> Decision:
+def decide(question: str, losses_of: Mapping[str, np.ndarray], unit: np.ndarray, simplest: bool = True) -> Decision:
     """Choose the first candidate that is worse than the best by no more than the standard error of the difference.
 
     Parameters
@@ -115,11 +117,17 @@ def decide(question: str, losses_of: Mapping[str, np.ndarray], unit: np.ndarray)
     unit
         Code of what the error is taken over, shape (n,): mostly the row's lead, as rows of one lead depend on each
         other.
+    simplest
+        False: choose the best, however little better.
     """
     best = min(losses_of, key=lambda name: losses_of[name].mean())
     compared = [_compare(name, losses_of[name], losses_of[best], unit) for name in losses_of]
-    chosen = next(candidate.name for candidate in compared if candidate.worse_by <= candidate.error)
-    return Decision(question=question, chosen=chosen, candidates=compared)
+    near = next(candidate.name for candidate in compared if candidate.worse_by <= candidate.error)
+    return Decision(question=question, chosen=near if simplest else best, candidates=compared)
+
+
+def _decide(question: str, losses_of: Mapping[str, np.ndarray], forward: FoldRuns) -> Decision:
+    return decide(question, losses_of, forward.lead, simplest=forward.earlier[0].ordered)
 
 
 def _compare(name: str, own: np.ndarray, best: np.ndarray, unit: np.ndarray) -> Candidate:
@@ -154,12 +162,13 @@ def select(
     EnsembleSettings, list of Decision
         What was chosen, and why.
     """
+    ordered = forward.earlier[0].ordered
     settings = EnsembleSettings(
         left_out=frozenset(),
         half_life=0.0,
         target_encoding=False,
         monotone=True,
-        train=start.model_copy(update={"boosters": min(JUDGES, start.boosters)}),
+        train=start.model_copy(update={"boosters": min(JUDGES if ordered else FOLD_MODEL, start.boosters)}),
         rounds=0,
         c=min(params.logistic_c),
         linear_share=0.5,
@@ -188,7 +197,7 @@ def select_scorecard(
     losses_of = {
         l2: forward.losses(forward.scorecards(entries, params, settings, l2)) for l2 in sorted(params.l2)[::-1]
     }
-    decision = decide("scorecard", {f"penalty {l2:g}": loss for l2, loss in losses_of.items()}, forward.lead)
+    decision = _decide("scorecard", {f"penalty {l2:g}": loss for l2, loss in losses_of.items()}, forward)
     return list(losses_of)[decision.index], decision
 
 
@@ -237,7 +246,7 @@ def _features(forward: FoldRuns, params: SelectionParams, settings: EnsembleSett
         for left_out in sets
     }
     losses_of = {name: _half_half(forward, trial) for name, trial in tried.items()}
-    decision = decide("features that drift", losses_of, forward.lead)
+    decision = _decide("features that drift", losses_of, forward)
     return tried[decision.chosen], decision
 
 
@@ -249,7 +258,7 @@ def _pairs(forward: FoldRuns, params: SelectionParams, settings: EnsembleSetting
     alone = _penalised(forward, params, replace(settings, left_out=settings.left_out | pairs))
     tried = {"alone": alone, "in pairs": _penalised(forward, params, settings)}
     losses_of = {name: _half_half(forward, trial) for name, trial in tried.items()}
-    decision = decide("categories with many values", losses_of, forward.lead)
+    decision = _decide("categories with many values", losses_of, forward)
     return tried[decision.chosen], decision
 
 
@@ -265,7 +274,7 @@ def _weights(forward: FoldRuns, params: SelectionParams, settings: EnsembleSetti
         return replace(settings, half_life=params.recency_half_lives[0]), None
     tried = {_half_life_name(value): replace(settings, half_life=value) for value in params.recency_half_lives}
     losses_of = {name: _half_half(forward, trial) for name, trial in tried.items()}
-    decision = decide("weight of recent rows", losses_of, forward.lead)
+    decision = _decide("weight of recent rows", losses_of, forward)
     return tried[decision.chosen], decision
 
 
@@ -308,7 +317,7 @@ def _settings(forward: FoldRuns, settings: EnsembleSettings, search: Search) -> 
 
 def _by_trees(question: str, forward: FoldRuns, tried: dict[str, EnsembleSettings]) -> Choice:
     losses_of = {name: forward.losses(forward.boosters(trial)[1]) for name, trial in tried.items()}
-    decision = decide(question, losses_of, forward.lead)
+    decision = _decide(question, losses_of, forward)
     return tried[decision.chosen], decision
 
 
@@ -316,7 +325,8 @@ def _blend(forward: FoldRuns, params: SelectionParams, settings: EnsembleSetting
     """Choose penalty, rounds, share and slope; the nearer to even weights, the simpler.
 
     Weights that were estimated rarely beat equal ones later: Stock and Watson 2004, Journal of Forecasting 23, "the
-    forecast combination puzzle". The slope is that of the newest fold, whose models saw most rows.
+    forecast combination puzzle". The slope is that of the newest fold, whose models saw most rows; without order, that
+    of all folds.
     """
     settings = _penalised(forward, params, settings)
     rounds, trees = forward.boosters(settings)
@@ -324,11 +334,11 @@ def _blend(forward: FoldRuns, params: SelectionParams, settings: EnsembleSetting
     tried, losses_of = {}, {}
     for share in sorted(params.linear_shares, key=lambda share: (abs(share - 0.5), share)):
         raw = [blend(*parts, share) for parts in zip(trees, linear, strict=True)]
-        slope = fit_slope(forward.held_out(raw)[-1])
+        slope = fit_slope(forward.newest(raw))
         name = f"{share:.0%} logistic"
         tried[name] = replace(settings, rounds=rounds, linear_share=share, slope=slope)
         losses_of[name] = forward.losses(raw)
-    decision = decide("blend", losses_of, forward.lead)
+    decision = _decide("blend", losses_of, forward)
     return tried[decision.chosen], decision
 
 

@@ -24,7 +24,7 @@ from models.training.fold_runs import FoldRuns
 from models.training.selection import Decision, ProgressCallback, Search, SelectionParams, select, select_scorecard
 
 SIGNS = {"up": 1, "down": -1, "none": 0}
-BUCKETS = 5  # of leads, for the target encoding where nothing orders the rows
+BUCKETS = 5  # of leads, for the target encoding and the fold models where nothing orders the rows
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def calibrate(
 
     `counts` is how often each row counts, shape (n,).
     """
-    log_odds = models.log_odds(history.sample.features, settings)
+    log_odds = models.log_odds_of(history, settings)
     weight = recency(history.at, half_life) * history.sample.weights * counts
     return Sigmoid(intercept=fit_intercept(log_odds, history.sample.label, weight), slope=settings.slope)
 

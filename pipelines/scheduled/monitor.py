@@ -216,7 +216,7 @@ class MonitorData:
         for moment in self.calendar.reference[::-1]:
             if moment + apart <= last:
                 chosen, last = [*chosen, moment], moment
-        return self._new(self.of(pd.DatetimeIndex(chosen))), self._new(self.newest)
+        return self._new(self._at_newest_level(self.of(pd.DatetimeIndex(chosen)))), self._new(self.newest_any_season)
 
     def list_rows(self) -> ListRows:
         """Return what checks of rows compare."""

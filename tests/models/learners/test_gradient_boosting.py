@@ -36,7 +36,7 @@ def free(k: int) -> Shape:
 
 def trained(boosters: int = 3, threads: int = 2, seed: int = 7) -> Boosters:
     params = TRAIN.model_copy(update={"boosters": boosters})
-    return train_boosters(EVERYTHING, 6, USUAL, params, seed, threads)
+    return train_boosters([EVERYTHING], 6, USUAL, params, seed, threads)
 
 
 def test_the_number_of_threads_changes_no_byte() -> None:
@@ -78,7 +78,7 @@ def test_contributions_are_shapley_values_counted_out_by_hand() -> None:
     known = np.nan_to_num(features)
     label = (known[:, 0] * known[:, 1] + known[:, 2] + rng.normal(size=300) > 0.3).astype("float64")
     params = TRAIN.model_copy(update={"boosters": 2, "feature_fraction": 1.0, "bagging_fraction": 1.0})
-    boosters = train_boosters(TrainingSample(features, label), 4, free(3), params, 1, 1)
+    boosters = train_boosters([TrainingSample(features, label)], 4, free(3), params, 1, 1)
     result = boosters.contributions(features[:10])
     for row, parts in zip(features[:10], result, strict=True):
         assert parts == pytest.approx(np.mean([shapley(model.dump_model(), row) for model in boosters.models], axis=0))
@@ -123,7 +123,7 @@ def test_contributions_equal_those_of_shap() -> None:
 
     numeric = [index for index in range(len(ENTRIES)) if index not in LEVELS]
     sample = TrainingSample(EVERYTHING.features[:, numeric], EVERYTHING.label)
-    boosters = train_boosters(sample, 6, free(len(numeric)), TRAIN, 1, 1)
+    boosters = train_boosters([sample], 6, free(len(numeric)), TRAIN, 1, 1)
     explainers = [shap.TreeExplainer(model) for model in boosters.models]
     for explainer in explainers:
         explainer.model.model_type = "internal"  # its own code; otherwise it asks LightGBM
@@ -179,7 +179,7 @@ def test_growing_ends_with_what_training_gives() -> None:
     assert [rounds for rounds, _ in steps] == [20, 40, 50]
     for rounds, raw in steps:
         for (earlier, later), result in zip(((FIT, LATER.features), (LATER, FIT.features[:30])), raw, strict=True):
-            trained_at_once = train_boosters(earlier, rounds, USUAL, params, 7, 1)
+            trained_at_once = train_boosters([earlier], rounds, USUAL, params, 7, 1)
             assert result == pytest.approx(trained_at_once.log_odds(later), abs=1e-12)  # sums of sums: other last bits
 
 
@@ -202,7 +202,7 @@ def test_growing_waits_for_the_caller() -> None:
 def test_boosters_that_find_nothing_to_split_in_some_or_all_rounds_grow_as_they_train(rows: int) -> None:
     params = TRAIN.model_copy(update={"max_rounds": 60, "min_child_samples": rows, "bagging_fraction": 0.5})
     for rounds, raw in grown(params, cuts=1):
-        assert raw[0] == pytest.approx(train_boosters(FIT, rounds, USUAL, params, 7, 1).log_odds(LATER.features))
+        assert raw[0] == pytest.approx(train_boosters([FIT], rounds, USUAL, params, 7, 1).log_odds(LATER.features))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -215,7 +215,7 @@ def test_a_declared_direction_is_obeyed(sign: int) -> None:
     rows[:, 0] = np.tile(np.linspace(-3, 3, 25), 200)
 
     def steps(shape: Shape) -> np.ndarray:
-        log_odds = train_boosters(TrainingSample(features, label), 30, shape, whole, 1, 2).log_odds(rows)
+        log_odds = train_boosters([TrainingSample(features, label)], 30, shape, whole, 1, 2).log_odds(rows)
         return sign * np.diff(log_odds.reshape(200, 25), axis=1)
 
     assert steps(Shape((), (sign, 0, 0))).min() >= -1e-12
@@ -233,7 +233,9 @@ def test_a_row_that_weighs_nothing_changes_nothing() -> None:
     weight = np.where(np.arange(len(FIT.label)) % 3 == 0, 0.0, 1.0)
     turned = np.where(weight == 0, 1 - FIT.label, FIT.label)
     first, second, unweighted = (
-        train_boosters(TrainingSample(FIT.features, label, given), 6, USUAL, unsampled(), 1, 1).log_odds(LATER.features)
+        train_boosters([TrainingSample(FIT.features, label, given)], 6, USUAL, unsampled(), 1, 1).log_odds(
+            LATER.features
+        )
         for label, given in ((FIT.label, weight), (turned, weight), (turned, None))
     )
     assert first.tolist() == second.tolist()
@@ -245,10 +247,10 @@ def test_a_row_that_weighs_twice_counts_as_two() -> None:
     features = FIT.features[:, [index for index in range(len(ENTRIES)) if index not in LEVELS]].clip(0, 5).round()
     weight = 1.0 + (np.arange(len(FIT.label)) % 2)
     twice, shape = np.repeat(np.arange(len(weight)), weight.astype(int)), free(features.shape[1])
-    weighted = train_boosters(TrainingSample(features, FIT.label, weight), 3, shape, params, 1, 1)
-    repeated = train_boosters(TrainingSample(features[twice], FIT.label[twice]), 3, shape, params, 1, 1)
+    weighted = train_boosters([TrainingSample(features, FIT.label, weight)], 3, shape, params, 1, 1)
+    repeated = train_boosters([TrainingSample(features[twice], FIT.label[twice])], 3, shape, params, 1, 1)
     assert weighted.log_odds(features) == pytest.approx(repeated.log_odds(features), abs=1e-4)
-    plain = train_boosters(TrainingSample(features, FIT.label), 3, shape, params, 1, 1)
+    plain = train_boosters([TrainingSample(features, FIT.label)], 3, shape, params, 1, 1)
     assert np.abs(plain.log_odds(features) - weighted.log_odds(features)).max() > 0.05
 
 
@@ -258,9 +260,9 @@ def test_settings_reach_the_trees() -> None:
 
     for most in (1, 3):
         params = TRAIN.model_copy(update={"max_depth": most, "num_leaves": 16})
-        trees = train_boosters(EVERYTHING, 4, USUAL, params, 1, 1).models[0].dump_model()["tree_info"]
+        trees = train_boosters([EVERYTHING], 4, USUAL, params, 1, 1).models[0].dump_model()["tree_info"]
         assert max(depth(tree["tree_structure"]) for tree in trees) == most
-    shrunk = train_boosters(EVERYTHING, 4, USUAL, TRAIN.model_copy(update={"lambda_l2": 1e6}), 1, 1)
+    shrunk = train_boosters([EVERYTHING], 4, USUAL, TRAIN.model_copy(update={"lambda_l2": 1e6}), 1, 1)
     assert np.ptp(shrunk.log_odds(LATER.features)) < 0.01
 
 

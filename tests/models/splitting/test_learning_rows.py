@@ -55,7 +55,7 @@ def test_trees_of_the_drawn_rows_are_as_near_the_truth_as_those_of_all_rows(rows
     params, shape = TRAIN.model_copy(update={"min_child_samples": 200}), Shape(categorical=(), monotone=(0,))
     drawn = weight > 0
     full, thin, unweighted = (
-        train_boosters(TrainingSample(features[one], label[one], of), 30, shape, params, 1, 1).log_odds(features)
+        train_boosters([TrainingSample(features[one], label[one], of)], 30, shape, params, 1, 1).log_odds(features)
         for one, of in ((slice(None), None), (drawn, weight[drawn]), (drawn, None))
     )
     off, off_thin, off_unweighted = (np.abs(each + 3 - rows["signal"]).mean() for each in (full, thin, unweighted))

@@ -41,7 +41,9 @@ def test_what_is_evaluated_is_what_training_on_the_earlier_rows_gives(order: Ord
     rounds, raw = runs.boosters(settings)
     linear = runs.linears(settings)
     for fold, (earlier, later) in enumerate(zip(runs.earlier, runs.later, strict=True)):
-        models = Ensemble.train(earlier, replace(settings, rounds=rounds), seed=3, threads=1)
+        trees = train_boosters([earlier.for_trees(settings)], rounds, earlier.shape(settings), settings.train, 3, 1)
+        alone = Linear.train(earlier.for_linear(settings), earlier.levels, settings.c)
+        models = Ensemble(trees, earlier.target_encoding(settings), alone)
         expected = models.log_odds(later.sample.features, settings)
         assert settings.slope * blend(raw[fold], linear[fold], 0.5) == pytest.approx(expected, abs=1e-9)
 
@@ -197,6 +199,28 @@ def test_without_order_categories_are_encoded_by_other_leads() -> None:
     assert not np.array_equal(again[rows.bucket != bucket], encoded[rows.bucket != bucket], equal_nan=True)
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, ENCODED])
+def test_without_order_each_booster_leaves_out_a_share_of_the_leads(settings: EnsembleSettings) -> None:
+    rows, n = history(order="none"), settings.train.boosters
+    before = Ensemble.train(rows, settings, seed=3, threads=2)
+    blind = before.log_odds_of(rows, settings)
+    for number, (_, left_out) in enumerate(rows.fold_models(n)):
+        label = rows.sample.label.copy()
+        label[left_out] = 1 - label[left_out]
+        again = replace(rows, sample=replace(rows.sample, label=label))
+        changed = replace(Ensemble.train(again, settings, seed=3, threads=2), linear=before.linear)
+        assert changed.boosters.to_text()[number] == before.boosters.to_text()[number]
+        np.testing.assert_array_equal(changed.log_odds_of(again, settings)[left_out], blind[left_out])
+        assert not np.array_equal(changed.log_odds(rows.sample.features, settings)[left_out], blind[left_out])
+
+
+def test_in_time_all_boosters_learn_from_all_rows() -> None:
+    rows = history()
+    models = Ensemble.train(rows, SETTINGS, seed=3, threads=2)
+    assert [len(left_out) for _, left_out in rows.fold_models(5)] == [0]
+    np.testing.assert_array_equal(models.log_odds_of(rows, SETTINGS), models.log_odds(rows.sample.features, SETTINGS))
+
+
 def test_recent_rows_weigh_more_for_both_learners() -> None:
     settings = replace(SETTINGS, half_life=0.2)
     rows = history()
@@ -204,7 +228,7 @@ def test_recent_rows_weigh_more_for_both_learners() -> None:
     models = Ensemble.train(rows, settings, seed=3, threads=2)
     weighted = replace(rows.sample, weight=weight)
     assert models.linear.to_json() == Linear.train(weighted, LEVELS, settings.c).to_json()
-    boosters = train_boosters(weighted, settings.rounds, rows.shape(settings), TRAIN, 3, 2)
+    boosters = train_boosters([weighted], settings.rounds, rows.shape(settings), TRAIN, 3, 2)
     assert models.boosters.to_text() == boosters.to_text()
     assert models.boosters.to_text() != Ensemble.train(rows, SETTINGS, 3, 2).boosters.to_text()
 

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 
 from features.schema.errors import ParamsError
 from models.learners.gradient_boosting import TrainParams
-from models.training.hyperparameter_search import SearchParams, search
+from models.training.hyperparameter_search import SearchedSettings, SearchParams, search
 from pipelines.config.params import load
 from pipelines.stages.train import _drop_torn_line
 from tests.support.tables import PARAMS
@@ -104,6 +104,22 @@ def test_what_was_given_is_tried_first_and_the_best_is_kept() -> None:
         assert isinstance(train.num_leaves, int)
 
 
+def test_what_has_done_well_elsewhere_is_tried_next_where_the_bounds_hold_it() -> None:
+    low = {name: value[0] for name, value in BOUNDS.bounds.items()}
+    inside = SearchedSettings.model_validate(low)
+    outside = inside.model_copy(update={"lambda_l2": 2 * BOUNDS.lambda_l2[1]})
+    tried: list[TrainParams] = []
+
+    def loss(train: TrainParams) -> float:
+        tried.append(train)
+        return bowl(train)
+
+    params = BOUNDS.model_copy(update={"first": [outside, inside]})
+    search(loss, START, params, optuna.create_study(), 1, lambda _: None)
+    assert tried[:2] == [START, START.model_copy(update=low)]
+    assert len({train.model_dump_json() for train in tried}) == params.trials
+
+
 def test_nothing_better_leaves_what_was_given() -> None:
     result = run(optuna.create_study(), loss=lambda train: float(train != START))
     assert result == START
@@ -122,7 +138,8 @@ def test_another_seed_tries_other_settings() -> None:
         search(bowl, START, BOUNDS.model_copy(update={"trials": 3}), study, seed, lambda line: None)
         result.append([trial.params for trial in study.trials])
     assert result[0][0] == result[1][0]
-    assert result[0][1] != result[1][1]
+    assert result[0][1] == result[1][1]  # what has done well elsewhere
+    assert result[0][2] != result[1][2]
 
 
 def test_progress_is_reported_trial_by_trial() -> None:

@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 from features.matrix.catalogue import Catalogue, Entry
 from models.learners.ensemble import Ensemble
 from models.learners.gradient_boosting import TrainParams
-from models.splitting.forward_folds import FoldParams
+from models.splitting.forward_folds import FoldParams, Order
 from models.training.selection import Decision, SelectionParams, decide
 from models.training.training import Learned, TrainingSetup, history_of, learn
 from tests.support.small_model import CARD, ENTRIES, SELECTION, TRAIN, matrix, no_search
@@ -38,6 +38,7 @@ def test_the_simplest_within_one_standard_error_of_the_best_is_chosen() -> None:
     for worse, chosen in ((0.9, "simple"), (1.1, "middle")):
         result = {"simple": base + noise + worse * error, "middle": base + 0.01 * noise, "best": base - 1e-6}
         assert decided(result).chosen == chosen
+        assert decide("which", result, np.arange(1000), simplest=False).chosen == "best"
     assert decided({"simple": base - 0.5, "best": base}).chosen == "simple"
 
 
@@ -87,9 +88,9 @@ def learned(
     entries: Catalogue,
     params: SelectionParams = FEW,
     train: TrainParams = BOOSTERS,
-    threads: int = 2,
+    order: Order = "rows",
 ) -> Learned:
-    setup = TrainingSetup(entries, "rows", params, train, CARD, 4, threads)
+    setup = TrainingSetup(entries, order, params, train, CARD, 4, threads=2)
     return learn(rows, setup, no_search, lambda line: None)
 
 
@@ -250,6 +251,13 @@ def test_the_blend_leaves_the_middle_only_where_that_is_clearly_better() -> None
     assert learned(rows, [entry(name) for name in names]).settings.linear_share == 1.0
     both = rows_of(0.8 * value + 1.2 * np.sin(2.1 * value) - 1, value=value)
     assert answers(learned(both, [entry("value")]))["blend"].candidates[0].name == "50% logistic"
+
+
+def test_without_order_the_best_is_chosen_however_little_better() -> None:
+    value = np.random.default_rng(2).uniform(-3, 3, N)
+    rows = rows_of(0.8 * value + 0.5 * np.sin(2.1 * value) - 1, value=value)
+    for question in answers(learned(rows, [entry("value")], order="none")).values():
+        assert question.chosen == min(question.candidates, key=lambda candidate: candidate.loss).name
 
 
 def test_a_slope_shrinks_overconfident_log_odds() -> None:

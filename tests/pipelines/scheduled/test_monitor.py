@@ -209,7 +209,7 @@ def test_a_level_that_follows_the_outcomes_moves_no_score(
     checks = [
         *(check(fallen.list_rows(), params.monitor) for check in ROW_CHECKS),
     ]
-    assert [check.status for check in checks] == ["passed", "passed"], checks
+    assert not any(check.failed for check in checks), checks
     assert scores(replace(fallen.list_rows(), reference_at_level=fallen.reference), params.monitor).failed
 
 
