@@ -21,6 +21,7 @@ class Target(StrEnum):
     duckdb = "duckdb"
     hubspot = "hubspot"
     salesforce = "salesforce"
+    dynamics = "dynamics"
 
 
 @delivery_app.command(rich_help_panel="Delivery")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from features.schema.spec import Spec
@@ -112,6 +114,28 @@ class Salesforce(Crm):
     )
 
 
+class Dynamics(Crm):
+    """Dynamics 365 Sales: rows of msdyn_predictivescores, upsert by the lead's own id; not tried on a live account."""
+
+    base_url: str = Field(default="", description="Such as https://mycompany.crm.dynamics.com.")
+    token: str = Field(default="DYNAMICS_TOKEN", description="Environment variable that holds the OAuth access token.")
+    version: str = Field(default="v9.2", pattern=r"^v\d+\.\d+$", description="Of the Web API.")
+    object: Literal["lead", "opportunity"] = Field(
+        default="lead", description="What lead_id is the id (GUID) of: msdyn_entitytype."
+    )
+    id_field: str = Field(default="msdyn_entityid", min_length=1, description="The field that holds lead_id.")
+    batch: int = Field(default=100, ge=1, le=1000, description="Leads a request; they are taken all or none.")
+    fields: dict[str, str] = Field(
+        default={"msdyn_score": "score", "msdyn_grade": "tier"},
+        min_length=1,
+        description="{field: column of the scores}; a lead is sent when one of them changes.",
+    )
+    grades: dict[str, int] = Field(
+        default={"hot": 0, "warm": 1, "cold": 2, "excluded": 3},
+        description="{tier: msdyn_grade}, 0 for grade A to 3 for grade D; a tier that is not named has no grade.",
+    )
+
+
 class Delivery(Spec):
     """`leadscore deliver` hands finished scores to other systems; no secret stands here."""
 
@@ -146,6 +170,7 @@ class Delivery(Spec):
     duckdb: DuckdbTables = Field(default=DuckdbTables(), description="`leadscore deliver duckdb`.")
     hubspot: HubSpot = Field(default=HubSpot(), description="`leadscore deliver hubspot`.")
     salesforce: Salesforce = Field(default=Salesforce(), description="`leadscore deliver salesforce`.")
+    dynamics: Dynamics = Field(default=Dynamics(), description="`leadscore deliver dynamics`.")
 
     @model_validator(mode="after")
     def _waits_ascend(self) -> Delivery:

@@ -2,6 +2,8 @@
 
 HubSpot: https://developers.hubspot.com/docs/api-reference/legacy/crm/objects/contacts/batch/upsert-contacts
 Salesforce: https://developer.salesforce.com/docs/platform/api-rest/guide/resources-composite-sobjects-collections-upsert
+Dynamics 365: https://learn.microsoft.com/en-us/dynamics365/sales/populate-predictive-scores and, for many at once,
+https://learn.microsoft.com/en-us/power-apps/developer/data-platform/webapi/reference/upsertmultiple
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pipelines.config.secrets import from_environment
 from pipelines.delivery.http import MOST_BYTES, HttpRequest, Reply, TooLongError, exchange
 
 if TYPE_CHECKING:
-    from pipelines.config.delivery import Crm, Delivery, HubSpot, Salesforce
+    from pipelines.config.delivery import Crm, Delivery, Dynamics, HubSpot, Salesforce
 
 Cell = str | int | float | bool | None
 LOOPBACK_NAME = "localhost"
@@ -30,6 +32,7 @@ PASSING = {  # what a CRM says of a single lead that may go well the next time
     "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT", "UNKNOWN_EXCEPTION",
 }  # fmt: skip
 LONGEST_REASON = 200
+NO_TREND = 3  # msdyn_scoretrend: not enough info
 ACCEPTED = (200, 201, 207)  # the answer says what became of each lead
 EXPECTED = (400, 408, 409, 413, 422, 429)  # it says why there is none, or when to try again
 
@@ -87,6 +90,10 @@ class System(Protocol):
     def params(self) -> Crm:
         """Its section of `delivery`."""
 
+    @property
+    def accepted(self) -> tuple[int, ...]:
+        """The statuses of an answer after which `verdicts` says what became of each lead."""
+
     def request(self, batch: Sequence[Message]) -> HttpRequest:
         """The request that makes the records of these leads what they are to be."""
 
@@ -99,6 +106,7 @@ class HubSpotObjects:
     """Batch upsert by a unique property, answered with 200, or with 207 where some leads were refused."""
 
     params: HubSpot
+    accepted: tuple[int, ...] = ACCEPTED
 
     def request(self, batch: Sequence[Message]) -> HttpRequest:
         path = f"/crm/v3/objects/{quote(self.params.object, safe='')}/batch/upsert"
@@ -151,6 +159,7 @@ class SalesforceRecords:
     """sObject collections, upsert by an external id; the answer has one result for each record, in the same order."""
 
     params: Salesforce
+    accepted: tuple[int, ...] = ACCEPTED
 
     def request(self, batch: Sequence[Message]) -> HttpRequest:
         path = f"{quote(self.params.object, safe='')}/{quote(self.params.id_field, safe='')}"
@@ -170,6 +179,36 @@ class SalesforceRecords:
         return _verdict(str(error.get("statusCode", "")), str(error.get("message", "")))
 
 
+@dataclass(frozen=True)
+class DynamicsScores:
+    """UpsertMultiple of msdyn_predictivescores, by the lead's id and its kind: all of a batch, 204, or none of it."""
+
+    params: Dynamics
+    accepted: tuple[int, ...] = (204,)
+
+    def request(self, batch: Sequence[Message]) -> HttpRequest:
+        path = f"/api/data/{self.params.version}/msdyn_predictivescores/Microsoft.Dynamics.CRM.UpsertMultiple"
+        return HttpRequest(
+            "POST", base_url(self.params.base_url) + path, {"Targets": [self._row(one) for one in batch]}
+        )
+
+    def _row(self, message: Message) -> dict[str, Any]:
+        lead = quote(message.lead_id.replace("'", "''"), safe="")
+        key = f"{self.params.id_field}='{lead}',msdyn_entitytype='{self.params.object}'"
+        graded = {
+            name: self.params.grades.get(str(value)) if name == "msdyn_grade" and isinstance(value, str) else value
+            for name, value in message.fields.items()
+        }
+        return {
+            "@odata.type": "Microsoft.Dynamics.CRM.msdyn_predictivescore",
+            "@odata.id": f"msdyn_predictivescores({key})",
+            "msdyn_scoretrend": NO_TREND,
+        } | graded
+
+    def verdicts(self, batch: Sequence[Message], reply: Reply) -> dict[str, tuple[LeadStatus, str]]:
+        return {one.lead_id: (LeadStatus.accepted, "") for one in batch}
+
+
 def _verdict(code: str, message: str) -> tuple[LeadStatus, str]:
     return (LeadStatus.retry if code in PASSING else LeadStatus.rejected), f"{code}: {message}"
 
@@ -180,6 +219,8 @@ def crm_named(params: Delivery, name: str) -> System:
         return HubSpotObjects(params.hubspot)
     if name == "salesforce":
         return SalesforceRecords(params.salesforce)
+    if name == "dynamics":
+        return DynamicsScores(params.dynamics)
     raise ParamsError(f"deliver {name}: a database has no outbox; only CRMs do")
 
 
@@ -242,7 +283,7 @@ def send(system: System, batch: Sequence[Message], session: requests.Session, au
         return Answer(RequestStatus.failed, f"an answer of more than {MOST_BYTES:,} bytes")
     except requests.RequestException as error:  # its text repeats addresses, and is of no use to the reader
         return Answer(RequestStatus.silent, f"no answer ({type(error).__name__})")
-    if reply.status not in (*ACCEPTED, *EXPECTED) and reply.status < 500:
+    if reply.status not in (*system.accepted, *EXPECTED) and reply.status < 500:
         raise DeliveryError(
             f"{urlsplit(request.url).hostname} answers HTTP {reply.status}; check the token, its rights and limits, "
             "base_url and object; what was not taken waits for the next run"
@@ -258,7 +299,7 @@ def _read(system: System, batch: Sequence[Message], reply: Reply, auth: Bearer) 
         return Answer(RequestStatus.silent, "HTTP 408", wait_s)
     if status >= 500:
         return Answer(RequestStatus.failed, f"HTTP {status}", wait_s)
-    if status not in ACCEPTED:
+    if status not in system.accepted:
         return Answer(RequestStatus.rejected, auth.hide(f"HTTP {status}: {_error_text(reply)}")[:LONGEST_REASON])
     try:
         leads = system.verdicts(batch, reply)
@@ -269,11 +310,11 @@ def _read(system: System, batch: Sequence[Message], reply: Reply, auth: Bearer) 
 
 
 def _error_text(reply: Reply) -> str:
-    """What a refusal says: HubSpot answers with one object, Salesforce with a list."""
+    """What a refusal says: HubSpot answers with one object, Salesforce with a list, Dynamics with one in `error`."""
     try:
         tree = reply.json()
-        first = tree[0] if isinstance(tree, list) else tree
-        return f"{first.get('errorCode') or first.get('category')}: {first.get('message')}"
+        first = tree[0] if isinstance(tree, list) else tree.get("error", tree)
+        return f"{first.get('errorCode') or first.get('category') or first.get('code')}: {first.get('message')}"
     except (LookupError, TypeError, ValueError, AttributeError):
         return "no reason given"
 
