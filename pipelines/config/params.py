@@ -19,7 +19,6 @@ from features.schema.spec import Spec
 from models.evaluation.metrics import EvaluateParams
 from models.kpis.tier_kpis import KpiParams
 from models.leakage.rows import AuditParams
-from models.learners.gradient_boosting import TrainParams
 from models.lists.declarations import ListParams
 from models.monitoring.input_checks import MonitorParams
 from models.points.grades import GradeParams
@@ -53,6 +52,7 @@ from pipelines.config.sections import (
 )
 from pipelines.config.simulation import Simulate
 from pipelines.config.source import Source
+from pipelines.config.training import Train
 from pipelines.config.yaml_files import Tree, lay_over, merge, read_yaml, where
 
 QUICK: Tree = {
@@ -94,7 +94,7 @@ class Params(Spec):
     readiness: Readiness = Field(
         default=Readiness(), description="Below any of these there is too little to learn from, and train refuses."
     )
-    train: TrainParams = Field(default=TrainParams(), description="How the boosters are trained.")
+    train: Train = Field(default=Train(), description="How the boosters are trained, and their rivals.")
     selection: SelectionParams = Field(
         default=SelectionParams(),
         description="What is chosen on forward folds inside the training period: learn from earlier rows, be judged "

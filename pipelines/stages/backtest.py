@@ -19,6 +19,7 @@ from models.evaluation.metrics import Ranked, evaluate
 from models.evaluation.results import BacktestPeriod, BacktestResult, LeftOut, NoBacktest, RandomSplit
 from models.scoring.baselines import baselines
 from models.scoring.fresh_intercept import fresh_log_odds
+from models.scoring.rivals import rivals
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import learning_weights, split_at_random
 from models.splitting.walk_forward import Cut, cuts
@@ -113,11 +114,12 @@ def _walk(
     matrix = pd.concat(contract.matrix(drawn.drop(columns="matured"), spec, params.rules), ignore_index=True)
     ready = params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
-    learned = _learn(matrix, spec, params, choices)
-    scorer = scorer_of(learned, taught(matrix, ("train",)), spec, params, contract.profile.fingerprint)
+    learned, training = _learn(matrix, spec, params, choices), taught(matrix, ("train",))
+    scorer = scorer_of(learned, training, spec, params, contract.profile.fingerprint)
     later = matrix[matrix["part"] == "test"].reset_index(drop=True)
     fresh = fresh_log_odds(scorer, later, matrix)
     predictions = {"model": expit(fresh)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}
+    predictions |= rivals(params.train.rivals, training, later, scorer.feature_names, params.project.seed)
     rows = later[["lead_id", "snapshot_at", "label"]].assign(cut=cut.at, **predictions)
     log.info(
         "backtest: %s, %s rows learned from, %s scored", cut.at, f"{len(matrix) - len(later):,}", f"{len(later):,}"

@@ -41,9 +41,11 @@ from models.points.grades import grade, grade_matrix
 from models.points.scale import clipped
 from models.scoring.baselines import baselines
 from models.scoring.fresh_intercept import fresh_log_odds
+from models.scoring.rivals import rivals
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import sample_leads, split_at_random, tested_rows
 from models.tiers.capacity import sampled_capacity
+from models.training.training import taught
 from pipelines.config.params import Params
 from pipelines.reporting.scorecard import write_scorecard
 from pipelines.scoring.contact_log import measure_feedback
@@ -66,7 +68,9 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
     scorer = load_trained(run.layout, run.layout.tested_model, run.params.project.threads)
     rows = tested_rows(matrix)
     log_odds = fresh_log_odds(scorer, rows, matrix[matrix["weight"] > 0])
-    probabilities = {"model": expit(log_odds)} | baselines(rows, scorer)
+    training, named = taught(matrix, ("train",)), run.params.train.rivals
+    others = rivals(named, training, rows, scorer.feature_names, run.params.project.seed)
+    probabilities = {"model": expit(log_odds)} | baselines(rows, scorer) | others
     counts = read_snapshot_counts(run.layout)
     sampled = counts.tested_share
     ranked = {name: _rank(rows, probability, run.params, sampled) for name, probability in probabilities.items()}
@@ -147,7 +151,8 @@ def _wins(
     ranked: dict[str, Ranked], baselines: dict[str, BaselineMetrics], sampled: float, params: Params
 ) -> WinsGained:
     """Compare the model's wins with those of the baseline that stands for today."""
-    today = incumbent({name: one.log_loss.value for name, one in baselines.items()})
+    used = {name: one.log_loss.value for name, one in baselines.items() if name not in params.train.rivals}
+    today = incumbent(used)
     return compare_wins(ranked["model"], ranked[today], today, sampled, params.evaluate, params.project.seed)
 
 

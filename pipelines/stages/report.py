@@ -192,6 +192,7 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
 def charts_of(run: ReportInputs) -> dict[str, charts.Chart]:
     """Return what the page draws, by the id on the page."""
     ranked = {entry.name: entry.label for entry in tables.evaluated(run.metrics) if entry.ranks}
+    ranked = dict(list(ranked.items())[: len(charts.COLOURS)])  # the best of them
     dependences = tables.dependences(run.explanation, run.metadata.matrix.catalogue)
     figures = {
         "gain": charts.gain(run.gain, ranked),

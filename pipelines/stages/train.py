@@ -112,7 +112,7 @@ def training_setup(catalogue: Catalogue, params: Params) -> TrainingSetup:
         catalogue,
         params.source.order,
         params.selection,
-        params.train,
+        params.train.boosting,
         params.scorecard,
         params.project.seed,
         params.project.threads,
@@ -127,7 +127,8 @@ def _study(run: RunContext, fingerprint: str) -> optuna.Study:
     """Open the trials of the same search; a stopped search continues where it was."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = run.params.model_dump_json(
-        include={"source", "snapshots", "features", "split", "train", "selection", "scorecard", "search"}
+        include={"source", "snapshots", "features", "split", "train", "selection", "scorecard", "search"},
+        exclude={"train": {"rivals"}},
     )
     key = hashlib.sha256(f"{FORMAT}{run.params.project.seed}{fingerprint}{settings}".encode()).hexdigest()[:16]
     run.layout.search.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from features.cohort.moments import INBOUND
 from features.schema.declarations import MomentParams
 from models.evaluation.results import EvaluationResult
+from pipelines.config.training import Train
 from pipelines.stages.build_features import build_features
 from pipelines.stages.evaluate import evaluate_model
 from pipelines.stages.kpis import measure_kpis
@@ -19,6 +20,7 @@ from pipelines.storage.contract_store import read_matrix
 from pipelines.storage.run_context import RunContext
 from tests.support.tiny import tiny_copy, tiny_params
 
+RIVALS = {"forest": "sklearn.ensemble.HistGradientBoostingClassifier"}
 MOMENTS = MomentParams(ages_hours=[0, 24])
 
 
@@ -42,7 +44,8 @@ def test_each_row_of_the_test_counts_once_however_much_it_teaches(
 ) -> None:
     """Conversions teach all, others are thinned and weighed back; the test has rows that are not learned from."""
     params, layout = tiny_params(tmp_path), tiny_copy(tmp_path_factory, tmp_path / "out")
-    params = params.model_copy(update={"snapshots": params.snapshots.model_copy(update={"moments": MOMENTS})})
+    changed = {"snapshots": params.snapshots.model_copy(update={"moments": MOMENTS}), "train": Train(rivals=RIVALS)}
+    params = params.model_copy(update=changed)
     before = layout.matrix.path.read_bytes()
     build_features(RunContext(params, layout))
     assert layout.matrix.path.read_bytes() == before  # moments between lists stand in a file of their own
@@ -55,6 +58,8 @@ def test_each_row_of_the_test_counts_once_however_much_it_teaches(
     rows = pd.read_parquet(layout.predictions.path)
     moments = pd.read_parquet(layout.moments.path)
     assert_between_lists(moments, matrix, result)
+    assert result.baselines["forest"].auc.value == pytest.approx(roc_auc_score(rows["label"], rows["forest"]))
+    assert result.baselines["forest"].auc.value > 0.55 and result.wins.incumbent == "rules"
     assert result.test.n == len(rows)
     assert result.test.auc.value == pytest.approx(roc_auc_score(rows["label"], rows["model"]))
     assert result.test.base_rate.value == pytest.approx(rows["label"].mean())
