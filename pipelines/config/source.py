@@ -45,9 +45,9 @@ class TableSource(Spec):
     path: str = Field(
         description="File, relative to the data folder; a pattern such as leads/*.csv stands for all files that fit. "
         'With postgres: the environment variable that holds the connection string ("" leaves it to PGHOST and its '
-        "kin); no secret stands in this file."
+        "kin); no secret stands in this file. With ibis: the one that holds the URL, such as bigquery://project/data."
     )
-    format: Literal["csv", "parquet", "duckdb", "excel", "json", "postgres"] = Field(
+    format: Literal["csv", "parquet", "duckdb", "excel", "json", "postgres", "ibis"] = Field(
         default="csv",
         description="Left out: by the ending of the path, csv (gz and zip too) where it says nothing else. excel: "
         "OpenDocument too.",
@@ -88,6 +88,11 @@ class TableSource(Spec):
     missing: list[str] = Field(
         default=[""], description='Spellings of "not known"; add "NA" or "Select" only where they mean that.'
     )
+
+    @property
+    def in_database(self) -> bool:
+        """Whether a database holds it, and no file."""
+        return self.format in ("postgres", "ibis")
 
     @property
     def time_formats(self) -> tuple[str, ...]:

@@ -158,7 +158,7 @@ def _last_moment(staging: Staging, entry: Entry, by_data: np.datetime64 | None) 
 
 
 def _written_on(entry: Entry, staging: Staging) -> str:
-    if entry.source.format == "postgres":
+    if entry.source.in_database:
         raise ParamsError(
             f"source.exported_at is file, but {entry.key} is a table of a database; give the day of the export, or data"
         )

@@ -50,7 +50,7 @@ class Entry:
     @property
     def label(self) -> str:
         """How errors call it."""
-        return f"{self.key} ({self.source.table if self.source.format == 'postgres' else self.source.path})"
+        return f"{self.key} ({self.source.table if self.source.in_database else self.source.path})"
 
     @property
     def given(self) -> list[str]:
@@ -153,7 +153,7 @@ def map_by_name(entry: Entry, source: Source, names: Iterable[str]) -> None:
 
 def _check_database(entry: Entry, source: Source) -> None:
     """A path to a database is the name of a variable, never the secret itself; a table there has no order of rows."""
-    if entry.source.format != "postgres":
+    if not entry.source.in_database:
         return
     if entry.source.path:
         from_environment(entry.source.path, f"{entry.key}.path")

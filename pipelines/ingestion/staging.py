@@ -20,8 +20,8 @@ from features.schema.errors import DataError, ParamsError
 from features.schema.lead_ids import Tombstones, normal_sql
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import LEAD, Source
+from pipelines.ingestion.database_sources import Snapshots, open_snapshots
 from pipelines.ingestion.mapping import Entry
-from pipelines.ingestion.postgres_source import Snapshots, open_snapshots
 from pipelines.ingestion.raw_table import RawTable
 from pipelines.storage.duckdb import NO_EXTENSIONS, memory_limit
 from pipelines.storage.files import ROW_GROUP

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from features.schema.errors import DataError
-from pipelines.config.source import Source
+from pipelines.config.source import Source, TableSource
 from pipelines.ingestion.file_sources import files_of
 from pipelines.ingestion.profile import fingerprint
 from pipelines.stages.ingest import ingest
@@ -35,7 +35,8 @@ def ingest_if_changed(run: RunContext, data: Path) -> dict[str, str]:
     settings = run.params.model_dump(mode="json", include={"source", "ingest"})
     proof: dict[str, Any] = {"files": files, "versions": versions()} | settings
     record = run.layout.contract.parent / "ingested.json"
-    if _read(record) != proof or not _is_complete(run.layout):
+    live = any(table.in_database for table in _tables(run.params.source))  # nothing says whether its rows are others
+    if live or _read(record) != proof or not _is_complete(run.layout):
         record.unlink(missing_ok=True)
         ingest(run.params.source, run.params.ingest, run.params.project, data, run.layout)
         changed = [path for path, digest in digests(run.params.source, data).items() if files.get(path) != digest]
@@ -68,11 +69,14 @@ def check_contract(layout: Layout) -> None:
         )
 
 
+def _tables(source: Source) -> list[TableSource]:
+    of_lists = [*source.events, *source.outcomes, *source.stages, *source.attribute_history, *source.contacts]
+    return [source.leads, *of_lists, *source.aliases]
+
+
 def digests(source: Source, data: Path) -> dict[str, str]:
     """The digest of each of the user's files; those that are missing are left for `ingest` to name."""
-    of_lists = [*source.events, *source.outcomes, *source.stages, *source.attribute_history, *source.contacts]
-    tables = [source.leads, *of_lists, *source.aliases]
-    paths = sorted({path for table in tables for path in files_of(table.path, data)})
+    paths = sorted({path for table in _tables(source) for path in files_of(table.path, data)})
     return {path: file_digest(data / path) for path in paths if (data / path).is_file()}
 
 

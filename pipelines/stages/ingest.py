@@ -36,6 +36,7 @@ from features.schema.contract import (
 from features.schema.lead_ids import normal_sql
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import OutcomeSource, Source
+from pipelines.ingestion.database_sources import open_ibis, open_postgres
 from pipelines.ingestion.file_sources import open_table
 from pipelines.ingestion.left_out import LEFT_BY_WHERE, mark_future, mark_rows_of_left_leads, mark_unripe, merge_leads
 from pipelines.ingestion.mapping import (
@@ -49,7 +50,6 @@ from pipelines.ingestion.mapping import (
     written_fields,
 )
 from pipelines.ingestion.outcome_status import UNDATED_LOSS, cells_by_status, check_statuses, status_bindings
-from pipelines.ingestion.postgres_source import open_postgres
 from pipelines.ingestion.profile import Tally, profile
 from pipelines.ingestion.raw_table import RawTable
 from pipelines.ingestion.rejections import (
@@ -164,6 +164,8 @@ def _take(staging: Staging, table: str) -> None:
 def _opened(staging: Staging, entry: Entry) -> AbstractContextManager[RawTable]:
     if entry.source.format == "postgres":
         return open_postgres(entry.source, staging.databases, entry.key, entry.label)
+    if entry.source.format == "ibis":
+        return open_ibis(entry.source, entry.key, entry.label)
     return open_table(entry.source, staging.data, entry.label)
 
 

@@ -1,4 +1,7 @@
-"""PostgreSQL: connections whose secrets stay out of params and messages, and tables read as streams of one snapshot."""
+"""Tables of databases, whose secrets stay out of params and messages.
+
+PostgreSQL is read as streams of one snapshot; any other database that Ibis knows, table by table.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from features.schema.errors import DataError
+from features.schema.errors import DataError, ParamsError
+from pipelines.config.secrets import from_environment
 from pipelines.ingestion.csv_source import BLOCK_BYTES
 from pipelines.ingestion.raw_table import BATCH, RawTable, nearest
 from pipelines.storage.postgres import connect, driver, why
@@ -208,3 +212,68 @@ def _parsed(text: bytes, kinds: list[pa.DataType]) -> pa.RecordBatch:
         ),
     )
     return rows.combine_chunks().to_batches()[0]
+
+
+# Any other database
+
+
+@contextmanager
+def open_ibis(source: TableSource, key: str, label: str) -> Iterator[RawTable]:
+    """Open one table or view of a database that Ibis knows, in the order of its columns' texts.
+
+    Exact numbers stay text, and so do JSON and UUIDs. What a driver says is not repeated, because it may hold the
+    secret; the kind of its error is.
+
+    Raises
+    ------
+    DataError
+        Where the database does not answer, its driver is missing, or it has no such table.
+    """
+    import ibis
+
+    try:
+        backend = ibis.connect(from_environment(source.path, f"{key}.path"))
+    except ImportError as error:
+        install = "Install it: pip install 'ibis-framework[NAME]', with the name that its URL begins with."
+        raise _failed_in_ibis(label, f"no driver ({error.name})", install) from None
+    except (ParamsError, MemoryError):
+        raise
+    except Exception as error:  # each driver has errors of its own
+        raise _failed_in_ibis(label, f"no connection ({type(error).__name__})", f"Check {source.path}.") from None
+    try:
+        table = _table_in_ibis(backend, source.table, label)
+        schema = table.schema().to_pyarrow()
+        raw = RawTable(label, list(schema.names), list(schema.types), [])
+        raw.batches = _batches_of_ibis(table, raw)
+        yield raw
+    finally:
+        backend.disconnect()
+
+
+def _table_in_ibis(backend: Any, named: str, label: str) -> Any:
+    """The table, its rows in the same order whenever they are the same."""
+    database, _, name = named.rpartition(".")
+    where = {"database": database} if database else {}
+    try:
+        there = sorted(backend.list_tables(**where))
+        table = backend.table(name, **where) if name in there else None
+    except Exception as error:
+        raise _failed_in_ibis(label, f"no answer ({type(error).__name__})", "Check `table` and rights.") from None
+    if table is None:
+        raise _failed_in_ibis(label, f"the tables {', '.join(there)}", nearest(name, there) + "Correct `table`.")
+    kinds = {column: table[column].type() for column in table.columns}
+    exact = [column for column, kind in kinds.items() if kind.is_decimal() or kind.is_json() or kind.is_uuid()]
+    table = table.mutate(**{column: table[column].cast("string") for column in exact}) if exact else table
+    return table.order_by([table[column].cast("string") for column in table.columns])
+
+
+def _batches_of_ibis(table: Any, raw: RawTable) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from table.to_pyarrow_batches(chunk_size=BATCH)
+    except Exception as error:
+        raw.failure = _failed_in_ibis(raw.label, f"rows that end with {type(error).__name__}", "Run it again.")
+        raise raw.failure from None
+
+
+def _failed_in_ibis(label: str, reason: str, fix: str) -> DataError:
+    return DataError(label, "", found=reason, expected="a database that Ibis reads, with that table", fix=fix)

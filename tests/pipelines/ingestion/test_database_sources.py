@@ -16,8 +16,8 @@ from psycopg import sql
 from features.schema.errors import DataError, ParamsError
 from pipelines.config.params import load
 from pipelines.config.source import TableSource
-from pipelines.ingestion import postgres_source as postgres
-from pipelines.ingestion.postgres_source import Snapshots, open_postgres, open_snapshots
+from pipelines.ingestion import database_sources as postgres
+from pipelines.ingestion.database_sources import Snapshots, open_postgres, open_snapshots
 from tests.support.postgres_server import GROUP, VARIABLE, Server
 from tests.support.small_source import COLUMNS, EVENTS, LEADS, WON, contract_bytes, mapping, reasons, run, table
 
