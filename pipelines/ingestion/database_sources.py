@@ -243,11 +243,10 @@ def open_ibis(source: TableSource, key: str, label: str) -> Iterator[RawTable]:
     try:
         table = _table_in_ibis(backend, source.table, label)
         schema = table.schema().to_pyarrow()
-        raw = RawTable(label, list(schema.names), list(schema.types), [])
-        raw.batches = _batches_of_ibis(table, raw)
-        yield raw
+        batches = _batches_of_ibis(table, label)
     finally:
         backend.disconnect()
+    yield RawTable(label, list(schema.names), list(schema.types), batches)
 
 
 def _table_in_ibis(backend: Any, named: str, label: str) -> Any:
@@ -267,12 +266,13 @@ def _table_in_ibis(backend: Any, named: str, label: str) -> Any:
     return table.order_by([table[column].cast("string") for column in table.columns])
 
 
-def _batches_of_ibis(table: Any, raw: RawTable) -> Iterator[pa.RecordBatch]:
+def _batches_of_ibis(table: Any, label: str) -> list[pa.RecordBatch]:
+    """All rows, in memory: some drivers, such as SQLite's, answer the thread alone that connected, and no engine's."""
     try:
-        yield from table.to_pyarrow_batches(chunk_size=BATCH)
+        return list(table.to_pyarrow_batches(chunk_size=BATCH))
     except Exception as error:
-        raw.failure = _failed_in_ibis(raw.label, f"rows that end with {type(error).__name__}", "Run it again.")
-        raise raw.failure from None
+        reason = f"rows that cannot be read ({type(error).__name__})"
+        raise _failed_in_ibis(label, reason, "Run it again, or export the table to Parquet.") from None
 
 
 def _failed_in_ibis(label: str, reason: str, fix: str) -> DataError:
