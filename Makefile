@@ -10,6 +10,8 @@ run: .venv/.installed  ## history -> scored, tiered, explained leads
 	.venv/bin/dvc repro
 	@$(LEADSCORE) report --summary
 
+# Two workers and what they start read bytecode, wherever it is switched off elsewhere.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.installed  ## all tests, types and style, in the same environment
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .

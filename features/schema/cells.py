@@ -6,7 +6,6 @@ Users' values never enter the text of a statement: they are bound, under names t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,7 +64,7 @@ class Written:
 
     def bindings(self) -> dict[str, object]:
         """The values that the SQL of `typed` may be bound to."""
-        times: dict[str, object] = {f"time_format_{index}": name for index, name in enumerate(self.times)}
+        times: dict[str, object] = {f"time_format_{self.key}_{index}": name for index, name in enumerate(self.times)}
         return times | (number_bindings(self.numbers, self.key) if self.numbers else {})
 
 
@@ -115,12 +114,12 @@ def typed(field: Field, kind: CellKind, written: Written) -> str:
     """
     cell = cell_name(field)
     if field.part:
-        time = _time(cell, kind, written.times)
+        time = _time(cell, kind, written)
         return f"strftime({time}, '%H')" if field.part == "hour" else f"{PARTS[field.part]}({time})"
     if field.kind == "number":
         return _number(cell, kind, written)
     if field.kind == "time":
-        return _time(cell, kind, written.times)
+        return _time(cell, kind, written)
     text = as_text(cell, kind)
     if field.kind == "choice":
         known = {choice: ", ".join(f"'{word}'" for word in SPELLED.get(choice, (choice,))) for choice in field.choices}
@@ -140,14 +139,15 @@ def _number(cell: str, kind: CellKind, written: Written) -> str:
     return f"CASE WHEN {fits} THEN {value} + 0.0e0 END"  # adding zero makes -0.0 the same bytes as 0.0
 
 
-def _time(cell: str, kind: CellKind, formats: Sequence[str]) -> str:
+def _time(cell: str, kind: CellKind, written: Written) -> str:
     """A date alone names a day and stays as it is; a moment goes from the session's time zone to UTC."""
     if kind == "day":
         return _in_range(f"CAST({cell} AS TIMESTAMP)")
     if kind == "moment":
         return _in_range(_utc(cell))
     text = as_text(cell, kind)
-    values = [_in_range(_time_of_text(text, name, f"$time_format_{index}")) for index, name in enumerate(formats)]
+    bound = [f"$time_format_{written.key}_{index}" for index in range(len(written.times))]
+    values = [_in_range(_time_of_text(text, name, to)) for name, to in zip(written.times, bound, strict=True)]
     return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
 
 

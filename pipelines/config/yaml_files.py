@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +36,7 @@ def read_yaml(path: Path) -> Tree:
     if not path.is_file():
         raise ParamsError(f"no params file at {path}; name one that is there")
     try:
-        # YAML 1.2, as DVC writes it: a bare yes is text, 1e-3 a number. A key that stands twice is refused.
-        yaml = YAML(typ="safe", pure=True)
-        yaml.Composer = _BoundedComposer
-        tree = yaml.load(_text(path))
+        tree = deepcopy(_parsed(_text(path)))
     except DuplicateKeyError as error:
         line = path.read_text(encoding="utf-8").splitlines()[error.problem_mark.line].strip()
         raise ParamsError(f"{path} says a key twice, again in line {error.problem_mark.line + 1}: {line}") from None
@@ -46,6 +45,14 @@ def read_yaml(path: Path) -> Tree:
     if not isinstance(tree, dict):
         raise ParamsError(f"{path} holds {type(tree).__name__}; expected sections such as `source:` and `train:`")
     return tree
+
+
+@lru_cache(maxsize=8)  # a command asks the same file for its folders and for its parameters
+def _parsed(text: str) -> Any:
+    # YAML 1.2, as DVC writes it: a bare yes is text, 1e-3 a number. A key that stands twice is refused.
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _BoundedComposer
+    return yaml.load(text)
 
 
 def _text(path: Path) -> str:

@@ -68,8 +68,7 @@ class FileSample:
 
     def moments(self, column: str) -> pd.Series[pd.Timestamp]:
         """The times of a column in UTC, NaT where a value does not fit its formats."""
-        with duckdb.connect(config=dict(NO_EXTENSIONS)) as connection:
-            return parse(connection, self.frame[column], self.times[column].formats)
+        return parse(self.frame[column], self.times[column].formats)
 
 
 def sniff_all(paths: Iterable[Path]) -> list[FileSample]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 
 import duckdb
@@ -106,10 +107,8 @@ def find_times(name: str, cells: pd.Series[str], of_numbers: bool = False) -> Ti
     )
     if not len(seen) or (seen.str.contains(r"\d").mean() < NAMED_FITS):
         return None
-    candidates = _candidates(seen, named)
-    with duckdb.connect(config=dict(NO_EXTENSIONS)) as connection:
-        formats, swapped = _choose(connection, seen, candidates)
-        times = parse(connection, distinct, formats) if formats else pd.Series(pd.NaT, index=distinct.index)
+    formats, swapped = _choose(seen, _candidates(seen, named))
+    times = parse(distinct, formats) if formats else pd.Series(pd.NaT, index=distinct.index)
     misfits = known[known.isin(set(distinct[times.isna()]))]
     if len(misfits) <= (1 - (NAMED_FITS if named else FITS)) * len(known):
         spellings = tuple(sorted(filled[unknown].unique()))
@@ -123,19 +122,28 @@ def _shown(cells: pd.Series[str]) -> str:
     return ", ".join(f"{value!r} in row {int(str(row)) + 1:,}" for row, value in first.items())
 
 
-def parse(
-    connection: duckdb.DuckDBPyConnection, cells: pd.Series[str], formats: Sequence[str]
-) -> pd.Series[pd.Timestamp]:
+def parse(cells: pd.Series[str], formats: Sequence[str]) -> pd.Series[pd.Timestamp]:
     """The times of cells in UTC, by the first format that fits each; NaT where none does."""
-    field, written = Field("time", "time"), Written(tuple(formats))
+    return _parse(cells, [tuple(formats)])[0]
+
+
+def _parse(cells: pd.Series[str], ways: Sequence[tuple[str, ...]]) -> list[pd.Series[pd.Timestamp]]:
+    """The times of cells as each of several ways reads them, in one pass."""
+    field, written = Field("time", "time"), [Written(way, key=str(index)) for index, way in enumerate(ways)]
     frame = pd.DataFrame({"cell": cells.to_numpy(), "n": np.arange(len(cells))}).astype({"cell": "str"})
-    connection.register("cells", frame)
-    sql = typed(field, "text", written)
-    bound = {key: value for key, value in written.bindings().items() if f"${key}" in sql}
-    rows = f'SELECT {sql} AS t FROM (SELECT n, "cell" AS {cell_name(field)} FROM cells) ORDER BY n'
-    times = connection.execute(rows, bound).df()["t"]
-    connection.unregister("cells")
-    return times.set_axis(cells.index)
+    times = [f'{typed(field, "text", way)} AS "{index}"' for index, way in enumerate(written)]
+    sql = f'SELECT {", ".join(times)} FROM (SELECT n, "cell" AS {cell_name(field)} FROM cells) ORDER BY n'
+    bound = {name: value for way in written for name, value in way.bindings().items() if f"${name}" in sql}
+    with _duckdb().cursor() as connection:
+        connection.register("cells", frame)
+        read = connection.execute(sql, bound).df()
+    return [read[name].set_axis(cells.index) for name in read]
+
+
+@cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """One in memory for all columns: to open it takes longer than to read most of them."""
+    return duckdb.connect(config=dict(NO_EXTENSIONS))
 
 
 def skeleton(text: str) -> str:
@@ -167,12 +175,10 @@ def _candidates(seen: pd.Series[str], named: bool) -> list[str]:
     return ["iso", *counted, *patterns]
 
 
-def _choose(
-    connection: duckdb.DuckDBPyConnection, seen: pd.Series[str], candidates: Sequence[str]
-) -> tuple[tuple[str, ...], str]:
+def _choose(seen: pd.Series[str], candidates: Sequence[str]) -> tuple[tuple[str, ...], str]:
     """The formats that cover most values, and the first one's other order of day, month and year if that fits too."""
-    read = {name: parse(connection, seen, [name]) for name in candidates}
-    read = {name: times for name, times in read.items() if times.notna().any()}
+    ways = _parse(seen, [(name,) for name in candidates])
+    read = {name: times for name, times in zip(candidates, ways, strict=True) if times.notna().any()}
     if not read:
         return (), ""
     most = max(times.notna().sum() for times in read.values())
