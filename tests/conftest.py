@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,28 @@ from tests.support.postgres_server import Server, running
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=20)
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Send tests that share what their module has made to one worker, or each worker would make it."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group") and _shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem + item.path.parent.name))
+
+
+def _shares(item: pytest.Function) -> bool:
+    made = [definition for found in item._fixtureinfo.name2fixturedefs.values() for definition in found]
+    return any(one.scope == "module" and one.baseid not in ("", "tests") for one in made)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unserved() -> Iterator[None]:
+    """Let MLflow not score its example with every model that is registered; test_track does so in a process."""
+    with pytest.MonkeyPatch.context() as patch:
+        if models := sys.modules.get("mlflow.models.utils"):
+            patch.setattr(models, "_validate_serving_input", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +106,31 @@ def export(folder: Path, scenario: Scenario) -> Path:
 
 def job(folder: Path, scenario: Scenario | None = None, **metadata: Any) -> Job:
     """A job on tables that are already ingested; `metadata` changes words of the model's metadata."""
-    overlay = folder / "params.yaml"
+    if scenario is None and not metadata:
+        shutil.copytree(_usual(OVERLAY), folder, dirs_exist_ok=True)
+    else:
+        _make(folder, OVERLAY, scenario or crowd((MONDAY,)), metadata)
+    overlay, layout = folder / "params.yaml", Layout.folder(folder / "out")
+    request = JobRequest(str(layout.bundle), folder / "to", None, "top-3", since_last=False, dry_run=False)
+    return Job(load(overlay), overlay, request)
+
+
+@cache
+def _usual(overlay: str) -> Path:
+    """The folder of the usual job, made once for these parameters."""
+    folder = Path(tempfile.mkdtemp(prefix="leadscore-job-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _make(folder, overlay, crowd((MONDAY,)), {})
+    return folder
+
+
+def _make(folder: Path, overlay: str, scenario: Scenario, metadata: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    overlay.write_text(OVERLAY, encoding="utf-8")
-    params, layout = load(overlay), Layout.folder(folder / "out")
-    ingest(params.source, params.ingest, params.project, export(folder / "data", scenario or crowd((MONDAY,))), layout)
+    (folder / "params.yaml").write_text(overlay, encoding="utf-8")
+    params, layout = load(folder / "params.yaml"), Layout.folder(folder / "out")
+    ingest(params.source, params.ingest, params.project, export(folder / "data", scenario), layout)
     model = scorer()
     save_bundle(replace(model, metadata=model.metadata.model_copy(update=metadata)), layout.bundle)
-    request = JobRequest(str(layout.bundle), folder / "to", None, "top-3", since_last=False, dry_run=False)
-    return Job(params, overlay, request)
 
 
 def still() -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,13 +58,31 @@ def tiny_run(params: Params, out: Path) -> Layout:
 
 def tiny_copy(factory: pytest.TempPathFactory, out: Path) -> Layout:
     """Copy the small run, which is made once for the tests of all workers."""
-    base = factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    made = root / "tiny"
-    with FileLock(root / "tiny.lock"):
+    with _shared(factory, "tiny") as made:
         if not (made / "whole").exists():
             made.mkdir()
             tiny_run(tiny_params(made), made / "out")
             (made / "whole").touch()
     shutil.copytree(made / "out", out)
     return Layout.folder(out)
+
+
+@contextmanager
+def _shared(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A folder of all workers, held by one of them."""
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(root / f"{name}.lock"):
+        yield root / name
+
+
+def empty_store(factory: pytest.TempPathFactory, file: Path) -> None:
+    """Copy an empty store of MLflow, whose tables take seconds to make, and are made once."""
+    with _shared(factory, "mlflow") as made:
+        if not (made / "whole").exists():
+            made.mkdir(exist_ok=True)
+            from mlflow import MlflowClient  # takes seconds to import
+
+            MlflowClient(f"sqlite:///{made}/mlflow.db").search_experiments()
+            (made / "whole").touch()
+    shutil.copy(made / "mlflow.db", file)

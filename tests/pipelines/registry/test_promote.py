@@ -25,7 +25,7 @@ from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
 from pipelines.storage.run_context import RunContext
 from tests.support.paths import ROOT
-from tests.support.tiny import tiny_copy, tiny_params
+from tests.support.tiny import empty_store, tiny_copy, tiny_params
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),
@@ -53,6 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     tracking = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
     params = tiny_params(folder, LENIENT + tracking)
     layout = tiny_copy(tmp_path_factory, folder / "out")
+    empty_store(tmp_path_factory, folder / "mlflow.db")
     with pytest.raises(ModelError, match="previous"):
         roll_back(params, AT)
     lines = promote(RunContext(params, layout), layout.bundle, AT)
@@ -171,9 +172,11 @@ def test_each_fault_is_refused_for_its_own_reason(
 
 
 def test_a_better_challenger_takes_the_place_of_a_worse_champion(
-    trained: tuple[Params, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    trained: tuple[Params, Layout], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     params, layout = trained
+    empty_store(tmp_path_factory, tmp_path / "own.db")
     tracking = params.track.model_copy(
         update={"uri": f"sqlite:///{tmp_path}/own.db", "artifacts": str(tmp_path / "own")}
     )

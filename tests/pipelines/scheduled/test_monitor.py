@@ -30,7 +30,7 @@ from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import leadscore
 from tests.support.small_job import job
-from tests.support.tiny import tiny_copy, tiny_params
+from tests.support.tiny import empty_store, tiny_copy, tiny_params
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),
@@ -44,6 +44,7 @@ DAY = pd.Timestamp("2026-06-29")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     folder = tmp_path_factory.mktemp("watched")
     tracking = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
+    empty_store(tmp_path_factory, folder / "mlflow.db")
     params = tiny_params(folder, f"monitor: {{reference_lists: 6, max_rows: 100000}}{tracking}")
     return params, tiny_copy(tmp_path_factory, folder / "out")
 

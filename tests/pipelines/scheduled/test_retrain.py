@@ -23,7 +23,7 @@ from pipelines.storage.layout import Layout
 from pipelines.storage.lock import hold
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.registry.test_promote import LENIENT, KilledError, champion, moved
-from tests.support.tiny import tiny_copy, tiny_params
+from tests.support.tiny import empty_store, tiny_copy, tiny_params
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),
@@ -43,6 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 def first(made: Layout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry with a champion, and the files of its models."""
     folder = tmp_path_factory.mktemp("first")
+    empty_store(tmp_path_factory, folder / "mlflow.db")
     promote(RunContext(registered(folder, folder), made), moved(made, folder, 0.5), AT)
     return folder
 

@@ -22,7 +22,7 @@ from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import read_matrix
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
-from tests.support.tiny import tiny_copy, tiny_params
+from tests.support.tiny import empty_store, tiny_copy, tiny_params
 
 pytestmark = [
     pytest.mark.xdist_group("tiny"),
@@ -44,6 +44,7 @@ model.predict(pd.read_parquet(sys.argv[2])).to_parquet(sys.argv[3])
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, str, mlflow.entities.Run]:
     folder = tmp_path_factory.mktemp("tracked")
     place = f"\ntrack: {{uri: 'sqlite:///{folder}/mlflow.db', artifacts: '{folder}/files'}}\n"
+    empty_store(tmp_path_factory, folder / "mlflow.db")
     params = tiny_params(folder, place)
     layout = tiny_copy(tmp_path_factory, folder / "out")
     leads = pd.read_parquet(layout.leads.path, columns=["lead_id"])
