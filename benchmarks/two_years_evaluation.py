@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.simulated_years import Scenario, export
-from features.cohort.snapshots import at_risk
 from models.evaluation.metrics import compare, row_losses
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.config.simulation import Shock
+from pipelines.scoring.population import leads_at_risk
 from pipelines.simulation.export import Simulated
 from pipelines.stages.ingest import ingest
 from pipelines.storage.bundle import load_bundle
@@ -114,7 +114,7 @@ def predictions(model: Scorer, contract: Contract, days: Sequence[pd.Timestamp],
     """Score the leads whose truth is known: lead_id, snapshot_at, truth, label, probability."""
     population = model.metadata.snapshots
     assert population is not None  # noqa: S101  # simulated leads have dates
-    rows = at_risk(contract.leads, contract.outcomes, pd.DatetimeIndex(sorted(days)).as_unit("us"), population)
+    rows = leads_at_risk(contract, pd.DatetimeIndex(sorted(days)).as_unit("us"), population)
     known = rows.merge(truth, "inner", ["lead_id", "snapshot_at"])
     matrix = pd.concat(contract.matrix(known, model.metadata.matrix), ignore_index=True)
     return matrix[["lead_id", "snapshot_at", "truth", "label"]].assign(probability=model.probability(matrix))

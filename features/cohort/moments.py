@@ -12,8 +12,10 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from features.schema.declarations import MomentParams
+from features.cohort.snapshots import revival_end
+from features.schema.declarations import MomentParams, SnapshotParams
 
 LIST = ""  # the kind of a row that a list holds
 INBOUND = "inbound event"
@@ -108,23 +110,56 @@ def inbound_moments(events: ir.Table, grain: Grain) -> pd.DataFrame:
     return frame.assign(lead_id=frame["lead_id"].astype("str"), snapshot_at=at, moment=INBOUND)
 
 
-def open_moments(moments: pd.DataFrame, leads: pd.DataFrame, outcomes: pd.DataFrame, max_age_days: int) -> pd.DataFrame:
+def open_moments(
+    moments: pd.DataFrame,
+    leads: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    population: SnapshotParams,
+    revivals: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Keep the moments at which a lead was there, had not closed, and was young enough; one row a lead and moment.
 
     Parameters
     ----------
     moments
         lead_id, snapshot_at, moment; of rows of one lead and moment the first stays.
+    revivals
+        As in `snapshots.at_risk`.
     """
     ends = leads[["lead_id", "created_at"]].merge(outcomes[["lead_id", "converted_at", "lost_at"]], "left", "lead_id")
     ends["closed_at"] = ends[["converted_at", "lost_at"]].min(axis=1)
     once = moments.drop_duplicates(["lead_id", "snapshot_at"])
     rows = once.merge(ends[["lead_id", "created_at", "closed_at"]], "inner", "lead_id")
     at, closed = rows["snapshot_at"], rows["closed_at"]
-    young = at - rows["created_at"] <= pd.Timedelta(days=max_age_days) + pd.Timedelta(1, "us")
+    young = at - rows["created_at"] <= pd.Timedelta(days=population.max_age_days) + pd.Timedelta(1, "us")
+    if revivals is not None:
+        young |= came_back(rows, revivals, population)
     is_open = (at >= rows["created_at"]) & (closed.isna() | (at <= closed)) & young
     kept = rows.loc[is_open, ["lead_id", "snapshot_at", "moment"]]
     return kept.sort_values(["lead_id", "snapshot_at"], ignore_index=True)
+
+
+def came_back(rows: pd.DataFrame, revivals: pd.DataFrame, population: SnapshotParams) -> pd.Series[bool]:
+    """Whether each row (lead_id, snapshot_at) lies soon enough after its lead acted; see `snapshots.at_risk`."""
+    left = rows[["lead_id", "snapshot_at"]].assign(row=np.arange(len(rows))).sort_values("snapshot_at")
+    right = revivals.sort_values("revived_at")
+    last = pd.merge_asof(left, right, left_on="snapshot_at", right_on="revived_at", by="lead_id").sort_values("row")
+    acted = last["revived_at"].to_numpy("datetime64[us]")
+    within = rows["snapshot_at"].to_numpy("datetime64[us]") <= revival_end(acted, population)
+    return pd.Series(within & ~np.isnat(acted), index=rows.index)
+
+
+def acted_lately(events: pa.Table, at: pd.Timestamp, population: SnapshotParams) -> bool:
+    """Whether one lead, by its events of the contract, acted so that it is at risk again at a moment; no engine."""
+    revive_on = population.revive_on
+    if revive_on is None:
+        return False
+    happened, known = (events[name].to_numpy().astype("datetime64[us]") for name in ("event_at", "known_at"))
+    column, wanted = ("event_type", revive_on.types) if revive_on.types else ("direction", ["inbound"])
+    counts = np.maximum(happened + TICK, known)
+    moment = np.datetime64(at, "us")
+    within = (counts <= moment) & (moment <= revival_end(counts, population))
+    return bool((within & np.isin(events[column].to_numpy().astype("str"), wanted)).any())
 
 
 def all_moments(leads: pd.DataFrame, events: ir.Table, params: MomentParams, grain: Grain) -> pd.DataFrame:

@@ -78,6 +78,13 @@ class MomentParams(Spec):
         return self
 
 
+class ReviveParams(Spec):
+    """What brings a lead that is older than max_age_days back, and for how long."""
+
+    types: list[str] = Field(default=[], description="Event types that do; left out: whatever a lead does (inbound).")
+    days: int = Field(default=14, ge=1, le=MOST_DAYS, description="It is at risk again for so many days after that.")
+
+
 class SnapshotParams(Spec):
     """The calendar grid of moments, the horizon of the label, and when a label is mature."""
 
@@ -106,6 +113,12 @@ class SnapshotParams(Spec):
         ge=1,
         le=MOST_DAYS,
         description="Older leads leave the population at risk: as long as sales would still call them.",
+    )
+    revive_on: ReviveParams | None = Field(
+        default=None,
+        exclude_if=lambda revive_on: revive_on is None,
+        description="An older lead is at risk again once it acts: in training, on lists, and in the counts of wins "
+        "on no list; left out: never.",
     )
     outcome_lag_days: int = Field(
         default=2,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.cohort.snapshots import DAY, grid
+from features.cohort.snapshots import DAY, grid, revival_end
 from features.schema.declarations import SnapshotParams
 from models.evaluation.intervals import clopper_pearson
 from models.evaluation.list_coverage import (
@@ -53,7 +53,14 @@ class DatedWins:
     rows: pd.DataFrame
 
     @classmethod
-    def of(cls, leads: pd.DataFrame, outcomes: pd.DataFrame, params: SnapshotParams, until: pd.Timestamp) -> DatedWins:
+    def of(
+        cls,
+        leads: pd.DataFrame,
+        outcomes: pd.DataFrame,
+        params: SnapshotParams,
+        until: pd.Timestamp,
+        revivals: pd.DataFrame | None = None,
+    ) -> DatedWins:
         """Look at all wins known by a moment.
 
         Parameters
@@ -64,11 +71,13 @@ class DatedWins:
             lead_id, converted_at, lost_at; one row a lead.
         until
             The last moment by which a win would be known.
+        revivals
+            As in `at_risk`.
         """
         won = outcomes.loc[outcomes["converted_at"] <= until, ["lead_id", "converted_at", "lost_at"]]
         wins = won.merge(leads[["lead_id", "created_at"]], "inner", "lead_id")
         daily = params.model_copy(update=DAILY)
-        by_params, by_day = (reasons(wins, _lists(wins, grids), grids) for grids in (params, daily))
+        by_params, by_day = (reasons(wins, _lists(wins, grids), grids, revivals) for grids in (params, daily))
         age = (wins["converted_at"] - wins["created_at"]).dt.total_seconds() / DAY.total_seconds()
         return cls(
             wins[["lead_id", "created_at", "converted_at"]].assign(age_days=age, reason=by_params, daily_reason=by_day)
@@ -136,7 +145,9 @@ def _lists(wins: pd.DataFrame, params: SnapshotParams) -> pd.DatetimeIndex:
     return grid(wins["created_at"].min(), wins["converted_at"].max(), params)
 
 
-def reasons(wins: pd.DataFrame, lists: pd.DatetimeIndex, params: SnapshotParams) -> np.ndarray:
+def reasons(
+    wins: pd.DataFrame, lists: pd.DatetimeIndex, params: SnapshotParams, revivals: pd.DataFrame | None = None
+) -> np.ndarray:
     """Return why each win was on none of the lists, "" for those on one, shape (n,).
 
     Parameters
@@ -145,6 +156,8 @@ def reasons(wins: pd.DataFrame, lists: pd.DatetimeIndex, params: SnapshotParams)
         created_at, converted_at, and lost_at where it is known.
     lists
         When they were made, ascending.
+    revivals
+        As in `at_risk`; then `wins` has lead_id, too.
     """
     created, won, lost = (wins[name].to_numpy("datetime64[us]") for name in ("created_at", "converted_at", "lost_at"))
     times, days = lists.to_numpy("datetime64[us]"), np.timedelta64(1, "D")
@@ -155,12 +168,30 @@ def reasons(wins: pd.DataFrame, lists: pd.DatetimeIndex, params: SnapshotParams)
     by_win = np.searchsorted(times, won, side="right")
     by_age = np.minimum(by_win, np.searchsorted(times, created + params.max_age_days * days, side="right"))
     by_loss = np.where(np.isnat(lost), by_age, np.minimum(by_age, np.searchsorted(times, lost, side="right")))
+    held = (by_loss > in_reach) | _held_again(wins, times, params, revivals)
     return np.select(
-        [by_loss > in_reach, by_age > in_reach, by_win > in_reach, by_win > first,
+        [held, by_age > in_reach, by_win > in_reach, by_win > first,
          won < created + params.min_age_days * days],
         ["", LOST, TOO_OLD, BETWEEN, TOO_YOUNG],
         EARLY,
     )  # fmt: skip
+
+
+def _held_again(
+    wins: pd.DataFrame, times: np.ndarray, params: SnapshotParams, revivals: pd.DataFrame | None
+) -> np.ndarray:  # whether a list held the lead because it had acted, shape (n,)
+    if revivals is None or params.revive_on is None:
+        return np.zeros(len(wins), dtype=bool)
+    rows = wins.assign(row=np.arange(len(wins))).merge(revivals, "inner", "lead_id")
+    names = ("created_at", "converted_at", "lost_at", "revived_at")
+    created, won, lost, acted = (rows[name].to_numpy("datetime64[us]") for name in names)
+    days = np.timedelta64(1, "D")
+    leaves = np.fmin(np.fmin(revival_end(acted, params), won), lost)
+    begin = np.maximum(acted, created + max(params.max_age_days, params.min_age_days) * days)
+    start = np.maximum(np.searchsorted(times, begin), np.searchsorted(times, won - params.horizon_days * days, "right"))
+    held = np.zeros(len(wins), dtype=bool)
+    held[rows.loc[np.searchsorted(times, leaves, side="right") > start, "row"].to_numpy("int64")] = True
+    return held
 
 
 def _on_none(rows: pd.DataFrame) -> int:

@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from features.attributes.as_of import attributes_as_of
+from features.cohort.moments import came_back
+from features.cohort.snapshots import revivals_of
 from features.events.definitions import event_features
 from features.matrix.counterfactual import EVENTS, next_events, with_one_more
 from features.matrix.matrix import feature_matrix
@@ -160,7 +162,10 @@ def _not_open(lead_id: str, at: pd.Timestamp, contract: Contract, population: Sn
     ]
     age = (at - contract.leads.loc[contract.leads["lead_id"] == lead_id, "created_at"].iloc[0]) / DAY
     low, high = population.min_age_days, population.max_age_days
-    if not low <= age <= high:
+    here = pd.DataFrame({"lead_id": [lead_id], "snapshot_at": pd.Series([at], dtype="datetime64[us]")})
+    revivals = revivals_of(contract.events, contract.leads, population)
+    again = age > high and revivals is not None and bool(came_back(here, revivals, population)[0])
+    if not low <= age <= high and not again:
         cautions.append(f"It is {age:,.0f} days old; the model was made for leads of {low} to {high} days.")
     return cautions
 

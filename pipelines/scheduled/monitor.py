@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from features.attributes.as_of import attributes_as_of
 from features.cohort.labels import label_dated
-from features.cohort.snapshots import DAY, at_risk, grid
+from features.cohort.snapshots import DAY, grid
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import AlertError, DataError
 from models.checks import Check, CheckResult
@@ -47,7 +47,7 @@ from models.splitting.holdout import sample_leads
 from models.tiers.capacity import sampled_capacity
 from pipelines.config.params import Params
 from pipelines.scheduled.feed_checks import feed_at
-from pipelines.scoring.population import list_day
+from pipelines.scoring.population import leads_at_risk, list_day
 from pipelines.scoring.tier_backtest import put_into_tiers
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import finite
@@ -155,7 +155,7 @@ class MonitorData:
         """Score the leads of every list, or of a seeded share of them."""
         population = scorer.metadata.snapshots
         assert population is not None  # noqa: S101  # MonitoredLists.of has refused tables without dates
-        every = at_risk(contract.leads, contract.outcomes, calendar.moments, population)
+        every = leads_at_risk(contract, calendar.moments, population)
         rows = sample_leads(every, params.monitor.max_rows, params.project.seed, "monitor")
         labelled = label_dated(rows, contract.outcomes, calendar.until, population)
         won = contract.outcomes[["lead_id", "converted_at"]]

@@ -8,8 +8,9 @@ import pandas as pd
 
 from features.cohort.labels import label_dated, label_undated
 from features.cohort.moments import Grain, all_moments, days_only, is_day, moment_text, open_moments
-from features.cohort.snapshots import at_risk, grid, one_per_lead
+from features.cohort.snapshots import grid, one_per_lead, revivals_of
 from features.schema.declarations import MomentParams, SnapshotParams
+from pipelines.scoring.population import leads_at_risk
 from pipelines.storage.contract_store import Contract
 
 log = logging.getLogger("leadscore")
@@ -25,7 +26,7 @@ def labelled(contract: Contract, population: SnapshotParams | None) -> pd.DataFr
 def labelled_lists(contract: Contract, population: SnapshotParams, until: pd.Timestamp) -> pd.DataFrame:
     """Return the snapshots of every list up to a moment, labelled by the outcomes that were known then."""
     moments = grid(contract.leads["created_at"].min(), until, population)
-    snapshots = at_risk(contract.leads, contract.outcomes, moments, population)
+    snapshots = leads_at_risk(contract, moments, population)
     return label_dated(snapshots, contract.outcomes, min(until, contract.outcomes_until), population)
 
 
@@ -36,7 +37,8 @@ def labelled_moments(contract: Contract, population: SnapshotParams, params: Mom
         log.warning("build_features: %s, so that moments are midnights", _WHY[grain])
     found = all_moments(contract.leads, contract.events, params, grain)
     found = found[found["snapshot_at"] <= contract.data_until]
-    moments = open_moments(found, contract.leads, contract.outcomes, population.max_age_days)
+    revivals = revivals_of(contract.events, contract.leads, population)
+    moments = open_moments(found, contract.leads, contract.outcomes, population, revivals)
     until = min(contract.data_until, contract.outcomes_until)
     return label_dated(moments, contract.outcomes, until, population)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from features.cohort.snapshots import revivals_of
 from models.evaluation.list_coverage import ListCoverage
 from models.evaluation.wins_on_no_list import DatedWins, cover
 from pipelines.config.params import Params
@@ -20,6 +21,7 @@ def list_coverage(contract: Contract, params: Params, first: str | None, last: s
     if params.population is None or first is None or last is None:
         return None
     until = closes_until(contract, params)
-    wins = DatedWins.of(contract.leads, contract.outcomes, params.population, until)
+    revivals = revivals_of(contract.events, contract.leads, params.population)
+    wins = DatedWins.of(contract.leads, contract.outcomes, params.population, until, revivals)
     lists = (pd.Timestamp(first), pd.Timestamp(last))
     return cover(wins, params.population, lists, until, params.evaluate.confidence)

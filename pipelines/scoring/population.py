@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from features.cohort.moments import is_day, moment_text
-from features.cohort.snapshots import at_risk, one_per_lead
+from features.cohort.snapshots import at_risk, one_per_lead, revivals_of
 from features.matrix.matrix import MatrixSpec
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import NoOpenLeadsError, ParamsError
@@ -38,7 +38,7 @@ def open_leads(contract: Contract, population: SnapshotParams | None, run: RunCo
         rows = contract.leads[contract.leads["lead_id"].isin(held_out)]
         return one_per_lead(rows), "held-out leads, as none is without an outcome"
     as_of = scoring_day(run.params, contract)
-    rows = at_risk(contract.leads, contract.outcomes, pd.DatetimeIndex([as_of]).as_unit("us"), population)
+    rows = leads_at_risk(contract, pd.DatetimeIndex([as_of]).as_unit("us"), population)
     if rows.empty:
         raise NoOpenLeadsError(
             "leads",
@@ -48,6 +48,12 @@ def open_leads(contract: Contract, population: SnapshotParams | None, run: RunCo
             fix="Choose another score.as_of or a larger snapshots.max_age_days.",
         )
     return rows.sort_values("lead_id", ignore_index=True), f"leads open on {moment_text(as_of)}"
+
+
+def leads_at_risk(contract: Contract, moments: pd.DatetimeIndex, population: SnapshotParams) -> pd.DataFrame:
+    """Pair each moment with the leads that were at risk then: lead_id, snapshot_at; sorted by both."""
+    revivals = revivals_of(contract.events, contract.leads, population)
+    return at_risk(contract.leads, contract.outcomes, moments, population, revivals)
 
 
 def closed_leads(listed: pd.DataFrame, contract: Contract, spec: MatrixSpec) -> dict[str, dict[str, int]]:
@@ -63,7 +69,8 @@ def _expected(population: SnapshotParams) -> str:
             f"leads exactly {population.min_age_days} days old at midnight that have not closed, which no lead created "
             "at another time of day is (snapshots.min_age_days is max_age_days)"
         )
-    return f"leads at most {population.max_age_days} days old that have not closed"
+    again = "" if population.revive_on is None else ", or older ones that acted lately,"
+    return f"leads at most {population.max_age_days} days old{again} that have not closed"
 
 
 def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.attributes.one_lead import Cell, Cells
+from features.cohort.moments import acted_lately
 from features.cohort.snapshots import is_list
 from features.matrix.one_lead import Lead, LeadQuery, LeadRow
 from features.rules.conditions import ConditionQuery
@@ -160,7 +161,7 @@ class MomentScorer:
         low = float(population.min_age_days)
         if learned is not None and learned.ages_hours:
             low = min(low, learned.ages_hours[0] / HOURS_A_DAY)
-        if low <= age <= high:
+        if low <= age <= high or (age > high and acted_lately(lead.events, at, population)):
             return [] if learned is not None or is_list(at, population) else [BETWEEN]
         return [f"the lead is {age:.3g} days old; the model learned from leads of {low:.3g} to {high} days"]
 

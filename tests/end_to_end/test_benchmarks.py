@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from benchmarks.figures import draws, summary
+from benchmarks.live import never_at_risk
 from benchmarks.published import code_digest, learning_code, marked, pages
 from benchmarks.regret_bound import fit, probability, records
 from benchmarks.simulated_years import Scenario
@@ -133,3 +134,19 @@ def test_figures_of_older_code_are_named_so(tmp_path: Path) -> None:
     assert "as it is, `abc`" in new
     assert "made by older code" in old
     assert "made by older code" in marked(page, tmp_path, "abd").splitlines()[1]
+
+
+def test_a_win_is_scored_at_the_moment_unless_its_lead_had_left_long_before() -> None:
+    population = PARAMS.snapshots.model_copy(update={"max_age_days": 60, "horizon_days": 30})
+    created = pd.Timestamp("2026-01-05 09:00")
+    won = {"at once": 0.01, "within reach": 89.0, "too late": 91.0, "lost before": 50.0, "lost lately": 50.0}
+    lost = {"lost before": created + 10 * DAY, "lost lately": created + 30 * DAY}
+    wins = pd.DataFrame(
+        {
+            "created_at": created,
+            "converted_at": [created + days * DAY for days in won.values()],
+            "lost_at": [lost.get(name, pd.NaT) for name in won],
+        },
+        index=list(won),
+    ).astype({"created_at": "datetime64[us]", "converted_at": "datetime64[us]"})
+    assert list(wins.index[never_at_risk(wins, population)]) == ["too late", "lost before"]

@@ -24,6 +24,7 @@ from tests.support.tables import DAY, HOUR, MONDAY, TICK, Row, frame, table
 
 CREATED = MONDAY + 9 * HOUR
 LEADS = frame("leads", [{"lead_id": "a", "created_at": CREATED}])
+POPULATION = SnapshotParams(max_age_days=20)
 IN_DAYS = frame("leads", [{"lead_id": "a", "created_at": MONDAY}])
 
 
@@ -89,7 +90,7 @@ def test_who_is_open_at_a_moment() -> None:
         {"lead_id": "d", "converted_at": CREATED},
     ]
     moments = age_moments(leads, [0, 1, 24, 480], "times")
-    found = open_moments(pd.concat([moments, moments]), leads, frame("outcomes", ends), max_age_days=20)
+    found = open_moments(pd.concat([moments, moments]), leads, frame("outcomes", ends), POPULATION)
     assert found.groupby("lead_id")["moment"].agg(list).to_dict() == {
         "a": ["creation"],
         "b": ["creation", "1 hour"],
