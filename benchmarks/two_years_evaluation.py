@@ -14,7 +14,7 @@ from models.evaluation.metrics import compare, row_losses
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.config.simulation import Shock
-from pipelines.scoring.population import leads_at_risk
+from pipelines.scoring.history import leads_at_risk
 from pipelines.simulation.export import Simulated
 from pipelines.stages.ingest import ingest
 from pipelines.storage.bundle import load_bundle

@@ -47,7 +47,8 @@ from models.splitting.holdout import sample_leads
 from models.tiers.capacity import sampled_capacity
 from pipelines.config.params import Params
 from pipelines.scheduled.feed_checks import feed_at
-from pipelines.scoring.population import leads_at_risk, list_day
+from pipelines.scoring.history import leads_at_risk
+from pipelines.scoring.population import list_day
 from pipelines.scoring.tier_backtest import put_into_tiers
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import finite
@@ -158,10 +159,8 @@ class MonitorData:
         every = leads_at_risk(contract, calendar.moments, population)
         rows = sample_leads(every, params.monitor.max_rows, params.project.seed, "monitor")
         labelled = label_dated(rows, contract.outcomes, calendar.until, population)
-        won = contract.outcomes[["lead_id", "converted_at"]]
-        known = labelled.merge(contract.leads[["lead_id", "created_at"]], "left", "lead_id").merge(
-            won, "left", "lead_id"
-        )
+        born, won = contract.leads[["lead_id", "created_at"]], contract.outcomes[["lead_id", "converted_at"]]
+        known = labelled.merge(born, "left", "lead_id").merge(won, "left", "lead_id")
         known = known.assign(converted_at=known["converted_at"].where(known["converted_at"] < calendar.until))
         matrix = pd.concat(contract.matrix(known, scorer.metadata.matrix), ignore_index=True)
         matured = matrix[matrix["label"].notna()]

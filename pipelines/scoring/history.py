@@ -8,9 +8,8 @@ import pandas as pd
 
 from features.cohort.labels import label_dated, label_undated
 from features.cohort.moments import Grain, all_moments, days_only, is_day, moment_text, open_moments
-from features.cohort.snapshots import grid, one_per_lead, revivals_of
+from features.cohort.snapshots import at_risk, grid, one_per_lead, revivals_of
 from features.schema.declarations import MomentParams, SnapshotParams
-from pipelines.scoring.population import leads_at_risk
 from pipelines.storage.contract_store import Contract
 
 log = logging.getLogger("leadscore")
@@ -28,6 +27,12 @@ def labelled_lists(contract: Contract, population: SnapshotParams, until: pd.Tim
     moments = grid(contract.leads["created_at"].min(), until, population)
     snapshots = leads_at_risk(contract, moments, population)
     return label_dated(snapshots, contract.outcomes, min(until, contract.outcomes_until), population)
+
+
+def leads_at_risk(contract: Contract, moments: pd.DatetimeIndex, population: SnapshotParams) -> pd.DataFrame:
+    """Pair each moment with the leads that were at risk then: lead_id, snapshot_at; sorted by both."""
+    revivals = revivals_of(contract.events, contract.leads, population)
+    return at_risk(contract.leads, contract.outcomes, moments, population, revivals)
 
 
 def labelled_moments(contract: Contract, population: SnapshotParams, params: MomentParams) -> pd.DataFrame:

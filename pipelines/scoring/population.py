@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from features.cohort.moments import is_day, moment_text
-from features.cohort.snapshots import at_risk, one_per_lead, revivals_of
+from features.cohort.snapshots import one_per_lead
 from features.matrix.matrix import MatrixSpec
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import NoOpenLeadsError, ParamsError
 from features.schema.lead_status import count_closed
 from models.tiers.overrides import EXCLUDED
 from pipelines.config.params import Params, require_day
+from pipelines.scoring.history import leads_at_risk
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.run_context import RunContext
 
@@ -48,12 +49,6 @@ def open_leads(contract: Contract, population: SnapshotParams | None, run: RunCo
             fix="Choose another score.as_of or a larger snapshots.max_age_days.",
         )
     return rows.sort_values("lead_id", ignore_index=True), f"leads open on {moment_text(as_of)}"
-
-
-def leads_at_risk(contract: Contract, moments: pd.DatetimeIndex, population: SnapshotParams) -> pd.DataFrame:
-    """Pair each moment with the leads that were at risk then: lead_id, snapshot_at; sorted by both."""
-    revivals = revivals_of(contract.events, contract.leads, population)
-    return at_risk(contract.leads, contract.outcomes, moments, population, revivals)
 
 
 def closed_leads(listed: pd.DataFrame, contract: Contract, spec: MatrixSpec) -> dict[str, dict[str, int]]:
