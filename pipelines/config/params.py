@@ -299,8 +299,8 @@ def require_day(params: Params) -> None:
     as_of = params.score.as_of
     if isinstance(as_of, dt.datetime):
         raise ParamsError(
-            f"score.as_of is {as_of.isoformat()}, and lists that are kept are of days; give a day, or use `leadscore "
-            "score` or `serve` for a moment"
+            f"score.as_of is {as_of.isoformat()}, and lists that are kept are of days; give a day, or use "
+            "`leadscore score` or `leadscore serve` for a moment"
         )
 
 
