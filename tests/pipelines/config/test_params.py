@@ -286,6 +286,10 @@ def test_the_command_line_moves_the_scoring_date_alone() -> None:
 def test_a_moment_has_a_zone_and_lists_that_are_kept_have_days() -> None:
     found = with_as_of(load(), "2026-11-01T10:30+01:00")
     assert found.score.as_of == dt.datetime(2026, 11, 1, 9, 30, tzinfo=dt.UTC)
+    twice = [
+        with_as_of(load(), f"2026-10-25T02:30{zone}").score.as_of for zone in ("+02:00", "+01:00")
+    ]  # clocks go back
+    assert twice == [dt.datetime(2026, 10, 25, hour, 30, tzinfo=dt.UTC) for hour in (0, 1)]
     with pytest.raises(ParamsError, match="lists that are kept are of days; give a day"):
         require_day(found)
     require_day(with_as_of(load(), "2026-11-01"))
