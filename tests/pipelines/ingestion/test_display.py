@@ -88,7 +88,7 @@ def test_labels_and_addresses_are_checked(given: dict[str, Any], said: str) -> N
 
 
 def test_no_label_is_a_column_of_the_scores() -> None:
-    assert {*SCORES.names, "url"} == SCORED
+    assert {*SCORES.names, "url", "rank"} == SCORED  # rank: of the owners' files
 
 
 @pytest.fixture(scope="module")
