@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from features.schema.errors import DataError
+from models.lists.results import OwnersSummary
 from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
 from models.tiers.results import ListSummary, TierFlow
 from models.tiers.score_lists import flows, list_summary, tier_columns
+from pipelines.lists.owner_lists import ASSIGNED, ListInputs, hand_out
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.scoring.tier_inputs import exploration_quota, override_facts
 from pipelines.storage.bundle import load_bundle
-from pipelines.storage.contract_store import Contract
+from pipelines.storage.contract_store import Contract, Display
 from pipelines.storage.results import Provenance, existing, read_result
 from pipelines.storage.run_context import RunContext
 
@@ -27,12 +29,15 @@ class WhatIf:
 
     Attributes
     ----------
+    owners
+        What the lists of owners would come to; None where `lists.owner` asks for none.
     moved
         lead_id, score, tier_from and tier_to of the leads whose tier would be another, best first.
     """
 
     before: ScoreSummary
     after: ListSummary
+    owners: OwnersSummary | None
     flows: list[TierFlow]
     moved: pd.DataFrame
 
@@ -60,16 +65,25 @@ def what_if(run: RunContext) -> WhatIf:
             expected="a list of the model, whose probabilities say what capacity would win",
             fix="Run `leadscore stage score`.",
         )
-    after, summary = _tiered(listed, scorer, contract, run)
-    moved = listed[["lead_id", "score"]].assign(tier_from=listed["tier"], tier_to=after)
+    leads, summary = _tiered(listed, scorer, contract, run)
+    moved = listed[["lead_id", "score"]].assign(tier_from=listed["tier"], tier_to=leads["tier"])
     changed = moved[moved["tier_from"] != moved["tier_to"]].reset_index(drop=True)
-    return WhatIf(before, summary, flows(changed["tier_from"], changed["tier_to"]), changed)
+    return WhatIf(before, summary, _owners(leads, run), flows(changed["tier_from"], changed["tier_to"]), changed)
+
+
+def _owners(leads: pd.DataFrame, run: RunContext) -> OwnersSummary | None:
+    params, layout = run.params, run.layout
+    if not params.lists.owner:
+        return None
+    display = Display.read_mapped(layout, params.source.leads)
+    inputs = ListInputs(layout.scores.path, display, params.tiers.names, layout.owner_lists / ASSIGNED)
+    return hand_out(leads, inputs, params).summary
 
 
 def _tiered(
     listed: pd.DataFrame, scorer: Scorer, contract: Contract, run: RunContext
-) -> tuple[pd.Series[str], ListSummary]:
-    """Give the tiers that a list of this day would have, compared with the same list before it."""
+) -> tuple[pd.DataFrame, ListSummary]:
+    """Return the leads with the tiers that a list of this day would have, compared with the same list before it."""
     params, metadata, as_of = run.params, scorer.metadata, listed["as_of"].max()
     moments = listed[["lead_id"]].assign(snapshot_at=listed["as_of"].astype("datetime64[us]"))
     facts = override_facts(moments, contract, metadata.matrix, params.tiers, current=True)
@@ -79,7 +93,7 @@ def _tiered(
     tiers = tier_columns(listed, context, exploration_quota(as_of, metadata, params))
     leads = listed.drop(columns=["tier", "previous_tier"]).join(tiers)
     summary = list_summary(leads, params.tiers, params.capacity.per_period, facts, params.evaluate.confidence)
-    return tiers["tier"], summary
+    return leads, summary
 
 
 def _check_same(before: ScoreSummary, scorer: Scorer, contract: Contract, run: RunContext) -> None:

@@ -158,11 +158,11 @@ def tiers(
 ) -> None:
     """Say what another policy would make of the last list.
 
-    Another capacity, other tiers, triggers or exclusions; nothing is trained or published.
+    Another capacity, other tiers, triggers, exclusions or owners' lists; nothing is trained or published.
 
     IN: scores, model, data/contract.
 
-    OUT: a table of tiers now and then, expected wins, who moves; the CSV of --moved.
+    OUT: a table of tiers now and then, expected wins, who moves, what owners' lists come to; the CSV of --moved.
     """
     from pipelines.analysis.what_if import what_if
     from pipelines.storage.files import write_csv
@@ -187,6 +187,9 @@ def tiers(
         console.print(escape(f"{flow.n:,} leads go from {flow.tier_from} to {flow.tier_to}"))
     if not answer.flows:
         console.print("no lead changes its tier")
+    for when, owners in (("now", answer.before.by_owner), ("then", answer.owners)):
+        for line in owners.lines if owners else []:
+            console.print(escape(f"lists {when}: {line}"))
     if moved is not None:
         write_csv(answer.moved, moved)
 

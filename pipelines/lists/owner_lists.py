@@ -29,7 +29,7 @@ log = logging.getLogger("leadscore")
 FOLDER = "by_owner"
 ASSIGNED = "assigned.parquet"
 OWNERS = "owners.csv"
-READ = ["lead_id", "as_of", "probability", "points", "score", "grade", "tier", "tier_reason", "explored"]
+READ = ["lead_id", "as_of", "probability", "points", "score", "tier", "tier_reason", "explored"]
 PEOPLE = ["rank", "lead_id", "tier", "score", "probability", "grade", "tier_reason", "reasons_text"]  # of a file
 PERCENT = ("probability",)
 RESERVED = {"con", "prn", "aux", "nul", Path(OWNERS).stem, Path(ASSIGNED).stem}
@@ -103,7 +103,11 @@ def add_owner_lists(folder: Path, inputs: ListInputs, params: Params) -> OwnersS
 
 def build_lists(inputs: ListInputs, params: Params) -> OwnerLists:
     """Hand the leads of a score list to owners."""
-    listed = pq.read_table(inputs.scores, columns=READ).to_pandas()
+    return hand_out(pq.read_table(inputs.scores, columns=READ).to_pandas(), inputs, params)
+
+
+def hand_out(listed: pd.DataFrame, inputs: ListInputs, params: Params) -> OwnerLists:
+    """Hand leads to owners; `listed` has READ of each."""
     day = listed["as_of"].max()
     before = _before(inputs.previous, day)
     held = before.set_index("lead_id")["held_by"]

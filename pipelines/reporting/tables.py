@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -177,6 +178,12 @@ def leads(scores: pd.DataFrame, n: int, display: Display) -> list[Row]:
         | {"reasons": reasons, "bars": bars(_walk(row, reasons)), "display": display.of(row["lead_id"])}
         for row, reasons in explained
     ]
+
+
+def owners(path: Path) -> list[Row]:
+    """List the owners of leads and what their lists come to; none where there are no such lists."""
+    rows = pd.read_csv(path, keep_default_na=False) if path.is_file() else pd.DataFrame()
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def _walk(row: Mapping[Any, Any], reasons: list[Row]) -> list[WaterfallStep]:

@@ -67,6 +67,7 @@ class ReportInputs:
     calibration: pd.DataFrame
     change: ChangeResult | None
     display: Display
+    owners: list[tables.Row]
 
     @classmethod
     def read(cls, run: RunContext) -> ReportInputs:
@@ -94,6 +95,7 @@ class ReportInputs:
             calibration=pd.read_csv(existing(layout.plots / "calibration.csv", "evaluate")),
             change=None,
             display=Display.read(layout),
+            owners=tables.owners(layout.owners.path),
         )
         of = {"explanation.json": inputs.explanation.model_id, "the scores": inputs.summary.model_id}
         ids = {name: (model_id, scorer.model_id) for name, model_id in of.items()}
@@ -170,6 +172,7 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "segments": tables.segments(run.metrics, attributes),
         "tiers": tables.tiers(run.summary, run.metrics, run.policy, run.scores),
         "leads": tables.leads(run.scores, top_leads, run.display),
+        "owners": run.owners,
         "movers": tables.movers(run.explanation, shown),
         "dependences": dependences,
         "parts": tables.parts(run.metrics.snapshots),

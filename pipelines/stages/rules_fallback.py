@@ -84,6 +84,7 @@ def _contents(metrics: RulesResult, kpis: KpiResult, scored: pd.DataFrame, run: 
         "start": run.params.rules.start,
         "tiers": tier_names(run.params),
         "leads": tables.leads(scored, run.params.report.top_leads, Display.read(run.layout)),
+        "owners": tables.owners(run.layout.owners.path),
         "parts": [part | {"words": PART_WORDS[part["name"]]} for part in tables.parts(metrics.snapshots)],
         "attributes": tables.attributes_read(profile, run.params.source.attributes),
         "changed_values": [],

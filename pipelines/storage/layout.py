@@ -212,6 +212,11 @@ class Layout:
         return self.reports / "by_owner"
 
     @property
+    def owners(self) -> Artifact:
+        """What each owner's list comes to; there where `lists.owner` asks for them."""
+        return Artifact(self.owner_lists / "owners.csv", "owner of leads", ("owner",))
+
+    @property
     def change(self) -> Artifact:
         """Why scores changed between two dates or two models."""
         return Artifact(self.reports / "change.parquet", "lead on both lists", ("lead_id",))

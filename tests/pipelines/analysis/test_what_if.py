@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from features.schema.errors import ModelError
+from models.lists.declarations import ListParams
 from pipelines.analysis.what_if import what_if
 from pipelines.stages.score import score_leads
-from pipelines.storage.files import file_digest
+from pipelines.storage.files import file_digest, write_parquet
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import leadscore
@@ -84,3 +85,22 @@ def test_a_list_of_another_model_is_refused(run: RunContext, tmp_path: Path) -> 
     shutil.copytree(layout.tested_model, layout.bundle)
     with pytest.raises(ModelError, match="leadscore stage score"):
         what_if(replace(run, layout=layout))
+
+
+def test_owners_lists_are_asked_for_too_and_none_is_written(run: RunContext) -> None:
+    """`owner` is a label that the small run does not show, so that all is asked of a display of its own."""
+    layout = run.layout
+    shown = pd.read_parquet(layout.scores.path)[["lead_id"]].assign(agent=lambda rows: rows["lead_id"].str[-1])
+    source = run.params.source
+    leads = source.leads.model_copy(update={"display": {"agent": "Agent"}})
+    lists = ListParams(owner="agent", capacity=3)
+    params = run.params.model_copy(update={"source": source.model_copy(update={"leads": leads}), "lists": lists})
+    write_parquet(shown, layout.display.path)
+    try:
+        answer = what_if(replace(run, params=params))
+    finally:
+        layout.display.path.unlink()
+    assert answer.owners is not None
+    assert answer.owners.places == 3 * shown["agent"].nunique()
+    assert answer.owners.leads == shown.groupby("agent").head(3).shape[0]
+    assert not layout.owner_lists.exists()
