@@ -58,8 +58,17 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("propensity", "number"),
     ),
 }
-READ = TABLES | {  # what a source may have: the tables of the contract, and which ids have become those of other leads
+READ = TABLES | {  # what a source may have beside: ids that became those of other leads, and what people say
     "aliases": (LEAD_ID, Field("merged_into", "text", required=True), Field("merged_at", "time")),
+    "overrides": (
+        LEAD_ID,
+        Field("tier", "text"),
+        Field("points", "number"),
+        Field("who", "text", required=True),
+        Field("why", "text"),
+        Field("until", "time"),
+        Field("given_at", "time"),
+    ),
 }
 NOT_IN_LEADS = "lead_id is not in leads"
 LONGEST_ID = 2000  # bytes; an index of PostgreSQL takes 2,704 of all its columns

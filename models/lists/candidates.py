@@ -11,14 +11,14 @@ import pandas as pd
 from models.lists.allocation import ListRules
 from models.lists.declarations import ListParams
 from models.tiers.assignment import id_order
-from models.tiers.overrides import EXCLUDED
+from models.tiers.overrides import EXCLUDED, REASON
 
 
 def working_order(listed: pd.DataFrame, tiers: Sequence[str]) -> pd.Series[float]:
     """Return each lead's rank, from 0, when a score list is worked from the top; infinity for the excluded.
 
-    Best tier first, in a tier those by trigger or exploration, then by probability, or by points where the rules alone
-    score; ties broken by lead_id.
+    Best tier first, in a tier those by trigger, override or exploration, then by probability, or by points where the
+    rules alone score; ties broken by lead_id.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def working_order(listed: pd.DataFrame, tiers: Sequence[str]) -> pd.Series[float
         Names, best first.
     """
     tier = listed["tier"].map({name: index for index, name in enumerate(tiers)}).fillna(len(tiers)).to_numpy("int64")
-    first = listed["tier_reason"].str.startswith("trigger: ") | (listed["explored"] == "yes")
+    first = listed["tier_reason"].str.startswith(("trigger: ", REASON)) | (listed["explored"] == "yes")
     by = "points" if listed["probability"].isna().any() else "probability"
     order = np.lexsort((id_order(listed["lead_id"]), -listed[by].to_numpy("float64"), ~first.to_numpy(bool), tier))
     rank = np.empty(len(order))

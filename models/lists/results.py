@@ -1,8 +1,12 @@
-"""What the owners' lists of one day come to: a part of score_summary.json, which names no owner."""
+"""What the owners' lists of one day come to, and what overrides did: figures that name nobody."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from features.schema.spec import Spec
+
+Side = Literal["raised", "lowered"]
 
 
 class RuleCost(Spec):
@@ -75,3 +79,56 @@ def _cost(wins: float) -> str:
     if abs(wins) < 0.05:
         return "costs no wins to expect"
     return f"costs {wins:.1f} wins to expect" if wins > 0 else f"gains {-wins:.1f} wins to expect"
+
+
+class JudgedOverrides(Spec):
+    """What became of the leads that people raised, or lowered.
+
+    Attributes
+    ----------
+    n, converted, rate
+        Leads, how many of them converted within the horizon, and the share, with its exact interval.
+    n_model, rate_model, predicted
+        Of these, leads whose own probability was kept: how many, the share that converted, and the mean probability.
+    right
+        Whether people were surely right against the model, surely wrong (False), or neither (None).
+    """
+
+    side: Side
+    n: int
+    converted: int
+    rate: float
+    rate_low: float
+    rate_high: float
+    n_model: int
+    rate_model: float | None
+    predicted: float | None
+    right: bool | None
+
+    @property
+    def sentence(self) -> str:
+        """Say it for people."""
+        text = (
+            f"Of {self.n:,} leads that people {self.side}, {self.converted:,} converted: {self.rate:.1%} "
+            f"({self.rate_low:.1%} to {self.rate_high:.1%})"
+        )
+        if self.predicted is None or self.rate_model is None:
+            return f"{text}; what the model gave them was not kept."
+        verdict = {True: "people were right", False: "the model was right", None: "this cannot tell who was right"}
+        of_these = "" if self.n_model == self.n else f" of {self.n_model:,} of them"
+        return f"{text}; the model gave{of_these} {self.predicted:.1%} on average: {verdict[self.right]}."
+
+
+class OverridesResult(Spec):
+    """Whether past overrides were right: how many were given, how many could be judged, and by side."""
+
+    given: int
+    judged: int
+    raised: JudgedOverrides | None
+    lowered: JudgedOverrides | None
+
+    @property
+    def lines(self) -> list[str]:
+        """Say it for people, a sentence a line."""
+        sides = [one.sentence for one in (self.raised, self.lowered) if one is not None]
+        return [f"{self.given:,} overrides so far, {self.judged:,} of them old enough to judge.", *sides]

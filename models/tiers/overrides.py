@@ -13,6 +13,7 @@ from features.rules.conditions import RuleCondition
 from features.schema.spec import Spec
 
 EXCLUDED = "excluded"  # outside of the ladder: not to be called
+REASON = "override by "  # begins the tier_reason of a lead whose tier a person gave
 
 
 class Override(Spec):

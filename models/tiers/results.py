@@ -44,6 +44,8 @@ class ListSummary(Spec):
         Under the policy capacity, the tiers that are.
     explored
         Leads that exploration drew at random.
+    overridden
+        Leads whose tier is a person's.
     by_fixed_scores
         Whether the list is so short that its tiers follow fixed scores, not capacity; see `assignment.of_length`.
     """
@@ -51,6 +53,7 @@ class ListSummary(Spec):
     tiers: dict[str, int]
     overfull: dict[str, Overfull]
     explored: int
+    overridden: int = 0
     by_fixed_scores: bool = False
     capacity: list[CapacityStep]
 

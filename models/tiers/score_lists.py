@@ -21,7 +21,7 @@ from models.tiers.assignment import (
 from models.tiers.capacity import expected_wins
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Exploration, Quota, explore
-from models.tiers.overrides import EXCLUDED, TierFacts
+from models.tiers.overrides import EXCLUDED, REASON, TierFacts
 from models.tiers.results import ListSummary, Overfull, TierFlow
 
 
@@ -172,7 +172,7 @@ def list_summary(
     Parameters
     ----------
     scored
-        lead_id, probability, score, tier, explored.
+        lead_id, probability, score, tier, tier_reason, explored.
     confidence
         Of the intervals of wins.
     """
@@ -184,13 +184,15 @@ def list_summary(
         name: int(((scored["tier"] == name) & (least == index)).sum()) for index, name in enumerate(params.names)
     }
     drawn = scored["explored"] == "yes"
-    working = working_rank(scored, scored["tier"], params, facts, drawn)
+    by_people = scored["tier_reason"].str.startswith(REASON)
+    working = working_rank(scored, scored["tier"], params, facts, drawn | by_people)
     return ListSummary(
         tiers={name: int((scored["tier"] == name).sum()) for name in names},
         overfull={
             name: Overfull(capacity=n, triggered=triggered[name]) for name, n in sizes.items() if triggered[name] > n
         },
         explored=int(drawn.sum()),
+        overridden=int(by_people.sum()),
         by_fixed_scores=in_use.policy != params.policy,
         capacity=expected_wins(scored, working, capacity, confidence),
     )

@@ -8,13 +8,14 @@ import pandas as pd
 
 from features.schema.errors import DataError
 from models.lists.results import OwnersSummary
+from models.lists.second_thoughts import in_force, override_tiers
 from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
 from models.tiers.results import ListSummary, TierFlow
 from models.tiers.score_lists import flows, list_summary, tier_columns
 from pipelines.lists.owner_lists import ASSIGNED, ListInputs, hand_out
 from pipelines.scoring.score_summary import ScoreSummary
-from pipelines.scoring.tier_inputs import exploration_quota, override_facts
+from pipelines.scoring.tier_inputs import exploration_quota, override_facts, read_overrides, stores
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Display
 from pipelines.storage.results import Provenance, existing, read_result
@@ -91,6 +92,9 @@ def _tiered(
     previous = earlier[earlier != ""] if (earlier != "").any() else None
     context = TierContext(params.tiers, params.capacity.per_period, metadata.points, facts, previous)
     tiers = tier_columns(listed, context, exploration_quota(as_of, metadata, params))
+    given = read_overrides(stores(run.layout, run.layout.reports), params.tiers.names)
+    stages = {one.name: one.stage for one in params.tiers.ladder}
+    tiers = override_tiers(listed, tiers, in_force(given, as_of), stages)
     leads = listed.drop(columns=["tier", "previous_tier"]).join(tiers)
     summary = list_summary(leads, params.tiers, params.capacity.per_period, facts, params.evaluate.confidence)
     return leads, summary

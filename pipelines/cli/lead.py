@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.cli.options import LISTS, AsOfOption, LeadArgument, ListsOption, OutOption, ParamsOption, loaded
+from pipelines.cli.options import LISTS, AsOfOption, LeadArgument, ListsOption, OutOption, ParamsOption, loaded, now
 
 lead_app = typer.Typer(help="One lead's score, and why scores changed.", no_args_is_help=True)
 
@@ -125,6 +125,47 @@ def letter(
         typer.echo(text, nl=False)
     else:
         save_letter(text, markdown)
+
+
+@lead_app.command()
+def override(
+    lead_id: LeadArgument,
+    who: Annotated[str, typer.Option("--who", metavar="NAME", help="Who says so.")] = "",
+    tier: Annotated[
+        str | None, typer.Option("--tier", metavar="TIER", help="The tier that the lead is in; or `excluded`.")
+    ] = None,
+    points: Annotated[
+        float | None, typer.Option("--points", metavar="N", help="Instead: as if it had so many points more, or less.")
+    ] = None,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Shown on the list as the reason.")] = "",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DAY", help="The last day on which it counts.")
+    ] = None,
+    given: Annotated[
+        str | None, typer.Option("--given", metavar="DAY", help="The first day on which it counts; default: today.")
+    ] = None,
+    take_back: Annotated[bool, typer.Option("--take-back", help="Take back what was said of the lead.")] = False,
+    params: ParamsOption = None,
+    out: OutOption = None,
+    lists: ListsOption = None,
+) -> None:
+    """Give one lead another tier, or take that back.
+
+    The next list has the lead in that tier, beside the model's own score. No feature, label or model knows of it; the
+    report says later whether people were right. An exclusion goes before.
+
+    IN: the scores of the run, or of the current list in --lists.
+
+    OUT: overrides.parquet beside them.
+    """
+    from pipelines.analysis.lead_override import give_override, take_override_back
+
+    run = loaded(params, out)
+    if take_back:
+        typer.echo(take_override_back(lead_id, run, lists, now()))
+        return
+    wanted = {"tier": tier, "points": points, "who": who, "why": why, "until": until, "given": given}
+    typer.echo(give_override(lead_id, wanted, run, lists, now()))
 
 
 @lead_app.command()

@@ -292,6 +292,12 @@ class Source(Spec):
         description="Whom sales contacted, so that metrics can be weighted: lead_id, contacted_at, and of the score "
         "list that sales had before it as_of, tier, score, explored (yes or no) and propensity.",
     )
+    overrides: Tables = Field(
+        default=[],
+        description="What people say of single leads: lead_id, who, and tier or points; also why, until (a day, which "
+        "counts) and given_at. It moves a lead's tier on the list and nothing else; `leadscore lead override` writes "
+        "the same beside the lists.",
+    )
 
     @property
     def by_creation(self) -> bool:
@@ -302,7 +308,7 @@ class Source(Spec):
     def normalise(self) -> tuple[Normaliser, ...]:
         """How ids are compared, whichever table says so."""
         lists = (self.outcomes, self.events, self.stages, self.attribute_history, self.aliases, self.contacts)
-        tables = [self.leads, *(table for given in lists for table in given)]
+        tables = [self.leads, *(table for given in lists for table in given), *self.overrides]
         return tuple(name for name in NORMALISERS if any(name in table.normalise for table in tables))
 
     @model_validator(mode="before")

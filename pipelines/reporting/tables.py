@@ -22,6 +22,7 @@ from models.explanation.lead_explanation import WaterfallStep, bars
 from models.explanation.results import DependencePoint, ExplanationResult
 from models.points.scale import PointScale
 from models.tiers.declarations import TierParams
+from models.tiers.overrides import REASON
 from pipelines.reporting.charts import value_text
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.contract_store import Display
@@ -146,10 +147,11 @@ def tiers(summary: ScoreSummary, metrics: EvaluationResult, policy: TierParams, 
 
 def _tier_lines(leads: pd.DataFrame) -> list[Row]:
     reason = leads["tier_reason"].astype("str")
-    triggered, drawn = (reason.str.startswith(prefix) for prefix in ("trigger:", "drawn by lot"))
+    triggered, people, drawn = (reason.str.startswith(prefix) for prefix in ("trigger:", REASON, "drawn by lot"))
     lines = {
-        ", by score" if (triggered | drawn).any() else "": leads[~(triggered | drawn)],
+        ", by score" if (triggered | people | drawn).any() else "": leads[~(triggered | people | drawn)],
         ", by a trigger": leads[triggered],
+        ", by people": leads[people],
         ", drawn at random to learn": leads[drawn],
     }
     return [
@@ -161,7 +163,7 @@ def _tier_lines(leads: pd.DataFrame) -> list[Row]:
             "mean": float(line["probability"].mean()) if len(line) else None,
         }
         for name, line in lines.items()
-        if len(line) or not name.startswith((", by a", ", drawn"))
+        if len(line) or not name.startswith((", by a", ", by people", ", drawn"))
     ]
 
 

@@ -43,6 +43,7 @@ from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import closed_leads, list_day, open_leads
 from pipelines.scoring.score_list import RankedList, rank_leads, ranked_rows, summarise, write_rows
 from pipelines.scoring.shards import EarlierList, count_new_values, read_inputs, score_shards
+from pipelines.scoring.tier_inputs import digest, read_overrides, stores
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Display, Opener
 from pipelines.storage.files import disk_full, file_digest, write_json, write_parquet
@@ -246,6 +247,7 @@ def _identity(params: Params, ready: PreparedJob, day: str | None, previous: str
         data_fingerprint=ready.contract.profile.fingerprint,
         profile=profile_digest(ready.layout),
         display=display_digest(ready.layout),
+        overrides=digest(stores(ready.layout, ready.request.to)),
         reasons=ready.request.reasons,
         previous=previous,
         inputs=ready.files,
@@ -289,7 +291,8 @@ def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, fee
         rows, display = rows_in(ready.layout), Display.read_mapped(ready.layout, params.source.leads)
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
     before = ready.published.run(identity.previous) / SCORES if identity.previous else None
-    listed = rank_leads(parts, scorer, snapshots, contract, before, params)
+    given = read_overrides(stores(ready.layout, ready.request.to), params.tiers.names)
+    listed = rank_leads(parts, scorer, snapshots, contract, before, params, given)
     unseen = count_new_values(parts)
     shift = drift(listed.leads, unseen, _scores(ready.published, identity.previous), params.job)
     hindsight = _hindsight(scorer, identity.as_of)

@@ -60,6 +60,8 @@ class ListIdentity(Spec):
         Digest of profile.json.
     display
         Digest of what people are shown of leads; "" where they are shown nothing.
+    overrides
+        Digests of what people said of single leads.
     previous
         The list of the previous day.
     inputs
@@ -75,6 +77,7 @@ class ListIdentity(Spec):
     data_fingerprint: str
     profile: str
     display: str = ""
+    overrides: str = ""
     reasons: str
     previous: str | None
     inputs: dict[str, str]

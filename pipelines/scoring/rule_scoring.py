@@ -13,6 +13,7 @@ from features.matrix.matrix import run_query
 from features.rules.declarations import START, RulesParams
 from features.rules.point_log import RuleQuery, rule_log
 from features.schema.errors import NoOpenLeadsError, ParamsError
+from models.lists.second_thoughts import in_force, override_tiers
 from models.scoring.rule_points import contributions, points
 from models.scoring.rule_points import explain as explain_log
 from models.scoring.rule_scorer import BELOW, rule_parts, rule_tiers, rules_id, score_by_rules
@@ -22,7 +23,7 @@ from pipelines.config.params import Params
 from pipelines.scoring.population import closed_leads, one_lead, open_leads
 from pipelines.scoring.score_list import COLUMNS, SCORES, write_no_list, write_scores
 from pipelines.scoring.score_summary import ScoreSummary
-from pipelines.scoring.tier_inputs import override_facts, read_previous_tiers
+from pipelines.scoring.tier_inputs import override_facts, read_overrides, read_previous_tiers, stores
 from pipelines.storage.contract_store import Contract, read_spec
 from pipelines.storage.run_context import RunContext
 
@@ -68,7 +69,11 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
     facts = override_facts(moments, contract, spec, run.params.tiers, current=True)
     previous = read_previous_tiers(run.layout.scores.path, as_of, rules_id(rules))
     context = TierContext(run.params.tiers, run.params.capacity.per_period, facts=facts, previous=previous)
-    tiers = rule_tiers(scored, rules, context)
+    names = tier_names(run.params)
+    given = read_overrides(stores(run.layout, run.layout.reports), names)
+    known = {one.name: one.stage for one in run.params.tiers.ladder}
+    stages = {name: known.get(name, "") for name in names if name != EXCLUDED}
+    tiers = override_tiers(scored, rule_tiers(scored, rules, context), in_force(given, as_of), stages)
     scored = scored.assign(
         as_of=pd.Series(as_of, index=scored.index, dtype="datetime64[us]"),
         **tiers,

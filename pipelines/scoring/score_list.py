@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from features.cohort.moments import moment_text
 from features.schema.errors import NoOpenLeadsError
+from models.lists.second_thoughts import in_force, override_tiers
 from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
 from models.tiers.overrides import EXCLUDED
@@ -72,9 +73,9 @@ MEANING = {  # of each column, for the reference
     "grade": "fit A to D by engagement 1 to 4; empty where the rules alone score",
     "tier": "of `tiers.ladder`, or excluded",
     "stage": "the lifecycle stage that the tier maps to",
-    "tier_reason": "the trigger or exclusion that put the lead there; empty where its score did",
+    "tier_reason": "the trigger, exclusion or person that put the lead there; empty where its score did",
     "previous_tier": "on the previous score list; empty without one",
-    "earned_tier": "the tier before exploration; `tier`, where the lead was not drawn",
+    "earned_tier": "the tier before exploration and overrides; else `tier`",
     "explored": "yes where exploration drew the lead at random into the best tier, else no",
     "propensity": "chance with which the lead came into the best tier; copy it into the contact log",
     "reasons_text": "why, in words, strongest first, each with its points behind",
@@ -178,6 +179,8 @@ def _log_list(summary: ScoreSummary) -> None:
         log.warning("score: %s", line)
     if summary.explored:
         log.warning("score: %s leads are drawn at random from lower tiers (exploration.share)", summary.explored)
+    if summary.overridden:
+        log.info("score: %s leads are in a tier that a person gave them", f"{summary.overridden:,}")
     if summary.by_fixed_scores:
         log.warning("score: capacity is larger than the list, so tiers follow the fixed scores of tiers.ladder")
     for name, full in summary.overfull.items():
@@ -194,6 +197,7 @@ def rank_leads(
     contract: Contract,
     previous_scores: Path | None,
     params: Params,
+    overrides: pd.DataFrame | None = None,
 ) -> RankedList:
     """Rank all scored leads and put them into tiers.
 
@@ -205,6 +209,8 @@ def rank_leads(
         The leads that were scored: lead_id, snapshot_at.
     previous_scores
         The previous score list, whose tiers leads keep within the margin.
+    overrides
+        What people gave, see `read_overrides`; None: nothing.
     params
         Of them the policy (`tiers`, `capacity`, `exploration` and its seed), and the confidence of the interval of what
         capacity buys.
@@ -217,6 +223,9 @@ def rank_leads(
     quota = exploration_quota(as_of, metadata, params)
     context = TierContext(params.tiers, params.capacity.per_period, metadata.points, facts, previous)
     tiers = tier_columns(scored, context, quota)
+    if overrides is not None:
+        stages = {one.name: one.stage for one in params.tiers.ladder}
+        tiers = override_tiers(scored, tiers, in_force(overrides, as_of), stages)
     leads = scored.assign(**tiers)
     metrics = list_summary(leads, params.tiers, params.capacity.per_period, facts, params.evaluate.confidence)
     order = best_first(leads)

@@ -121,6 +121,8 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
                 log.info("%s: %s", table, tallies[table].line())
             if source.leads.shown:
                 write_parquet(staging.display_rows(), folder / layout.display.path.name)
+            if source.overrides:
+                _write(staging, "overrides", folder / layout.overrides.path.name)
             write_parquet(_quarantine(staging), folder / layout.quarantine.path.name)
             status.update("ingest: profile")
             result = profile(staging.connection, folder, source.attributes, tallies)

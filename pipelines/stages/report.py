@@ -15,12 +15,14 @@ from models.evaluation.measures import measures
 from models.evaluation.results import BacktestResult, EvaluationResult, NoBacktest
 from models.explanation.results import ChangeResult, ExplanationResult
 from models.kpis.results import KpiResult
+from models.lists.results import OverridesResult
 from models.scorecard.scorecard import Scorecard
 from models.scoring.scorer import ModelMetadata
 from models.tiers.declarations import TierParams
 from pipelines.reporting import charts, scorecard_table, tables
 from pipelines.reporting.first_screen import LEADS, first_screen
 from pipelines.reporting.glossary import report_terms
+from pipelines.reporting.overrides import judge_overrides
 from pipelines.reporting.page import page, write_page
 from pipelines.reporting.panels import PANELS
 from pipelines.scoring.score_summary import ScoreSummary
@@ -68,6 +70,7 @@ class ReportInputs:
     change: ChangeResult | None
     display: Display
     owners: list[tables.Row]
+    overrides: OverridesResult | None
 
     @classmethod
     def read(cls, run: RunContext) -> ReportInputs:
@@ -95,6 +98,7 @@ class ReportInputs:
             calibration=pd.read_csv(existing(layout.plots / "calibration.csv", "evaluate")),
             change=None,
             display=Display.read(layout),
+            overrides=judge_overrides(run),
             owners=tables.owners(layout.owners.path),
         )
         of = {"explanation.json": inputs.explanation.model_id, "the scores": inputs.summary.model_id}
@@ -173,6 +177,7 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "tiers": tables.tiers(run.summary, run.metrics, run.policy, run.scores),
         "leads": tables.leads(run.scores, top_leads, run.display),
         "owners": run.owners,
+        "overrides": run.overrides,
         "movers": tables.movers(run.explanation, shown),
         "dependences": dependences,
         "parts": tables.parts(run.metrics.snapshots),

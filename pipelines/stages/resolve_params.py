@@ -24,7 +24,8 @@ READS = {
              "evaluate", "score", "kpis"),
     "explain": ("project", "evaluate", "explain"),
     "score": ("project", "source", "features", "capacity", "tiers", "lists", "exploration", "evaluate", "score"),
-    "report": ("project", "capacity", "tiers", "report"),
+    "report": ("project", "source", "snapshots", "rules", "capacity", "tiers", "exploration",
+               "evaluate", "report"),
     "track": ("project", "source", "snapshots", "features", "split", "train", "selection", "scorecard", "points",
               "capacity", "tiers", "track"),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from models.kpis.results import KpiResult
 from models.scoring.rule_scorer import rules_id
 from pipelines.lists.owner_lists import write_run_lists
 from pipelines.reporting import tables
+from pipelines.reporting.overrides import judge_overrides
 from pipelines.reporting.page import page, write_page
 from pipelines.scoring.rule_scoring import score_leads_by_rules, tier_names
 from pipelines.scoring.score_summary import ScoreSummary
@@ -84,6 +85,7 @@ def _contents(metrics: RulesResult, kpis: KpiResult, scored: pd.DataFrame, run: 
         "start": run.params.rules.start,
         "tiers": tier_names(run.params),
         "leads": tables.leads(scored, run.params.report.top_leads, Display.read(run.layout)),
+        "overrides": judge_overrides(run),
         "owners": tables.owners(run.layout.owners.path),
         "parts": [part | {"words": PART_WORDS[part["name"]]} for part in tables.parts(metrics.snapshots)],
         "attributes": tables.attributes_read(profile, run.params.source.attributes),

@@ -13,6 +13,7 @@ from pipelines.scoring.history import warn_of_days
 from pipelines.scoring.population import closed_leads, open_leads
 from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, write_no_list, write_scores
 from pipelines.scoring.shards import count_new_values, score_shards
+from pipelines.scoring.tier_inputs import read_overrides, stores
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Opener
 from pipelines.storage.run_context import RunContext
@@ -47,7 +48,8 @@ def _write_list(run: RunContext, opened: Opener) -> None:
         warn_of_days(snapshots["snapshot_at"].max(), contract)
         scorer = stand_fresh(scorer, contract, snapshots["snapshot_at"].max(), run.params)
         parts = list(score_shards(contract, scorer, run.params.tiers, snapshots, run.params.score.reasons, Path(work)))
-        listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params)
+        given = read_overrides(stores(run.layout, run.layout.reports), run.params.tiers.names)
+        listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params, given)
         unseen = count_new_values(parts)
         closed = closed_leads(listed.leads, contract, scorer.metadata.matrix)
         write_scores(ranked_rows(parts, listed), summarise(listed, who, unseen, closed), run)

@@ -87,6 +87,11 @@ class Layout:
         return Artifact(self.contract / "display.parquet", "lead, with what `source.leads.display` shows", ("lead_id",))
 
     @property
+    def overrides(self) -> Artifact:
+        """What `source.overrides` says; there where it names a table. No feature and no model reads it."""
+        return Artifact(self.contract / "overrides.parquet", "override of a lead's tier", ())
+
+    @property
     def quarantine(self) -> Artifact:
         return Artifact(self.contract / "quarantine.parquet", "row that broke the contract", ("table", "path", "row"))
 

@@ -104,7 +104,7 @@ def test_a_tier_too_small_for_its_triggers_is_told() -> None:
     rows = with_points([80, 70, 60, 50])
     params = ladder(1.0, "rest", triggers=[override("asked", "tier 0")], exclusions=[override("gone", "excluded")])
     known = facts(rows, asked=[True, True, True, False], gone=[False] * 4)
-    listed = rows.assign(tier=assign(rows, TierContext(params, 2, facts=known)), explored="no")
+    listed = rows.assign(tier=assign(rows, TierContext(params, 2, facts=known)), explored="no", tier_reason="")
     found = list_summary(listed, params, 2, known, 0.9)
     assert found.overfull == {"tier 0": Overfull(capacity=2, triggered=3)}
     assert found.tiers == {"tier 0": 3, "tier 1": 1}
