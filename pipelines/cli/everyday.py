@@ -196,7 +196,7 @@ def tiers(
 
 @everyday_app.command("audit-score", rich_help_panel=PANEL)
 def audit_score(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet with a score of each lead.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File with a score of each lead: CSV, Excel, Parquet.")],
     score: Annotated[list[str], typer.Option("--score", metavar="COLUMN", help="The score or grade; may be repeated.")],
     lead_id: Annotated[str, typer.Option("--id", metavar="COLUMN", help="The column of the lead's id.")] = "lead_id",
     at: Annotated[
@@ -220,12 +220,12 @@ def audit_score(
 
     OUT: the terminal, and the file of --json.
     """
-    from pipelines.analysis.audit_score import ScoreExport, audit_score
+    from pipelines.analysis.audit_score import ScoreExport, audit_scores
     from pipelines.storage.files import finite, write_json
 
     run, console = loaded(params, out), Console(soft_wrap=True, highlight=False)
     best_first = [grade.strip() for grade in grades.split(",")] if grades else []
-    results = [audit_score(ScoreExport(file, one, lead_id, at, best_first), run) for one in score]
+    results = audit_scores([ScoreExport(file, one, lead_id, at, best_first) for one in score], run)
     for result in results:
         table = Table("band", "rows", "leads", "converted", "reached by, a list", box=SIMPLE, title=escape(result.name))
         for band in result.bands:

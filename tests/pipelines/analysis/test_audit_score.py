@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from features.schema.errors import DataError
-from pipelines.analysis.audit_score import ScoreExport, audit_score
+from pipelines.analysis.audit_score import ScoreExport, audit_scores
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import leadscore
 from tests.support.tiny import tiny_copy, tiny_params
@@ -39,7 +39,7 @@ def test_the_model_s_own_probabilities_are_no_worse_than_the_model(
 ) -> None:
     rows = pd.DataFrame({"Lead": tested["lead_id"], "Grade": tested["model"], "When": tested["snapshot_at"]})
     later = rows.assign(When=rows["When"] + pd.Timedelta(days=1), Grade=-1.0)  # the day after, and of no use
-    found = audit_score(export(pd.concat([rows, later]), tmp_path, "When"), run)
+    found = audit_scores([export(pd.concat([rows, later]), tmp_path, "When")], run)[0]
     assert found.state in ("no worse", "tells nothing")
     assert (found.auc_gap.value, found.wins.gained, found.never_scored) == (0, 0, 0)
     assert (found.n, found.n_leads) == (len(tested), tested["lead_id"].nunique())
@@ -47,7 +47,7 @@ def test_the_model_s_own_probabilities_are_no_worse_than_the_model(
 
 def test_scores_of_a_later_day_are_not_known_yet(run: RunContext, tested: pd.DataFrame, tmp_path: Path) -> None:
     rows = pd.DataFrame({"Lead": tested["lead_id"], "Grade": 1.0, "When": tested["snapshot_at"].max()})
-    found = audit_score(export(rows.drop_duplicates("Lead"), tmp_path, "When"), run)
+    found = audit_scores([export(rows.drop_duplicates("Lead"), tmp_path, "When")], run)[0]
     assert found.never_scored == pytest.approx((tested["snapshot_at"] < tested["snapshot_at"].max()).mean())
 
 
@@ -55,7 +55,7 @@ def test_a_grade_that_was_raised_at_the_win_is_a_leak(run: RunContext, tested: p
     won = set(pd.read_parquet(run.layout.outcomes.path).dropna(subset="converted_at")["lead_id"])
     leads = pd.read_parquet(run.layout.leads.path)["lead_id"]
     rows = pd.DataFrame({"Lead": leads, "Grade": np.where(leads.isin(won), "A", "B")})
-    found = audit_score(export(rows, tmp_path, grades=("A", "B")), run)
+    found = audit_scores([export(rows, tmp_path, grades=("A", "B"))], run)[0]
     assert found.state == "leaks"
     assert all(line.startswith("Grade gives the outcome away") for line in found.lines)
 
@@ -64,7 +64,7 @@ def test_scores_edited_after_the_outcome_are_a_leak(run: RunContext, tmp_path: P
     won = pd.read_parquet(run.layout.outcomes.path).dropna(subset="converted_at").drop_duplicates("lead_id")
     before = pd.DataFrame({"Lead": won["lead_id"], "Grade": 10, "When": won["converted_at"] - pd.Timedelta(days=40)})
     after = before.assign(Grade=90, When=won["converted_at"] + pd.Timedelta(hours=1))
-    found = audit_score(export(pd.concat([before, after]), tmp_path, "When"), run)
+    found = audit_scores([export(pd.concat([before, after]), tmp_path, "When")], run)[0]
     assert found.state == "leaks"
     assert "edits come at the outcome or after it" in found.lines[0]
 
@@ -86,7 +86,7 @@ def test_what_cannot_be_read_stops_with_one_line(
     table = pd.DataFrame(rows)
     table["Lead"] = table["Lead"].str.replace("{id}", known)
     with pytest.raises(DataError, match=said):
-        audit_score(export(table, tmp_path, at), run)
+        audit_scores([export(table, tmp_path, at)], run)
 
 
 def test_the_command_judges_several_scores(
