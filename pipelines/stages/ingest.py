@@ -130,9 +130,6 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
     return result
 
 
-# Reading
-
-
 def _take(staging: Staging, table: str) -> None:
     """Type all rows of one contract table, find their faults, and stop where there are too many."""
     fields = fields_of(staging.source, table)
