@@ -14,7 +14,6 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Metric
 
-from models.evaluation.estimate import ModelMetrics
 from models.evaluation.results import EvaluationResult
 from models.monitoring.results import MonitorResult
 from models.scoring.scorer import Scorer
@@ -27,6 +26,7 @@ from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import ROOT
 
 log = logging.getLogger("leadscore")
+HEADLINE = ("average_precision", "log_loss", "brier", "calibration_error", "precision_at_k", "base_rate")
 SECTIONS = ("snapshots", "features", "split", "train", "selection", "scorecard", "points", "capacity", "tiers")
 
 
@@ -126,14 +126,15 @@ def _flat(params: Params) -> dict[str, object]:
 
 
 def _figures(metrics: EvaluationResult) -> dict[str, float]:
-    groups: dict[str, ModelMetrics] = {"test": metrics.test, "random_split": metrics.random_split}
-    groups |= {f"baselines.{name}": baseline for name, baseline in metrics.baselines.items()}
-    return {
-        f"{group}.{name}": value
-        for group, figures in groups.items()
-        for name, value in figures.flat().items()
-        if math.isfinite(value)
-    }
+    """Return the figures that runs are compared by, under names that sort; metrics.json beside them has all."""
+    test, best, wins = metrics.test, metrics.best_baseline, metrics.wins
+    figures = (
+        {f"test.{name}": test[name].value for name in HEADLINE} | test.auc.flat("test.auc") | {"test.n": float(test.n)}
+    )
+    figures |= {"best_baseline.auc": best.auc.value, "best_baseline.log_loss": best.log_loss.value}
+    figures |= best.log_loss_gap.flat("best_baseline.log_loss_gap")
+    figures |= {"random_split.auc": metrics.random_split.auc.value, "wins.gained": wins.gained}
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
 def _tags(scorer: Scorer, metrics: EvaluationResult) -> dict[str, str]:
