@@ -24,12 +24,12 @@ Positive = Annotated[float, Field(gt=0, le=1e9)]  # searched on a logarithmic sc
 class SearchedSettings(Spec):
     """Settings of the boosters that the search looks for."""
 
-    num_leaves: Leaves
-    max_depth: Depth
-    min_child_samples: Whole
-    feature_fraction: Share
-    bagging_fraction: Share
-    lambda_l2: Positive
+    num_leaves: Leaves = Field(description="As in `train`.")
+    max_depth: Depth = Field(description="As in `train`.")
+    min_child_samples: Whole = Field(description="As in `train`.")
+    feature_fraction: Share = Field(description="As in `train`.")
+    bagging_fraction: Share = Field(description="As in `train`.")
+    lambda_l2: Positive = Field(description="As in `train`.")
 
 
 class SearchParams(Spec):

@@ -24,7 +24,7 @@ from tests.support.tables import DAY, MONDAY, PARAMS, SCALE, SPEC
 ENTRIES: Catalogue = SPEC.catalogue
 NAMES = [entry.name for entry in ENTRIES]
 LEVELS = {index: len(entry.levels) for index, entry in enumerate(ENTRIES) if entry.levels is not None}
-TRAIN = PARAMS.train.model_copy(
+TRAIN = PARAMS.train.boosting.model_copy(
     update={
         "boosters": 2,
         "learning_rate": 0.3,

@@ -21,7 +21,7 @@ from pipelines.config.params import load
 from pipelines.stages.train import _drop_torn_line
 from tests.support.tables import PARAMS
 
-START = PARAMS.train
+START = PARAMS.train.boosting
 TRIALS = 14  # more than the first ten, which the sampler draws at random
 BOUNDS = PARAMS.search.model_copy(update={"trials": TRIALS})
 optuna.logging.set_verbosity(optuna.logging.WARNING)
