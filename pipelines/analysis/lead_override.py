@@ -45,13 +45,13 @@ def give_override(
     if not str(wanted["who"]).strip():
         raise ParamsError("--who is empty; an override without a name is nobody's")
     if wanted["until"] is None:
-        raise ParamsError("--until is missing; say the last day on which it counts, such as 2026-12-24")
+        raise ParamsError("--expires is missing; say the last day on which it counts, such as 2026-12-24")
     until, given_at = (
-        _day("--until", wanted["until"]),
+        _day("--expires", wanted["until"]),
         now if wanted["given"] is None else _day("--given", wanted["given"]),
     )
     if until < given_at.floor("D"):
-        raise ParamsError(f"--until {until:%Y-%m-%d} lies before {given_at:%Y-%m-%d}, from when on it would count")
+        raise ParamsError(f"--expires {until:%Y-%m-%d} lies before {given_at:%Y-%m-%d}, from when on it would count")
     folder, scores = _places(run, lists)
     own = _own(lead_id, scores)
     row: dict[str, object] = {"lead_id": lead_id, "until": until, "given_at": given_at}

@@ -139,7 +139,7 @@ def override(
     ] = None,
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Shown on the list as the reason.")] = "",
     until: Annotated[
-        str | None, typer.Option("--until", metavar="DAY", help="The last day on which it counts.")
+        str | None, typer.Option("--expires", metavar="DAY", help="The last day on which it counts.")
     ] = None,
     given: Annotated[
         str | None, typer.Option("--given", metavar="DAY", help="The first day on which it counts; default: today.")

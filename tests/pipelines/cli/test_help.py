@@ -26,7 +26,7 @@ ROOMS = {
     },
     "model": {"promote", "rollback", "compare", "track", "scorecard"},
     "nightly": {"score", "monitor", "retrain", "shadow"},
-    "lead": {"explain", "change", "rules", "letter", "forget"},
+    "lead": {"explain", "change", "rules", "override", "letter", "forget"},
     "example": {"bank-marketing", "crm-export"},
 }  # fmt: skip
 PANELS = ["Options", "Everyday", "Models", "Nightly", "Leads", "Delivery", "Stages", "Reference"]

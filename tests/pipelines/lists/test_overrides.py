@@ -68,8 +68,8 @@ def test_from_the_command_to_the_list_and_back(ready: Job, tmp_path: Path) -> No
         ({"points": 5.0}, "--tier TIER, or --points N"),
         ({"tier": None}, "--tier TIER, or --points N"),
         ({"who": " "}, "--who is empty"),
-        ({"until": None}, "--until is missing"),
-        ({"until": "soon"}, "--until 'soon' is not a day"),
+        ({"until": None}, "--expires is missing"),
+        ({"until": "soon"}, "--expires 'soon' is not a day"),
         ({"until": "2024-03-01"}, "lies before"),
     ],
 )
