@@ -53,8 +53,9 @@ class SearchParams(Spec):
             )
         ],
         description=(
-            "Settings to try after those of `train`, before any that are drawn: larger trees do better where leads "
-            "do not change over time; []: none. Those outside of the bounds below are left out."
+            "Where nothing orders the rows: settings to try after those of `train`, before any that are drawn, as "
+            "larger trees do well where leads do not change over time; []: none. Those outside of the bounds below are "
+            "left out."
         ),
     )
     num_leaves: tuple[Leaves, Leaves] = Field(default=(4, 31), description="From and to.")

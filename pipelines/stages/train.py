@@ -22,7 +22,7 @@ from models.points.grades import GradeCuts
 from models.scoring.rule_points import RuleCurve, fit_curve
 from models.scoring.scorer import FORMAT, ModelMetadata, Scorer
 from models.splitting.holdout import Part, sample_leads, split_at_random
-from models.training.hyperparameter_search import search
+from models.training.hyperparameter_search import SearchParams, search
 from models.training.training import (
     Learned,
     TrainingSetup,
@@ -63,7 +63,7 @@ def train(run: RunContext) -> Scorer:
     learned = learn(
         taught_from,
         training_setup(spec.catalogue, run.params),
-        lambda loss, start: search(loss, start, run.params.search, study, run.params.project.seed, _log_progress),
+        lambda loss, start: search(loss, start, _searched(run.params), study, run.params.project.seed, _log_progress),
         _log_progress,
     )
     training = taught(matrix, ("train",))
@@ -81,6 +81,11 @@ def train(run: RunContext) -> Scorer:
     log.info("train: model %s of %d features scores; %s is tested", refitted.model_id, len(spec.catalogue),
              scorer.model_id)  # fmt: skip
     return refitted
+
+
+def _searched(params: Params) -> SearchParams:
+    """Leave out what is tried first where rows are in order: there larger trees learn what will not come again."""
+    return params.search if params.source.order == "none" else params.search.model_copy(update={"first": []})
 
 
 def beside_lists(matrix: pd.DataFrame, moments: pd.DataFrame | None) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from features.schema.errors import ParamsError
 from models.learners.gradient_boosting import TrainParams
 from models.training.hyperparameter_search import SearchedSettings, SearchParams, search
 from pipelines.config.params import load
-from pipelines.stages.train import _drop_torn_line
+from pipelines.stages.train import _drop_torn_line, _searched
 from tests.support.tables import PARAMS
 
 START = PARAMS.train.boosting
@@ -118,6 +118,12 @@ def test_what_has_done_well_elsewhere_is_tried_next_where_the_bounds_hold_it() -
     search(loss, START, params, optuna.create_study(), 1, lambda _: None)
     assert tried[:2] == [START, START.model_copy(update=low)]
     assert len({train.model_dump_json() for train in tried}) == params.trials
+
+
+@pytest.mark.parametrize(("order", "tried"), [("dates", []), ("rows", []), ("none", BOUNDS.first)])
+def test_larger_trees_are_tried_first_where_no_time_passes(order: str, tried: list[SearchedSettings]) -> None:
+    params = PARAMS.model_copy(update={"source": PARAMS.source.model_copy(update={"order": order})})
+    assert BOUNDS.first and _searched(params).first == tried
 
 
 def test_nothing_better_leaves_what_was_given() -> None:
