@@ -16,11 +16,14 @@ from scipy.special import expit
 
 from benchmarks.published import learning_code
 from benchmarks.tasks import PARAMS, cut_layout, features_of
+from models.evaluation.results import SnapshotCounts
 from models.scoring.fresh_intercept import fresh_log_odds
 from pipelines.stages.train import train
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, read_matrix
+from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import write_json, write_parquet
+from pipelines.storage.results import write_result
 from pipelines.storage.run_context import RunContext
 
 
@@ -28,6 +31,7 @@ def ours(run: RunContext, cut: Path) -> pd.DataFrame:
     """Train on the training rows and return `row` and `probability` of the test rows."""
     if run.params.source.order != "dates":
         build_matrix(run, cut)
+    write_result(counts(run), run.layout.snapshot_counts.path)
     train(run)
     scorer = load_bundle(run.layout.tested_model, run.params.project.threads)
     matrix, _ = read_matrix(run.layout)
@@ -42,6 +46,21 @@ def build_matrix(run: RunContext, cut: Path) -> None:
     matrix, spec = features_of(contract, pd.read_parquet(cut / "snapshots.parquet"), run.params)
     write_parquet(matrix.assign(weight=1.0), run.layout.matrix.path)
     write_json(spec.model_dump(mode="json"), run.layout.vocabulary.path)
+
+
+def counts(run: RunContext) -> SnapshotCounts:
+    """Say of which tables the cut's matrix is made, as build_features does."""
+    rows = len(pd.read_parquet(run.layout.matrix.path, columns=["lead_id"]))
+    return SnapshotCounts(
+        order=run.params.source.order,
+        snapshots=rows,
+        immature=0,
+        matured=rows,
+        sampled=rows,
+        tested_share=1.0,
+        parts={},
+        fingerprint=read_profile(run.layout).fingerprint,
+    )
 
 
 def main() -> None:
