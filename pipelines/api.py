@@ -83,15 +83,19 @@ class Run:
             fix="Name the folder of `leadscore run --out`.",
         )
 
-    @cached_property
+    @property
     def matrix(self) -> pd.DataFrame:
         """Every labelled snapshot: lead_id, snapshot_at, known_at, label, part, weight, and the features."""
-        return read_matrix(self.layout)[0]
+        return self._matrix_and_spec[0]
 
-    @cached_property
+    @property
     def spec(self) -> MatrixSpec:
         """Which features there are; `spec.catalogue` says each in plain words."""
-        return read_matrix(self.layout)[1]
+        return self._matrix_and_spec[1]
+
+    @cached_property
+    def _matrix_and_spec(self) -> tuple[pd.DataFrame, MatrixSpec]:
+        return read_matrix(self.layout)
 
     @property
     def features(self) -> list[str]:

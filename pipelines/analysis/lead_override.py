@@ -52,7 +52,7 @@ def give_override(
     )
     if until < given_at.floor("D"):
         raise ParamsError(f"--expires {until:%Y-%m-%d} lies before {given_at:%Y-%m-%d}, from when on it would count")
-    folder, scores = _places(run, lists)
+    folder, scores = _kept_in(run, lists)
     own = _own(lead_id, scores)
     row: dict[str, object] = {"lead_id": lead_id, "until": until, "given_at": given_at}
     row |= {name: wanted[name] for name in ("tier", "points", "who", "why")}
@@ -65,7 +65,7 @@ def give_override(
 
 def take_override_back(lead_id: str, run: RunContext, lists: Path | None, now: pd.Timestamp) -> str:
     """Take back what was said of a lead, and say how much that was."""
-    folder, _ = _places(run, lists)
+    folder, _ = _kept_in(run, lists)
     with hold(folder):
         n = take_back(folder / STORE, lead_id, now)
     if not n:
@@ -73,7 +73,7 @@ def take_override_back(lead_id: str, run: RunContext, lists: Path | None, now: p
     return f"{lead_id}: {n:,} override{'s' if n > 1 else ''} taken back"
 
 
-def _places(run: RunContext, lists: Path | None) -> tuple[Path, Path]:
+def _kept_in(run: RunContext, lists: Path | None) -> tuple[Path, Path]:
     """The folder of overrides, and the score list that they are about."""
     if lists is None:
         return run.layout.reports, run.layout.scores.path

@@ -135,7 +135,7 @@ def override(
         str | None, typer.Option("--tier", metavar="TIER", help="The tier that the lead is in; or `excluded`.")
     ] = None,
     points: Annotated[
-        float | None, typer.Option("--points", metavar="N", help="Instead: as if it had so many points more, or less.")
+        float | None, typer.Option("--points", metavar="N", help="Instead: points on top of its own; below 0, fewer.")
     ] = None,
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Shown on the list as the reason.")] = "",
     until: Annotated[

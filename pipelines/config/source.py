@@ -305,11 +305,15 @@ class Source(Spec):
         return self.order == "rows" and "created_at" in (self.leads.columns or {})
 
     @property
+    def tables(self) -> list[TableSource]:
+        """Every table that is read."""
+        lists = (self.outcomes, self.events, self.stages, self.attribute_history, self.aliases, self.contacts)
+        return [self.leads, *(table for given in lists for table in given), *self.overrides]
+
+    @property
     def normalise(self) -> tuple[Normaliser, ...]:
         """How ids are compared, whichever table says so."""
-        lists = (self.outcomes, self.events, self.stages, self.attribute_history, self.aliases, self.contacts)
-        tables = [self.leads, *(table for given in lists for table in given), *self.overrides]
-        return tuple(name for name in NORMALISERS if any(name in table.normalise for table in tables))
+        return tuple(name for name in NORMALISERS if any(name in table.normalise for table in self.tables))
 
     @model_validator(mode="before")
     @classmethod

@@ -234,8 +234,8 @@ def _in_excel(path: Path, wanted: Wanted) -> int:
     except (CalamineError, OSError):
         return 0  # none of this program's
     for header, *rows in [sheet for sheet in sheets if sheet]:
-        places = [at for at, name in enumerate(header) if name in wanted.columns]
-        if any(wanted.is_meant(row[at]) for row in rows for at in places):
+        ids = [index for index, name in enumerate(header) if name in wanted.columns]
+        if any(wanted.is_meant(row[index]) for row in rows for index in ids):
             path.unlink()
             return 1
     return 0

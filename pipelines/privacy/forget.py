@@ -96,9 +96,7 @@ def folders_of(run: RunContext) -> list[Path]:
 
 def id_columns(source: Source) -> frozenset[str]:
     """How the user's files call the id of a lead, and how the program's own do."""
-    of_lists = [*source.events, *source.outcomes, *source.stages, *source.attribute_history, *source.contacts]
-    tables = [source.leads, *of_lists, *source.overrides]
-    return frozenset({"lead_id", *((table.columns or {}).get("lead_id", "lead_id") for table in tables)})
+    return frozenset({"lead_id", *((table.columns or {}).get("lead_id", "lead_id") for table in source.tables)})
 
 
 def add_tombstone(layout: Layout, key: str) -> None:

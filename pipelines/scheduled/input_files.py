@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from features.schema.errors import DataError
-from pipelines.config.source import Source, TableSource
+from pipelines.config.source import Source
 from pipelines.ingestion.file_sources import files_of
 from pipelines.ingestion.profile import fingerprint
 from pipelines.stages.ingest import ingest
@@ -35,7 +35,7 @@ def ingest_if_changed(run: RunContext, data: Path) -> dict[str, str]:
     settings = run.params.model_dump(mode="json", include={"source", "ingest"})
     proof: dict[str, Any] = {"files": files, "versions": versions()} | settings
     record = run.layout.contract.parent / "ingested.json"
-    live = any(table.in_database for table in _tables(run.params.source))  # nothing says whether its rows are others
+    live = any(table.in_database for table in run.params.source.tables)  # nothing says whether its rows are others
     if live or _read(record) != proof or not _is_complete(run.layout):
         record.unlink(missing_ok=True)
         ingest(run.params.source, run.params.ingest, run.params.project, data, run.layout)
@@ -69,14 +69,9 @@ def check_contract(layout: Layout) -> None:
         )
 
 
-def _tables(source: Source) -> list[TableSource]:
-    of_lists = [*source.events, *source.outcomes, *source.stages, *source.attribute_history, *source.contacts]
-    return [source.leads, *of_lists, *source.aliases]
-
-
 def digests(source: Source, data: Path) -> dict[str, str]:
     """The digest of each of the user's files; those that are missing are left for `ingest` to name."""
-    paths = sorted({path for table in _tables(source) for path in files_of(table.path, data)})
+    paths = sorted({path for table in source.tables for path in files_of(table.path, data)})
     return {path: file_digest(data / path) for path in paths if (data / path).is_file()}
 
 

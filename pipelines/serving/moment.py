@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.attributes.one_lead import Cell, Cells
-from features.cohort.moments import acted_lately
+from features.cohort.moments import HOURS_A_DAY, acted_lately
 from features.cohort.snapshots import is_list
 from features.matrix.one_lead import Lead, LeadQuery, LeadRow
 from features.rules.conditions import ConditionQuery
@@ -27,7 +27,6 @@ from pipelines.serving.bodies import MomentScore, ReasonShown, in_text
 
 EVENTS = arrow_schema("events", TABLES["events"])
 DAY = pd.Timedelta(days=1)
-HOURS_A_DAY = 24
 BETWEEN = "the model learned from lists alone, and this moment lies between two: an extrapolation"
 
 

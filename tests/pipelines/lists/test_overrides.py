@@ -10,15 +10,17 @@ import pytest
 from features.schema.errors import DataError, ParamsError
 from models.lists.second_thoughts import as_overrides
 from pipelines.analysis.lead_override import give_override, take_override_back
+from pipelines.config.source import TableSource
 from pipelines.privacy.files import Wanted, forget_in_folder
 from pipelines.reporting.overrides import judge_overrides
+from pipelines.scheduled import input_files
 from pipelines.scoring.tier_inputs import STORE, add_override, read_overrides
 from pipelines.stages.ingest import ingest
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.support import small_job
 from tests.support.small_job import TODAY, Job, digests, job
-from tests.support.tables import DAY
+from tests.support.tables import DAY, PARAMS
 
 OURS = ["tier", "stage", "tier_reason", "propensity", "explored", "as_of", "previous_tier"]
 
@@ -116,3 +118,19 @@ def test_a_forgotten_lead_leaves_the_store(tmp_path: Path) -> None:
         add_override(tmp_path / STORE, {"lead_id": lead, "who": "Anna", "tier": "hot"})
     assert forget_in_folder(tmp_path, Wanted("a 1")) == {STORE: 1}
     assert as_overrides(pd.read_parquet(tmp_path / STORE))["lead_id"].tolist() == ["a 2"]
+
+
+def test_a_changed_table_of_overrides_is_read_again(tmp_path: Path) -> None:
+    source = PARAMS.source.model_copy(update={"overrides": [TableSource(path="overrides.csv")]})
+    (tmp_path / "overrides.csv").write_text("lead_id,tier,who\na,hot,Anna\n", encoding="utf-8")
+    before = input_files.digests(source, tmp_path)
+    (tmp_path / "overrides.csv").write_text("lead_id,tier,who\na,cold,Anna\n", encoding="utf-8")
+    assert before.keys() == {"overrides.csv"}
+    assert input_files.digests(source, tmp_path) != before
+
+
+def test_every_table_of_a_source_is_among_its_tables() -> None:
+    names = ["events", "outcomes", "stages", "attribute_history", "contacts", "aliases", "overrides"]
+    tables = {name: [TableSource(path=f"{name}.csv")] for name in names}
+    source = PARAMS.source.model_copy(update=tables)
+    assert {one.path for one in source.tables} == {PARAMS.source.leads.path, *(f"{name}.csv" for name in names)}
