@@ -8,7 +8,7 @@ import numpy as np
 
 FEWEST = 20  # rows from which a table can tell its own strays
 FEW = 0.01  # share of a table's rows that may be strays, and at least one row
-AFTER_DAYS, STOPPED_DAYS = 14, 3  # a gap is a gap only beyond so many days, and beyond twice the usual one
+AFTER_DAYS, STOPPED_DAYS = 14, 3  # a gap is a gap only beyond this many days, and beyond twice the usual one
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class EventSeen(Spec):
     """An event of one of some types happened in the last `days` days, or ever where `days` is null."""
 
     types: list[str] = Field(min_length=1, description="Event types as they are in the data.")
-    days: int | None = Field(ge=1, le=MOST_DAYS, description="Seen within so many days; null: ever.")
+    days: int | None = Field(ge=1, le=MOST_DAYS, description="Seen within this many days; null: ever.")
 
     @model_validator(mode="after")
     def _types_differ(self) -> EventSeen:

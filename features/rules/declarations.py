@@ -20,9 +20,9 @@ START = "start"  # name in the log of the points that every lead has before any 
 class Cap(Spec):
     """At most `times` events count in each period of `days` days; a period of 7 days begins on a Monday (UTC)."""
 
-    times: int = Field(ge=1, description="At most so many times.")
+    times: int = Field(ge=1, description="At most this many times.")
     days: int = Field(
-        ge=1, le=MOST_DAYS, description="In each period of so many days, the latest of them; 7 begins on a Monday."
+        ge=1, le=MOST_DAYS, description="In each period of this many days, the latest of them; 7 begins on a Monday."
     )
 
 
@@ -31,11 +31,11 @@ class Decay(Spec):
 
     kind: Literal["half_life", "linear", "expiry"] = Field(
         description=(
-            "half_life: half after so many days, a quarter after twice as many; linear: evenly to "
+            "half_life: half after this many days, a quarter after twice as many; linear: evenly to "
             "nothing; expiry: all at once."
         )
     )
-    days: int = Field(ge=1, le=MOST_DAYS, description="So many days.")
+    days: int = Field(ge=1, le=MOST_DAYS, description="This many days.")
 
 
 class AttributeTest(Spec):
@@ -76,7 +76,7 @@ class EventRule(Spec):
     types: list[str] = Field(min_length=1, description="Event types as they are in the data.")
     points: int = Field(ge=-MOST_POINTS, le=MOST_POINTS, description="Points for each event.")
     cap: Cap | None = Field(
-        default=None, description="At most so many events count in each period; null: every one counts."
+        default=None, description="At most this many events count in each period; null: every one counts."
     )
     decay: Decay | None = Field(default=None, description="How points fade; null: they stay.")
 
@@ -95,9 +95,9 @@ class PatternRule(Spec):
     name: str = Field(min_length=1, description="In plain English; each name once.")
     types: list[str] = Field(min_length=1, description="Event types that repeat.")
     answers: list[str] = Field(default=[], description="Event types that end it; []: nothing does.")
-    times: int = Field(ge=1, description="So many since the last answer, or ever where none came.")
+    times: int = Field(ge=1, description="This many since the last answer, or ever where none came.")
     days: int | None = Field(
-        default=None, ge=1, le=MOST_DAYS, description="And within the last so many days; null: however long ago."
+        default=None, ge=1, le=MOST_DAYS, description="And no longer ago than this many days; null: however long ago."
     )
     points: int = Field(ge=-MOST_POINTS, le=MOST_POINTS, description="Points, once.")
 
@@ -111,7 +111,7 @@ class Threshold(Spec):
     """A name for the leads with at least `at_least` points."""
 
     name: str = Field(min_length=1, description="Name of the leads.")
-    at_least: float = Field(description="With at least so many points.")
+    at_least: float = Field(description="With at least this many points.")
 
 
 class RulesParams(Spec):
@@ -129,7 +129,7 @@ class RulesParams(Spec):
         default=[], description="Points, once, for what repeats; taken back by an answer."
     )
     thresholds: list[Threshold] = Field(
-        default=[], description="Names for leads with at least so many points, from the highest down."
+        default=[], description="Names for leads with at least this many points, from the highest down."
     )
 
     @property

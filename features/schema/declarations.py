@@ -61,7 +61,7 @@ class MomentParams(Spec):
     """Moments between lists to learn from and to test at, beside the lists: for scores at the moment."""
 
     ages_hours: list[Annotated[int, Field(ge=0, le=24 * MOST_DAYS)]] = Field(
-        default=[0, 1, 24, 168], description="Each lead so many hours after its creation; 0: as it is created."
+        default=[0, 1, 24, 168], description="Each lead this many hours after its creation; 0: as it is created."
     )
     after_inbound: bool = Field(
         default=True,
@@ -82,7 +82,7 @@ class ReviveParams(Spec):
     """What brings a lead that is older than max_age_days back, and for how long."""
 
     types: list[str] = Field(default=[], description="Event types that do; left out: whatever a lead does (inbound).")
-    days: int = Field(default=14, ge=1, le=MOST_DAYS, description="It is at risk again for so many days after that.")
+    days: int = Field(default=14, ge=1, le=MOST_DAYS, description="It is at risk again for this many days after that.")
 
 
 class SnapshotParams(Spec):
@@ -93,7 +93,7 @@ class SnapshotParams(Spec):
         ge=1,
         le=MOST_DAYS,
         description=(
-            "A lead counts as converted if it converts within so many days of a snapshot; long enough for"
+            "A lead counts as converted if it converts within this many days of a snapshot; long enough for"
             " most sales, short enough to learn from."
         ),
     )
@@ -167,12 +167,12 @@ class FeatureParams(Spec):
         default=[1, 7, 30, 90],
         min_length=1,
         max_length=50,
-        description='Events are counted in the last so many days; "ever" is always added.',
+        description='Events of this many days before the snapshot are counted; "ever" is always added.',
     )
     half_lives_days: list[Annotated[int, Field(ge=1, le=MOST_DAYS)]] = Field(
         default=[7, 30],
         max_length=50,
-        description="Half-lives of decayed counts: an event counts half after so many days.",
+        description="Half-lives of decayed counts: an event counts half after this many days.",
     )
     trend_days: tuple[Annotated[int, Field(ge=1, le=MOST_DAYS)], Annotated[int, Field(ge=1, le=MOST_DAYS)]] = Field(
         default=(7, 30),
@@ -203,7 +203,7 @@ class FeatureParams(Spec):
         ge=0,
         le=1000,
         description=(
-            "Pairs of categories with more than `max_levels` values get features of their own, so many at most: the "
+            "Pairs of categories with more than `max_levels` values get features of their own, at most this many: the "
             "pair of values, and how common it is. The forward folds choose whether they are used."
         ),
     )

@@ -16,7 +16,7 @@ from models.evaluation.results import WinsGained
 
 State = Literal["leaks", "reversed", "tells nothing", "worse", "no worse", "better"]
 BANDS = 5  # of a score with many values
-SPARE = 1.25  # a threshold fits where so many times the capacity, or one by so much, reach it
+SPARE = 1.25  # a threshold fits where this many times the capacity, or one by so much, reach it
 NEVER = "never scored"
 
 

@@ -17,7 +17,7 @@ DAILY = {"every_days": 1, "min_age_days": 0}  # the closest grid of whole days
 
 
 class WinsOfAge(Spec):
-    """The wins of leads so many days old, and those of them on no list, by reason."""
+    """The wins of leads this many days old, and those of them on no list, by reason."""
 
     days: str
     wins: int

@@ -24,7 +24,7 @@ class RateLimits(NamedTuple):
     tolerance
         Share by which the predicted rate may surely lie above or below the actual one.
     telling
-        A prediction so many times too high, or too low, must lie outside of the interval; else there are too few rows.
+        A prediction this many times too high, or too low, must lie outside of the interval; else rows are too few.
     """
 
     tolerance: float

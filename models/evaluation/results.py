@@ -175,7 +175,7 @@ class ClippedScores(Spec):
     most
         The share that a scale should not exceed.
     double_odds, fitting
-        Of the scale, and what would keep all but so many rows on it.
+        Of the scale, and what would keep all but this many rows on it.
     """
 
     low: float

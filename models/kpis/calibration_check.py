@@ -34,7 +34,7 @@ class Lists:
     Attributes
     ----------
     rows
-        lead_id, snapshot_at, label (missing while immature), probability, score, tier, and overridden: whether a
+        lead_id, snapshot_at, label (missing while immature), probability, score, tier, and by_rule: whether a
         trigger or an exclusion holds, so that the score does not tell the tier; one row a lead and list.
     """
 
@@ -49,7 +49,7 @@ class Lists:
     @property
     def by_score(self) -> pd.DataFrame:
         """The rows whose tier follows from their score: a cut-off moves no other."""
-        return self.rows[~self.rows["overridden"]]
+        return self.rows[~self.rows["by_rule"]]
 
     @property
     def names(self) -> list[str]:
@@ -171,7 +171,7 @@ def _fixed_cutoff(
         return None
     predicted = float(of_tier["probability"].mean())
     cut, above = math.ceil(cuts[tier]), math.ceil(cuts[lists.names[index - 1]]) if index else HIGHEST + 1
-    moved = rows[~rows["overridden"] & rows["score"].lt(above)]
+    moved = rows[~rows["by_rule"] & rows["score"].lt(above)]
     moved, best = moved.assign(lead_id=pd.factorize(moved["lead_id"])[0]), None
     generous = result.answer == "too generous"
     for cutoff in range(cut, above) if generous else range(cut, -1, -1):

@@ -33,7 +33,7 @@ class KpiParams(Spec):
         ge=1,
         le=MOST_DAYS,
         description=(
-            "A listed lead is engaged if it acts by itself within so many days: as long as a cadence of calls."
+            "A listed lead is engaged if it acts by itself within this many days: as long as a cadence of calls."
         ),
     )
     stages: list[str] = Field(
@@ -70,7 +70,7 @@ class KpiParams(Spec):
         default=2.0,
         gt=1,
         description=(
-            "A tier fits only where a predicted rate so many times too high would have been noticed; "
+            "A tier fits only where a predicted rate this many times too high would have been noticed; "
             "else: too few to say."
         ),
     )

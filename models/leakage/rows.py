@@ -78,9 +78,9 @@ class AuditParams(Spec):
         default=0.2,
         gt=0,
         lt=1,
-        description="A field is filled for so many more of the leads of one outcome than of the other, as a share.",
+        description="A field is filled for this much more of the leads of one outcome than of the other, as a share.",
     )
-    fill_ratio: float = Field(default=2.0, ge=1, description="And so many times as often.")
+    fill_ratio: float = Field(default=2.0, ge=1, description="And this many times as often.")
     block_share: float = Field(
         default=0.05,
         gt=0,

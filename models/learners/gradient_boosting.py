@@ -48,7 +48,9 @@ class TrainParams(Spec):
     bagging_fraction: float = Field(default=0.5, gt=0, le=1, description="Share of rows a tree sees.")
     lambda_l2: float = Field(default=5.0, ge=0, description="Shrinks leaves; more for small or noisy data.")
     cat_smooth: float = Field(
-        default=20.0, gt=0, description="Shrinks rare category values towards the rest, as so many average leads would."
+        default=20.0,
+        gt=0,
+        description="Shrinks rare category values towards the rest, as this many average leads do.",
     )
     max_bin: int = Field(default=127, ge=2, le=65_535, description="Cut points of a numeric feature.")
 
@@ -188,7 +190,7 @@ class Boosters:
 
     @classmethod
     def from_text(cls, texts: Sequence[str], threads: int, n_features: int) -> Self:
-        """Rebuild from `to_text`; raises ValueError where a text is none of so many features."""
+        """Rebuild from `to_text`; raises ValueError where a text is none of this many features."""
         for number, text in enumerate(texts):
             try:
                 check_tree_text(text, n_features)

@@ -35,7 +35,7 @@ Values = dict[str, np.ndarray]
 
 
 def check_tree_text(text: str, n_features: int) -> None:
-    """Check that a text is what LightGBM writes of a booster for yes or no on so many features.
+    """Check that a text is what LightGBM writes of a booster for yes or no on this many features.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""Who works which lead: the best leads first, each with its owner, as far as places and caps allow.
+"""Who works which lead: the best leads first, each with its owner, as far as capacity and caps allow.
 
 Leads are taken in working order. A lead with an owner goes to this owner alone; a lead without one may go to any owner
-with a place left, so that at every moment the leads taken fit into the places. In the end the leads without an owner
-are dealt: by Sainte-Laguë's method in proportion to the places left, and in each turn the best lead goes to whoever
-expects the fewest wins for a place. Of owners with equally many places, and equally many left, none expects more wins
+with capacity left, so that at every moment the leads taken fit into it. In the end the leads without an owner
+are dealt: by Sainte-Laguë's method in proportion to the capacity left, and in each turn the best lead goes to whoever
+expects the fewest wins for its capacity. Of owners with equal capacity, and as much of it left, none expects more wins
 than another by more than one dealt lead, or by more than its own leads are ahead.
 """
 
@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-EXCLUDED = "excluded"
+from models.tiers.tier_rules import EXCLUDED
+
 NO_OWNER = "without an owner"
-NO_PLACES = "of an owner who has no places"
-FULL = "better leads take all places"
+NO_CAPACITY = "of an owner without capacity"
+FULL = "better leads fill the capacity"
 COMPANY = "over the cap of their company"
 DOMAIN = "over the cap of their mail domain"
 NEW = "over the cap of new leads"
@@ -32,7 +33,7 @@ class ListRules:
 
     Attributes
     ----------
-    places
+    capacity
         Leads that each owner can work.
     max_per_company, max_per_domain
         Of all lists together; None: any.
@@ -42,7 +43,7 @@ class ListRules:
         Whether leads without an owner are dealt.
     """
 
-    places: Mapping[str, int]
+    capacity: Mapping[str, int]
     max_per_company: int | None = None
     max_per_domain: int | None = None
     max_new: int | None = None
@@ -51,7 +52,7 @@ class ListRules:
     @property
     def total(self) -> int:
         """Leads that all owners together can work."""
-        return sum(self.places.values())
+        return sum(self.capacity.values())
 
 
 @dataclass
@@ -64,14 +65,14 @@ class _Taken:
     companies: Counter[str] = field(default_factory=Counter)
     domains: Counter[str] = field(default_factory=Counter)
     free: int = 0  # leads without an owner
-    spare: int = 0  # places that they may take
+    spare: int = 0  # capacity that they may take
 
     def __post_init__(self) -> None:
-        self.spare = sum(map(self.room, self.rules.places))
+        self.spare = sum(map(self.room, self.rules.capacity))
 
     def room(self, owner: str) -> int:
-        """Return the places of an owner that leads without one may take; to their owner they are all new."""
-        room = self.rules.places[owner] - self.own[owner]
+        """Return the capacity of an owner that leads without one may take; to their owner they are all new."""
+        room = self.rules.capacity[owner] - self.own[owner]
         return room if self.rules.max_new is None else min(room, self.rules.max_new - self.own_new[owner])
 
     def refusal(self, owner: str, new: bool, company: str, domain: str) -> str:
@@ -79,8 +80,8 @@ class _Taken:
         rules = self.rules
         if not owner and not rules.deal:
             return NO_OWNER
-        if owner and not rules.places.get(owner, 0):
-            return NO_PLACES
+        if owner and not rules.capacity.get(owner, 0):
+            return NO_CAPACITY
         if company and rules.max_per_company is not None and self.companies[company] >= rules.max_per_company:
             return COMPANY
         if domain and rules.max_per_domain is not None and self.domains[domain] >= rules.max_per_domain:
@@ -92,7 +93,7 @@ class _Taken:
         return refusal
 
     def _take_owned(self, owner: str, new: bool) -> str:
-        if self.own[owner] >= self.rules.places[owner]:
+        if self.own[owner] >= self.rules.capacity[owner]:
             return FULL
         if new and self.rules.max_new is not None and self.own_new[owner] >= self.rules.max_new:
             return NEW
@@ -111,8 +112,8 @@ class _Taken:
         if self.free < self.spare:
             self.free += 1
             return ""
-        places_left = self.rules.total > self.own.total() + self.free
-        return NEW if places_left and self.rules.max_new is not None else FULL
+        left = self.rules.total > self.own.total() + self.free
+        return NEW if left and self.rules.max_new is not None else FULL
 
 
 def allocate(leads: pd.DataFrame, rules: ListRules) -> pd.DataFrame:
@@ -131,7 +132,7 @@ def allocate(leads: pd.DataFrame, rules: ListRules) -> pd.DataFrame:
         By the index of `leads`: list_owner, "" where it is on no list; left_out, why, "" where it is on one; dealt,
         whether it had no owner; new, whether it was not on that owner's last list.
     """
-    held = leads["held_by"].where(leads["held_by"].isin([name for name, n in rules.places.items() if n]), "")
+    held = leads["held_by"].where(leads["held_by"].isin([name for name, n in rules.capacity.items() if n]), "")
     owner = leads["owner"].where(leads["owner"] != "", held)
     new = (leads["held_by"] != owner) | (owner == "")
     taken, refusals = _Taken(rules), np.full(len(leads), EXCLUDED, dtype=object)
@@ -146,9 +147,9 @@ def allocate(leads: pd.DataFrame, rules: ListRules) -> pd.DataFrame:
     won = leads["worth"].groupby(given).sum()
     dealt_to = _deal(
         free,
-        {name: taken.room(name) for name in rules.places},
+        {name: taken.room(name) for name in rules.capacity},
         {str(name): float(wins) for name, wins in won.items()},
-        rules.places,
+        rules.capacity,
     )
     given.loc[free.index] = dealt_to
     return pd.DataFrame(
@@ -162,19 +163,19 @@ def allocate(leads: pd.DataFrame, rules: ListRules) -> pd.DataFrame:
 
 
 def _deal(
-    worth: pd.Series[float], room: Mapping[str, int], won: Mapping[str, float], places: Mapping[str, int]
+    worth: pd.Series[float], room: Mapping[str, int], won: Mapping[str, float], capacity: Mapping[str, int]
 ) -> list[str]:
     """Deal leads, the best first; see the module.
 
     Parameters
     ----------
     room
-        Places of each owner that are left.
+        Capacity of each owner that is left.
     won
         Wins that each owner expects from the leads it has.
     """
     wins = {name: won.get(name, 0.0) for name in room}
-    turns = [(0.5 / n, wins[name] / places[name], name, 0) for name, n in room.items() if n > 0]
+    turns = [(0.5 / n, wins[name] / capacity[name], name, 0) for name, n in room.items() if n > 0]
     heapq.heapify(turns)
     dealt = []
     for one in worth:
@@ -182,5 +183,5 @@ def _deal(
         dealt.append(name)
         wins[name] += one
         if n + 1 < room[name]:
-            heapq.heappush(turns, ((n + 1.5) / room[name], wins[name] / places[name], name, n + 1))
+            heapq.heappush(turns, ((n + 1.5) / room[name], wins[name] / capacity[name], name, n + 1))
     return dealt

@@ -11,7 +11,7 @@ import pandas as pd
 from models.lists.allocation import ListRules
 from models.lists.declarations import ListParams
 from models.tiers.assignment import id_order
-from models.tiers.overrides import EXCLUDED, REASON
+from models.tiers.tier_rules import EXCLUDED, REASON
 
 
 def working_order(listed: pd.DataFrame, tiers: Sequence[str]) -> pd.Series[float]:
@@ -97,7 +97,7 @@ def rules_of(leads: pd.DataFrame, params: ListParams, per_period: int, days: int
         Since the last list, at least 1.
     """
     return ListRules(
-        places=_places(sorted(set(leads["owner"]) - {""}), params, per_period),
+        capacity=_capacity(sorted(set(leads["owner"]) - {""}), params, per_period),
         max_per_company=params.max_per_company,
         max_per_domain=params.max_per_mail_domain,
         max_new=None if params.max_new_per_day is None else params.max_new_per_day * days,
@@ -105,8 +105,8 @@ def rules_of(leads: pd.DataFrame, params: ListParams, per_period: int, days: int
     )
 
 
-def _places(owners: Sequence[str], params: ListParams, per_period: int) -> dict[str, int]:
-    """Return the places of each owner, by name; equal parts differ by one lead where they must."""
+def _capacity(owners: Sequence[str], params: ListParams, per_period: int) -> dict[str, int]:
+    """Return the capacity of each owner, by name; equal parts differ by one lead where they must."""
     if isinstance(params.capacity, dict):
         return dict(sorted(params.capacity.items()))
     if params.capacity is not None:
@@ -121,29 +121,29 @@ def notes_of(leads: pd.DataFrame, rules: ListRules, known: Collection[str]) -> l
     `known` are the owners of any lead, on the list or not.
     """
     counts = Counter(leads["owner"][leads["owner"] != ""])
-    strangers = {name: n for name, n in counts.items() if name not in rules.places}
-    idle = [name for name, n in rules.places.items() if n and name not in known]
+    strangers = {name: n for name, n in counts.items() if name not in rules.capacity}
+    idle = [name for name, n in rules.capacity.items() if n and name not in known]
     notes = []
     if strangers:
         notes.append(
-            f"lists.capacity names no places for {len(strangers):,} owners of {sum(strangers.values()):,} leads; name "
+            f"lists.capacity does not name {len(strangers):,} owners of {sum(strangers.values()):,} leads; name "
             "them, or hand their leads to somebody else in the CRM"
         )
     if idle:
         notes.append(
             f"{len(idle):,} owners of lists.capacity own no lead in the data; check the spelling of their names"
         )
-    if not rules.places:
+    if not rules.capacity:
         notes.append("no lead has an owner, so that there is nobody to hand leads to; name owners in lists.capacity")
     return notes
 
 
 def owners_table(leads: pd.DataFrame, lists: pd.DataFrame, rules: ListRules) -> pd.DataFrame:
-    """Count the list of each owner, by name: team, territory (the most frequent of its leads), places, leads, wins."""
+    """Count each owner's list, by name: team, territory (the most frequent of its leads), capacity, leads, wins."""
     rows = leads.join(lists)
     on_list = rows[rows["list_owner"] != ""].groupby("list_owner")
-    owners = pd.Index(sorted(name for name, n in rules.places.items() if n), name="owner")
-    table = pd.DataFrame({"places": pd.Series(dict(rules.places), dtype="int64").reindex(owners)}, index=owners)
+    owners = pd.Index(sorted(name for name, n in rules.capacity.items() if n), name="owner")
+    table = pd.DataFrame({"capacity": pd.Series(dict(rules.capacity), dtype="int64").reindex(owners)}, index=owners)
     counts = {"leads": on_list.size(), "dealt": on_list["dealt"].sum(), "new": on_list["new"].sum()}
     for name, column in counts.items():
         table[name] = column.reindex(owners, fill_value=0).astype("int64")

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from features.schema.spec import Spec
 
-Places = Annotated[int, Field(ge=0, le=1_000_000)]
+Capacity = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class ListParams(Spec):
@@ -21,15 +21,15 @@ class ListParams(Spec):
     )
     team: str = Field(default="", description="The label of the owner's team, shown beside the owners.")
     territory: str = Field(default="", description="The label of the territory, shown beside the owners.")
-    capacity: Places | dict[str, Places] | None = Field(
+    capacity: Capacity | dict[str, Capacity] | None = Field(
         default=None,
         description="Leads that an owner can work in one period: one number for everybody, or {owner: number}, where "
         "an owner who is not named gets no list. null: `capacity.per_period` in equal parts.",
     )
     without_owner: Literal["dealt", "left out"] = Field(
         default="dealt",
-        description="Leads without an owner. dealt: to owners with places left, in proportion to these, so that owners "
-        "with equally many expect equally many wins; a lead stays with whom it was dealt to on the last list.",
+        description="Leads without an owner. dealt: to owners with capacity left, in proportion to it, so that owners "
+        "with equal capacity expect equally many wins; a lead stays with whom it was dealt to on the last list.",
     )
     company: str = Field(default="", description="The label of the company's name, for `max_per_company`.")
     max_per_company: int | None = Field(

@@ -23,7 +23,7 @@ class OwnersSummary(Spec):
     ----------
     owners
         Who get a list.
-    places
+    capacity
         Leads that they can work.
     leads, dealt, new
         Leads on the lists; of them without an owner in the data; and not on their owner's last list.
@@ -43,7 +43,7 @@ class OwnersSummary(Spec):
     """
 
     owners: int
-    places: int
+    capacity: int
     leads: int
     dealt: int
     new: int
@@ -61,13 +61,13 @@ class OwnersSummary(Spec):
     def lines(self) -> list[str]:
         """Say it for people, a sentence a line."""
         lines = [
-            f"{self.leads:,} leads on the lists of {self.owners:,} owners, who can work {self.places:,}; "
+            f"{self.leads:,} leads on the lists of {self.owners:,} owners, who can work {self.capacity:,}; "
             f"{self.dealt:,} of them had no owner, {self.new:,} are new to theirs"
         ]
         if self.wins is not None:
             lines.append(
                 f"{self.wins:.1f} wins to expect ({self.wins_low:.0f} to {self.wins_high:.0f}), from {self.fewest:.1f} "
-                f"to {self.most:.1f} an owner; the best {self.places:,} leads, whoever works them: {self.best:.1f}"
+                f"to {self.most:.1f} an owner; the best {self.capacity:,} leads, whoever works them: {self.best:.1f}"
             )
         lines += [f"{one.rule}: {_cost(one.wins)}" for one in self.costs]
         if self.left_out:

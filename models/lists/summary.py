@@ -28,8 +28,8 @@ def owners_summary(
     """
     on_list = lists["list_owner"] != ""
     summary = OwnersSummary(
-        owners=sum(n > 0 for n in rules.places.values()),
-        places=rules.total,
+        owners=sum(n > 0 for n in rules.capacity.values()),
+        capacity=rules.total,
         leads=int(on_list.sum()),
         dealt=int(lists["dealt"].sum()),
         new=int(lists["new"].sum()),
@@ -64,7 +64,7 @@ def owners_summary(
 
 def owner_wins(leads: pd.DataFrame, lists: pd.DataFrame, rules: ListRules) -> pd.Series[float]:
     """Return the wins to expect on each owner's list, by owner in the order of their names."""
-    owners = sorted(name for name, n in rules.places.items() if n > 0)
+    owners = sorted(name for name, n in rules.capacity.items() if n > 0)
     return leads["probability"].groupby(lists["list_owner"]).sum().reindex(owners, fill_value=0.0)
 
 

@@ -40,7 +40,7 @@ class MonitorParams(Spec):
         ge=4,
         le=10_000,
         description=(
-            "The first so many score lists that the model has not learned from say what is usual; at "
+            "This many first score lists that the model has not learned from say what is usual; at "
             "least 4 are needed, so that a model is watched from its first month or two on; more see "
             "smaller shifts and wait longer."
         ),
@@ -49,18 +49,18 @@ class MonitorParams(Spec):
         default=28,
         ge=1,
         le=MOST_DAYS,
-        description="Leads created within so many days before a list are those that come in now.",
+        description="Leads created within this many days before a list are those that come in now.",
     )
     matured_lists: int = Field(
         default=4,
         ge=1,
         le=10_000,
-        description="So many of the newest lists whose outcome is known are compared with what was predicted.",
+        description="This many of the newest lists whose outcome is known are compared with what was predicted.",
     )
     early_days: list[Annotated[int, Field(ge=1, le=MOST_DAYS)]] = Field(
         default=[14, 28],
         description=(
-            "Conversions after the lists of the last so many days are compared with those after lists of "
+            "Conversions after the lists of this many days are compared with those after lists of "
             "the reference; more days see smaller changes, fewer see large ones sooner; []: wait until "
             "lists have matured."
         ),
@@ -85,7 +85,7 @@ class MonitorParams(Spec):
         default=1.5,
         gt=1,
         description=(
-            "Alert where there are so many times as many records of a kind per lead and period as usual, or as few."
+            "Alert where there are this many times as many records of a kind per lead and period as usual, or as few."
         ),
     )
     min_events: int = Field(
@@ -96,20 +96,20 @@ class MonitorParams(Spec):
         gt=0,
         lt=1,
         description=(
-            "Alert where so many of the leads that come in have a value that none had before, or the other way round."
+            "Alert where this share of the leads that come in has a value that none had before, or the reverse."
         ),
     )
     tier_change: float = Field(
         default=1.5,
         gt=1,
         description=(
-            "Alert where so many times as many leads as usual reach the usual cut-off of the best tier, or as few."
+            "Alert where this many times as many leads as usual reach the usual cut-off of the best tier, or as few."
         ),
     )
     rate_change: float = Field(
         default=1.25,
         gt=1,
-        description="Alert where there are so many times as many conversions as predicted, or as few; see early_days.",
+        description="Alert where conversions are this many times as many as predicted, or as few; see early_days.",
     )
     lift_loss: float = Field(
         default=0.25, gt=0, lt=1, description="Alert where this share of the lift at capacity is lost."
@@ -131,7 +131,7 @@ class MonitorParams(Spec):
 class ListRows:
     """Rows of score lists, all scored by the tested model, of which a check compares two tables.
 
-    Each has lead_id, snapshot_at, the features of the catalogue, probability, score, tier, and overridden: whether a
+    Each has lead_id, snapshot_at, the features of the catalogue, probability, score, tier, and by_rule: whether a
     trigger or exclusion decides on the tier.
 
     Attributes
@@ -318,7 +318,7 @@ def tiers(rows: ListRows, params: MonitorParams) -> CheckResult:
     cut-off does.
     """
     reference, current = rows.reference_at_level, rows.newest_any_season
-    listed = reference[(reference["tier"] == rows.best_tier) & ~reference["overridden"]]
+    listed = reference[(reference["tier"] == rows.best_tier) & ~reference["by_rule"]]
     if listed.empty:
         return TIERS.not_applicable(f"no lead of the reference is {rows.best_tier} by its score")
     cutoff = float(listed.groupby("snapshot_at")["score"].min().median())

@@ -66,7 +66,7 @@ class PointsParams(Spec):
             "`leadscore nightly retrain` keeps the champion's, so that a score means the same next month."
         ),
     )
-    double_odds: float = Field(default=12.0, gt=0, description="So many points more double the odds.")
+    double_odds: float = Field(default=12.0, gt=0, description="This many points more double the odds.")
 
     def scale(self, base_rate: float) -> PointScale:
         """Return the scale of a model that learned from rows with this conversion rate."""

@@ -36,7 +36,7 @@ class ScorecardParams(Spec):
         default=32,
         ge=2,
         le=1000,
-        description="Places where a number may be cut: edges of so many groups of equal size.",
+        description="Places where a number may be cut: edges of this many groups of equal size.",
     )
     max_levels: int = Field(default=8, ge=1, le=1000, description="Values of a category that one line may name.")
     min_rows: int = Field(default=50, ge=1, description="Training rows on either side of a line, at least.")

@@ -15,7 +15,7 @@ from models.points.grades import grade
 from models.points.groups import Part, point_groups
 from models.points.scale import add_columns, score
 from models.scoring.reasons import LEAST_POINTS
-from models.tiers.assignment import TierContext, by_cut_offs, overridden, previous_tier_ranks
+from models.tiers.assignment import TierContext, by_cut_offs, by_rules, previous_tier_ranks
 from models.tiers.exploration import Exploration
 from models.tiers.score_lists import describe, tier_columns
 
@@ -107,7 +107,7 @@ def rule_tiers(scored: pd.DataFrame, rules: RulesParams, context: TierContext) -
 
 def _by_thresholds(scored: pd.DataFrame, rules: RulesParams, context: TierContext, names: list[str]) -> pd.Series[str]:
     params = context.params
-    least, sent = overridden(scored.index, params, names, context.facts)
+    least, sent = by_rules(scored.index, params, names, context.facts)
     before = previous_tier_ranks(scored["lead_id"], context.previous, names)
     cut_offs = [one.at_least for one in rules.thresholds]
     rank = by_cut_offs(scored["points"].to_numpy("float64"), cut_offs, before, params.margin)

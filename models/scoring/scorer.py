@@ -63,7 +63,7 @@ class ModelMetadata(BaseModel):
     sigmoid, uncorrected
         The calibration, and the same with the intercept of the complete training period instead of recent outcomes.
     recalibration_half_life
-        The outcomes that a list's intercept is fitted to count half after so many days; 0: all alike; None: the
+        The outcomes that a list's intercept is fitted to count half after this many days; 0: all alike; None: the
         model's own intercept serves every list.
     rules
         Makes a probability of the points of the hand-written rules, which are a baseline; None without rules.

@@ -29,7 +29,7 @@ class FoldParams(Spec):
     period_rows: int = Field(
         default=100,
         ge=1,
-        description="Without dates, so many rows in a row are ranked against each other, as sales would at one time.",
+        description="Without dates, this many rows in a row are ranked against each other, as sales would at one time.",
     )
     max_rows: int = Field(
         default=20000,

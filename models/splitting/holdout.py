@@ -32,7 +32,7 @@ class SplitParams(Spec):
     test_conversions: int | None = Field(
         default=None,
         ge=1,
-        description="Test on as few of the latest dates as hold so many conversions, and on test_share at most; "
+        description="Test on as few of the latest dates as hold this many conversions, and on test_share at most; "
         "null: on all of test_share.",
     )
 
@@ -200,7 +200,15 @@ def _start_of_latest(at: pd.Series[pd.Timestamp], share: float) -> pd.Timestamp:
 
 
 def _start_of_conversions(snapshots: pd.DataFrame, least: int) -> pd.Timestamp:
-    """Return the last date from which on there are so many conversions, the first of all where there are fewer."""
+    """Return the last date from which on there are this many conversions, the first of all where there are fewer."""
     won = snapshots.groupby("snapshot_at")["label"].sum().sort_index(ascending=False).cumsum()
     enough = won.index[won >= least]
     return pd.Timestamp(enough[0] if len(enough) else snapshots["snapshot_at"].min())
+
+
+def sample_test(matrix: pd.DataFrame, seed: int, n: int) -> pd.DataFrame:
+    """Draw rows of the test period, always the same ones; explanations are computed from them."""
+    rows = matrix[matrix["part"] == "test"]
+    key = rows["lead_id"] + "@" + rows["snapshot_at"].astype("str")
+    order = draw(key, seed, "explain").sort_values(kind="stable").index
+    return rows.loc[order[:n]].reset_index(drop=True)

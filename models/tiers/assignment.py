@@ -15,7 +15,7 @@ import pandas as pd
 
 from models.points.scale import PointScale
 from models.tiers.declarations import TierParams, Value
-from models.tiers.overrides import EXCLUDED, TierFacts, strongest
+from models.tiers.tier_rules import EXCLUDED, TierFacts, strongest
 
 NEW = -1  # the tier index of a lead that was in no tier of the previous list
 
@@ -71,7 +71,7 @@ def assign(
         capacity of the best tier is put into tiers by fixed scores, see `of_length`.
     """
     names, facts = context.params.names, context.facts
-    least, sent = overridden(scored.index, context.params, names, facts)
+    least, sent = by_rules(scored.index, context.params, names, facts)
     context = of_length(int((sent == "").sum()), context)
     params = context.params
     if explored is not None:
@@ -151,7 +151,7 @@ def tier_reasons(
     return pd.Series(reason, index=scored.index, dtype="str")
 
 
-def overridden(
+def by_rules(
     index: pd.Index, params: TierParams, names: Sequence[str], facts: TierFacts | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the tier index that triggers give at the least (the last where none holds), and the tier of an exclusion.
@@ -195,7 +195,7 @@ def working_rank(
 
     Best tier first, in a tier those by trigger or exploration, then by probability, ties broken by lead_id.
     """
-    least, _ = overridden(scored.index, params, params.names, facts)
+    least, _ = by_rules(scored.index, params, params.names, facts)
     last = len(params.names) - 1
     rank = tiers.map({name: index for index, name in enumerate(params.names)}).fillna(last + 1).to_numpy("int64")
     triggered = (least == rank) & (least < last)

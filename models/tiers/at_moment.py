@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.tiers.declarations import TierParams
-from models.tiers.overrides import EXCLUDED, Override
+from models.tiers.tier_rules import EXCLUDED, TierRule
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def tier_at_moment(lead: LeadFigures, params: TierParams, cut_offs: Sequence[flo
     names = params.names
     trigger = _strongest(params.triggers, lead.held, names)
     exclusion = _strongest(params.exclusions, lead.held, [EXCLUDED, *reversed(names)])
-    index = _by_figures(lead, params, cut_offs)
+    index = names.index(tier_by_figures(lead, params, cut_offs))
     if trigger is not None:
         index = min(index, names.index(trigger.tier))
     if exclusion is not None:
@@ -57,13 +57,15 @@ def list_cut_offs(params: TierParams, lowest_score: Mapping[str, int]) -> list[f
     return [float(lowest_score.get(tier.name, "inf")) for tier in params.ladder[:-1]]
 
 
-def _by_figures(lead: LeadFigures, params: TierParams, cut_offs: Sequence[float] | None) -> int:
+def tier_by_figures(lead: LeadFigures, params: TierParams, cut_offs: Sequence[float] | None) -> str:
+    """Return the tier by score or value alone; see `tier_at_moment`."""
     above = params.ladder[:-1]
     if params.policy == "value":
         worth = params.value.deal_value if lead.deal_value is None else lead.deal_value
-        return _first(lead.probability * worth / params.value.call_cost, [tier.min_value_ratio for tier in above])
-    fixed = params.policy == "score" or cut_offs is None
-    return _first(lead.score, [tier.min_score for tier in above] if fixed or cut_offs is None else cut_offs)
+        ratio = lead.probability * worth / params.value.call_cost
+        return params.names[_first(ratio, [tier.min_value_ratio for tier in above])]
+    fixed = [tier.min_score for tier in above]
+    return params.names[_first(lead.score, fixed if params.policy == "score" or cut_offs is None else cut_offs)]
 
 
 def _first(figure: float, limits: Sequence[float]) -> int:
@@ -71,9 +73,9 @@ def _first(figure: float, limits: Sequence[float]) -> int:
     return next((index for index, limit in enumerate(limits) if figure >= limit), len(limits))
 
 
-def _strongest(overrides: Sequence[Override], held: Mapping[str, bool], order: Sequence[str]) -> Override | None:
-    """Return the override that counts; of two with one tier the first."""
-    return min((one for one in overrides if held[one.name]), key=lambda one: order.index(one.tier), default=None)
+def _strongest(rules: Sequence[TierRule], held: Mapping[str, bool], order: Sequence[str]) -> TierRule | None:
+    """Return the rule that counts; of two with one tier the first."""
+    return min((one for one in rules if held[one.name]), key=lambda one: order.index(one.tier), default=None)
 
 
 def _stage(tier: str, params: TierParams) -> str:

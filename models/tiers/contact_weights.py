@@ -62,7 +62,7 @@ def contact_weights(rows: pd.DataFrame, contacts: pd.DataFrame, every_days: int,
     contacts
         lead_id, contacted_at, as_of (where not known, contacted_at stands in), explored, propensity.
     every_days
-        A contact belongs to the last snapshot of its lead at or before its list, at most so many days before it.
+        A contact belongs to the last snapshot of its lead at or before its list, at most this many days before it.
     """
     made = contacts.assign(at=contacts["as_of"].fillna(contacts["contacted_at"]))
     numbered = rows[["lead_id", "snapshot_at"]].assign(row=np.arange(len(rows)))

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from features.schema.spec import Spec
-from models.tiers.overrides import EXCLUDED, Override
+from models.tiers.tier_rules import EXCLUDED, TierRule
 
 
 class Certify(Spec):
@@ -18,7 +18,7 @@ class Certify(Spec):
     times_average: float = Field(
         default=2.0,
         gt=0,
-        description="Certify so many times the conversion rate of the training rows, where `rate` is not set.",
+        description="Certify this many times the conversion rate of the training rows, where `rate` is not set.",
     )
     rate: float | None = Field(default=None, gt=0, lt=1, description="Conversion rate to certify; null: times_average.")
     confidence: float = Field(default=0.9, gt=0, lt=1, description="How surely.")
@@ -47,7 +47,7 @@ class Tier(Spec):
     )
     min_score: float = Field(ge=0, le=100, description="Policy score: the least score; the last 0.")
     min_value_ratio: float = Field(
-        ge=0, description="Policy value: a call brings at least so many times its cost; 1: it pays; the last 0."
+        ge=0, description="Policy value: a call brings at least this many times its cost; 1: it pays; the last 0."
     )
     certify: Certify | None = Field(
         default=None,
@@ -94,14 +94,14 @@ class TierParams(Spec):
     )
     value: Value = Field(default=Value(), description="For policy value.")
     ladder: list[Tier] = Field(default=LADDER, min_length=1, description="Tiers, best first.")
-    triggers: list[Override] = Field(
+    triggers: list[TierRule] = Field(
         default=[],
         description=(
             "Put a lead into at least this tier at once, whatever its score; under capacity they are "
             "placed first, and of several that hold the best tier counts."
         ),
     )
-    exclusions: list[Override] = Field(
+    exclusions: list[TierRule] = Field(
         default=[],
         description="Written like triggers, and go before them; `tier` may also be excluded: not to be called at all.",
     )
@@ -135,7 +135,7 @@ class TierParams(Spec):
         return self
 
     @model_validator(mode="after")
-    def _overrides_are_clear(self) -> TierParams:
+    def _rules_are_clear(self) -> TierParams:
         every = self.triggers + self.exclusions
         twice = [name for name, n in Counter(one.name for one in every).items() if n > 1]
         if twice:

@@ -16,7 +16,7 @@ from pydantic import Field
 from features.schema.declarations import SnapshotParams
 from features.schema.spec import Spec
 from models.splitting.holdout import draw
-from models.tiers.assignment import TierContext, assign, of_length, overridden
+from models.tiers.assignment import TierContext, assign, by_rules, of_length
 from models.tiers.capacity import scaled_capacity
 
 
@@ -37,7 +37,7 @@ class ExplorationParams(Spec):
         default=1000.0,
         ge=1,
         description=(
-            "In metrics weighted by the contact log one contact stands for at most so many leads; less is"
+            "In metrics weighted by the contact log one contact stands for at most this many leads; less is"
             " calmer, but leans towards the leads that were called anyway."
         ),
     )
@@ -105,7 +105,7 @@ def explore(scored: pd.DataFrame, context: TierContext, quota: Quota) -> Explora
     under the other policies as many leads as that share of the tier are added to it. All have the same probability,
     and a lead's number depends on its id, the seed and the period alone.
     """
-    _, sent = overridden(scored.index, context.params, context.params.names, context.facts)
+    _, sent = by_rules(scored.index, context.params, context.params.names, context.facts)
     context = of_length(int((sent == "").sum()), context)
     params = context.params
     reserved = _reserved(scored, context, quota.share)
@@ -126,6 +126,6 @@ def _reserved(scored: pd.DataFrame, context: TierContext, share: float) -> int:
     if params.policy != "capacity" or len(params.ladder) == 1:
         return 0
     size = params.sizes(context.capacity)[0]
-    least, sent = overridden(scored.index, params, params.names, context.facts)
+    least, sent = by_rules(scored.index, params, params.names, context.facts)
     triggered = int(((least == 0) & (sent == "")).sum())
     return max(min(scaled_capacity(size, share), size - triggered), 0)

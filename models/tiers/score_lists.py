@@ -11,9 +11,9 @@ import pandas as pd
 from models.tiers.assignment import (
     TierContext,
     assign,
+    by_rules,
     id_order,
     of_length,
-    overridden,
     previous_tier_names,
     tier_reasons,
     working_rank,
@@ -21,8 +21,8 @@ from models.tiers.assignment import (
 from models.tiers.capacity import expected_wins
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Exploration, Quota, explore
-from models.tiers.overrides import EXCLUDED, REASON, TierFacts
 from models.tiers.results import ListSummary, Overfull, TierFlow
+from models.tiers.tier_rules import EXCLUDED, REASON, TierFacts
 
 
 def previous_tiers(current: pd.DataFrame | None, as_of: pd.Timestamp | None, model_id: str) -> pd.Series[str] | None:
@@ -177,7 +177,7 @@ def list_summary(
         Of the intervals of wins.
     """
     names = params.names + [EXCLUDED] * bool((scored["tier"] == EXCLUDED).any())
-    least, sent = overridden(scored.index, params, params.names, facts)
+    least, sent = by_rules(scored.index, params, params.names, facts)
     in_use = of_length(int((sent == "").sum()), TierContext(params, capacity)).params
     sizes = dict(zip(params.names, params.sizes(capacity) if in_use.policy == "capacity" else [], strict=False))
     triggered = {

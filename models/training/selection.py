@@ -39,7 +39,7 @@ class SelectionParams(Spec):
         default=100,
         ge=1,
         le=100_000,
-        description="So many features at most, those that tell most in a few trees; fewer learn faster, and no worse.",
+        description="Features at most, those that tell most in a few trees; fewer learn faster, and no worse.",
     )
     drift_limits: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         default=[1.0, 0.7, 0.4],

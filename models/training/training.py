@@ -61,7 +61,7 @@ class Learned:
     uncorrected
         The same with the intercept of the complete training part, to show what the correction does.
     recalibration_half_life
-        The outcomes that a list's intercept is fitted to count half after so many days; 0: all alike; None: without
+        The outcomes that a list's intercept is fitted to count half after this many days; 0: all alike; None: without
         dates there are no later lists.
     """
 

@@ -30,8 +30,8 @@ from models.explanation.lead_explanation import (
     timeline,
 )
 from models.scoring.scorer import Scorer
+from models.splitting.holdout import sample_test
 from pipelines.scoring.fresh_list import stand_fresh
-from pipelines.scoring.later_rows import sample_later
 from pipelines.scoring.population import one_lead
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Display, read_matrix
@@ -210,7 +210,8 @@ def _similar(lead_id: str, row: pd.DataFrame, now: LeadScore, scorer: Scorer, ru
     k, confidence = run.params.explain.similar_leads, run.params.evaluate.confidence
     predictions = pd.read_parquet(run.layout.predictions.path).rename(columns={"model": "probability"})
     matrix, _ = read_matrix(run.layout, same_data=False)
-    sample = sample_later(matrix[matrix["lead_id"] != lead_id], run.params)
+    others_rows = matrix[matrix["lead_id"] != lead_id]
+    sample = sample_test(others_rows, run.params.project.seed, run.params.explain.sample_rows)
     rows = sample[["lead_id", "snapshot_at", "label"]].assign(probability=scorer.probability(sample))
     others = predictions[predictions["lead_id"] != lead_id]
     similar = [

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from features.schema.errors import ParamsError
-from models.tiers.overrides import EXCLUDED
+from models.tiers.tier_rules import EXCLUDED
 from pipelines.scheduled.published import SCORES, PublishedLists
+from pipelines.scoring.override_store import STORE, add_override, take_back
 from pipelines.scoring.rule_scoring import tier_names
-from pipelines.scoring.tier_inputs import STORE, add_override, take_back
 from pipelines.storage.lock import hold
 from pipelines.storage.run_context import RunContext
 

@@ -24,7 +24,7 @@ from models.tiers.score_lists import flows, tier_columns
 from pipelines.config.params import Params, with_as_of
 from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import open_leads
-from pipelines.scoring.tier_inputs import exploration_quota, override_facts
+from pipelines.scoring.tier_inputs import exploration_quota, tier_facts
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Shard
 from pipelines.storage.files import write_csv, write_parquet
@@ -243,7 +243,7 @@ def _tiered(parts: list[pd.DataFrame], end: End, contract: Contract, params: Par
     """Give each list's tiers as if there were no previous list; randomised leads keep the tier they were drawn into."""
     listed, metadata = pd.concat(parts, ignore_index=True), end.scorer.metadata
     moments = end.moments(listed["lead_id"])
-    facts = override_facts(moments, contract, metadata.matrix, params.tiers, current=True)
+    facts = tier_facts(moments, contract, metadata.matrix, params.tiers, current=True)
     context = TierContext(params.tiers, params.capacity.per_period, metadata.points, facts)
     columns = tier_columns(listed, context, exploration_quota(end.at, metadata, params))
     return listed.assign(tier=columns["tier"])

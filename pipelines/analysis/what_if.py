@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from features.schema.errors import DataError
+from models.lists.overrides import in_force, override_tiers
 from models.lists.results import OwnersSummary
-from models.lists.second_thoughts import in_force, override_tiers
 from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
 from models.tiers.results import ListSummary, TierFlow
 from models.tiers.score_lists import flows, list_summary, tier_columns
 from pipelines.lists.owner_lists import ASSIGNED, ListInputs, hand_out
+from pipelines.scoring.override_store import read_overrides, stores
 from pipelines.scoring.score_summary import ScoreSummary
-from pipelines.scoring.tier_inputs import exploration_quota, override_facts, read_overrides, stores
+from pipelines.scoring.tier_inputs import exploration_quota, tier_facts
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Display
 from pipelines.storage.results import Provenance, existing, read_result
@@ -87,7 +88,7 @@ def _tiered(
     """Return the leads with the tiers that a list of this day would have, compared with the same list before it."""
     params, metadata, as_of = run.params, scorer.metadata, listed["as_of"].max()
     moments = listed[["lead_id"]].assign(snapshot_at=listed["as_of"].astype("datetime64[us]"))
-    facts = override_facts(moments, contract, metadata.matrix, params.tiers, current=True)
+    facts = tier_facts(moments, contract, metadata.matrix, params.tiers, current=True)
     earlier = listed.set_index("lead_id")["previous_tier"]
     previous = earlier[earlier != ""] if (earlier != "").any() else None
     context = TierContext(params.tiers, params.capacity.per_period, metadata.points, facts, previous)

@@ -151,7 +151,7 @@ class Delivery(Spec):
         default=8,
         ge=2,
         le=100,
-        description="Of one lead before it is set aside; so many failed requests in a row end the run, and the rest "
+        description="Of one lead before it is set aside; this many failed requests in a row end the run, and the rest "
         "waits.",
     )
     first_wait_s: float = Field(

@@ -29,7 +29,7 @@ from models.splitting.holdout import SplitParams
 from models.splitting.walk_forward import BacktestParams
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import ExplorationParams
-from models.tiers.overrides import EXCLUDED
+from models.tiers.tier_rules import EXCLUDED
 from models.training.hyperparameter_search import SearchParams
 from models.training.selection import SelectionParams
 from pipelines.config.delivery import Delivery
@@ -179,7 +179,7 @@ class Params(Spec):
         return self
 
     @model_validator(mode="after")
-    def _overrides_fit_the_rules(self) -> Params:
+    def _tier_rules_fit_the_rules(self) -> Params:
         named = [threshold.name for threshold in self.rules.thresholds]
         for one in self.tiers.triggers + self.tiers.exclusions:
             if named and one.tier not in [*named, EXCLUDED]:

@@ -152,7 +152,7 @@ class Job(Spec):
         default=0.1,
         ge=0,
         le=1,
-        description="A flag in manifest.json: in so many of the leads a field has a value the model does not know.",
+        description="A flag in manifest.json: in this share of the leads a field has a value the model does not know.",
     )
     max_score_shift: float = Field(
         default=0.25,
@@ -163,7 +163,7 @@ class Job(Spec):
         default=14,
         ge=2,
         le=MOST_DAYS,
-        description="Lists of the newest so many days are kept; with at least 2 a day can be repeated exactly.",
+        description="Lists of this many days, the newest, are kept; with at least 2 a day can be repeated exactly.",
     )
 
 
@@ -174,7 +174,7 @@ class Retrain(Spec):
         default=28,
         ge=1,
         le=MOST_DAYS,
-        description="At the latest so many days after the last one; as often as the walk-forward backtest says it "
+        description="At the latest this many days after the last one; as often as the walk-forward backtest says it "
         "pays.",
     )
     on_alert: bool = Field(
@@ -185,12 +185,12 @@ class Retrain(Spec):
         default=7,
         ge=0,
         le=MOST_DAYS,
-        description="But not sooner than so many days after the last one, whatever the alert.",
+        description="But not sooner than this many days after the last one, whatever the alert.",
     )
     test_conversions: int = Field(
         default=200,
         ge=1,
-        description="A challenger is tested on as few of the latest lists as hold so many conversions, so that it "
+        description="A challenger is tested on as few of the latest lists as hold this many conversions, so that it "
         "learns from what is newest; at most on split.test_share.",
     )
 

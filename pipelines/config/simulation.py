@@ -18,7 +18,7 @@ class Feedback(Spec):
     )
     explored: float = Field(ge=0, le=1, description="Any other lead is called with this chance.")
     call_factor: float = Field(
-        ge=1, le=1000, description="Whoever is called decides so many times as readily until the next list."
+        ge=1, le=1000, description="Whoever is called decides this many times as readily until the next list."
     )
 
 
@@ -28,7 +28,7 @@ class Shock(Spec):
     kind: Literal["price", "channel", "sales", "tracker", "feed"] = Field(
         description=(
             "price: log-change of demand; sales: log-change of how often sales writes and calls; channel:"
-            " so many leads of a source that is new, for each that comes otherwise; tracker: share of "
+            " this many leads of a source that is new, for each that comes otherwise; tracker: share of "
             "website events that are never recorded; feed: no event is known before the shock is over "
             "(size is not read)."
         )

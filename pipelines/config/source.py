@@ -232,7 +232,7 @@ class Source(Spec):
         default=0,
         ge=0,
         le=MOST_DAYS,
-        description="With order: rows and created_at: so many days after its creation a lead that has not converted "
+        description="With order: rows and created_at: this many days after its creation a lead that has not converted "
         "counts as not converted; a younger one is still open. 0: every answer in the export is final.",
     )
     exported_at: Literal["data", "file"] | dt.date | dt.datetime = Field(

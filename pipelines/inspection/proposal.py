@@ -121,7 +121,7 @@ def _order(inspection: Inspection, leads: FileSample, label: LabelColumn, create
         )
         return [
             "  order: rows  # outcomes carry no dates; leads are ordered by created_at",
-            "  outcome_after_days: 0  # so many days after its creation a no is final; 0: every answer is",
+            "  outcome_after_days: 0  # this many days after its creation a no is final; 0: every answer is",
         ]
     runs, ways = _runs(leads.frame), directions(leads, label.of_leads)
     if runs:
@@ -353,7 +353,7 @@ def _tiers(inspection: Inspection) -> list[str]:
 def _snapshots(inspection: Inspection, leads: FileSample, label: LabelColumn, lead_id: str, created: str) -> list[str]:
     """The section `snapshots` with lists as often as wins come soon after creation, and how soon they come."""
     horizon = inspection.told.horizon_days
-    asked = "  # converts within so many days?"
+    asked = "  # converts within this many days?"
     until_when = (
         f"  horizon_days: {horizon}" if horizon else f"  # horizon_days: {SnapshotParams().horizon_days}{asked}"
     )

@@ -20,7 +20,7 @@ class Told:
     late
         Columns that are filled in after the outcome, or because of it.
     horizon_days
-        A lead counts as converted within so many days; None where nobody said.
+        A lead counts as converted within this many days; None where nobody said.
     """
 
     outcome: str = ""

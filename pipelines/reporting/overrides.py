@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from models.lists.overrides import judge
 from models.lists.results import OverridesResult
-from models.lists.second_thoughts import judge
-from pipelines.scoring.tier_inputs import read_overrides, stores
+from pipelines.scoring.override_store import read_overrides, stores
 from pipelines.storage.data_profile import read_profile
 from pipelines.storage.run_context import RunContext
 

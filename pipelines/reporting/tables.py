@@ -22,7 +22,7 @@ from models.explanation.lead_explanation import WaterfallStep, bars
 from models.explanation.results import DependencePoint, ExplanationResult
 from models.points.scale import PointScale
 from models.tiers.declarations import TierParams
-from models.tiers.overrides import REASON
+from models.tiers.tier_rules import REASON
 from pipelines.reporting.charts import value_text
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.contract_store import Display

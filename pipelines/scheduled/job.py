@@ -21,7 +21,7 @@ from features.cohort.snapshots import grid
 from features.schema.errors import DataError, DeliveryError
 from models.lists.results import OwnersSummary
 from models.scoring.scorer import Scorer
-from models.tiers.overrides import EXCLUDED
+from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params, reasons_asked, require_day, with_as_of
 from pipelines.lists.owner_lists import ASSIGNED, FOLDER, ListInputs, add_owner_lists
 from pipelines.registry.named_model import find_bundle
@@ -40,10 +40,10 @@ from pipelines.scheduled.manifest import (
 from pipelines.scheduled.progress import with_progress
 from pipelines.scheduled.published import INPUTS, SCORES, SHEET, PublishedLists
 from pipelines.scoring.fresh_list import stand_fresh
+from pipelines.scoring.override_store import digest, read_overrides, stores
 from pipelines.scoring.population import closed_leads, list_day, open_leads
 from pipelines.scoring.score_list import RankedList, rank_leads, ranked_rows, summarise, write_rows
 from pipelines.scoring.shards import EarlierList, count_new_values, read_inputs, score_shards
-from pipelines.scoring.tier_inputs import digest, read_overrides, stores
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Display, Opener
 from pipelines.storage.files import disk_full, file_digest, write_json, write_parquet

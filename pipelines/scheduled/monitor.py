@@ -139,7 +139,7 @@ class MonitorData:
     ----------
     rows
         lead_id, snapshot_at, created_at, converted_at (missing while not known), label (missing while immature), the
-        features, probability, score, tier and overridden.
+        features, probability, score, tier and by_rule.
     sampled
         Share of the leads that the rows are.
     """
@@ -167,7 +167,7 @@ class MonitorData:
         log_odds, sampled = fresh_log_odds(scorer, matrix, matured), len(rows) / len(every)
         listed, facts, given = put_into_tiers(matrix, log_odds, scorer.metadata, params, contract, sampled)
         columns = {"probability": expit(log_odds), "score": listed["score"], "tier": given}
-        extra = pd.DataFrame(columns | {"overridden": facts.held.any(axis=1)}, index=matrix.index)
+        extra = pd.DataFrame(columns | {"by_rule": facts.held.any(axis=1)}, index=matrix.index)
         scored = pd.concat([matrix, extra], axis=1)
         newest = list_intercepts(scorer, matured, pd.Series([calendar.newest]))
         return cls(scored, contract, scorer.with_intercept(float(newest[0])), calendar, params, sampled)

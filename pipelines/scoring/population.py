@@ -10,7 +10,7 @@ from features.matrix.matrix import MatrixSpec
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import NoOpenLeadsError, ParamsError
 from features.schema.lead_status import count_closed
-from models.tiers.overrides import EXCLUDED
+from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params, require_day
 from pipelines.scoring.history import leads_at_risk
 from pipelines.storage.contract_store import Contract, read_matrix

@@ -13,17 +13,18 @@ from features.matrix.matrix import run_query
 from features.rules.declarations import START, RulesParams
 from features.rules.point_log import RuleQuery, rule_log
 from features.schema.errors import NoOpenLeadsError, ParamsError
-from models.lists.second_thoughts import in_force, override_tiers
+from models.lists.overrides import in_force, override_tiers
 from models.scoring.rule_points import contributions, points
 from models.scoring.rule_points import explain as explain_log
 from models.scoring.rule_scorer import BELOW, rule_parts, rule_tiers, rules_id, score_by_rules
 from models.tiers.assignment import TierContext
-from models.tiers.overrides import EXCLUDED
+from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params
+from pipelines.scoring.override_store import read_overrides, stores
 from pipelines.scoring.population import closed_leads, one_lead, open_leads
 from pipelines.scoring.score_list import COLUMNS, SCORES, write_no_list, write_scores
 from pipelines.scoring.score_summary import ScoreSummary
-from pipelines.scoring.tier_inputs import override_facts, read_overrides, read_previous_tiers, stores
+from pipelines.scoring.tier_inputs import read_previous_tiers, tier_facts
 from pipelines.storage.contract_store import Contract, read_spec
 from pipelines.storage.run_context import RunContext
 
@@ -66,7 +67,7 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
     )
     as_of = snapshots["snapshot_at"].max()
     moments = scored[["lead_id"]].merge(snapshots, "left", "lead_id")
-    facts = override_facts(moments, contract, spec, run.params.tiers, current=True)
+    facts = tier_facts(moments, contract, spec, run.params.tiers, current=True)
     previous = read_previous_tiers(run.layout.scores.path, as_of, rules_id(rules))
     context = TierContext(run.params.tiers, run.params.capacity.per_period, facts=facts, previous=previous)
     names = tier_names(run.params)

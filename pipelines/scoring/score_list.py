@@ -17,12 +17,12 @@ import pyarrow as pa
 
 from features.cohort.moments import moment_text
 from features.schema.errors import NoOpenLeadsError
-from models.lists.second_thoughts import in_force, override_tiers
+from models.lists.overrides import in_force, override_tiers
 from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
-from models.tiers.overrides import EXCLUDED
 from models.tiers.results import ListSummary
 from models.tiers.score_lists import best_first, list_summary, tier_columns
+from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params
 from pipelines.scoring.population import scoring_day
 from pipelines.scoring.score_summary import ScoreSummary
@@ -180,7 +180,7 @@ def _log_list(summary: ScoreSummary) -> None:
     if summary.explored:
         log.warning("score: %s leads are drawn at random from lower tiers (exploration.share)", summary.explored)
     if summary.overridden:
-        log.info("score: %s leads are in a tier that a person gave them", f"{summary.overridden:,}")
+        log.info("score: leads in a tier that a person gave them: %s", f"{summary.overridden:,}")
     if summary.by_fixed_scores:
         log.warning("score: capacity is larger than the list, so tiers follow the fixed scores of tiers.ladder")
     for name, full in summary.overfull.items():

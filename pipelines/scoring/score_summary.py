@@ -8,8 +8,8 @@ from typing import Literal, Self
 from pydantic import Field
 
 from models.lists.results import OwnersSummary
-from models.tiers.overrides import EXCLUDED
 from models.tiers.results import ListSummary
+from models.tiers.tier_rules import EXCLUDED
 
 CLOSED_SHARE = 0.05  # of a list, above which closed leads are no accident
 

@@ -21,7 +21,7 @@ from features.attributes.definitions import count_unseen
 from features.matrix.matrix import MatrixQuery
 from models.scoring.scorer import Scorer
 from models.tiers.declarations import TierParams
-from models.tiers.overrides import TierFacts
+from models.tiers.tier_rules import TierFacts
 from pipelines.scoring.tier_inputs import FactsQuery, fact_columns, name_facts
 from pipelines.storage.contract_store import Contract, LeadShard
 from pipelines.storage.files import file_digest, write_arrow, write_json

@@ -14,10 +14,10 @@ from models.scoring.scorer import ModelMetadata
 from models.tiers.assignment import TierContext
 from models.tiers.capacity import observed_wins, sampled_capacity
 from models.tiers.certification import certify
-from models.tiers.overrides import TierFacts
 from models.tiers.score_lists import assign_lists, share_changed, working_ranks
+from models.tiers.tier_rules import TierFacts
 from pipelines.config.params import Params
-from pipelines.scoring.tier_inputs import override_facts
+from pipelines.scoring.tier_inputs import tier_facts
 from pipelines.storage.contract_store import Contract
 
 log = logging.getLogger("leadscore")
@@ -83,7 +83,7 @@ def put_into_tiers(
     listed = rows[["lead_id", "snapshot_at", "label"]].assign(
         probability=expit(log_odds), points=points, score=score(points)
     )
-    facts = override_facts(listed, contract, metadata.matrix, params.tiers)
+    facts = tier_facts(listed, contract, metadata.matrix, params.tiers)
     capacity = sampled_capacity(params.capacity.per_period, sampled)
     tiers = assign_lists(listed, TierContext(params.tiers, capacity, metadata.points, facts))
     return listed, facts, tiers

@@ -1,9 +1,8 @@
-"""What tiers need beside scores: facts for triggers and exclusions, previous tiers, and overrides by people."""
+"""What tiers need beside scores: facts for triggers and exclusions, and previous tiers."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +16,20 @@ from pyarrow import ArrowException
 from features.matrix.matrix import MatrixSpec
 from features.rules.conditions import ConditionQuery, EventSeen
 from features.schema.errors import DataError
-from models.lists.second_thoughts import as_overrides, no_overrides
 from models.scoring.scorer import ModelMetadata
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Quota, period_of
-from models.tiers.overrides import EXCLUDED, TierFacts
 from models.tiers.score_lists import previous_tiers
+from models.tiers.tier_rules import TierFacts
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, QueryTask
-from pipelines.storage.files import file_digest, write_parquet
-from pipelines.storage.layout import Layout
 
 TIER_COLUMNS = ["lead_id", "as_of", "model_id", "earned_tier", "previous_tier"]
 DEAL_VALUE = "deal_value"
-STORE = "overrides.parquet"
 log = logging.getLogger("leadscore")
 
 
-def override_facts(
+def tier_facts(
     rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, tiers: TierParams, *, current: bool = False
 ) -> TierFacts:
     """Evaluate the conditions of triggers and exclusions for leads at their moments, and look up their deal values.
@@ -147,71 +142,3 @@ def read_previous_tiers(path: Path, as_of: pd.Timestamp | None, model_id: str) -
     if known.issuperset(TIER_COLUMNS):
         return previous_tiers(current, as_of, model_id)
     return None  # written by a version that kept no such record
-
-
-# Overrides: the file beside the lists, and the table of the source; each is replaced as a whole
-
-
-def stores(layout: Layout, folder: Path) -> list[Path]:
-    """Return the files that hold overrides of the lists in a folder, those of the source first."""
-    return [layout.overrides.path, folder / STORE]
-
-
-def read_overrides(files: Sequence[Path], tiers: Sequence[str]) -> pd.DataFrame:
-    """Read all overrides, those of the first file first.
-
-    Raises
-    ------
-    DataError
-        Where a file cannot be read, or an override gives a tier that is none of `tiers`, nor excluded.
-    """
-    given = [as_overrides(_read(path)) for path in files if path.is_file()]
-    rows = pd.concat(given, ignore_index=True) if given else no_overrides()
-    wrong = rows[(rows["tier"] != "") & ~rows["tier"].isin([*tiers, EXCLUDED])]
-    empty = rows[(rows["tier"] == "") & rows["points"].isna()]
-    for bad, found in ((wrong, "tier"), (empty, "neither a tier nor points")):
-        if len(bad):
-            tier = bad["tier"].iloc[0]
-            raise DataError(
-                "overrides",
-                "tier",
-                found=f"{found} {tier!r} in {len(bad):,} overrides" if tier else f"{found} in {len(bad):,} overrides",
-                expected=f"a tier ({', '.join([*tiers, EXCLUDED])}) or points",
-                fix="Correct the table of source.overrides, or take the override back with `leadscore lead override`.",
-            )
-    return rows
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            "overrides",
-            "",
-            found=f"{path}, which cannot be read ({str(error).splitlines()[0]})",
-            expected="what `leadscore lead override` writes",
-            fix="Restore it, or remove it and give the overrides again.",
-        ) from None
-
-
-def digest(files: Sequence[Path]) -> str:
-    """Return what tells one state of the files from another, "" where there is none of them."""
-    return " ".join(file_digest(path) for path in files if path.is_file())
-
-
-def add_override(file: Path, row: dict[str, object]) -> None:
-    """Add one override to a file."""
-    rows = as_overrides(_read(file)) if file.is_file() else no_overrides()
-    write_parquet(as_overrides(pd.concat([rows.astype(object), pd.DataFrame([row])], ignore_index=True)), file)
-
-
-def take_back(file: Path, lead_id: str, at: pd.Timestamp) -> int:
-    """Mark the overrides of a lead that are in force as taken back; return how many there were."""
-    if not file.is_file():
-        return 0
-    rows = as_overrides(_read(file))
-    meant = (rows["lead_id"] == lead_id) & rows["withdrawn_at"].isna()
-    if meant.any():
-        write_parquet(rows.assign(withdrawn_at=rows["withdrawn_at"].mask(meant, at)), file)
-    return int(meant.sum())

@@ -179,7 +179,9 @@ class MomentScore(BaseModel):
     Attributes
     ----------
     tier_by
-        What decided the tier: cut-offs of a list, fixed scores, or the value of a call.
+        What decides tiers: cut-offs of a list, fixed scores, or the value of a call.
+    earned_tier
+        The tier before an override by a person; else `tier`.
     cautions
         What to know before believing the figures.
     """
@@ -196,6 +198,7 @@ class MomentScore(BaseModel):
     stage: str
     tier_reason: str
     tier_by: str
+    earned_tier: str
     reasons: list[ReasonShown]
     reasons_text: str
     cautions: list[str]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
 
 from pydantic import ValidationError
 
-from features.schema.errors import ModelError
+from features.schema.errors import DataError, ModelError
 from models.scoring.scorer import Scorer
 from models.tiers.declarations import TierParams
 from pipelines.scheduled.manifest import read_manifest
+from pipelines.scoring.override_store import read_overrides
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.serving.moment import MomentScorer
 from pipelines.storage.bundle import MANIFEST, load_bundle
@@ -36,21 +37,25 @@ class Origin:
         score_summary.json of a run, or the folder `current` of published lists.
     reasons
         The most a lead.
+    overrides
+        The files of them; see `override_store.stores`.
     """
 
     bundle: Path
     summary: Path
     tiers: TierParams
     reasons: int
+    overrides: Sequence[Path] = ()
 
     def stamp(self) -> Stamp:
-        """Return what changes whenever the model or the list does."""
-        return tuple(_digest(path) for path in (self.bundle / MANIFEST, self._summary_file))
+        """Return what changes whenever the model, the list or an override does."""
+        return tuple(_digest(path) for path in (self.bundle / MANIFEST, self._summary_file, *self.overrides))
 
     def read(self) -> MomentScorer:
-        """Load the model, check every file of it, and make it warm; raises ModelError."""
+        """Load the model, check every file of it, and make it warm; raises ModelError, or DataError for overrides."""
         scorer = load_bundle(self.bundle, threads=1)
-        served = MomentScorer(scorer, self.tiers, self._listed(scorer), self.reasons)
+        given = read_overrides(self.overrides, self.tiers.names)
+        served = MomentScorer(scorer, self.tiers, self._listed(scorer), self.reasons, given)
         served.warm_up()
         return served
 
@@ -104,7 +109,7 @@ class Champion:
                 return
             try:
                 taken = self.origin.read()
-            except ModelError as error:
+            except (DataError, ModelError) as error:
                 if stamp == self.origin.stamp():  # else it is being swapped, and whole at the next look
                     self._refuse(str(error))
                 return

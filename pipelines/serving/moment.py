@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy.special import expit
 
 from features.attributes.one_lead import Cell, Cells
 from features.cohort.moments import HOURS_A_DAY, acted_lately
@@ -19,8 +21,10 @@ from features.rules.declarations import AttributeTest
 from features.schema.contract import TABLES, arrow_schema
 from features.schema.declarations import AttributeSpec
 from features.schema.errors import DataError, ModelError
+from models.lists.overrides import in_force, no_overrides, override_at_moment
+from models.points.scale import score
 from models.scoring.scorer import Scorer
-from models.tiers.at_moment import LeadFigures, list_cut_offs, tier_at_moment
+from models.tiers.at_moment import LeadFigures, MomentTier, list_cut_offs, tier_at_moment, tier_by_figures
 from models.tiers.declarations import TierParams
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.serving.bodies import MomentScore, ReasonShown, in_text
@@ -42,12 +46,15 @@ class MomentScorer:
         None: there is no list by this model, so its own intercept and the fixed scores of its tiers hold.
     reasons
         The most a lead.
+    overrides
+        What people gave, see `as_overrides`.
     """
 
     scorer: Scorer
     tiers: TierParams
     listed: ScoreSummary | None
     reasons: int
+    overrides: pd.DataFrame = field(default_factory=no_overrides)
 
     @property
     def model_id(self) -> str:
@@ -96,7 +103,8 @@ class MomentScorer:
         deal_value = self._deal_value(row)
         held = self._conditions.of_lead(row)
         known = LeadFigures(int(figures["score"]), float(figures["probability"]), held, deal_value)
-        tier = tier_at_moment(known, self.tiers, self._cut_offs)
+        own = tier_at_moment(known, self.tiers, self._cut_offs)
+        tier = self._overridden(own, known, lead.lead_id, float(figures["points"]), at)
         return MomentScore(
             lead_id=lead.lead_id,
             as_of=in_text(at),
@@ -110,6 +118,7 @@ class MomentScorer:
             stage=tier.stage,
             tier_reason=tier.reason,
             tier_by=self.tier_by,
+            earned_tier=own.tier,
             reasons=[ReasonShown(**reason) for reason in json.loads(figures["reasons"])],
             reasons_text=figures["reasons_text"],
             cautions=self._cautions(lead, at),
@@ -146,6 +155,23 @@ class MomentScorer:
             return None
         same_ladder = set(self.tiers.names) <= set(listed.tiers)
         return list_cut_offs(self.tiers, listed.lowest_score) if same_ladder else None
+
+    def _overridden(
+        self, own: MomentTier, known: LeadFigures, lead_id: str, points: float, at: pd.Timestamp
+    ) -> MomentTier:
+        """Return the tier that a person gave the lead, where one is in force."""
+        given = self.overrides[self.overrides["lead_id"] == lead_id]
+        if given.empty:
+            return own
+        scale = self.scorer.metadata.points
+
+        def by_score(more: float) -> str:
+            chance = float(expit((points + more - scale.offset) / scale.factor))
+            moved = replace(known, score=int(score(np.array([points + more]))[0]), probability=chance)
+            return tier_by_figures(moved, self.tiers, self._cut_offs)
+
+        stages = {one.name: one.stage for one in self.tiers.ladder}
+        return override_at_moment(own, in_force(given, at), by_score, stages)
 
     def _deal_value(self, row: LeadRow) -> float | None:
         attribute = self.tiers.value.attribute

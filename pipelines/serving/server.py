@@ -12,6 +12,7 @@ import pandas as pd
 import uvicorn
 
 from features.schema.errors import ModelError, ParamsError
+from pipelines.scoring.override_store import stores
 from pipelines.serving.app import Service, build_app
 from pipelines.serving.champion import Champion, Origin
 from pipelines.serving.store import STATE, Defaults, FactStore
@@ -56,7 +57,9 @@ def service_of(run: RunContext, request: ServeRequest) -> Service:
     source = run.params.source
     token = token_for(request.host)
     summary = run.layout.score_summary.path if request.lists is None else request.lists / "current"
-    champion = Champion.take(Origin(run.layout.bundle, summary, run.params.tiers, run.params.score.reasons))
+    overrides = stores(run.layout, request.lists or run.layout.reports)
+    origin = Origin(run.layout.bundle, summary, run.params.tiers, run.params.score.reasons, overrides)
+    champion = Champion.take(origin)
     if champion.current.scorer.metadata.snapshots is None:
         raise ModelError("the model was trained on tables without dates, so that there is no moment to score at")
     state = request.state or str(run.layout.artifacts / STATE)

@@ -76,7 +76,7 @@ def snapshots(prospects: Prospects, ends: Ends, time: DayFactors, grid: Grid) ->
 def age_moments(
     prospects: Prospects, ends: Ends, time: DayFactors, grid: Grid, ages_hours: Sequence[int]
 ) -> tuple[Ints, Ints]:
-    """Return lead and seconds of leads that are open, and mature, so many hours after their creation."""
+    """Return lead and seconds of leads that are open, and mature, this many hours after their creation."""
     until, hours = (time.days - grid.horizon) * DAY, np.asarray(ages_hours, dtype="int64")
     at = prospects.created[:, None] + hours * SECONDS_AN_HOUR
     is_open = (at < ends.closed[:, None]) & (at < until) & (hours <= grid.oldest * HOURS_A_DAY)

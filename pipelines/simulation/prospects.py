@@ -83,7 +83,7 @@ class Prospects:
 
 
 def draw_companies(leads: int, rng: np.random.Generator) -> Companies:
-    """Draw the employers of a market with so many leads."""
+    """Draw the employers of a market with this many leads."""
     count = max(1, round(COMPANIES_PER_LEAD * leads))
     employees = np.exp(rng.normal(np.log(MEDIAN_EMPLOYEES), EMPLOYEES_SPREAD, count))
     return Companies(

@@ -14,7 +14,7 @@ from models.explanation.importance import by_group, dependence, importance
 from models.explanation.interactions import interactions
 from models.explanation.results import ExplanationResult, FeatureImportance, GroupImportance
 from models.scoring.scorer import Scorer
-from pipelines.scoring.later_rows import sample_later
+from models.splitting.holdout import sample_test
 from pipelines.storage.bundle import load_trained
 from pipelines.storage.contract_store import read_matrix
 from pipelines.storage.files import write_csv
@@ -35,7 +35,7 @@ def explain(run: RunContext) -> ExplanationResult:
     """
     matrix, _ = read_matrix(run.layout)
     scorer = load_trained(run.layout, run.layout.bundle, run.params.project.threads)
-    rows = sample_later(matrix, run.params)
+    rows = sample_test(matrix, run.params.project.seed, run.params.explain.sample_rows)
     base, points = scorer.contributions(rows)
     gap = _check_additive(scorer, rows, base, points)
     values = scorer.values(rows).astype("float64")

@@ -37,12 +37,12 @@ from models.splitting.holdout import tested_rows
 from models.tiers.assignment import TierContext
 from models.tiers.capacity import sampled_capacity
 from models.tiers.declarations import TierParams
-from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import assign_in_order
+from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params
 from pipelines.scoring.list_coverage import closes_until, list_coverage
 from pipelines.scoring.rule_scoring import tier_names
-from pipelines.scoring.tier_inputs import override_facts
+from pipelines.scoring.tier_inputs import tier_facts
 from pipelines.storage.bundle import load_trained
 from pipelines.storage.contract_store import Contract, read_matrix
 from pipelines.storage.layout import Layout
@@ -108,8 +108,8 @@ def measure_kpis(run: RunContext) -> KpiResult:
     """
     metadata, evaluated, rows, sampled = _predicted(run)
     inputs = KpiInputs.read(run)
-    held = override_facts(rows, inputs.contract, metadata.matrix, run.params.tiers).held
-    listed = as_listed(rows.assign(overridden=held.any(axis=1)), run.params.kpis)
+    held = tier_facts(rows, inputs.contract, metadata.matrix, run.params.tiers).held
+    listed = as_listed(rows.assign(by_rule=held.any(axis=1)), run.params.kpis)
     lists = Lists(listed, run.params.tiers, metadata.points)
     compared = compare_rates(
         lists, _segments(listed, metadata, inputs), run.params.evaluate.confidence, run.params.kpis
@@ -156,7 +156,7 @@ def measure_kpis_by_rules(run: RunContext) -> KpiResult:
     points = matrix["rule_points"].to_numpy("float64")
     rows = matrix[["lead_id", "snapshot_at", "label"]].assign(points=points, score=score(points), probability=np.nan)
     inputs = KpiInputs.read(run)
-    facts = override_facts(rows, inputs.contract, spec, run.params.tiers)
+    facts = tier_facts(rows, inputs.contract, spec, run.params.tiers)
     context = TierContext(run.params.tiers, capacity, facts=facts)
 
     def give(one: pd.DataFrame, previous: pd.Series[str] | None) -> pd.Series[str]:

@@ -10,10 +10,10 @@ from features.schema.errors import NoOpenLeadsError
 from pipelines.lists.owner_lists import write_run_lists
 from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.history import warn_of_days
+from pipelines.scoring.override_store import read_overrides, stores
 from pipelines.scoring.population import closed_leads, open_leads
 from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, write_no_list, write_scores
 from pipelines.scoring.shards import count_new_values, score_shards
-from pipelines.scoring.tier_inputs import read_overrides, stores
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Opener
 from pipelines.storage.run_context import RunContext

@@ -10,6 +10,7 @@ import pandas as pd
 from fastapi import FastAPI
 
 from models.scoring.scorer import Scorer
+from pipelines.scoring.override_store import STORE
 from pipelines.serving.app import Service, build_app
 from pipelines.serving.champion import Champion, Origin
 from pipelines.serving.guard import Limits
@@ -47,7 +48,7 @@ def small_server(folder: Path, model: Scorer | None = None, token: str | None = 
     bundle = folder / "model"
     if not bundle.exists():
         save_bundle(model or scorer(), bundle)
-    champion = Champion.take(Origin(bundle, folder / "score_summary.json", TIERS, REASONS))
+    champion = Champion.take(Origin(bundle, folder / "score_summary.json", TIERS, REASONS, [folder / STORE]))
     store = FactStore.open(FactStore.url_of(folder / "serve.sqlite"), DEFAULTS)
     clock = [MONDAY]
     service = Service(champion, store, lambda: clock[0], token, Limits(**limits))

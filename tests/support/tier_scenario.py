@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from models.points.scale import score
 from models.tiers.declarations import TierParams
-from models.tiers.overrides import TierFacts
+from models.tiers.tier_rules import TierFacts
 from tests.support.tables import SCALE
 
 SEEN: dict[str, Any] = {"types": ["demo_request"], "days": 7}
@@ -64,7 +64,7 @@ def facts(rows: pd.DataFrame, deal_value: Sequence[float | None] | None = None, 
     return TierFacts(pd.DataFrame(columns, index=rows.index), pd.Series(value, index=rows.index))
 
 
-def override(name: str, tier: str) -> dict[str, Any]:
+def tier_rule(name: str, tier: str) -> dict[str, Any]:
     return {"name": name, "when": SEEN, "tier": tier}
 
 

@@ -30,7 +30,7 @@ HORIZON, WEEKS = 4, 10  # weeks
 
 def lists_of(rows: pd.DataFrame, tiers: TierParams = TIERS, capacity: int = CAPACITY) -> Lists:
     scored = rows.assign(score=score_of(rows["probability"].to_numpy(), SCALE))
-    listed = scored.assign(tier=tiers_of(scored, tiers, capacity), overridden=False)
+    listed = scored.assign(tier=tiers_of(scored, tiers, capacity), by_rule=False)
     return Lists(as_listed(listed, PARAMS.kpis), tiers, SCALE)
 
 
@@ -228,7 +228,7 @@ def scores(counts: dict[int, int], lists: int = 2) -> pd.DataFrame:
 
 def by_score(rows: pd.DataFrame) -> Lists:
     tiers = TIERS.model_copy(update={"policy": "score"})
-    listed = rows.assign(tier=tiers_of(rows, tiers, 10), overridden=False)
+    listed = rows.assign(tier=tiers_of(rows, tiers, 10), by_rule=False)
     return Lists(as_listed(listed, PARAMS.kpis), tiers, SCALE)
 
 
@@ -255,7 +255,7 @@ def test_volume_is_held_against_the_places() -> None:
 def test_leads_whose_tier_no_score_tells_move_no_cutoff() -> None:
     """A lead of a low score that a trigger put into hot, and one of a high score that an exclusion took out."""
     plain = lists_of(crowd(off=np.log(2)), capacity=800)
-    odd = plain.rows.iloc[:40].assign(lead_id=[f"odd {n}" for n in range(40)], overridden=True, label=0.0)
+    odd = plain.rows.iloc[:40].assign(lead_id=[f"odd {n}" for n in range(40)], by_rule=True, label=0.0)
     put = odd.assign(
         tier=["hot"] * 20 + ["excluded"] * 20, score=[1] * 20 + [100] * 20, probability=plain.rows["probability"].mean()
     )

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.lists.allocation import COMPANY, EXCLUDED, FULL, NEW, NO_OWNER, NO_PLACES, ListRules, allocate
+from models.lists.allocation import COMPANY, EXCLUDED, FULL, NEW, NO_CAPACITY, NO_OWNER, ListRules, allocate
 
 OWNERS = ["Anna", "Ben", "Cleo"]
 caps = st.none() | st.integers(1, 3)
 list_rules = st.builds(
     ListRules,
-    places=st.fixed_dictionaries({name: st.integers(0, 4) for name in OWNERS}),
+    capacity=st.fixed_dictionaries({name: st.integers(0, 4) for name in OWNERS}),
     max_per_company=caps,
     max_per_domain=caps,
     max_new=st.none() | st.integers(0, 3),
@@ -59,7 +59,7 @@ def test_caps_hold_and_each_lead_is_on_one_list_or_left_out(crowd: pd.DataFrame,
     assert ((rows["list_owner"] != "") == (rows["left_out"] == "")).all()
     assert (rows["left_out"][np.isinf(rows["rank"])] == EXCLUDED).all()
     sizes = on_list.groupby("list_owner").size()
-    assert all(sizes.get(name, 0) <= n for name, n in rules.places.items())
+    assert all(sizes.get(name, 0) <= n for name, n in rules.capacity.items())
     assert set(sizes.index) <= set(OWNERS)
     own = on_list[on_list["owner"] != ""]
     assert (own["list_owner"] == own["owner"]).all(), "a lead with an owner is on its owner's list"
@@ -113,13 +113,13 @@ def test_without_caps_by_company_no_other_choice_wins_more(crowd: pd.DataFrame, 
 
 
 def _fits(chosen: pd.DataFrame, rules: ListRules) -> bool:
-    held = chosen["held_by"].where(chosen["held_by"].map(rules.places).fillna(0) > 0, "")
+    held = chosen["held_by"].where(chosen["held_by"].map(rules.capacity).fillna(0) > 0, "")
     owner = chosen["owner"].where(chosen["owner"] != "", held)
     if np.isinf(chosen["rank"]).any() or (not rules.deal and (owner == "").any()):
         return False
     room = 0
-    for name in {*owner, *rules.places} - {""}:
-        own, places = owner == name, rules.places.get(name, 0)
+    for name in {*owner, *rules.capacity} - {""}:
+        own, places = owner == name, rules.capacity.get(name, 0)
         new = own & (chosen["held_by"] != name)
         left = places - own.sum()
         fresh = left if rules.max_new is None else rules.max_new - new.sum()
@@ -151,7 +151,7 @@ def test_reasons_of_leads_on_no_list() -> None:
         rank=[0.0, 1.0, 2.0, 3.0, 4.0, np.inf],
     )
     lists = allocate(crowd, ListRules({"Anna": 2, "Ben": 2}, max_per_company=1, max_new=1))
-    assert lists["left_out"].tolist() == ["", COMPANY, NO_PLACES, "", NEW, EXCLUDED]
+    assert lists["left_out"].tolist() == ["", COMPANY, NO_CAPACITY, "", NEW, EXCLUDED]
     full = allocate(leads(owner=["", ""]), ListRules({"Anna": 1}))
     assert full["left_out"].tolist() == ["", FULL]
     apart = allocate(leads(owner=["", ""]), ListRules({"Anna": 1}, deal=False))

@@ -61,7 +61,7 @@ def listed(
     won = (rng.random(lead.max() + 1)[lead] < probability * rate).astype("float64")
     score = np.clip(np.rint(50 + 10 * (quality + 3)), 0, 100).astype("int64")
     rows = pd.DataFrame({"lead_id": [f"lead {one}" for one in lead], "snapshot_at": at, "label": won})
-    rows = rows.assign(probability=probability, score=score, overridden=False)
+    rows = rows.assign(probability=probability, score=score, by_rule=False)
     tier = np.where(score >= 65, "hot", np.where(score >= 55, "warm", "cold"))
     return rows.assign(tier=tier, converted_at=(at + 10 * DAY).where(won == 1.0))
 
@@ -174,7 +174,7 @@ def test_scores_and_tiers(reference: pd.DataFrame) -> None:
         assert scores(compared(reference, now), MONITOR).status == outcome, by
         assert tiers(compared(reference, now), MONITOR).status == outcome, by
     assert tiers(compared(reference, newest(), "gold"), MONITOR).status == "not applicable"
-    assert tiers(compared(reference.assign(overridden=True), newest()), MONITOR).status == "not applicable"
+    assert tiers(compared(reference.assign(by_rule=True), newest()), MONITOR).status == "not applicable"
 
 
 def looks_of(rows: pd.DataFrame) -> CheckResult:

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from models.tiers.assignment import TierContext, assign, working_rank
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Quota, explore
-from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import tier_columns
-from tests.support.tier_scenario import SCALE, before, chances, facts, ladder, leads, override, policies, with_points
+from models.tiers.tier_rules import EXCLUDED
+from tests.support.tier_scenario import SCALE, before, chances, facts, ladder, leads, policies, tier_rule, with_points
 
 flags = st.lists(st.booleans(), min_size=25, max_size=25)
 ranks = st.lists(st.sampled_from([None, 0, 1, 2]), min_size=25, max_size=25)
-TRIGGERS = {"triggers": [override("asked", "tier 0"), override("read", "tier 1")]}
-EXCLUSIONS = {"exclusions": [override("student", "tier 2"), override("gone", EXCLUDED)]}
+TRIGGERS = {"triggers": [tier_rule("asked", "tier 0"), tier_rule("read", "tier 1")]}
+EXCLUSIONS = {"exclusions": [tier_rule("student", "tier 2"), tier_rule("gone", EXCLUDED)]}
 
 
 def tiers_of(rows: pd.DataFrame, params: TierParams, capacity: int = 2, **more: Any) -> list[str]:
@@ -228,7 +228,7 @@ def test_a_tier_of_another_ladder_counts_as_none() -> None:
 
 def test_nothing_is_changed_in_place() -> None:
     rows = leads([0.1, 0.9])
-    params = ladder(1.0, "rest", margin=5, triggers=[override("asked", "tier 0")])
+    params = ladder(1.0, "rest", margin=5, triggers=[tier_rule("asked", "tier 0")])
     known, previous = facts(rows, asked=[True, False]), before(rows, ["tier 0", None])
     copies = rows.copy(), known.held.copy(), previous.copy()
     tier_columns(rows, TierContext(params, 1, SCALE, facts=known, previous=previous), None)

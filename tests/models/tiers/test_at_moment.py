@@ -9,7 +9,7 @@ import pytest
 from models.tiers.assignment import TierContext, assign, tier_reasons
 from models.tiers.at_moment import LeadFigures, list_cut_offs, tier_at_moment
 from models.tiers.declarations import TierParams
-from models.tiers.overrides import TierFacts
+from models.tiers.tier_rules import TierFacts
 
 SEEN = {"types": ["visit"], "days": 7}
 PARAMS = TierParams.model_validate(

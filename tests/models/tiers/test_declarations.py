@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.tiers.assignment import TierContext, assign
 from models.tiers.declarations import TierParams
-from tests.support.tier_scenario import ladder, leads, override
+from tests.support.tier_scenario import ladder, leads, tier_rule
 
 
 def sizes(n: int, params: TierParams, capacity: int) -> list[int]:
@@ -109,18 +109,21 @@ def test_bad_ladders_are_refused_with_a_reason(tiers: list[dict[str, Any]], said
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"triggers": [override("a", "tier 9")]}, "'a' gives tier 'tier 9', which is none of tier 0, tier 1"),
-        ({"triggers": [override("a", "excluded")]}, "'a' gives tier 'excluded', which is none of tier 0, tier 1"),
-        ({"exclusions": [override("a", "tier 9")]}, "none of tier 0, tier 1, excluded"),
-        ({"triggers": [override("a", "tier 0")], "exclusions": [override("a", "excluded")]}, "are called 'a'"),
-        ({"triggers": [override("a", "tier 0") | {"when": {"types": ["x", "x"], "days": 1}}]}, "'x' occurs twice"),
-        ({"triggers": [override("a", "tier 0") | {"when": {"types": [], "days": 1}}]}, "types"),
-        ({"triggers": [override("a", "tier 0") | {"when": {"types": ["x"], "days": 0}}]}, "days"),
-        ({"triggers": [override("a", "tier 0") | {"when": {"attribute": "b", "test": "is", "value": 3}}]}, "a list of"),
+        ({"triggers": [tier_rule("a", "tier 9")]}, "'a' gives tier 'tier 9', which is none of tier 0, tier 1"),
+        ({"triggers": [tier_rule("a", "excluded")]}, "'a' gives tier 'excluded', which is none of tier 0, tier 1"),
+        ({"exclusions": [tier_rule("a", "tier 9")]}, "none of tier 0, tier 1, excluded"),
+        ({"triggers": [tier_rule("a", "tier 0")], "exclusions": [tier_rule("a", "excluded")]}, "are called 'a'"),
+        ({"triggers": [tier_rule("a", "tier 0") | {"when": {"types": ["x", "x"], "days": 1}}]}, "'x' occurs twice"),
+        ({"triggers": [tier_rule("a", "tier 0") | {"when": {"types": [], "days": 1}}]}, "types"),
+        ({"triggers": [tier_rule("a", "tier 0") | {"when": {"types": ["x"], "days": 0}}]}, "days"),
+        (
+            {"triggers": [tier_rule("a", "tier 0") | {"when": {"attribute": "b", "test": "is", "value": 3}}]},
+            "a list of",
+        ),
         ({"margin": -1}, "margin"),
     ],
 )
 def test_bad_overrides_are_refused_with_a_reason(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ladder(1.0, "rest", **changed)
-    assert ladder(1.0, "rest", exclusions=[override("a", "excluded"), override("b", "tier 1")]).exclusions
+    assert ladder(1.0, "rest", exclusions=[tier_rule("a", "excluded"), tier_rule("b", "tier 1")]).exclusions

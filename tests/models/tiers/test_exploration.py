@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from models.tiers.assignment import TierContext
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Quota, period_of
-from models.tiers.overrides import EXCLUDED
 from models.tiers.score_lists import list_summary, previous_tiers, tier_columns
+from models.tiers.tier_rules import EXCLUDED
 from tests.support.tables import DAY, MONDAY, PARAMS
-from tests.support.tier_scenario import SCALE, before, chances, facts, ladder, leads, override, policies, with_points
+from tests.support.tier_scenario import SCALE, before, chances, facts, ladder, leads, policies, tier_rule, with_points
 
 RNG = np.random.default_rng(4)
 MANY = with_points((20 + 60 * RNG.random(300)).tolist())
@@ -45,8 +45,8 @@ def test_tiers_stay_as_large_as_without_the_lot(
 ) -> None:
     rows, n = leads(probability), len(probability)
     params = ladder(
-        1.0, 1.0, "rest", margin=margin, triggers=[override("asked", "tier 0"), override("read", "tier 1")],
-        exclusions=[override("gone", EXCLUDED), override("student", "tier 2")],
+        1.0, 1.0, "rest", margin=margin, triggers=[tier_rule("asked", "tier 0"), tier_rule("read", "tier 1")],
+        exclusions=[tier_rule("gone", EXCLUDED), tier_rule("student", "tier 2")],
     )  # fmt: skip
     known = facts(rows, asked=held[:n], read=held[10 : 10 + n], gone=held[20 : 20 + n], student=held[25 : 25 + n])
     without, found = (listed(rows, params, capacity, part, facts=known) for part in (0.0, share))
@@ -135,7 +135,7 @@ def test_the_next_list_gives_nothing_for_having_been_drawn() -> None:
 
 
 def test_triggered_leads_go_before_the_lot() -> None:
-    params = ladder(1.0, "rest", triggers=[override("asked", "tier 0")])
+    params = ladder(1.0, "rest", triggers=[tier_rule("asked", "tier 0")])
     for asked, n in ((5, 4), (8, 2), (10, 0), (12, 0)):
         known = facts(MANY, asked=[number < asked for number in range(len(MANY))])
         found = listed(MANY, params, 10, 0.4, facts=known)

@@ -20,7 +20,7 @@ from models.tiers.score_lists import (
     working_ranks,
 )
 from tests.support.tables import DAY, MONDAY
-from tests.support.tier_scenario import SCALE, facts, ladder, override, with_points
+from tests.support.tier_scenario import SCALE, facts, ladder, tier_rule, with_points
 
 PARAMS = ladder(1.0, 2.0, "rest", margin=5)
 
@@ -75,7 +75,7 @@ def lists(n_lists: int = 5, n: int = 40) -> pd.DataFrame:
 def test_each_list_is_compared_with_the_one_before_it() -> None:
     rows = lists()
     known = facts(rows, asked=(rows["points"] > 60).tolist())
-    params = PARAMS.model_validate(PARAMS.model_dump() | {"triggers": [override("asked", "tier 1")]})
+    params = PARAMS.model_validate(PARAMS.model_dump() | {"triggers": [tier_rule("asked", "tier 1")]})
     found = assign_lists(rows, TierContext(params, 4, scale=SCALE, facts=known))
     assert found.index.equals(rows.index)
     days = sorted(rows["snapshot_at"].unique())
@@ -102,7 +102,7 @@ def test_the_share_that_changed_is_of_leads_on_two_lists_in_a_row() -> None:
 
 def test_a_tier_too_small_for_its_triggers_is_told() -> None:
     rows = with_points([80, 70, 60, 50])
-    params = ladder(1.0, "rest", triggers=[override("asked", "tier 0")], exclusions=[override("gone", "excluded")])
+    params = ladder(1.0, "rest", triggers=[tier_rule("asked", "tier 0")], exclusions=[tier_rule("gone", "excluded")])
     known = facts(rows, asked=[True, True, True, False], gone=[False] * 4)
     listed = rows.assign(tier=assign(rows, TierContext(params, 2, facts=known)), explored="no", tier_reason="")
     found = list_summary(listed, params, 2, known, 0.9)

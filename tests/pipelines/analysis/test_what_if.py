@@ -101,6 +101,6 @@ def test_owners_lists_are_asked_for_too_and_none_is_written(run: RunContext) -> 
     finally:
         layout.display.path.unlink()
     assert answer.owners is not None
-    assert answer.owners.places == 3 * shown["agent"].nunique()
+    assert answer.owners.capacity == 3 * shown["agent"].nunique()
     assert answer.owners.leads == shown.groupby("agent").head(3).shape[0]
     assert not layout.owner_lists.exists()

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from features.schema.errors import DataError, ParamsError
-from models.lists.second_thoughts import as_overrides
+from models.lists.overrides import as_overrides
 from pipelines.analysis.lead_override import give_override, take_override_back
 from pipelines.config.source import TableSource
 from pipelines.privacy.files import Wanted, forget_in_folder
 from pipelines.reporting.overrides import judge_overrides
 from pipelines.scheduled import input_files
-from pipelines.scoring.tier_inputs import STORE, add_override, read_overrides
+from pipelines.scoring.override_store import STORE, add_override, read_overrides
 from pipelines.stages.ingest import ingest
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
@@ -109,7 +109,7 @@ def test_a_table_of_the_source_changes_no_table_of_the_contract(ready: Job, tmp_
 
 def test_a_tier_that_is_none_stops(tmp_path: Path) -> None:
     add_override(tmp_path / STORE, {"lead_id": "a", "who": "Anna", "tier": "boiling"})
-    with pytest.raises(DataError, match=r"tier 'boiling' in 1 overrides; expected a tier \(hot, cold, excluded\)"):
+    with pytest.raises(DataError, match=r"tier 'boiling' \(1 such\); expected a tier \(hot, cold, excluded\)"):
         read_overrides([tmp_path / STORE], ["hot", "cold"])
 
 

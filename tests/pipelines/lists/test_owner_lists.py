@@ -91,7 +91,7 @@ def test_what_each_rule_costs_is_said(tmp_path: Path) -> None:
     given = inputs(tmp_path, owners="AAAABB")
     with staged_folder(given.previous.parent) as staged:
         summary = add_owner_lists(staged, given, params(max_new_per_day=1))
-    assert (summary.leads, summary.places, summary.left_out) == (2, 4, {"over the cap of new leads": 4})
+    assert (summary.leads, summary.capacity, summary.left_out) == (2, 4, {"over the cap of new leads": 4})
     assert {one.rule: round(one.wins, 2) for one in summary.costs} == {
         "each lead stays with its owner": 0.4,  # the best four leads win 1.8, two for each owner 1.4
         "at most 1 new leads a list": 0.6,

@@ -17,7 +17,7 @@ from models.points.groups import Part
 from models.scoring.rule_points import RuleCurve, fit_curve
 from models.scoring.rule_scorer import BELOW, rule_tiers, score_by_rules
 from models.tiers.assignment import TierContext
-from models.tiers.overrides import Override
+from models.tiers.tier_rules import TierRule
 from pipelines.config.params import Params, load
 from pipelines.scoring.rule_scoring import explain_lead, score_leads_by_rules
 from pipelines.scoring.score_list import COLUMNS
@@ -30,7 +30,7 @@ from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
 from tests.support.rules_reference import reference_points
 from tests.support.small_source import EXAMPLES
-from tests.support.tier_scenario import before, facts, ladder, override
+from tests.support.tier_scenario import before, facts, ladder, tier_rule
 
 RULES = """
 rules:
@@ -185,10 +185,10 @@ def test_thresholds_name_the_tiers_where_there_are_any(run: tuple[Params, Layout
     of = {name: Part(group, "online", name) for name, group in GROUP_OF.items()}
     result = score_by_rules(pd.Series(["a", "b", "c"]), parts, of, 1)
     assert result["lead_id"].tolist() == ["a", "c", "b"]
-    triggers = [override("asked", "go")]
+    triggers = [tier_rule("asked", "go")]
     tiers = params.tiers.model_validate(
         params.tiers.model_dump() | {"ladder": ladder(1.0, "rest").model_dump()["ladder"]}
-    ).model_copy(update={"triggers": [Override.model_validate(one) for one in triggers], "margin": 3.0})
+    ).model_copy(update={"triggers": [TierRule.model_validate(one) for one in triggers], "margin": 3.0})
     alone = rule_tiers(result, rules, TierContext(tiers, 1))
     assert alone["tier"].tolist() == ["go", "wait", BELOW]
     held = facts(result, asked=[False, False, True])

@@ -17,6 +17,7 @@ from features.schema.declarations import MomentParams
 from features.schema.errors import ModelError, ParamsError
 from models.learners.calibration import Sigmoid
 from models.tiers.declarations import TierParams
+from pipelines.scoring.override_store import STORE, add_override, take_back
 from pipelines.serving import server
 from pipelines.serving.bodies import EventFacts, LeadFacts
 from pipelines.serving.moment import BETWEEN
@@ -238,6 +239,36 @@ def test_a_new_model_is_taken_whole_and_a_damaged_one_refused(tmp_path: Path) ->
     assert small.get("/readyz").tree == {
         "ready": True, "store": True, "model_id": old, "tier_by": "fixed scores of tiers.ladder", "refused": "",
     }  # fmt: skip
+
+
+def test_an_override_is_taken_as_on_a_list_and_taken_back(fresh: SmallServer) -> None:
+    file, champion = fresh.folder / STORE, fresh.service.champion
+    own = fresh.post("/score", {"lead": LEAD}).tree
+    row = {"lead_id": LEAD["lead_id"], "who": "Anna", "why": "met", "given_at": fresh.clock[0], "tier": "hot"}
+    add_override(file, row | {"until": fresh.clock[0] + DAY})
+    champion.look()
+    told = fresh.post("/score", {"lead": LEAD}).tree
+    changed = {
+        "tier": "hot",
+        "stage": "SQL",
+        "tier_reason": f"override by Anna until {fresh.clock[0] + DAY:%Y-%m-%d}: met",
+    }
+    assert own["tier"] == own["earned_tier"] != "hot"
+    assert told == own | changed
+    fresh.clock[0] += 2 * DAY
+    assert fresh.post("/score", {"lead": LEAD}).tree["tier"] == own["tier"], "it counts no more"
+    fresh.clock[0] -= 2 * DAY
+    take_back(file, LEAD["lead_id"], fresh.clock[0])
+    add_override(file, row | {"tier": "", "points": 1000.0})
+    champion.look()
+    assert fresh.post("/score", {"lead": LEAD}).tree["tier"] == "hot", "points, with which it would be there"
+
+
+def test_overrides_that_cannot_be_read_are_refused_and_the_old_ones_go_on(fresh: SmallServer) -> None:
+    add_override(fresh.folder / STORE, {"lead_id": "n1", "who": "Anna", "tier": "hottest"})
+    fresh.service.champion.look()
+    assert "tier 'hottest'" in fresh.get("/readyz").tree["refused"]
+    assert fresh.post("/score", {"lead": LEAD}).status == 200
 
 
 def test_tiers_that_ask_for_what_the_model_does_not_read_are_refused(served: SmallServer) -> None:

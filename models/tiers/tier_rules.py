@@ -1,4 +1,4 @@
-"""What puts a lead into a tier whatever its score: triggers and exclusions."""
+"""Rules that put a lead into a tier whatever its score: triggers and exclusions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ EXCLUDED = "excluded"  # outside of the ladder: not to be called
 REASON = "override by "  # begins the tier_reason of a lead whose tier a person gave
 
 
-class Override(Spec):
-    """A condition and the tier it gives."""
+class TierRule(Spec):
+    """A trigger or an exclusion: a condition and the tier it gives."""
 
     name: str = Field(min_length=1, description="In plain English, shown to sales as the reason; each name once.")
     when: RuleCondition = Field(
         description=(
-            "{types: [event types], days: seen within so many days, null: ever}, or a test on an "
+            "{types: [event types], days: seen within this many days, null: ever}, or a test on an "
             "attribute as in rules.attributes."
         )
     )
@@ -49,18 +49,18 @@ class TierFacts:
         return TierFacts(self.held.reindex(index), self.deal_value.reindex(index))
 
 
-def strongest(overrides: Sequence[Override], held: pd.DataFrame, order: Sequence[str]) -> np.ndarray:
-    """Return, for each lead, the index in `overrides` of the one that counts, -1 where none holds; shape (n,).
+def strongest(rules: Sequence[TierRule], held: pd.DataFrame, order: Sequence[str]) -> np.ndarray:
+    """Return, for each lead, the index in `rules` of the one that counts, -1 where none holds; shape (n,).
 
     Parameters
     ----------
     held
-        See `Facts`.
+        See `TierFacts`.
     order
-        Tiers from the one that goes first; of two overrides with one tier the first listed counts.
+        Tiers from the one that goes first; of two rules with one tier the first listed counts.
     """
     counts = np.full(len(held), -1)
-    by_strength = sorted(range(len(overrides)), key=lambda number: order.index(overrides[number].tier))
+    by_strength = sorted(range(len(rules)), key=lambda number: order.index(rules[number].tier))
     for number in reversed(by_strength):
-        counts[held[overrides[number].name].to_numpy(dtype=bool)] = number
+        counts[held[rules[number].name].to_numpy(dtype=bool)] = number
     return counts

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.lists.second_thoughts import as_overrides, in_force, judge, override_tiers
+from models.lists.overrides import as_overrides, in_force, judge, override_at_moment, override_tiers
 from models.tiers.assignment import TierContext
+from models.tiers.at_moment import MomentTier
 from models.tiers.score_lists import tier_columns
-from tests.support.tier_scenario import facts, ladder, override, with_points
+from tests.support.tier_scenario import facts, ladder, tier_rule, with_points
 
 MONDAY, DAY = pd.Timestamp("2026-06-01"), pd.Timedelta(days=1)
-PARAMS = ladder(1.0, 1.0, "rest", exclusions=[override("gone", "excluded")])
+PARAMS = ladder(1.0, 1.0, "rest", exclusions=[tier_rule("gone", "excluded")])
 STAGES = {tier.name: tier.stage for tier in PARAMS.ladder}
 ROWS = with_points([80, 70, 60, 50, 40, 30])
 
@@ -53,6 +54,17 @@ def test_an_exclusion_goes_before_a_person_who_would_call() -> None:
     assert found["tier"].tolist()[:2] == ["excluded", "excluded"]
     assert found.loc[0, "tier_reason"] == "excluded: gone"
     assert found.loc[1, "tier_reason"] == "override by Anna until 2026-06-08"
+
+
+@pytest.mark.parametrize("tier", ["tier 0", "tier 2", "excluded"])
+@pytest.mark.parametrize("gone", [None, 1])
+def test_a_lead_alone_is_told_as_on_the_list(tier: str, gone: int | None) -> None:
+    row = {"lead_id": "lead 1", "tier": tier}
+    own, listed = moved(gone=gone).loc[1], moved(row, gone=gone).loc[1]
+    alone = override_at_moment(
+        MomentTier(own["tier"], own["stage"], own["tier_reason"]), in_force(said(row), MONDAY), str, STAGES
+    )
+    assert (alone.tier, alone.stage, alone.reason) == (listed["tier"], listed["stage"], listed["tier_reason"])
 
 
 def test_what_counts_on_a_day() -> None:

@@ -6,14 +6,15 @@ a person who would call the lead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from models.evaluation.intervals import clopper_pearson
 from models.lists.results import JudgedOverrides, OverridesResult, Side
-from models.tiers.overrides import EXCLUDED, REASON
+from models.tiers.at_moment import MomentTier
+from models.tiers.tier_rules import EXCLUDED, REASON
 
 TEXT = ("lead_id", "tier", "who", "why", "own_tier")
 TIMES = ("until", "given_at", "withdrawn_at")
@@ -83,23 +84,47 @@ def override_tiers(
     names = list(stages)
     wanted = np.where(told["tier"].fillna("") != "", told["tier"], _by_points(scored, tiers, told["points"], names))
     tier = tiers["tier"].mask(held, pd.Series(wanted, index=scored.index)).astype("str")
-    until = told["until"].dt.strftime(" until %Y-%m-%d").fillna("")
-    plus = told["points"].map(lambda points: "" if pd.isna(points) else f", {points:+g} points")
-    why = (": " + told["why"].fillna("")).where(told["why"].fillna("") != "", "")
-    reason = REASON + told["who"].fillna("") + until + plus + why
     return tiers.assign(
         tier=tier,
         stage=tier.map(stages).fillna("").astype("str"),
-        tier_reason=tiers["tier_reason"].mask(held, reason).astype("str"),
+        tier_reason=tiers["tier_reason"].mask(held, override_reason(told)).astype("str"),
         explored=tiers["explored"].mask(held, "no").astype("str"),
         propensity=tiers["propensity"].mask(held, (tier == names[0]).astype("float64")),
     )
 
 
+def override_at_moment(
+    own: MomentTier, told: pd.DataFrame, by_score: Callable[[float], str], stages: Mapping[str, str]
+) -> MomentTier:
+    """Return the tier of one lead with the override that is in force, as on a list.
+
+    Parameters
+    ----------
+    own
+        The tier that the lead has by itself.
+    told
+        The lead's row of `in_force`, or no row.
+    by_score
+        Returns the tier by score alone of the lead with some more points.
+    """
+    if told.empty or (own.reason.startswith("excluded: ") and told["tier"].iloc[0] != EXCLUDED):
+        return own
+    tier = told["tier"].iloc[0] or by_score(float(told["points"].iloc[0]))
+    return MomentTier(tier, stages.get(tier, ""), override_reason(told).iloc[0])
+
+
+def override_reason(given: pd.DataFrame) -> pd.Series[str]:
+    """Say who gave each override, until when, and why, as the tier_reason of its lead."""
+    until = given["until"].dt.strftime(" until %Y-%m-%d").fillna("")
+    plus = given["points"].map(lambda points: "" if pd.isna(points) else f", {points:+g} points")
+    why = (": " + given["why"].fillna("")).where(given["why"].fillna("") != "", "")
+    return REASON + given["who"].fillna("") + until + plus + why
+
+
 def _by_points(
     scored: pd.DataFrame, tiers: pd.DataFrame, more: pd.Series[float], names: Sequence[str]
 ) -> pd.Series[str]:
-    """Return the best tier whose least points, of leads in it by their score, a lead reaches with so many more."""
+    """Return the best tier whose least points, of leads in it by their score, a lead reaches with this many more."""
     by_score = tiers["tier_reason"] == ""
     least = scored["points"][by_score].groupby(tiers["tier"][by_score]).min()
     points, found = scored["points"] + more, pd.Series(names[-1], index=scored.index, dtype="str")
