@@ -17,7 +17,8 @@ CellKind = Literal["text", "whole", "real", "truth", "day", "moment", "other"]
 
 NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*"
 ISO_DAY = r"\d{4}-\d{2}-\d{2}"
-ISO_MOMENT = ISO_DAY + r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?"
+LOCAL_MOMENT = ISO_DAY + r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
+ISO_MOMENT = LOCAL_MOMENT + r"(Z| UTC|[+-]\d{2}(:?\d{2})?)?"
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # a two-digit year read as AD 22, or 9999-12-31 for "never", is no time
 EPOCHS = {"epoch": 1_000_000, "epoch_ms": 1_000}  # microseconds in one of it
 DIGITS = {"epoch": 10, "epoch_ms": 13, "excel": 6}  # at most, before the decimals
@@ -181,6 +182,38 @@ def _time_of_text(text: str, name: str, bound: str) -> str:
 
 def _utc(moment: str) -> str:
     return f"timezone('UTC', TRY_CAST({moment} AS TIMESTAMPTZ))"
+
+
+def clock_cases(field: Field, kind: CellKind, written: Written, code: int) -> list[str]:
+    """SQL for the cases of a time without an offset that the session's time zone does not have, or has twice.
+
+    The engine reads the first as an hour later, code `code`, and takes the second for the later one, `code` + 1.
+    """
+    local = _local_times(cell_name(field), kind, written) if field.kind == "time" or field.part else []
+    if not local:
+        return []
+    moment = f"coalesce({', '.join(local)})"
+    instant = f"CAST({moment} AS TIMESTAMPTZ)"
+    return [
+        f"WHEN CAST({instant} AS TIMESTAMP) <> {moment} THEN {code}",
+        f"WHEN CAST({instant} - INTERVAL 1 HOUR AS TIMESTAMP) = {moment} THEN {code + 1}",
+    ]
+
+
+def _local_times(cell: str, kind: CellKind, written: Written) -> list[str]:
+    """SQL for the times of a cell as the clock on the wall shows them; NULL where the cell has an offset."""
+    if kind == "moment":
+        return [f"CASE WHEN typeof({cell}) NOT LIKE '%WITH TIME ZONE' THEN CAST({cell} AS TIMESTAMP) END"]
+    text = as_text(cell, kind)
+    local = []
+    for index, name in enumerate(written.times):
+        if kind != "day" and name == "iso":
+            local.append(
+                f"CASE WHEN regexp_full_match({text}, '{LOCAL_MOMENT}') THEN TRY_CAST({text} AS TIMESTAMP) END"
+            )
+        elif kind != "day" and name not in NAMED_FORMATS and has_time_of_day(name) and "%z" not in name.lower():
+            local.append(f"try_strptime({spaced(text)}, $time_format_{written.key}_{index})")
+    return local
 
 
 def has_time_of_day(time_format: str) -> bool:

@@ -48,6 +48,25 @@ def normal(text: str, normalise: Collection[Normaliser]) -> str:
     return text
 
 
+def same_person(lead_id: str, merges: Iterable[tuple[str, str]], normalise: Collection[Normaliser]) -> tuple[str, ...]:
+    """The spellings of all ids that merges join with one, the given one first."""
+    steps: dict[str, set[str]] = {}
+    spellings: dict[str, set[str]] = {normal(lead_id, normalise): {lead_id}}
+    for pair in merges:
+        old, new = (normal(text, normalise) for text in pair)
+        steps.setdefault(old, set()).add(new)
+        steps.setdefault(new, set()).add(old)
+        for text in pair:
+            spellings.setdefault(normal(text, normalise), set()).add(text)
+    todo = [normal(lead_id, normalise)]
+    found = set(todo)
+    while todo:
+        more = steps.get(todo.pop(), set()) - found
+        found |= more
+        todo += more
+    return (lead_id, *sorted({text for key in found for text in {key, *spellings[key]}} - {lead_id}))
+
+
 def is_salesforce(text: str) -> bool:
     """Whether an id has 18 characters of which the last three repeat the case of the others."""
     if not re.fullmatch(SALESFORCE, text):

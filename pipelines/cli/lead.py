@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.cli.options import LISTS, AsOfOption, LeadArgument, ListsOption, OutOption, ParamsOption, loaded, now
+from pipelines.cli.options import (
+    LISTS,
+    AsOfOption,
+    DataOption,
+    LeadArgument,
+    ListsOption,
+    OutOption,
+    ParamsOption,
+    loaded,
+    now,
+)
 
 lead_app = typer.Typer(help="One lead's score, and why scores changed.", no_args_is_help=True)
 
@@ -172,6 +182,7 @@ def override(
 def forget(
     lead_id: LeadArgument,
     params: ParamsOption = None,
+    data: DataOption = None,
     out: OutOption = None,
     lists: Annotated[list[Path] | None, LISTS] = None,
     postgres: Annotated[
@@ -180,14 +191,17 @@ def forget(
 ) -> None:
     """Delete one lead from every store, for good.
 
-    The next ingest into these folders leaves the lead out. What was stopped is continued by the same command. Give
-    --lists once for each folder.
+    With all ids that `source.aliases` says are the same person. The next ingest into these folders leaves the lead
+    out. What was stopped is continued by the same command. Give --lists once for each folder. Exit code 3: a file
+    cannot be read, and is named.
 
-    IN: --out, --lists, MLflow's files, the tables and outboxes of `delivery`.
+    IN: --out, --lists, the tables of `source.aliases` in --data, MLflow's files, the tables and outboxes of `delivery`.
 
     OUT: the same without the lead; data/forgotten.json; a receipt in the terminal, by store and without the id.
     """
     from pipelines.privacy.forget import forget_lead
 
-    for line in forget_lead(lead_id, loaded(params, out), lists or [], postgres=postgres).lines():
+    receipt = forget_lead(lead_id, loaded(params, out), lists or [], postgres=postgres, data=data)
+    for line in receipt.lines():
         typer.echo(line)
+    receipt.check()

@@ -1,4 +1,4 @@
-"""Whether time runs as the mapping says: rows in their order, and days and years of two digits each.
+"""Whether time runs as the mapping says: rows in their order, days and years of two digits each, changes of clocks.
 
 Whatever contradicts it is refused, or said where only a person can know.
 """
@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Sequence
 
-from features.schema.cells import identifier
+from features.schema.cells import Field, identifier
 from features.schema.errors import DataError
 from pipelines.ingestion.mapping import Entry
 from pipelines.ingestion.staging import Staging
@@ -107,3 +107,20 @@ def warn_of_other_century(staging: Staging, entry: Entry, times: Sequence[str]) 
         if shorter is not None and shorter < span:
             said = f"fit {short[0]}, {given}, and {other} as well, {turned}; set time_format to the one that is meant"
             log.warning("%s: all values of %s %s", entry.label, entry.mapped.get(name) or name, said)
+
+
+def warn_of_clock_changes(staging: Staging, entry: Entry, fields: Sequence[Field]) -> None:
+    """Say how many times without an offset the source's time zone does not have, or has twice."""
+    zone = staging.source.timezone
+    for code, count, row in staging.rows(f"""SELECT "clock#", count(*), min("row#") FROM "{entry.table}#"
+            WHERE "clock#" IS NOT NULL AND "source#" = {entry.index} GROUP BY 1 ORDER BY 1"""):
+        name = fields[code // 2].name
+        log.warning(
+            "%s: %s values of %s %s; export times with their offset",
+            entry.label,
+            f"{count:,}",
+            entry.mapped.get(name) or name,
+            f"come twice in {zone}, as clocks went back, first in row {row:,}: taken for the later hour"
+            if code % 2
+            else f"do not exist in {zone}, as clocks went forward, first in row {row:,}: read an hour later",
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,24 @@ import duckdb
 import pyarrow as pa
 from pydantic import ValidationError
 
-from features.schema.cells import identifier
-from features.schema.contract import Fault
+from features.schema.cells import as_text, identifier
+from features.schema.contract import QUARANTINE, Fault
 from features.schema.errors import DataError, ParamsError
 from features.schema.lead_ids import Tombstones, normal_sql
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import LEAD, Source
-from pipelines.ingestion.database_sources import Snapshots, open_snapshots
-from pipelines.ingestion.mapping import Entry
+from pipelines.ingestion.database_sources import Snapshots, open_ibis, open_postgres, open_snapshots
+from pipelines.ingestion.file_sources import open_table
+from pipelines.ingestion.mapping import Entry, tables_read
 from pipelines.ingestion.raw_table import RawTable
 from pipelines.storage.duckdb import NO_EXTENSIONS, memory_limit
 from pipelines.storage.files import ROW_GROUP
 from pipelines.storage.layout import Layout
 
 SHOWN_CELLS = 500  # bad cells that tell what to set
-TYPED_ROW = '"source#" SMALLINT, "row#" BIGINT, "fault#" SMALLINT, "hash#" UBIGINT, "content#" VARCHAR'
+TYPED_ROW = (
+    '"source#" SMALLINT, "row#" BIGINT, "fault#" SMALLINT, "hash#" UBIGINT, "content#" VARCHAR, "clock#" SMALLINT'
+)
 
 
 @dataclass
@@ -36,7 +39,8 @@ class Staging:
     """The staging tables, where rows are typed and checked before any is written.
 
     Each contract table has a table of the same name with `#`: its columns and, of each row, the source and row it
-    came from, the number of its first fault or NULL, a hash of the source row, and its text where that is needed.
+    came from, the number of its first fault or NULL, a hash of the source row, its text where that is needed, and of a
+    time at a change of clocks twice the number of its column, plus one where it came twice.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -118,6 +122,38 @@ class Staging:
         address = [before, after] if leads.url_template else []
         return self.connection.sql(rows, params=address).to_arrow_reader(ROW_GROUP)
 
+    def quarantine(self) -> pa.RecordBatchReader:
+        """Return every rejected row with position, reason and text, in the order of sources and rows."""
+        reasons = pa.table(
+            {
+                "code": pa.array(range(len(self.faults)), pa.int16()),
+                "column": pa.array([fault.column for fault in self.faults], pa.string()),
+                "reason": pa.array([fault.reason for fault in self.faults], pa.string()),
+            }
+        )
+        paths = pa.table(
+            {
+                "rank": pa.array(range(len(self.entries)), pa.int16()),
+                "table": pa.array([entry.table for entry in self.entries], pa.string()),
+                "index": pa.array([entry.index for entry in self.entries], pa.int16()),
+                "path": pa.array([entry.source.path for entry in self.entries], pa.string()),
+            }
+        )
+        self.connection.register("reasons#", reasons)
+        self.connection.register("paths#", paths)
+        filtered = [code for code, fault in enumerate(self.faults) if fault.left_out == "where"]
+        bad = " UNION ALL ".join(
+            f'SELECT \'{table}\' AS "table", "source#" AS "index", "row#" AS "row", "fault#" AS "code", "content#" AS '
+            f'"content" FROM "{table}#" WHERE "fault#" IS NOT NULL AND NOT list_contains({filtered}, "fault#")'
+            for table in tables_read(self.source)
+        )
+        rows = self.connection.sql(f"""
+            SELECT {", ".join(identifier(name) for name in QUARANTINE.names)}
+            FROM ({bad}) JOIN "reasons#" USING ("code") JOIN "paths#" USING ("table", "index")
+            ORDER BY "rank", "row\"""")
+        reader = rows.to_arrow_reader(ROW_GROUP)
+        return pa.RecordBatchReader.from_batches(QUARANTINE, (batch.cast(QUARANTINE) for batch in reader))
+
     def fitting(self, entry: Entry, code: int) -> int:
         """How many rows of one source hold a value in the column of a fault, and not that fault."""
         name = identifier(self.faults[code].column)
@@ -155,6 +191,21 @@ class Staging:
         good = self.rows(f"{cell} {identifier(column)} IS NOT NULL ORDER BY 1 LIMIT 1", *values)
         fits = f" (while {good[0][1]!r} in row {good[0][0]} fits)" if good else ""
         return f"{bad[1]!r} in row {bad[0]}{fits}"
+
+
+def open_source(entry: Entry, *, data: Path, databases: Snapshots) -> AbstractContextManager[RawTable]:
+    """Open one of the user's tables, wherever it is."""
+    if entry.source.format == "postgres":
+        return open_postgres(entry.source, databases, entry.key, entry.label)
+    if entry.source.format == "ibis":
+        return open_ibis(entry.source, entry.key, entry.label)
+    return open_table(entry.source, data, entry.label)
+
+
+def where_sql(entry: Entry, raw: RawTable) -> str:
+    """SQL for the rows that `where` keeps; its values are bound as `where_0`, `where_1` and so on."""
+    cells = [as_text(*raw.cell(name, f"{entry.key}.where")) for name in entry.source.where]
+    return " AND ".join(f"list_contains($where_{index}, {cell})" for index, cell in enumerate(cells)) or "true"
 
 
 def tombstones_path(layout: Layout) -> Path:

@@ -9,7 +9,8 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Literal, TextIO
@@ -38,58 +39,79 @@ class Wanted:
 
     Attributes
     ----------
-    lead_id
-        As the user gives it.
+    ids
+        As the user gives it, and as tables spell it and those that were merged with it.
     normalise
         What makes ids alike in the source.
     columns
         How the user's files call the id; the program's own call it `lead_id`.
     """
 
-    lead_id: str
+    ids: tuple[str, ...]
     normalise: tuple[Normaliser, ...] = ()
     columns: frozenset[str] = frozenset({"lead_id"})
 
     def is_meant(self, cell: object) -> bool:
         """Whether a cell holds the lead's id, in whatever spelling the source allows."""
         text = str(cell)
-        return self.key in (normal(text, self.normalise), normal(text.removeprefix("'"), self.normalise))
+        return not self.keys.isdisjoint({normal(one, self.normalise) for one in (text, text.removeprefix("'"))})
 
-    @property
-    def key(self) -> str:
-        return normal(self.lead_id, self.normalise)
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """The ids as they are compared."""
+        return frozenset(normal(one, self.normalise) for one in self.ids)
+
+    @cached_property
+    def spellings(self) -> tuple[str, ...]:
+        """The ids as they may stand in a store."""
+        return tuple(sorted({*self.ids, *self.keys}))
 
     def named(self, text: str) -> bool:
         """Whether a page shows the lead: alone between two tags, or as `Lead ID`."""
-        shown = "|".join(re.escape(str(one)) for one in {escape(self.lead_id), escape(self.key)})
+        shown = "|".join(re.escape(str(escape(one))) for one in self.spellings)
         return re.search(rf"(>|[Ll]ead )({shown})(<|:|\s)", text) is not None
 
     def in_line(self, line: str) -> bool:
         """Whether a line of a log names the lead."""
-        return re.search(rf"(?<!\w){re.escape(self.lead_id)}(?!\w)", line) is not None
+        ids = "|".join(map(re.escape, self.spellings))
+        return re.search(rf"(?<!\w)({ids})(?!\w)", line) is not None
+
+    def masked(self, path: Path) -> str:
+        """A file's name, without the id where it holds one."""
+        return f"*{path.suffix.lower()}" if any(one in path.name for one in self.spellings) else path.name
 
 
-def forget_in_folder(folder: Path, wanted: Wanted) -> Counter[str]:
+@dataclass
+class Cleared:
+    """What is gone below a folder, by the name of a file, and the files that cannot be read.
+
+    Of tables and logs it counts rows or lines; of pages, files.
+    """
+
+    gone: Counter[str] = field(default_factory=Counter)
+    unread: list[Path] = field(default_factory=list)
+
+    def __add__(self, other: Cleared) -> Cleared:
+        return Cleared(self.gone + other.gone, self.unread + other.unread)
+
+
+def forget_in_folder(folder: Path, wanted: Wanted) -> Cleared:
     """Write every file below a folder again that holds rows of a lead.
 
-    A published list is replaced with its manifest as one folder, so that a kill leaves it whole.
-
-    Returns
-    -------
-    Counter
-        By the name of a file, how many rows or lines are gone; of pages, how many files.
+    A published list is replaced with its manifest as one folder, so that a kill leaves it whole. What cannot be read
+    stays as it is, and is told.
     """
-    gone: Counter[str] = Counter()
+    cleared = Cleared()
     for at, folders, names in os.walk(folder):
         here = Path(at)
         folders[:] = sorted(name for name in folders if not (here / name).is_symlink())
         if _is_list(here):
-            gone += _in_list(here, wanted)
+            cleared += _in_list(here, wanted)
             folders[:] = []
             continue
         for name in sorted(names):
-            gone += _in_file(here / name, wanted)
-    return gone
+            cleared += _in_file(here / name, wanted)
+    return cleared
 
 
 def _is_list(folder: Path) -> bool:
@@ -104,30 +126,35 @@ def _manifest(folder: Path) -> dict[str, dict[str, str]]:
     return tree if isinstance(tree, dict) else {}
 
 
-def _in_list(folder: Path, wanted: Wanted) -> Counter[str]:
+def _in_list(folder: Path, wanted: Wanted) -> Cleared:
     with staged_folder(folder) as staged:
         shutil.rmtree(staged)
         shutil.copytree(folder, staged)
-        gone: Counter[str] = Counter()
+        cleared = Cleared()
         for path in sorted(one for one in staged.rglob("*") if one.is_file()):
-            gone += _in_file(path, wanted)
+            cleared += _in_file(path, wanted)
         tree = _manifest(folder)
         tree["outputs"] = {name: file_digest(staged / name) for name in tree["outputs"] if (staged / name).is_file()}
         write_json(tree, staged / MANIFEST)
         made = folder.stat().st_mtime_ns  # lists of one day are ordered by it
         os.utime(staged, ns=(made, made))
-    return gone
+    return Cleared(cleared.gone, [folder / path.relative_to(staged) for path in cleared.unread])
 
 
-def _in_file(path: Path, wanted: Wanted) -> Counter[str]:
+def _in_file(path: Path, wanted: Wanted) -> Cleared:
     kinds: dict[str, Callable[[Path, Wanted], int]] = {".parquet": _in_parquet, ".csv": _in_csv, ".html": _in_page}
     kinds |= dict.fromkeys(LOGS, _in_log) | {EXCEL: _in_excel}
     suffix = path.suffix.lower()
     if suffix not in kinds or not path.is_file():
-        return Counter()
-    gone = kinds[suffix](path, wanted)
-    name = f"*{suffix}" if wanted.lead_id in path.name or suffix == ".html" else path.name
-    return Counter({name: gone}) if gone else Counter()
+        return Cleared()
+    try:
+        gone = kinds[suffix](path, wanted)
+    except (pa.ArrowException, CalamineError, csv.Error, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # a full disk, no rights: Arrow's own have none
+            raise
+        return Cleared(unread=[path])
+    name = f"*{suffix}" if suffix == ".html" else wanted.masked(path)
+    return Cleared(Counter({name: gone}) if gone else Counter())
 
 
 def not_looked_into(folder: Path) -> Counter[str]:
@@ -228,11 +255,8 @@ def _in_page(path: Path, wanted: Wanted) -> int:
 
 def _in_excel(path: Path, wanted: Wanted) -> int:
     """A list of an owner that has the lead is removed: the CSV beside it stays, and the next list has both."""
-    try:
-        with CalamineWorkbook.from_path(path) as book:
-            sheets = [book.get_sheet_by_name(name).to_python() for name in book.sheet_names]
-    except (CalamineError, OSError):
-        return 0  # none of this program's
+    with CalamineWorkbook.from_path(path) as book:
+        sheets = [book.get_sheet_by_name(name).to_python() for name in book.sheet_names]
     for header, *rows in [sheet for sheet in sheets if sheet]:
         ids = [index for index, name in enumerate(header) if name in wanted.columns]
         if any(wanted.is_meant(row[index]) for row in rows for index in ids):

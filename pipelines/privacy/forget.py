@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from features.schema.lead_ids import Tombstones
 from pipelines.config.source import Source
 from pipelines.ingestion.profile import fingerprint
 from pipelines.ingestion.staging import read_tombstones, tombstones_path
+from pipelines.privacy.aliases import ids_of_person
 from pipelines.privacy.databases import forget_in_duckdb, forget_in_outboxes, forget_in_postgres, forget_posted
-from pipelines.privacy.files import Wanted, forget_in_folder, not_looked_into
+from pipelines.privacy.files import Cleared, Wanted, forget_in_folder, not_looked_into
 from pipelines.scheduled.job import feed_layout
 from pipelines.serving.store import STATE
 from pipelines.storage.data_profile import read_profile, write_profile
@@ -28,20 +29,34 @@ OWNER_ONLY = 0o600
 
 @dataclass(frozen=True)
 class Receipt:
-    """What is gone, by store and without the lead's id, and what this program does not reach."""
+    """What is gone, by store and without the lead's id, and what this program does not reach or cannot read."""
 
     gone: Counter[str]
     others: Counter[str]
+    ids: int = 1
+    unread: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Lines for the terminal or a file."""
         total = sum(self.gone.values())
         found = [f"{count:>8,}  {store}" for store, count in sorted(self.gone.items())]
-        lines = [f"forgotten: {total:,} rows, lines and pages in {len(found)} stores", *found]
+        merged = f"; with {self.ids - 1:,} ids that were merged with it" if self.ids > 1 else ""
+        lines = [f"forgotten: {total:,} rows, lines and pages in {len(found)} stores{merged}", *found]
         if self.others:
             kinds = ", ".join(f"{count:,} {kind or 'without a suffix'}" for kind, count in sorted(self.others.items()))
             lines.append(f"not looked into: files that this program does not write ({kinds})")
         return [*lines, *LEFT]
+
+    def check(self) -> None:
+        """Raise DataError where files could not be read, so that they may still hold the lead."""
+        if self.unread:
+            raise DataError(
+                self.unread[0],
+                "",
+                found="a file that cannot be read" + (f", as {', '.join(self.unread[1:])}" if self.unread[1:] else ""),
+                expected="files that can be searched for the lead",
+                fix="Restore or delete them, and run it again; all else is done.",
+            )
 
 
 LEFT = (
@@ -51,16 +66,25 @@ LEFT = (
 )
 
 
-def forget_lead(lead_id: str, run: RunContext, lists: Sequence[Path], *, postgres: bool) -> Receipt:
+def forget_lead(
+    lead_id: str, run: RunContext, lists: Sequence[Path], *, postgres: bool, data: Path | None = None
+) -> Receipt:
     """Delete every row of a lead below the folders of a run and of published lists, and where scores were delivered.
 
-    What is killed or fails is continued by running it again: the tombstone comes first, and each file is replaced as a
-    whole.
+    All ids that `source.aliases` says are the same person go with it. What is killed or fails is continued by running
+    it again: the tombstones come first, and each file is replaced as a whole.
+
+    Parameters
+    ----------
+    data
+        Where the tables of `source.aliases` are; None for the run's own folder.
 
     Raises
     ------
     ParamsError
         Where the id is empty, or a folder is not there.
+    DataError
+        Where a table of aliases cannot be read; nothing is deleted then.
     BusyError
         Where another process uses a folder.
     DeliveryError
@@ -70,20 +94,23 @@ def forget_lead(lead_id: str, run: RunContext, lists: Sequence[Path], *, postgre
         raise ParamsError("the id is empty; give the lead's id as the data hold it")
     if missing := [folder for folder in lists if not folder.is_dir()]:
         raise ParamsError(f"--lists {missing[0]}: no such folder")
-    source, gone, others = run.params.source, Counter[str](), Counter[str]()
-    wanted = Wanted(lead_id, tuple(source.normalise), id_columns(source))
+    source, cleared, others = run.params.source, Cleared(), Counter[str]()
+    ids = ids_of_person(lead_id, source, data or run.layout.raw)
+    wanted = Wanted(ids, tuple(source.normalise), id_columns(source))
     for layout in [*([run.layout] if run.layout.data.is_dir() else []), *map(feed_layout, lists)]:
-        add_tombstone(layout, wanted.key)
+        add_tombstones(layout, wanted.keys)
     for folder in lists:
         with hold(folder):
-            gone += forget_in_folder(folder, wanted)
+            cleared += forget_in_folder(folder, wanted)
             others += not_looked_into(folder)
     for folder in folders_of(run):
-        gone += forget_in_folder(folder, wanted)
+        cleared += forget_in_folder(folder, wanted)
         others += not_looked_into(folder)
     for layout in [run.layout, *map(feed_layout, lists)]:
         _say_changed(layout)
-    return Receipt(gone + _in_databases(sorted({lead_id, wanted.key}), run, postgres=postgres), others)
+    gone = cleared.gone + _in_databases(wanted.spellings, run, postgres=postgres)
+    unread = tuple(str(path.parent / wanted.masked(path)) for path in cleared.unread)
+    return Receipt(gone, others, len(wanted.keys), unread)
 
 
 def folders_of(run: RunContext) -> list[Path]:
@@ -99,10 +126,10 @@ def id_columns(source: Source) -> frozenset[str]:
     return frozenset({"lead_id", *((table.columns or {}).get("lead_id", "lead_id") for table in source.tables)})
 
 
-def add_tombstone(layout: Layout, key: str) -> None:
-    """Record the salted digest of an id, in a file that its owner alone reads."""
+def add_tombstones(layout: Layout, keys: Collection[str]) -> None:
+    """Record the salted digests of ids, in a file that its owner alone reads."""
     known = read_tombstones(layout) or Tombstones(salt=secrets.token_hex(32))
-    digests = tuple(sorted({*known.digests, known.digest(key)}))
+    digests = tuple(sorted({*known.digests, *map(known.digest, keys)}))
     with staged_file(tombstones_path(layout)) as staged:
         staged.touch(mode=OWNER_ONLY)
         staged.write_text(Tombstones(salt=known.salt, digests=digests).model_dump_json() + "\n", encoding="utf-8")

@@ -10,7 +10,6 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +18,18 @@ import pyarrow as pa
 from rich.console import Console
 
 from features.events.event_log import DERIVED_COLUMNS, derive_columns, in_complete_leads
-from features.schema.cells import CellKind, Field, Written, as_text, cell_name, identifier, typed, unless_missing
+from features.schema.cells import (
+    CellKind,
+    Field,
+    Written,
+    as_text,
+    cell_name,
+    clock_cases,
+    identifier,
+    typed,
+    unless_missing,
+)
 from features.schema.contract import (
-    QUARANTINE,
     SQL_TYPES,
     TABLES,
     Fault,
@@ -36,8 +44,6 @@ from features.schema.contract import (
 from features.schema.lead_ids import normal_sql
 from pipelines.config.sections import Ingest, Project
 from pipelines.config.source import OutcomeSource, Source
-from pipelines.ingestion.database_sources import open_ibis, open_postgres
-from pipelines.ingestion.file_sources import open_table
 from pipelines.ingestion.left_out import LEFT_BY_WHERE, mark_future, mark_rows_of_left_leads, mark_unripe, merge_leads
 from pipelines.ingestion.mapping import (
     Entry,
@@ -61,8 +67,8 @@ from pipelines.ingestion.rejections import (
     reject_unfit_columns,
     warn_of_twins,
 )
-from pipelines.ingestion.row_order import check_direction, warn_of_other_century
-from pipelines.ingestion.staging import TYPED_ROW, Staging, open_staging, read_tombstones
+from pipelines.ingestion.row_order import check_direction, warn_of_clock_changes, warn_of_other_century
+from pipelines.ingestion.staging import TYPED_ROW, Staging, open_source, open_staging, read_tombstones, where_sql
 from pipelines.storage.data_profile import DataProfile, write_profile
 from pipelines.storage.files import ROW_GROUP, disk_full, row_groups, staged_folder, write_parquet
 from pipelines.storage.layout import Layout
@@ -123,7 +129,7 @@ def ingest(source: Source, limits: Ingest, project: Project, data: Path, layout:
                 write_parquet(staging.display_rows(), folder / layout.display.path.name)
             if source.overrides:
                 _write(staging, "overrides", folder / layout.overrides.path.name)
-            write_parquet(_quarantine(staging), folder / layout.quarantine.path.name)
+            write_parquet(staging.quarantine(), folder / layout.quarantine.path.name)
             status.update("ingest: profile")
             result = profile(staging.connection, folder, source.attributes, tallies)
         write_profile(result, folder / layout.profile.path.name)
@@ -138,7 +144,7 @@ def _take(staging: Staging, table: str) -> None:
     staging.connection.execute(f'CREATE TABLE "{table}#" ({", ".join(columns)}, {TYPED_ROW})')
     entries = entries_of(staging.source, table)
     for entry in entries:
-        with _opened(staging, entry) as raw:
+        with open_source(entry, data=staging.data, databases=staging.databases) as raw:
             _load(staging, entry, fields, raw)
         reject_unfit_columns(staging, entry, fields)
         check_statuses(staging, entry)
@@ -158,14 +164,6 @@ def _take(staging: Staging, table: str) -> None:
         _name_leads(staging)
     if table == "aliases":
         merge_leads(staging)
-
-
-def _opened(staging: Staging, entry: Entry) -> AbstractContextManager[RawTable]:
-    if entry.source.format == "postgres":
-        return open_postgres(entry.source, staging.databases, entry.key, entry.label)
-    if entry.source.format == "ibis":
-        return open_ibis(entry.source, entry.key, entry.label)
-    return open_table(entry.source, staging.data, entry.label)
 
 
 def _name_leads(staging: Staging) -> None:
@@ -192,7 +190,7 @@ def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable
     written = _written(staging.source, entry, fields)
     rules = faults(entry.table, fields, list(cells), entry.source.time_formats, dated=dated)
     if entry.table == "leads" and entry.source.where:  # kept in staging, so that their events are known to be theirs
-        rules.insert(0, replace(LEFT_BY_WHERE, test=f"NOT coalesce({_where(entry, raw)}, false)"))
+        rules.insert(0, replace(LEFT_BY_WHERE, test=f"NOT coalesce({where_sql(entry, raw)}, false)"))
     rules[:0] = staging.forgotten_fault()
     if entry.by_status and dated:
         rules.append(UNDATED_LOSS)
@@ -206,10 +204,9 @@ def _load(staging: Staging, entry: Entry, fields: Sequence[Field], raw: RawTable
         raise raw.failure or engine_error(entry, error) from None
     finally:
         staging.connection.unregister("raw#")
-    written_out = [name for name, (_, kind) in cells.items() if kind == "text"]
-    warn_of_other_century(
-        staging, entry, [one.name for one in fields if one.kind == "time" and one.name in written_out]
-    )
+    times = [one.name for one in fields if one.kind == "time" and one.name in cells]
+    warn_of_other_century(staging, entry, [name for name in times if cells[name][1] == "text"])
+    warn_of_clock_changes(staging, entry, fields)
     entry.read = staging.count_read(entry)
     entry.filtered = raw.rows - entry.read
     staging.add_ragged(entry, raw)
@@ -256,14 +253,15 @@ def _statement(
     rules: dict[int, Fault],
 ) -> str:
     """Build the statement of one pass: untyped cells, typed values, first fault, and the row's text where needed."""
-    where = "true" if entry.table == "leads" else _where(entry, raw)
+    where = "true" if entry.table == "leads" else where_sql(entry, raw)
     key = normal_sql('"lead_id"', source.normalise)
-    untyped, values, final = [], [], []
+    untyped, values, final, clocks = [], [], [], []
     for index, (column, form) in enumerate(written.items()):
         if column.name in cells:
             cell, kind = cells[column.name]
             untyped.append(f"{unless_missing(cell, kind, f'$missing_{index}')} AS {cell_name(column)}")
             values.append(f"{typed(column, kind, form)} AS {identifier(column.name)}")
+            clocks += clock_cases(column, kind, form, 2 * index) if source.timezone != "UTC" else []
         final.append(f"{settled(entry.table, column, column.name in cells)} AS {identifier(column.name)}")
     for staged, shown in display_columns(source, entry.table).items():
         cell = as_text(*raw.cell(shown, "source.leads.display"))
@@ -280,14 +278,9 @@ def _statement(
              typed AS (SELECT *, {", ".join(values)} FROM cells)
         SELECT {", ".join(final)}, {entry.index} AS "source#", "row#", CASE {fault} END AS "fault#",
                hash({", ".join(f'"{index}#"' for index in raw.wanted)}) AS "hash#",
-               CASE WHEN {kept} THEN json_object({content}) END AS "content#"
+               CASE WHEN {kept} THEN json_object({content}) END AS "content#",
+               CASE {" ".join(clocks) or "WHEN false THEN 0"} END AS "clock#"
         FROM typed {"" if entry.table == "leads" else 'LEFT JOIN "known#" ON "key#" = ' + key}"""
-
-
-def _where(entry: Entry, raw: RawTable) -> str:
-    """SQL for the rows that `where` keeps."""
-    cells = [as_text(*raw.cell(name, f"{entry.key}.where")) for name in entry.source.where]
-    return " AND ".join(f"list_contains($where_{index}, {cell})" for index, cell in enumerate(cells)) or "true"
 
 
 def _bindings(
@@ -365,35 +358,3 @@ def _checked(
         group = group.cast(columns)
         contract.validate(group.to_pandas())
         yield group
-
-
-def _quarantine(staging: Staging) -> pa.RecordBatchReader:
-    """Return every rejected row with position, reason and text, in the order of sources and rows."""
-    reasons = pa.table(
-        {
-            "code": pa.array(range(len(staging.faults)), pa.int16()),
-            "column": pa.array([fault.column for fault in staging.faults], pa.string()),
-            "reason": pa.array([fault.reason for fault in staging.faults], pa.string()),
-        }
-    )
-    paths = pa.table(
-        {
-            "rank": pa.array(range(len(staging.entries)), pa.int16()),
-            "table": pa.array([entry.table for entry in staging.entries], pa.string()),
-            "index": pa.array([entry.index for entry in staging.entries], pa.int16()),
-            "path": pa.array([entry.source.path for entry in staging.entries], pa.string()),
-        }
-    )
-    staging.connection.register("reasons#", reasons)
-    staging.connection.register("paths#", paths)
-    filtered = [code for code, fault in enumerate(staging.faults) if fault.left_out == "where"]
-    bad = " UNION ALL ".join(
-        f'SELECT \'{table}\' AS "table", "source#" AS "index", "row#" AS "row", "fault#" AS "code", "content#" AS '
-        f'"content" FROM "{table}#" WHERE "fault#" IS NOT NULL AND NOT list_contains({filtered}, "fault#")'
-        for table in tables_read(staging.source)
-    )
-    rows = staging.connection.sql(f"""
-        SELECT {", ".join(identifier(name) for name in QUARANTINE.names)}
-        FROM ({bad}) JOIN "reasons#" USING ("code") JOIN "paths#" USING ("table", "index") ORDER BY "rank", "row\"""")
-    reader = rows.to_arrow_reader(ROW_GROUP)
-    return pa.RecordBatchReader.from_batches(QUARANTINE, (batch.cast(QUARANTINE) for batch in reader))

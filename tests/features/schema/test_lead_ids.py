@@ -15,6 +15,7 @@ from features.schema.lead_ids import (
     normal,
     normal_sql,
     reason,
+    same_person,
 )
 
 SALESFORCE = ["0015000000GlVcKAAV", "00Q5e00001KpXyZEAA"]  # the second with a wrong end
@@ -61,3 +62,10 @@ def test_sql_and_python_make_the_same_id(text: str, normalise: list[Normaliser])
     with duckdb.connect() as connection:
         rows = connection.execute(f"SELECT {normal_sql('x', normalise)} FROM (SELECT $x AS x)", {"x": text}).fetchall()
     assert rows == [(normal(text, normalise),)]
+
+
+def test_all_ids_of_a_person_are_found_along_any_chain_of_merges() -> None:
+    merges = [("B", "a"), ("gone", "B "), ("c", "gone"), ("x", "y")]
+    assert same_person("a", merges, ("strip",)) == ("a", "B", "B ", "c", "gone")
+    assert same_person("c", merges, ("strip",)) == ("c", "B", "B ", "a", "gone")
+    assert same_person("nobody", merges, ()) == ("nobody",)

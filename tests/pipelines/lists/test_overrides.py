@@ -116,7 +116,7 @@ def test_a_tier_that_is_none_stops(tmp_path: Path) -> None:
 def test_a_forgotten_lead_leaves_the_store(tmp_path: Path) -> None:
     for lead in ("a 1", "a 2"):
         add_override(tmp_path / STORE, {"lead_id": lead, "who": "Anna", "tier": "hot"})
-    assert forget_in_folder(tmp_path, Wanted("a 1")) == {STORE: 1}
+    assert forget_in_folder(tmp_path, Wanted(("a 1",))).gone == {STORE: 1}
     assert as_overrides(pd.read_parquet(tmp_path / STORE))["lead_id"].tolist() == ["a 2"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +14,11 @@ import pytest
 from features.schema.errors import DataError, ParamsError
 from features.schema.lead_ids import Tombstones
 from pipelines.config.params import load
+from pipelines.config.source import TableSource
 from pipelines.delivery.databases import read_list, to_duckdb
 from pipelines.delivery.outbox import open_outbox
 from pipelines.privacy.files import Wanted, forget_in_folder
-from pipelines.privacy.forget import forget_lead
+from pipelines.privacy.forget import Receipt, forget_lead
 from pipelines.scheduled.input_files import check_contract
 from pipelines.serving.bodies import LeadFacts, PostedEvent
 from pipelines.serving.store import Defaults, FactStore
@@ -144,8 +146,8 @@ def test_ids_are_compared_as_the_source_says(tmp_path: Path) -> None:
     rows = pd.DataFrame({"Id": ["0101.0", "101", "1010"], "n": [1, 2, 3]})
     write_parquet(rows, tmp_path / "x.parquet")
     write_csv(rows, tmp_path / "x.csv")
-    wanted = Wanted("101", ("integer",), frozenset({"Id"}))
-    assert forget_in_folder(tmp_path, wanted) == {"x.parquet": 2, "x.csv": 2}
+    wanted = Wanted(("101",), ("integer",), frozenset({"Id"}))
+    assert forget_in_folder(tmp_path, wanted).gone == {"x.parquet": 2, "x.csv": 2}
     assert pd.read_parquet(tmp_path / "x.parquet")["Id"].tolist() == ["1010"]
     known = Tombstones(salt="0" * 64)
     assert known.digest("101") != Tombstones(salt="1" * 64).digest("101")
@@ -166,6 +168,32 @@ def test_an_excel_list_with_the_lead_is_removed_and_others_stay(tmp_path: Path) 
     write_json({"outputs": {f"by_owner/{path.name}": file_digest(path) for path in (mine, other)}},
                listed / "manifest.json")  # fmt: skip
     (listed / "notes.xlsx").write_bytes(b"no sheet")
-    assert forget_in_folder(tmp_path, Wanted(ID)).total() == 1
+    cleared = forget_in_folder(tmp_path, Wanted((ID,)))
+    assert cleared.gone.total() == 1 and cleared.unread == [listed / "notes.xlsx"]
     assert sorted(path.name for path in listed.rglob("*.xlsx")) == ["B.xlsx", "notes.xlsx"]
     assert list(json.loads((listed / "manifest.json").read_text())["outputs"]) == ["by_owner/B.xlsx"]
+
+
+@pytest.mark.parametrize("name", ["A.xlsx", "scores.parquet"])
+def test_a_file_that_cannot_be_read_is_named_and_all_else_is_done(tmp_path: Path, name: str) -> None:
+    write_csv(LIST, tmp_path / "scores.csv")
+    (tmp_path / name).write_bytes(b"PK cut off")
+    cleared = forget_in_folder(tmp_path, Wanted((ID,)))
+    assert cleared.gone == {"scores.csv": 1} and cleared.unread == [tmp_path / name]
+    with pytest.raises(DataError, match=rf"{name}.*found a file that cannot be read.*Restore or delete"):
+        Receipt(cleared.gone, Counter(), unread=tuple(map(str, cleared.unread))).check()
+
+
+def test_all_ids_that_were_merged_are_forgotten(world: RunContext, tmp_path: Path) -> None:
+    (tmp_path / "data/merges.csv").write_text(f"old,new\n{ID},b\nc,{ID}\n", encoding="utf-8")
+    aliases = TableSource(path="merges.csv", columns={"lead_id": "old", "merged_into": "new"})
+    source = world.params.source.model_copy(update={"aliases": [aliases]})
+    merged = RunContext(world.params.model_copy(update={"source": source}), world.layout)
+    receipt = forget_lead("b", merged, [tmp_path / "lists"], postgres=False, data=tmp_path / "data")
+    assert receipt.ids == 3 and "with 2 ids that were merged with it" in receipt.lines()[0]
+    assert named(tmp_path) | stored(tmp_path) == set()
+    assert pd.read_parquet(world.layout.leads.path)["lead_id"].tolist() == ["a"]
+    (tmp_path / "data/merges.csv").unlink()
+    with pytest.raises(DataError, match=r"aliases.*merges\.csv"):
+        forget_lead("a", merged, [tmp_path / "lists"], postgres=False, data=tmp_path / "data")
+    assert pd.read_parquet(world.layout.leads.path)["lead_id"].tolist() == ["a"]
