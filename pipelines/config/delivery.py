@@ -136,6 +136,40 @@ class Dynamics(Crm):
     )
 
 
+class Notices(Spec):
+    """What is told the moment it happens: leads that enter a tier, triggers that fire, alerts of the monitor."""
+
+    tiers: list[str] = Field(
+        default=[], description="Leads that enter one of these tiers are told; []: the best tier alone."
+    )
+    attempts: int = Field(
+        default=20,
+        ge=2,
+        le=100,
+        description="Of one notice before it is set aside: an hour, with the waits that `delivery` has by default.",
+    )
+
+
+class Webhook(Spec):
+    """Notices by HTTP POST, signed and numbered as https://www.standardwebhooks.com says."""
+
+    url: str = Field(default="", description='Where notices are posted, by HTTPS unless on this machine; "": nowhere.')
+    secret: str = Field(
+        default="LEADSCORE_WEBHOOK_SECRET",
+        description="Environment variable that holds the shared secret: `whsec_` and 24 to 64 bytes in base64.",
+    )
+
+
+class AppriseUrls(Spec):
+    """Notices as messages to people, by the library Apprise (extra `notify`): Slack, Teams, e-mail and others."""
+
+    urls: str = Field(
+        default="",
+        description="Environment variable that holds Apprise's addresses, with spaces between them; they hold secrets. "
+        '"": nobody is told.',
+    )
+
+
 class Delivery(Spec):
     """`leadscore deliver` hands finished scores to other systems; no secret stands here."""
 
@@ -171,6 +205,12 @@ class Delivery(Spec):
     hubspot: HubSpot = Field(default=HubSpot(), description="`leadscore deliver hubspot`.")
     salesforce: Salesforce = Field(default=Salesforce(), description="`leadscore deliver salesforce`.")
     dynamics: Dynamics = Field(default=Dynamics(), description="`leadscore deliver dynamics`.")
+
+    notices: Notices = Field(default=Notices(), description="What `webhook` and `apprise` tell.")
+    webhook: Webhook = Field(default=Webhook(), description="`leadscore deliver webhook`, and `serve` at the moment.")
+    apprise: AppriseUrls = Field(
+        default=AppriseUrls(), description="`leadscore deliver apprise`, and `serve` at the moment."
+    )
 
     @model_validator(mode="after")
     def _waits_ascend(self) -> Delivery:

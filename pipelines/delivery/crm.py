@@ -83,12 +83,8 @@ class Answer:
     leads: dict[str, tuple[LeadStatus, str]] = field(default_factory=dict)
 
 
-class System(Protocol):
-    """A CRM's way of writing a batch and of answering."""
-
-    @property
-    def params(self) -> Crm:
-        """Its section of `delivery`."""
+class Receiver(Protocol):
+    """Who takes a batch of messages by HTTP, and how it answers."""
 
     @property
     def accepted(self) -> tuple[int, ...]:
@@ -99,6 +95,14 @@ class System(Protocol):
 
     def verdicts(self, batch: Sequence[Message], reply: Reply) -> dict[str, tuple[LeadStatus, str]]:
         """What an answer says of each lead; raises LookupError, TypeError or ValueError where it says nothing."""
+
+
+class System(Receiver, Protocol):
+    """A CRM's way of writing a batch and of answering."""
+
+    @property
+    def params(self) -> Crm:
+        """Its section of `delivery`."""
 
 
 @dataclass(frozen=True)
@@ -243,8 +247,16 @@ def _is_loopback(host: str) -> bool:
 # Sending
 
 
-class Bearer(requests.auth.AuthBase):
-    """The token goes into the request and nowhere else; with it requests asks no ~/.netrc."""
+class Auth(requests.auth.AuthBase):
+    """Says who we are; with one of our own requests asks no ~/.netrc."""
+
+    def hide(self, text: str) -> str:
+        """The text without the secret."""
+        return text
+
+
+class Bearer(Auth):
+    """The token goes into the request and nowhere else."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -266,7 +278,7 @@ def bearer(params: Crm, name: str) -> Bearer:
     return Bearer(token)
 
 
-def send(system: System, batch: Sequence[Message], session: requests.Session, auth: Bearer, timeout_s: float) -> Answer:
+def send(system: Receiver, batch: Sequence[Message], session: requests.Session, auth: Auth, timeout_s: float) -> Answer:
     """Send one batch and say what came of it.
 
     Raises
@@ -285,13 +297,13 @@ def send(system: System, batch: Sequence[Message], session: requests.Session, au
         return Answer(RequestStatus.silent, f"no answer ({type(error).__name__})")
     if reply.status not in (*system.accepted, *EXPECTED) and reply.status < 500:
         raise DeliveryError(
-            f"{urlsplit(request.url).hostname} answers HTTP {reply.status}; check the token, its rights and limits, "
-            "base_url and object; what was not taken waits for the next run"
+            f"{urlsplit(request.url).hostname} answers HTTP {reply.status}; check address, token or secret, "
+            "rights and limits; what was not taken waits for the next run"
         )
     return _read(system, batch, reply, auth)
 
 
-def _read(system: System, batch: Sequence[Message], reply: Reply, auth: Bearer) -> Answer:
+def _read(system: Receiver, batch: Sequence[Message], reply: Reply, auth: Auth) -> Answer:
     status, wait_s = reply.status, retry_after(reply.headers)
     if status == 429:
         return Answer(RequestStatus.busy, "HTTP 429", wait_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
 
@@ -30,6 +30,7 @@ class HttpRequest:
     method: str
     url: str
     body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,14 @@ def exchange(request: HttpRequest, session: requests.Session, auth: requests.aut
 
 def _read(request: HttpRequest, session: requests.Session, auth: requests.auth.AuthBase, timeout_s: float) -> Reply:
     with session.request(
-        request.method, request.url, json=request.body, auth=auth, timeout=timeout_s, allow_redirects=False, stream=True
+        request.method,
+        request.url,
+        json=request.body,
+        headers=request.headers,
+        auth=auth,
+        timeout=timeout_s,
+        allow_redirects=False,
+        stream=True,
     ) as reply:
         content = bytearray()
         for chunk in reply.iter_content(CHUNK):

@@ -39,7 +39,33 @@ TABLES = """
         dead INTEGER NOT NULL, reason TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS turn ON outbox (dead, attempts, lead_id);
+    CREATE TABLE IF NOT EXISTS notices (  -- every one ever queued, by the name that it has as a lead_id of `outbox`
+        name TEXT PRIMARY KEY, lead_id TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS announced (lead_id TEXT PRIMARY KEY, tier TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that is told once.
+
+    Attributes
+    ----------
+    name
+        What happened, to whom and when: the same for the same happening, however often it is found.
+    lead_id
+        "" where it is about no lead.
+    tier
+        That the lead has entered; "" for none.
+    fields
+        What is sent.
+    """
+
+    name: str
+    lead_id: str
+    tier: str
+    fields: Mapping[str, Cell]
 
 
 @dataclass(frozen=True)
@@ -125,6 +151,45 @@ class Outbox:
         before = self.connection.execute("SELECT as_of FROM target").fetchone()
         if before and as_of < before[0]:
             raise ParamsError(f"the scores are of {as_of}, but those of {before[0]} were delivered to {self.target}")
+
+    def announce(self, notices: Iterable[Notice]) -> int:
+        """Queue notices that were never queued before, and note which tier of a lead is told; returns how many."""
+        with self.connection as database:
+            database.execute("BEGIN IMMEDIATE")
+            return sum(self._queue(one) for one in notices)
+
+    def announce_list(self, as_of: str, entered: Iterable[Notice]) -> int:
+        """Queue a notice of each lead of a list in a tier that is to be told, unless it was told of that tier before.
+
+        A lead that is not among them may be told again when it comes back.
+
+        Raises
+        ------
+        ParamsError
+            Where a newer list was announced before.
+        """
+        with self.connection as database:
+            database.execute("BEGIN IMMEDIATE")
+            self._reject_older(as_of)
+            told = dict(database.execute("SELECT lead_id, tier FROM announced"))
+            listed = list(entered)
+            database.execute("DELETE FROM announced")
+            queued = sum(self._queue(one) for one in listed if told.get(one.lead_id) != one.tier)
+            again = "INSERT OR REPLACE INTO announced VALUES (?, ?)"
+            database.executemany(again, [(one.lead_id, one.tier) for one in listed])
+            database.execute("DELETE FROM target")
+            database.execute("INSERT INTO target VALUES (?, ?)", [self.target, as_of])
+        return queued
+
+    def _queue(self, one: Notice) -> bool:
+        database = self.connection
+        new = database.execute("INSERT OR IGNORE INTO notices VALUES (?, ?)", [one.name, one.lead_id]).rowcount > 0
+        if new:
+            row = [one.name, message_key(self.target, one.name, {}), _json(dict(one.fields))]
+            database.execute("INSERT INTO outbox VALUES (?, ?, ?, 0, 0, '')", row)
+        if one.tier:
+            database.execute("INSERT OR REPLACE INTO announced VALUES (?, ?)", [one.lead_id, one.tier])
+        return new
 
     def waiting(self) -> int:
         """Count the leads that are still to be sent."""

@@ -16,8 +16,9 @@ from pipelines.storage.duckdb import NO_EXTENSIONS
 from pipelines.storage.files import staged_file
 from pipelines.storage.postgres import connect, driver, why
 
-OUTBOX = ("held", "outbox")  # its tables with a lead_id
-POSTED = ("events", "lead_edits", "leads")  # the same of `serve`, those that point at others first
+OUTBOX = ("held", "outbox", "notices", "announced")  # its tables with a lead_id
+NAMED = ("held", "outbox")  # of them, those that have the name of a notice in its place
+POSTED = ("arrivals", "events", "lead_edits", "leads")  # the same of `serve`, those that point at others first
 
 
 def forget_in_duckdb(ids: Sequence[str], tables: DuckdbTables) -> int:
@@ -67,7 +68,9 @@ def _forget_in_sqlite(ids: Sequence[str], path: Path, tables: Sequence[str]) -> 
             database.execute("PRAGMA secure_delete = ON")
             there = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
             for table in [name for name in tables if name in there]:
-                delete = f"DELETE FROM {table} WHERE lead_id = ?"
+                delete = f"DELETE FROM {table} WHERE lead_id = ?1"
+                if table in NAMED and "notices" in there:
+                    delete += " OR lead_id IN (SELECT name FROM notices WHERE lead_id = ?1)"
                 gone += sum(database.execute(delete, [one]).rowcount for one in ids)
             database.execute("VACUUM")
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -115,6 +115,7 @@ GLOSSARY = {
         Term("Feed check", "before a list is published: has the feed stopped or shrunk?"),
         Term("Contact log", "whom sales called, when, and from which list"),
         Term("Outbox", "what is still to be delivered, on disk, so that a killed delivery goes on"),
+        Term("Notice", "what is told once by webhook or to people: a lead entered a tier, a trigger fired, an alert"),
         Term("Dead letter", "a lead that the CRM refused for good, set aside with the reason"),
         Term("Manifest", "what a published list was made of: counts, versions, hashes"),
     ),

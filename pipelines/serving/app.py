@@ -28,6 +28,7 @@ from pipelines.serving.bodies import (
 )
 from pipelines.serving.champion import Champion
 from pipelines.serving.guard import Guard, Limits, Metrics
+from pipelines.serving.herald import Herald
 from pipelines.serving.moment import MomentScorer, cells_of, events_table
 from pipelines.serving.store import ConflictError, FactStore
 
@@ -44,6 +45,8 @@ class Service:
         The moment, in UTC without a zone; the only clock.
     token
         That callers must bring; None: none.
+    herald
+        Tells others of what has arrived; None: nobody is told.
     """
 
     champion: Champion
@@ -52,6 +55,7 @@ class Service:
     token: str | None = None
     limits: Limits = field(default_factory=Limits)
     metrics: Metrics = field(default_factory=Metrics)
+    herald: Herald | None = None
 
 
 def build_app(service: Service) -> FastAPI:
@@ -143,6 +147,9 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get("/metrics")
     def metrics() -> Response:
         """Figures for Prometheus."""
+        for one in service.herald.couriers if service.herald else ():
+            service.metrics.notices.labels(one.channel.name, "waiting").set(one.waiting)
+            service.metrics.notices.labels(one.channel.name, "set aside").set(one.dead)
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("leadscore")
@@ -35,6 +35,7 @@ class Metrics:
         )
         self.kept = Counter("leadscore_rows_kept", "Leads and events that were new.", ["table"], registry=self.registry)
         self.models = Counter("leadscore_models", "New models taken or refused.", ["outcome"], registry=self.registry)
+        self.notices = Gauge("leadscore_notices", "Notices by what they do.", ["to", "state"], registry=self.registry)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,14 @@ import pandas as pd
 import uvicorn
 
 from features.schema.errors import ModelError, ParamsError
+from pipelines.config.params import Params
+from pipelines.delivery.hand_over import NOTICES, Courier
+from pipelines.delivery.notices import told_tiers
+from pipelines.delivery.webhook import channels
 from pipelines.scoring.override_store import stores
 from pipelines.serving.app import Service, build_app
 from pipelines.serving.champion import Champion, Origin
+from pipelines.serving.herald import Herald
 from pipelines.serving.store import STATE, Defaults, FactStore
 from pipelines.storage.run_context import RunContext
 
@@ -65,7 +71,17 @@ def service_of(run: RunContext, request: ServeRequest) -> Service:
     state = request.state or str(run.layout.artifacts / STATE)
     url = state if "://" in state else FactStore.url_of(Path(state))
     defaults = Defaults(source.event_defaults.direction, source.event_defaults.channel, source.timezone)
-    return Service(champion, FactStore.open(url, defaults), now, token)
+    couriers = _couriers(run.params)
+    store = FactStore.open(url, defaults, watched=bool(couriers))
+    herald = Herald(store, champion, couriers, told_tiers(run.params), now) if couriers else None
+    return Service(champion, store, now, token, herald=herald)
+
+
+def _couriers(params: Params) -> list[Courier]:
+    """Return who is to be told at the moment: every receiver that `delivery` names."""
+    given = {"webhook": params.delivery.webhook.url, "apprise": params.delivery.apprise.urls}
+    named = [one for name in NOTICES if given[name] for one in channels(params.delivery, name, time.time)]
+    return [Courier(one, params, time.monotonic) for one in named]
 
 
 def now() -> pd.Timestamp:
@@ -93,6 +109,8 @@ def serve(run: RunContext, request: ServeRequest) -> None:
         except OSError as error:
             raise ParamsError(f"--host {request.host} --port {request.port}: {error.strerror}; give another") from None
         service.champion.watch()
+        if service.herald is not None:
+            service.herald.watch()
         host, port = door.getsockname()[:2]
         log.info("serve: model %s on http://%s:%s, documented at /docs", service.champion.current.model_id, host, port)
         config = uvicorn.Config(
@@ -105,4 +123,6 @@ def serve(run: RunContext, request: ServeRequest) -> None:
         )
         uvicorn.Server(config).run(sockets=[door])
     service.champion.stop()
+    if service.herald is not None:
+        service.herald.stop()
     service.store.close()

@@ -26,6 +26,7 @@ from pipelines.serving.moment import cells_of, events_table
 
 STATE = "serve.sqlite"  # beside the artifacts, unless told
 SQLITE = ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000")  # FULL: what is kept survives a power cut
+WAITING = 200  # arrivals looked at together
 AHEAD = pd.Timedelta(minutes=5)  # clocks of callers may be so much ahead of ours
 EVENT = ("lead_id", "event_at", "event_type", "direction", "channel", "value")
 
@@ -49,6 +50,15 @@ class Defaults:
 
 
 @dataclass(frozen=True)
+class Arrival:
+    """Something new of a lead: the moment from which it counts, and whether the lead itself was new."""
+
+    at: pd.Timestamp
+    lead_id: str
+    new: bool
+
+
+@dataclass(frozen=True)
 class FactStore:
     """The database of posted facts."""
 
@@ -56,11 +66,24 @@ class FactStore:
     leads: Table
     edits: Table
     events: Table
+    arrivals: Table
     defaults: Defaults
+    watched: bool = False
 
     @classmethod
-    def open(cls, url: str, defaults: Defaults) -> Self:
-        """Open a database and make its tables where they are missing; raises ParamsError where it cannot be opened."""
+    def open(cls, url: str, defaults: Defaults, *, watched: bool = False) -> Self:
+        """Open a database and make its tables where they are missing.
+
+        Parameters
+        ----------
+        watched
+            Somebody asks for `waiting` arrivals; else none is noted.
+
+        Raises
+        ------
+        ParamsError
+            Where it cannot be opened.
+        """
         columns = sql.MetaData()
         leads = sql.Table(
             "leads", columns, sql.Column("lead_id", sql.Text, primary_key=True),
@@ -77,6 +100,10 @@ class FactStore:
             sql.Column("value", sql.Double), sql.Column("known_at", sql.Text, nullable=False),
             sql.Index("events_by_lead", "lead_id"),
         )  # fmt: skip
+        arrivals = sql.Table(
+            "arrivals", columns, sql.Column("at", sql.Text, primary_key=True),
+            sql.Column("lead_id", sql.Text, primary_key=True), sql.Column("new", sql.Boolean, nullable=False),
+        )  # fmt: skip
         try:
             engine = sql.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
             if engine.dialect.name == "sqlite":
@@ -85,7 +112,7 @@ class FactStore:
         except (sql.exc.SQLAlchemyError, ImportError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise ParamsError(f"--state: no database that can be written: {reason}; give a file or a URL") from None
-        return cls(engine, leads, edits, events, defaults)
+        return cls(engine, leads, edits, events, arrivals, defaults, watched)
 
     @staticmethod
     def url_of(file: Path) -> str:
@@ -133,7 +160,9 @@ class FactStore:
         with self.engine.begin() as connection:
             self._check_leads(connection, {row["lead_id"] for row in rows.values()})
             there = self._known(connection, list(rows))
-            self._insert(connection, self.events, [row for name, row in rows.items() if name not in there])
+            fresh = [row for name, row in rows.items() if name not in there]
+            self._insert(connection, self.events, fresh)
+            self._note(connection, {(row["known_at"], row["lead_id"]) for row in fresh}, new=False)
             for name, kept in self._known(connection, list(rows)).items():
                 _check_same(name, kept, rows[name])
             new = len(rows) - len(there)
@@ -171,7 +200,28 @@ class FactStore:
         valid_from = lead.created_at if last is None else in_text(arrival)
         edit = {"lead_id": lead.lead_id, "valid_from": valid_from, "attributes": attributes}
         connection.execute(self.edits.insert(), [edit])
+        at = valid_from if last is not None else in_text(max(arrival, in_time(lead.created_at)))
+        self._note(connection, {(at, lead.lead_id)}, new=last is None)
         return True
+
+    def waiting(self, now: pd.Timestamp) -> list[Arrival]:
+        """Return arrivals that nobody has looked at yet, oldest first; `AHEAD` clocks of callers come later."""
+        due = sql.select(self.arrivals).where(self.arrivals.c.at < in_text(now))
+        with self.engine.connect() as connection:
+            rows = connection.execute(due.order_by(self.arrivals.c.at, self.arrivals.c.lead_id).limit(WAITING)).all()
+        return [Arrival(in_time(row.at), row.lead_id, row.new) for row in rows]
+
+    def looked_at(self, arrivals: Sequence[Arrival]) -> None:
+        """Forget arrivals: what follows from them is on the disk."""
+        with self.engine.begin() as connection:
+            for one in arrivals:
+                same = (self.arrivals.c.at == in_text(one.at)) & (self.arrivals.c.lead_id == one.lead_id)
+                connection.execute(self.arrivals.delete().where(same))
+
+    def _note(self, connection: Connection, arrivals: set[tuple[str, str]], *, new: bool) -> None:
+        if self.watched:
+            rows = [{"at": at, "lead_id": lead_id, "new": new} for at, lead_id in sorted(arrivals)]
+            self._insert(connection, self.arrivals, rows)
 
     def _row(self, event: PostedEvent, arrival: pd.Timestamp) -> dict[str, Any]:
         if self.defaults.is_early(event.event_at, arrival + AHEAD):
