@@ -6,16 +6,18 @@ Which moments there are follows from what was known by then, so that neither lat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import ibis
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from features.cohort.snapshots import revival_end
 from features.schema.declarations import MomentParams, SnapshotParams
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 
 LIST = ""  # the kind of a row that a list holds
 INBOUND = "inbound event"
@@ -98,6 +100,8 @@ def inbound_moments(events: ir.Table, grain: Grain) -> pd.DataFrame:
     events
         The contract's events: lead_id, event_at, known_at, direction.
     """
+    import ibis
+
     acted = events.filter(events.direction == "inbound")
     happened = acted.event_at + ibis.interval(microseconds=1)
     if grain != "times":

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import ibis
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from features.schema.declarations import SnapshotParams
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 
 DAY = pd.Timedelta(days=1)
 
@@ -116,6 +120,8 @@ def revivals_of(events: ir.Table, leads: pd.DataFrame, params: SnapshotParams) -
     DataFrame
         lead_id, revived_at: the first moment at which the event counts; sorted by both.
     """
+    import ibis
+
     if params.revive_on is None:
         return None
     types = params.revive_on.types

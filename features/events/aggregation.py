@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -33,6 +32,10 @@ from features.events.event_log import (
 )
 from features.schema.declarations import FeatureParams
 from features.schema.vocabulary import ANY, GROUPS, OTHER, Vocabulary
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 
 VALUE_UNIT = 1_000_000  # values are added in millionths
 DECAY_UNIT = 1 << 20

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-import ibis.expr.types as ir
-from ibis import _
+from typing import TYPE_CHECKING, Literal
 
 from features.events.event_log import contract_columns
 from features.schema.declarations import FeatureParams
 from features.schema.vocabulary import ANY, OTHER, Vocabulary
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 
 Measure = Literal[
     "count",
@@ -126,5 +127,7 @@ def counts_at(events: ir.Table, at: ir.Value) -> ir.BooleanValue:
 
 def count_events(events: ir.Table, before: ir.Value) -> ir.Table:
     """Count the events known before a moment by event_type, direction and channel: n, and n_valued with a value."""
+    from ibis import _
+
     known = known_events(events, before)
     return known.group_by("event_type", "direction", "channel").aggregate(n=_.count(), n_valued=_.value.count())

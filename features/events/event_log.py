@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import ibis
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.schema.contract import TABLES
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 
 DERIVED_VERSION = 2  # raised when a derived column changes its definition; logs of another version are refused
 DERIVED_COLUMNS = pa.schema(
@@ -116,6 +119,8 @@ def contract_columns(events: ir.Table) -> ir.Table:
 
 def with_derived_columns(events: ir.Table) -> ir.Table:
     """Return the events with derived columns; where they are missing, the events are fetched and derived in memory."""
+    import ibis
+
     if set(DERIVED_COLUMNS.names) <= set(events.columns):
         return events
     return ibis.memtable(derive_columns(contract_columns(events).to_pyarrow()))

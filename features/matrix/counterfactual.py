@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
-import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
-from ibis import _
 
 from features.attributes.as_of import attributes_as_of
 from features.events.definitions import known_events
@@ -19,6 +16,10 @@ from features.matrix.matrix import LeadTables, MatrixSpec, feature_matrix
 from features.schema.contract import TABLES, arrow_schema
 from features.schema.declarations import AttributeSpec
 from features.schema.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 
 JUST_NOW = pd.Timedelta(hours=1)  # before the snapshot, so that the event counts
 EVENTS = arrow_schema("events", TABLES["events"])
@@ -57,6 +58,8 @@ def next_events(events: ir.Table, before: ir.Value, vocabulary: Vocabulary) -> l
     list of NextEvent
         In the vocabulary's order; a type without an event by then is left out.
     """
+    from ibis import _
+
     known = events.filter((events.event_at < before) & (events.known_at <= before))
     known = known.filter(known.event_type.isin(vocabulary.event_types))
     groups = known.group_by("event_type", "direction", "channel").aggregate(n=_.count(), value=_.value.median())
@@ -87,6 +90,8 @@ def with_one_more(
     LeadTables
         One snapshot a copy, in the order of `more`. The copies are called "0", "1" and so on.
     """
+    import ibis
+
     ids = [str(index) for index in range(len(more))]
     when = (at - JUST_NOW).to_pydatetime()
     added = [
@@ -124,6 +129,8 @@ def counterfactuals(tables: LeadTables, spec: MatrixSpec, since: pd.Timestamp) -
         events as known at `since`), `edited_attributes` (attributes as known at the snapshot), `new_events` (events
         too: this is the matrix at the snapshot).
     """
+    import ibis
+
     then = attributes_then(tables.snapshots["lead_id"], tables.leads, tables.history, spec.attributes, since)
     events = with_derived_columns(known_events(tables.events, ibis.literal(since.to_pydatetime())))
     before = replace(tables, events=events)
@@ -171,6 +178,8 @@ def edits(then: pd.DataFrame, now: pd.DataFrame, attributes: Mapping[str, Attrib
 
 def new_events(events: ir.Table, since: pd.Timestamp, until: pd.Timestamp) -> ir.Table:
     """Keep the events that count at `until` and did not yet at `since`: they happened, or became known, between."""
+    import ibis
+
     first = ibis.literal(since.to_pydatetime())
     old = (events.event_at < first) & (events.known_at <= first)
     return known_events(events.filter(~old), ibis.literal(until.to_pydatetime()))

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import ibis
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +19,9 @@ from features.events.definitions import event_features
 from features.matrix.catalogue import Catalogue, catalogue
 from features.schema.declarations import AttributeSpec, FeatureParams
 from features.schema.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 
 class MatrixSpec(BaseModel):
@@ -108,6 +109,8 @@ def feature_matrix(tables: LeadTables, spec: MatrixSpec) -> pd.DataFrame:
 
 def numbered(snapshots: pd.DataFrame) -> ir.Table:
     """Return the snapshots as queries on events take them: lead_id, snapshot_at, and `row` from 0."""
+    import ibis
+
     moments = snapshots[["lead_id", "snapshot_at"]].assign(row=range(len(snapshots)))
     rows = pa.Table.from_pandas(moments, preserve_index=False)  # Ibis reads Arrow without a conversion
     return ibis.memtable(rows)

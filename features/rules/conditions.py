@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -22,6 +21,9 @@ from features.matrix.one_lead import LeadRow
 from features.rules.declarations import AttributeTest, refuse_repeats
 from features.rules.point_log import attribute_facts, holds, holds_for
 from features.schema.spec import MOST_DAYS, Spec
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 
 class EventSeen(Spec):

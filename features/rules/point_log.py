@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -25,6 +23,10 @@ from features.matrix.matrix import LeadTables, MatrixSpec, numbered
 from features.rules.declarations import AttributeTest, RulesParams
 from features.schema.declarations import AttributeSpec, FeatureParams
 from features.schema.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 
 MILLI = 1000
 A_MONDAY = pd.Timestamp("1900-01-01").to_pydatetime()  # periods of caps are counted from here; no event is earlier
@@ -160,6 +162,8 @@ def _rule_rows(rules: RulesParams) -> pa.Table:
 
 def _visible(snapshots: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Table:
     """Pair each snapshot with the events known then and the rules about them."""
+    import ibis
+
     rule_rows = ibis.memtable(_rule_rows(rules))
     ruled = events.select("lead_id", "event_at", "known_at", "event_type").join(
         rule_rows, events.event_type == rule_rows.type
@@ -169,6 +173,8 @@ def _visible(snapshots: ir.Table, events: ir.Table, rules: RulesParams) -> ir.Ta
 
 
 def _of_events(seen: ir.Table) -> ir.Table:
+    import ibis
+
     single = seen.filter(~seen.pattern)
     day = single.event_at.truncate("D").delta(ibis.literal(A_MONDAY), unit="day")
     single = single.mutate(span=single.days.cast("float64") * float(MICROSECONDS_A_DAY), bucket=day // single.period)
@@ -187,6 +193,8 @@ def _of_events(seen: ir.Table) -> ir.Table:
 
 def _of_patterns(seen: ir.Table) -> ir.Table:
     """A pattern is earned by its first full count, and lasts while its latest full count lies in the window."""
+    import ibis
+
     both = seen.filter(seen.pattern)
     both = both.mutate(answered=both.age.min(where=both.answer).over(group_by=["row", "rule"]))
     inside = both.age <= both.days.cast("float64") * float(MICROSECONDS_A_DAY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import beta
+import scipy
 
 
 def clopper_pearson(won: float, n: float, confidence: float) -> tuple[float, float]:
@@ -18,14 +18,14 @@ def clopper_pearson(won: float, n: float, confidence: float) -> tuple[float, flo
     if n == 0:
         return float("nan"), float("nan")
     tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, won, n - won + 1)) if won > 0 else 0.0
-    high = float(beta.ppf(1 - tail, won + 1, n - won)) if won < n else 1.0
+    low = float(scipy.stats.beta.ppf(tail, won, n - won + 1)) if won > 0 else 0.0
+    high = float(scipy.stats.beta.ppf(1 - tail, won + 1, n - won)) if won < n else 1.0
     return low, high
 
 
 def rate_lower_bounds(won: np.ndarray, n: int, confidence: float) -> np.ndarray:
     """Return the one-sided lower bound of Clopper and Pearson for each count in `won`, 0 without a win."""
-    return np.where(won > 0, beta.ppf(1 - confidence, np.maximum(won, 1), n - won + 1), 0.0)
+    return np.where(won > 0, scipy.stats.beta.ppf(1 - confidence, np.maximum(won, 1), n - won + 1), 0.0)
 
 
 def resampled_leads(n_leads: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

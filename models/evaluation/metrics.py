@@ -9,8 +9,8 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field
-from scipy.special import xlog1py, xlogy
 
 from features.schema.spec import Spec
 from models.evaluation.estimate import Estimate, ModelMetrics
@@ -237,7 +237,7 @@ def _ranking(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
 def row_losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """Return the log-loss of each row, shape (n,)."""
     p = np.clip(probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    return -(xlogy(label, p) + xlog1py(1 - label, -p))
+    return -(scipy.special.xlogy(label, p) + scipy.special.xlog1py(1 - label, -p))
 
 
 def compute_metrics(ranked: Ranked, weight: np.ndarray, params: EvaluateParams) -> Metrics:

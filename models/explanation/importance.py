@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+import scipy
 
 from features.matrix.catalogue import Catalogue, Entry
 from models.explanation.results import DependencePoint
@@ -103,5 +103,5 @@ def _direction(entry: Entry, values: np.ndarray, points: np.ndarray) -> str:
     known = ~np.isnan(values)
     if known.sum() < 3 or np.ptp(values[known]) == 0 or np.ptp(points[known]) == 0:
         return "mixed"
-    correlation = float(spearmanr(values[known], points[known]).statistic)
+    correlation = float(scipy.stats.spearmanr(values[known], points[known]).statistic)
     return "up" if correlation > CLEAR else "down" if correlation < -CLEAR else "mixed"

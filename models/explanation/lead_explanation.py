@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
-from scipy.stats import binomtest
+import scipy
 
 from features.matrix.catalogue import scope_label
 from features.matrix.counterfactual import NextEvent
@@ -172,7 +171,7 @@ def event_effects(
             by="the lead" if event.direction == "inbound" else "sales",
             points=float(points[row] - now.points),
             score=int(score(points[row : row + 1])[0]),
-            probability=float(expit(log_odds[row])),
+            probability=float(scipy.special.expit(log_odds[row])),
         )
         for row, event in enumerate(more)
     ]
@@ -187,7 +186,7 @@ def similar_in_score(rows: pd.DataFrame, probability: float, k: int, confidence:
     rows
         lead_id, snapshot_at, label and probability of later snapshots of other leads.
     """
-    distance = np.abs(logit(rows["probability"].to_numpy("float64")) - logit(probability))
+    distance = np.abs(scipy.special.logit(rows["probability"].to_numpy("float64")) - scipy.special.logit(probability))
     return _nearest(rows, distance, "by score", k, confidence)
 
 
@@ -221,7 +220,7 @@ def _nearest(rows: pd.DataFrame, distance: np.ndarray, how: str, k: int, confide
     order = rows.assign(distance=distance).sort_values(["distance", "lead_id", "snapshot_at"])
     near = order.drop_duplicates("lead_id").head(k)
     converted = int(near["label"].sum())
-    interval = binomtest(converted, len(near)).proportion_ci(confidence, method="wilson")
+    interval = scipy.stats.binomtest(converted, len(near)).proportion_ci(confidence, method="wilson")
     return SimilarLeads(
         how=how,
         n=len(near),

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
+import scipy
 
 from models.evaluation.intervals import rate_interval
 from models.evaluation.metrics import LEAST_PROBABILITY
@@ -145,7 +145,9 @@ def points_off(rows: pd.DataFrame, points: PointScale) -> float:
     rows
         label (0 or 1) and probability.
     """
-    log_odds = logit(np.clip(rows["probability"].to_numpy("float64"), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+    log_odds = scipy.special.logit(
+        np.clip(rows["probability"].to_numpy("float64"), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    )
     shift = fit_intercept(log_odds, rows["label"].to_numpy("float64"), np.ones(len(rows)))
     return round(-points.factor * shift, 1)
 

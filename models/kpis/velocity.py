@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import CensoredData, ecdf, quantile_test
+import scipy
 
 from models.kpis.results import DaysUntil, PeriodCycle, SalesCycle, Survival
 from models.kpis.tier_kpis import KpiParams, of_leads, period_of
@@ -98,7 +98,7 @@ def _curve(
     events: np.ndarray, censored: np.ndarray, confidence: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return times, the share that has had the event by then (Kaplan-Meier), and its lower and upper bound."""
-    curve = ecdf(CensoredData(uncensored=events, right=censored)).cdf
+    curve = scipy.stats.ecdf(scipy.stats.CensoredData(uncensored=events, right=censored)).cdf
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of no bound before the first event, and
         bounds: Any = curve.confidence_interval(confidence, method="log-log")  # where nobody is left; both follow here
     low = pd.Series(bounds.low.probabilities, dtype="float64").ffill().fillna(0.0)
@@ -127,7 +127,7 @@ def sales_cycle(cycles: pd.Series[float], confidence: float) -> SalesCycle:
     for name, share in QUARTILES.items():
         figures = [float("nan")] * 3
         if len(days):
-            bounds: Any = quantile_test(days, q=0.0, p=share).confidence_interval(confidence)
+            bounds: Any = scipy.stats.quantile_test(days, q=0.0, p=share).confidence_interval(confidence)
             figures = [float(np.quantile(days, share)), float(bounds.low), float(bounds.high)]
         result |= dict(zip((name, f"{name}_low", f"{name}_high"), figures, strict=True))
     return SalesCycle.model_validate(result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy
 
 BINS, FOLDS = 20, 5
 PRIOR_ROWS = 20  # rows of no effect mixed into a level's mean, so that rare levels count little
@@ -134,9 +134,11 @@ def rows_by(group: np.ndarray) -> list[np.ndarray]:
 
 
 def _delong(score: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
-    ranks = rankdata(score)
-    above = (ranks[positive] - rankdata(score[positive])) / (~positive).sum()  # share of negatives a positive beats
-    below = 1 - (ranks[~positive] - rankdata(score[~positive])) / positive.sum()
+    ranks = scipy.stats.rankdata(score)
+    above = (ranks[positive] - scipy.stats.rankdata(score[positive])) / (
+        ~positive
+    ).sum()  # share of negatives a positive beats
+    below = 1 - (ranks[~positive] - scipy.stats.rankdata(score[~positive])) / positive.sum()
     variance = above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)
     return float(above.mean()), float(variance)
 

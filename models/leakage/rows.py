@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field
-from scipy.stats import norm
 
 from features.matrix.catalogue import Entry
 from features.matrix.matrix import MatrixSpec
@@ -257,7 +257,7 @@ def too_few_to_judge(label: np.ndarray, params: AuditParams) -> str:
 
 def critical_value(confidence: float, n: int) -> float:
     """Return the standard errors that `n` estimates of no effect all stay within, with this confidence."""
-    return float(norm.ppf(1 - (1 - confidence) / max(n, 1)))
+    return float(scipy.stats.norm.ppf(1 - (1 - confidence) / max(n, 1)))
 
 
 def training_rows(matrix: pd.DataFrame) -> pd.DataFrame:

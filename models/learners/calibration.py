@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.optimize import brentq, minimize_scalar
-from scipy.special import expit
 
 STEP = 0.01  # of a slope, to take derivatives
 LEAST_SLOPE, GREATEST_SLOPE = 0.05, 5.0  # a model without skill is flattened, never turned upside down
@@ -65,7 +64,7 @@ def losses_within(
     mixed = (won > 0) & (won < n)
     shift = np.zeros(len(n))
     for _ in range(NEWTON_STEPS):
-        p = expit(log_odds + shift[period])
+        p = scipy.special.expit(log_odds + shift[period])
         gap, slope = won - np.bincount(period, weight * p), np.bincount(period, weight * p * (1 - p))
         step = np.clip(gap / np.maximum(slope, 1e-12), -LONGEST_STEP, LONGEST_STEP)
         shift = np.where(mixed, shift + step, 0.0)
@@ -104,7 +103,7 @@ def fit_slope(rows: HeldOut) -> float:
         return float(rows.weight @ losses_within(slope * rows.raw, rows.label, rows.period, rows.weight))
 
     bounds = (LEAST_SLOPE, GREATEST_SLOPE)
-    slope = float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
+    slope = float(scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
     off = slope - 1
     chance = (_slope_error(rows, slope) / off) ** 2 if off else 1.0
     return round(1 + off * max(0.0, 1 - chance), 6)
@@ -132,9 +131,9 @@ def fit_intercept(log_odds: np.ndarray, label: np.ndarray, weight: np.ndarray) -
     target = (won + 0.5) / (weight.sum() + 1)
 
     def gap(shift: float) -> float:
-        return float(weight @ expit(log_odds + shift) / weight.sum() - target)
+        return float(weight @ scipy.special.expit(log_odds + shift) / weight.sum() - target)
 
-    return round(float(brentq(gap, -GREATEST_SHIFT, GREATEST_SHIFT, xtol=1e-10)), 9)
+    return round(float(scipy.optimize.brentq(gap, -GREATEST_SHIFT, GREATEST_SHIFT, xtol=1e-10)), 9)
 
 
 @dataclass(frozen=True)

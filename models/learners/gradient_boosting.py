@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import lightgbm as lgb
 import numpy as np
 from pydantic import Field
 
@@ -20,6 +19,10 @@ from features.schema.spec import Spec
 from models.learners.tree_paths import Tree, deepest_path
 from models.learners.tree_shap import LONGEST_PATH, TreeTables, interactions
 from models.learners.tree_text import check_tree_text
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
+
 
 CORNER_CASES = 100  # rows on which tables are checked against LightGBM
 LARGEST_GAP = 1e-5  # log-odds by which they may differ
@@ -108,7 +111,7 @@ class Boosters:
         How many models run side by side; the result does not depend on it.
     """
 
-    models: tuple[lgb.Booster, ...]
+    models: Sequence[lgb.Booster]
     threads: int
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
@@ -186,6 +189,8 @@ class Boosters:
         return total / len(self.models)
 
     def to_text(self) -> list[str]:
+        if isinstance(self.models, UnreadModels):
+            return list(self.models.texts)
         return [model.model_to_string(num_iteration=-1) for model in self.models]
 
     @classmethod
@@ -196,7 +201,26 @@ class Boosters:
                 check_tree_text(text, n_features)
             except ValueError as error:
                 raise ValueError(f"booster {number}: {error}") from None
-        return cls(tuple(lgb.Booster(model_str=text) for text in texts), threads)
+        return cls(UnreadModels(tuple(texts)), threads)
+
+
+@dataclass(frozen=True)
+class UnreadModels(Sequence["lgb.Booster"]):
+    """Models as texts, which LightGBM reads when the first one is used; many commands use none."""
+
+    texts: tuple[str, ...]
+
+    @cached_property
+    def _read(self) -> tuple[lgb.Booster, ...]:
+        import lightgbm as lgb
+
+        return tuple(lgb.Booster(model_str=text) for text in self.texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._read[index]
 
 
 @dataclass(frozen=True)
@@ -230,6 +254,8 @@ def grow(cuts: BinnedCuts, params: TrainParams, seed: int, threads: int) -> Iter
     int, list of ndarray
         Rounds so far, and for each cut the mean log-odds of its rows, shape (m,).
     """
+    import lightgbm as lgb
+
     tasks = [(cut, number) for cut in range(len(cuts.binned)) for number in range(params.boosters)]
     growing = side_by_side(
         lambda task: lgb.Booster(_settings(cuts.shape, params, seed, task[1]), cuts.binned[task[0]]), tasks, threads
@@ -257,6 +283,8 @@ def train_boosters(
     samples: Sequence[TrainingSample], rounds: int, shape: Shape, params: TrainParams, seed: int, threads: int
 ) -> Boosters:
     """Train each seed for a fixed number of rounds, all on the one sample, or each in turn on one of several."""
+    import lightgbm as lgb
+
     least = params.min_child_samples
     binned = side_by_side(lambda rows: _binned(rows, shape, params.max_bin, seed, least), samples, threads)
 
@@ -278,6 +306,8 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], threads:
 
 def _be_quiet() -> None:
     """Silence LightGBM in this thread: its verbosity is each thread's own, set by what was last configured there."""
+    import lightgbm as lgb
+
     lgb.Dataset(np.zeros((2, 1)), params={"verbose": -1, "num_threads": 1}).construct()
 
 
@@ -292,6 +322,8 @@ def _binned(sample: TrainingSample, shape: Shape, max_bin: int, seed: int, least
 
     A feature that cannot be split into two parts of `least` rows is not there for the boosters to draw.
     """
+    import lightgbm as lgb
+
     return lgb.Dataset(
         sample.features,
         sample.label,

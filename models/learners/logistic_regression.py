@@ -10,8 +10,6 @@ from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from features.schema.stored import stored_array
@@ -151,6 +149,9 @@ class Linear:
         On one thread, because more of them add in another order. Newton's method ends at the optimum itself, so that
         rounded weights are the same however a processor adds.
         """
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
         design = Design.learn(sample.features, levels, sample.weights)
         matrix, _ = design.columns(sample.features)
         center = _rounded(sample.weights @ matrix / sample.weights.sum())

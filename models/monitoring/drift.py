@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2_contingency, ks_2samp, kstwobign
+import scipy
 
 from features.matrix.catalogue import Entry
 
@@ -103,8 +103,8 @@ def shift(before: np.ndarray, now: np.ndarray, leads_before: float, leads_now: f
         p_values.append(_p_value_of_counts(filled, leads_before, leads_now))
     known_before, known_now = before[~np.isnan(before)], now[~np.isnan(now)]
     if codes is None and len(known_before) and len(known_now):
-        ks = float(ks_2samp(known_before, known_now, method="asymp").statistic)
-        p_values.append(float(kstwobign.sf(ks * np.sqrt(n * m / (n + m)))))
+        ks = float(scipy.stats.ks_2samp(known_before, known_now, method="asymp").statistic)
+        p_values.append(float(scipy.stats.kstwobign.sf(ks * np.sqrt(n * m / (n + m)))))
     return {"psi": psi, "ks": ks, "p_value": min(1.0, len(p_values) * min(p_values))}
 
 
@@ -135,7 +135,7 @@ def _p_value_of_counts(counts: np.ndarray, leads_before: float, leads_now: float
     table = table[:, table.sum(axis=0) > 0]
     if table.shape[1] < 2:
         return 1.0
-    return float(chi2_contingency(table, correction=table.shape[1] == 2).pvalue)
+    return float(scipy.stats.chi2_contingency(table, correction=table.shape[1] == 2).pvalue)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field
-from scipy.stats import norm, t
 
 from features.matrix.catalogue import Entry
 from features.schema.spec import MOST_DAYS, Spec
@@ -203,7 +203,7 @@ def volume_rows(weekly: pd.DataFrame, params: MonitorParams) -> list[Row]:
 def _p_value(gap: float, spread: float, poisson: float, n: int) -> float:
     """Return the two-sided p-value of a new value; a spread below that of independent events is not believed."""
     width = np.sqrt(max(spread**2, poisson) * (1 + 1 / n))
-    return float(2 * t.sf(abs(gap) / width, n - 1)) if width > 0 else float(gap == 0)
+    return float(2 * scipy.stats.t.sf(abs(gap) / width, n - 1)) if width > 0 else float(gap == 0)
 
 
 def volume(rows: Sequence[Row], params: MonitorParams) -> CheckResult:
@@ -326,7 +326,7 @@ def tiers(rows: ListRows, params: MonitorParams) -> CheckResult:
     leads = [independent_leads(side["lead_id"]) for side in (reference, current)]
     pooled = (was * leads[0] + now * leads[1]) / sum(leads)
     width = np.sqrt(pooled * (1 - pooled) * (1 / leads[0] + 1 / leads[1]))
-    chance = 2 * float(norm.sf(abs(now - was) / width)) if width > 0 else 1.0
+    chance = 2 * float(scipy.stats.norm.sf(abs(now - was) / width)) if width > 0 else 1.0
     ratio = now / was
     moved = not 1 / params.tier_change <= ratio <= params.tier_change
     detail = (

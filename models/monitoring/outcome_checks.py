@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, norm
+import scipy
 
 from models.checks import Check, CheckResult
 from models.evaluation.metrics import EvaluateParams, Metrics, Ranked, compute_metrics, evaluate
@@ -81,7 +81,7 @@ def lift(before: Metrics | None, now: Metrics | None, settings: OutcomeSettings)
         return LIFT.not_applicable(f"fewer than {least:,} leads of {where} converted")
     gap = before["lift_at_k"] - now["lift_at_k"]
     width = math.hypot(*(_error(one, "lift_at_k", settings.evaluate.confidence) for one in (before, now)))
-    chance = float(norm.sf(gap / width)) if width > 0 else 1.0
+    chance = float(scipy.stats.norm.sf(gap / width)) if width > 0 else 1.0
     lost = gap > settings.monitor.lift_loss * before["lift_at_k"]
     detail = (
         f"lift {now['lift_at_k']:.2f} ({now['lift_at_k_low']:.2f} to {now['lift_at_k_high']:.2f}), in the reference "
@@ -94,7 +94,7 @@ def lift(before: Metrics | None, now: Metrics | None, settings: OutcomeSettings)
 
 
 def _error(metrics: Metrics, name: str, confidence: float) -> float:
-    return (metrics[f"{name}_high"] - metrics[f"{name}_low"]) / (2 * float(norm.ppf((1 + confidence) / 2)))
+    return (metrics[f"{name}_high"] - metrics[f"{name}_low"]) / (2 * float(scipy.stats.norm.ppf((1 + confidence) / 2)))
 
 
 def early_conversions(
@@ -130,7 +130,7 @@ def early_conversions(
     if not observed[0] or not predicted[1]:
         return row | {"expected": float("nan"), "ratio": float("nan"), "p_value": 1.0}
     expected = predicted[1] * observed[0] / predicted[0]
-    chance = binomtest(observed[1], sum(observed), predicted[1] / sum(predicted)).pvalue
+    chance = scipy.stats.binomtest(observed[1], sum(observed), predicted[1] / sum(predicted)).pvalue
     return row | {"expected": expected, "ratio": observed[1] / expected, "p_value": min(1.0, chance * n_comparisons)}
 
 

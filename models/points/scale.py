@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from pydantic import Field
-from scipy.special import logit
 
 from features.schema.spec import Spec
 from models.evaluation.results import ClippedScores
@@ -112,7 +112,7 @@ def score(points: np.ndarray) -> np.ndarray:
 
 def score_of(probability: np.ndarray, params: PointScale) -> np.ndarray:
     """Return the score, 0-100, of each probability."""
-    return score(params.points(logit(probability)))
+    return score(params.points(scipy.special.logit(probability)))
 
 
 def add_columns(points: np.ndarray, columns: Sequence[int]) -> np.ndarray:

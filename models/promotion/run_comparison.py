@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from scipy.stats import spearmanr
+import scipy
 
 from features.schema.spec import Spec
 from models.evaluation.estimate import Estimate
@@ -295,7 +295,9 @@ def scores_side_by_side(ours: pd.DataFrame, theirs: pd.DataFrame) -> ScoreCompar
     both = ours[columns].merge(theirs[columns], "outer", "lead_id", suffixes=("_a", "_b"))
     common = both.dropna(subset=["points_a", "points_b"])
     correlation = (
-        float(spearmanr(common["points_a"], common["points_b"]).statistic) if len(common) > 2 else float("nan")
+        float(scipy.stats.spearmanr(common["points_a"], common["points_b"]).statistic)
+        if len(common) > 2
+        else float("nan")
     )
     return ScoreComparison(
         as_of=None if pd.isna(day := ours["as_of"].max()) else day.date().isoformat(),

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
+import scipy
 from pydantic import Field, FiniteFloat, NonNegativeInt
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 
 from features.matrix.catalogue import Catalogue, Entry
 from features.schema.spec import Spec
@@ -155,19 +154,19 @@ class _Patterns:
 
         def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
             raw = weights[0] + columns @ weights[1:]
-            pull = self.n * expit(raw) - self.positive
+            pull = self.n * scipy.special.expit(raw) - self.positive
             value = (self.n * np.logaddexp(0, raw) - self.positive * raw).sum() + l2 / 2 * (weights[1:] ** 2).sum()
             return value, np.concatenate([[pull.sum()], columns.T @ pull + l2 * weights[1:]])
 
         bounds = [(None, None), *((0 if sign > 0 else None, 0 if sign < 0 else None) for sign in signs)]
         start = np.concatenate([[base_log_odds(self.positive.sum(), self.n.sum())], np.zeros(len(signs))])
-        solution = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+        solution = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
         return float(solution[0]), solution[1:]
 
 
 def base_log_odds(positive: float, n: float) -> float:
     """Return the log-odds of a share, finite where all or none converted."""
-    return float(logit((positive + 0.5) / (n + 1)))
+    return float(scipy.special.logit((positive + 0.5) / (n + 1)))
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ def search(sample: TrainingSample, entries: Catalogue, params: ScorecardParams, 
     weight = sample.weights
     base, weights = base_log_odds(weight @ sample.label, weight.sum()), np.zeros(0)
     while len(conditions) < params.max_lines:
-        probability = expit(base + patterns.holds @ weights)[patterns.of_row]
+        probability = scipy.special.expit(base + patterns.holds @ weights)[patterns.of_row]
         gradient, curvature = weight * (sample.label - probability), weight * probability * (1 - probability)
         best = _best(binned, gradient, curvature, conditions, params, l2)
         if best is None:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter
-from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from features.matrix.catalogue import Catalogue
@@ -115,6 +114,8 @@ class Scorecard:
 
     def check_orientation(self, sample: TrainingSample) -> None:
         """Raise ModelError where more points do not mean more conversions among these rows."""
+        from sklearn.metrics import roc_auc_score
+
         if not self.lines or len(set(sample.label.tolist())) < 2:
             return
         auc = roc_auc_score(sample.label, self.points(sample.features), sample_weight=sample.weights)

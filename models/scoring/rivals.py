@@ -8,12 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import is_classifier
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
-from sklearn.utils.validation import has_fit_parameter
 
 from features.schema.errors import ParamsError
 
@@ -43,6 +37,12 @@ def rivals(
 
 
 def _probability(name: str, path: str, training: pd.DataFrame, tested: pd.DataFrame, seed: int) -> np.ndarray:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.utils import get_tags
+    from sklearn.utils.validation import has_fit_parameter
+
     rival = _made(name, path, seed)
     weight = {}
     if has_fit_parameter(rival, "sample_weight"):
@@ -58,6 +58,8 @@ def _probability(name: str, path: str, training: pd.DataFrame, tested: pd.DataFr
 
 def _made(name: str, path: str, seed: int) -> Any:
     """Make the classifier with its own defaults, and the run's seed where it takes one."""
+    from sklearn.base import is_classifier
+
     module, _, kind = path.rpartition(".")
     try:
         rival = getattr(import_module(module), kind)()

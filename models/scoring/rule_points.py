@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
 
 from features.rules.declarations import START, EventRule, PatternRule, RulesParams
 from features.rules.point_log import MILLI
@@ -25,7 +24,7 @@ class RuleCurve(BaseModel):
     slope: float = Field(ge=0)
 
     def probability(self, points: np.ndarray) -> np.ndarray:
-        return np.asarray(expit(self.intercept + self.slope * points))
+        return np.asarray(scipy.special.expit(self.intercept + self.slope * points))
 
 
 def fit_curve(points: np.ndarray, label: np.ndarray, weight: np.ndarray) -> RuleCurve:
@@ -36,6 +35,8 @@ def fit_curve(points: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Rule
     points, label, weight
         Of the training part, and how many rows each stands for, shape (n,); both outcomes occur.
     """
+    from sklearn.linear_model import LogisticRegression
+
     mean, spread = float(np.average(points, weights=weight)), float(points.std())
     if spread > 0:
         standard = ((points - mean) / spread)[:, None]
@@ -43,7 +44,7 @@ def fit_curve(points: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Rule
         slope = round(float(fitted.coef_[0, 0]) / spread, 9)
         if slope > 0:
             return RuleCurve(intercept=round(float(fitted.intercept_[0]) - slope * mean, 9), slope=slope)
-    return RuleCurve(intercept=round(float(logit(np.average(label, weights=weight))), 9), slope=0.0)
+    return RuleCurve(intercept=round(float(scipy.special.logit(np.average(label, weights=weight))), 9), slope=0.0)
 
 
 def contributions(entries: pd.DataFrame, n: int, rules: RulesParams) -> np.ndarray:

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from scipy.special import expit
 
 from features.matrix.catalogue import Catalogue
 from features.matrix.matrix import MatrixSpec
@@ -167,15 +167,15 @@ class Scorer:
 
     def uncorrected(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability with the intercept of the complete training period, shape (n,)."""
-        return expit(self.metadata.uncorrected.log_odds(self.raw(matrix)))
+        return scipy.special.expit(self.metadata.uncorrected.log_odds(self.raw(matrix)))
 
     def logistic(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability by the logistic regression alone, neither blended nor calibrated, shape (n,)."""
-        return expit(self.models.linear.log_odds(self._inputs(matrix)))
+        return scipy.special.expit(self.models.linear.log_odds(self._inputs(matrix)))
 
     def by_scorecard(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability by the scorecard's points, shape (n,)."""
-        return expit(self.scorecard.log_odds(self._inputs(matrix)))
+        return scipy.special.expit(self.scorecard.log_odds(self._inputs(matrix)))
 
     def raw(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the blend's log-odds, not yet calibrated, shape (n,)."""
@@ -183,7 +183,7 @@ class Scorer:
 
     def probability(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the probability to convert within the horizon, shape (n,)."""
-        return expit(self.log_odds(matrix))
+        return scipy.special.expit(self.log_odds(matrix))
 
     def contributions(self, matrix: pd.DataFrame) -> tuple[float, np.ndarray]:
         """Return the base points and the points of each feature, shape (n, k); base + row sum = points of the lead."""
@@ -250,7 +250,7 @@ class Scorer:
         points = self.metadata.points.points(log_odds)
         why = top_reasons(parts, values, self.catalogue, reasons)
         return {
-            "probability": expit(log_odds),
+            "probability": scipy.special.expit(log_odds),
             "raw_score": log_odds,
             "points": points,
             "score": score(points),

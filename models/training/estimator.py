@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from scipy.special import expit
+import scipy
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -108,7 +108,7 @@ class LeadScorer(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the probability of either class, shape (n, 2)."""
-        probability = expit(self.decision_function(X))
+        probability = scipy.special.expit(self.decision_function(X))
         return np.column_stack([1 - probability, probability])
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
+import scipy
 from threadpoolctl import threadpool_limits
 
 from features.matrix.catalogue import Catalogue
@@ -108,7 +108,7 @@ class FoldRuns:
         """Return the log-odds of the base rate that each fold's model was trained at."""
         weights = [earlier.sample.weights * recency(earlier.at, settings.half_life) for earlier in self.earlier]
         rates = [np.average(one.sample.label, weights=of) for one, of in zip(self.earlier, weights, strict=True)]
-        return [float(logit(rate)) for rate in rates]
+        return [float(scipy.special.logit(rate)) for rate in rates]
 
     def list_moments(self) -> np.ndarray:
         """Return when each later row is on a list: without dates, before the first row of its period, shape (n,)."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.trial import create_trial
 from pydantic import Field, model_validator
 
 from features.schema.spec import Spec
 from models.learners.gradient_boosting import TrainParams
 from models.training.selection import ProgressCallback
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
 
 Whole = Annotated[int, Field(ge=1, le=1_000_000)]
 Leaves = Annotated[int, Field(ge=2, le=131_072)]  # as many as LightGBM takes
@@ -89,6 +91,8 @@ class SearchParams(Spec):
 
 
 def _distribution(low: float, high: float) -> BaseDistribution:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log=True)
     return FloatDistribution(low, high, log=True)
@@ -114,6 +118,8 @@ def search(
     study
         Where trials are kept.
     """
+    from optuna.trial import create_trial
+
     while len(study.trials) < params.trials:
         chosen = _draw(start, params, study, seed + len(study.trials))
         value = loss(start.model_copy(update=chosen))
@@ -124,6 +130,8 @@ def search(
 
 def _draw(start: TrainParams, params: SearchParams, study: optuna.Study, seed: int) -> dict[str, float]:
     """Draw the next settings, in a temporary study: a trial that is killed leaves no trace."""
+    import optuna
+
     known = [{name: getattr(one, name) for name in params.bounds} for one in (start, *params.first)]
     to_try = [known[0], *(one for one in known[1:] if params.within(one) and one != known[0])]
     if len(study.trials) < len(to_try):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import ibis
 import pandas as pd
 import pyarrow as pa
 
@@ -195,6 +194,8 @@ def _listed(lead_id: str, at: pd.Timestamp, scorer: Scorer, layout: Layout) -> R
 def _moves(
     lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, events: pa.Table, now: LeadScore
 ) -> list[EventEffect]:
+    import ibis
+
     spec = scorer.metadata.matrix
     more = next_events(contract.events, ibis.literal(at.to_pydatetime()), spec.vocabulary)
     if not more:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from scipy.special import expit
+import scipy
 
 from features.cohort.moments import moment_text
 from features.matrix.counterfactual import attributes_then, counterfactuals, edits, new_events
@@ -219,7 +219,9 @@ def _of(matrix: pd.DataFrame, lead_ids: pd.Series[str]) -> pd.DataFrame:
 def _listed(matrix: pd.DataFrame, end: End) -> pd.DataFrame:
     log_odds = end.scorer.log_odds(matrix)
     points = end.scorer.metadata.points.points(log_odds)
-    return pd.DataFrame({"lead_id": matrix["lead_id"], "probability": expit(log_odds), "score": score(points)})
+    return pd.DataFrame(
+        {"lead_id": matrix["lead_id"], "probability": scipy.special.expit(log_odds), "score": score(points)}
+    )
 
 
 def _counts(shard: Shard, both: pd.Series[str], old: End, new: End) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import mlflow
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+import scipy
 
 from features.schema.errors import ModelError, RefusedError
 from models.checks import AuditResult, CheckResult
@@ -269,8 +269,8 @@ def _cohort(challenger: Scorer, champion: Registered | None, reference: Register
 
         return Cohort(
             rows=rows[["lead_id", "snapshot_at", "label"]],
-            challenger=expit(log_odds),
-            champion=None if old is None else expit(old),
+            challenger=scipy.special.expit(log_odds),
+            champion=None if old is None else scipy.special.expit(old),
             reference=record,
             baselines=baselines(own, challenger),
             tiers=tiers(log_odds, challenger),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy.special import expit
+import scipy
 
 from features.matrix.catalogue import Catalogue
 from features.schema.declarations import AttributeSpec
@@ -303,7 +303,7 @@ def every_tenth(curve: pd.DataFrame, who: list[str], column: str) -> list[Row]:
 def ladder(scale: PointScale) -> list[Row]:
     """Return the probability at every tenth score."""
     return [
-        {"score": score, "probability": float(expit((score - scale.offset) / scale.factor))}
+        {"score": score, "probability": float(scipy.special.expit((score - scale.offset) / scale.factor))}
         for score in range(0, 101, 10)
     ]
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy.special import expit
+import scipy
 
 from features.attributes.as_of import attributes_as_of
 from features.cohort.labels import label_dated
@@ -166,7 +165,7 @@ class MonitorData:
         matured = matrix[matrix["label"].notna()]
         log_odds, sampled = fresh_log_odds(scorer, matrix, matured), len(rows) / len(every)
         listed, facts, given = put_into_tiers(matrix, log_odds, scorer.metadata, params, contract, sampled)
-        columns = {"probability": expit(log_odds), "score": listed["score"], "tier": given}
+        columns = {"probability": scipy.special.expit(log_odds), "score": listed["score"], "tier": given}
         extra = pd.DataFrame(columns | {"by_rule": facts.held.any(axis=1)}, index=matrix.index)
         scored = pd.concat([matrix, extra], axis=1)
         newest = list_intercepts(scorer, matured, pd.Series([calendar.newest]))
@@ -351,6 +350,8 @@ def _weekly(data: MonitorData) -> pd.DataFrame:
     DataFrame
         One row a list, the newest last: one column an event type, by its label, `new leads`, and `leads`.
     """
+    import ibis
+
     moments = [*data.calendar.reference, data.calendar.newest]
     rows = data.rows.loc[data.rows["snapshot_at"].isin(moments), ["lead_id", "snapshot_at", "created_at"]]
     every = data.scorer.metadata.snapshots.every_days * DAY if data.scorer.metadata.snapshots else DAY

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -25,6 +24,10 @@ from models.tiers.tier_rules import TierFacts
 from pipelines.scoring.tier_inputs import FactsQuery, fact_columns, name_facts
 from pipelines.storage.contract_store import Contract, LeadShard
 from pipelines.storage.files import file_digest, write_arrow, write_json
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 
 INPUTS = pa.schema({"lead_id": pa.string(), "inputs": pa.string()})
 SHARD = pa.schema(

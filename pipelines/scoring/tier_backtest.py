@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+import scipy
 
 from models.points.scale import score
 from models.scoring.scorer import ModelMetadata
@@ -81,7 +81,7 @@ def put_into_tiers(
     """Return the rows as lists with their points, the facts for triggers and exclusions, and the tiers."""
     points = metadata.points.points(log_odds)
     listed = rows[["lead_id", "snapshot_at", "label"]].assign(
-        probability=expit(log_odds), points=points, score=score(points)
+        probability=scipy.special.expit(log_odds), points=points, score=score(points)
     )
     facts = tier_facts(listed, contract, metadata.matrix, params.tiers)
     capacity = sampled_capacity(params.capacity.per_period, sampled)

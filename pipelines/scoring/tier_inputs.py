@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -23,6 +23,10 @@ from models.tiers.score_lists import previous_tiers
 from models.tiers.tier_rules import TierFacts
 from pipelines.config.params import Params
 from pipelines.storage.contract_store import Contract, QueryTask
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 
 TIER_COLUMNS = ["lead_id", "as_of", "model_id", "earned_tier", "previous_tier"]
 DEAL_VALUE = "deal_value"

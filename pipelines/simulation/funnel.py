@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from pipelines.config.simulation import Shock
 from pipelines.simulation.market import DAY, LARGE, NEVER, Floats, Ints
@@ -283,7 +283,7 @@ def _daily_hazard(prospects: Prospects, time: DayFactors, unsubscribed: Ints) ->
 
 def _fading(added: Floats) -> Floats:
     """State at each midnight: what was added on earlier days, halved every HALF_LIFE days."""
-    state: Floats = lfilter([0.0, 1.0], [1.0, -KEEP], added, axis=1)
+    state: Floats = scipy.signal.lfilter([0.0, 1.0], [1.0, -KEEP], added, axis=1)
     return state
 
 

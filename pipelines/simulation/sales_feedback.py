@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from pipelines.config.simulation import Feedback
 from pipelines.simulation.funnel import IDLE, LIFE_DAYS, Behaviour, DayFactors, Ends, running
@@ -42,7 +42,7 @@ def follow_score(
     The hazard of a called lead is multiplied by `call_factor` from the list day until the next list.
     """
     lead, day = _on_lists(prospects, time, grid)
-    score = expit(_score(prospects, behaviour, lead, day))
+    score = scipy.special.expit(_score(prospects, behaviour, lead, day))
     earned = score >= np.quantile(score, 1 - params.share_called)
     explored = ~earned & (rng.random(len(lead)) < params.explored)
     called = earned | explored

@@ -7,10 +7,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import optuna
 import pandas as pd
-from scipy.special import expit
-from sklearn.metrics import roc_auc_score
+import scipy
 
 from features.matrix.matrix import MatrixSpec
 from features.schema.errors import DataError
@@ -118,7 +116,9 @@ def _walk(
     scorer = scorer_of(learned, training, spec, params, contract.profile.fingerprint)
     later = matrix[matrix["part"] == "test"].reset_index(drop=True)
     fresh = fresh_log_odds(scorer, later, matrix)
-    predictions = {"model": expit(fresh)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}
+    predictions = (
+        {"model": scipy.special.expit(fresh)} | baselines(later, scorer) | {"uncorrected": scorer.uncorrected(later)}
+    )
     predictions |= rivals(params.train.rivals, training, later, scorer.feature_names, params.project.seed)
     rows = later[["lead_id", "snapshot_at", "label"]].assign(cut=cut.at, **predictions)
     log.info(
@@ -150,6 +150,8 @@ def _known_choices(cut: Cut, taught_to_train: pd.Series[bool], contract: Contrac
 
 def _learn(matrix: pd.DataFrame, spec: MatrixSpec, params: Params, choices: Chosen | None) -> Learned:
     """Train with choices that are made, or choose first."""
+    import optuna
+
     setup = training_setup(spec.catalogue, params)
     if choices is not None:
         settings = choices.for_catalogue(spec.catalogue)
@@ -204,6 +206,8 @@ def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Mo
 
 def _random_split(last: Retraining, params: Params) -> RandomSplit:
     """Train with the last cut's settings on a random split of its training and test rows."""
+    from sklearn.metrics import roc_auc_score
+
     model = random_split_model(last.scorer, last.learned, last.matrix, params)
     part = split_at_random(last.matrix, params.project.seed, params.split)
     test = last.matrix[part == "test"].reset_index(drop=True)

@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+import scipy
 
 from features.cohort.moments import moment_kinds
 from features.cohort.snapshots import last_list
@@ -70,7 +70,7 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
     log_odds = fresh_log_odds(scorer, rows, matrix[matrix["weight"] > 0])
     training, named = taught(matrix, ("train",)), run.params.train.rivals
     others = rivals(named, training, rows, scorer.feature_names, run.params.project.seed)
-    probabilities = {"model": expit(log_odds)} | baselines(rows, scorer) | others
+    probabilities = {"model": scipy.special.expit(log_odds)} | baselines(rows, scorer) | others
     counts = read_snapshot_counts(run.layout)
     sampled = counts.tested_share
     ranked = {name: _rank(rows, probability, run.params, sampled) for name, probability in probabilities.items()}
@@ -217,7 +217,7 @@ def _moments(scorer: Scorer, matured: pd.DataFrame, run: RunContext) -> list[Mom
     rows = tested_rows(moments)
     log_odds = fresh_log_odds(scorer, rows, matured, last_list(rows["snapshot_at"], population))
     kinds = moment_kinds(population.moments)
-    predicted = rows.assign(probability=expit(log_odds))
+    predicted = rows.assign(probability=scipy.special.expit(log_odds))
     return moment_metrics(predicted, kinds, params.evaluate, params.kpis.limits, params.project.seed)
 
 

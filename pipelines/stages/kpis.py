@@ -6,7 +6,6 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -298,6 +297,8 @@ def _facts(firsts: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs) -> p
 
 def _engaged(firsts: pd.DataFrame, inputs: KpiInputs) -> np.ndarray:
     """Whether the lead itself did something in the days after its list, before it was won or lost, shape (n,)."""
+    import ibis
+
     outcomes = inputs.contract.outcomes.set_index("lead_id")
     closed_at = of_leads(firsts["lead_id"], outcomes[["converted_at", "lost_at"]].min(axis=1))
     window = pd.Timedelta(days=inputs.params.kpis.engagement_days)
@@ -312,6 +313,8 @@ def _engaged(firsts: pd.DataFrame, inputs: KpiInputs) -> np.ndarray:
 
 def _known_events(contract: Contract) -> Any:
     """Return the events that our systems knew of at the end of the data."""
+    import ibis
+
     until = ibis.literal(contract.data_until.to_pydatetime())
     return contract.events.filter(contract.events.event_at <= until, contract.events.known_at <= until)
 

@@ -6,13 +6,10 @@ import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-import optuna
 import pandas as pd
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 
 from features.cohort.moments import LIST
 from features.matrix.catalogue import Catalogue
@@ -42,6 +39,10 @@ from pipelines.storage.contract_store import read_matrix, read_moments
 from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import write_json
 from pipelines.storage.run_context import RunContext
+
+if TYPE_CHECKING:
+    import optuna
+
 
 log = logging.getLogger("leadscore")
 
@@ -130,6 +131,10 @@ def _log_progress(line: str) -> None:
 
 def _study(run: RunContext, fingerprint: str) -> optuna.Study:
     """Open the trials of the same search; a stopped search continues where it was."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = run.params.model_dump_json(
         include={"source", "snapshots", "features", "split", "train", "selection", "scorecard", "search"},

@@ -7,10 +7,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import ibis
-import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -28,6 +26,11 @@ from pipelines.storage.data_profile import DataProfile, check_event_columns, rea
 from pipelines.storage.duckdb import memory_limit
 from pipelines.storage.layout import Layout
 from pipelines.storage.results import read_snapshot_counts
+
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.types as ir
+
 
 SHOWN = re.compile(r"<!--display-->.*?<!--/display-->", re.DOTALL)  # values are escaped, so that none can end it
 SHARD_LEADS = 50_000  # leads whose features are computed at once, where they have no more than
@@ -298,6 +301,8 @@ def read_moments(layout: Layout, population: SnapshotParams | None) -> pd.DataFr
 
 def connect(project: Project) -> ibis.BaseBackend:
     """Open an in-process DuckDB that uses the given cores and memory and never uses the network."""
+    import ibis
+
     backend = ibis.duckdb.connect(threads=project.threads, memory_limit=memory_limit(project))
     for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
         backend.raw_sql(f"SET {setting} = false")

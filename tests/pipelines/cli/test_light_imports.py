@@ -1,0 +1,43 @@
+"""What commands import: who needs a library that takes seconds imports it; counted in modules and not in time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+from tests.support.tiny import tiny_copy
+
+pytestmark = pytest.mark.xdist_group("tiny")
+SLOW = ["ibis", "lightgbm", "mlflow", "optuna", "pandera", "scipy.stats", "shap", "sklearn", "sqlalchemy"]
+COMMANDS = [["report", "--summary"], ["model", "scorecard"], ["tiers"]]
+IMPORTED = f"""
+import json, sys
+from pipelines.cli.app import app
+seen = {{}}
+for args in {COMMANDS}:
+    app([*args, "--out", sys.argv[1]], standalone_mode=False)
+    seen[args[0]] = [name for name in {SLOW} if name in sys.modules]
+print(json.dumps(seen))
+"""
+
+
+def test_what_only_reads_imports_no_library_that_takes_seconds(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out = tiny_copy(tmp_path_factory, tmp_path / "out").reports
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, str(out)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["report"] == seen["model"] == []
+    assert set(seen["tiers"]) <= {
+        "ibis",
+        "scipy.stats",
+        "sqlalchemy",
+    }  # it reads events
