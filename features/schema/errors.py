@@ -53,7 +53,7 @@ class FeedError(LeadScoreError):
 
 
 class DeliveryError(LeadScoreError):
-    """Not all scores reached the delivery target; what was there stays, and another run continues."""
+    """Not all came over: scores to a target, records from a CRM; what was there stays, and another run continues."""
 
     exit_code = 6
 

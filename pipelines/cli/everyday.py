@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +41,40 @@ everyday_app = typer.Typer()
 everyday_app.command(rich_help_panel="Everyday")(init)
 log = logging.getLogger("leadscore")
 PANEL = "Everyday"
+
+
+class Crm(StrEnum):
+    """Which CRM is read; each has a section of its name in `pull`."""
+
+    salesforce = "salesforce"
+    hubspot = "hubspot"
+
+
+@everyday_app.command(rich_help_panel=PANEL)
+def pull(
+    crm: Annotated[Crm, typer.Argument(metavar="CRM", help="Which CRM; `pull` says where it is.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the tables, replaced as a whole.")],
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="Address of the CRM; default: `base_url` in `pull`.")
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Read every record again, to notice what was deleted for good.")
+    ] = False,
+    params: ParamsOption = None,
+) -> None:
+    """Read leads and what they did from a CRM, by its API.
+
+    IN: Salesforce or HubSpot, with a token in the environment; only what has changed since the last time.
+
+    OUT: in FOLDER, leads.parquet, events.parquet and aliases.parquet (who was merged), for `init` and `source`. What
+    has been read is kept in FOLDER.pull, so that a run that was cut off goes on where it was.
+    """
+    from pipelines.config.params import load
+    from pipelines.pull.pull import at
+    from pipelines.pull.pull import pull as read
+
+    rows = read(at(load(params), crm, url), crm, folder, time.sleep, whole=whole)
+    typer.echo(", ".join(f"{count:,} {name}" for name, count in rows.items()) + f" in {folder}")
 
 
 @everyday_app.command(rich_help_panel=PANEL)

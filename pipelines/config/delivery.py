@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -170,24 +170,13 @@ class AppriseUrls(Spec):
     )
 
 
-class Delivery(Spec):
-    """`leadscore deliver` hands finished scores to other systems; no secret stands here."""
+class Waits(Spec):
+    """How long requests to another system may take, and how often they are tried."""
 
-    state: str = Field(
-        default="delivery",
-        min_length=1,
-        description="Folder that remembers what each CRM holds; where it is lost, every lead is sent once more.",
-    )
     timeout_s: float = Field(
         default=30.0, gt=0, le=MOST_SECONDS, description="A CRM's whole answer is to be there after so long."
     )
-    attempts: int = Field(
-        default=8,
-        ge=2,
-        le=100,
-        description="Of one lead before it is set aside; this many failed requests in a row end the run, and the rest "
-        "waits.",
-    )
+    attempts: int = Field(default=8, ge=2, le=100, description="This many failed requests in a row end the run.")
     first_wait_s: float = Field(
         default=1.0,
         ge=0,
@@ -200,6 +189,31 @@ class Delivery(Spec):
         le=MOST_SECONDS,
         description="Between attempts; a CRM that asks for more ends the run, and the rest waits.",
     )
+
+    @model_validator(mode="after")
+    def _waits_ascend(self) -> Self:
+        if self.first_wait_s > self.longest_wait_s:
+            raise ValueError(
+                f"first_wait_s {self.first_wait_s:g} is longer than longest_wait_s {self.longest_wait_s:g}"
+            )
+        return self
+
+
+class Delivery(Waits):
+    """`leadscore deliver` hands finished scores to other systems; no secret stands here."""
+
+    state: str = Field(
+        default="delivery",
+        min_length=1,
+        description="Folder that remembers what each CRM holds; where it is lost, every lead is sent once more.",
+    )
+    attempts: int = Field(
+        default=8,
+        ge=2,
+        le=100,
+        description="Of one lead before it is set aside; this many failed requests in a row end the run, and the rest "
+        "waits.",
+    )
     postgres: PostgresTables = Field(default=PostgresTables(), description="`leadscore deliver postgres`.")
     duckdb: DuckdbTables = Field(default=DuckdbTables(), description="`leadscore deliver duckdb`.")
     hubspot: HubSpot = Field(default=HubSpot(), description="`leadscore deliver hubspot`.")
@@ -211,11 +225,3 @@ class Delivery(Spec):
     apprise: AppriseUrls = Field(
         default=AppriseUrls(), description="`leadscore deliver apprise`, and `serve` at the moment."
     )
-
-    @model_validator(mode="after")
-    def _waits_ascend(self) -> Delivery:
-        if self.first_wait_s > self.longest_wait_s:
-            raise ValueError(
-                f"first_wait_s {self.first_wait_s:g} is longer than longest_wait_s {self.longest_wait_s:g}"
-            )
-        return self

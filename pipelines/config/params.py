@@ -36,6 +36,7 @@ from pipelines.config.delivery import Delivery
 from pipelines.config.faults import describe
 from pipelines.config.packaged import packaged
 from pipelines.config.paths import Paths
+from pipelines.config.pull import Pull
 from pipelines.config.sections import (
     Capacity,
     Explain,
@@ -79,6 +80,9 @@ class Params(Spec):
     )
     simulate: Simulate = Field(
         default=Simulate(), description="The embedded default data: a simulated B2B funnel whose truth is known."
+    )
+    pull: Pull = Field(
+        default=Pull(), description="`leadscore pull` reads tables from a CRM into a folder for `source`."
     )
     source: Source = Field(description="The user's own files, columns and spellings, mapped to the contract.")
     ingest: Ingest = Field(default=Ingest(), description="When bad rows stop the run.")

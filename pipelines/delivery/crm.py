@@ -270,11 +270,15 @@ class Bearer(Auth):
         return text.replace(self._token, "***")
 
 
-def bearer(params: Crm, name: str) -> Bearer:
+def bearer(variable: str, section: str) -> Bearer:
     """Read a CRM's token; raises ParamsError where it is not set or cannot be one, without repeating it."""
-    token = from_environment(params.token, f"delivery.{name}.token")
+    return bearer_of(from_environment(variable, f"{section}.token"), f"{section}.token: {variable}")
+
+
+def bearer_of(token: str, name: str) -> Bearer:
+    """A token that can stand in a header; raises ParamsError where it cannot, without repeating it."""
     if not (token.isascii() and token.isprintable()) or " " in token:
-        raise ParamsError(f"delivery.{name}.token: {params.token} holds characters that no token has")
+        raise ParamsError(f"{name} holds characters that no token has")
     return Bearer(token)
 
 
@@ -312,7 +316,7 @@ def _read(system: Receiver, batch: Sequence[Message], reply: Reply, auth: Auth) 
     if status >= 500:
         return Answer(RequestStatus.failed, f"HTTP {status}", wait_s)
     if status not in system.accepted:
-        return Answer(RequestStatus.rejected, auth.hide(f"HTTP {status}: {_error_text(reply)}")[:LONGEST_REASON])
+        return Answer(RequestStatus.rejected, auth.hide(f"HTTP {status}: {error_text(reply)}")[:LONGEST_REASON])
     try:
         leads = system.verdicts(batch, reply)
     except (LookupError, TypeError, ValueError, AttributeError):
@@ -321,7 +325,7 @@ def _read(system: Receiver, batch: Sequence[Message], reply: Reply, auth: Auth) 
     return Answer(RequestStatus.ok, "", wait_s, hidden)
 
 
-def _error_text(reply: Reply) -> str:
+def error_text(reply: Reply) -> str:
     """What a refusal says: HubSpot answers with one object, Salesforce with a list, Dynamics with one in `error`."""
     try:
         tree = reply.json()

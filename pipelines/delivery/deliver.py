@@ -16,7 +16,7 @@ import pandas as pd
 import requests
 
 from features.schema.errors import DeliveryError, ParamsError
-from pipelines.config.delivery import Delivery
+from pipelines.config.delivery import Delivery, Waits
 from pipelines.config.params import Params
 from pipelines.delivery.crm import (
     Answer,
@@ -130,7 +130,7 @@ def _cell(value: Any) -> Cell:
 
 def _to_crm(params: Params, scores: ScoreList, to: str, sleep: Callable[[float], None]) -> None:
     system = crm_named(params.delivery, to)
-    auth = bearer(system.params, to)
+    auth = bearer(system.params.token, f"delivery.{to}")
     with _outbox(params.delivery, system, to) as outbox, requests.Session() as session:
         listed = outbox.put(scores.day, _wanted(scores, system.params.fields), system.params.gone)
         waiting = outbox.waiting()
@@ -161,7 +161,7 @@ class Pace:
         Seconds that the CRM asked to wait in its last answer.
     """
 
-    params: Delivery
+    params: Waits
     rng: np.random.Generator
     sleep: Callable[[float], None]
     in_a_row: int = 0

@@ -25,12 +25,13 @@ class TooLongError(Exception):
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """An HTTP request without its token."""
+    """An HTTP request without its token; `form`: its body goes as fields of a form, not as JSON."""
 
     method: str
     url: str
-    body: dict[str, Any]
+    body: dict[str, Any] | None
     headers: Mapping[str, str] = field(default_factory=dict)
+    form: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def _read(request: HttpRequest, session: requests.Session, auth: requests.auth.A
     with session.request(
         request.method,
         request.url,
-        json=request.body,
+        json=None if request.form else request.body,
+        data=request.body if request.form else None,
         headers=request.headers,
         auth=auth,
         timeout=timeout_s,

@@ -310,7 +310,8 @@ def find_event_columns(events: FileSample, join: str) -> dict[str, str]:
                 roles[role] = name
     rest = [name for name in texts if name not in roles.values()]
     numbers = [name for name in rest if frame[name].notna().any() and guess_numbers(frame[name].dropna().tolist())]
-    kinds = [n for n in rest if n not in numbers and TYPE & set(words(n)) and 1 < frame[n].nunique() <= MAX_TYPES]
+    several = {name for name in rest if name == "event_type" or 1 < frame[name].nunique() <= MAX_TYPES}
+    kinds = [name for name in rest if name in several and name not in numbers and TYPE & set(words(name))]
     values = [name for name in numbers if VALUE & set(words(name))]
     roles |= {"event_type": kinds[0]} if kinds else {}
     return roles | ({"value": values[0]} if values else {})

@@ -288,9 +288,9 @@ def _time_format(sample: FileSample, times: Mapping[str, TimeColumn]) -> list[st
 def _events(
     inspection: Inspection, leads: FileSample, events: FileSample | None, lead_id: str, dated: bool
 ) -> list[str]:
-    if events is None or not dated:
-        if events is not None:
-            inspection.warnings.append(f"{events.path.name}: events are of no use without dates of leads and outcomes")
+    if events is None or not dated or events.frame.empty:
+        why = "events are of no use without dates of leads and outcomes" if not dated else "it holds no event"
+        inspection.warnings += [f"{events.path.name}: {why}"] if events else []
         return ["  events: []", "  event_labels: {}"]
     join, why = find_join(events, leads, lead_id)
     roles = find_event_columns(events, join)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from features.schema.errors import DataError, ParamsError
 from models.leakage.suspicious_names import words
 from pipelines.config.delivery import Delivery
+from pipelines.config.pull import PULLED
 from pipelines.config.sections import Track
 from pipelines.config.source import FORMATS
 from pipelines.inspection.column_roles import JoinError
+from pipelines.inspection.file_format import sniff_all
 from pipelines.inspection.proposal import inspect
 from pipelines.inspection.report import NOTHING, Inspection, Told, quoted
 
@@ -22,13 +25,14 @@ READABLE = (".csv", ".csv.gz", ".zip", *FORMATS)
 # What a file's name says it holds, the clearest word first; beginnings of words, so that a plural is no other word.
 EVENTS = ("event", "activit", "aktivit", "actividad", "ereignis", "interaction", "visit", "besuch", "touch", "engag")
 OUTCOMES = ("outcome", "conversion", "deal", "opportunit", "sale", "order", "won", "abschl", "verkauf", "auftr", "vent")
+ALIASES = ("alias", "merge")
 LEADS = ("lead", "prospect", "interessent", "customer", "client", "kunde", "contact", "kontakt", "account")
 HEAD = """\
 # Written by `leadscore init`. It is laid over params.yaml and states only what differs; every other key has a default,
 # and may be set here too: docs/reference/params.md. In this folder, commands need no --params, --data, --out, --lists.
 paths: {{data: {data}, out: {out}, lists: {lists}}}  # relative to this file; an option goes first
 capacity: {{per_period: {per_period}}}  # leads that sales can work between two lists; without dates: in the test set
-"""
+{pull}"""
 TAIL = """\
 
 # project: {name: lead-scoring}  # of the MLflow experiment and the registered model; take the # away to set it
@@ -40,18 +44,21 @@ IGNORED = """\
 CRONTAB = """\
 # Written by `leadscore init`: a list every working day, once `leadscore run` has trained a model. Copy the line with
 # `crontab -e`; times are those of the machine. docs/operations has units for systemd and the jobs of every week.
-30 5 * * 1-5  cd {folder} && {command} nightly score --as-of today >> score.log 2>&1 || tail -n 1 score.log
+30 5 * * 1-5  cd {folder} && {first}{command} nightly score --as-of today >> score.log 2>&1 || tail -n 1 score.log
 """
+STAGES = "\n  stages: "  # the line of a mapping before which aliases stand
 OUT, LISTS = "results", "lists"
+_PROGRAM = Path(sys.executable).with_name("leadscore")
 
 
 @dataclass(frozen=True)
 class Files:
-    """Which file of a folder holds what; `rest` are those that no name explains."""
+    """Which file of a folder holds what; `aliases` who was merged, `rest` those that no name explains."""
 
     leads: Path
     events: Path | None
     outcomes: Path | None
+    aliases: Path | None
     rest: list[Path]
 
 
@@ -70,6 +77,9 @@ def look(folder: Path, told: Told = NOTHING) -> Inspection:
         if files.outcomes is None:
             raise
         found = _by_leads_alone(files, told, files.outcomes, error)
+    if files.aliases:
+        table = f"{{path: {quoted(files.aliases.name)}, format: {sniff_all([files.aliases])[0].source.format}}}"
+        found.mapping = found.mapping.replace(STAGES, f"\n  aliases: {table}  # who was merged{STAGES}", 1)
     found.warnings += [
         f"{path.name}: not looked at; its name says neither leads, events nor outcomes" for path in files.rest
     ]
@@ -113,10 +123,12 @@ def write_starter(folder: Path, file: Path, found: Inspection, per_period: int) 
     """
     check_new(file)
     texts = {
-        file: _params(os.path.relpath(folder, file.parent), found, per_period),
+        file: _params(os.path.relpath(folder, file.parent), found, per_period, _pulled(folder)),
         file.with_name(".gitignore"): IGNORED.format(patterns="\n".join(_ignored(folder, file.parent))),
         file.with_name("leadscore.crontab"): CRONTAB.format(
-            folder=_in_cron(file.parent.absolute()), command=_in_cron(Path(sys.executable).with_name("leadscore"))
+            folder=_in_cron(file.parent.absolute()),
+            first=_pull_in_cron(folder, file.parent),
+            command=_in_cron(_PROGRAM),
         ),
     }
     new = [path for path in texts if not path.exists()]
@@ -134,7 +146,21 @@ def _ignored(folder: Path, project: Path) -> list[str]:
     below = Path(os.path.relpath(folder, project)).as_posix()
     prefix = "" if below == "." else f"{below}/"
     data = [] if below.startswith("..") else [f"/{prefix}*{ending}" for ending in READABLE]
-    return [*data, *(f"/{name}/" for name in written), f"/{track.uri.rsplit('/', 1)[1]}*", "/*.log"]
+    kept = [f"/{below}.pull/"] if (folder / PULLED).is_file() else []
+    return [*data, *kept, *(f"/{name}/" for name in written), f"/{track.uri.rsplit('/', 1)[1]}*", "/*.log"]
+
+
+def _pull_in_cron(folder: Path, project: Path) -> str:
+    """The command before the list is made, where a folder is read from a CRM."""
+    crm = _pulled(folder).get("crm", "")
+    target = _in_cron(Path(os.path.relpath(folder, project)))
+    return f"{_in_cron(_PROGRAM)} pull {crm} {target} >> score.log 2>&1 && " if crm else ""
+
+
+def _pulled(folder: Path) -> dict[str, str]:
+    """Which CRM a folder is read from, {} where it is not."""
+    about = folder / PULLED
+    return dict(json.loads(about.read_text(encoding="utf-8"))) if about.is_file() else {}
 
 
 def _in_cron(path: Path) -> str:
@@ -146,7 +172,11 @@ def tell_apart(folder: Path) -> Files:
 
     A file alone in its folder holds the leads, and so does one of deals where no other can: it has their outcome too.
     """
-    there = sorted(path for path in folder.glob("*") if path.name.lower().endswith(READABLE))
+    files = sorted(path for path in folder.glob("*") if path.name.lower().endswith(READABLE) and path.name != PULLED)
+    aliases = _named(ALIASES, files)
+    if aliases and not {"lead_id", "merged_into"} <= set(sniff_all([aliases])[0].frame):
+        aliases = None
+    there = [path for path in files if path != aliases]
     events = _named(EVENTS, there)
     outcomes = _named(OUTCOMES, [path for path in there if path != events])
     left = [path for path in there if path not in (events, outcomes)]
@@ -161,7 +191,7 @@ def tell_apart(folder: Path) -> Files:
             expected="a file whose name says leads, prospects or customers",
             fix="Rename it, or name each file yourself: leadscore inspect LEADS --events FILE --outcomes FILE.",
         )
-    return Files(leads, events, outcomes, [path for path in left if path != leads])
+    return Files(leads, events, outcomes, aliases, [path for path in left if path != leads])
 
 
 def _named(beginnings: Iterable[str], paths: Iterable[Path]) -> Path | None:
@@ -177,7 +207,8 @@ def _named(beginnings: Iterable[str], paths: Iterable[Path]) -> Path | None:
     )
 
 
-def _params(data: str, found: Inspection, per_period: int) -> str:
+def _params(data: str, found: Inspection, per_period: int, pulled: Mapping[str, str]) -> str:
+    pull = f"pull: {{{pulled['crm']}: {{base_url: {quoted(pulled['base_url'])}}}}}\n" if pulled else ""
     paths = {name: quoted(Path(folder).as_posix()) for name, folder in (("data", data), ("out", OUT), ("lists", LISTS))}
     noted = "".join(f"# Warning: {' '.join(warning.splitlines())}\n" for warning in found.warnings)
-    return HEAD.format(**paths, per_period=per_period) + noted + found.mapping + TAIL
+    return HEAD.format(**paths, per_period=per_period, pull=pull) + noted + found.mapping + TAIL

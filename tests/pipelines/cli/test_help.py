@@ -19,7 +19,10 @@ from tests.pipelines.cli.test_app import leadscore
 from tests.support.paths import ROOT
 
 ROOMS = {
-    "": {"init", "inspect", "run", "score", "tiers", "audit-score", "explain", "serve", "report", "deliver", "docs"},
+    "": {
+        "init", "pull", "inspect", "run", "score", "tiers", "audit-score", "explain", "serve", "report", "deliver",
+        "docs",
+    },
     "stage": {
         "resolve-params", "simulate", "ingest", "build-features", "audit", "train", "backtest", "evaluate", "kpis",
         "explain", "score", "report", "track",

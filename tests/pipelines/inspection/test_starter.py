@@ -52,6 +52,25 @@ def test_no_leads_are_named_with_a_way_out(tmp_path: Path, names: list[str]) -> 
     assert all(name in str(told.value) for name in names)
 
 
+def test_a_folder_that_pull_wrote_is_mapped_with_its_merges_and_read_every_night(tmp_path: Path) -> None:
+    folder = tmp_path / "crm"
+    folder.mkdir()
+    write_tables(folder)
+    (folder / "aliases.csv").write_text("lead_id,merged_into,merged_at\n", encoding="utf-8")
+    (folder / "pulled.json").write_text('{"crm": "salesforce", "base_url": "https://a.example"}', encoding="utf-8")
+    found = look(folder)
+    assert not any("not looked at" in said for said in found.warnings)
+    write_starter(folder, tmp_path / "leadscore.yaml", found, 200)
+    params = load(tmp_path / "leadscore.yaml")
+    assert [one.path for one in params.source.aliases] == ["aliases.csv"]
+    assert params.pull.salesforce.base_url == "https://a.example"
+    (line,) = [one for one in (tmp_path / "leadscore.crontab").read_text().splitlines() if one[0].isdigit()]
+    assert re.search(
+        r"leadscore pull salesforce crm >> score.log 2>&1 && .*leadscore nightly score --as-of today", line
+    )
+    assert "/crm.pull/" in (tmp_path / ".gitignore").read_text().splitlines()
+
+
 def start(folder: Path, file: str = "leadscore.yaml") -> Path:
     write_starter(folder, folder / file, look(folder), 200)
     return folder / file

@@ -1,0 +1,150 @@
+"""What has been read of a CRM so far: a SQLite file beside the folder of tables.
+
+A page of records and the place behind it are one transaction, so a kill at any moment loses and doubles nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from features.schema.errors import DeliveryError, ParamsError
+
+OWNER_ONLY = 0o600
+MERGED = "merged"  # the kind of records that say which id was merged into which
+TABLES = """
+    CREATE TABLE IF NOT EXISTS records (
+        kind TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL, content TEXT NOT NULL, PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS places (kind TEXT PRIMARY KEY, last TEXT NOT NULL, done INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS said (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+Content = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Records of one answer.
+
+    Attributes
+    ----------
+    kept
+        (kind, id, content) of records as they are now.
+    gone
+        (kind, id) of records that were deleted or merged.
+    last
+        Where the next page begins.
+    more
+        Whether there may be one.
+    """
+
+    kept: Sequence[tuple[str, str, Content]]
+    gone: Sequence[tuple[str, str]]
+    last: str
+    more: bool
+
+
+@dataclass(frozen=True)
+class PullStore:
+    """The database; every method is one transaction."""
+
+    connection: sqlite3.Connection
+
+    def begin(self, settings: str, now: int, *, whole: bool) -> bool:
+        """Begin a pull, or go on with one that was cut off; returns whether it goes on.
+
+        With other settings, such as a new field, every record is read again.
+        """
+        known = self._said()
+        whole = whole or known.get("settings") != settings
+        goes_on = "until" in known and not whole
+        if not goes_on:
+            said = {"settings": settings, "until": str(now), "number": str(int(known.get("number", "0")) + 1)}
+            with self.connection:
+                self.connection.execute("DELETE FROM places")
+                if whole:
+                    self.connection.execute("DELETE FROM said WHERE name = 'since'")
+                self.connection.executemany("INSERT OR REPLACE INTO said VALUES (?, ?)", said.items())
+        return goes_on
+
+    def since(self) -> int | None:
+        """What changed since then is read, in seconds since 1970; None: everything."""
+        since = self._said().get("since")
+        return None if since is None else int(since)
+
+    def place(self, kind: str) -> tuple[str, bool]:
+        """Where the next page of a kind begins, and whether all have been read."""
+        row = self.connection.execute("SELECT last, done FROM places WHERE kind = ?", [kind]).fetchone()
+        return (row[0], bool(row[1])) if row else ("", False)
+
+    def take(self, kind: str, page: Page) -> None:
+        """Keep a page and the place behind it."""
+        number = int(self._said()["number"])
+        with self.connection:
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)",
+                [
+                    (of, record, number, json.dumps(content, sort_keys=True, ensure_ascii=False))
+                    for of, record, content in page.kept
+                ],
+            )
+            self.connection.executemany("DELETE FROM records WHERE kind = ? AND id = ?", page.gone)
+            self.connection.execute("INSERT OR REPLACE INTO places VALUES (?, ?, ?)", [kind, page.last, not page.more])
+
+    def end(self) -> None:
+        """End a pull; after one of everything, records that it did not meet are gone, but not who was merged."""
+        known = self._said()
+        with self.connection:
+            if "since" not in known:
+                stale = "DELETE FROM records WHERE number < ? AND kind <> ?"
+                self.connection.execute(stale, [int(known["number"]), MERGED])
+            self.connection.execute("INSERT OR REPLACE INTO said VALUES ('since', ?)", [known["until"]])
+            self.connection.execute("DELETE FROM said WHERE name = 'until'")
+
+    def records(self, kind: str) -> Iterator[tuple[str, Content]]:
+        """All records of a kind, in the order of their ids."""
+        rows = self.connection.execute("SELECT id, content FROM records WHERE kind = ? ORDER BY id", [kind])
+        return ((record, json.loads(content)) for record, content in rows)
+
+    def count(self, kind: str) -> int:
+        """How many records of a kind there are."""
+        return int(self.connection.execute("SELECT count(*) FROM records WHERE kind = ?", [kind]).fetchone()[0])
+
+    def settings(self) -> str:
+        """What `begin` was given last."""
+        return self._said()["settings"]
+
+    def _said(self) -> dict[str, str]:
+        return dict(self.connection.execute("SELECT name, value FROM said"))
+
+
+@contextmanager
+def open_store(path: Path, system: str) -> Iterator[PullStore]:
+    """Open the file of a folder, which is made and readable by its owner alone.
+
+    Raises
+    ------
+    ParamsError
+        Where it holds the records of another system.
+    DeliveryError
+        Where it cannot be read or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=OWNER_ONLY)
+        with closing(sqlite3.connect(path, isolation_level="IMMEDIATE")) as connection:
+            connection.executescript(TABLES)
+            with connection:
+                connection.execute("INSERT OR IGNORE INTO said VALUES ('system', ?)", [system])
+            store = PullStore(connection)
+            if (known := store._said()["system"]) != system:
+                raise ParamsError(f"{path} holds records of {known}, not of {system}; name another folder")
+            yield store
+    except (sqlite3.Error, OSError) as error:
+        raise DeliveryError(f"{path}: {error}; restore it, or remove it to read everything again") from None
