@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from pydantic import Field
 
+from features.schema.errors import ModelError
 from features.schema.spec import Spec
 from models.learners.tree_paths import Tree, deepest_path
 from models.learners.tree_shap import LONGEST_PATH, TreeTables, interactions
@@ -214,7 +215,10 @@ class UnreadModels(Sequence["lgb.Booster"]):
     def _read(self) -> tuple[lgb.Booster, ...]:
         import lightgbm as lgb
 
-        return tuple(lgb.Booster(model_str=text) for text in self.texts)
+        try:
+            return tuple(lgb.Booster(model_str=text) for text in self.texts)
+        except lgb.basic.LightGBMError as error:  # a word among its parameters; its trees are checked
+            raise ModelError(f"the bundle's booster does not fit ({error!s:.80}); train again") from None
 
     def __len__(self) -> int:
         return len(self.texts)

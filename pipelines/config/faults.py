@@ -10,9 +10,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from pipelines.config.yaml_files import Key, where
+from pipelines.config.yaml_files import Key, printable, where
 
 Model = type[BaseModel]
+MOST_FAULTS = 20
 
 
 def describe(error: ValidationError, files: Sequence[Path], root: Model) -> str:
@@ -29,7 +30,10 @@ def describe(error: ValidationError, files: Sequence[Path], root: Model) -> str:
     --------
     mine.yaml, line 3: train.bosters is not a key; did you mean train.boosters?
     """
-    return "\n".join(f"{where(fault['loc'], files)}: {_said(fault, root)}" for fault in error.errors())
+    faults = error.errors()
+    lines = [printable(f"{where(fault['loc'], files)}: {_said(fault, root)}") for fault in faults[:MOST_FAULTS]]
+    more = len(faults) - len(lines)
+    return "\n".join(lines + ([f"and {more:,} more"] if more else []))
 
 
 def _said(fault: Any, root: Model) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import lru_cache
@@ -12,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 from ruamel.yaml.events import AliasEvent
 
 from features.schema.errors import ParamsError
@@ -41,10 +42,22 @@ def read_yaml(path: Path) -> Tree:
         line = path.read_text(encoding="utf-8").splitlines()[error.problem_mark.line].strip()
         raise ParamsError(f"{path} says a key twice, again in line {error.problem_mark.line + 1}: {line}") from None
     except (OSError, YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-02-30
-        raise ParamsError(f"{path} is not readable as YAML: {error}") from None
+        raise ParamsError(f"{path} is not readable as YAML: {_in_one_line(error)}") from None
     if not isinstance(tree, dict):
         raise ParamsError(f"{path} holds {type(tree).__name__}; expected sections such as `source:` and `train:`")
     return tree
+
+
+def _in_one_line(error: Exception) -> str:
+    """What is wrong and in which line; ruamel's own texts have up to eight lines."""
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    place = f"line {mark.line + 1}: " if mark else ""
+    return place + printable(" ".join(str(problem or error).split()))
+
+
+def printable(text: str) -> str:
+    """Text in one line, with what is not seen as its escape."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 @lru_cache(maxsize=8)  # a command asks the same file for its folders and for its parameters
@@ -52,7 +65,9 @@ def _parsed(text: str) -> Any:
     # YAML 1.2, as DVC writes it: a bare yes is text, 1e-3 a number. A key that stands twice is refused.
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer = _BoundedComposer
-    return yaml.load(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2 allows an anchor twice
+        return yaml.load(text)
 
 
 def _text(path: Path) -> str:

@@ -163,8 +163,9 @@ def _csv_batches(file: IO[bytes], source: TableSource, raw: RawTable, header: li
         return "skip"
 
     wanted = [header[index] for index in raw.wanted]
+    utf8 = codecs.lookup(source.encoding).name == "utf-8"
     yield from pa_csv.open_csv(
-        file,
+        _Utf8(file) if utf8 else file,
         pa_csv.ReadOptions(
             use_threads=False, block_size=BLOCK_BYTES, encoding=source.encoding, skip_rows=source.skip_rows
         ),
@@ -175,6 +176,22 @@ def _csv_batches(file: IO[bytes], source: TableSource, raw: RawTable, header: li
             include_columns=wanted if len(set(header)) == len(header) else [],
         ),
     )
+
+
+class _Utf8(io.RawIOBase):
+    """A file that ends with UnicodeDecodeError at its first byte that is no UTF-8: Arrow prints a traceback there."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        chunk = self._file.read(-1 if size is None else size)
+        self._decoder.decode(chunk, final=not chunk)
+        return chunk
 
 
 def _guarded(

@@ -53,6 +53,8 @@ def read_sheet(path: Path, sheet: str, label: str) -> list[list[str]]:
     """
     try:
         with CalamineWorkbook.from_path(path) as book:
+            if not book.sheet_names:
+                raise OSError("no sheet in it")
             if sheet and sheet not in book.sheet_names:
                 raise DataError(
                     label,

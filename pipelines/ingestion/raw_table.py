@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import duckdb
 import numpy as np
 import pyarrow as pa
+from pyarrow.compute import CastOptions
 
 from features.schema.cells import CellKind
 from features.schema.errors import DataError
@@ -97,23 +98,26 @@ class RawTable:
     def _numbered(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         following, passed = 1, 0
         for batch in self._readable():
-            kinds = [self.types[index] for index in self.wanted]
-            columns = [column.cast(kind, safe=False) for column, kind in zip(batch.columns, kinds, strict=True)]
             ragged = [bad.row for bad in self.ragged[passed:]]  # they have taken their numbers
             candidates = np.arange(following, following + batch.num_rows + len(ragged), dtype=np.int64)
             numbers = np.setdiff1d(candidates, ragged, assume_unique=True)[: batch.num_rows]
             following = int(numbers[-1]) + 1 if batch.num_rows else following
             passed += sum(row < following for row in ragged)
             self.rows += batch.num_rows
-            yield pa.record_batch([*columns, pa.array(numbers)], schema=schema)
+            yield pa.record_batch([*batch.columns, pa.array(numbers)], schema=schema)
 
     def _readable(self) -> Iterator[pa.RecordBatch]:
         """The batches; what ends them early is kept as `failure`, because the engine that reads them hides it."""
         try:
+            kinds = [self.types[index] for index in self.wanted]
             for batch in self.batches:
                 narrowed = self.narrowed(batch)
                 self._check_text(narrowed)
-                yield narrowed
+                columns = [
+                    column.cast(options=CastOptions(target_type=kind, allow_time_truncate=True))
+                    for column, kind in zip(narrowed.columns, kinds, strict=True)
+                ]
+                yield pa.record_batch(columns, names=narrowed.schema.names)
         except DataError as error:
             self.failure = self.failure or error
             raise

@@ -54,9 +54,15 @@ def is_day(text: str) -> bool:
 
 
 def _number(given: object) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+    if isinstance(given, bool) or not isinstance(given, int | float):
         raise ValueError("a number")
-    return float(given) + 0.0  # adding zero makes -0.0 the same bytes as 0.0
+    try:
+        number = float(given)
+    except OverflowError:  # a whole number of more than 308 digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError("a number")
+    return number + 0.0  # adding zero makes -0.0 the same bytes as 0.0
 
 
 def _value(given: object) -> float:
@@ -215,7 +221,8 @@ def one_line(faults: list[dict[str, Any]]) -> str:
     """Say what is wrong first: where, what was found, what was expected."""
     fault = faults[0]
     path = [part for part in fault["loc"] if part != "body"]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "body"
+    parts = (f"[{part}]" if isinstance(part, int) else f".{_shown(part)[1:-1]}" for part in path)
+    where = "".join(parts).lstrip(".") or "body"
     expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
     if fault["type"] == "missing":
