@@ -174,6 +174,45 @@ class SalesCycles(Spec):
     tiers: dict[str, SalesCycle]
 
 
+class MinutesUntil(Figures):
+    """After how many minutes a share has been contacted."""
+
+    share: float
+    minutes: Figure
+    low: Figure
+    high: Figure
+
+
+class ResponseTimes(Figures):
+    """Time from entering the best tier, or a trigger, to the first contact; see `response.response_times`.
+
+    Attributes
+    ----------
+    by_day
+        The contacts have days alone.
+    until
+        Contacts are known until then.
+    triggers
+        How many of the starts are triggers; all others are entries into the tier.
+    open_without_contact
+        Nobody has contacted them, and they are still open.
+    """
+
+    by: Literal["contact log", "events of sales"]
+    by_day: bool
+    until: str
+    sla_minutes: int
+    triggers: int
+    within_sla: Figure
+    within_sla_low: Figure
+    within_sla_high: Figure
+    within_sla_n: int
+    open_without_contact: int
+    n: int
+    contacted: int
+    minutes: list[MinutesUntil]
+
+
 class Velocity(Spec):
     """How long it takes from creation and from a tier to conversion, in each stage, and from first touch to win."""
 
@@ -223,6 +262,7 @@ class KpiResult(Spec):
     stages: dict[str, str]
     tiers: list[TierKpis]
     velocity: Velocity | None
+    response: ResponseTimes | None
     coverage: ListCoverage | None
     comparisons: list[RateComparison]
     volumes: list[ListVolume]

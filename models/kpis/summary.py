@@ -8,7 +8,7 @@ from models.evaluation.estimate import Figure
 from models.evaluation.list_coverage import ListCoverage
 from models.evaluation.rate_comparison import MISFITS, Answer, rates_text
 from models.kpis.calibration_check import AGE_OF_LEAD, AGE_OF_MODEL, TIER
-from models.kpis.results import CutoffFix, ListVolume, RateComparison, TierMetrics
+from models.kpis.results import CutoffFix, ListVolume, RateComparison, ResponseTimes, TierMetrics
 
 NAMED = 5  # segments that a sentence names
 AS_WORKED = (
@@ -63,6 +63,22 @@ def caught(wins: int, coverage: ListCoverage | None) -> list[str]:
     if coverage is None:
         return []
     return [f"Wins caught are shares of the {wins:,} wins on these lists. {coverage.sentence}"]
+
+
+def answered(times: ResponseTimes, tier: str) -> str:
+    """Say how fast sales answers."""
+    half = next(one for one in times.minutes if one.share == 0.5).minutes
+    median = (
+        "fewer than half were ever contacted" if half is None else f"half were contacted within {half:,.0f} minutes"
+    )
+    share = _rate(times.within_sla, times.within_sla_low, times.within_sla_high)
+    agreed = f"{share} within the agreed {times.sla_minutes:,} minutes" if times.within_sla_n else (
+        "whether within the agreed time, contacts by the day do not say" if times.by_day else "too early to say"
+    )  # fmt: skip
+    return (
+        f"Of {times.n:,} entries into {tier} ({times.triggers:,} by a trigger) {median}; {agreed}; "
+        f"{times.open_without_contact:,} are open and were never contacted (by {times.by}, until {times.until[:10]})."
+    )
 
 
 def _misfits(comparisons: Sequence[RateComparison]) -> list[str]:

@@ -20,6 +20,7 @@ from models.evaluation.rate_comparison import RateLimits
 from models.kpis.results import PeriodMetrics, TierKpis, TierMetrics
 
 PERIODS = {"week": "W", "month": "M", "quarter": "Q", "year": "Y"}
+MOST_MINUTES = 525_600  # a year
 
 
 class KpiParams(Spec):
@@ -51,6 +52,15 @@ class KpiParams(Spec):
         default=[],
         description=(
             "Event types that are a touch by sales; []: any outbound event; set it where mailings are outbound too."
+        ),
+    )
+    sla_minutes: int = Field(
+        default=60,
+        ge=1,
+        le=MOST_MINUTES,
+        description=(
+            "Sales has agreed to contact a lead within this many minutes after it enters the best tier, or a "
+            "trigger fires."
         ),
     )
     shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(

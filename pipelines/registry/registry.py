@@ -17,6 +17,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
+from mlflow.types.schema import AnyType
 
 from features.schema.errors import ModelError
 from models.scoring.scorer import Scorer
@@ -27,6 +28,7 @@ from pipelines.storage.versions import PACKAGES, ROOT
 REQUIREMENTS = ["ibis-framework", "lightgbm", "mlflow-skinny", "numpy", "pandas", "pydantic", "scikit-learn", "scipy"]
 CHAMPION, PREVIOUS, CHALLENGER, REFERENCE = "champion", "previous", "challenger", "reference"
 LONGEST = 8000  # characters that MLflow keeps of a run's tag; longer ones are cut silently
+SERVED = Path(__file__).parents[1] / "serving" / "pyfunc_model.py"  # its source, which MLflow runs
 Aliases = list[tuple[str, str | None]]
 
 
@@ -63,7 +65,7 @@ class Registry:
         """
         info = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            python_model=str(SERVED),
             artifacts={"bundle": str(bundle)} | _tested(bundle, scorer),
             code_paths=[str(ROOT / floor) for floor in PACKAGES],
             signature=_signature(scorer),
@@ -214,7 +216,8 @@ def _signature(scorer: Scorer) -> ModelSignature:
     features = [ColSpec("double", name, required=False) for name in scorer.feature_names]
     outputs = [("string", "lead_id"), ("double", "probability"), ("long", "score"),
                ("string", "reasons"), ("string", "reasons_text")]  # fmt: skip
-    inputs = Schema([ColSpec("string", "lead_id"), *features])
+    facts = ColSpec(AnyType(), "facts", required=False)  # type: ignore[no-untyped-call]
+    inputs = Schema([ColSpec("string", "lead_id", required=False), facts, *features])
     return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(kind, name) for kind, name in outputs]))
 
 

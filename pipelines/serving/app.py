@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,6 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from features.matrix.one_lead import Lead
 from features.schema.errors import DataError
 from pipelines.serving.bodies import (
     EventBatch,
@@ -27,9 +26,9 @@ from pipelines.serving.bodies import (
     one_line,
 )
 from pipelines.serving.champion import Champion
+from pipelines.serving.facts import cells_of, lead_of
 from pipelines.serving.guard import Guard, Limits, Metrics
 from pipelines.serving.herald import Herald
-from pipelines.serving.moment import MomentScorer, cells_of, events_table
 from pipelines.serving.store import ConflictError, FactStore
 
 BY_DAY = "{n} of {total} events are given by the day alone and count from its midnight (UTC) on, as in a list"
@@ -96,7 +95,7 @@ def _add_scores(app: FastAPI, service: Service) -> None:
         model = service.champion.current
         at = service.now() if request.as_of is None else in_time(request.as_of)
         by_day = sum(is_day(event.event_at) for event in request.events)
-        scored = model.score(_lead_of(request, model, service), at)
+        scored = model.score(lead_of(request, model.attributes, service.store.defaults), at)
         caution = [BY_DAY.format(n=by_day, total=len(request.events))] if by_day else []
         return scored.model_copy(update={"cautions": scored.cautions + caution})
 
@@ -151,38 +150,3 @@ def _add_operations(app: FastAPI, service: Service) -> None:
             service.metrics.notices.labels(one.channel.name, "waiting").set(one.waiting)
             service.metrics.notices.labels(one.channel.name, "set aside").set(one.dead)
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def _lead_of(request: ScoreRequest, model: MomentScorer, service: Service) -> Lead:
-    """Return the lead of a body in the contract's terms."""
-    given = request.lead
-    historic = {name: spec for name, spec in model.attributes.items() if spec.known == "history"}
-    edits = [(in_time(one.valid_from), cells_of(one.attributes, historic)) for one in request.attribute_history]
-    history = sorted(edits, key=lambda edit: edit[0])
-    events = events_table(list(_events_of(request, service)))
-    cells = cells_of(given.attributes, model.attributes)
-    return Lead(given.lead_id, in_time(given.created_at), cells, history, events)
-
-
-def _events_of(request: ScoreRequest, service: Service) -> Iterator[dict[str, object]]:
-    defaults = service.store.defaults
-    for number, event in enumerate(request.events):
-        event_at = in_time(event.event_at)
-        known_at = event_at if event.known_at is None else in_time(event.known_at)
-        if event.known_at is not None and defaults.is_early(event.event_at, known_at):
-            raise DataError(
-                "events",
-                f"[{number}].known_at",
-                found=event.known_at,
-                expected=f"a time from {event.event_at} on, as nothing is known before it happened",
-                fix="Leave known_at out where it is not known.",
-            )
-        yield {
-            "lead_id": request.lead.lead_id,
-            "event_at": event_at,
-            "known_at": max(event_at, known_at),
-            "event_type": event.event_type,
-            "direction": event.direction or defaults.direction,
-            "channel": event.channel or defaults.channel,
-            "value": event.value,
-        }

@@ -9,16 +9,13 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from scipy.special import expit
 
-from features.attributes.one_lead import Cell, Cells
 from features.cohort.moments import HOURS_A_DAY, acted_lately
 from features.cohort.snapshots import is_list
 from features.matrix.one_lead import Lead, LeadQuery, LeadRow
 from features.rules.conditions import ConditionQuery
 from features.rules.declarations import AttributeTest
-from features.schema.contract import TABLES, arrow_schema
 from features.schema.declarations import AttributeSpec
 from features.schema.errors import DataError, ModelError
 from models.lists.overrides import in_force, no_overrides, override_at_moment
@@ -28,8 +25,8 @@ from models.tiers.at_moment import LeadFigures, MomentTier, list_cut_offs, tier_
 from models.tiers.declarations import TierParams
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.serving.bodies import MomentScore, ReasonShown, in_text
+from pipelines.serving.facts import EVENTS
 
-EVENTS = arrow_schema("events", TABLES["events"])
 DAY = pd.Timedelta(days=1)
 BETWEEN = "the model learned from lists alone, and this moment lies between two: an extrapolation"
 
@@ -189,33 +186,3 @@ class MomentScorer:
         if low <= age <= high or (age > high and acted_lately(lead.events, at, population)):
             return [] if learned is not None or is_list(at, population) else [BETWEEN]
         return [f"the lead is {age:.3g} days old; the model learned from leads of {low:.3g} to {high} days"]
-
-
-def events_table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
-    """Return events of the contract out of rows as mappings."""
-    return pa.Table.from_pylist(list(rows), schema=EVENTS)
-
-
-def cells_of(given: Cells, attributes: Mapping[str, AttributeSpec]) -> dict[str, Cell]:
-    """Return every attribute of the model, None where it is not given or spelt as not known.
-
-    Raises
-    ------
-    DataError
-        Where one is not declared, or is no number where one is declared.
-    """
-    if unknown := sorted(set(given) - set(attributes)):
-        raise _wrong(unknown[0], "an attribute that is not declared", f"one of {', '.join(attributes)}")
-    return {name: _cell(name, given.get(name), spec) for name, spec in attributes.items()}
-
-
-def _cell(name: str, cell: Cell, spec: AttributeSpec) -> Cell:
-    if cell is None or cell in spec.missing:
-        return None
-    if isinstance(cell, float if spec.kind == "number" else str):
-        return cell
-    raise _wrong(name, f"{cell!r:.60}", "a number" if spec.kind == "number" else "a text")
-
-
-def _wrong(name: str, found: str, expected: str) -> DataError:
-    return DataError("leads", name, found=found, expected=expected, fix="Send it as the contract holds it.")

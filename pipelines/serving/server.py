@@ -20,8 +20,9 @@ from pipelines.delivery.webhook import channels
 from pipelines.scoring.override_store import stores
 from pipelines.serving.app import Service, build_app
 from pipelines.serving.champion import Champion, Origin
+from pipelines.serving.facts import Defaults
 from pipelines.serving.herald import Herald
-from pipelines.serving.store import STATE, Defaults, FactStore
+from pipelines.serving.store import STATE, FactStore
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")

@@ -22,7 +22,7 @@ from features.matrix.one_lead import Lead
 from features.schema.declarations import AttributeSpec
 from features.schema.errors import DataError, ParamsError
 from pipelines.serving.bodies import Kept, LeadFacts, PostedEvent, in_text, in_time, is_day
-from pipelines.serving.moment import cells_of, events_table
+from pipelines.serving.facts import Defaults, cells_of, events_table
 
 STATE = "serve.sqlite"  # beside the artifacts, unless told
 SQLITE = ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000")  # FULL: what is kept survives a power cut
@@ -33,20 +33,6 @@ EVENT = ("lead_id", "event_at", "event_type", "direction", "channel", "value")
 
 class ConflictError(DataError):
     """What was posted contradicts what is kept."""
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What an event has that does not say it, and the time zone of its days."""
-
-    direction: str
-    channel: str
-    timezone: str
-
-    def is_early(self, event_at: str, known_at: pd.Timestamp) -> bool:
-        """Whether an event was known before it happened, by the day where it has no time; as `ingest` refuses it."""
-        local = known_at.tz_localize("UTC").tz_convert(self.timezone).tz_localize(None)
-        return in_time(event_at) > (local if is_day(event_at) else known_at)
 
 
 @dataclass(frozen=True)

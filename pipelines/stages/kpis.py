@@ -26,7 +26,7 @@ from models.kpis.results import (
     TierMetrics,
     Velocity,
 )
-from models.kpis.summary import caught, lines, sent
+from models.kpis.summary import answered, caught, lines, sent
 from models.kpis.tier_kpis import as_listed, first_lists, known, of_leads, tier_metrics, winners, within
 from models.kpis.velocity import cycle_days, cycles_by, sales_cycle, time_to_conversion
 from models.points.scale import score, score_of
@@ -39,6 +39,7 @@ from models.tiers.declarations import TierParams
 from models.tiers.score_lists import assign_in_order
 from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params
+from pipelines.lists.response import response
 from pipelines.scoring.list_coverage import closes_until, list_coverage
 from pipelines.scoring.rule_scoring import tier_names
 from pipelines.scoring.tier_inputs import tier_facts
@@ -115,7 +116,7 @@ def measure_kpis(run: RunContext) -> KpiResult:
     )
     volume = volumes(lists, sampled_capacity(run.params.capacity.per_period, sampled), run.params.kpis)
     tiering = Tiering("model", evaluated.model_id, sampled, compared, volume, evaluated.coverage)
-    return _write(_figures(listed, _stages(run.params.tiers), inputs, tiering), run)
+    return _write(_answered(_figures(listed, _stages(run.params.tiers), inputs, tiering), listed, inputs, run), run)
 
 
 def _segments(listed: pd.DataFrame, metadata: ModelMetadata, inputs: KpiInputs) -> pd.DataFrame:
@@ -165,7 +166,7 @@ def measure_kpis_by_rules(run: RunContext) -> KpiResult:
     mapped = {name: _stages(run.params.tiers).get(name, "") for name in tier_names(run.params)}
     coverage = list_coverage(inputs.contract, run.params, *_days(listed))
     tiering = Tiering("rules", rules_id(run.params.rules), sampled, [], [], coverage)
-    result = _figures(listed, mapped, inputs, tiering)
+    result = _answered(_figures(listed, mapped, inputs, tiering), listed, inputs, run)
     return _write(result.model_copy(update={"missing": result.missing | {"predictions": NO_PREDICTIONS}}), run)
 
 
@@ -260,11 +261,22 @@ def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, ti
         stages=stages,
         tiers=tiers,
         velocity=_velocity(listed, list(stages), inputs) if dated else None,
+        response=None,
         coverage=tiering.coverage,
         comparisons=tiering.comparisons,
         volumes=tiering.volumes,
         verdict=KpiVerdict(lines=tiering.lines((tiers[0].name, tiers[0].all), params)),
     )
+
+
+def _answered(result: KpiResult, listed: pd.DataFrame, inputs: KpiInputs, run: RunContext) -> KpiResult:
+    """Add how fast sales answers, in words too."""
+    found = response(listed, inputs.contract, run) if run.params.source.order == "dates" else None
+    if found is None:
+        why = UNDATED if run.params.source.order != "dates" else "no contact log and no event says when sales called"
+        return result.model_copy(update={"missing": result.missing | {"response": why}})
+    verdict = KpiVerdict(lines=[*result.verdict.lines, answered(found, result.tiers[0].name)])
+    return result.model_copy(update={"response": found, "verdict": verdict})
 
 
 def _days(listed: pd.DataFrame) -> tuple[str | None, str | None]:

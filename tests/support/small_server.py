@@ -13,8 +13,9 @@ from models.scoring.scorer import Scorer
 from pipelines.scoring.override_store import STORE
 from pipelines.serving.app import Service, build_app
 from pipelines.serving.champion import Champion, Origin
+from pipelines.serving.facts import Defaults
 from pipelines.serving.guard import Limits
-from pipelines.serving.store import Defaults, FactStore
+from pipelines.serving.store import FactStore
 from pipelines.storage.bundle import save_bundle
 from tests.support.asgi import Answer, call
 from tests.support.small_model import scorer

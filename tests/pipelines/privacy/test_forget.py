@@ -21,7 +21,8 @@ from pipelines.privacy.files import Wanted, forget_in_folder
 from pipelines.privacy.forget import Receipt, forget_lead
 from pipelines.scheduled.input_files import check_contract
 from pipelines.serving.bodies import LeadFacts, PostedEvent
-from pipelines.serving.store import Defaults, FactStore
+from pipelines.serving.facts import Defaults
+from pipelines.serving.store import FactStore
 from pipelines.storage.files import file_digest, write_csv, write_json, write_parquet
 from pipelines.storage.run_context import RunContext
 from tests.support.small_source import EVENTS, LEADS, WON, contract_bytes, run

@@ -134,7 +134,7 @@ def test_a_table_without_events_reports_what_it_can(tmp_path: Path) -> None:
     ingest(params.source, params.ingest, params.project, OLIST, layout)
     build_features(RunContext(params, layout))
     result = measure_kpis_by_rules(RunContext(params, layout))
-    assert result.missing.keys() == {"engagement", "stages", "sales cycle", "predictions"}
+    assert result.missing.keys() == {"engagement", "stages", "sales cycle", "predictions", "response"}
     matrix = pd.read_parquet(layout.matrix.path)
     assert sum(tier.converted for tier in tiers_of(result).values()) == matrix["label"].sum()
     raw = pd.read_csv(OLIST / "olist_marketing_qualified_leads_dataset.csv", parse_dates=["first_contact_date"])
