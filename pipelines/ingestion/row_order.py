@@ -35,7 +35,7 @@ def check_direction(staging: Staging, entry: Entry) -> None:
     """
     if staging.source.order != "rows" or staging.source.by_creation:
         return
-    found = {name: said for name in _columns(staging, entry) if (said := _along(staging, entry, name))}
+    found = _along(staging, entry)
     if any(correlation > ALONG for correlation, _, _ in found.values()):
         return
     for name, (correlation, first, last) in found.items():
@@ -51,36 +51,31 @@ def check_direction(staging: Staging, entry: Entry) -> None:
             log.warning("%s: rows are not in the order of %s; map it as created_at where it is", entry.label, name)
 
 
-def _columns(staging: Staging, entry: Entry) -> list[str]:
-    keys = staging.rows(f'SELECT json_keys("content#") FROM "{entry.table}#" ORDER BY "row#" LIMIT 1')
-    return [str(key) for key in keys[0][0]] if keys else []
-
-
-def _along(staging: Staging, entry: Entry, column: str) -> tuple[float, str, str] | None:
-    """How the dates of a column go with the rows' numbers, and the first and last of them; None without dates.
+def _along(staging: Staging, entry: Entry) -> dict[str, tuple[float, str, str]]:
+    """How the dates of each column go with the rows' numbers, and the first and last of them.
 
     Where day and month may be either, the reading counts that goes along with the rows the more, either way.
     """
-    readings = [_read_as(staging, entry, column, FORMATS + slashes) for slashes in (DAY_FIRST, MONTH_FIRST)]
-    return max((one for one in readings if one), key=lambda one: abs(one[0]), default=None)
-
-
-def _read_as(staging: Staging, entry: Entry, column: str, formats: list[str]) -> tuple[float, str, str] | None:
-    pointer = "/" + column.replace("~", "~0").replace("/", "~1")
     every = max(1, entry.read // LOOKED_AT)
     rows = staging.rows(
-        f"""WITH cells AS (SELECT "row#", "content#" ->> ? AS cell FROM "{entry.table}#" WHERE "row#" % {every} = 0),
-                 times AS (SELECT *, CASE WHEN cell LIKE '%-%' THEN TRY_CAST(cell AS TIMESTAMP) END AS iso,
-                                  try_strptime(cell, ?) AS other FROM cells WHERE cell <> '')
-            SELECT count(*), count(coalesce(iso, other)), corr("row#", epoch(coalesce(iso, other))),
-                   arg_min(cell, "row#"), arg_max(cell, "row#") FROM times""",
-        pointer,
-        formats,
+        f"""WITH looked_at AS (SELECT "row#", from_json("content#", '"MAP(VARCHAR, VARCHAR)"') AS content
+                               FROM "{entry.table}#" WHERE "row#" % {every} = 0),
+                 cells AS (SELECT "row#", unnest(map_entries(content)) AS cell,
+                                  unnest(range(cardinality(content)::BIGINT)) AS nth FROM looked_at),
+                 filled AS (SELECT "row#", nth, cell.key AS name, cell.value AS cell,
+                                   CASE WHEN cell.value LIKE '%-%' THEN TRY_CAST(cell.value AS TIMESTAMP) END AS iso
+                            FROM cells WHERE cell.value <> ''),
+                 times AS (SELECT *, unnest([coalesce(iso, try_strptime(cell, $1)),
+                                             coalesce(iso, try_strptime(cell, $2))]) AS t, unnest([1, 2]) AS reading
+                           FROM filled)
+            SELECT name, corr("row#", epoch(t)) AS along, arg_min(cell, "row#"), arg_max(cell, "row#")
+            FROM times GROUP BY name, reading
+            HAVING count(t) >= {FEWEST} AND count(t) >= {DATES} * count(*) AND along IS NOT NULL
+            ORDER BY min(nth), abs(along), reading DESC""",
+        FORMATS + DAY_FIRST,
+        FORMATS + MONTH_FIRST,
     )
-    filled, dates, correlation, first, last = rows[0]
-    if dates < FEWEST or dates < DATES * filled or correlation is None:
-        return None
-    return float(correlation), str(first), str(last)
+    return {name: (float(along), str(first), str(last)) for name, along, first, last in rows}
 
 
 def warn_of_other_century(staging: Staging, entry: Entry, times: Sequence[str]) -> None:

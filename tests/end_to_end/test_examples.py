@@ -32,15 +32,15 @@ def run_example(name: str, folder: Path) -> Layout:
 def quick(params: Params) -> Params:
     """Search and walk only as long as it takes to see that both work; the small runs and the benchmark do more."""
     search, backtest = params.search.model_copy(update={"trials": 1}), params.backtest.model_copy(update={"cuts": 1})
-    folds = params.selection.folds.model_copy(update={"max_rows": 10_000})
+    folds = params.selection.folds.model_copy(update={"max_rows": 6_000})
     return params.model_copy(
         update={
             "search": search,
             "backtest": backtest,
             "selection": params.selection.model_copy(update={"folds": folds}),
-            "snapshots": params.snapshots.model_copy(update={"max_rows": 20_000}),
+            "snapshots": params.snapshots.model_copy(update={"max_rows": 8_000}),
             "train": params.train.model_copy(update={"boosters": 2}),
-            "evaluate": params.evaluate.model_copy(update={"resamples": 50}),
+            "evaluate": params.evaluate.model_copy(update={"resamples": 20}),
         }
     )
 
