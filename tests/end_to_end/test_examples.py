@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.config.params import Params, load
@@ -50,6 +51,20 @@ def metrics_of(layout: Layout) -> dict[str, Any]:
     return tree
 
 
+def check_contract(layout: Layout, leads: int, converted: int, events: int, quarantined: int = 0) -> None:
+    """Every row of the export is in the contract, or set aside."""
+    tables = json.loads(layout.profile.path.read_text())["tables"]
+    assert (tables["leads"]["kept"], tables["events"]["kept"]) == (leads, events)
+    assert pd.read_parquet(layout.outcomes.path)["converted"].sum() == converted
+    assert pq.read_metadata(layout.quarantine.path).num_rows == quarantined
+
+
+def leaks_of(layout: Layout) -> dict[str, set[str]]:
+    """Columns that each failed check of the audit names."""
+    checks = json.loads(layout.audit.path.read_text())["checks"]
+    return {check["code"]: set(check["columns"]) for check in checks if check["status"] == "failed"}
+
+
 def check_outputs(layout: Layout) -> None:
     for name in ("metrics.json", "scores.parquet", "scores.csv", "scorecard.csv", "report.html", "catalogue.csv"):
         assert (layout.reports / name).stat().st_size > 0, name
@@ -85,7 +100,9 @@ def check_scorecard(layout: Layout, most_lost: float) -> None:
 
 def test_learning_365_is_good_and_does_not_leak(tmp_path: Path) -> None:
     layout = run_example("learning_365", tmp_path)
+    check_contract(layout, 35_230, 2_135, 64_535 + 23_225 + 14_298 + 64_501 + 34_030 + 827)
     check_outputs(layout)
+    assert leaks_of(layout) == {}
     check_scorecard(layout, 0.025)  # 157 conversions: the interval is about as wide
     assert 0.72 <= metrics_of(layout)["test"]["auc"] <= 0.85
     levels = json.loads(layout.profile.path.read_text())["tables"]["leads"]["columns"]["country"]
@@ -94,13 +111,17 @@ def test_learning_365_is_good_and_does_not_leak(tmp_path: Path) -> None:
 
 def test_olist_on_later_leads(tmp_path: Path) -> None:
     layout = run_example("olist_funnel", tmp_path)
+    check_contract(layout, 8_000, 841, 0, 1)
     check_outputs(layout)
+    assert leaks_of(layout) == {}
     assert metrics_of(layout)["test"]["auc"] >= 0.68
 
 
 def test_x_education_without_what_the_outcome_wrote(tmp_path: Path) -> None:
     layout = run_example("x_education", tmp_path)
+    check_contract(layout, 9_240, 3_561, 0)
     check_outputs(layout)
+    assert leaks_of(layout) == {}
     check_scorecard(layout, 0.02)
     assert 0.872 <= metrics_of(layout)["test"]["auc"] < 0.93
     assert "not chronological" in metrics_of(layout)["verdict"]["lines"][1]
@@ -109,7 +130,10 @@ def test_x_education_without_what_the_outcome_wrote(tmp_path: Path) -> None:
 def test_bank_marketing_holds_where_the_base_rate_quadruples(tmp_path: Path) -> None:
     """In the order of time, beyond what logistic regression (.667) and AutoML (log-loss .554) reach on these rows."""
     layout = run_example("bank_marketing", tmp_path)
+    check_contract(layout, 41_188, 4_640, 0)
     check_outputs(layout)
+    # Economic indicators that followed the calendar: what they said until 2008 was wrong from 2009 on.
+    assert leaks_of(layout) == {"LK10": {"cons.price.idx", "nr.employed", "emp.var.rate", "euribor3m"}}
     metrics = metrics_of(layout)
     assert metrics["test"]["auc"] > 0.667
     assert metrics["test"]["log_loss"] < 0.554

@@ -121,21 +121,6 @@ def test_bank_marketing_with_nothing_left_out(tmp_path: Path) -> None:
     assert set(fired) == {"LK01", "LK03", "LK10"}
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("x_education", {}),
-        ("olist_funnel", {}),
-        ("learning_365", {}),
-        # Economic indicators that followed the calendar: what they said until 2008 was wrong from 2009 on.
-        ("bank_marketing", {"LK10": {"cons.price.idx", "nr.employed", "emp.var.rate", "euribor3m"}}),
-    ],
-)
-def test_the_examples_as_shipped(name: str, expected: dict[str, set[str]], tmp_path: Path) -> None:
-    data = real(name)
-    assert audited(load(ROOT / "examples" / f"{name}.yaml"), data, Layout.folder(tmp_path)) == expected
-
-
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The export of a small simulated funnel."""
