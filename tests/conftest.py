@@ -16,19 +16,6 @@ settings.register_profile("repeatable", derandomize=True, database=None, deadlin
 settings.load_profile("repeatable")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Send tests that share what their module has made to one worker, or each worker would make it."""
-    for item in items:
-        if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group") and _shares(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem + item.path.parent.name))
-
-
-def _shares(item: pytest.Function) -> bool:
-    made = [definition for found in item._fixtureinfo.name2fixturedefs.values() for definition in found]
-    return any(one.scope == "module" and one.baseid not in ("", "tests") for one in made)
-
-
 @pytest.fixture(autouse=True, scope="session")
 def unserved() -> Iterator[None]:
     """Let MLflow not score its example with every model that is registered; test_track does so in a process."""

@@ -17,10 +17,7 @@ from tests.support.services import require
 from tests.support.tiny import tiny_copy
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-pytestmark = [
-    pytest.mark.xdist_group("tiny"),
-    pytest.mark.filterwarnings("ignore"),  # of shap and matplotlib
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # of shap and matplotlib
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,6 @@ from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.support.tiny import tiny_copy, tiny_params, tiny_run
 
-pytestmark = pytest.mark.xdist_group("tiny")
-
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:

@@ -13,8 +13,6 @@ from features.schema.errors import DataError
 from pipelines.api import Run
 from tests.support.tiny import tiny_copy
 
-pytestmark = pytest.mark.xdist_group("tiny")
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:

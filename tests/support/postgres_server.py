@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from tests.support.services import require
 
 VARIABLE = "LEADSCORE_TEST_DATABASE"
 SETTINGS = "listen_addresses = ''\nfsync = off\nmax_connections = 20\nshared_buffers = 32MB\n"
-GROUP = pytest.mark.xdist_group("postgres")  # one worker, so that one server is enough
 
 
 @dataclass(frozen=True)

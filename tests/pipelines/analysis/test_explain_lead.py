@@ -32,7 +32,6 @@ from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
 from tests.support.html_page import Page
 
-pytestmark = pytest.mark.xdist_group("explain_lead")
 STAGES = ["ingest", "build_features", "audit", "train", "evaluate", "score"]
 COLUMNS = "{lead_id: id, event_at: at, event_type: type}"
 OWN = COLUMNS.replace("}", ", direction: side, value: minutes}")

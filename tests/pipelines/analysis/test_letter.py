@@ -15,8 +15,6 @@ from pipelines.storage.files import write_parquet
 from pipelines.storage.run_context import RunContext
 from tests.support.tiny import tiny_copy, tiny_params
 
-pytestmark = pytest.mark.xdist_group("tiny")
-
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> RunContext:

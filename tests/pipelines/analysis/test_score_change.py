@@ -30,7 +30,6 @@ from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
 
-pytestmark = pytest.mark.xdist_group("score_change")  # its fixture trains two models
 SMALL = """
 simulate: {leads: 800, first_day: 2025-10-01, last_day: 2026-06-30}
 snapshots: {horizon_days: 14, max_age_days: 60}

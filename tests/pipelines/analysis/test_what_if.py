@@ -20,7 +20,6 @@ from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import leadscore
 from tests.support.tiny import tiny_copy, tiny_params
 
-pytestmark = pytest.mark.xdist_group("tiny")
 CAPACITY = 40  # of the small run
 
 

@@ -12,7 +12,6 @@ import pytest
 from tests.support.paths import ROOT
 from tests.support.tiny import tiny_copy
 
-pytestmark = pytest.mark.xdist_group("tiny")
 SLOW = ["ibis", "lightgbm", "mlflow", "optuna", "pandera", "scipy.stats", "shap", "sklearn", "sqlalchemy"]
 COMMANDS = [["report", "--summary"], ["model", "scorecard"], ["tiers"]]
 IMPORTED = f"""

@@ -23,9 +23,8 @@ from pipelines.config.delivery import DuckdbTables, PostgresTables
 from pipelines.delivery import databases as score_tables
 from pipelines.delivery.databases import ScoreList, read_list, to_duckdb, to_postgres
 from pipelines.storage.files import write_parquet
-from tests.support.postgres_server import GROUP, VARIABLE, Server
+from tests.support.postgres_server import VARIABLE, Server
 
-pytestmark = GROUP
 AWKWARD = ["plain", "", None, "two\nlines", "\\.", 'a "quote"', "tab\there", "=1+1", "Ünïcode 💶", "\\N", "%s {0}"]
 
 

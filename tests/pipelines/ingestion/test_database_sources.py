@@ -18,10 +18,9 @@ from pipelines.config.params import load
 from pipelines.config.source import TableSource
 from pipelines.ingestion import database_sources as postgres
 from pipelines.ingestion.database_sources import Snapshots, open_postgres, open_snapshots
-from tests.support.postgres_server import GROUP, VARIABLE, Server
+from tests.support.postgres_server import VARIABLE, Server
 from tests.support.small_source import COLUMNS, EVENTS, LEADS, WON, contract_bytes, mapping, reasons, run, table
 
-pytestmark = GROUP
 TABLES = """
     CREATE TABLE leads (id text PRIMARY KEY, created timestamp, country text, size numeric(8, 1));
     CREATE TABLE events (number serial PRIMARY KEY, id text, at timestamptz, kind varchar(9), minutes real);

@@ -13,9 +13,8 @@ from pipelines.cli.app import app
 from pipelines.config.delivery import PostgresTables
 from pipelines.delivery.databases import read_list, to_postgres
 from pipelines.storage.files import write_parquet
-from tests.support.postgres_server import GROUP, VARIABLE, Server
+from tests.support.postgres_server import VARIABLE, Server
 
-pytestmark = GROUP
 ID = "zoë-77Q"
 LIST = pd.DataFrame({"lead_id": ["a", ID], "as_of": pd.to_datetime(["2024-01-06"] * 2).as_unit("us"), "score": [9, 8]})
 PARAMS = "delivery: {postgres: {database: %s, schema: forgetting}}\n"

@@ -28,7 +28,6 @@ from tests.support.paths import ROOT
 from tests.support.tiny import empty_store, tiny_copy, tiny_params
 
 pytestmark = [
-    pytest.mark.xdist_group("tiny"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -28,8 +28,6 @@ from tests.support.html_page import Page
 from tests.support.results import backtest_period, model_metrics
 from tests.support.tiny import tiny_copy, tiny_params
 
-pytestmark = pytest.mark.xdist_group("report")
-
 
 @pytest.fixture(scope="module")
 def dated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:

@@ -29,7 +29,6 @@ from pipelines.storage.run_context import RunContext
 from tests.support.html_page import Page
 from tests.support.tiny import tiny_copy, tiny_params
 
-pytestmark = pytest.mark.xdist_group("tiny")
 NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?%?")
 ENDS = ("", "_low", "_high")
 TAG = re.compile(r"⟦(\w+) (\d+) ([^⟧]+)⟧")

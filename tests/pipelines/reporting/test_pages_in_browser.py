@@ -22,10 +22,7 @@ from tests.support.html_page import Page
 from tests.support.services import needs, require
 from tests.support.tiny import tiny_copy, tiny_params
 
-pytestmark = [
-    pytest.mark.xdist_group("tiny"),
-    needs(CHROMIUM.exists(), f"no browser at {CHROMIUM}"),
-]
+pytestmark = needs(CHROMIUM.exists(), f"no browser at {CHROMIUM}")
 DESK, TABLET, PHONE, PAPER, PAPER_HEIGHT = 1440, 1024, 390, 718, 1016  # pixels; A4 less its margins
 TAB, ENTER, DOWN = ("Tab", 9), ("Enter", 13, "\r"), ("ArrowDown", 40)
 OPEN_ALL = """document.querySelectorAll("[role=tabpanel]").forEach((part) => { part.hidden = false; });

@@ -33,7 +33,6 @@ from tests.support.small_job import job
 from tests.support.tiny import empty_store, tiny_copy, tiny_params
 
 pytestmark = [
-    pytest.mark.xdist_group("tiny"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

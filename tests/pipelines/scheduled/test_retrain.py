@@ -26,7 +26,6 @@ from tests.pipelines.registry.test_promote import LENIENT, KilledError, champion
 from tests.support.tiny import empty_store, tiny_copy, tiny_params
 
 pytestmark = [
-    pytest.mark.xdist_group("tiny"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

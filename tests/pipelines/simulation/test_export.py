@@ -22,8 +22,6 @@ from pipelines.simulation.export import Simulated, chunks, simulate
 from pipelines.simulation.market import FREE_DOMAINS
 from pipelines.stages.simulate import write
 
-pytestmark = pytest.mark.xdist_group("simulate")
-
 PARAMS = load()
 SHOT = PARAMS.snapshots
 HORIZON = pd.Timedelta(days=SHOT.horizon_days)

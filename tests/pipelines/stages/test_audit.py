@@ -27,7 +27,6 @@ from pipelines.storage.run_context import RunContext
 from tests.support.leakage_scenario import AUDIT, labels, scenario, signal
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.xdist_group("audit")
 DATA = ROOT.parent / "shared" / "data"
 CODES = [f"LK{number:02d}" for number in range(1, 12)]
 ASYMMETRIQUE = {

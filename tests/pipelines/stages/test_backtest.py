@@ -65,7 +65,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     return tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
 
 
-@pytest.mark.xdist_group("tiny")
 def test_figures_are_those_of_the_predictions(small: tuple[Params, Layout]) -> None:
     _, layout = small
     tree = json.loads(layout.backtest.path.read_text())
@@ -79,7 +78,6 @@ def test_figures_are_those_of_the_predictions(small: tuple[Params, Layout]) -> N
     assert {"model", "prior", "logistic", "scorecard", "uncorrected"} <= set(tree["pooled"])
 
 
-@pytest.mark.xdist_group("tiny")
 def test_what_became_known_after_a_cut_changes_nothing_before_it(small: tuple[Params, Layout], tmp_path: Path) -> None:
     """Turn the outcomes and drop the events after the last cut: predictions of the periods before stay as they are."""
     params, layout = small

@@ -38,7 +38,6 @@ def assert_between_lists(moments: pd.DataFrame, matrix: pd.DataFrame, result: Ev
         assert one.rates.observed_rate == pytest.approx(one.n_positive / one.n)
 
 
-@pytest.mark.xdist_group("tiny")
 def test_each_row_of_the_test_counts_once_however_much_it_teaches(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -27,7 +27,6 @@ from tests.support.html_page import Page
 from tests.support.services import needs
 from tests.support.tiny import tiny_copy, tiny_params
 
-pytestmark = pytest.mark.xdist_group("report")
 HOSTILE_LEVEL = "</script><script>document.title = 'owned'</script>"
 HOSTILE_ID = "<img src=http://unfriendly.invalid/{} onerror=alert(1)>"
 HOSTILE_LABEL = '"><b onclick=alert(2)>size'

@@ -25,7 +25,6 @@ from pipelines.storage.run_context import RunContext
 from tests.support.tiny import empty_store, tiny_copy, tiny_params
 
 pytestmark = [
-    pytest.mark.xdist_group("tiny"),
     # Raised inside MLflow 3.17 and its store, out of our hands.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),

@@ -16,8 +16,6 @@ from pipelines.storage.results import Provenance
 from pipelines.storage.run_context import RunContext
 from tests.support.tiny import tiny_copy, tiny_params
 
-pytestmark = pytest.mark.xdist_group("tiny")
-
 OWN = Provenance("m1", "d1", "2026-06-29")
 
 

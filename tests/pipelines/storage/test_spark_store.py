@@ -41,7 +41,6 @@ def needs_spark(test: Callable[..., None]) -> Callable[..., None]:
 
 
 pytestmark = [
-    pytest.mark.xdist_group("spark"),  # one worker, so that one session is enough
     # PySpark and Ibis call pandas 3 by old names; nothing of ours to change.
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
     pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
