@@ -21,7 +21,7 @@ ROOMS = {
     ),
     "pipelines": (
         "config", "storage", "simulation", "ingestion", "inspection", "scoring", "lists", "reporting", "registry",
-        "stages", "scheduled", "analysis", "delivery", "pull", "serving", "privacy", "cli", "api",
+        "stages", "scheduled", "analysis", "delivery", "pull", "serving", "app", "privacy", "cli", "api",
     ),
 }  # fmt: skip
 ORDER = [f"{floor}.{room}" for floor, rooms in ROOMS.items() for room in rooms]

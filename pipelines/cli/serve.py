@@ -1,4 +1,4 @@
-"""The command that answers at any moment."""
+"""The commands that stay and answer: scores over HTTP, and pages to look at."""
 
 from __future__ import annotations
 
@@ -39,3 +39,24 @@ def serve(
     from pipelines.serving import server
 
     server.serve(loaded(params, out), server.ServeRequest(host, port, state, lists))
+
+
+@serve_app.command("app", rich_help_panel="Everyday")
+def show_app(
+    params: ParamsOption = None,
+    out: OutOption = None,
+    lists: ListsOption = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port; 0: any that is free.")] = 8000,
+) -> None:
+    """Look at lists, leads, capacity and monitor in a browser.
+
+    Reads alone, on loopback alone; needs `pip install 'leadscore[app]'`.
+
+    IN: scores, model, data/contract, metrics; monitor.html of --lists or of --out.
+
+    OUT: a page at the address in the log, with personal data.
+    """
+    from pipelines.app.server import serve as serve_page
+    from pipelines.app.views import AppRequest
+
+    serve_page(AppRequest(params, out, lists), port)

@@ -20,7 +20,8 @@ from tests.support.paths import ROOT
 
 ROOMS = {
     "": {
-        "init", "pull", "inspect", "run", "score", "tiers", "audit-score", "explain", "serve", "report", "deliver",
+        "init", "pull", "inspect", "run", "score", "tiers", "audit-score", "explain", "serve", "app", "report",
+        "deliver",
         "docs",
     },
     "stage": {
