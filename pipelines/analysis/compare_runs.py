@@ -16,7 +16,9 @@ from features.schema.errors import DataError
 from models.evaluation.results import EvaluationResult
 from models.explanation.results import ExplanationResult
 from models.promotion.run_comparison import ComparedRun, side_by_side
+from models.tiers.results import TierFlow
 from pipelines.config.params import Params
+from pipelines.reporting.charts import Chart, svg, theme_moves, tier_flows
 from pipelines.reporting.page import figure_text, page, points
 from pipelines.storage.files import finite, staged_file, write_json
 from pipelines.storage.layout import Layout
@@ -24,6 +26,7 @@ from pipelines.storage.results import read_result
 
 log = logging.getLogger("leadscore")
 SHOWN = 15  # themes in the terminal and on the page; compare.json has all
+LEAST = 0.05  # points; smaller differences are not drawn
 WORDS = {"paired": "The same rows", "scores": "The score lists", "precision_at_k": "Conversions at capacity"}
 
 
@@ -46,12 +49,24 @@ def compare_runs(run_a: Path, run_b: Path, params: Params) -> tuple[dict[str, An
 
 def write_comparison(tree: dict[str, Any], params: Params, out: Path) -> None:
     """Write compare.json and compare.html, one file that needs no network."""
-    contents = {**tree, "shown": SHOWN, "words": WORDS}
+    drawn = {name: svg(chart) for name, chart in _charts(tree, params).items()}
+    contents = {**tree, "shown": SHOWN, "words": WORDS, "charts": drawn}
     text = page("compare.html.j2", contents, params.project.name)
     write_json(tree, out / "compare.json")
     with staged_file(out / "compare.html") as staged:
         staged.write_text(text, encoding="utf-8", newline="\n")
     log.info("compare: %s", out / "compare.html")
+
+
+def _charts(tree: dict[str, Any], params: Params) -> dict[str, Chart]:
+    """Return the pictures, by the id on the page: flows between tiers, and the themes whose weight differs most."""
+    gaps = [(one["label"], (one["b"] or 0.0) - (one["a"] or 0.0)) for one in tree["importance"]["themes"]]
+    gaps = sorted((one for one in gaps if abs(one[1]) >= LEAST), key=lambda one: -abs(one[1]))[:SHOWN]
+    figures = {"weights": theme_moves(gaps, "mean absolute points, B less A")} if gaps else {}
+    if tree["scores"] is not None:
+        moved = [TierFlow.model_validate(one) for one in tree["scores"]["tiers"]]
+        figures["flows"] = tier_flows(moved, params.tiers.names, "A", "B")
+    return figures
 
 
 def _read(folder: Path) -> ComparedRun:

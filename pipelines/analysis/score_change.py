@@ -21,6 +21,7 @@ from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
 from models.tiers.declarations import TierParams
 from models.tiers.score_lists import flows, tier_columns
+from pipelines.analysis.change_page import write_change_page
 from pipelines.config.params import Params, with_as_of
 from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import open_leads
@@ -83,7 +84,7 @@ class Explained:
 
 
 def explain_changes(request: ChangeRequest, run: RunContext) -> pd.DataFrame:
-    """Write change.parquet, change.csv and change.json.
+    """Write change.parquet, change.csv, change.json and change.html.
 
     Returns
     -------
@@ -118,6 +119,7 @@ def explain_changes(request: ChangeRequest, run: RunContext) -> pd.DataFrame:
     write_parquet(changes, run.layout.change.path)
     write_csv(changes.drop(columns="reasons"), run.layout.change_csv.path)
     write_result(result, run.layout.change_summary.path)
+    write_change_page(result, changes, run)
     for line in summary_lines(result):
         log.info("change: %s", line)
     return changes

@@ -78,7 +78,7 @@ def change(
 
     IN: data/contract, one or two models.
 
-    OUT: change.parquet, change.csv and change.json, which `leadscore report` shows; of one lead a table.
+    OUT: change.html, change.csv, change.parquet and change.json, which `leadscore report` shows; of one lead a table.
     """
     from pipelines.analysis.lead_change import explain_lead_change
     from pipelines.analysis.score_change import ChangeRequest, explain_changes

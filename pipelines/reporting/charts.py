@@ -14,6 +14,7 @@ import pandas as pd
 from models.evaluation.estimate import ModelMetrics
 from models.evaluation.results import BacktestPeriod
 from models.explanation.results import DependencePoint
+from models.tiers.results import TierFlow
 
 Chart = dict[str, Any]  # a Vega-Lite specification: https://vega.github.io/vega-lite/docs/spec.html
 
@@ -29,6 +30,7 @@ COLOURS = [BLUE, VERMILION, GREEN, PURPLE, SKY]
 DASHES = [[1, 0], [6, 3], [6, 3, 1, 3], [10, 4], [2, 2]]
 SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]
 MAX_LABEL_LENGTH = 22
+OFF_LIST = "not on the list"
 WIDTH, HEIGHT = 440, 300  # of a phone held upright, so that text keeps its size there
 VEGA_LITE = "6.4"  # the version that draws; another one may give other bytes
 SVG = "http://www.w3.org/2000/svg"
@@ -352,3 +354,47 @@ def _panel(what: str, colour: str, categorical: bool, along: list[str], axis: Ch
     extent = {"width": {150: 170}.get(size, size), "height": 24 * len(along)} if categorical else {
         "width": WIDTH - 60, "height": size}  # fmt: skip
     return {"title": title, "layer": layers} | extent
+
+
+def tier_flows(flows: Sequence[TierFlow], tiers: Sequence[str], earlier: str, later: str) -> Chart:
+    """Draw how many leads went from each tier to each: dots by tier before and now, green up, vermilion down.
+
+    Parameters
+    ----------
+    tiers
+        From the best down; leads that one of the lists does not hold come last.
+    earlier, later
+        What the two lists are called.
+    """
+    named = [name for flow in flows for name in (flow.tier_from, flow.tier_to) if name]
+    order = [*dict.fromkeys([*tiers, *named]), OFF_LIST]
+    rows = [
+        {
+            "from": (before := flow.tier_from or OFF_LIST),
+            "to": (now := flow.tier_to or OFF_LIST),
+            "n": flow.n,
+            "label": f"{flow.n:,}",
+            "way": "same" if before == now else "up" if order.index(now) < order.index(before) else "down",
+            "text": f"{flow.n:,} leads from {before} to {now}",
+        }
+        for flow in flows
+    ]
+    axis = {"type": "ordinal", "sort": None, "scale": {"domain": order}}
+    x = axis | {"field": "to", "title": later, "axis": {"orient": "top", "grid": False}}
+    y = axis | {"field": "from", "title": earlier, "axis": {"grid": True}}
+    ways = {"domain": ["up", "same", "down"], "range": [GREEN, GREY, VERMILION]}
+    size = {"field": "n", "type": "quantitative", "legend": None, "scale": {"range": [20, 900]}}
+    colour = {"field": "way", "type": "nominal", "scale": ways}
+    dots = _layer({"type": "circle", "opacity": 0.75}, x=x, y=y, size=size, color=colour, **TOOLTIP)
+    numbers = _layer({"type": "text", "dy": 24, "color": INK, "fontSize": FONT_SIZE}, x=x, y=y,
+                     text={"field": "label", "type": "nominal"})  # fmt: skip
+    return _sized() | {"height": 70 * len(order) + 60, "data": {"values": rows}, "layer": [dots, numbers]}
+
+
+def theme_moves(rows: Sequence[tuple[str, float]], title: str) -> Chart:
+    """Draw themes as bars of points, in their order, by colour on either side of 0."""
+    values = [{"label": short_label(label), "value": value, "text": f"{label}: {value:+.1f}"} for label, value in rows]
+    y = {"field": "label", "type": "ordinal", "sort": None, "title": None, "axis": {"grid": False, "labelLimit": 170}}
+    colour = {"condition": {"test": "datum.value < 0", "value": VERMILION}, "value": BLUE}
+    bars = _layer({"type": "bar"}, x=_quantity("value", title, "+~g"), y=y, color=colour, **TOOLTIP)
+    return _sized() | {"height": 24 * len(values) + 40, "data": {"values": values}} | bars

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -19,10 +19,11 @@ from models.evaluation.measures import Measure
 from models.evaluation.results import BacktestPeriod, EvaluationResult, SnapshotCounts
 from models.evaluation.verdict import NAMES
 from models.explanation.lead_explanation import WaterfallStep, bars
-from models.explanation.results import DependencePoint, ExplanationResult
+from models.explanation.results import ChangeResult, DependencePoint, ExplanationResult
 from models.points.scale import PointScale
 from models.tiers.declarations import TierParams
 from models.tiers.tier_rules import REASON
+from pipelines.reporting import charts
 from pipelines.reporting.charts import value_text
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.contract_store import Display
@@ -46,6 +47,7 @@ class Evaluated:
         return self.metrics.auc.high > self.metrics.auc.low
 
 
+MOVED = 10  # themes in the picture of what changed; change.json has all
 PART_WORDS = {
     "train": "Everything known on the first day of the test; forward folds inside it choose among candidate models.",
     "embargo": "Outcomes not yet known on the first day of the test; not used.",
@@ -342,3 +344,16 @@ def _extremes(rows: list[DependencePoint], absent: str) -> str:
         f"lowest at {value_text(low.value, absent)} ({low.points:+.1f} points, {low.rate:.1%} converted), "
         f"highest at {value_text(high.value, absent)} ({high.points:+.1f} points, {high.rate:.1%} converted)"
     )
+
+
+def change_charts(change: ChangeResult, tiers: Sequence[str]) -> dict[str, charts.Chart]:
+    """Return the pictures of a change, by the id on the page: flows between tiers, and the themes that moved most."""
+    moves: dict[str, list[float]] = {}
+    for theme in (one for themes in change.themes.values() for one in themes):
+        mean, absolute = moves.get(theme.label, [0.0, 0.0])
+        moves[theme.label] = [mean + theme.mean, absolute + theme.mean_absolute]
+    strongest = sorted(moves.items(), key=lambda item: (-item[1][1], item[0]))[:MOVED]
+    figures = {"flows": charts.tier_flows(change.tiers, tiers, "before", "now")}
+    if strongest:
+        figures["moved-themes"] = charts.theme_moves([(label, mean) for label, (mean, _) in strongest], "mean points")
+    return figures

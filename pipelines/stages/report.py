@@ -210,6 +210,8 @@ def charts_of(run: ReportInputs) -> dict[str, charts.Chart]:
     if run.backtest.applicable:
         periods = run.backtest.periods
         figures |= {"walk-auc": charts.walk_auc(periods, ranked), "walk-rates": charts.walk_rates(periods)}
+    if run.change is not None:
+        figures |= tables.change_charts(run.change, run.policy.names)
     return figures | {
         f"dependence-{number}": charts.dependence(row["rows"], row["group"], row["absent"])
         for number, row in enumerate(dependences, start=1)

@@ -235,5 +235,10 @@ class Layout:
         return Artifact(self.reports / "change.json", "pair of lists")
 
     @property
+    def change_page(self) -> Artifact:
+        """The same for people: who moved, why, and from tier to tier."""
+        return Artifact(self.reports / "change.html", "pair of lists")
+
+    @property
     def report(self) -> Artifact:
         return Artifact(self.reports / "report.html", "run")

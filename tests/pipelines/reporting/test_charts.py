@@ -11,6 +11,7 @@ import pytest
 
 from models.evaluation.results import SnapshotCounts
 from models.explanation.results import DependencePoint
+from models.tiers.results import TierFlow
 from pipelines.reporting import charts, tables
 from tests.support.results import PART, evaluation, flat_metrics, snapshot_counts
 
@@ -112,3 +113,12 @@ def test_a_constant_probability_does_not_rank() -> None:
     baselines = {"prior": flat_metrics(**low), "logistic": flat_metrics(**(low | {"log_loss": 0.2, "auc_high": 0.6}))}
     listed = tables.evaluated(evaluation(test=flat_metrics(auc_low=0.5, auc_high=0.7), baselines=baselines))
     assert [(entry.name, entry.ranks) for entry in listed] == [("model", True), ("logistic", True), ("prior", False)]
+
+
+def test_flows_show_every_tier_that_a_lead_left_or_came_to() -> None:
+    flows = [TierFlow(tier_from="hot", tier_to="excluded", n=3), TierFlow(tier_from=None, tier_to="hot", n=2)]
+    chart = charts.tier_flows(flows, ["hot", "cold"], "before", "now")
+    drawn = [(row["from"], row["to"], row["n"], row["way"]) for row in chart["data"]["values"]]
+    assert drawn == [("hot", "excluded", 3, "down"), (charts.OFF_LIST, "hot", 2, "up")]
+    domain = chart["layer"][0]["encoding"]["x"]["scale"]["domain"]
+    assert domain == ["hot", "cold", "excluded", charts.OFF_LIST]

@@ -10,11 +10,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from features.schema.errors import NotReadyError
+from pipelines.analysis.compare_runs import compare_runs, write_comparison
 from pipelines.analysis.explain_lead import explain_lead
 from pipelines.analysis.lead_page import write_lead_page
+from pipelines.analysis.score_change import ChangeRequest, explain_changes
 from pipelines.config.params import with_as_of
 from pipelines.reporting.monitor_page import write_monitor_page
 from pipelines.scheduled.monitor import run_monitor
+from pipelines.stages.rules_fallback import serve_by_rules
 from pipelines.storage.bundle import load_bundle, load_tested
 from pipelines.storage.run_context import RunContext
 from tests.support.browser import AXE, CHROMIUM, Browser, browser
@@ -80,7 +84,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     scorer = load_bundle(layout.bundle, 1)
     result = run_monitor(day, scorer, load_tested(layout.bundle, scorer), folder)
     write_monitor_page(result, folder, params.project.name)
-    return {"report": layout.report.path, "lead": folder / "lead.html", "monitor": folder / "monitor.html"}
+    explain_changes(ChangeRequest(since="2026-06-15"), RunContext(params, layout))
+    write_comparison(compare_runs(layout.reports, layout.reports, params)[0], params, folder)
+    few = tiny_copy(tmp_path_factory, folder / "few")
+    serve_by_rules(NotReadyError("", "", found="12 converted", expected="", fix=""), RunContext(params, few))
+    return {
+        "report": layout.report.path,
+        "lead": folder / "lead.html",
+        "monitor": folder / "monitor.html",
+        "change": layout.change_page.path,
+        "compare": folder / "compare.html",
+        "not_ready": few.report.path,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +122,7 @@ def test_pages_load_without_errors_requests_or_cut_text(
 
 
 @needs(AXE.is_file(), "no axe-core; `npm install --no-save axe-core` brings it")
-@pytest.mark.parametrize("name", ["report", "lead", "monitor"])
+@pytest.mark.parametrize("name", ["report", "lead", "monitor", "change", "compare", "not_ready"])
 def test_axe_and_the_layout_find_nothing(name: str, pages: dict[str, Path], chromium: Browser) -> None:
     for width, scheme in ((DESK, "light"), (TABLET, "dark"), (PHONE, "light"), (PHONE, "dark")):
         chromium.open(pages[name], width, scheme)
