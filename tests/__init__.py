@@ -2,4 +2,5 @@
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # each core has a worker; threads more would only wait
+    os.environ.setdefault(variable, "1")

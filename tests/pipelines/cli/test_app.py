@@ -164,21 +164,17 @@ def test_latin_1_bytes_are_named(
     assert "latin-1" in message and "leads.csv" in message
 
 
-@pytest.mark.parametrize(
-    ("name", "line", "table"),
-    [
-        ("leads.csv", "a0001,2025-03-03,food,77", "leads"),
-        ("events.csv", "nobody,2025-03-03,visit", "events"),
-        ("outcomes.csv", "a0005,2019-01-01", "outcomes"),
-    ],
-)
-def test_a_bad_row_is_quarantined_with_its_reason(
-    name: str, line: str, table: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    edit(name, lambda text: text + line + "\n")(write_tables(tmp_path))
+def test_bad_rows_are_quarantined_with_their_reasons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    for name, line in {
+        "leads.csv": "a0001,2025-03-03,food,77",
+        "events.csv": "nobody,2025-03-03,visit",
+        "outcomes.csv": "a0005,2019-01-01",
+    }.items():
+        edit(name, lambda text, line=line: text + line + "\n")(tmp_path)
     assert run(monkeypatch, tmp_path) == 0
     quarantine = pd.read_parquet(tmp_path / "out" / "data" / "contract" / "quarantine.parquet")
-    assert quarantine["table"].tolist() == [table]
+    assert sorted(quarantine["table"]) == ["events", "leads", "outcomes"]
     assert quarantine["reason"].str.len().min() > 5
 
 
