@@ -169,12 +169,13 @@ class Ensemble:
     def log_odds_of(self, history: TrainingHistory, settings: EnsembleSettings) -> np.ndarray:
         """Return what `log_odds` does of the rows trained on, by boosters that left them out where there are any."""
         values = without(history.sample, settings.left_out).features
-        trees = self.boosters.log_odds(self.target_encoding.apply(values))
         folds = history.fold_models(len(self.boosters.models))
+        if len(folds) == 1:
+            return settings.slope * self.blended(values, settings.linear_share)
+        trees = np.empty(len(values))
         for number, (rows, left_out) in enumerate(folds):
             blind = replace(self.boosters, models=self.boosters.models[number :: len(folds)])
-            encoded = rows.target_encoding(settings).apply(values[left_out])
-            trees[left_out] = blind.log_odds(encoded) if len(left_out) else trees[left_out]
+            trees[left_out] = blind.log_odds(rows.target_encoding(settings).apply(values[left_out]))
         return settings.slope * blend(trees, self.linear.log_odds(values), settings.linear_share)
 
     def blended(self, values: np.ndarray, linear_share: float) -> np.ndarray:

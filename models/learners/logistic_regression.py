@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
@@ -14,11 +13,11 @@ from threadpoolctl import threadpool_limits
 
 from features.schema.stored import stored_array
 from models.learners.gradient_boosting import TrainingSample
+from models.learners.newton import fit_logistic
 
 BLOCK_ROWS = 8192  # processed at once, so that a block's numbers stay in the processor's cache
 SMALL = 256  # integers below it are looked up
 LARGEST_MEAN = 1e30  # of a feature, such as an amount; its square is still a number
-TOLERANCE = 1e-8
 DIGITS = 9  # of means, spreads and weights
 CLIP = 5.0  # standard deviations; an extreme count in a later period must not decide alone
 
@@ -44,20 +43,23 @@ class Design:
 
     @classmethod
     def learn(cls, features: np.ndarray, levels: dict[int, int], weight: np.ndarray) -> Self:
-        known = np.isfinite(features)
-        n = weight @ known
-        n = np.where(n > 0, n, 1.0)
-        forms = [np.where(known, form, 0) for form in (features, _logarithm(features))]
-        mean = np.array([weight @ form / n for form in forms])
-        squares = [np.where(known, (form - m) ** 2, 0) for form, m in zip(forms, mean, strict=True)]
-        spread = np.sqrt([weight @ square / n for square in squares])
-        return cls(_rounded(mean), _rounded(np.where(spread > 0, spread, 1.0)), levels)
+        mean, scale = np.zeros((2, features.shape[1])), np.ones((2, features.shape[1]))
+        for index, values in enumerate(features.T):
+            known = np.isfinite(values)
+            if not (total := weight @ known):
+                continue
+            value, counts = values[known].astype("float64"), weight[known] / total
+            for row, form in enumerate((value, _logarithm(value))):
+                mean[row, index] = counts @ form
+                spread = np.sqrt(counts @ (form - mean[row, index]) ** 2)
+                scale[row, index] = spread if spread > 0 else 1.0
+        return cls(_rounded(mean), _rounded(scale), levels)
 
     def columns(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the design matrix (n, c), and which feature each column belongs to (c,)."""
         parts = [self.of_feature(features[:, index], index) for index in range(features.shape[1])]
         owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        return np.column_stack([column for part in parts for column in part]), owner
+        return np.array([column for part in parts for column in part], dtype="float32").T, owner
 
     def of_feature(self, values: np.ndarray, index: int) -> list[np.ndarray]:
         """Return the columns that one feature's values (n,) become, each of shape (n,)."""
@@ -143,25 +145,9 @@ class Linear:
         return Linear, (self.design, self.weight, self.center, self.intercept)
 
     @classmethod
-    def train(cls, sample: TrainingSample, levels: dict[int, int], c: float) -> Self:
-        """Fit with an L2 penalty of inverse strength `c`.
-
-        On one thread, because more of them add in another order. Newton's method ends at the optimum itself, so that
-        rounded weights are the same however a processor adds.
-        """
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-
-        design = Design.learn(sample.features, levels, sample.weights)
-        matrix, _ = design.columns(sample.features)
-        center = _rounded(sample.weights @ matrix / sample.weights.sum())
-        varies, weight = np.ptp(matrix, axis=0) > 0, np.zeros(len(center))
-        model = LogisticRegression(C=c, solver="newton-cholesky", max_iter=100, tol=TOLERANCE)
-        with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the last bits are rounded away
-            model.fit(matrix[:, varies].astype("float64"), sample.label, sample.weights)
-        weight[varies] = _rounded(model.coef_[0])
-        return cls(design, weight, center, float(_rounded(model.intercept_)[0]))
+    def train(cls, sample: TrainingSample, levels: dict[int, int], c: float) -> Linear:
+        """Fit with an L2 penalty of inverse strength `c`."""
+        return Fits.of(sample, levels).fit(c)
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Return the log-odds, shape (n,); a row's bits depend on no other row, as they would in a matrix product."""
@@ -249,6 +235,54 @@ class Linear:
         columns = sum(levels.get(index, 2) + 1 for index in range(n_features))
         weight, center = (stored_array(tree[name], (columns,)) for name in ("weight", "center"))
         return cls(Design(mean, scale, dict(levels)), weight, center, float(stored_array(tree["intercept"], ())))
+
+
+@dataclass
+class Fits:
+    """Logistic regressions of the same rows, one penalty after the other: each starts where the last one ended.
+
+    On one thread, because more of them add in another order. Newton's method ends at the optimum itself, so that
+    rounded weights are the same however a processor adds, and wherever it starts.
+
+    Attributes
+    ----------
+    matrix
+        The columns of the design that vary, shape (n, varying).
+    varies, center
+        Which columns do, and the mean of each, shape (c,).
+    last
+        The last fit's weights, and its intercept.
+    """
+
+    design: Design
+    sample: TrainingSample
+    matrix: np.ndarray
+    varies: np.ndarray
+    center: np.ndarray
+    last: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, sample: TrainingSample, levels: dict[int, int]) -> Self:
+        """Make the columns; a feature that is the same in all rows has none that vary."""
+        share, kept = sample.weights / sample.weights.sum(), list[np.ndarray]()
+        varies, center = list[bool](), list[float]()
+        with threadpool_limits(1):
+            design = Design.learn(sample.features, levels, sample.weights)
+            for index, values in enumerate(sample.features.T):
+                constant = np.array_equal(values, np.full_like(values, values[0]), equal_nan=True)
+                for column in Curve(partial(design.of_feature, index=index)).of(values[:1] if constant else values):
+                    varies.append(bool((column != column[0]).any()))
+                    center.append(share @ column if varies[-1] else column[0])
+                    kept += [column] if varies[-1] else []
+        matrix = np.array(kept, dtype="float32").reshape(len(kept), -1).T
+        return cls(design, sample, matrix, np.array(varies), np.round(center, DIGITS) + 0.0)  # and no -0
+
+    def fit(self, c: float) -> Linear:
+        with threadpool_limits(1):
+            self.last = fit_logistic(self.matrix, self.sample.label, self.sample.weights, c, self.last)
+        weight = np.zeros(len(self.varies))
+        weight[self.varies] = _rounded(self.last[:-1])
+        return Linear(self.design, weight, self.center, float(_rounded(self.last[-1:])[0]))
 
 
 @dataclass(frozen=True)

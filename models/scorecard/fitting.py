@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
@@ -99,8 +100,52 @@ class _Binned:
         direction = {"up": 1, "down": -1, "none": 0}[entry.direction]
         return cls(index, code, size, cuts, direction, np.bincount(code, minlength=size + 1))
 
-    def sums(self, weight: np.ndarray) -> np.ndarray:
-        return np.bincount(self.code, weight, minlength=self.size + 1)
+    @cached_property
+    def bounds(self) -> tuple[list[ScorecardCondition], list[ScorecardCondition]]:
+        """Both sides of every cut, to the digits of the float32, which is what is compared."""
+        edges = [float(str(cut)) for cut in (() if self.cuts is None else self.cuts)]
+        above = [ScorecardCondition(self.index, "at_least", edge) for edge in edges]
+        return above, [ScorecardCondition(self.index, "below", edge) for edge in edges]
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What rows may be told apart by, for any penalty: features in bins, and which rows are in which bin.
+
+    Attributes
+    ----------
+    member
+        Bins of one feature after the other by rows: 1 where the row is in the bin, but for each feature's fullest bin.
+    fullest
+        For each feature, the place of that bin among all: what is in no other bin is there.
+    """
+
+    sample: TrainingSample
+    binned: list[_Binned]
+    member: scipy.sparse.csr_array
+    fullest: np.ndarray
+
+    @classmethod
+    def of(cls, sample: TrainingSample, entries: Catalogue, params: ScorecardParams) -> Self:
+        kept = [index for index, entry in enumerate(entries) if entry.measure not in params.left_out]
+        binned = [_Binned.learn(index, entries[index], sample.features[:, index], params.bins) for index in kept]
+        begins = np.cumsum([0, *(feature.size + 1 for feature in binned)])
+        fullest = np.array([feature.rows.argmax() for feature in binned], dtype="int64")
+        rows, places = [], []
+        for feature, begin, full in zip(binned, begins[:-1], fullest, strict=True):
+            rows.append(np.flatnonzero(feature.code != full))
+            places.append(begin + feature.code[rows[-1]])
+        told = np.concatenate([np.empty(0, "int64"), *places]), np.concatenate([np.empty(0, "int64"), *rows])
+        member = scipy.sparse.csr_array((np.ones(len(told[0])), told), shape=(int(begins[-1]), len(sample.label)))
+        return cls(sample, binned, member, begins[:-1] + fullest)
+
+    def sums(self, *weights: np.ndarray) -> list[np.ndarray]:
+        """Return for each feature the sums of some weights of rows (n,) in each bin, shape (weights, bins)."""
+        ends = np.cumsum([feature.size + 1 for feature in self.binned])
+        sums, total = np.asarray(self.member @ np.column_stack(weights)).T, np.array([one.sum() for one in weights])
+        for place, inside in zip(self.fullest, np.split(sums, ends[:-1], axis=1), strict=True):
+            sums[:, place] = total - inside.sum(axis=1)
+        return np.split(sums, ends[:-1], axis=1)
 
 
 def _cuts(known: np.ndarray, bins: int, unit: str) -> np.ndarray:
@@ -178,16 +223,16 @@ class FittedConditions:
     patterns: _Patterns
 
 
-def search(sample: TrainingSample, entries: Catalogue, params: ScorecardParams, l2: float) -> FittedConditions:
+def search(criteria: Criteria, entries: Catalogue, params: ScorecardParams, l2: float) -> FittedConditions:
     """Choose conditions one after another until none saves enough, or the card is full."""
-    binned = _bin(sample.features, entries, params)
+    sample = criteria.sample
     patterns, conditions, signs = _Patterns.none_yet(sample), list[ScorecardCondition](), list[int]()
     weight = sample.weights
     base, weights = base_log_odds(weight @ sample.label, weight.sum()), np.zeros(0)
     while len(conditions) < params.max_lines:
         probability = scipy.special.expit(base + patterns.holds @ weights)[patterns.of_row]
         gradient, curvature = weight * (sample.label - probability), weight * probability * (1 - probability)
-        best = _best(binned, gradient, curvature, conditions, params, l2)
+        best = _best(criteria, gradient, curvature, conditions, params, l2)
         if best is None:
             break
         conditions.append(best)
@@ -195,11 +240,6 @@ def search(sample: TrainingSample, entries: Catalogue, params: ScorecardParams, 
         patterns = patterns.split(best.holds(sample.features), sample)
         base, weights = patterns.fit(patterns.holds, signs, l2)
     return FittedConditions(conditions, weights, patterns)
-
-
-def _bin(features: np.ndarray, entries: Catalogue, params: ScorecardParams) -> list[_Binned]:
-    kept = [index for index, entry in enumerate(entries) if entry.measure not in params.left_out]
-    return [_Binned.learn(index, entries[index], features[:, index], params.bins) for index in kept]
 
 
 def _sign(entry: Entry, condition: ScorecardCondition) -> int:
@@ -224,7 +264,7 @@ class _Candidates:
 
 
 def _best(
-    binned: list[_Binned],
+    criteria: Criteria,
     gradient: np.ndarray,
     curvature: np.ndarray,
     taken: list[ScorecardCondition],
@@ -234,15 +274,14 @@ def _best(
     """Return the condition that saves most log-loss, or None where none saves `min_gain`."""
     best, most = None, params.min_gain
     n, total = len(gradient), curvature.sum()
-    for feature in binned:
-        sums = np.stack([feature.sums(gradient), feature.sums(curvature), feature.rows])
+    for feature, sums in zip(criteria.binned, criteria.sums(gradient, curvature), strict=True):
         used = [one for one in taken if one.feature == feature.index]
-        for candidates in _candidates(feature, sums, used, params.max_levels, l2):
+        for candidates in _candidates(feature, np.vstack([sums, feature.rows]), used, params.max_levels, l2):
             pull, bend, rows = candidates.sums
             remaining = np.maximum(bend * (1 - bend / total), LEAST_CURVATURE)  # less what the intercept would take up
             fits = (rows >= params.min_rows) & (rows <= n - params.min_rows) & (pull * candidates.sign >= 0)
             gains = np.where(fits, pull**2 / (2 * (remaining + l2)), 0.0)
-            gains[[index for index, one in enumerate(candidates.conditions) if one in used]] = 0.0
+            gains[[candidates.conditions.index(one) for one in used if one in candidates.conditions]] = 0.0
             index = int(gains.argmax())
             if gains[index] > most:
                 best, most = candidates.conditions[index], gains[index]
@@ -259,19 +298,19 @@ def _candidates(
         named = [level for one in used for level in one.levels]
         yield from _level_candidates(index, sums[:, :size], named, max_levels, l2)
     elif len(feature.cuts):
-        yield from _bound_candidates(feature, feature.cuts, sums[:, :size])
+        yield from _bound_candidates(feature, sums[:, :size])
 
 
-def _bound_candidates(feature: _Binned, cuts: np.ndarray, sums: np.ndarray) -> Iterator[_Candidates]:
+def _bound_candidates(feature: _Binned, sums: np.ndarray) -> Iterator[_Candidates]:
     """Both sides of every cut; where nothing is missing they are equivalent, and the rarer side is kept."""
     until = sums.cumsum(axis=1)
     below, above = until[:, :-1], until[:, -1:] - until[:, :-1]
     if not feature.rows[feature.size]:
         rare = below[2] < above[2]
         below, above = np.where(rare, below, 0.0), np.where(rare, 0.0, above)
-    edges = [float(str(cut)) for cut in cuts]  # the digits of the float32, which is what is compared
-    yield _Candidates([ScorecardCondition(feature.index, "at_least", edge) for edge in edges], above, feature.direction)
-    yield _Candidates([ScorecardCondition(feature.index, "below", edge) for edge in edges], below, -feature.direction)
+    conditions = feature.bounds
+    yield _Candidates(conditions[0], above, feature.direction)
+    yield _Candidates(conditions[1], below, -feature.direction)
 
 
 def _level_candidates(

@@ -12,7 +12,14 @@ from threadpoolctl import threadpool_limits
 from features.matrix.catalogue import Catalogue
 from features.schema.errors import ModelError
 from models.learners.gradient_boosting import TrainingSample
-from models.scorecard.fitting import FittedConditions, ScorecardCondition, ScorecardParams, base_log_odds, search
+from models.scorecard.fitting import (
+    Criteria,
+    FittedConditions,
+    ScorecardCondition,
+    ScorecardParams,
+    base_log_odds,
+    search,
+)
 
 DECIMALS = 9  # of base and slope: the last bits are those of a processor
 MOST_POINTS = 1_000_000  # of a stored line; sums stay whole numbers
@@ -88,8 +95,14 @@ class Scorecard:
         ModelError
             Where more points do not mean more conversions among the rows it learned from.
         """
+        return cls.choose(Criteria.of(sample, entries, params), entries, params, l2)
+
+    @classmethod
+    def choose(cls, criteria: Criteria, entries: Catalogue, params: ScorecardParams, l2: float) -> Self:
+        """Learn as `train` does, from criteria that hold for any penalty."""
+        sample = criteria.sample
         with threadpool_limits(1):
-            card = cls._rounded(search(sample, entries, params, l2), sample, params.max_points, l2)
+            card = cls._rounded(search(criteria, entries, params, l2), sample, params.max_points, l2)
         card.check_orientation(sample)
         return card
 

@@ -80,7 +80,8 @@ class LeadScorer(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         kept = weight > 0
         history = self._history(X[kept].astype("float32"), label[kept].astype("float64"), weight[kept])
         self.models_ = Ensemble.train(history, settings, self.random_state, self.n_jobs)
-        self.sigmoid_ = calibrate(self.models_, history, settings, settings.recalibration_half_life)
+        log_odds = self.models_.log_odds_of(history, settings)
+        self.sigmoid_ = calibrate(log_odds, history, settings, settings.recalibration_half_life)
         return self
 
     def _history(self, features: np.ndarray, label: np.ndarray, weight: np.ndarray) -> TrainingHistory:

@@ -15,8 +15,8 @@ from models.learners.calibration import HeldOut, MaturedRows, losses_within, rec
 from models.learners.ensemble import EnsembleSettings, TrainingHistory
 from models.learners.feature_shift import without
 from models.learners.gradient_boosting import BinnedCuts, grow, side_by_side, train_boosters
-from models.learners.logistic_regression import Linear
-from models.scorecard.fitting import ScorecardParams
+from models.learners.logistic_regression import Fits
+from models.scorecard.fitting import Criteria, ScorecardParams
 from models.scorecard.scorecard import Scorecard
 from models.splitting.forward_folds import Fold
 
@@ -38,6 +38,8 @@ class FoldRuns:
         Boosters' predictions so far, by the settings that affect them: the same settings are evaluated repeatedly.
     linear, binned
         The same of the logistic regressions, and the folds' rows in bins.
+    fits, criteria
+        Of the last features and weights, each fold's logistic regressions, and what scorecards choose from.
     """
 
     earlier: list[TrainingHistory]
@@ -48,6 +50,8 @@ class FoldRuns:
     grown: dict[EnsembleSettings, tuple[int, list[np.ndarray]]] = field(default_factory=dict, repr=False)
     linear: dict[tuple[object, ...], list[np.ndarray]] = field(default_factory=dict, repr=False)
     binned: dict[tuple[object, ...], BinnedCuts] = field(default_factory=dict, repr=False)
+    fits: dict[tuple[object, ...], list[Fits]] = field(default_factory=dict, repr=False)
+    criteria: dict[tuple[object, ...], list[Criteria]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, history: TrainingHistory, folds: list[Fold], seed: int, threads: int) -> FoldRuns:
@@ -176,12 +180,21 @@ class FoldRuns:
 
     def _linears(self, settings: EnsembleSettings) -> list[np.ndarray]:
         def work(fold: int) -> np.ndarray:
-            rows = self.earlier[fold]
-            trained = Linear.train(rows.for_linear(settings), rows.levels, settings.c)
-            return trained.log_odds(_kept(self.later[fold], settings))
+            return fits[fold].fit(settings.c).log_odds(_kept(self.later[fold], settings))
 
         with threadpool_limits(1):  # around all: a limit that one thread lifts is lifted for the others, too
-            return side_by_side(work, range(len(self.earlier)), self.threads)
+            fits = self._fits(settings)
+            return side_by_side(work, range(len(fits)), self.threads)
+
+    def _fits(self, settings: EnsembleSettings) -> list[Fits]:
+        """Make each fold's columns, once for all penalties of the same features and weights."""
+        key = settings.left_out, settings.half_life
+        if key not in self.fits:
+            self.fits.clear()  # of other features; they take memory
+            self.fits[key] = side_by_side(
+                lambda rows: Fits.of(rows.for_linear(settings), rows.levels), self.earlier, self.threads
+            )
+        return self.fits[key]
 
     def scorecards(
         self, entries: Catalogue, params: ScorecardParams, settings: EnsembleSettings, l2: float
@@ -189,11 +202,23 @@ class FoldRuns:
         """Train a scorecard on each fold; return the log-odds of its later rows."""
 
         def work(fold: int) -> np.ndarray:
-            card = Scorecard.train(without(self.earlier[fold].sample, settings.left_out), entries, params, l2)
+            card = Scorecard.choose(criteria[fold], entries, params, l2)
             return card.log_odds(_kept(self.later[fold], settings))
 
         with threadpool_limits(1):
-            return side_by_side(work, range(len(self.earlier)), self.threads)
+            criteria = self._criteria(entries, params, settings)
+            return side_by_side(work, range(len(criteria)), self.threads)
+
+    def _criteria(self, entries: Catalogue, params: ScorecardParams, settings: EnsembleSettings) -> list[Criteria]:
+        """Sort each fold's rows by what scorecards may tell them apart by, once for all penalties."""
+        key = settings.left_out, params.model_dump_json()
+        if key not in self.criteria:
+            self.criteria[key] = side_by_side(
+                lambda rows: Criteria.of(without(rows.sample, settings.left_out), entries, params),
+                self.earlier,
+                self.threads,
+            )
+        return self.criteria[key]
 
 
 def _kept(rows: TrainingHistory, settings: EnsembleSettings) -> np.ndarray:

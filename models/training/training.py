@@ -153,15 +153,16 @@ def learn_with(
         history = history_of(listed(training), setup.catalogue, setup.order, setup.seed)
     if card is None:
         card = Scorecard.train(without(history.sample, settings.left_out), setup.catalogue, setup.scorecard, l2)
+    log_odds = models.log_odds_of(history, settings)
     sigmoid, uncorrected = (
-        calibrate(models, history, settings, half_life) for half_life in (settings.recalibration_half_life, 0.0)
+        calibrate(log_odds, history, settings, half_life) for half_life in (settings.recalibration_half_life, 0.0)
     )
     half_life = round(settings.recalibration_half_life * float(np.ptp(history.at)), 6) if history.dated else None
     return Learned(models, card, settings, l2, [], sigmoid, uncorrected, half_life)
 
 
 def calibrate(
-    models: Ensemble,
+    log_odds: np.ndarray,
     history: TrainingHistory,
     settings: EnsembleSettings,
     half_life: float,
@@ -169,9 +170,13 @@ def calibrate(
 ) -> Sigmoid:
     """Return the sigmoid with the chosen slope and the intercept of a history that fades with this half-life.
 
-    `counts` is how often each row counts, shape (n,).
+    Parameters
+    ----------
+    log_odds
+        As from `Ensemble.log_odds_of`, shape (n,).
+    counts
+        How often each row counts, shape (n,).
     """
-    log_odds = models.log_odds_of(history, settings)
     weight = recency(history.at, half_life) * history.sample.weights * counts
     return Sigmoid(intercept=fit_intercept(log_odds, history.sample.label, weight), slope=settings.slope)
 

@@ -59,9 +59,8 @@ def if_called(learned: Learned, training: pd.DataFrame, entries: Catalogue, run:
         )  # fmt: skip
         return learned
     history, settings = history_of(rows, entries, order, run.params.project.seed), learned.settings
-    corrected = calibrate(
-        learned.models, history, settings, settings.recalibration_half_life, weights.weight.to_numpy("float64")
-    )
+    log_odds, counts = learned.models.log_odds_of(history, settings), weights.weight.to_numpy("float64")
+    corrected = calibrate(log_odds, history, settings, settings.recalibration_half_life, counts)
     shift = corrected.intercept - learned.sigmoid.intercept
     log.info("train: the intercept is that of leads once called: %+.2f in log-odds", shift)
     return replace(learned, sigmoid=corrected, recalibration_half_life=None)

@@ -225,7 +225,7 @@ def random_split_model(scorer: Scorer, learned: Learned, matrix: pd.DataFrame, p
     rows, seed, threads = taught(matrix.assign(part=part), ("train",)), params.project.seed, params.project.threads
     history = history_of(rows, scorer.catalogue, params.source.order, seed)
     models = Ensemble.train(history, learned.settings, seed, threads)
-    level = {
-        "sigmoid": calibrate(models, history, learned.settings, 0.0)
-    }  # a random split mixes old and new rows: one intercept for all
+    log_odds = models.log_odds_of(history, learned.settings)
+    # A random split mixes old and new rows: one intercept for all.
+    level = {"sigmoid": calibrate(log_odds, history, learned.settings, 0.0)}
     return Scorer(scorer.metadata.model_copy(update=level), models, scorer.scorecard)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-import models.learners.logistic_regression
 from models.learners.gradient_boosting import TrainingSample
 from models.learners.logistic_regression import CLIP, Linear
 from tests.support.small_model import LEVELS, NAMES, everything
@@ -132,15 +130,6 @@ def test_features_that_are_constant_or_never_known_do_no_harm() -> None:
     linear = Linear.train(TrainingSample(dull.astype("float32"), sample.label), {3: 3}, 0.1)
     expected = trained(sample).log_odds(sample.features)
     assert linear.log_odds(dull.astype("float32")) == pytest.approx(expected, abs=0.01)
-
-
-def test_a_fit_that_reaches_the_limit_of_iterations_does_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hurried(**settings: Any) -> LogisticRegression:
-        return LogisticRegression(**settings | {"max_iter": 1})
-
-    monkeypatch.setattr(models.learners.logistic_regression, "LogisticRegression", hurried)
-    with np.errstate(all="raise"):
-        assert np.isfinite(trained().log_odds(EVERYTHING.features)).all()  # warnings are errors in tests
 
 
 def test_a_smaller_c_shrinks() -> None:

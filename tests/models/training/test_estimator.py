@@ -25,7 +25,7 @@ def test_it_keeps_what_scikit_learn_asks_of_a_classifier() -> None:
 def test_it_is_the_ensemble_of_a_run_with_the_same_settings() -> None:
     rows = history()
     models = Ensemble.train(rows, SETTINGS, seed=3, threads=1)
-    sigmoid = calibrate(models, rows, SETTINGS, 0.0)
+    sigmoid = calibrate(models.log_odds_of(rows, SETTINGS), rows, SETTINGS, 0.0)
     expected = expit(models.log_odds(rows.sample.features, SETTINGS) + sigmoid.intercept)
     estimator = LeadScorer(SETTINGS, LEVELS, rows.directions, random_state=3)
     X, y = rows.sample.features, rows.sample.label  # noqa: N806

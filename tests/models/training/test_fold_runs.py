@@ -80,7 +80,7 @@ def test_the_rate_that_a_folds_model_was_trained_at_is_no_level_of_its_later_row
     plain = replace(SETTINGS, slope=1.0, linear_share=1.0)
     few = np.where(runs.earlier[0].sample.label == 1, 0.1, 1.0)
     thinned = replace(runs.earlier[0], sample=replace(runs.earlier[0].sample, weight=few))
-    other = replace(runs, earlier=[thinned, *runs.earlier[1:]], grown={}, linear={}, binned={})
+    other = replace(runs, earlier=[thinned, *runs.earlier[1:]], grown={}, linear={}, binned={}, fits={})
     raw, low = (each.linears(plain) for each in (runs, other))
     lower = (raw[0] - low[0]).mean()
     assert lower > 1.5
