@@ -8,6 +8,7 @@ from features.schema.spec import Spec
 from models.evaluation.estimate import Figure, Figures
 from models.evaluation.list_coverage import ListCoverage
 from models.evaluation.rate_comparison import ObservedRate, PredictedRate
+from models.kpis.revenue import RevenueResult
 
 
 class ListSpan(Spec):
@@ -244,6 +245,8 @@ class KpiResult(Spec):
         The lifecycle stage of each tier, best first.
     coverage
         The wins that no list could hold, which no tier could catch, as in metrics.json; None without dates.
+    revenue
+        None without `money.deal_value`, and where the rules alone score.
     """
 
     format: Literal[2] = 2
@@ -266,4 +269,5 @@ class KpiResult(Spec):
     coverage: ListCoverage | None
     comparisons: list[RateComparison]
     volumes: list[ListVolume]
+    revenue: RevenueResult | None = None
     verdict: KpiVerdict

@@ -10,27 +10,28 @@ import pandas as pd
 
 from models.lists.allocation import ListRules
 from models.lists.declarations import ListParams
-from models.tiers.assignment import id_order
+from models.tiers.assignment import id_order, ranked_by
 from models.tiers.tier_rules import EXCLUDED, REASON
 
 
 def working_order(listed: pd.DataFrame, tiers: Sequence[str]) -> pd.Series[float]:
     """Return each lead's rank, from 0, when a score list is worked from the top; infinity for the excluded.
 
-    Best tier first, in a tier those by trigger, override or exploration, then by probability, or by points where the
+    Best tier first, in a tier those by trigger, override or exploration, then as `ranked_by`, or by points where the
     rules alone score; ties broken by lead_id.
 
     Parameters
     ----------
     listed
-        lead_id, probability, points, tier, tier_reason, explored.
+        lead_id, probability, points, tier, tier_reason, explored; rank_value where another figure ranks.
     tiers
         Names, best first.
     """
     tier = listed["tier"].map({name: index for index, name in enumerate(tiers)}).fillna(len(tiers)).to_numpy("int64")
     first = listed["tier_reason"].str.startswith(("trigger: ", REASON)) | (listed["explored"] == "yes")
-    by = "points" if listed["probability"].isna().any() else "probability"
-    order = np.lexsort((id_order(listed["lead_id"]), -listed[by].to_numpy("float64"), ~first.to_numpy(bool), tier))
+    by_rules = listed["probability"].isna().any()
+    by = listed["points"].to_numpy("float64") if by_rules else ranked_by(listed)
+    order = np.lexsort((id_order(listed["lead_id"]), -by, ~first.to_numpy(bool), tier))
     rank = np.empty(len(order))
     rank[order] = np.arange(len(order))
     return pd.Series(rank, index=listed.index).mask(listed["tier"] == EXCLUDED, np.inf)

@@ -17,6 +17,7 @@ from models.points.scale import PointScale
 from models.tiers.declarations import TierParams, Value
 from models.tiers.tier_rules import EXCLUDED, TierFacts, strongest
 
+LEAST_VALUE = 1e-9
 NEW = -1  # the tier index of a lead that was in no tier of the previous list
 
 
@@ -55,7 +56,8 @@ def assign(
     Parameters
     ----------
     scored
-        lead_id, probability, score, and with a previous list points; one row a lead of one scoring date.
+        lead_id, probability, score, and with a previous list points; rank_value where another figure ranks; one row
+        a lead of one scoring date.
     reserved
         Leads fewer in the best tier under capacity, which is what exploration adds.
     explored
@@ -81,7 +83,8 @@ def assign(
         case "capacity":
             sizes = params.sizes(context.capacity)
             sizes[:1] = [n - reserved for n in sizes[:1]]
-            index = _fill(scored, params, sizes, np.where(sent == "", least, NEW), before)
+            strength = _ruler(scored, before, context.scale)
+            index = _fill(scored, params, sizes, np.where(sent == "", least, NEW), before, strength)
         case "score":
             cut_offs = [tier.min_score for tier in params.ladder[:-1]]
             # A score ends at 100 and cannot show that it is past a cut-off by the margin; points go on.
@@ -193,7 +196,7 @@ def working_rank(
 ) -> pd.Series[float]:
     """Return each lead's rank, from 0, when one list is worked from the top; infinity for the excluded.
 
-    Best tier first, in a tier those by trigger or exploration, then by probability, ties broken by lead_id.
+    Best tier first, in a tier those by trigger or exploration, then as `ranked_by`, ties broken by lead_id.
     """
     least, _ = by_rules(scored.index, params, params.names, facts)
     last = len(params.names) - 1
@@ -201,24 +204,23 @@ def working_rank(
     triggered = (least == rank) & (least < last)
     if explored is not None:
         triggered |= explored.to_numpy(dtype=bool)
-    order = np.lexsort((id_order(scored["lead_id"]), -scored["probability"].to_numpy("float64"), ~triggered, rank))
+    order = np.lexsort((id_order(scored["lead_id"]), -ranked_by(scored), ~triggered, rank))
     index = np.empty(len(order))
     index[order] = np.arange(len(order))
     return pd.Series(index, index=scored.index).mask(tiers == EXCLUDED, np.inf)
 
 
 def _fill(
-    scored: pd.DataFrame, params: TierParams, sizes: Sequence[int], least: np.ndarray, before: np.ndarray
-) -> np.ndarray:
+    scored: pd.DataFrame, params: TierParams, sizes: Sequence[int], least: np.ndarray, before: np.ndarray,
+    ruler: np.ndarray,
+) -> np.ndarray:  # fmt: skip
     """Fill each tier in turn: first with its triggered and explored leads, all of them, then with the best.
 
-    `sizes` are those of each tier but the last. A lead with NEW as its least index is in none.
+    `sizes` are those of each tier but the last. A lead with NEW as its least index is in none. See `_ruler`.
     """
     index = np.full(len(scored), len(params.ladder) - 1)
     waiting = least != NEW
-    chance = scored["probability"].to_numpy("float64")
-    by_chance = np.lexsort((id_order(scored["lead_id"]), -chance))
-    ruler = scored["points"].to_numpy("float64") if (before != NEW).any() else chance
+    by_chance = np.lexsort((id_order(scored["lead_id"]), -ranked_by(scored)))
     for tier, free in enumerate(sizes):
         triggered = waiting & (least == tier)
         credit = params.margin * ((before != NEW) & (before <= tier))
@@ -228,6 +230,23 @@ def _fill(
         taken[ranked[: max(free - int(triggered.sum()), 0)]] = True
         index[taken], waiting = tier, waiting & ~taken
     return index
+
+
+def ranked_by(scored: pd.DataFrame) -> np.ndarray:
+    """Return what leads are ranked by: rank_value where the list has one (expected revenue), else the probability."""
+    return scored["rank_value" if "rank_value" in scored else "probability"].to_numpy("float64")
+
+
+def _ruler(scored: pd.DataFrame, before: np.ndarray, scale: PointScale | None) -> np.ndarray:
+    """Return what decides between leads: with a previous list, in points, so that the margin can be added.
+
+    Of a rank_value, twice as much is as many points as twice the odds.
+    """
+    if not (before != NEW).any():
+        return ranked_by(scored)
+    if "rank_value" not in scored or scale is None:
+        return scored["points"].to_numpy("float64")
+    return scale.double_odds * np.log2(np.maximum(ranked_by(scored), LEAST_VALUE))
 
 
 def id_order(lead_id: pd.Series[str]) -> np.ndarray:

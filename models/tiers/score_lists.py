@@ -15,6 +15,7 @@ from models.tiers.assignment import (
     id_order,
     of_length,
     previous_tier_names,
+    ranked_by,
     tier_reasons,
     working_rank,
 )
@@ -160,8 +161,8 @@ def describe(
 
 
 def best_first(scored: pd.DataFrame) -> np.ndarray:
-    """Return the order of the rows by probability, the highest first, ties broken by lead_id; shape (n,)."""
-    return np.lexsort((id_order(scored["lead_id"]), -scored["probability"].to_numpy("float64")))
+    """Return the order of the rows as `ranked_by`, the highest first, ties broken by lead_id; shape (n,)."""
+    return np.lexsort((id_order(scored["lead_id"]), -ranked_by(scored)))
 
 
 def list_summary(

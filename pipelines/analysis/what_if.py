@@ -13,7 +13,7 @@ from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext
 from models.tiers.results import ListSummary, TierFlow
 from models.tiers.score_lists import flows, list_summary, tier_columns
-from pipelines.lists.owner_lists import ASSIGNED, ListInputs, hand_out
+from pipelines.lists.owner_lists import ASSIGNED, ListInputs, hand_out, read_ranked
 from pipelines.scoring.override_store import read_overrides, stores
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.scoring.tier_inputs import exploration_quota, tier_facts
@@ -58,7 +58,7 @@ def what_if(run: RunContext) -> WhatIf:
     scorer = load_bundle(run.layout.bundle, run.params.project.threads)
     contract = Contract.open(run.layout, run.params.project)
     _check_same(before, scorer, contract, run)
-    listed = pd.read_parquet(existing(run.layout.scores.path, "score"), columns=LISTED)
+    listed = read_ranked(existing(run.layout.scores.path, "score"), LISTED, run.params)
     if listed["probability"].isna().any():
         raise DataError(
             "scores",

@@ -15,7 +15,7 @@ from features.matrix.catalogue import Catalogue, catalogue
 from features.schema.vocabulary import GROUPS, Vocabulary
 from pipelines.config.params import Params, load
 from pipelines.reporting.glossary import glossary_page
-from pipelines.scoring.score_list import MEANING, SCORES
+from pipelines.scoring.score_list import MEANING, MONEY, SCORES
 from pipelines.storage.files import staged_file
 from pipelines.storage.layout import Artifact, Layout
 
@@ -267,7 +267,7 @@ def files_page() -> str:
         "`url_template`, right behind `lead_id`.",
         "",
     ]
-    columns = [(f"`{column.name}`", str(column.type), MEANING[column.name]) for column in SCORES]
+    columns = [(f"`{column.name}`", str(column.type), MEANING[column.name]) for column in [*SCORES, *MONEY]]
     lines += _table(("column", "type", "what it says"), columns)
     return _page(lines)
 

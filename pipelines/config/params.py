@@ -24,6 +24,7 @@ from models.monitoring.input_checks import MonitorParams
 from models.points.grades import GradeParams
 from models.points.scale import PointsParams
 from models.promotion.gate import GateParams
+from models.revenue.declarations import MoneyParams
 from models.scorecard.fitting import ScorecardParams
 from models.splitting.holdout import SplitParams
 from models.splitting.walk_forward import BacktestParams
@@ -138,6 +139,10 @@ class Params(Spec):
     lists: ListParams = Field(
         default=ListParams(), description="One list for each owner of leads; policy alone, which trains nothing."
     )
+    money: MoneyParams = Field(
+        default=MoneyParams(),
+        description="Expected revenue of leads, ranking by it, and revenue by tier; policy alone, no score moves.",
+    )
     exploration: ExplorationParams = Field(
         default=ExplorationParams(),
         description="Whom sales calls decides what can be learned: some of the best tier's capacity goes to a random "
@@ -199,6 +204,23 @@ class Params(Spec):
             if label not in self.source.leads.display:
                 shown = ", ".join(self.source.leads.display) or "it shows nothing"
                 raise ValueError(f"lists.{key}: {label!r} is no label of source.leads.display ({shown})")
+        return self
+
+    @model_validator(mode="after")
+    def _money_names_what_there_is(self) -> Params:
+        money, attributes = self.money, self.source.attributes
+        if money.deal_value and self.source.order != "dates":
+            raise ValueError("money needs order: dates, because deal values are learned from the deals won before")
+        for key, name in (("deal_value", money.deal_value), ("hours_attribute", money.hours_attribute)):
+            if name and (name not in attributes or attributes[name].kind != "number"):
+                raise ValueError(f"money.{key}: {name!r} is no number in source.attributes")
+        if money.hours_attribute and attributes[money.hours_attribute].known == "outcome":
+            raise ValueError(f"money.hours_attribute: {money.hours_attribute!r} is known: outcome, too late for a list")
+        for name in money.groups:
+            if name not in attributes or attributes[name].kind == "number":
+                raise ValueError(f"money.groups: {name!r} is no category in source.attributes")
+        if money.owner and money.owner not in self.source.leads.display:
+            raise ValueError(f"money.owner: {money.owner!r} is no label of source.leads.display")
         return self
 
     @property

@@ -19,6 +19,7 @@ from models.lists.results import OwnersSummary
 from models.lists.summary import owners_summary
 from pipelines.config.params import Params
 from pipelines.lists.spreadsheet import check_writer, write_excel
+from pipelines.revenue.deal_values import RANK_COLUMN, rank_value
 from pipelines.scoring.score_summary import ScoreSummary
 from pipelines.storage.contract_store import Display
 from pipelines.storage.files import staged_folder, write_csv, write_json, write_parquet
@@ -103,7 +104,13 @@ def add_owner_lists(folder: Path, inputs: ListInputs, params: Params) -> OwnersS
 
 def build_lists(inputs: ListInputs, params: Params) -> OwnerLists:
     """Hand the leads of a score list to owners."""
-    return hand_out(pq.read_table(inputs.scores, columns=READ).to_pandas(), inputs, params)
+    return hand_out(read_ranked(inputs.scores, READ, params), inputs, params)
+
+
+def read_ranked(scores: Path, columns: Sequence[str], params: Params) -> pd.DataFrame:
+    """Read columns of a score list, and what it is ranked by."""
+    by = [name for name in RANK_COLUMN.values() if name in pq.read_schema(scores).names]
+    return rank_value(pq.read_table(scores, columns=[*columns, *by]).to_pandas(), params.money)
 
 
 def hand_out(listed: pd.DataFrame, inputs: ListInputs, params: Params) -> OwnerLists:

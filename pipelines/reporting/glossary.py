@@ -63,6 +63,8 @@ GLOSSARY = {
         Term("Score list", "all scored leads of one day, published together; `current` is the newest"),
         Term("Owner", "who works a lead, as the CRM says: on whose list it is", True),
         Term("Override", "another tier, or points, that a person gives a lead for a while", True),
+        Term("Deal value", "what a won deal brings, on average: learned from the deals won before, with `money`"),
+        Term("Expected revenue", "probability times deal value"),
         Term("Wins to expect", "the sum of the probabilities of the leads called", True),
         Term("Hand-written rules", "points set by people in `rules`: a baseline, and the fallback", True),
         Term("Scorecard", "a few lines of integer points, learned, to type into a CRM", True),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,14 @@ from features.cohort.moments import moment_text
 from features.schema.errors import NoOpenLeadsError
 from models.lists.overrides import in_force, override_tiers
 from models.scoring.scorer import Scorer
-from models.tiers.assignment import TierContext
+from models.tiers.assignment import TierContext, working_rank
 from models.tiers.results import ListSummary
 from models.tiers.score_lists import best_first, list_summary, tier_columns
-from models.tiers.tier_rules import EXCLUDED
+from models.tiers.tier_rules import EXCLUDED, REASON, TierFacts
 from pipelines.config.params import Params
+from pipelines.revenue.deal_values import REVENUE, DealValues, rank_value
 from pipelines.scoring.population import scoring_day
-from pipelines.scoring.score_summary import ScoreSummary
+from pipelines.scoring.score_summary import ExpectedRevenue, ScoreSummary
 from pipelines.scoring.shards import SCORE_COLUMNS, read_facts, read_part
 from pipelines.scoring.tier_inputs import exploration_quota, read_previous_tiers, warn_of_types
 from pipelines.storage.contract_store import Contract, Display
@@ -63,6 +64,7 @@ SCORES = pa.schema(
     }
 )
 COLUMNS = SCORES.names
+MONEY = pa.schema([(name, pa.float64()) for name in REVENUE])  # behind SCORES, with `money.deal_value`
 MEANING = {  # of each column, for the reference
     "lead_id": "the lead",
     "as_of": "the day, or the moment (UTC), the lead was scored for; empty without dates",
@@ -89,6 +91,13 @@ MEANING = {  # of each column, for the reference
     "raw_score": "calibrated log-odds; empty where the rules alone score",
     "model_id": "digest of the model",
     "data_fingerprint": "digest of the data that was scored",
+    "deal_value": "what the deal brings if it is won, on average; as the next six, with `money.deal_value` alone",
+    "deal_value_low": "below it lies little of what won deals like it bring",
+    "deal_value_high": "above it lies little of what won deals like it bring",
+    "expected_revenue": "probability times deal_value",
+    "expected_revenue_low": "probability times deal_value_low",
+    "expected_revenue_high": "probability times deal_value_high",
+    "revenue_per_hour": "expected_revenue over the hours of work on the lead",
 }
 RANKING = ["lead_id", "probability", "points", "score"]  # what phase two reads of every lead at once
 TIER = ["tier", "stage", "tier_reason", "previous_tier", "earned_tier", "explored", "propensity"]  # what it adds
@@ -101,7 +110,7 @@ class RankedList:
     Attributes
     ----------
     leads
-        RANKING and TIER; best first, ties broken by lead_id.
+        RANKING and TIER, and REVENUE where there is money; best first, ties broken by lead_id.
     order
         Of each of them, the row in the concatenated shards.
     metrics
@@ -110,6 +119,8 @@ class RankedList:
         The scoring day; NaT for tables without dates.
     intercept
         That all leads share.
+    revenue
+        Of the leads that capacity reaches; None without money.
     """
 
     leads: pd.DataFrame
@@ -119,6 +130,12 @@ class RankedList:
     model_id: str
     fingerprint: str
     intercept: float
+    revenue: ExpectedRevenue | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """SCORES, and MONEY where there is money."""
+        return SCORES if self.revenue is None else pa.schema([*SCORES, *MONEY])
 
     @property
     def day(self) -> str | None:
@@ -157,7 +174,7 @@ def write_no_list(
 def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path, display: Display) -> None:
     """Write a list as Parquet, and as CSV for people: with what they are shown of leads, without the reasons' JSON.
 
-    `rows` as SCORES, best first.
+    `rows` as SCORES, and MONEY where there is money, best first.
     """
     with csv_sheet(sheet) as add:
 
@@ -166,7 +183,7 @@ def write_rows(rows: pa.RecordBatchReader, scores: Path, sheet: Path, display: D
                 add(display.beside(batch.drop_columns(["reasons"]).to_pandas()))
                 yield batch
 
-        write_parquet(pa.RecordBatchReader.from_batches(SCORES, both()), scores)
+        write_parquet(pa.RecordBatchReader.from_batches(rows.schema, both()), scores)
 
 
 def _log_list(summary: ScoreSummary) -> None:
@@ -177,6 +194,8 @@ def _log_list(summary: ScoreSummary) -> None:
         log.warning("score: %s: %s leads have a rare or new value, which counts as other", name, f"{n:,}")
     for line in summary.warnings:
         log.warning("score: %s", line)
+    if summary.revenue is not None:
+        log.info("score: %s", summary.revenue.sentence)
     if summary.explored:
         log.warning("score: %s leads are drawn at random from lower tiers (exploration.share)", summary.explored)
     if summary.overridden:
@@ -219,6 +238,12 @@ def rank_leads(
     metadata, as_of = scorer.metadata, snapshots["snapshot_at"].max()
     warn_of_types(contract, params.tiers)
     facts = read_facts(parts, params.tiers)
+    deals = DealValues.learn(contract, metadata.matrix, params.money, as_of)
+    if deals is not None:
+        moments = scored[["lead_id"]].merge(snapshots[["lead_id", "snapshot_at"]], "left", "lead_id")
+        confidence = params.evaluate.confidence
+        scored = rank_value(scored.join(deals.columns(scored["probability"], moments, confidence)), params.money)
+        facts = replace(facts, deal_value=facts.deal_value.fillna(scored["deal_value"]))
     previous = None if previous_scores is None else read_previous_tiers(previous_scores, as_of, scorer.model_id)
     quota = exploration_quota(as_of, metadata, params)
     context = TierContext(params.tiers, params.capacity.per_period, metadata.points, facts, previous)
@@ -231,11 +256,25 @@ def rank_leads(
     order = best_first(leads)
     ranked = leads.iloc[order].reset_index(drop=True)
     fingerprint = contract.profile.fingerprint
-    return RankedList(ranked, order, metrics, as_of, scorer.model_id, fingerprint, scorer.sigmoid.intercept)
+    listed = RankedList(ranked, order, metrics, as_of, scorer.model_id, fingerprint, scorer.sigmoid.intercept)
+    if deals is None:
+        return listed
+    return replace(listed, revenue=_expected_revenue(leads, moments, deals, facts, params))
+
+
+def _expected_revenue(
+    leads: pd.DataFrame, moments: pd.DataFrame, deals: DealValues, facts: TierFacts, params: Params
+) -> ExpectedRevenue:
+    """Return what the leads that capacity reaches are expected to bring."""
+    first = (leads["explored"] == "yes") | leads["tier_reason"].str.startswith(REASON)
+    reached = (working_rank(leads, leads["tier"], params.tiers, facts, first) < params.capacity.per_period).to_numpy()
+    chance = leads["probability"].to_numpy("float64")[reached]
+    total = deals.total(chance, moments[reached], params.evaluate.confidence, params.project.seed)
+    return ExpectedRevenue(value=total.value, low=total.low, high=total.high)
 
 
 def ranked_rows(parts: Sequence[Path], listed: RankedList) -> pa.RecordBatchReader:
-    """Stream the scored rows in the order of the list, as SCORES.
+    """Stream the scored rows in the order of the list, as `listed.schema`.
 
     `parts` is what `score_shards` wrote: it is read from a memory map, so that the list is never completely in memory.
     """
@@ -247,12 +286,14 @@ def ranked_rows(parts: Sequence[Path], listed: RankedList) -> pa.RecordBatchRead
         for start in range(0, len(listed.order), ROW_GROUP):
             rows = slice(start, start + ROW_GROUP)
             taken = rows_of(parts, ends, listed.order[rows])
-            tiers = pa.Table.from_pandas(listed.leads[TIER].iloc[rows], preserve_index=False)
+            added = TIER if listed.revenue is None else [*TIER, *REVENUE]
+            tiers = pa.Table.from_pandas(listed.leads[added].iloc[rows], preserve_index=False)
             columns = {name: one[name] for one in (taken, tiers) for name in one.column_names}
             columns |= {name: pa.array([value] * len(taken)) for name, value in same.items()}
-            yield from pa.table({name: columns[name] for name in COLUMNS}).cast(SCORES).combine_chunks().to_batches()
+            table = pa.table({name: columns[name] for name in listed.schema.names}).cast(listed.schema)
+            yield from table.combine_chunks().to_batches()
 
-    return pa.RecordBatchReader.from_batches(SCORES, batches())
+    return pa.RecordBatchReader.from_batches(listed.schema, batches())
 
 
 def rows_of(parts: Sequence[Path], ends: np.ndarray, rows: np.ndarray) -> pa.Table:
@@ -286,6 +327,7 @@ def summarise(
         lowest_score={str(name): int(least) for name, least in lowest.items()},
         unseen=dict(unseen),
         closed=dict(closed),
+        revenue=listed.revenue,
         model_id=listed.model_id,
         data_fingerprint=listed.fingerprint,
         **dict(listed.metrics),

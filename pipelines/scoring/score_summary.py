@@ -7,11 +7,25 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from features.schema.spec import Spec
 from models.lists.results import OwnersSummary
 from models.tiers.results import ListSummary
 from models.tiers.tier_rules import EXCLUDED
 
 CLOSED_SHARE = 0.05  # of a list, above which closed leads are no accident
+
+
+class ExpectedRevenue(Spec):
+    """What the leads that capacity reaches are expected to bring, and the interval in which it will lie."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def sentence(self) -> str:
+        """Say it for people."""
+        return f"the leads called are expected to bring {self.value:,.0f} ({self.low:,.0f} to {self.high:,.0f})"
 
 
 class ScoreSummary(ListSummary):
@@ -37,6 +51,8 @@ class ScoreSummary(ListSummary):
         By attribute and value, leads that are not excluded although the value means lost or customer.
     by_owner
         The owners' lists; None where `lists.owner` asks for none.
+    revenue
+        None without `money.deal_value`.
     """
 
     format: Literal[2] = 2
@@ -50,6 +66,7 @@ class ScoreSummary(ListSummary):
     unseen: dict[str, int]
     closed: dict[str, dict[str, int]] = Field(default={})
     by_owner: OwnersSummary | None = None
+    revenue: ExpectedRevenue | None = None
     model_id: str
     data_fingerprint: str
 

@@ -217,6 +217,11 @@ class Layout:
         return self.reports / "by_owner"
 
     @property
+    def revenue_by_owner(self) -> Artifact:
+        """Revenue of the later period by owner, with `money.owner`; it names people, so MLflow does not hold it."""
+        return Artifact(self.reports / "revenue_by_owner.csv", "owner", ("name",))
+
+    @property
     def owners(self) -> Artifact:
         """What each owner's list comes to; there where `lists.owner` asks for them."""
         return Artifact(self.owner_lists / "owners.csv", "owner of leads", ("owner",))

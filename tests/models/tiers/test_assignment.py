@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.tiers.assignment import TierContext, assign, working_rank
 from models.tiers.declarations import TierParams
 from models.tiers.exploration import Quota, explore
-from models.tiers.score_lists import tier_columns
+from models.tiers.score_lists import best_first, tier_columns
 from models.tiers.tier_rules import EXCLUDED
 from tests.support.tier_scenario import SCALE, before, chances, facts, ladder, leads, policies, tier_rule, with_points
 
@@ -235,3 +235,14 @@ def test_nothing_is_changed_in_place() -> None:
     pd.testing.assert_frame_equal(rows, copies[0])
     pd.testing.assert_frame_equal(known.held, copies[1])
     pd.testing.assert_series_equal(previous, copies[2])
+
+
+def test_another_figure_ranks_where_the_list_has_one_and_the_margin_holds_for_it() -> None:
+    rows = with_points([80, 70, 60, 50]).assign(rank_value=[100.0, 400.0, 100.0, 390.0])
+    alone = TierContext(ladder(0.5, "rest", margin=5.0), 4, scale=SCALE)
+    assert assign(rows, alone).tolist() == ["tier 1", "tier 0", "tier 1", "tier 0"]
+    held = alone.of(rows.index, before(rows, ["tier 0", "tier 0", "tier 1", "tier 1"]))
+    assert assign(rows, held).tolist() == ["tier 1", "tier 0", "tier 1", "tier 0"], "four times as much is more"
+    close = rows.assign(rank_value=[380.0, 400.0, 100.0, 390.0])
+    assert assign(close, held).tolist() == ["tier 0", "tier 0", "tier 1", "tier 1"], "within the margin it stays"
+    assert best_first(rows).tolist() == [1, 3, 0, 2]

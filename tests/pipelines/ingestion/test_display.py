@@ -15,7 +15,7 @@ from features.schema.errors import DataError
 from pipelines.config.params import load
 from pipelines.config.source import SCORED, LeadSource
 from pipelines.reporting.tables import leads as first_leads
-from pipelines.scoring.score_list import SCORES
+from pipelines.scoring.score_list import MONEY, SCORES
 from pipelines.stages.ingest import ingest
 from pipelines.storage.contract_store import Display, without_display
 from pipelines.storage.layout import Layout
@@ -88,7 +88,7 @@ def test_labels_and_addresses_are_checked(given: dict[str, Any], said: str) -> N
 
 
 def test_no_label_is_a_column_of_the_scores() -> None:
-    assert {*SCORES.names, "url", "rank"} == SCORED  # rank: of the owners' files
+    assert {*SCORES.names, *MONEY.names, "url", "rank"} == SCORED  # rank: of the owners' files
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,35 @@
+"""Intervals of revenue, return and gains hold the truth as often as they say, tails and all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.money import coverage
+from models.revenue.totals import gain, return_on_cost, total_revenue
+
+
+def test_the_interval_of_the_benchmark_holds_the_truth_in_a_few_worlds() -> None:
+    assert all(share >= 0.5 for share in coverage(6, leads=400).values())  # of 400 worlds: benchmarks/money.json
+
+
+def test_the_sum_is_probability_times_mean_value() -> None:
+    log, residuals = np.log([100.0, 1000.0]), np.array([-0.5, 0.0, 0.5])
+    found = total_revenue(np.array([0.5, 0.1]), log, residuals, 0.0, 0.9, seed=1)
+    assert found.value == pytest.approx((50 + 100) * np.exp(residuals).mean())
+    assert found.low <= found.value <= found.high
+
+
+def test_of_a_handful_of_deals_no_interval_is_said() -> None:
+    revenue = np.array([0.0] * 50 + [900.0] * 4)
+    found = return_on_cost(revenue, np.full(54, 10.0), 0.9, seed=1)
+    assert found.value == pytest.approx(3600 / 540)
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_a_ranking_gains_nothing_over_itself() -> None:
+    worth = np.random.default_rng(1).exponential(1.0, 50)
+    assert gain(worth, worth, 5, 0.9, seed=1).value == 0.0
+    better = gain(worth + 1, worth, 5, 0.9, seed=1)
+    assert better.value == pytest.approx(10.0)
+    assert better.low > 0
