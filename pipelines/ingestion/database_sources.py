@@ -35,6 +35,7 @@ ARROW = {
 }  # fmt: skip
 TEXT_CATEGORIES = ("S", "E", "I")  # texts, enumerations, network addresses
 ENDS = ("0001-01-01", "9999-12-31")  # what Arrow can hold; every other time is out of the contract's range anyway
+EXTRAS = {"bigquery": "bigquery", "snowflake": "snowflake", "postgres": "redshift", "postgresql": "redshift"}  # by URL
 SESSION = (
     "SET LOCAL TimeZone = 'UTC'",
     "SET LOCAL DateStyle = 'ISO'",
@@ -231,11 +232,13 @@ def open_ibis(source: TableSource, key: str, label: str) -> Iterator[RawTable]:
     """
     import ibis
 
+    url = from_environment(source.path, f"{key}.path")
     try:
-        backend = ibis.connect(from_environment(source.path, f"{key}.path"))
-    except ImportError as error:
-        install = "Install it: pip install 'ibis-framework[NAME]', with the name that its URL begins with."
-        raise _failed_in_ibis(label, f"no driver ({error.name})", install) from None
+        backend = ibis.connect(url)
+    except ImportError:
+        kind = url.split(":", 1)[0]
+        package = f"leadscore[{EXTRAS[kind]}]" if kind in EXTRAS else "ibis-framework[NAME]"
+        raise _failed_in_ibis(label, f"no driver of {kind}", f"Install it: pip install '{package}'.") from None
     except (ParamsError, MemoryError):
         raise
     except Exception as error:  # each driver has errors of its own

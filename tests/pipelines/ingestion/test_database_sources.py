@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from psycopg import sql
 
 from features.schema.errors import DataError, ParamsError
@@ -18,6 +19,9 @@ from pipelines.config.params import load
 from pipelines.config.source import TableSource
 from pipelines.ingestion import database_sources as postgres
 from pipelines.ingestion.database_sources import Snapshots, open_postgres, open_snapshots
+from pipelines.scheduled.input_files import ingest_if_changed
+from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.postgres_server import VARIABLE, Server
 from tests.support.small_source import COLUMNS, EVENTS, LEADS, WON, contract_bytes, mapping, reasons, run, table
 
@@ -93,6 +97,20 @@ def test_the_same_rows_give_the_same_contract_as_csv(database: psycopg.Connectio
     assert by_tables.tables == by_files.tables
     assert reasons(by_tables, "events") == {"lead_id is not in leads": 13}
     assert by_tables.tables["leads"].kept == 5000
+
+
+def test_a_scheduled_run_reads_tables_anew_each_time(database: psycopg.Connection[Any], tmp_path: Path) -> None:
+    small(database)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"source": mapping(**sources())}), encoding="utf-8")
+    own = RunContext(load(tmp_path / "mine.yaml"), Layout.folder(tmp_path / "out"))
+    own.layout.contract.parent.mkdir(parents=True)
+    ingest_if_changed(own, tmp_path)
+    before = own.layout.leads.path.read_bytes()
+    ingest_if_changed(own, tmp_path)
+    assert own.layout.leads.path.read_bytes() == before
+    database.execute("INSERT INTO leads VALUES ('new', '2024-01-04', 'DE', 5)")
+    ingest_if_changed(own, tmp_path)
+    assert "new" in pq.read_table(own.layout.leads.path).column("lead_id").to_pylist()
 
 
 def test_types_are_read_for_what_they_mean(database: psycopg.Connection[Any], tmp_path: Path) -> None:

@@ -84,3 +84,25 @@ def test_a_scheduled_run_reads_a_database_again(tmp_path: Path, warehouse: Path)
         database.commit()
     ingest_if_changed(own, tmp_path)
     assert own.layout.leads.path.read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("url", "package"),
+    [
+        ("bigquery://project/data", "leadscore[bigquery]"),
+        ("snowflake://user:s3cret@account/db", "leadscore[snowflake]"),
+        ("postgres://user:s3cret@redshift.example/db", "leadscore[redshift]"),
+        ("trino://user:s3cret@host/db", "ibis-framework[NAME]"),
+    ],
+)
+def test_a_missing_driver_names_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, package: str
+) -> None:
+    def no_driver(given: str) -> None:
+        raise ImportError("Failed to import the backend")
+
+    monkeypatch.setenv(URL, url)
+    monkeypatch.setattr("ibis.connect", no_driver)
+    with pytest.raises(DataError, match=r"no driver of [a-z]+; expected a database that Ibis reads") as error:
+        run(tmp_path, **SOURCE)
+    assert f"pip install '{package}'" in str(error.value) and "s3cret" not in str(error.value)
