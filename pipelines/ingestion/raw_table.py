@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow.compute import CastOptions
 
 from features.schema.cells import CellKind
@@ -103,8 +104,11 @@ class RawTable:
             numbers = np.setdiff1d(candidates, ragged, assume_unique=True)[: batch.num_rows]
             following = int(numbers[-1]) + 1 if batch.num_rows else following
             passed += sum(row < following for row in ragged)
-            self.rows += batch.num_rows
-            yield pa.record_batch([*batch.columns, pa.array(numbers)], schema=schema)
+            rows = pa.record_batch([*batch.columns, pa.array(numbers)], schema=schema)
+            if len(self.wanted) == len(self.names):  # else a column that is not read may hold something
+                rows = rows.filter(pa.array(_filled(batch.columns, batch.num_rows)))
+            self.rows += rows.num_rows
+            yield rows
 
     def _readable(self) -> Iterator[pa.RecordBatch]:
         """The batches; what ends them early is kept as `failure`, because the engine that reads them hides it."""
@@ -172,6 +176,18 @@ class RawTable:
             expected=f"a column of that name, as {key} says",
             fix=_wrong_header(self.names) or nearest(column, self.names) + f"Correct {key}.",
         )
+
+
+def _filled(columns: Sequence[pa.Array], rows: int) -> np.ndarray:
+    """Which rows hold anything; spreadsheets export rows of separators alone."""
+    blank = np.ones(rows, dtype=bool)
+    for column in columns:
+        if not blank.any():
+            break
+        empty = pc.is_null(column)
+        empty = pc.or_(empty, pc.fill_null(pc.equal(column, ""), True)) if pa.types.is_string(column.type) else empty
+        blank &= empty.to_numpy(zero_copy_only=False)
+    return ~blank
 
 
 def _wrong_header(names: list[str]) -> str:

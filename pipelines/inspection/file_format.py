@@ -112,6 +112,8 @@ def sniff(path: Path) -> FileSample:
     found = {name: _times(name, frame[name], kind) for name, kind in kinds.items()}
     times = {name: one for name, one in found.items() if isinstance(one, TimeColumn)}
     unread = {name: one for name, one in found.items() if isinstance(one, str)}
+    for name, one in times.items():
+        frame[name] = frame[name].mask(frame[name].isin(one.unknown))
     names = list(frame.columns)
     if looks_like_a_row(names) or _is_shaped_like_its_rows(frame) or _is_made_of_its_values(frame):
         raise DataError(
@@ -195,7 +197,15 @@ def _title_rows(rows: list[list[str]]) -> int:
     filled = [sum(cell.strip() != "" for cell in row) for row in rows[:HEAD_LINES]]
     usual = Counter(count for count in filled if count).most_common(1)[0][0] if any(filled) else 0
     first = next((index for index, count in enumerate(filled) if count > usual / 2), 0)
+    if first + 1 < len(rows) and _is_merged_header(rows[first], rows[first + 1]):
+        first += 1
     return first if usual > 1 else 0
+
+
+def _is_merged_header(row: list[str], below: list[str]) -> bool:
+    """Whether a row has the names of groups of columns, as merged cells are exported, above the names of columns."""
+    names = all(cell.strip() and not re.search(r"\d", cell) for cell in below) and len({*below}) == len(row)
+    return names and "" in row
 
 
 def _only_table(path: Path) -> str:

@@ -11,6 +11,7 @@ from pipelines.inspection.file_format import FileSample
 from pipelines.inspection.names import named_created, named_lost, named_outcome, said_no, said_yes
 
 AGREE = 0.95  # share of rows where a date is filled if and only if the answer is yes
+SHOWN = 5
 PERHAPS, CLEARLY = 1, 2  # as `named_outcome` says
 
 
@@ -130,6 +131,17 @@ def _no_outcome(sample: FileSample) -> DataError:
         return DataError(
             sample.path.name, name, found=f"{why}", expected="dates of conversion", fix="Export it as 2024-12-31."
         )
+    for name in (str(name) for name in sample.frame if named_outcome(str(name)) >= CLEARLY):
+        cells = sample.frame[name]
+        values = ", ".join(map(repr, cells.dropna().unique()[:SHOWN])) or "nothing"
+        if name not in sample.times:
+            return DataError(
+                sample.path.name,
+                name,
+                found=f"{cells.nunique():,} different values ({values}), and {cells.isna().sum():,} empty cells",
+                expected="a date of conversion, or two values for yes and no; an empty cell is an open lead",
+                fix="Where an empty cell means no, fill it with no.",
+            )
     return DataError(
         sample.path.name,
         "",

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from features.schema.errors import DataError, ParamsError
@@ -21,10 +22,11 @@ from pipelines.inspection.file_format import sniff_all
 from pipelines.inspection.proposal import inspect
 from pipelines.inspection.report import NOTHING, Inspection, Told, quoted
 
-READABLE = (".csv", ".csv.gz", ".zip", *FORMATS)
+READABLE = (".csv", ".tsv", ".csv.gz", ".zip", *FORMATS)
 # What a file's name says it holds, the clearest word first; beginnings of words, so that a plural is no other word.
 EVENTS = ("event", "activit", "aktivit", "actividad", "ereignis", "interaction", "visit", "besuch", "touch", "engag")
-OUTCOMES = ("outcome", "conversion", "deal", "opportunit", "sale", "order", "won", "abschl", "verkauf", "auftr", "vent")
+OUTCOMES = ("outcome", "conversion", "won", "gewonn", "deal", "opportunit", "sale", "order", "abschl", "verkauf")
+OUTCOMES += ("auftr", "vent")
 ALIASES = ("alias", "merge")
 LEADS = ("lead", "prospect", "interessent", "customer", "client", "kunde", "contact", "kontakt", "account")
 HEAD = """\
@@ -81,7 +83,8 @@ def look(folder: Path, told: Told = NOTHING) -> Inspection:
         table = f"{{path: {quoted(files.aliases.name)}, format: {sniff_all([files.aliases])[0].source.format}}}"
         found.mapping = found.mapping.replace(STAGES, f"\n  aliases: {table}  # who was merged{STAGES}", 1)
     found.warnings += [
-        f"{path.name}: not looked at; its name says neither leads, events nor outcomes" for path in files.rest
+        f"{path.name}: not looked at; {_why_not(path)}; where it belongs, give it in source, whose tables may be lists"
+        for path in files.rest
     ]
     return found
 
@@ -177,10 +180,12 @@ def tell_apart(folder: Path) -> Files:
     if aliases and not {"lead_id", "merged_into"} <= set(sniff_all([aliases])[0].frame):
         aliases = None
     there = [path for path in files if path != aliases]
-    events = _named(EVENTS, there)
-    outcomes = _named(OUTCOMES, [path for path in there if path != events])
-    left = [path for path in there if path not in (events, outcomes)]
-    leads = _named(LEADS, left) or (left[0] if len(left) == 1 else None)
+    events, of_events = _alike(EVENTS, there)
+    outcomes, of_outcomes = _alike(OUTCOMES, [path for path in there if path not in of_events])
+    left = [path for path in there if path not in (*of_events, *of_outcomes)]
+    leads, of_leads = _alike(LEADS, left)
+    if not leads and len(left) == 1:
+        leads, of_leads = left[0], left
     if not left and outcomes:
         leads, outcomes = outcomes, None
     if leads is None:
@@ -191,7 +196,43 @@ def tell_apart(folder: Path) -> Files:
             expected="a file whose name says leads, prospects or customers",
             fix="Rename it, or name each file yourself: leadscore inspect LEADS --events FILE --outcomes FILE.",
         )
-    return Files(leads, events, outcomes, aliases, [path for path in left if path != leads])
+    return Files(leads, events, outcomes, aliases, [path for path in left if path not in of_leads])
+
+
+def _alike(beginnings: Iterable[str], paths: list[Path]) -> tuple[Path | None, list[Path]]:
+    """Return the file of a kind, or a pattern for several with the same columns, such as one a month; and the files."""
+    first = _named(beginnings, paths)
+    if first is None:
+        return None, []
+    word = next(beginning for beginning in beginnings if _named([beginning], [first]))
+    others = [path for path in paths if path.suffix == first.suffix and _named([word], [path])]
+    same = [path for path in others if _columns(path) == _columns(first)] if len(others) > 1 else [first]
+    names = [path.name for path in same]
+    begin, end = _common(names), _common([name[::-1] for name in names])[::-1]
+    pattern = f"{begin}*{end}"
+    if len(same) > 1 and begin and set(first.parent.glob(pattern)) == set(same):
+        return first.with_name(pattern), same
+    return first, [first]
+
+
+def _common(names: list[str]) -> str:
+    """The letters with which all names begin."""
+    shared = takewhile(lambda letters: len({*letters}) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in shared)
+
+
+def _columns(path: Path) -> list[str]:
+    try:
+        return list(map(str, sniff_all([path])[0].frame))
+    except DataError:
+        return [path.name]
+
+
+def _why_not(path: Path) -> str:
+    """Why no table is read of a file."""
+    said = [(EVENTS, "events"), (OUTCOMES, "outcomes"), (LEADS, "leads")]
+    kind = next((kind for words_of, kind in said if _named(words_of, [path])), "")
+    return f"another file was taken for the {kind}" if kind else "its name says neither leads, events nor outcomes"
 
 
 def _named(beginnings: Iterable[str], paths: Iterable[Path]) -> Path | None:

@@ -25,7 +25,10 @@ DATE_WORDS = {"date", "datetime", "time", "timestamp", "at", "on", "datum", "fec
 DATE_WORDS |= {"am", "zeit", "zeitpunkt", "uhrzeit", "tag", "jour", "hora"}
 DATE_STEMS = ("erstell", "angeleg", "registrier", "abgeschloss")
 DATE_ENDS = ("date", "datum", "_at", "time", "timestamp")
-UNKNOWN = {"null", r"\n", "0000-00-00", "0000-00-00 00:00:00", "-", "--", "n/a", "#n/a", "nan", "nat", "none", "never"}
+# What stands for "no date" where more than a share of the cells hold it.
+PLACEHOLDER, MANY = re.compile(r"\D*|0{4}\D.*|(.*\D)?(0001|1900|1970|2099|2999|9999)(\D.*)?"), 0.1
+UNKNOWN = {"", "null", r"\n", "0000-00-00", "0000-00-00 00:00:00"}
+UNKNOWN |= {"-", "--", "n/a", "#n/a", "nan", "nat", "none", "never"}
 
 DAYS = [f"%{a}{mark}%{b}{mark}%{c}" for mark in "/.-" for a, b, c in ("dmY", "mdY", "Ymd", "dmy", "mdy", "ymd")]
 DAYS += ["%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%d. %B %Y", "%d. %b %Y", "%b %d, %Y", "%B %d, %Y"]
@@ -99,7 +102,7 @@ def find_times(name: str, cells: pd.Series[str], of_numbers: bool = False) -> Ti
     named, filled = named_like_a_date(name), cells.dropna()
     if of_numbers and not named:
         return None
-    unknown = filled.str.strip().str.lower().isin(UNKNOWN)
+    unknown = filled.str.strip().str.lower().isin(UNKNOWN) | (named & filled.isin(_placeholders(filled)))
     known = filled[~unknown]
     distinct = known.drop_duplicates()
     seen = (
@@ -115,6 +118,12 @@ def find_times(name: str, cells: pd.Series[str], of_numbers: bool = False) -> Ti
         return TimeColumn(formats, swapped, len(misfits), len(filled), _shown(misfits), spellings)
     looks = seen.str.fullmatch(r"\s*[+-]?\d{1,4}(\.\d+)?\s*").mean() < NAMED_FITS  # else years, ages, hours
     return f"{_shown(known)} fit no format of dates" if named and looks and not formats else None
+
+
+def _placeholders(filled: pd.Series[str]) -> list[str]:
+    """Values that many cells share and that are no days on which anything happened here: words, 1900-01-01."""
+    shares = filled.value_counts() / max(len(filled), 1)
+    return [str(value) for value, share in shares.items() if share > MANY and PLACEHOLDER.fullmatch(str(value))]
 
 
 def _shown(cells: pd.Series[str]) -> str:
