@@ -25,8 +25,8 @@ from pipelines.inspection.report import NOTHING, Inspection, Told, quoted
 READABLE = (".csv", ".tsv", ".csv.gz", ".zip", *FORMATS)
 # What a file's name says it holds, the clearest word first; beginnings of words, so that a plural is no other word.
 EVENTS = ("event", "activit", "aktivit", "actividad", "ereignis", "interaction", "visit", "besuch", "touch", "engag")
-OUTCOMES = ("outcome", "conversion", "won", "gewonn", "deal", "opportunit", "sale", "order", "abschl", "verkauf")
-OUTCOMES += ("auftr", "vent")
+_DEALS = ("deal", "opportunit", "sale", "order", "abschl", "verkauf", "auftr", "vent")
+OUTCOMES = ("outcome", "conversion", "won", "gewonn", *_DEALS)
 ALIASES = ("alias", "merge")
 LEADS = ("lead", "prospect", "interessent", "customer", "client", "kunde", "contact", "kontakt", "account")
 HEAD = """\
