@@ -20,6 +20,7 @@ from models.points.scale import add_columns
 _to_json = json.JSONEncoder(ensure_ascii=False).encode  # one encoder for all: json.dumps makes one a call
 LEAST_POINTS = 0.5  # a reason that rounds to no point says nothing
 RECENT, OFTEN = 0.5, 3.0  # decayed counts: one event a half-life back; three events now, or more of them further back
+ONE_PERCENT = 0.01
 SOON = 1.0  # days; shorter gaps would promise a precision that events by the day do not have
 SAME_PACE = 0.05  # events a week; less is the rounding of equal paces
 OF_ATTRIBUTES = ("level", "value", "age", "calendar", "missing")  # measures named by their label, others by their theme
@@ -38,7 +39,7 @@ class Reason:
     points
         The sum over the theme's features.
     feature, value
-        The feature of the theme that pulls most in the direction of the sum, and its value.
+        The feature of the theme that pulls most in the direction of the sum, or the one that says it, and its value.
     text
         The sentence, points first.
     """
@@ -162,13 +163,32 @@ def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n:
     totals = np.take_along_axis(sums, order, axis=1)
     lead, rank = np.nonzero(np.abs(totals) > LEAST_POINTS)
     total, theme = totals[lead, rank], order[lead, rank]
-    strongest = np.empty(len(lead), dtype="intp")
+    strongest, said = np.empty(len(lead), dtype="intp"), said_by(entries)
     for number, of_theme in enumerate(columns):
         rows = np.flatnonzero(theme == number)
         pulls = points[lead[rows][:, None], of_theme] * np.sign(total[rows])[:, None]
-        strongest[rows] = np.asarray(of_theme)[pulls.argmax(axis=1)]
+        strongest[rows] = said[np.asarray(of_theme)[pulls.argmax(axis=1)]]
     ends = np.cumsum(np.bincount(lead, minlength=len(points)))
     return Reasons(entries, ends.tolist(), strongest, features[lead, strongest].astype("float64"), total)
+
+
+def said_by(entries: Catalogue) -> np.ndarray:
+    """Return, for each feature, the column that says it: itself, or for a decayed count the count of a window.
+
+    Nobody can picture a decayed count. The window is the shortest that holds three quarters of its weight, two
+    half-lives, else the longest there is.
+    """
+    counts: dict[str, list[tuple[int, int]]] = {}
+    for column, entry in enumerate(entries):
+        if entry.measure == "count" and _days(entry).isdecimal():
+            counts.setdefault(entry.theme, []).append((int(_days(entry)), column))
+    said = np.arange(len(entries))
+    for column, entry in enumerate(entries):
+        if entry.measure == "decayed" and entry.theme in counts:
+            windows = sorted(counts[entry.theme])
+            long_enough = [one for one in windows if one[0] >= 2 * float(_days(entry))]
+            said[column] = (long_enough or windows[-1:])[0][1]
+    return said
 
 
 def columns_by_theme(entries: Catalogue) -> dict[str, list[int]]:
@@ -197,7 +217,7 @@ def _present(entry: Entry, value: float) -> str:
         case "value":
             return amount(value, entry.unit)
         case "frequency":
-            return f"shared by {_number(100 * value)}% of leads" if value else "not seen before"
+            return _how_common(value) if value else "not seen before"
         case "age":
             return _duration(value)
         case "calendar":
@@ -227,6 +247,14 @@ def level_words(levels: Sequence[str], code: int) -> str:
     """Name the level of a category; the last may stand for all values that are none, such as a new agent."""
     name = levels[code]
     return NO_LEVEL if name == OTHER and code == len(levels) - 1 else name.replace("_", " ")
+
+
+def _how_common(share: float) -> str:
+    """Say a share of leads: as percent where it is one, else as one in so many, by two digits."""
+    if share >= ONE_PERCENT:
+        return f"shared by {_number(100 * share)}% of leads"
+    one_in = 1 / share
+    return f"shared by 1 in {_number(round(one_in, 1 - math.floor(math.log10(one_in))))} leads"
 
 
 def _in_window(entry: Entry, value: float) -> str:

@@ -31,7 +31,7 @@ from models.points.grades import GradeCuts, grade
 from models.points.groups import Part, parts_of, point_groups
 from models.points.scale import PointScale, score
 from models.scorecard.scorecard import Scorecard
-from models.scoring.reasons import top_reasons
+from models.scoring.reasons import said_by, top_reasons
 from models.scoring.rule_points import RuleCurve
 
 FORMAT = 6
@@ -141,7 +141,7 @@ class Scorer:
     def features_read(self) -> list[str]:
         """The features that can move a figure of a lead: trees split on them, or the logistic regression weighs them.
 
-        Rows that agree in them have the same figures and the same reasons. In the catalogue's order.
+        Rows that agree in them have the same figures. In the catalogue's order.
         """
         share, models = self.metadata.linear_share, self.models
         read = models.boosters.splits * (share < 1) + models.linear.weighs * (share > 0)
@@ -150,6 +150,13 @@ class Scorer:
             for name, one in zip(self.feature_names, read, strict=True)
             if one and name not in self.metadata.left_out
         ]
+
+    @cached_property
+    def features_said(self) -> list[str]:
+        """The features read, and those that reasons name for them: rows that agree in them have the same reasons."""
+        said = said_by(self.catalogue)
+        names = {self.feature_names[said[self.feature_names.index(name)]] for name in self.features_read}
+        return [name for name in self.feature_names if name in names or name in self.features_read]
 
     @cached_property
     def model_id(self) -> str:

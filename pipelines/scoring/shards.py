@@ -214,7 +214,7 @@ def _inputs(matrix: pd.DataFrame, scorer: Scorer) -> pd.Series[str]:
     """Digest the features that the model reads, lead by lead, bit by bit."""
     digests: list[str] = []
     for start in range(0, len(matrix), DIGESTED):
-        piece = matrix.iloc[start : start + DIGESTED][scorer.features_read].to_numpy("float32")
+        piece = matrix.iloc[start : start + DIGESTED][scorer.features_said].to_numpy("float32")
         rows = np.ascontiguousarray(piece).view("uint8")
         digests += [hashlib.blake2b(row, digest_size=16).hexdigest() for row in rows]
     return pd.Series(digests, dtype="str")

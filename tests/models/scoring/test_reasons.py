@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from features.attributes.definitions import AttributeFeature
 from features.events.definitions import Measure
 from features.matrix.catalogue import Entry, catalogue
-from models.scoring.reasons import LEAST_POINTS, columns_by_theme, phrase, top_reasons
+from models.scoring.reasons import LEAST_POINTS, columns_by_theme, phrase, said_by, top_reasons
 from tests.support.small_model import ENTRIES, matrix, scorer
 from tests.support.tables import SPEC
 
@@ -219,6 +219,7 @@ def test_missing_is_said(entry: Entry) -> None:
         ("size", 0.0000213, "company size: 0.0000213 employees"),
         ("mail__kind", 1, "kind of mail domain: a free provider's"),
         ("sector__frequency", 0.034, "line of business: shared by 3.4% of leads"),
+        ("sector__frequency", 0.0000558, "line of business: shared by 1 in 18,000 leads"),
         ("lead_age", 14.2, "age of the lead: 14 days"),
         ("created_weekday", 0, "weekday of creation: Monday"),
         ("created_month", 12, "month of creation: December"),
@@ -312,8 +313,9 @@ def test_a_reason_tells_of_its_own_feature_with_the_sign_of_its_points(drawn: tu
             assert reason.text == f"{'+' if sign > 0 else '-'}{abs(reason.points):.0f} {phrase(entry, value)}"
             assert "__" not in reason.text
             assert (entry.theme, entry.group) == (reason.theme, reason.group)
-            pulls = points[lead, columns_by_theme(ENTRIES)[entry.theme]] * sign
-            assert points[lead, column] * sign == pulls.max()
+            of_theme = columns_by_theme(ENTRIES)[entry.theme]
+            strongest = of_theme[int((points[lead, of_theme] * sign).argmax())]
+            assert column == said_by(ENTRIES)[strongest]
             assert reason.value == pytest.approx(value, nan_ok=True, abs=0)
 
 
@@ -362,3 +364,14 @@ def test_every_reason_of_a_scored_list_reads_well() -> None:
         for reason in text.split("; "):
             assert re.fullmatch(r"[^_:]+: [^_:]+(:\d\d to \d+:59)? \([+-]\d+\)", reason)
             assert not re.search(r"(?<![.,])\b1 \w+s\b|\bnan\b|-0\b|  ", reason.rsplit(" ", 1)[0])
+
+
+def test_a_decayed_count_is_said_by_the_count_of_a_window_that_holds_most_of_it() -> None:
+    names = [entry.name for entry in ENTRIES]
+    said = {name: names[column] for name, column in zip(names, said_by(ENTRIES), strict=True)}
+    assert said["decayed__call__7d"] == "count__call__7d"
+    assert all(name == of for name, of in said.items() if BY_NAME[name].measure != "decayed")
+    points, features = np.zeros((1, len(ENTRIES))), np.zeros((1, len(ENTRIES)), "float32")
+    points[0, names.index("decayed__call__7d")] = 20
+    features[0, [names.index("decayed__call__7d"), names.index("count__call__7d")]] = 4.2, 12
+    assert top_reasons(points, features, ENTRIES, 1)[0][0].text == "+20 call: 12 times in the last 7 days"
