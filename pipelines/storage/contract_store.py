@@ -25,7 +25,7 @@ from pipelines.config.source import LeadSource
 from pipelines.storage.data_profile import DataProfile, check_event_columns, read_profile
 from pipelines.storage.duckdb import memory_limit
 from pipelines.storage.layout import Layout
-from pipelines.storage.results import read_snapshot_counts
+from pipelines.storage.results import existing, read_snapshot_counts
 
 if TYPE_CHECKING:
     import ibis
@@ -270,33 +270,19 @@ def read_matrix(layout: Layout, *, same_data: bool = True) -> tuple[pd.DataFrame
 
     Newer tables do no harm to what has been tested: with `same_data=False` the matrix may be older than they are.
     """
-    if not layout.matrix.path.is_file():
-        raise DataError(
-            "matrix",
-            "",
-            found="no file",
-            expected="what build_features writes",
-            fix="Run `leadscore stage build-features` first.",
-        )
+    path = existing(layout.matrix.path, "build-features")
     if same_data:
         read_snapshot_counts(layout)
-    return pd.read_parquet(layout.matrix.path), read_spec(layout)
+    return pd.read_parquet(path), read_spec(layout)
 
 
 def read_moments(layout: Layout, population: SnapshotParams | None) -> pd.DataFrame | None:
     """Read the rows of moments between lists, as `read_matrix`; None where the parameters name no moments."""
     if population is None or population.moments is None:
         return None
-    if not layout.moments.path.is_file():
-        raise DataError(
-            "moments",
-            "",
-            found="no file",
-            expected="what build_features writes with snapshots.moments",
-            fix="Run `leadscore stage build-features` first.",
-        )
+    path = existing(layout.moments.path, "build-features")
     read_snapshot_counts(layout)
-    return pd.read_parquet(layout.moments.path)
+    return pd.read_parquet(path)
 
 
 def connect(project: Project) -> ibis.BaseBackend:
