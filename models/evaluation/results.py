@@ -68,6 +68,8 @@ class Verdict(Spec):
         By log-loss.
     leaks
         Leakage checks that failed on what the model reads, each with its columns.
+    usable
+        Whether the model may rank leads; False where the lines say what to call by instead.
     """
 
     state: State
@@ -75,6 +77,7 @@ class Verdict(Spec):
     best_baseline: str
     leaks: list[str]
     lines: list[str]
+    usable: bool = True
 
 
 class WinsGained(Figures):

@@ -54,6 +54,7 @@ def verdict(metrics: JudgedMetrics, leaks: Sequence[str] = ()) -> Verdict:
             *_on_no_list(metrics),
             *_feedback(metrics),
         ],
+        usable=_usable(metrics, state),
     )
 
 
@@ -93,9 +94,13 @@ def _gain(metrics: JudgedMetrics, state: State, against: str) -> str:
     )
 
 
+def _usable(metrics: JudgedMetrics, state: State) -> bool:
+    return state == "better" or (state == "no better" and metrics.test.auc.low > 0.5)
+
+
 def _instead(metrics: JudgedMetrics, state: State) -> str:
     """Say what to call by, where this model is not to be used."""
-    if state == "better" or (state == "no better" and metrics.test.auc.low > 0.5):
+    if _usable(metrics, state):
         return ""
     if metrics.wins.incumbent != RULES:
         return " Not usable: stay with what you have."

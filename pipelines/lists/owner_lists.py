@@ -75,10 +75,19 @@ class OwnerLists:
     summary: OwnersSummary
 
 
-def write_run_lists(run: RunContext, tiers: Sequence[str]) -> None:
+def write_run_lists(run: RunContext, tiers: Sequence[str], scores: Path | None = None, note: str = "") -> None:
     """Write the owners' lists beside the run's score list, or remove old ones where the parameters ask for none.
 
-    score_summary.json says what they come to. `tiers` are the names on the list, best first.
+    score_summary.json says what they come to.
+
+    Parameters
+    ----------
+    tiers
+        The names on the list, best first.
+    scores
+        Another list of the same leads that they are made of; None: the run's own.
+    note
+        What is said of that, first of all.
     """
     layout, folder = run.layout, run.layout.owner_lists
     if not run.params.lists.owner:
@@ -88,8 +97,9 @@ def write_run_lists(run: RunContext, tiers: Sequence[str]) -> None:
     display = Display.read_mapped(layout, run.params.source.leads)
     with staged_folder(folder) as staged:
         by_owner = add_owner_lists(
-            staged, ListInputs(layout.scores.path, display, tiers, folder / ASSIGNED), run.params
+            staged, ListInputs(scores or layout.scores.path, display, tiers, folder / ASSIGNED), run.params
         )
+    by_owner = by_owner.model_copy(update={"notes": [note] * bool(note) + by_owner.notes})
     write_json(summary.model_copy(update={"by_owner": by_owner}).model_dump(), layout.score_summary.path)
 
 

@@ -44,16 +44,29 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
     ParamsError
         Where there are no rules.
     """
+    contract = Contract.open(run.layout, run.params.project)
+    try:
+        scored, summary = rule_list(run, contract)
+    except NoOpenLeadsError as error:
+        write_no_list(error, contract, run, tier_names(run.params), rules_id(run.params.rules))
+        return pd.read_parquet(run.layout.scores.path)
+    write_scores(pa.Table.from_pandas(scored, SCORES, preserve_index=False).to_reader(), summary, run)
+    return scored
+
+
+def rule_list(run: RunContext, contract: Contract) -> tuple[pd.DataFrame, ScoreSummary]:
+    """Return the list by the rules, and its summary, and write nothing; see `score_leads_by_rules`.
+
+    Raises
+    ------
+    NoOpenLeadsError
+        Where nobody is open.
+    """
     rules = run.params.rules
     if not rules.names:
         raise ParamsError("`rules` in the params names no rule, so nothing can be scored; write some there")
-    contract, spec = Contract.open(run.layout, run.params.project), read_spec(run.layout)
-    dated = run.params.source.order == "dates"
-    try:
-        snapshots, who = open_leads(contract, run.params.snapshots if dated else None, run)
-    except NoOpenLeadsError as error:
-        write_no_list(error, contract, run, tier_names(run.params), rules_id(rules))
-        return pd.read_parquet(run.layout.scores.path)
+    spec, dated = read_spec(run.layout), run.params.source.order == "dates"
+    snapshots, who = open_leads(contract, run.params.snapshots if dated else None, run)
     parts = rule_parts(rules, spec)
     shards = [
         (shard.rows["lead_id"], contributions(run_query(RuleQuery(spec, rules), shard.tables), len(shard.rows), rules))
@@ -81,10 +94,8 @@ def score_leads_by_rules(run: RunContext) -> pd.DataFrame:
         model_id=rules_id(rules),
         data_fingerprint=contract.profile.fingerprint,
     )[COLUMNS]
-    rows = pa.Table.from_pandas(scored, SCORES, preserve_index=False).to_reader()
-    summary = _summary(scored, run.params, who).model_copy(update={"closed": closed_leads(scored, contract, spec)})
-    write_scores(rows, summary, run)
-    return scored
+    closed = closed_leads(scored, contract, spec)
+    return scored, _summary(scored, run.params, who).model_copy(update={"closed": closed})
 
 
 def _summary(scored: pd.DataFrame, params: Params, who: str) -> ScoreSummary:

@@ -83,6 +83,8 @@ def test_it_is_measured_by_the_wins_that_the_rules_of_today_would_bring(
     assert (found.state, found.incumbent) == (state, "rules")
     assert found.lines[0].startswith(f"{state.capitalize()} than the hand-written rules")
     assert ("stay with what you have" in found.lines[0]) is (state == "no better")
+    assert found.usable is (state != "worse")
+    assert ("Not usable: rank by the hand-written rules" in found.lines[0]) is not found.usable
 
 
 def test_the_rules_stand_for_today_and_without_them_the_best_that_ranks() -> None:

@@ -8,8 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from features.rules.declarations import RulesParams
 from pipelines.scheduled.published import PublishedLists
+from pipelines.scoring.score_summary import ScoreSummary
+from pipelines.stages import score
 from pipelines.stages.score import score_leads
+from pipelines.storage.bundle import load_bundle
+from pipelines.storage.results import read_result
 from pipelines.storage.run_context import RunContext
 from tests.support import small_job
 from tests.support.small_job import TODAY, Job, digests, job
@@ -69,3 +74,24 @@ def test_without_the_section_an_old_folder_of_lists_is_removed(plain: Job, tmp_p
     assert (here.layout.owner_lists / "owners.csv").is_file()
     score_leads(RunContext(plain.params, here.layout))
     assert not here.layout.owner_lists.exists()
+
+
+def test_where_the_verdict_says_rank_by_the_rules_the_lists_of_owners_do(
+    plain: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = with_lists(plain, tmp_path / "to")
+    monkeypatch.setattr(score, "_rules_instead", lambda run, tested_id: True)
+    rule = {"name": "steel", "attribute": "sector", "test": "is", "value": ["steel"], "points": 10}
+    rules = RulesParams.model_validate({"attributes": [rule]})
+    vocabulary = here.layout.vocabulary.path
+    vocabulary.parent.mkdir(parents=True, exist_ok=True)
+    vocabulary.write_text(load_bundle(here.layout.bundle, 1).metadata.matrix.model_dump_json(), encoding="utf-8")
+    score_leads(RunContext(here.params.model_copy(update={"rules": rules}), here.layout))
+    scores = pd.read_parquet(here.layout.scores.path)
+    assert scores["probability"].notna().all(), "the score list stays the model's"
+    owners = pd.read_csv(here.layout.owner_lists / "owners.csv")
+    first = pd.read_csv(here.layout.owner_lists / owners["file"][0])
+    assert first["probability"].isna().all() and len(first) > 0
+    summary = read_result(ScoreSummary, here.layout.score_summary.path, "score")
+    assert summary.by_owner is not None and summary.by_owner.notes[0] == score.BY_RULES
+    assert summary.model_id == scores["model_id"][0]
