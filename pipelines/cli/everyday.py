@@ -82,12 +82,18 @@ def inspect(
     leads: Annotated[Path, typer.Argument(metavar="LEADS", help="File of leads.")],
     events: Annotated[Path | None, typer.Option("--events", metavar="FILE", help="File of events.")] = None,
     outcomes: Annotated[Path | None, typer.Option("--outcomes", metavar="FILE", help="File of outcomes.")] = None,
+    fuzzy: Annotated[
+        Path | None,
+        typer.Option(
+            "--fuzzy", metavar="FILE", help="Also write pairs of leads that are probably one, as CSV; needs `fuzzy`."
+        ),
+    ] = None,
 ) -> None:
     """Print a proposed `source` for files, and what looks leaky.
 
     IN: CSV, Parquet or DuckDB files.
 
-    OUT: YAML for a params file, with the reason for each line, in the terminal.
+    OUT: YAML for a params file, with the reason for each line, in the terminal; the CSV of --fuzzy.
     """
     from pipelines.inspection.proposal import inspect as look
 
@@ -95,6 +101,10 @@ def inspect(
     typer.echo(found.mapping)
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    if fuzzy is not None:
+        from pipelines.analysis.fuzzy_repeats import write_fuzzy_repeats
+
+        typer.echo(f"{write_fuzzy_repeats(leads, fuzzy):,} pairs of leads that are probably one in {fuzzy}", err=True)
 
 
 @everyday_app.command(rich_help_panel=PANEL)
