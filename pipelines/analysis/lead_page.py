@@ -71,6 +71,7 @@ def lead_page(lead: LeadExplanation, project: str) -> str:
         "listing": listing(lead),
         "sum_line": sum_line(lead),
         "timeline_line": timeline_line(lead),
+        "lanes": lanes(lead.events),
         "not_causal": NOT_CAUSAL,
         "no_moves": NO_MOVES,
         "nobody": NOBODY,
@@ -124,6 +125,16 @@ def timeline_line(lead: LeadExplanation) -> str:
     later = f" {lead.not_counted:,} more happened or became known later, and do not count."
     word = "event counts" if lead.n_events == 1 else "events count"
     return f"{lead.n_events:,} {word}{when(lead)}{shown}." + (later if lead.not_counted else "")
+
+
+def lanes(events: list[Row]) -> dict[str, list[Row]]:
+    """Lay the events out in time, from the oldest on the left to the moment on the right: by whom, in percent."""
+    reach = max((one["days"] for one in events), default=0.0) or 1.0
+    placed: dict[str, list[Row]] = {"the lead": [], "sales": []}
+    for one in reversed(events):
+        text = f"{one['label']}, {one['event_at']:%Y-%m-%d %H:%M}"
+        placed[one["by"]].append({"left": round(100 * (1 - one["days"] / reach), 1), "text": text})
+    return placed
 
 
 def likeness(one: SimilarLeads, lead: LeadExplanation) -> str:

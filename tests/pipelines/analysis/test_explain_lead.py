@@ -234,6 +234,7 @@ def test_the_page_holds_all_of_it_and_no_other_lead(dated: tuple[Params, Layout]
     assert sum(numbers) == pytest.approx(round(explained.standing.points, 1), abs=1e-6)
     assert len(page.rows("moves-table")) == 1 + len(explained.event_effects or [])
     assert len(page.rows("events")) == 1 + len(explained.events)
+    assert text.count('class="dot"') == len(explained.events)
     others = set(pd.read_parquet(layout.leads.path)["lead_id"]) - {lead_id}
     # a colour is no lead
     everywhere = set(re.findall(r"(?<![#\w])a\d{4}\b", text + printed(explained)))
