@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.cohort.snapshots import revival_end
+from features.cohort.snapshots import life_spans, revival_end
 from features.schema.declarations import MomentParams, SnapshotParams
 
 if TYPE_CHECKING:
@@ -130,15 +130,13 @@ def open_moments(
     revivals
         As in `snapshots.at_risk`.
     """
-    ends = leads[["lead_id", "created_at"]].merge(outcomes[["lead_id", "converted_at", "lost_at"]], "left", "lead_id")
-    ends["closed_at"] = ends[["converted_at", "lost_at"]].min(axis=1)
     once = moments.drop_duplicates(["lead_id", "snapshot_at"])
-    rows = once.merge(ends[["lead_id", "created_at", "closed_at"]], "inner", "lead_id")
-    at, closed = rows["snapshot_at"], rows["closed_at"]
+    rows = once.merge(life_spans(leads, outcomes), "inner", "lead_id")
+    at = rows["snapshot_at"]
     young = at - rows["created_at"] <= pd.Timedelta(days=population.max_age_days) + pd.Timedelta(1, "us")
     if revivals is not None:
         young |= came_back(rows, revivals, population)
-    is_open = (at >= rows["created_at"]) & (closed.isna() | (at <= closed)) & young
+    is_open = (at >= rows["created_at"]) & (at <= rows["closed"]) & young
     kept = rows.loc[is_open, ["lead_id", "snapshot_at", "moment"]]
     return kept.sort_values(["lead_id", "snapshot_at"], ignore_index=True)
 

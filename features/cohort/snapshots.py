@@ -72,9 +72,8 @@ def at_risk(
     """
     if params.revive_on is not None and revivals is None:
         raise ValueError("snapshots.revive_on needs the times at which leads came back")
-    ends = leads[["lead_id", "created_at"]].merge(outcomes[["lead_id", "converted_at", "lost_at"]], "left", "lead_id")
-    created = ends["created_at"].to_numpy("datetime64[us]")
-    closed = ends[["converted_at", "lost_at"]].min(axis=1).fillna(pd.Timestamp.max.as_unit("us"))
+    ends = life_spans(leads, outcomes)
+    created, closed = ends["created_at"].to_numpy("datetime64[us]"), ends["closed"]
     begin = created + np.timedelta64(params.min_age_days, "D")
     end = np.minimum(created + np.timedelta64(params.max_age_days, "D"), closed.to_numpy("datetime64[us]"))
     times = moments.to_numpy("datetime64[us]")
@@ -83,9 +82,19 @@ def at_risk(
     stop = np.maximum(np.searchsorted(times, end, side="right"), start)
     pairs = _pairs(ends["lead_id"], times, start, stop)
     if params.revive_on is not None and revivals is not None:
-        again = _revived_pairs(ends.assign(closed=closed), times, params, revivals)
+        again = _revived_pairs(ends, times, params, revivals)
         pairs = pd.concat([pairs, again], ignore_index=True).drop_duplicates()
     return pairs.sort_values(["lead_id", "snapshot_at"], ignore_index=True)
+
+
+def life_spans(leads: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Return when each lead was created and when it closed, won or lost: lead_id, created_at, closed.
+
+    A lead that has not closed does so at the end of time.
+    """
+    ends = leads[["lead_id", "created_at"]].merge(outcomes[["lead_id", "converted_at", "lost_at"]], "left", "lead_id")
+    closed = ends[["converted_at", "lost_at"]].min(axis=1).fillna(pd.Timestamp.max.as_unit("us"))
+    return ends[["lead_id", "created_at"]].assign(closed=closed)
 
 
 def _revived_pairs(

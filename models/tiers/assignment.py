@@ -15,7 +15,7 @@ import pandas as pd
 
 from models.points.scale import PointScale
 from models.tiers.declarations import TierParams, Value
-from models.tiers.tier_rules import EXCLUDED, TierFacts, strongest
+from models.tiers.tier_rules import DRAWN, EXCLUDED, TierFacts, strongest
 
 LEAST_VALUE = 1e-9
 NEW = -1  # the tier index of a lead that was in no tier of the previous list
@@ -150,7 +150,7 @@ def tier_reasons(
         sent = exclusion >= 0
         reason[sent] = "excluded: " + _named([one.name for one in params.exclusions], exclusion[sent])
     explored = tiers != earned
-    reason[explored] = "drawn by lot to learn: else " + earned[explored]
+    reason[explored] = f"{DRAWN} to learn: else " + earned[explored]
     return pd.Series(reason, index=scored.index, dtype="str")
 
 

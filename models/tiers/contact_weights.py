@@ -35,12 +35,15 @@ class Weights:
         Whether there was a contact, but none by the list: sales chose it, with an unknown probability.
     clipped
         Whether the weight would have been above `max_weight`.
+    rows
+        How many rows of the history each row stands for.
     """
 
     weight: pd.Series[float]
     explored: pd.Series[bool]
     by_sales: pd.Series[bool]
     clipped: pd.Series[bool]
+    rows: pd.Series[float]
 
     @property
     def effective(self) -> float:
@@ -48,8 +51,9 @@ class Weights:
 
         Source: Kish 1965, Survey Sampling: the squared sum of weights over the sum of their squares.
         """
-        squares = float((self.weight**2).sum())
-        return float(self.weight.sum()) ** 2 / squares if squares else 0.0
+        weight = self.weight * self.rows
+        squares = float((weight**2).sum())
+        return float(weight.sum()) ** 2 / squares if squares else 0.0
 
 
 def contact_weights(rows: pd.DataFrame, contacts: pd.DataFrame, every_days: int, params: ExplorationParams) -> Weights:
@@ -58,7 +62,7 @@ def contact_weights(rows: pd.DataFrame, contacts: pd.DataFrame, every_days: int,
     Parameters
     ----------
     rows
-        lead_id, snapshot_at; one row a lead and moment.
+        lead_id, snapshot_at; one row a lead and moment; and weight: how many rows each stands for, without it one.
     contacts
         lead_id, contacted_at, as_of (where not known, contacted_at stands in), explored, propensity.
     every_days
@@ -80,6 +84,7 @@ def contact_weights(rows: pd.DataFrame, contacts: pd.DataFrame, every_days: int,
         explored=explored.set_axis(rows.index),
         by_sales=by_sales.set_axis(rows.index),
         clipped=(weight > params.max_weight).set_axis(rows.index),
+        rows=rows["weight"] if "weight" in rows else pd.Series(1.0, index=rows.index),
     )
 
 

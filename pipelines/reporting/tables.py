@@ -22,7 +22,7 @@ from models.explanation.lead_explanation import WaterfallStep, bars
 from models.explanation.results import ChangeResult, DependencePoint, ExplanationResult
 from models.points.scale import PointScale
 from models.tiers.declarations import TierParams
-from models.tiers.tier_rules import REASON
+from models.tiers.tier_rules import DRAWN, REASON
 from pipelines.reporting import charts
 from pipelines.reporting.charts import value_text
 from pipelines.scoring.score_summary import ScoreSummary
@@ -149,7 +149,7 @@ def tiers(summary: ScoreSummary, metrics: EvaluationResult, policy: TierParams, 
 
 def _tier_lines(leads: pd.DataFrame) -> list[Row]:
     reason = leads["tier_reason"].astype("str")
-    triggered, people, drawn = (reason.str.startswith(prefix) for prefix in ("trigger:", REASON, "drawn by lot"))
+    triggered, people, drawn = (reason.str.startswith(prefix) for prefix in ("trigger:", REASON, DRAWN))
     lines = {
         ", by score" if (triggered | people | drawn).any() else "": leads[~(triggered | people | drawn)],
         ", by a trigger": leads[triggered],

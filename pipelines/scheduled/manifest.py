@@ -25,7 +25,7 @@ class Policy(Spec):
     Attributes
     ----------
     version
-        Of all that the parameters say of it: tiers, triggers, exclusions, capacity, lists, exploration.
+        Of all that the parameters say of it: tiers, triggers, exclusions, capacity, lists, share of exploration.
     capacity
         Leads a list.
     explored_share, seed
@@ -39,7 +39,8 @@ class Policy(Spec):
 
     @classmethod
     def of(cls, params: Params) -> Self:
-        text = params.model_dump_json(include={"tiers", "capacity", "lists", "exploration"}) + str(params.project.seed)
+        named = {"tiers": True, "capacity": True, "lists": True, "exploration": {"share"}}  # the rest moves no list
+        text = params.model_dump_json(include=named) + str(params.project.seed)
         version = hashlib.sha256(text.encode()).hexdigest()[:12]
         return cls(
             version=version,

@@ -78,6 +78,14 @@ def test_the_weights_add_up_to_the_leads_on_the_lists_and_tell_as_much_as_fewer_
     assert not weights().clipped.any()
 
 
+def test_a_row_that_stands_for_many_counts_as_one_in_the_effective_sample() -> None:
+    """Thinned rows are weighed back: two rows of weights 1 and 9 tell as much as 10**2 / 82 rows alike, not as two."""
+    rows = pd.DataFrame({"lead_id": ["a", "b"], "snapshot_at": MONDAY, "weight": [1.0, 9.0]})
+    contacts = rows[["lead_id"]].assign(contacted_at=MONDAY + HOUR, as_of=MONDAY, explored="yes", propensity=0.5)
+    assert contact_weights(rows, contacts, 7, EXPLORATION).effective == pytest.approx(100 / 82)
+    assert contact_weights(rows.drop(columns="weight"), contacts, 7, EXPLORATION).effective == pytest.approx(2)
+
+
 def test_clipping_is_counted_and_leans_towards_the_leads_called_anyway() -> None:
     clipped = contact_weights(
         scenario().rows, scenario().contacts, 7, EXPLORATION.model_copy(update={"max_weight": 4.0})
