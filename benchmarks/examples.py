@@ -1,7 +1,8 @@
 """The four real data sets and the default run, each from its files to the report, with the CPU seconds that it took.
 
-`python -m benchmarks.examples --data FOLDER --work FOLDER [--only NAME]` runs `leadscore run` once for each, writes
-benchmarks/examples.json, and prints its figures as the first table of docs/results.md.
+`python -m benchmarks.examples --data FOLDER --work FOLDER [--only NAME]` runs the stages of `leadscore run` once for
+each, writes benchmarks/examples.json, and prints its figures as the first table of docs/results.md and the seconds of
+each stage as the second.
 """
 
 from __future__ import annotations
@@ -30,6 +31,20 @@ HEAD = """\
 | data set | test period | rows / leads | converted | AUC | logistic / scorecard / rules | random split | log-loss: model / logistic / scorecard / rules / base rate | CPU s |
 |---|---|---|---|---|---|---|---|---|
 """  # noqa: E501
+STAGES = (
+    "simulate",
+    "ingest",
+    "build_features",
+    "audit",
+    "train",
+    "backtest",
+    "evaluate",
+    "kpis",
+    "explain",
+    "score",
+    "report",
+)
+STAGES_HEAD = "| CPU s | start | " + " | ".join(STAGES) + " | all |\n" + "|---" * (len(STAGES) + 3) + "|\n"
 OTHERS = ("logistic", "scorecard", "rules", "prior")
 PERIODS = {"bank_marketing": "last 30% of the rows", "x_education": "held out, not chronological"}
 FILE = ROOT / "benchmarks" / "examples.json"
@@ -39,17 +54,19 @@ Tree = dict[str, Any]
 
 def measured(name: str, data: Path, work: Path) -> Tree:
     """Run one set in a process of its own and return its figures, with CPU and wall seconds."""
-    command = [str(Path(sys.executable).with_name("leadscore")), "run", "--out", str(work / name)]
+    command = [sys.executable, "-m", "benchmarks.stage_seconds", "--out", str(work / name)]
     if name != "default":
         command += ["--params", str(ROOT / "examples" / f"{name}.yaml"), "--data", str(data / name)]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"DO_NOT_TRACK": "1"})  # noqa: S603 our own program
+    environment = os.environ | {"DO_NOT_TRACK": "1"}
+    said = subprocess.run(command, cwd=ROOT, check=True, env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603 our own program
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     metrics = json.loads((work / name / "metrics.json").read_text(encoding="utf-8"))
     return {
         "cpu_user": round(after.ru_utime - before.ru_utime, 1),
         "cpu_system": round(after.ru_stime - before.ru_stime, 1),
         "wall": round(time.perf_counter() - started, 1),
+        "stages": json.loads(said.stdout.splitlines()[-1]),
         "period": metrics["period"],
         "test": _few(metrics["test"]),
         "random_split": _few(metrics["random_split"]),
@@ -79,9 +96,23 @@ def _row(name: str, of: Tree) -> str:
         " / ".join(f"{others[other]['auc']:.3f}"[1:] for other in OTHERS[:-1] if other in others),
         _auc(of["random_split"]),
         " / ".join(f"{one['log_loss']:.4f}"[1:] for one in [test, *others.values()]),
-        f"{of['cpu_user'] + of['cpu_system']:.0f}",
+        _total(of),
     ]
     return f"| {' | '.join(cells)} |\n"
+
+
+def stage_table(sets: Tree) -> str:
+    """Return the page's table of CPU seconds by stage, of the sets whose stages were timed."""
+    rows = [
+        [TITLES[name], *(f"{one['stages'].get(stage, 0):.1f}" for stage in ("start", *STAGES)), _total(one)]
+        for name, one in sets.items()
+        if "stages" in one
+    ]
+    return STAGES_HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _total(of: Tree) -> str:
+    return f"{of['cpu_user'] + of['cpu_system']:.0f}"
 
 
 def _auc(of: Tree) -> str:
@@ -96,11 +127,13 @@ def main() -> None:
     options = parser.parse_args()
     sets = {name: measured(name, options.data, options.work) for name in options.only or TITLES}
     if options.only:
-        sys.stdout.write(table(sets))
+        sys.stdout.write(f"{table(sets)}\n{stage_table(sets)}")
         return
     FILE.write_text(json.dumps({"code": learning_code(), "sets": sets}, indent=1) + "\n", encoding="utf-8")
     text = PAGE.read_text(encoding="utf-8")
-    text = re.sub(r"\| data set \|.*?\n(?=\n)", lambda _: table(sets), text, count=1, flags=re.DOTALL)
+    for new in (table(sets), stage_table(sets)):
+        head = re.escape(new[: new.index("|", 1)])
+        text = re.sub(rf"(?m)^{head}(?:.*\n)+?(?=\n)", new.replace("\\", r"\\"), text, count=1)
     PAGE.write_text(marked(text, ROOT, learning_code()), encoding="utf-8")
 
 
