@@ -39,8 +39,11 @@ class Policy(Spec):
 
     @classmethod
     def of(cls, params: Params) -> Self:
-        named = {"tiers": True, "capacity": True, "lists": True, "exploration": {"share"}}  # the rest moves no list
-        text = params.model_dump_json(include=named) + str(params.project.seed)
+        # The rest of the exploration moves no list.
+        text = params.model_dump_json(
+            include={"tiers": True, "capacity": True, "lists": True, "exploration": {"share"}}
+        )
+        text += str(params.project.seed)
         version = hashlib.sha256(text.encode()).hexdigest()[:12]
         return cls(
             version=version,
