@@ -51,6 +51,27 @@ def rollback(params: ParamsOption = None) -> None:
 
 
 @model_app.command()
+def prune(
+    params: ParamsOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing; say what would go.")] = False,
+) -> None:
+    """Delete models and files no alias points to.
+
+    Of a version that was champion once the model stays, so that its scores can be made again. Parameters, figures and
+    decisions stay. Runs tracked by hand are among them; `nightly retrain` does the same for those that it made.
+
+    IN: the registry and the files of MLflow.
+
+    OUT: the same without them.
+    """
+    from pipelines.config.params import load
+    from pipelines.registry.prune import prune as delete
+
+    for line in delete(load(params), every=True, dry_run=dry_run) or ["nothing to prune"]:
+        typer.echo(line)
+
+
+@model_app.command()
 def compare(
     run_a: Annotated[Path, typer.Argument(help="Folder of a `leadscore run`, or a project's own.")],
     run_b: Annotated[Path, typer.Argument(help="The same of another run.")],

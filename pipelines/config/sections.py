@@ -215,6 +215,11 @@ class Track(Spec):
         description="Where MLflow keeps its books; the environment's MLFLOW_TRACKING_URI goes first.",
     )
     artifacts: str = Field(default="mlartifacts", description="Where MLflow keeps files.")
+    prune: bool = Field(
+        default=True,
+        description="After each retraining, delete files of earlier ones that no alias points to; of a former champion "
+        "the model stays. false: they are kept until `leadscore model prune`.",
+    )
 
 
 class SparkParams(Spec):

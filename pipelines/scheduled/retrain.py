@@ -23,6 +23,7 @@ from features.schema.spec import Spec
 from models.monitoring.results import MonitorResult
 from pipelines.config.params import Params
 from pipelines.registry.promote import champion_scale, promote
+from pipelines.registry.prune import BY_RETRAIN, prune
 from pipelines.scheduled.input_files import digests
 from pipelines.stages.run_all import stages
 from pipelines.stages.track import track
@@ -104,8 +105,14 @@ def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> li
         return [f"nothing new: the data, the parameters and the program are those of {last.day}"]
     log.info("retrain: %s", why)
     run = _make(_on_champions_scale(params), request, name)
-    track(run, overlay)
-    return [f"retrained: {why}", *_decide(run, request, name, why)]
+    track(run, overlay, BY_RETRAIN)
+    try:
+        lines = _decide(run, request, name, why)
+    finally:  # a refused challenger is what fills a disk
+        pruned = prune(params, every=False) if params.track.prune else []
+        for line in pruned:
+            log.info("retrain: %s", line)
+    return [f"retrained: {why}", *lines]
 
 
 def _tested_on_few(params: Params) -> Params:

@@ -30,8 +30,13 @@ HEADLINE = ("average_precision", "log_loss", "brier", "calibration_error", "prec
 SECTIONS = ("snapshots", "features", "split", "train", "selection", "scorecard", "points", "capacity", "tiers")
 
 
-def track(run: RunContext, overlay: Path | None) -> str:
+def track(run: RunContext, overlay: Path | None, made_by: str = "") -> str:
     """Log parameters, figures, plots, report, scorecard and model, and register the model.
+
+    Parameters
+    ----------
+    made_by
+        Who started it, as a tag; "" by hand.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def track(run: RunContext, overlay: Path | None) -> str:
     with mlflow.start_run(run_name=scorer.model_id) as tracked:
         mlflow.log_params(_flat(run.params))
         mlflow.log_metrics(_figures(metrics))
-        mlflow.set_tags(_tags(scorer, metrics))
+        mlflow.set_tags(_tags(scorer, metrics) | ({"made_by": made_by} if made_by else {}))
         page = without_display(run.layout.report.path.read_text(encoding="utf-8"))
         mlflow.log_text(page, run.layout.report.path.name)
         for file in (

@@ -28,7 +28,7 @@ ROOMS = {
         "resolve-params", "simulate", "ingest", "build-features", "audit", "train", "backtest", "evaluate", "kpis",
         "explain", "score", "report", "track",
     },
-    "model": {"promote", "rollback", "compare", "track", "scorecard"},
+    "model": {"promote", "rollback", "prune", "compare", "track", "scorecard"},
     "nightly": {"score", "monitor", "retrain", "shadow"},
     "lead": {"explain", "change", "rules", "override", "letter", "forget"},
     "example": {"bank-marketing", "crm-export"},
