@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from pipelines.cli import stages
-from pipelines.cli.options import ModelOption, OutOption, ParamsOption, loaded, now
+from pipelines.cli.options import DryRunOption, ModelOption, OutOption, ParamsOption, loaded, now
 
 model_app = typer.Typer(help="Models: the champion, and what a run learned.", no_args_is_help=True)
 
@@ -53,7 +53,7 @@ def rollback(params: ParamsOption = None) -> None:
 @model_app.command()
 def prune(
     params: ParamsOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing; say what would go.")] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Delete models and files no alias points to.
 

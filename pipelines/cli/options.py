@@ -103,7 +103,9 @@ ModelOption = Annotated[
     ),
 ]
 TrackOption = Annotated[bool, typer.Option("--track", help="Also log the results in MLflow.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Publish and send nothing; say what would change.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Publish, send and delete nothing; say what would change.")
+]
 LeadArgument = Annotated[str, typer.Argument(metavar="ID", help="The lead's id, as the data hold it.")]
 
 
