@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import socket
 import warnings
 from http.client import HTTPException
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 from features.schema.errors import DataError
 from pipelines.storage.files import staged_file
 
+SILENT_S = 60.0  # without a byte from OpenML
 log = logging.getLogger("leadscore")
 # OpenML holds the older of the two published files, all 45,211 rows with 16 columns, without the columns' names.
 BANK_ID = 1461
@@ -51,6 +53,8 @@ def fetch_bank_marketing(folder: Path) -> Path:
 def _fetch(data_id: int) -> pd.DataFrame:
     from sklearn.datasets import fetch_openml
 
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENT_S)  # scikit-learn sets none, and would wait for a silent server for ever
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # each failed attempt would be a line of its own
@@ -64,6 +68,8 @@ def _fetch(data_id: int) -> pd.DataFrame:
             expected=f"data set {data_id} of https://www.openml.org",
             fix=f"Go online and try again, or put {BANK_FILE} of the UCI repository (data set 222) into the folder.",
         ) from None
+    finally:
+        socket.setdefaulttimeout(before)
     frame: pd.DataFrame = dataset.frame
     return frame
 

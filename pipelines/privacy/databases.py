@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -86,6 +87,8 @@ def forget_in_postgres(ids: Sequence[str], tables: PostgresTables) -> int:
     try:
         with connect(tables.database, "delivery.postgres.database") as connection:
             connection.autocommit = True
+            for name, seconds in {"lock_timeout": tables.lock_wait_s, "statement_timeout": tables.timeout_s}.items():
+                connection.execute("SELECT set_config(%s, %s, false)", [name, f"{math.ceil(seconds * 1000)}"])
             there = connection.execute("SELECT to_regclass(%s)", [history.as_string(connection)]).fetchone()
             if there is None or there[0] is None:
                 return 0

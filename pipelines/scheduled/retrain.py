@@ -108,11 +108,16 @@ def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> li
     track(run, overlay, BY_RETRAIN)
     try:
         lines = _decide(run, request, name, why)
-    finally:  # a refused challenger is what fills a disk
-        pruned = prune(params, every=False) if params.track.prune else []
-        for line in pruned:
-            log.info("retrain: %s", line)
+    except RefusedError:  # refused challengers are what fills a disk
+        _prune(params)
+        raise
+    _prune(params)
     return [f"retrained: {why}", *lines]
+
+
+def _prune(params: Params) -> None:
+    for line in prune(params, every=False) if params.track.prune else []:
+        log.info("retrain: %s", line)
 
 
 def _tested_on_few(params: Params) -> Params:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 
 ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}  # a lost server is noticed in 90 s
+CONNECT_S = 30  # unless the connection string, or PGCONNECT_TIMEOUT, says otherwise
 SIGNS = {  # in messages of libpq and the server, and what may be shown instead: no part of the connection string
     "password authentication failed": "a wrong user or password",
     "no password supplied": "no password",
@@ -50,7 +52,9 @@ def connect(variable: str, key: str) -> Connection[Any]:
     psycopg = driver(key)
     try:
         secret = from_environment(variable, key) if variable else ""
-        connection: Connection[Any] = psycopg.connect(secret, client_encoding="UTF8", **ALIVE)
+        own = psycopg.conninfo.conninfo_to_dict(secret).get("connect_timeout") or os.environ.get("PGCONNECT_TIMEOUT")
+        settings = ALIVE if own else ALIVE | {"connect_timeout": CONNECT_S}
+        connection: Connection[Any] = psycopg.connect(secret, client_encoding="UTF8", **settings)
         return connection
     except psycopg.ProgrammingError:  # its message would repeat the connection string
         raise ParamsError(f"{key}: {variable} is not a connection string; write postgresql://user@host/name") from None

@@ -9,9 +9,11 @@ import pytest
 from psycopg.sql import SQL, Identifier
 from typer.testing import CliRunner
 
+from features.schema.errors import DeliveryError
 from pipelines.cli.app import app
 from pipelines.config.delivery import PostgresTables
 from pipelines.delivery.databases import read_list, to_postgres
+from pipelines.privacy.databases import forget_in_postgres
 from pipelines.storage.files import write_parquet
 from tests.support.postgres_server import VARIABLE, Server
 
@@ -49,3 +51,18 @@ def test_the_command_forgets_a_lead_in_postgresql(
     assert ID not in done.output
     again = CliRunner().invoke(app, [*words, "--postgres"])
     assert "forgotten: 0 rows" in again.output
+
+
+def test_a_table_that_somebody_holds_ends_the_wait(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, server.conninfo)
+    tables = PostgresTables(database=VARIABLE, schema="forgetting", lock_wait_s=0.2)
+    write_parquet(LIST, tmp_path / "scores.parquet")
+    to_postgres(read_list(tmp_path), tables)
+    with server.connect() as other, other.transaction():
+        other.execute("LOCK TABLE forgetting.score_history")
+        with pytest.raises(DeliveryError, match="did not forget the lead: canceling statement due to lock timeout"):
+            forget_in_postgres([ID], tables)
+    assert texts(server).count(ID) >= 1
+    assert forget_in_postgres([ID], tables) >= 1
