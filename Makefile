@@ -4,7 +4,7 @@ export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = 1
 
-.PHONY: run test test-spark lint lock peers clean
+.PHONY: run test test-spark audit sbom lint lock peers clean
 
 run: .venv/.installed  ## history -> scored, tiered, explained leads
 	.venv/bin/dvc repro
@@ -44,6 +44,19 @@ peers: .venv-peers/.installed  ## what benchmarks.quality compares with, in an e
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	touch $@
 
+audit: .venv-audit/.installed  ## weaknesses: of the code, and of what the lock pins (asks PyPI's database, online)
+	.venv-audit/bin/bandit --quiet --recursive --skip B608 features models pipelines
+	@.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement requirements.lock || \
+		{ echo "pip-audit found weaknesses, or could not ask PyPI (offline?): the lock counts as not checked"; exit 1; }
+
+sbom: .venv-audit/.installed  ## what the lock pins, as CycloneDX: sbom.json
+	.venv-audit/bin/cyclonedx-py requirements --output-reproducible --output-file sbom.json requirements.lock
+
+.venv-audit/.installed: .venv/.installed audit.lock
+	$(PYTHON) -m venv .venv-audit
+	.venv/bin/uv pip install --quiet --python .venv-audit --require-hashes -r audit.lock
+	touch $@
+
 lint: .venv/.installed  ## mend style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
@@ -55,6 +68,8 @@ lock: .venv/.installed  ## resolve pyproject.toml anew
 		--no-annotate --quiet --upgrade --custom-compile-command "make lock" -o benchmarks/peers.lock
 	.venv/bin/uv pip compile --group spark --universal --generate-hashes --no-emit-index-url \
 		--no-annotate --quiet --upgrade --custom-compile-command "make lock" -o spark.lock
+	.venv/bin/uv pip compile --group audit --universal --generate-hashes --no-emit-index-url \
+		--no-annotate --quiet --upgrade --custom-compile-command "make lock" -o audit.lock
 
 clean:  ## what the stages wrote
 	rm -rf data artifacts reports
