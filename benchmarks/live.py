@@ -18,11 +18,11 @@ from scipy.special import expit
 
 from benchmarks.published import ROOT, learning_code, marked
 from features.cohort.moments import moment_kinds
-from features.cohort.snapshots import grid, last_list
-from features.schema.declarations import MomentParams, SnapshotParams
+from features.cohort.snapshots import last_list
+from features.schema.declarations import MomentParams
 from models.evaluation.intervals import clopper_pearson
 from models.evaluation.moments import moment_metrics
-from models.evaluation.wins_on_no_list import reasons
+from models.evaluation.wins_on_no_list import by_interval
 from models.learners.gradient_boosting import TrainParams
 from models.scoring.fresh_intercept import fresh_log_odds
 from models.scoring.scorer import Scorer
@@ -40,7 +40,6 @@ from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 
 FILE, PAGE = ROOT / "benchmarks" / "live.json", ROOT / "benchmarks" / "live.md"
-AT_ONCE = "scored at the moment"
 ORACLE, BOTH, ALONE = "the truth", "lists and moments", "lists alone"
 DAY_AGES = MomentParams(ages_hours=[0, 24, 72, 168])  # of learning_365, which has days alone
 Tree = dict[str, Any]
@@ -51,37 +50,10 @@ def wins_missed(contract: Contract, params: Params) -> list[Tree]:
     until, population = closes_until(contract, params), params.snapshots
     outcomes = contract.outcomes[contract.outcomes["converted_at"] <= until]
     wins = outcomes.merge(contract.leads[["lead_id", "created_at"]], "inner", "lead_id")
-    young = population.model_copy(update={"min_age_days": 0})
-    weekly = population.model_copy(update={"every_days": 7})
-    last = wins["converted_at"].max()
-    hours = pd.date_range(wins["created_at"].min().ceil("h"), last, freq="h", unit="us")
-    missed = {
-        f"weekly list, leads from {population.min_age_days} day on": _on_none(wins, weekly),
-        "daily list, leads from their creation on": _on_none(wins, young.model_copy(update={"every_days": 1})),
-        "hourly list": int((reasons(wins, hours, young) != "").sum()),
-        AT_ONCE: int(never_at_risk(wins, population).sum()),
-    }
-    return [{"by": by, "wins": len(wins), "missed": n, "of": clopper_pearson(n, len(wins), 0.9)} for by, n in
-            missed.items()]  # fmt: skip
-
-
-def _on_none(wins: pd.DataFrame, population: SnapshotParams) -> int:
-    lists = grid(wins["created_at"].min(), wins["converted_at"].max(), population)
-    return int((reasons(wins, lists, population) != "").sum())
-
-
-def never_at_risk(wins: pd.DataFrame, population: SnapshotParams) -> pd.Series[bool]:
-    """Whether no moment before a win, within its horizon, had the lead at risk; by days, a day begins before its wins.
-
-    Parameters
-    ----------
-    wins
-        created_at, converted_at, lost_at.
-    """
-    leaves = wins["created_at"] + pd.Timedelta(days=population.max_age_days)
-    last = pd.concat([leaves, wins["lost_at"], wins["converted_at"]], axis=1).min(axis=1)
-    within = last > wins["converted_at"] - pd.Timedelta(days=population.horizon_days)
-    return ~(within & (last >= wins["created_at"]))
+    return [
+        {"by": one.by, "wins": one.wins, "missed": one.wins - one.held, "of": clopper_pearson(one.wins - one.held,
+         one.wins, 0.9)} for one in by_interval(wins, population, None, 0.9)
+    ]  # fmt: skip
 
 
 def models_of(matrix: pd.DataFrame, moments: pd.DataFrame, run: RunContext) -> dict[str, Scorer]:

@@ -57,6 +57,17 @@ class WinsOnNoList(Figures):
     ages: list[WinsOfAge]
 
 
+class IntervalCoverage(Figures):
+    """How many wins of a history lists of one interval could have held, whatever the ranking."""
+
+    by: str
+    wins: int
+    held: int
+    held_share: Figure
+    held_share_low: Figure
+    held_share_high: Figure
+
+
 class ListCoverage(Spec):
     """Wins on no list in the days that the tested lists look at, and in the whole history, by these settings."""
 

@@ -22,11 +22,13 @@ from models.evaluation.list_coverage import (
     REASONS,
     TOO_OLD,
     TOO_YOUNG,
+    IntervalCoverage,
     ListCoverage,
     WinsOfAge,
     WinsOnNoList,
 )
 
+AT_ONCE = "scored at the moment"
 AGES = (0, 1, 7, 28, 56, 112)  # days at which a group of ages begins
 
 
@@ -136,6 +138,65 @@ def cover(
         period=wins.count(first, last + horizon, confidence),
         history=wins.count(first if pd.isna(begin) else min(begin, first), until + pd.Timedelta(1, "us"), confidence),
     )
+
+
+def by_interval(
+    wins: pd.DataFrame, params: SnapshotParams, revivals: pd.DataFrame | None, confidence: float
+) -> list[IntervalCoverage]:
+    """Count the wins that a weekly, daily and hourly list, and a score at the moment, could each have come before.
+
+    Parameters
+    ----------
+    wins
+        lead_id, created_at, converted_at, lost_at.
+    revivals
+        As in `at_risk`.
+    """
+    young = params.model_copy(update={"min_age_days": 0})
+    weekly, daily = (one.model_copy(update={"every_days": days}) for one, days in ((params, 7), (young, 1)))
+    hours = pd.DatetimeIndex([])
+    if len(wins):
+        hours = pd.date_range(wins["created_at"].min().ceil("h"), wins["converted_at"].max(), freq="h", unit="us")
+    none = {
+        f"weekly list, leads from {params.min_age_days} day{'' if params.min_age_days == 1 else 's'} on":
+            reasons(wins, _lists(wins, weekly), weekly, revivals) != "",
+        "daily list, leads from their creation on": reasons(wins, _lists(wins, daily), daily, revivals) != "",
+        "hourly list": reasons(wins, hours, young, revivals) != "",
+        AT_ONCE: never_at_risk(wins, params, revivals),
+    }  # fmt: skip
+    held = {name: len(wins) - int(missed.sum()) for name, missed in none.items()}
+    return [
+        IntervalCoverage(by=name, wins=len(wins), **_shares({"held": n}, len(wins), confidence))
+        for name, n in held.items()
+    ]
+
+
+def never_at_risk(wins: pd.DataFrame, params: SnapshotParams, revivals: pd.DataFrame | None = None) -> np.ndarray:
+    """Whether no moment before a win, within its horizon, had the lead at risk; by days, a day begins before its wins.
+
+    Parameters
+    ----------
+    wins
+        created_at, converted_at, lost_at; with revivals lead_id, too.
+
+    Returns
+    -------
+    ndarray
+        Shape (n,).
+    """
+    created, won, lost = (wins[name].to_numpy("datetime64[us]") for name in ("created_at", "converted_at", "lost_at"))
+    days = np.timedelta64(1, "D")
+    last = np.fmin(np.fmin(created + params.max_age_days * days, lost), won)
+    held = (last > won - params.horizon_days * days) & (last >= created)
+    if revivals is not None and params.revive_on is not None:
+        rows = wins.assign(row=np.arange(len(wins))).merge(revivals, "inner", "lead_id")
+        names = ("created_at", "converted_at", "lost_at", "revived_at")
+        born, wins_at, losses, acted = (rows[name].to_numpy("datetime64[us]") for name in names)
+        leaves = np.fmin(np.fmin(revival_end(acted, params), wins_at), losses)
+        begin = np.maximum(acted, born + params.max_age_days * days)
+        again = (begin < leaves) & (leaves > wins_at - params.horizon_days * days)
+        held[rows.loc[again, "row"].to_numpy("int64")] = True
+    return ~held
 
 
 def _lists(wins: pd.DataFrame, params: SnapshotParams) -> pd.DatetimeIndex:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from features.schema.spec import Spec
 from models.evaluation.estimate import Figure, Figures
-from models.evaluation.list_coverage import ListCoverage
+from models.evaluation.list_coverage import IntervalCoverage, ListCoverage
 from models.evaluation.rate_comparison import ObservedRate, PredictedRate
 from models.kpis.revenue import RevenueResult
 
@@ -247,6 +247,8 @@ class KpiResult(Spec):
         The wins that no list could hold, which no tier could catch, as in metrics.json; None without dates.
     revenue
         None without `money.deal_value`, and where the rules alone score.
+    intervals
+        How many wins of the whole history lists of other intervals, and scores at the moment, could have held.
     """
 
     format: Literal[2] = 2
@@ -267,6 +269,7 @@ class KpiResult(Spec):
     velocity: Velocity | None
     response: ResponseTimes | None
     coverage: ListCoverage | None
+    intervals: list[IntervalCoverage]
     comparisons: list[RateComparison]
     volumes: list[ListVolume]
     revenue: RevenueResult | None = None

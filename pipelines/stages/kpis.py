@@ -41,7 +41,7 @@ from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params
 from pipelines.lists.response import response
 from pipelines.revenue.list_revenue import write_revenue
-from pipelines.scoring.list_coverage import closes_until, list_coverage
+from pipelines.scoring.list_coverage import closes_until, intervals, list_coverage
 from pipelines.scoring.rule_scoring import tier_names
 from pipelines.scoring.tier_inputs import tier_facts
 from pipelines.storage.bundle import load_trained
@@ -268,6 +268,7 @@ def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, ti
         velocity=_velocity(listed, list(stages), inputs) if dated else None,
         response=None,
         coverage=tiering.coverage,
+        intervals=intervals(inputs.contract, params),
         comparisons=tiering.comparisons,
         volumes=tiering.volumes,
         verdict=KpiVerdict(lines=tiering.lines((tiers[0].name, tiers[0].all), params)),

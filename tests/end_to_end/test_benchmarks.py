@@ -12,13 +12,13 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from benchmarks.figures import draws, summary
-from benchmarks.live import never_at_risk
 from benchmarks.published import code_digest, learning_code, marked, pages
 from benchmarks.regret_bound import fit, probability, records
 from benchmarks.simulated_years import Scenario
 from benchmarks.tasks import month_split, split_of
 from benchmarks.two_years import keep
 from benchmarks.two_years_evaluation import predictor
+from models.evaluation.wins_on_no_list import never_at_risk
 from pipelines.simulation.export import simulate
 from pipelines.simulation.market import COUNTRIES, SOURCES, names
 from tests.support.paths import ROOT

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from features.cohort.labels import label_dated
 from features.cohort.snapshots import at_risk, grid
-from features.schema.declarations import SnapshotParams
+from features.schema.declarations import ReviveParams, SnapshotParams
 from models.evaluation.intervals import clopper_pearson
 from models.evaluation.list_coverage import BETWEEN, EARLY, LOST, REASONS, TOO_OLD, TOO_YOUNG, ListCoverage
-from models.evaluation.wins_on_no_list import DatedWins, cover, reasons
+from models.evaluation.wins_on_no_list import DatedWins, by_interval, cover, reasons
 from tests.support.paths import REAL
 from tests.support.small_source import EXAMPLES
 from tests.support.tables import DAY, HOUR, MONDAY, TICK, Row, frame
@@ -118,6 +118,42 @@ def test_one_more_list_never_leaves_more_wins_out(
         reasons(wins, pd.DatetimeIndex(sorted(set(times))).as_unit("us"), params) for times in (made, made + more)
     )
     assert not ((fewer == "") & (with_more != "")).any()
+
+
+@settings(max_examples=40)
+@given(histories, grids, st.lists(st.tuples(st.integers(0, 7), moments), max_size=4))
+def test_the_shorter_the_interval_the_more_wins_it_could_come_before(
+    history: History, params: SnapshotParams, acted: list[tuple[int, pd.Timestamp]]
+) -> None:
+    leads, outcomes = tables(history)
+    wins = outcomes.dropna(subset="converted_at").merge(leads, on="lead_id")
+    rows = [{"lead_id": f"{lead}", "revived_at": at} for lead, at in acted]
+    revivals = pd.DataFrame(rows, columns=["lead_id", "revived_at"]).astype({"revived_at": "datetime64[us]"})
+    again = params.model_copy(update={"revive_on": ReviveParams(days=14)})
+    for population, found in ((params, None), (again, revivals)):
+        held = [one.held for one in by_interval(wins, population, found, 0.9)]
+        assert held == sorted(held), "weekly, daily, hourly, at the moment"
+        assert all(one.wins == len(wins) for one in by_interval(wins, population, found, 0.9))
+
+
+def test_what_each_interval_could_come_before_by_hand() -> None:
+    """Won after half an hour, after five hours, on Friday, and after the next Monday."""
+    begin = MONDAY + DAY + 9 * HOUR
+    history: History = [
+        (begin, begin + 0.5 * HOUR, None),
+        (begin, begin + 5 * HOUR, None),
+        (begin, begin + 3 * DAY, None),
+        (begin, begin + 7 * DAY, None),
+    ]
+    leads, outcomes = tables(history)
+    found = by_interval(outcomes.merge(leads, on="lead_id"), WEEKLY, None, 0.9)
+    assert [(one.by, one.held) for one in found] == [
+        ("weekly list, leads from 1 day on", 1),
+        ("daily list, leads from their creation on", 2),
+        ("hourly list", 3),
+        ("scored at the moment", 4),
+    ]
+    assert (found[0].held_share_low, found[0].held_share_high) == pytest.approx(clopper_pearson(1, 4, 0.9))
 
 
 def example() -> ListCoverage:
