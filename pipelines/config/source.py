@@ -54,10 +54,11 @@ class TableSource(Spec):
         'With postgres: the environment variable that holds the connection string ("" leaves it to PGHOST and its '
         "kin); no secret stands in this file. With ibis: the one that holds the URL, such as bigquery://project/data."
     )
-    format: Literal["csv", "parquet", "duckdb", "excel", "json", "postgres", "ibis"] = Field(
+    format: Literal["csv", "parquet", "duckdb", "excel", "json", "postgres", "ibis", "serve"] = Field(
         default="csv",
         description="Left out: by the ending of the path, csv (gz and zip too) where it says nothing else. excel: "
-        "OpenDocument too.",
+        "OpenDocument too. serve: the SQLite file of `leadscore serve`; `table` is leads, attribute_history or events, "
+        "in the contract's names.",
     )
     table: str = Field(
         default="",
@@ -100,6 +101,11 @@ class TableSource(Spec):
     def in_database(self) -> bool:
         """Whether a database holds it, and no file."""
         return self.format in ("postgres", "ibis")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether somebody may write into it at any moment, and nothing says that its rows are the same as before."""
+        return self.in_database or self.format == "serve"
 
     @property
     def time_formats(self) -> tuple[str, ...]:

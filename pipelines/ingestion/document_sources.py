@@ -1,11 +1,12 @@
-"""Spreadsheets and JSON, read as tables of text."""
+"""Spreadsheets, JSON, and what was posted to `leadscore serve`, read as tables of text."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,3 +153,57 @@ def _batches(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[pa
     while part := list(islice(iterator, BATCH)):
         columns = [pa.array([row[index] for row in part], pa.string()) for index in range(len(names))]
         yield pa.record_batch(columns, schema=schema)
+
+
+# What was posted to `leadscore serve`
+
+POSTED = {
+    "leads": """SELECT lead_id, created_at, attributes FROM leads JOIN lead_edits USING (lead_id) WHERE number IN (
+        SELECT max(number) FROM lead_edits GROUP BY lead_id) ORDER BY lead_id""",
+    "attribute_history": "SELECT lead_id, valid_from, attributes FROM lead_edits ORDER BY number",
+    "events": """SELECT lead_id, event_at, known_at, event_type, direction, channel, value FROM events
+        ORDER BY known_at, id""",
+}
+
+
+@contextmanager
+def open_posted(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
+    """Open the facts of a server as they are at this moment, while it goes on; events are known from their arrival."""
+    if source.table not in POSTED:
+        raise DataError(label, "", found=f"table {source.table!r}", expected=f"one of {', '.join(POSTED)}",
+                        fix="Name one of them in `table`.")  # fmt: skip
+    try:
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        # DuckDB reads the stream in a thread of its own, and nobody else does meanwhile.
+        with closing(sqlite3.connect(address, uri=True, check_same_thread=False)) as database:
+            database.execute("BEGIN")  # all that is read is of one moment
+            names, nested = _posted_names(database, POSTED[source.table])
+            rows = (_posted_row(row, nested) for row in database.execute(POSTED[source.table]))
+            yield RawTable(label, names, [pa.string()] * len(names), _batches(names, rows))
+    except sqlite3.Error as error:
+        raise DataError(
+            label,
+            "",
+            found=f"a file that holds no facts of a server ({error})",
+            expected="the SQLite file of `leadscore serve`",
+            fix="Correct its path or format.",
+        ) from None
+
+
+def _posted_names(database: sqlite3.Connection, query: str) -> tuple[list[str], list[str]]:
+    """Return the columns, and which of them, the last ones, are attributes: in place of the JSON that holds them."""
+    plain = [name for name, *_ in database.execute(f"SELECT * FROM ({query}) LIMIT 0").description]
+    if "attributes" not in plain:
+        return plain, []
+    keys = "SELECT DISTINCT key FROM lead_edits, json_each(lead_edits.attributes) ORDER BY key"
+    attributes = [key for (key,) in database.execute(keys)]
+    return [*plain[: -1 if attributes else None], *attributes], attributes
+
+
+def _posted_row(row: Sequence[Any], attributes: Sequence[str]) -> list[str]:
+    """Return the cells as text, "" where nothing is known; numbers with every digit."""
+    cells = list(row)
+    if attributes:
+        held = json.loads(cells.pop())
+        cells += [held.get(name) for name in attributes]
+    return ["" if cell is None else cell if isinstance(cell, str) else repr(cell) for cell in cells]

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from features.schema.errors import DataError
 from pipelines.ingestion.csv_source import open_csv
-from pipelines.ingestion.document_sources import open_excel, open_json
+from pipelines.ingestion.document_sources import open_excel, open_json, open_posted
 from pipelines.ingestion.raw_table import BATCH, Ragged, RawTable, nearest
 from pipelines.storage.duckdb import SEALED
 
@@ -64,7 +64,7 @@ def files_of(path: str, data: Path) -> list[str]:
 
 @contextmanager
 def _open_one(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
-    kinds = {"csv": open_csv, "excel": open_excel, "json": open_json}
+    kinds = {"csv": open_csv, "excel": open_excel, "json": open_json, "serve": open_posted}
     opened = kinds | {"parquet": _open_parquet, "duckdb": _open_duckdb}
     with opened[source.format](path, source, label) as raw:
         yield raw

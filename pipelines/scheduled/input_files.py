@@ -35,7 +35,7 @@ def ingest_if_changed(run: RunContext, data: Path) -> dict[str, str]:
     settings = run.params.model_dump(mode="json", include={"source", "ingest"})
     proof: dict[str, Any] = {"files": files, "versions": versions()} | settings
     record = run.layout.contract.parent / "ingested.json"
-    live = any(table.in_database for table in run.params.source.tables)  # nothing says whether its rows are others
+    live = any(table.is_live for table in run.params.source.tables)
     if live or _read(record) != proof or not _is_complete(run.layout):
         record.unlink(missing_ok=True)
         ingest(run.params.source, run.params.ingest, run.params.project, data, run.layout)
@@ -71,7 +71,7 @@ def check_contract(layout: Layout) -> None:
 
 def digests(source: Source, data: Path) -> dict[str, str]:
     """The digest of each of the user's files; those that are missing are left for `ingest` to name."""
-    paths = sorted({path for table in source.tables for path in files_of(table.path, data)})
+    paths = sorted({path for table in source.tables if not table.is_live for path in files_of(table.path, data)})
     return {path: file_digest(data / path) for path in paths if (data / path).is_file()}
 
 
