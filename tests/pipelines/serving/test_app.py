@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from features.cohort.moments import all_moments
 from features.matrix.matrix import feature_matrix
 from features.schema.contract import TABLES
 from features.schema.declarations import MomentParams
@@ -78,6 +80,26 @@ def test_a_lead_has_the_bits_of_the_batch(served: SmallServer) -> None:
             assert answer[name] == expected[name], name
         assert answer["reasons"] == json.loads(expected["reasons"])
         assert (answer["model_id"], answer["as_of"]) == (scorer().model_id, zoned(AT))
+
+
+def test_rows_that_a_model_learns_from_between_lists_have_the_bits_of_the_server(served: SmallServer) -> None:
+    """At creation, an hour, a day and a week later, and right after leads acted."""
+    scenario = crowd((MONDAY,), n_leads=8, n_events=60)
+    rows = all_moments(scenario.tables.leads, scenario.event_table, MomentParams(), "times").drop_duplicates(
+        ["lead_id", "snapshot_at"]
+    )
+    scenario = replace(scenario, pairs=list(zip(rows["lead_id"], rows["snapshot_at"], strict=True)))
+    matrix = feature_matrix(scenario.tables, SPEC).assign(lead_id=[lead for lead, _ in scenario.pairs])
+    batch = scorer().score(matrix, REASONS)
+    body_of, compared = {body["lead"]["lead_id"]: body for body in bodies(scenario)}, Counter[str]()
+    born = {lead["lead_id"]: lead["created_at"] for lead in scenario.leads}
+    for (lead, at), kind, expected in zip(scenario.pairs, rows["moment"], batch.to_dict("records"), strict=True):
+        if born[lead] < at:  # the scenario has events before their lead
+            answer = served.post("/score", body_of[lead] | {"as_of": zoned(at)}).tree
+            compared[kind] += 1
+            for name in ("probability", "score", "points", "grade", "reasons_text"):
+                assert answer[name] == expected[name], (kind, name)
+    assert min(compared.values()) > 2 and len(compared) == 5
 
 
 def test_what_was_posted_scores_as_the_same_facts_in_a_body(fresh: SmallServer) -> None:
