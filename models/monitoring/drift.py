@@ -122,8 +122,8 @@ def _binned(before: np.ndarray, now: np.ndarray, codes: int | None) -> np.ndarra
 def _p_value_of_counts(counts: np.ndarray, leads_before: float, leads_now: float) -> float:
     """Return the p-value of the chi-square test of homogeneity, rows counted as that many independent leads.
 
-    Of more than two bins those that are too thin to be tested alone are tested together. 1 where there is one bin, or
-    one side is empty.
+    Of more than two bins those that are too thin to be tested alone are tested together; two bins that are too thin are
+    tested exactly (Fisher 1934), to the nearest lead. 1 where there is one bin, or one side is empty.
     """
     rows = counts.sum(axis=1, keepdims=True)
     if not rows.all():
@@ -135,6 +135,8 @@ def _p_value_of_counts(counts: np.ndarray, leads_before: float, leads_now: float
     table = table[:, table.sum(axis=0) > 0]
     if table.shape[1] < 2:
         return 1.0
+    if table.shape[1] == 2 and scipy.stats.contingency.expected_freq(table).min() < LEAST_EXPECTED:
+        return float(scipy.stats.fisher_exact(np.rint(table)).pvalue)
     return float(scipy.stats.chi2_contingency(table, correction=table.shape[1] == 2).pvalue)
 
 

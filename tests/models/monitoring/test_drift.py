@@ -77,6 +77,12 @@ def test_what_goes_missing_is_a_shift() -> None:
     assert not_applicable["p_value"] < 1e-9
 
 
+def test_two_bins_that_are_too_thin_are_tested_exactly() -> None:
+    """One of ten against none of 1,200: the chi-square calls it a matter of one in ten million."""
+    before, now = np.zeros(1200), np.array([1.0] + [0.0] * 9)
+    assert shift(before, now, 1200, 10, codes=2)["p_value"] == pytest.approx(10 / 1210)
+
+
 def test_rare_levels_are_held_together() -> None:
     before = np.repeat([0.0, 1.0, 2.0, 3.0], [940, 20, 20, 20])
     now = np.repeat([0.0, 1.0, 2.0, 3.0], [92, 6, 1, 1])
