@@ -44,8 +44,7 @@ peers: .venv-peers/.installed  ## what benchmarks.quality compares with, in an e
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	touch $@
 
-audit: .venv-audit/.installed  ## weaknesses: of the code, and of what the lock pins (asks PyPI's database, online)
-	.venv-audit/bin/bandit --quiet --recursive --skip B608 features models pipelines
+audit: .venv-audit/.installed  ## weaknesses of what the lock pins (asks PyPI's database, online); ruff looks for those of the code
 	@.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement requirements.lock || \
 		{ echo "pip-audit found weaknesses, or could not ask PyPI (offline?): the lock counts as not checked"; exit 1; }
 
