@@ -45,7 +45,7 @@ peers: .venv-peers/.installed  ## what benchmarks.quality compares with, in an e
 	touch $@
 
 audit: .venv-audit/.installed  ## weaknesses of what the lock pins (asks PyPI's database, online); ruff looks for those of the code
-	@.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement requirements.lock || \
+	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock || \
 		{ echo "pip-audit found weaknesses, or could not ask PyPI (offline?): the lock counts as not checked"; exit 1; }
 
 sbom: .venv-audit/.installed  ## what the lock pins, as CycloneDX: sbom.json
