@@ -40,6 +40,11 @@ class Contacts:
         return bool((at == at.dt.floor("D")).all())
 
     @property
+    def since(self) -> pd.Timestamp:
+        """The day of the oldest contact: what came earlier, nobody wrote down."""
+        return self.rows["contacted_at"].min().floor("D")
+
+    @property
     def until(self) -> pd.Timestamp:
         """The newest contact: what came later, nobody has written down yet."""
         newest = self.rows["contacted_at"].max()
@@ -107,23 +112,25 @@ def response_times(
     Returns
     -------
     ResponseTimes
-        Share within the agreed time of all starts of which that is known: contacted in it, or the time has passed
-        within the log, and the lead was open until then. It is None where the log has days alone and the agreed time
-        is shorter.
+        Of starts within the log by a lead that is open then. Share within the agreed time of all starts whose agreed
+        time has passed within the log, but those of leads that closed in it without a contact. It is None where the
+        log has days alone and the agreed time is shorter.
     """
+    closes = outcomes.set_index("lead_id")[["converted_at", "lost_at"]].min(axis=1)
     at = starts["at"].dt.floor("D") if contacts.by_day else starts["at"]
-    seen = starts.assign(at=at)[(at <= contacts.until)].sort_values("at")
+    seen = (at >= contacts.since) & (at <= contacts.until) & ~(of_leads(starts["lead_id"], closes) <= at)
+    begun = starts.assign(at=at)[seen].sort_values("at")
     log = contacts.rows.sort_values("contacted_at")
     met = pd.merge_asof(
-        seen, log.assign(at=log["contacted_at"])[["lead_id", "at", "contacted_at"]], on="at", by="lead_id",
+        begun, log.assign(at=log["contacted_at"])[["lead_id", "at", "contacted_at"]], on="at", by="lead_id",
         direction="forward",
     )  # fmt: skip
-    closes = outcomes.set_index("lead_id")[["converted_at", "lost_at"]].min(axis=1)
     closed = of_leads(met["lead_id"], closes)
     end = closed.where(closed < contacts.until, contacts.until).clip(lower=met["at"])
     contacted = met["contacted_at"] <= end
     minutes = (met["contacted_at"].where(contacted, end) - met["at"]).dt.total_seconds() / 60
-    known = contacted | (minutes >= sla_minutes)
+    passed = contacts.until - met["at"] >= pd.Timedelta(minutes=sla_minutes)  # else quick answers alone would count
+    known = passed & (contacted | (minutes >= sla_minutes))
     told = not contacts.by_day or sla_minutes >= DAY_MINUTES
     within = (contacted & (minutes <= sla_minutes))[known].to_numpy("float64")
     low, high = (

@@ -13,47 +13,52 @@ from pipelines.storage.contract_store import Contract
 from pipelines.storage.run_context import RunContext
 
 
-def response(listed: pd.DataFrame, contract: Contract, run: RunContext) -> ResponseTimes | None:
+def response(listed: pd.DataFrame, best: str, contract: Contract, run: RunContext) -> ResponseTimes | str:
     """Measure the time from entering the best tier, or from a trigger into it, to the first contact.
 
     Parameters
     ----------
     listed
         lead_id, snapshot_at and tier of the lists.
+    best
+        Their best tier.
 
     Returns
     -------
-    ResponseTimes
-        By the contact log, or where there is none, by events of sales; None where there are neither, or nobody entered.
+    ResponseTimes or str
+        By the contact log, or where there is none, by events of sales; why not, where there are neither, or nobody
+        entered.
     """
     contacts = _contacts(contract, run)
     if contacts is None:
-        return None
-    best, first = run.params.tiers.names[0], listed["snapshot_at"].min()
+        return "no contact log and no event says when sales called"
+    first = listed["snapshot_at"].min()
     windows = [one.when for one in run.params.tiers.triggers if one.tier == best and isinstance(one.when, EventSeen)]
-    fired = [firings(_events(contract, when.types, first), when.days) for when in windows]
+    fired = [firings(_events(contract, when.types), when.days) for when in windows]
     empty = pd.DataFrame({"lead_id": listed["lead_id"].head(0), "at": listed["snapshot_at"].head(0), "kind": FIRED})
     days = max((when.days or run.params.snapshots.max_age_days for when in windows), default=0)
     starts = starts_of(entries(listed, best), pd.concat([empty, *fired]), days)
-    if not (starts["at"] <= contacts.until).any():
-        return None
+    starts = starts[starts["at"] >= first]  # a trigger that fired before the first list
     kpis, confidence = run.params.kpis, run.params.evaluate.confidence
-    return response_times(starts, contacts, contract.outcomes, kpis.sla_minutes, confidence)
+    times = response_times(starts, contacts, contract.outcomes, kpis.sla_minutes, confidence)
+    return times if times.n else f"nobody entered {best} between the first and the last contact that is known"
 
 
 def _contacts(contract: Contract, run: RunContext) -> Contacts | None:
-    path = run.layout.contacts.path
-    log_rows = pd.read_parquet(path, columns=["lead_id", "contacted_at"]) if path.is_file() else pd.DataFrame()
-    if len(log_rows):
-        return Contacts(log_rows, "contact log")
+    """Return whom sales contacted by the end of the data; a booked call is no contact yet."""
+    path, until = run.layout.contacts.path, contract.data_until
+    columns = ["lead_id", "contacted_at"]
+    rows = pd.read_parquet(path, columns=columns) if path.is_file() else pd.DataFrame(columns=columns)
+    if len(rows := rows[rows["contacted_at"] <= until]):
+        return Contacts(rows, "contact log")
     events, ours = contract.events, run.params.kpis.sales_events
     touched = events.filter(events.event_type.isin(ours) if ours else events.direction == "outbound")
     rows = touched.select("lead_id", contacted_at=touched.event_at).to_pyarrow().to_pandas()
+    rows = rows[rows["contacted_at"] <= until]
     return Contacts(rows, "events of sales") if len(rows) else None
 
 
-def _events(contract: Contract, types: Sequence[str], first: pd.Timestamp) -> pd.DataFrame:
-    """Return when events of some types were known; those before the first list make none fire."""
+def _events(contract: Contract, types: Sequence[str]) -> pd.DataFrame:
+    """Return when events of some types were known."""
     events = contract.events
-    rows = events.filter(events.event_type.isin(types)).select("lead_id", "known_at").to_pyarrow().to_pandas()
-    return rows[rows["known_at"] >= first]
+    return events.filter(events.event_type.isin(types)).select("lead_id", "known_at").to_pyarrow().to_pandas()

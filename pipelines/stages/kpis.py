@@ -277,11 +277,11 @@ def _figures(listed: pd.DataFrame, stages: dict[str, str], inputs: KpiInputs, ti
 
 def _answered(result: KpiResult, listed: pd.DataFrame, inputs: KpiInputs, run: RunContext) -> KpiResult:
     """Add how fast sales answers, in words too."""
-    found = response(listed, inputs.contract, run) if run.params.source.order == "dates" else None
-    if found is None:
-        why = UNDATED if run.params.source.order != "dates" else "no contact log and no event says when sales called"
-        return result.model_copy(update={"missing": result.missing | {"response": why}})
-    verdict = KpiVerdict(lines=[*result.verdict.lines, answered(found, result.tiers[0].name)])
+    best, dated = result.tiers[0].name, run.params.source.order == "dates"
+    found = response(listed, best, inputs.contract, run) if dated else UNDATED
+    if isinstance(found, str):
+        return result.model_copy(update={"missing": result.missing | {"response": found}})
+    verdict = KpiVerdict(lines=[*result.verdict.lines, answered(found, best)])
     return result.model_copy(update={"response": found, "verdict": verdict})
 
 

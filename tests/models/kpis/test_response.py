@@ -66,3 +66,19 @@ def test_a_log_by_the_day_says_no_minutes() -> None:
     assert times.by_day and times.within_sla is None and times.contacted == 2
     assert "contacts by the day do not say" in answered(times, "hot")
     assert response_times(begun, contacts, NO_OUTCOMES, 1440, 0.9).within_sla == 1.0
+
+
+def test_a_start_whose_time_has_not_passed_counts_for_nobody_and_one_that_nobody_logged_neither() -> None:
+    """Else of the last starts the quick answers alone would count, and of those before the log none."""
+    begun = starts(("a", AT), ("b", AT + DAY - 30 * MINUTE), ("c", AT + DAY - 30 * MINUTE), ("d", AT - 5 * DAY))
+    contacts = log(("a", AT + 90 * MINUTE), ("b", AT + DAY - 20 * MINUTE), ("z", AT + DAY))
+    times = response_times(begun, contacts, NO_OUTCOMES, 60, 0.9)
+    assert (times.within_sla, times.within_sla_n) == (0.0, 1)
+    assert (times.n, times.contacted, times.open_without_contact) == (3, 2, 1)
+
+
+def test_who_has_closed_before_is_no_start() -> None:
+    won = pd.DataFrame({"lead_id": ["a"], "converted_at": [AT - DAY], "lost_at": [pd.NaT]})
+    outcomes = won.astype({"lost_at": "datetime64[us]"})
+    times = response_times(starts(("a", AT), ("b", AT)), log(("z", AT), ("z", AT + DAY)), outcomes, 60, 0.9)
+    assert (times.n, times.triggers, times.within_sla_n) == (1, 1, 1)
