@@ -150,6 +150,11 @@ class RevenueRows:
         return np.exp(self.rows["log_value"]) * float(np.exp(self.residuals).mean())
 
     @property
+    def without_value(self) -> int:
+        """How many deals won have no known value; a deal that was on many lists is one."""
+        return int(self.rows.loc[(self.rows["label"] == 1) & self.rows["value"].isna(), "lead_id"].nunique())
+
+    @property
     def brought(self) -> pd.Series[float]:
         """What each row's deal brought; where its value is not known, its mean."""
         return (self.rows["label"] * self.rows["value"].fillna(self.mean_value)).fillna(0.0)

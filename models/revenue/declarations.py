@@ -34,7 +34,7 @@ class MoneyParams(Spec):
     owner: str = Field(
         default="",
         description="The label in `source.leads.display` of who works a lead: revenue by owner, in "
-        "`revenue_by_owner.csv` and the report alone, as it names people.",
+        "`revenue_by_owner.csv` alone, as it names people.",
     )
 
     @model_validator(mode="after")

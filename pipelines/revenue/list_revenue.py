@@ -77,7 +77,7 @@ def list_revenue(
         deals=model.n,
         constant=model.constant,
         told=model.gain,
-        without_value=int(((known["label"] == 1) & known["value"].isna()).sum()),
+        without_value=given.without_value,
         groups=revenue_groups(given, _names(rows, contract, spec, params)),
         gains=revenue_gains(given),
     )

@@ -153,6 +153,7 @@ def measure_kpis_by_rules(run: RunContext) -> KpiResult:
     """
     if not run.params.rules.names:
         raise ParamsError("`rules` in the params names no rule, so there are no tiers by rules; write some there")
+    run.layout.revenue_by_owner.path.unlink(missing_ok=True)  # of a run with a model
     matrix, spec = read_matrix(run.layout)
     sampled = _sampled(run.layout)
     capacity = sampled_capacity(run.params.capacity.per_period, sampled)

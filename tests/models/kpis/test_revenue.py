@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,6 +48,13 @@ def test_a_lead_counts_once_and_each_of_its_lists_costs_a_call() -> None:
     assert whole.returned == pytest.approx(won * 1000 / 6000)
     assert whole.days == 14.0
     assert whole.pays is True
+
+
+def test_a_deal_without_a_value_is_one_on_however_many_lists() -> None:
+    given = listed()
+    won = given.rows.loc[given.rows["label"] == 1, "lead_id"].iloc[0]
+    rows = given.rows.assign(value=given.rows["value"].mask(given.rows["lead_id"] == won))
+    assert replace(given, rows=rows).without_value == 1
 
 
 @pytest.mark.parametrize(("promised", "answer"), [(1.0, "as predicted"), (2.0, "less than predicted")])

@@ -20,8 +20,9 @@ from tests.support.tables import PARAMS
 
 DAY = pd.Timedelta(days=1)
 FIRST = pd.Timestamp("2026-03-02").as_unit("us")
-EVENTS = [("a", -3, "demo", "inbound"), ("a", 2, "demo", "inbound"), ("b", 3, "demo", "inbound"),
-          ("b", 4, "call", "outbound"), ("z", 1, "call", "outbound"), ("a", 6, "call", "outbound"), ("b", 40, "call", "outbound")]  # fmt: skip
+EVENTS = [("z", 1, "call", "outbound"), ("a", -3, "demo", "inbound"),
+          ("a", 2, "demo", "inbound"), ("b", 3, "demo", "inbound"),
+          ("b", 4, "call", "outbound"), ("a", 6, "call", "outbound"), ("b", 40, "call", "outbound")]  # fmt: skip
 
 
 def asked(tier: str, folder: Path, days: list[int]) -> ResponseTimes | str:

@@ -45,7 +45,9 @@ def tiers_of(result: KpiResult) -> dict[str, TierMetrics]:
 
 
 def test_rules_have_tiers_and_figures_but_predict_nothing(run: tuple[Params, Layout]) -> None:
+    run[1].revenue_by_owner.path.write_text("name\nAnn\n", encoding="utf-8")  # of a run with a model
     result = measure_kpis_by_rules(RunContext(*run))
+    assert result.revenue is None and not run[1].revenue_by_owner.path.exists()
     assert result.by == "rules"
     assert result.comparisons == result.volumes == []
     assert "predict no probability" in result.missing["predictions"]
