@@ -100,7 +100,7 @@ def retrain(params: Params, request: RetrainRequest, overlay: Path | None) -> li
     why = "requested" if request.force else due(params, last, _monitored(monitored), request.day)
     if last and not why:
         return [f"not due: the last retraining was on {last.day}, and no alert since then requires one"]
-    name = _name(params, request.data)
+    name = _name(params, request)
     if last and last.name == name and not request.force:
         return [f"nothing new: the data, the parameters and the program are those of {last.day}"]
     log.info("retrain: %s", why)
@@ -147,17 +147,20 @@ def due(params: Params, last: RetrainRecord | None, monitored: MonitorResult | N
     return ""
 
 
-def _name(params: Params, data: Path) -> str:
-    """Name a retraining by all that decides its result."""
+def _name(params: Params, request: RetrainRequest) -> str:
+    """Name a retraining by all that decides its result; of a live table the day stands for the rows."""
     settings = params.model_dump(
-        mode="json", exclude={"paths", "simulate", "job", "monitor", "retrain", "delivery", "track"}
+        mode="json", exclude={"paths", "simulate", "job", "monitor", "retrain", "delivery", "pull", "track"}
     )
-    files = digests(params.source, data)
-    if not files:
+    files = digests(params.source, request.data)
+    live = any(table.is_live for table in params.source.tables)
+    if not files and not live:
         raise DataError(
-            "source", "", found=f"none of its files in {data}", expected="the export", fix="Correct --data."
+            "source", "", found=f"none of its files in {request.data}", expected="the export", fix="Correct --data."
         )
-    text = json.dumps({"params": settings, "files": files, "versions": versions()}, sort_keys=True)
+    tree = {"params": settings, "files": files, "versions": versions()}
+    day = {"day": request.day.date().isoformat()} if live else {}
+    text = json.dumps(tree | day, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.schema.errors import BusyError, RefusedError
+from features.schema.errors import BusyError, DataError, RefusedError
 from models.monitoring.results import ListPeriod, MonitorResult
 from pipelines.config.params import Params
+from pipelines.config.source import TableSource
 from pipelines.registry.promote import champion_scale, promote
 from pipelines.registry.registry import CHALLENGER, Registry
 from pipelines.scheduled import retrain as door
@@ -222,3 +223,16 @@ def test_when_it_is_due(
     assert (why in answer, bool(answer)) == (True, bool(why))
     deaf = params.model_copy(update={"retrain": params.retrain.model_copy(update={"on_alert": False})})
     assert bool(due(deaf, last, monitored, pd.Timestamp(day))) == (why in ("first", "schedule"))
+
+
+def test_of_a_live_table_the_day_stands_for_the_rows(tmp_path: Path) -> None:
+    """A table of a database has no file whose digest could say that its rows are others."""
+    params = tiny_params(tmp_path, "")
+    tables = {"events": (TableSource(path="EVENTS", format="postgres", table="events"),)}
+    live = params.model_copy(update={"source": params.source.model_copy(update=tables)})
+    requests = [
+        RetrainRequest(tmp_path, tmp_path, AT.normalize() + pd.Timedelta(days=d), AT, force=False) for d in (0, 1)
+    ]
+    assert len({door._name(live, one) for one in requests}) == 2
+    with pytest.raises(DataError, match="none of its files"):
+        door._name(params, requests[0])
