@@ -35,6 +35,7 @@ def add(registry: Registry, experiment: str) -> str:
     for name, size in sizes.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("x" * size)
+    client.set_terminated(run.info.run_id)
     place = model.artifact_location
     return str(client.create_model_version(registry.name, place, run.info.run_id, model_id=model.model_id).version)
 

@@ -110,11 +110,15 @@ def leftovers(registry: Registry, experiment: str, *, every: bool) -> Leftovers:
     known = client.get_experiment_by_name(experiment)
     if known is None:
         return Leftovers()
-    chosen = "" if every else f"tags.made_by = '{BY_RETRAIN}'"
+    chosen = "attributes.status != 'RUNNING'"  # one that is being logged now
+    if not every:
+        chosen += f" AND tags.made_by = '{BY_RETRAIN}'"
     runs = {run.info.run_id: run.info.artifact_uri for run in _pages(client.search_runs, [known.experiment_id], chosen)}
     versions = _pages(client.search_model_versions, f"name = '{registry.name}'")
     pointed = set(registry.aliases().values())
-    champions = {one["version"] for one in registry.decisions() if one["answer"] != "refused"}
+    decisions = registry.decisions()
+    champions = {one["version"] for one in decisions if one["answer"] != "refused"}
+    champions |= {one["champion"]["version"] for one in decisions if one.get("champion")}  # by hand, too
     found = Leftovers()
     for one in versions:
         if str(one.version) in pointed:

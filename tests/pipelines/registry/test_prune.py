@@ -30,7 +30,7 @@ def store(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch:
     return PARAMS.model_copy(update={"track": track})
 
 
-def add_version(registry: Registry, name: str, made_by: str = BY_RETRAIN) -> str:
+def add_version(registry: Registry, name: str, made_by: str = BY_RETRAIN, *, ended: bool = True) -> str:
     """A run with a report and a registered model of empty files, as `track` leaves them."""
     client = registry.client
     experiment = client.get_experiment_by_name(name)
@@ -47,6 +47,8 @@ def add_version(registry: Registry, name: str, made_by: str = BY_RETRAIN) -> str
     version = client.create_model_version(
         registry.name, model.artifact_location, run.info.run_id, model_id=model.model_id
     )
+    if ended:
+        client.set_terminated(run.info.run_id)
     return str(version.version)
 
 
@@ -91,3 +93,16 @@ def test_nothing_is_pruned_while_a_decision_is_unfinished(store: Params) -> None
     registry.record({"action": "promote", "answer": "promoted"}, [("champion", "1")], AT)
     assert "a decision is unfinished" in prune(store, every=True)[0]
     assert len(there(store)) == 5
+
+
+def test_a_run_that_is_being_logged_and_a_champion_by_hand_stay(store: Params) -> None:
+    registry = Registry.open(store)
+    open_experiment(store)
+    by_hand, refused = (add_version(registry, store.project.name) for _ in range(2))
+    add_version(registry, store.project.name, ended=False)
+    decision = {"action": "promote", "answer": "refused", "version": refused, "champion": {"version": by_hand}}
+    registry.finish(registry.record(decision, [], AT), AT)
+    prune(store, every=True)
+    versions = registry.client.search_model_versions(f"name = '{registry.name}'")
+    assert {str(one.version) for one in versions} == {by_hand, "3"}
+    assert there(store).count("report.html") == 1 and there(store).count("artifacts/artifacts/model/card.json") == 2
