@@ -27,6 +27,8 @@ NOTICES = ("webhook", "apprise")  # sections of `delivery` that take notices
 def hand_over(params: Params, folder: Path, to: str, clock: Clock, sleep: Callable[[float], None]) -> None:
     """Tell of the leads of a list that have entered a tier, and of the monitor's alert; each once.
 
+    A receiver that does not answer keeps nothing from the others.
+
     Raises
     ------
     ParamsError
@@ -34,15 +36,20 @@ def hand_over(params: Params, folder: Path, to: str, clock: Clock, sleep: Callab
     DeliveryError
         Where a receiver did not take everything; the rest is queued for the next run.
     """
+    faults = []
     for channel in channels(params.delivery, to, clock):
-        with _outbox(params.delivery, channel) as outbox:
-            queued = _announce(outbox, params, folder)
-            dead = empty(outbox, 1, channel.send, pace_of(params, sleep))
-            log.info("deliver: %s: %s new notices, %s not taken", to, f"{queued:,}", f"{dead:,}")
-            if dead:
-                raise DeliveryError(
-                    f"{to} did not take {dead:,} notices; `leadscore deliver {to} --dead-letters` lists them"
-                )
+        try:
+            with _outbox(params.delivery, channel) as outbox:
+                queued = _announce(outbox, params, folder)
+                dead = empty(outbox, 1, channel.send, pace_of(params, sleep))
+        except DeliveryError as error:
+            faults.append(f"{to}: {error}")
+            continue
+        log.info("deliver: %s: %s new notices, %s not taken", to, f"{queued:,}", f"{dead:,}")
+        if dead:
+            faults.append(f"{to} did not take {dead:,} notices; `leadscore deliver {to} --dead-letters` lists them")
+    if faults:
+        raise DeliveryError("; ".join(dict.fromkeys(faults)))
 
 
 def preview(params: Params, folder: Path, to: str, clock: Clock) -> Iterator[str]:

@@ -180,6 +180,10 @@ def test_people_are_told_in_words_by_each_address_of_apprise(
     ]
     assert "score 90" in said[0][2]
     assert not any(b"secret" in path.read_bytes() for path in (tmp_path / "state").iterdir())
+    fails += ["slack://secret"] * 20  # one receiver that is gone keeps nothing from the other
+    with pytest.raises(DeliveryError, match="apprise: 20 requests in a row failed"):
+        send(params, tmp_path, {"L2": (90, "hot")}, "2026-11-02", to="apprise")
+    assert [(url, title) for url, title, _ in said[2:]] == [("mailto://secret", "Lead L2 is hot")]
     monkeypatch.setenv("TOLD", "secret")
     with pytest.raises(ParamsError, match="does not know") as refused:
         send(params, tmp_path, LIST, to="apprise")
