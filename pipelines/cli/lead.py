@@ -195,7 +195,8 @@ def forget(
     out. What was stopped is continued by the same command. Give --lists once for each folder. Exit code 3: a file
     cannot be read, and is named.
 
-    IN: --out, --lists, the tables of `source.aliases` in --data, MLflow's files, the tables and outboxes of `delivery`.
+    IN: --out, --lists, the tables of `source.aliases` in --data, what `pull` wrote there and has read, MLflow's
+    files, the tables and outboxes of `delivery`.
 
     OUT: the same without the lead; data/forgotten.json; a receipt in the terminal, by store and without the id.
     """

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from features.schema.errors import DataError, ParamsError
 from features.schema.lead_ids import Tombstones
+from pipelines.config.pull import PULLED
 from pipelines.config.source import Source
 from pipelines.ingestion.profile import fingerprint
 from pipelines.ingestion.staging import read_tombstones, tombstones_path
 from pipelines.privacy.aliases import ids_of_person
 from pipelines.privacy.databases import forget_in_duckdb, forget_in_outboxes, forget_in_postgres, forget_posted
 from pipelines.privacy.files import Cleared, Wanted, forget_in_folder, not_looked_into
+from pipelines.pull.store import forget_pulled
 from pipelines.scheduled.job import feed_layout
 from pipelines.serving.store import STATE
 from pipelines.storage.data_profile import read_profile, write_profile
@@ -62,6 +64,7 @@ class Receipt:
 LEFT = (
     "The next ingest into these folders leaves the lead out; delete it in the source too: other folders read it again.",
     "Records at a CRM, backups, printed lists, DVC's cache (`dvc gc -w`) and pages kept elsewhere are yours to delete.",
+    "So is what was posted to a `leadscore serve` whose --state or LEADSCORE_STATE is another database.",
     "Models hold no row of a lead and stay as they are; a page that showed the lead is made again by its command.",
 )
 
@@ -77,7 +80,7 @@ def forget_lead(
     Parameters
     ----------
     data
-        Where the tables of `source.aliases` are; None for the run's own folder.
+        Where the tables of `source.aliases` are, or those that `pull` wrote; None for the run's own folder.
 
     Raises
     ------
@@ -95,7 +98,8 @@ def forget_lead(
     if missing := [folder for folder in lists if not folder.is_dir()]:
         raise ParamsError(f"--lists {missing[0]}: no such folder")
     source, cleared, others = run.params.source, Cleared(), Counter[str]()
-    ids = ids_of_person(lead_id, source, data or run.layout.raw)
+    data = data or run.layout.raw
+    ids = ids_of_person(lead_id, source, data)
     wanted = Wanted(ids, tuple(source.normalise), id_columns(source))
     for layout in [*([run.layout] if run.layout.data.is_dir() else []), *map(feed_layout, lists)]:
         add_tombstones(layout, wanted.keys)
@@ -108,7 +112,11 @@ def forget_lead(
         others += not_looked_into(folder)
     for layout in [run.layout, *map(feed_layout, lists)]:
         _say_changed(layout)
-    gone = cleared.gone + _in_databases(wanted.spellings, run, postgres=postgres)
+    gone = _in_databases(wanted.spellings, run, postgres=postgres)
+    gone += Counter({"what `pull` has read": forget_pulled(data, wanted.is_meant)})
+    if (data / PULLED).is_file():  # last, as they say who was merged
+        cleared += forget_in_folder(data, wanted)
+    gone += cleared.gone
     unread = tuple(str(path.parent / wanted.masked(path)) for path in cleared.unread)
     return Receipt(gone, others, len(wanted.keys), unread)
 

@@ -69,12 +69,14 @@ class HubSpot:
         records, more = ask_smaller(ask, self.params.page)
         contents = {str(one["id"]): {name: one["properties"].get(name) for name in fields} for one in records}
         kept = [(kind, key, content) for key, content in contents.items()]
+        gone = []
         if kind == "contacts":
             kept += [merge for key, content in contents.items() for merge in _merges(key, content)]
+            gone = [(kind, old) for of, old, _ in kept if of == MERGED]
         elif contents:
             leads = _contacts_of(client, kind, list(contents))
             kept = [(kind, key, content | {"contacts": leads.get(key, [])}) for _, key, content in kept]
-        return Page(kept, [], max(contents, key=int, default=last), more and bool(records))
+        return Page(kept, gone, max(contents, key=int, default=last), more and bool(records))
 
     def events(self, store: PullStore) -> Iterator[Content]:
         """What leads did and what sales did; one with several contacts counts for each."""

@@ -17,10 +17,11 @@ from pipelines.config.params import Params
 from pipelines.config.pull import PULLED, Pull
 from pipelines.delivery.crm import base_url, bearer
 from pipelines.delivery.deliver import Pace
+from pipelines.delivery.http import MOST_BYTES, TooLongError
 from pipelines.pull.client import Client
 from pipelines.pull.hubspot import HubSpot
 from pipelines.pull.salesforce import Salesforce, renews, token_of
-from pipelines.pull.store import MERGED, Content, Page, PullStore, open_store
+from pipelines.pull.store import MERGED, Content, Page, PullStore, open_store, store_of
 from pipelines.storage.files import staged_folder, write_json, write_parquet
 from pipelines.storage.lock import hold
 
@@ -28,6 +29,7 @@ OVERLAP_S = 600  # read again of the time before a pull began: a CRM's index may
 ROWS = 10_000  # of a table at once
 EVENT = ("lead_id", "event_at", "known_at", "event_type", "direction", "channel")
 ALIAS = ("lead_id", "merged_into", "merged_at")
+WRITTEN = {"leads.parquet", "events.parquet", "aliases.parquet", PULLED}  # all that a folder may hold
 log = logging.getLogger("leadscore")
 
 
@@ -79,15 +81,25 @@ def pull(
         Where the CRM did not give everything; the next run goes on there.
     """
     crm, client = _opened(params.pull, name, Pace(params.pull, np.random.default_rng(params.project.seed), sleep))
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / PULLED).is_file():
-        raise ParamsError(f"{folder} holds files that `pull` did not write; name a folder of its own")
-    state = folder.with_name(f"{folder.name}.pull")
-    with hold(state), open_store(state / "records.sqlite", f"{name} {client.base_url}") as store:
+    folder = folder.resolve()
+    _check_own(folder)
+    path = store_of(folder)
+    with hold(path.parent), open_store(path, f"{name} {client.base_url}") as store:
         goes_on = True
         while goes_on:  # after one that was cut off, what has changed since then
             goes_on = _read(crm, client, store, whole=whole)
             whole = False
         return _write(crm, store, folder, {"crm": name, "base_url": client.base_url})
+
+
+def _check_own(folder: Path) -> None:
+    """A folder is replaced as a whole, so what somebody else put into it would be lost."""
+    names = [path.name for path in folder.iterdir() if path.name[0] != "."] if folder.is_dir() else []
+    others = sorted(names if PULLED not in names else set(names) - WRITTEN)
+    if others:
+        raise ParamsError(
+            f"{folder} holds files that `pull` did not write, such as {others[0]}; name a folder of its own"
+        )
 
 
 def at(params: Params, name: str, url: str | None) -> Params:
@@ -118,6 +130,10 @@ def _read(crm: Crm, client: Client, store: PullStore, *, whole: bool) -> bool:
         goes_on = store.begin(json.dumps(columns), now - OVERLAP_S, whole=whole)
         for kind in crm.kinds:
             _read_kind(crm, client, store, kind, columns)
+    except TooLongError:
+        raise DeliveryError(
+            f"{client.base_url}: an answer of more than {MOST_BYTES:,} bytes; what has been read stays"
+        ) from None
     except (LookupError, TypeError, AttributeError) as error:
         raise DeliveryError(
             f"{client.base_url}: an answer that does not fit the published schema ({type(error).__name__}: {error}); "

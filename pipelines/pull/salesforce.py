@@ -73,6 +73,7 @@ class Salesforce:
             if content["IsDeleted"] and content.get("MasterRecordId")
         ]
         kept = [(kind, key, content) for key, content in contents if not content["IsDeleted"]]
+        gone += [(MERGED, key) for of, key, _ in kept if of == "Lead"]  # one may come back out of the recycle bin
         return Page([*kept, *merges], gone, records[-1]["Id"] if records else last, more and bool(records))
 
     def events(self, store: PullStore) -> Iterator[Content]:

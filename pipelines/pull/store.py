@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from features.schema.errors import DeliveryError, ParamsError
+from pipelines.storage.lock import hold
 
 OWNER_ONLY = 0o600
 MERGED = "merged"  # the kind of records that say which id was merged into which
+PERSONS = ("Lead", "contacts", MERGED)  # kinds whose id is that of a lead; the others name leads in their content
 TABLES = """
     CREATE TABLE IF NOT EXISTS records (
         kind TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL, content TEXT NOT NULL, PRIMARY KEY (kind, id)
@@ -89,10 +91,7 @@ class PullStore:
         with self.connection:
             self.connection.executemany(
                 "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)",
-                [
-                    (of, record, number, json.dumps(content, sort_keys=True, ensure_ascii=False))
-                    for of, record, content in page.kept
-                ],
+                [(of, record, number, _json(content)) for of, record, content in page.kept],
             )
             self.connection.executemany("DELETE FROM records WHERE kind = ? AND id = ?", page.gone)
             self.connection.execute("INSERT OR REPLACE INTO places VALUES (?, ?, ?)", [kind, page.last, not page.more])
@@ -116,12 +115,62 @@ class PullStore:
         """How many records of a kind there are."""
         return int(self.connection.execute("SELECT count(*) FROM records WHERE kind = ?", [kind]).fetchone()[0])
 
+    def forget(self, is_meant: Callable[[object], bool]) -> int:
+        """Delete what was read of a lead, and its id from what it shares with others; returns from how many records."""
+        gone, contacts = self._persons(is_meant)
+        changed = []
+        others = self.connection.execute("SELECT kind, id, content FROM records WHERE kind NOT IN (?, ?, ?)", PERSONS)
+        for kind, record, text in others:
+            content = json.loads(text)
+            if content.get("WhoId") in contacts or is_meant(content.get("WhoId")):
+                gone.append((kind, record))
+            elif any(map(is_meant, content.get("contacts", []))):
+                left = [one for one in content["contacts"] if not is_meant(one)]
+                changed.append((_json(content | {"contacts": left}), kind, record))
+        self.connection.execute("PRAGMA secure_delete = ON")
+        with self.connection:
+            self.connection.executemany("DELETE FROM records WHERE kind = ? AND id = ?", gone)
+            self.connection.executemany("UPDATE records SET content = ? WHERE kind = ? AND id = ?", changed)
+        self.connection.execute("VACUUM")
+        return len(gone) + len(changed)
+
+    def _persons(self, is_meant: Callable[[object], bool]) -> tuple[list[tuple[str, str]], set[str]]:
+        """Records of a lead, and the contacts of Salesforce that it became and no other lead did."""
+        contact = "json_extract(content, '$.ConvertedContactId')"
+        rows = self.connection.execute(f"SELECT kind, id, {contact} FROM records WHERE kind IN (?, ?, ?)", PERSONS)
+        gone, of_gone, of_others = list[tuple[str, str]](), set[str](), {None, ""}
+        for kind, record, became in rows:
+            if is_meant(record):
+                gone.append((kind, record))
+                of_gone.add(became)
+            else:
+                of_others.add(became)
+        return gone, of_gone - of_others
+
     def settings(self) -> str:
         """What `begin` was given last."""
         return self._said()["settings"]
 
     def _said(self) -> dict[str, str]:
         return dict(self.connection.execute("SELECT name, value FROM said"))
+
+
+def _json(content: Content) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False)
+
+
+def store_of(folder: Path) -> Path:
+    """Where what has been read for a folder is kept: beside it."""
+    return Path(f"{folder.resolve()}.pull") / "records.sqlite"
+
+
+def forget_pulled(folder: Path, is_meant: Callable[[object], bool]) -> int:
+    """Delete what is kept of a lead beside a folder of tables; returns from how many records."""
+    path = store_of(folder)
+    if not path.is_file():
+        return 0
+    with hold(path.parent), _opened(path) as store:
+        return store.forget(is_meant)
 
 
 @contextmanager
@@ -135,16 +184,21 @@ def open_store(path: Path, system: str) -> Iterator[PullStore]:
     DeliveryError
         Where it cannot be read or written.
     """
+    with _opened(path) as store:
+        with store.connection as connection:
+            connection.execute("INSERT OR IGNORE INTO said VALUES ('system', ?)", [system])
+        if (known := store._said()["system"]) != system:
+            raise ParamsError(f"{path} holds records of {known}, not of {system}; name another folder")
+        yield store
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[PullStore]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=OWNER_ONLY)
         with closing(sqlite3.connect(path, isolation_level="IMMEDIATE")) as connection:
             connection.executescript(TABLES)
-            with connection:
-                connection.execute("INSERT OR IGNORE INTO said VALUES ('system', ?)", [system])
-            store = PullStore(connection)
-            if (known := store._said()["system"]) != system:
-                raise ParamsError(f"{path} holds records of {known}, not of {system}; name another folder")
-            yield store
+            yield PullStore(connection)
     except (sqlite3.Error, OSError) as error:
         raise DeliveryError(f"{path}: {error}; restore it, or remove it to read everything again") from None

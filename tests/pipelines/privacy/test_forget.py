@@ -19,6 +19,7 @@ from pipelines.delivery.databases import read_list, to_duckdb
 from pipelines.delivery.outbox import open_outbox
 from pipelines.privacy.files import Wanted, forget_in_folder
 from pipelines.privacy.forget import Receipt, forget_lead
+from pipelines.pull.store import Page, open_store, store_of
 from pipelines.scheduled.input_files import check_contract
 from pipelines.serving.bodies import LeadFacts, PostedEvent
 from pipelines.serving.facts import Defaults
@@ -114,6 +115,25 @@ def test_nothing_is_left_of_a_lead_and_all_of_the_others(world: RunContext, tmp_
     assert receipt.gone["quarantine.parquet"] == 2
     assert ID not in "\n".join(receipt.lines())
     assert forget_lead(ID, world, [tmp_path / "lists"], postgres=False).gone.total() == 0
+
+
+def test_what_pull_has_read_is_forgotten_too(world: RunContext, tmp_path: Path) -> None:
+    folder = tmp_path / "crm"
+    tables = {"leads": {"lead_id": [ID, "a"]}, "aliases": {"lead_id": [ID], "merged_into": ["b"], "merged_at": [""]}}
+    for name, columns in tables.items():
+        write_parquet(pd.DataFrame(columns), folder / f"{name}.parquet")
+    write_json({"crm": "hubspot"}, folder / "pulled.json")
+    with open_store(store_of(folder), "hubspot") as store:
+        store.begin("[]", 1, whole=False)
+        store.take("contacts", Page([("contacts", one, {"company": ID}) for one in (ID, "a")], [], "2", more=False))
+        store.take("calls", Page([("calls", "1", {"contacts": [ID, "a"]})], [], "1", more=False))
+    receipt = forget_lead(ID, world, [], postgres=False, data=folder)
+    assert receipt.gone["what `pull` has read"] == receipt.gone["leads.parquet"] == 2  # a table of the contract, too
+    assert pd.read_parquet(folder / "leads.parquet")["lead_id"].tolist() == ["a"]
+    with open_store(store_of(folder), "hubspot") as store:
+        assert [key for key, _ in store.records("contacts")] == ["a"]
+        assert list(store.records("calls")) == [("1", {"contacts": ["a"]})]
+    assert ID.encode() not in store_of(folder).read_bytes().replace(b'"company": "' + ID.encode(), b"")
 
 
 def test_what_is_left_is_whole(world: RunContext, tmp_path: Path) -> None:

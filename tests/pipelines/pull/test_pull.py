@@ -14,7 +14,7 @@ from pipelines.config.params import Params, load
 from pipelines.config.pull import HubSpotPull, Pull, SalesforcePull
 from pipelines.pull.pull import pull
 from pipelines.pull.salesforce import _soql
-from pipelines.pull.store import Page, PullStore
+from pipelines.pull.store import Page, PullStore, forget_pulled, store_of
 from tests.support.crm_reads import DAY, Reads, reading
 
 LEADS = 25
@@ -208,6 +208,48 @@ def test_deleted_and_merged_leads_leave_and_merges_become_aliases(crm: Reads, tm
         crm.records["Lead"].setdefault(lead_id(1), {"IsDeleted": True, "SystemModstamp": "2024-06-02"})
 
 
+def test_a_merged_lead_that_comes_back_out_of_the_bin_is_merged_no_more(crm: Reads, tmp_path: Path) -> None:
+    params = salesforce(crm)
+    put_lead(crm, 2, IsDeleted=True, MasterRecordId=lead_id(5))
+    read(params, "salesforce", tmp_path / "crm")
+    crm.now += DAY
+    put_lead(crm, 2, IsDeleted=False, MasterRecordId=None)
+    put_lead(crm, 5, IsDeleted=True, MasterRecordId=lead_id(2))  # and takes the other in: no circle of merges
+    tables = read(params, "salesforce", tmp_path / "crm")
+    assert tables["aliases"][["lead_id", "merged_into"]].to_numpy().tolist() == [[lead_id(5), lead_id(2)]]
+    assert len(tables["leads"]) == LEADS - 1
+
+
+def test_a_contact_that_hubspot_merged_since_is_no_lead(crm: Reads, tmp_path: Path) -> None:
+    params = hubspot(crm)
+    read(params, "hubspot", tmp_path / "crm")
+    crm.now += DAY
+    del crm.records["contacts"]["3"]  # neither found nor listed as archived
+    crm.put("contacts", "5", hs_merged_object_ids="3")
+    tables = read(params, "hubspot", tmp_path / "crm")
+    assert "3" not in set(tables["leads"]["hs_object_id"]) and list(tables["aliases"]["lead_id"]) == ["3"]
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_a_lead_that_is_forgotten_leaves_what_was_read_and_no_other_does(crm: Reads, tmp_path: Path, name: str) -> None:
+    params, folder, at = PARAMS[name](crm), tmp_path / "crm", "2024-02-01T08:00:00.000Z"
+    lead = lead_id(7) if name == "salesforce" else "7"
+    put_lead(crm, 7, ConvertedContactId="003A")
+    for key, who in {"00T1": lead, "00T2": "003A", "00T3": lead_id(8)}.items():
+        crm.put("Task", key, WhoId=who, IsDeleted=False, IsClosed=True, CreatedDate=at)
+    crm.put("calls", "7", hs_timestamp=at, hs_createdate=at)  # a call whose id is that of the lead
+    crm.contacts_of = {"7": ["7", "8"]}
+    crm.now += DAY
+    before = read(params, name, folder)
+    assert len(before["events"]) == (3 if name == "salesforce" else 2)
+    assert forget_pulled(folder, lambda cell: cell == lead) == (3 if name == "salesforce" else 2)
+    assert lead.encode() not in store_of(folder).read_bytes() or name == "hubspot"
+    assert forget_pulled(folder, lambda cell: cell == lead) == 0
+    crm.now += DAY
+    after = read(params, name, folder)
+    assert len(after["leads"]) == LEADS - 1 and len(after["events"]) == 1
+
+
 def test_only_a_whole_pull_notices_what_was_deleted_for_good(crm: Reads, tmp_path: Path) -> None:
     params = salesforce(crm)
     read(params, "salesforce", tmp_path / "crm")
@@ -274,10 +316,17 @@ def test_a_new_field_is_read_of_every_record(crm: Reads, tmp_path: Path) -> None
     assert (leads["Size__c"] == "7").all()
 
 
+def pulled_before(folder: Path, crm: Reads) -> None:
+    for name in ("leads.parquet", "pulled.json", "leadscore.yaml"):
+        (folder / name).write_text("x")
+
+
 @pytest.mark.parametrize(
     ("change", "error", "said"),
     [
         (lambda folder, crm: (folder / "mine.csv").write_text("x"), ParamsError, "files that `pull` did not write"),
+        (pulled_before, ParamsError, "did not write, such as leadscore.yaml"),
+        (lambda folder, crm: setattr(crm, "troubles", ["long"]), DeliveryError, "more than 10,000,000 bytes"),
         (lambda folder, crm: crm.records.clear(), DataError, "found no record"),
         (lambda folder, crm: crm.fields.pop("IsDeleted"), ParamsError, "leads have no field IsDeleted"),
     ],
