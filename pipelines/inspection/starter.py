@@ -101,7 +101,9 @@ def _by_leads_alone(files: Files, told: Told, outcomes: Path, reason: JoinError)
 
 
 def check_new(file: Path) -> None:
-    """Raise ParamsError where a params file is there already."""
+    """Raise ParamsError where a params file is there already, or the next `pull` would delete it."""
+    if (file.parent / PULLED).is_file():
+        raise ParamsError(f"{file.parent} is replaced by each `pull`; write to another folder: --file {file.name}")
     if file.exists():
         raise ParamsError(f"{file} is there already and stays as it is; name another with --file")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,7 @@ from pipelines.serving.facts import Defaults, cells_of, events_table
 
 STATE = "serve.sqlite"  # beside the artifacts, unless told
 SQLITE = ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000")  # FULL: what is kept survives a power cut
+OWNER_ONLY = 0o600
 WAITING = 200  # arrivals looked at together
 AHEAD = pd.Timedelta(minutes=5)  # clocks of callers may be so much ahead of ours
 EVENT = ("lead_id", "event_at", "event_type", "direction", "channel", "value")
@@ -102,8 +104,10 @@ class FactStore:
 
     @staticmethod
     def url_of(file: Path) -> str:
-        """Return the URL of a SQLite file; its folder is made."""
+        """Return the URL of a SQLite file; its folder is made, and a new file is readable by its owner alone."""
         file.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # `open` says why
+            file.touch(mode=OWNER_ONLY)
         return f"sqlite:///{file}"
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ SOURCE: dict[str, Any] = {
 def store(tmp_path: Path) -> FactStore:
     (tmp_path / "data").mkdir()
     store = FactStore.open(FactStore.url_of(tmp_path / "data" / "serve.sqlite"), DEFAULTS)
+    assert stat.S_IMODE((tmp_path / "data" / "serve.sqlite").stat().st_mode) == 0o600
     lead = LeadFacts(lead_id="a", created_at="2024-01-01T10:00:00+01:00", attributes={"country": "NA", "size": 0.1})
     store.keep_leads([lead, LeadFacts(lead_id="b", created_at="2024-01-02")], AT)
     store.keep_leads([lead.model_copy(update={"attributes": {"country": "DE", "size": 250.5}})], AT + HOUR)

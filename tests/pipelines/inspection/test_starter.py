@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from features.schema.errors import DataError
+from features.schema.errors import DataError, ParamsError
 from pipelines.cli import init as command
 from pipelines.cli.app import app
 from pipelines.config.params import load
@@ -69,6 +69,8 @@ def test_a_folder_that_pull_wrote_is_mapped_with_its_merges_and_read_every_night
         r"leadscore pull salesforce crm >> score.log 2>&1 && .*leadscore nightly score --as-of today", line
     )
     assert "/crm.pull/" in (tmp_path / ".gitignore").read_text().splitlines()
+    with pytest.raises(ParamsError, match="replaced by each `pull`"):
+        write_starter(folder, folder / "leadscore.yaml", found, 200)
 
 
 def start(folder: Path, file: str = "leadscore.yaml") -> Path:
