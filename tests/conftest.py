@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tests.support.postgres_server import Server, running
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=20)
 settings.load_profile("repeatable")
+gc.set_threshold(50_000, 20, 20)  # a fifteenth of the time went into looking through what all libraries hold
 
 
 @pytest.fixture(autouse=True, scope="session")

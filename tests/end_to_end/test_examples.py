@@ -21,18 +21,18 @@ from tests.support.paths import ROOT
 DATA = ROOT.parent / "shared" / "data"
 
 
-def run_example(name: str, folder: Path) -> Layout:
+def run_example(name: str, folder: Path, cuts: int = 0) -> Layout:
     if not (DATA / name).is_dir():
         pytest.skip(f"the data set {name} is not beside the project")
     layout = Layout.folder(folder)
-    for stage in stages(RunContext(quick(load(ROOT / "examples" / f"{name}.yaml")), layout), DATA / name).values():
+    for stage in stages(RunContext(quick(load(ROOT / "examples" / f"{name}.yaml"), cuts), layout), DATA / name).values():
         stage()
     return layout
 
 
-def quick(params: Params) -> Params:
+def quick(params: Params, cuts: int) -> Params:
     """Search and walk only as long as it takes to see that both work; the small runs and the benchmark do more."""
-    search, backtest = params.search.model_copy(update={"trials": 1}), params.backtest.model_copy(update={"cuts": 1})
+    search, backtest = params.search.model_copy(update={"trials": 1}), params.backtest.model_copy(update={"cuts": cuts})
     folds = params.selection.folds.model_copy(update={"max_rows": 6_000})
     return params.model_copy(
         update={
@@ -110,7 +110,7 @@ def test_learning_365_is_good_and_does_not_leak(tmp_path: Path) -> None:
 
 
 def test_olist_on_later_leads(tmp_path: Path) -> None:
-    layout = run_example("olist_funnel", tmp_path)
+    layout = run_example("olist_funnel", tmp_path, cuts=1)
     check_contract(layout, 8_000, 841, 0, 1)
     check_outputs(layout)
     assert leaks_of(layout) == {}
