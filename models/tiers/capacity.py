@@ -52,7 +52,7 @@ def expected_wins(
     Parameters
     ----------
     scored
-        probability, score; one row a lead.
+        probability, score; one row a lead; rank_value where another figure ranks, so that no score is the cut-off.
     rank_in_list
         See `assignment.working_rank`.
     """
@@ -67,7 +67,7 @@ def _expected_of(called: pd.DataFrame, capacity: int, confidence: float) -> Capa
     return CapacityStep(
         capacity=capacity,
         leads=len(called),
-        cut_off=int(called["score"].iloc[-1]) if len(called) else None,
+        cut_off=int(called["score"].iloc[-1]) if len(called) and "rank_value" not in called else None,
         wins=float(chance.sum()),
         wins_low=low,
         wins_high=high,

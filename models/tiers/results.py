@@ -20,7 +20,7 @@ class CapacityStep(Spec):
     leads
         As many of them as the list has.
     cut_off
-        The score of the last one called.
+        The score of the last one called; None where the list is not ranked by it.
     wins
         The sum of probabilities; `_low` and `_high`: see `capacity.wins_interval`.
     """
@@ -31,6 +31,11 @@ class CapacityStep(Spec):
     wins: float
     wins_low: float
     wins_high: float
+
+    @property
+    def down_to(self) -> str:
+        """Say where the list is cut off, "" where no score does."""
+        return "" if self.cut_off is None else f", from score {self.cut_off} up"
 
 
 class ListSummary(Spec):

@@ -165,6 +165,29 @@ def best_first(scored: pd.DataFrame) -> np.ndarray:
     return np.lexsort((id_order(scored["lead_id"]), -ranked_by(scored)))
 
 
+def lowest_scores(leads: pd.DataFrame, names: list[str]) -> dict[str, int]:
+    """Return the lowest score of each tier, of leads that are there by their score alone, or excluded.
+
+    Where another figure ranks, a tier may hold any score: then it is the score that would cut tiers of the same sizes,
+    so that tiers by score are no larger.
+
+    Parameters
+    ----------
+    leads
+        score, tier, tier_reason; rank_value where another figure ranks.
+    names
+        Tiers, best first.
+    """
+    own = leads[(leads["tier_reason"] == "") | (leads["tier"] == EXCLUDED)]
+    lowest = {str(name): int(least) for name, least in own.groupby("tier")["score"].min().items()}
+    if "rank_value" in leads:
+        ranked = leads[(leads["tier_reason"] == "") | leads["tier_reason"].str.startswith(("kept ", "not yet "))]
+        scores = np.sort(ranked["score"].to_numpy())[::-1]
+        ends = ranked["tier"].value_counts().reindex(names, fill_value=0).cumsum()
+        lowest |= {name: int(scores[end - 1]) for name, end in ends.items() if name in lowest}
+    return lowest
+
+
 def list_summary(
     scored: pd.DataFrame, params: TierParams, capacity: int, facts: TierFacts | None, confidence: float
 ) -> ListSummary:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from models.tiers.score_lists import flows, list_summary, tier_columns
 from pipelines.lists.owner_lists import ASSIGNED, ListInputs, hand_out, read_ranked
 from pipelines.scoring.override_store import read_overrides, stores
 from pipelines.scoring.score_summary import ScoreSummary
-from pipelines.scoring.tier_inputs import exploration_quota, tier_facts
+from pipelines.scoring.tier_inputs import DEAL_VALUE, exploration_quota, tier_facts
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Display
 from pipelines.storage.results import Provenance, existing, read_result
@@ -89,6 +89,8 @@ def _tiered(
     params, metadata, as_of = run.params, scorer.metadata, listed["as_of"].max()
     moments = listed[["lead_id"]].assign(snapshot_at=listed["as_of"].astype("datetime64[us]"))
     facts = tier_facts(moments, contract, metadata.matrix, params.tiers, current=True)
+    if DEAL_VALUE in listed:
+        facts = replace(facts, deal_value=facts.deal_value.fillna(listed[DEAL_VALUE]))
     earlier = listed.set_index("lead_id")["previous_tier"]
     previous = earlier[earlier != ""] if (earlier != "").any() else None
     context = TierContext(params.tiers, params.capacity.per_period, metadata.points, facts, previous)

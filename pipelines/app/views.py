@@ -120,6 +120,6 @@ def wins_line(answer: WhatIf) -> str:
     """Say what the asked capacity is expected to win."""
     step = answer.after.capacity[len(answer.after.capacity) // 2]
     return (
-        f"The best {step.leads:,} are expected to win {step.wins:.1f} ({step.wins_low:.0f} to {step.wins_high:.0f}), "
-        f"from score {step.cut_off} up."
+        f"The best {step.leads:,} are expected to win {step.wins:.1f} ({step.wins_low:.0f} to {step.wins_high:.0f})"
+        f"{step.down_to}."
     )

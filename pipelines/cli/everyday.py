@@ -227,7 +227,7 @@ def tiers(
         step = one.capacity[len(one.capacity) // 2]
         console.print(
             f"{when}: the best {step.leads:,} are expected to win {step.wins:.1f} ({step.wins_low:.0f} to "
-            f"{step.wins_high:.0f}, {run.params.evaluate.confidence:.0%}), from score {step.cut_off} up"
+            f"{step.wins_high:.0f}, {run.params.evaluate.confidence:.0%}){step.down_to}"
         )
     for flow in answer.flows:
         console.print(escape(f"{flow.n:,} leads go from {flow.tier_from} to {flow.tier_to}"))

@@ -21,6 +21,7 @@ from pipelines.config.params import Params
 from pipelines.lists.spreadsheet import check_writer, write_excel
 from pipelines.revenue.deal_values import RANK_COLUMN, rank_value
 from pipelines.scoring.score_summary import ScoreSummary
+from pipelines.scoring.tier_inputs import DEAL_VALUE
 from pipelines.storage.contract_store import Display
 from pipelines.storage.files import staged_folder, write_csv, write_json, write_parquet
 from pipelines.storage.results import read_result
@@ -118,8 +119,8 @@ def build_lists(inputs: ListInputs, params: Params) -> OwnerLists:
 
 
 def read_ranked(scores: Path, columns: Sequence[str], params: Params) -> pd.DataFrame:
-    """Read columns of a score list, and what it is ranked by."""
-    by = [name for name in RANK_COLUMN.values() if name in pq.read_schema(scores).names]
+    """Read columns of a score list, and with money its deal values and what it is ranked by."""
+    by = [name for name in (DEAL_VALUE, *RANK_COLUMN.values()) if name in pq.read_schema(scores).names]
     return rank_value(pq.read_table(scores, columns=[*columns, *by]).to_pandas(), params.money)
 
 

@@ -21,7 +21,7 @@ from models.lists.overrides import in_force, override_tiers
 from models.scoring.scorer import Scorer
 from models.tiers.assignment import TierContext, working_rank
 from models.tiers.results import ListSummary
-from models.tiers.score_lists import best_first, list_summary, tier_columns
+from models.tiers.score_lists import best_first, list_summary, lowest_scores, tier_columns
 from models.tiers.tier_rules import EXCLUDED, REASON, TierFacts
 from pipelines.config.params import Params
 from pipelines.revenue.deal_values import REVENUE, DealValues, rank_value
@@ -316,15 +316,13 @@ def summarise(
     """Summarise a list of leads described as `who`; `unseen` and `closed` as in `ScoreSummary`."""
     leads = listed.leads
     by_tier = leads.groupby("tier")["probability"]
-    by_score = (leads["tier_reason"] == "") | (leads["tier"] == EXCLUDED)  # triggers and exploration need no score
-    lowest = leads[by_score].groupby("tier")["score"].min()
     return ScoreSummary(
         as_of=listed.day,
         intercept=listed.intercept,
         n=len(leads),
         who=who,
         expected_conversions={str(name): float(by_tier.get_group(name).sum()) for name in by_tier.groups},
-        lowest_score={str(name): int(least) for name, least in lowest.items()},
+        lowest_score=lowest_scores(leads, [name for name in listed.metrics.tiers if name != EXCLUDED]),
         unseen=dict(unseen),
         closed=dict(closed),
         revenue=listed.revenue,

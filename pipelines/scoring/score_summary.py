@@ -44,7 +44,7 @@ class ScoreSummary(ListSummary):
     expected_conversions
         By tier; none where the rules alone score, as are `overfull`, `capacity` and `unseen`.
     lowest_score
-        That reached each tier.
+        That reached each tier; see `score_lists.lowest_scores`.
     unseen
         By attribute, leads with a value that the model does not know.
     closed

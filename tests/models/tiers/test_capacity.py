@@ -52,6 +52,9 @@ def test_capacity_is_spent_from_the_top_and_never_on_the_excluded() -> None:
     assert as_it_is.cut_off == rows["score"][3]
     assert expected_wins(rows, place, 10, 0.9)[1].leads == 4
     assert expected_wins(rows.head(0), place.head(0), 10, 0.9)[1].cut_off is None
+    by_money = expected_wins(rows.assign(rank_value=1.0), place, 3, 0.9)[1]
+    assert by_money.cut_off is None and by_money.down_to == ""
+    assert as_it_is.down_to == f", from score {rows['score'][3]} up"
 
 
 def test_realised_wins_are_counted_by_list_and_vary_by_lead() -> None:

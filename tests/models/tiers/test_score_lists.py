@@ -14,6 +14,7 @@ from models.tiers.score_lists import (
     assign_lists,
     best_first,
     list_summary,
+    lowest_scores,
     previous_tiers,
     share_changed,
     tier_columns,
@@ -121,3 +122,14 @@ def test_the_best_come_first_ties_broken_by_lead_however_they_come() -> None:
     for seed in range(5):
         mixed = leads.sample(frac=1, random_state=seed)
         assert mixed["lead_id"].iloc[best_first(mixed)].tolist() == list("cabde")
+
+
+def test_where_money_ranks_the_cut_offs_make_tiers_by_score_as_large() -> None:
+    """A lead of score 5 with a large deal is no reason to call all that score 5."""
+    tiers, kept = ["hot", "hot", "warm", "warm", "cold", "excluded"], "kept warm: within 2 points of the cut-off"
+    reasons = ["", "", "", kept, "", "excluded: gone"]
+    listed = pd.DataFrame({"score": [5, 90, 80, 30, 40, 70], "tier": tiers, "tier_reason": reasons})
+    names = ["hot", "warm", "cold"]
+    assert lowest_scores(listed, names) == {"hot": 5, "warm": 80, "cold": 40, "excluded": 70}
+    ranked = listed.assign(rank_value=[9.0, 8.0, 7.0, 6.0, 5.0, 4.0])
+    assert lowest_scores(ranked, names) == {"hot": 80, "warm": 30, "cold": 5, "excluded": 70}

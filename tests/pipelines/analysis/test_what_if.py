@@ -103,3 +103,15 @@ def test_owners_lists_are_asked_for_too_and_none_is_written(run: RunContext) -> 
     assert answer.owners.capacity == 3 * shown["agent"].nunique()
     assert answer.owners.leads == shown.groupby("agent").head(3).shape[0]
     assert not layout.owner_lists.exists()
+
+
+def test_where_the_list_has_deal_values_the_value_policy_takes_them(run: RunContext, tmp_path: Path) -> None:
+    shutil.copytree(run.layout.reports, tmp_path / "out")
+    layout = Layout.folder(tmp_path / "out")
+    scores = pd.read_parquet(layout.scores.path)
+    write_parquet(scores.assign(deal_value=1e9), layout.scores.path)
+    tiers = run.params.tiers
+    worthless = tiers.value.model_copy(update={"deal_value": 1e-9})
+    by_value = tiers.model_copy(update={"policy": "value", "value": worthless, "margin": 0.0, "exclusions": []})
+    answer = what_if(RunContext(run.params.model_copy(update={"tiers": by_value}), layout))
+    assert answer.after.tiers[tiers.names[0]] == len(scores), "all are worth a call"
