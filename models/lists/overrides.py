@@ -14,6 +14,7 @@ import pandas as pd
 from models.evaluation.intervals import clopper_pearson
 from models.lists.results import JudgedOverrides, OverridesResult, Side
 from models.tiers.at_moment import MomentTier
+from models.tiers.score_lists import cuts_by_size
 from models.tiers.tier_rules import EXCLUDED, REASON
 
 TEXT = ("lead_id", "tier", "who", "why", "own_tier")
@@ -124,12 +125,16 @@ def override_reason(given: pd.DataFrame) -> pd.Series[str]:
 def _by_points(
     scored: pd.DataFrame, tiers: pd.DataFrame, more: pd.Series[float], names: Sequence[str]
 ) -> pd.Series[str]:
-    """Return the best tier whose least points, of leads in it by their score, a lead reaches with this many more."""
+    """Return the best tier whose least points, of leads in it by their score, a lead reaches with this many more.
+
+    Where another figure ranks, the least points are those that would cut tiers of the same sizes.
+    """
     by_score = tiers["tier_reason"] == ""
-    least = scored["points"][by_score].groupby(tiers["tier"][by_score]).min()
+    own, tier_of = scored["points"][by_score], tiers["tier"][by_score]
+    least = cuts_by_size(own, tier_of, list(names)) if "rank_value" in scored else own.groupby(tier_of).min().to_dict()
     points, found = scored["points"] + more, pd.Series(names[-1], index=scored.index, dtype="str")
     for name in reversed(names[:-1]):
-        if name in least.index:
+        if name in least:
             found = found.mask(points >= least[name], name)
     return found
 

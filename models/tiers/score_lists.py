@@ -182,10 +182,16 @@ def lowest_scores(leads: pd.DataFrame, names: list[str]) -> dict[str, int]:
     lowest = {str(name): int(least) for name, least in own.groupby("tier")["score"].min().items()}
     if "rank_value" in leads:
         ranked = leads[(leads["tier_reason"] == "") | leads["tier_reason"].str.startswith(("kept ", "not yet "))]
-        scores = np.sort(ranked["score"].to_numpy())[::-1]
-        ends = ranked["tier"].value_counts().reindex(names, fill_value=0).cumsum()
-        lowest |= {name: int(scores[end - 1]) for name, end in ends.items() if name in lowest}
+        lowest |= {name: int(least) for name, least in cuts_by_size(ranked["score"], ranked["tier"], names).items()}
     return lowest
+
+
+def cuts_by_size(figure: pd.Series[float], tiers: pd.Series[str], names: list[str]) -> dict[str, float]:
+    """Return from which figure on tiers, best first, would be as large as they are; of those that hold a lead."""
+    ordered = np.sort(figure.to_numpy("float64"))[::-1]
+    sizes = tiers.value_counts().reindex(names, fill_value=0)
+    ends = sizes.cumsum()
+    return {str(name): float(ordered[ends[name] - 1]) for name in names if sizes[name]}
 
 
 def list_summary(

@@ -25,7 +25,7 @@ class Policy(Spec):
     Attributes
     ----------
     version
-        Of all that the parameters say of it: tiers, triggers, exclusions, capacity, lists, share of exploration.
+        Of all that the parameters say of it: tiers, triggers, exclusions, capacity, lists, share of exploration, money.
     capacity
         Leads a list.
     explored_share, seed
@@ -44,6 +44,8 @@ class Policy(Spec):
             include={"tiers": True, "capacity": True, "lists": True, "exploration": {"share"}}
         )
         text += str(params.project.seed)
+        if params.money.deal_value:  # what it ranks by, and the figures of money on the list
+            text += params.model_dump_json(include={"money": True, "evaluate": {"confidence"}})
         version = hashlib.sha256(text.encode()).hexdigest()[:12]
         return cls(
             version=version,

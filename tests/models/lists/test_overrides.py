@@ -49,6 +49,14 @@ def test_points_lead_to_the_tier_whose_least_points_are_reached() -> None:
     assert reason == "override by Anna, +10 points"
 
 
+def test_points_where_money_ranks_lead_to_a_tier_as_large_by_points() -> None:
+    """The lead with the fewest points is in the best tier for its deal: no reason that ten points lead there."""
+    rows = ROWS.assign(rank_value=[5.0, 4.0, 3.0, 2.0, 1.0, 6.0])
+    own = tier_columns(rows, TierContext(PARAMS, 2), None)
+    found = override_tiers(rows, own, in_force(said({"lead_id": "lead 4", "points": 10.0}), MONDAY), STAGES)
+    assert (own.loc[5, "tier"], found.loc[4, "tier"]) == ("tier 0", "tier 1")
+
+
 def test_an_exclusion_goes_before_a_person_who_would_call() -> None:
     found = moved({"lead_id": "lead 0", "tier": "tier 0"}, {"lead_id": "lead 1", "tier": "excluded"}, gone=0)
     assert found["tier"].tolist()[:2] == ["excluded", "excluded"]
