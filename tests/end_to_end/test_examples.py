@@ -25,7 +25,8 @@ def run_example(name: str, folder: Path, cuts: int = 0) -> Layout:
     if not (DATA / name).is_dir():
         pytest.skip(f"the data set {name} is not beside the project")
     layout = Layout.folder(folder)
-    for stage in stages(RunContext(quick(load(ROOT / "examples" / f"{name}.yaml"), cuts), layout), DATA / name).values():
+    params = quick(load(ROOT / "examples" / f"{name}.yaml"), cuts)
+    for stage in stages(RunContext(params, layout), DATA / name).values():
         stage()
     return layout
 
