@@ -160,7 +160,7 @@ def judge(
     won = converted_at.groupby(level=0).min().reindex(rows["lead_id"]).set_axis(rows.index)
     rows["label"] = (won > rows["given_at"]) & (won <= rows["given_at"] + horizon)
     open_then = won.isna() | (won > rows["given_at"])
-    matured = open_then & (rows["label"] | (rows["given_at"] + horizon <= until))
+    matured = open_then & (rows["given_at"] + horizon <= until)  # with quick wins of younger ones the rate is too high
     rows = rows[matured].assign(raised=lambda frame: _raised(frame, ladder))
     return OverridesResult(
         given=len(given),

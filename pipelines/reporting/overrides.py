@@ -21,5 +21,5 @@ def judge_overrides(run: RunContext) -> OverridesResult | None:
     won = pd.read_parquet(layout.outcomes.path, columns=["lead_id", "converted_at"]).set_index("lead_id")
     until = read_profile(layout).outcomes_until
     horizon = pd.Timedelta(days=params.snapshots.horizon_days)
-    known = pd.Timestamp(until or "NaT")
+    known = pd.Timestamp(until or "NaT") - pd.Timedelta(days=params.snapshots.outcome_lag_days)
     return judge(given, won["converted_at"], known, horizon, params.tiers.names, params.evaluate.confidence)

@@ -106,7 +106,10 @@ def test_people_move_nobody_but_the_leads_they_name(given_tiers: list[tuple[int,
 
 
 def test_whether_they_were_right() -> None:
-    """Twenty leads raised, whom the model gave 10%: 12 convert. Four lowered, 50%: none. One came too late to judge."""
+    """Twenty leads raised, whom the model gave 10%: 12 convert. Four lowered, 50%: none.
+
+    One came too late to judge, although it has won.
+    """
     raised = [{"lead_id": f"r{n}", "tier": "tier 0", "own_tier": "tier 2", "own_probability": 0.1} for n in range(20)]
     lowered = [{"lead_id": f"l{n}", "tier": "tier 2", "own_tier": "tier 0", "own_probability": 0.5} for n in range(4)]
     others = [
@@ -115,6 +118,7 @@ def test_whether_they_were_right() -> None:
         {"lead_id": "r0", "tier": "tier 0", "given_at": MONDAY + DAY, "own_probability": 0.1},
     ]
     won = {f"r{n}": MONDAY + 5 * DAY for n in range(12)} | {"r12": MONDAY + 31 * DAY, "won before": MONDAY - DAY}
+    won["young"] = MONDAY + 82 * DAY
     result = judge(said(*raised, *lowered, *others), pd.Series(won), MONDAY + 90 * DAY, 30 * DAY, list(STAGES), 0.9)
     assert (result.given, result.judged) == (27, 25)
     assert result.raised is not None and result.lowered is not None
