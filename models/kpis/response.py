@@ -10,10 +10,10 @@ import pandas as pd
 
 from models.evaluation.intervals import rate_interval
 from models.kpis.results import MinutesUntil, ResponseTimes
+from models.kpis.summary import DAY_MINUTES
 from models.kpis.tier_kpis import of_leads
 from models.kpis.velocity import survival
 
-DAY_MINUTES = 1440
 SHARES = (0.25, 0.5, 0.75)
 ENTERED, FIRED = "entered the tier", "trigger"
 

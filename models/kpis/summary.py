@@ -14,6 +14,7 @@ NAMED = 5  # segments that a sentence names
 AS_WORKED = (
     "Rates are of leads as sales worked them: how much of a tier's rate is owed to being called, they do not say."
 )
+DAY_MINUTES = 1440
 TENTHS_BELOW = 20  # leads a list from which tenths say nothing more
 
 
@@ -73,7 +74,9 @@ def answered(times: ResponseTimes, tier: str) -> str:
     )
     share = _rate(times.within_sla, times.within_sla_low, times.within_sla_high)
     agreed = f"{share} within the agreed {times.sla_minutes:,} minutes" if times.within_sla_n else (
-        "whether within the agreed time, contacts by the day do not say" if times.by_day else "too early to say"
+        "whether within the agreed time, contacts by the day do not say"
+        if times.by_day and times.sla_minutes < DAY_MINUTES
+        else "too early to say"
     )  # fmt: skip
     return (
         f"Of {times.n:,} entries into {tier} ({times.triggers:,} by a trigger) {median}; {agreed}; "

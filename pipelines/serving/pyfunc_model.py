@@ -71,7 +71,9 @@ class ServedModel(PythonModel):
                 raise _wrong(number, f"as_of {request.as_of}", "a moment after the lead's creation")
             ids.append(lead.lead_id)
             rows.append(self._query.row(lead, at).features)
-        return pd.DataFrame(np.concatenate(rows), columns=self.scorer.feature_names).assign(lead_id=ids)
+        names = self.scorer.feature_names
+        none = np.empty((0, len(names)), "float32")
+        return pd.DataFrame(np.concatenate([none, *rows]), columns=names).assign(lead_id=pd.Series(ids, dtype="str"))
 
 
 def _read(number: int, given: object) -> ScoreRequest:

@@ -66,6 +66,7 @@ def test_a_log_by_the_day_says_no_minutes() -> None:
     assert times.by_day and times.within_sla is None and times.contacted == 2
     assert "contacts by the day do not say" in answered(times, "hot")
     assert response_times(begun, contacts, NO_OUTCOMES, 1440, 0.9).within_sla == 1.0
+    assert "too early to say" in answered(response_times(begun, contacts, NO_OUTCOMES, 9 * 1440, 0.9), "hot")
 
 
 def test_a_start_whose_time_has_not_passed_counts_for_nobody_and_one_that_nobody_logged_neither() -> None:

@@ -48,6 +48,10 @@ def test_facts_have_the_bits_of_ready_features(model: Any) -> None:
     assert list(ready.columns) == ["lead_id", "probability", "score", "reasons", "reasons_text"]
 
 
+def test_a_batch_of_nobody_is_no_rows(model: Any) -> None:
+    assert list(predict(model, facts=[]).columns) == ["lead_id", "probability", "score", "reasons", "reasons_text"]
+
+
 def test_one_lead_at_two_moments_is_two_rows(model: Any) -> None:
     one = facts()[0]
     later = one | {"as_of": f"{(AT + pd.Timedelta(days=3)).isoformat()}Z"}
