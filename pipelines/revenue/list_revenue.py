@@ -30,7 +30,8 @@ def write_revenue(
     """Return what the lists brought, and write it by owner, as a file that no tracked file repeats; see below."""
     path = run.layout.revenue_by_owner.path
     path.unlink(missing_ok=True)
-    found = list_revenue(rows, facts, contract, spec, run.params, capacity, Display.read(run.layout))
+    display = Display.read_mapped(run.layout, run.params.source.leads) if run.params.money.owner else Display()
+    found = list_revenue(rows, facts, contract, spec, run.params, capacity, display)
     if found is None:
         return None
     if found[1]:
@@ -110,7 +111,7 @@ def _names(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, params: Par
 
 def _by_owner(given: RevenueRows, display: Display, params: Params) -> list[GroupRevenue]:
     label = params.money.owner
-    if not label or display.cells.columns.empty:
+    if not label:
         return []
     owner = of_leads(given.rows["lead_id"], display.cells[label]).fillna(NO_OWNER).astype("str")
     return [one for one in revenue_groups(given, {"owner": owner}) if one.group == "owner"]
