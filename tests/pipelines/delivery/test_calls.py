@@ -214,7 +214,8 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 def test_every_section_is_a_target_of_the_command_and_has_what_takes_the_scores() -> None:
     sections = {name: field.default for name, field in Delivery.model_fields.items() if isinstance(field.default, Spec)}
-    assert set(sections) == set(Target)
-    assert {name for name, section in sections.items() if not isinstance(section, Crm)} == set(DATABASES)
-    for name in set(sections) - set(DATABASES):
+    assert set(sections) == {*Target, "notices"}
+    crms = {name for name, section in sections.items() if isinstance(section, Crm)}
+    assert {*DATABASES, *crms, "webhook", "apprise"} == set(Target)
+    for name in crms:
         assert crm_named(Delivery(), name).params == sections[name]

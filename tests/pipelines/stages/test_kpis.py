@@ -192,5 +192,5 @@ def test_without_predictions_or_rules_it_says_what_to_do(run: tuple[Params, Layo
         measure_kpis(RunContext(params, layout))
     with pytest.raises(ParamsError, match="names no rule"):
         measure_kpis_by_rules(RunContext(params.model_copy(update={"rules": NO_RULES}), layout))
-    with pytest.raises(DataError, match="build_features"):
+    with pytest.raises(DataError, match="build-features"):
         measure_kpis_by_rules(RunContext(params, Layout.folder(tmp_path / "nowhere")))
