@@ -191,7 +191,8 @@ def test_batches_do_not_depend_on_their_size(
     database: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small(database)
-    database.execute("CREATE TABLE one (cell text, n int); INSERT INTO one VALUES (NULL, 1), ('', 2), ('x', 3), (NULL, 4)")
+    database.execute("CREATE TABLE one (cell text, n int)")
+    database.execute("INSERT INTO one VALUES (NULL, 1), ('', 2), ('x', 3), (NULL, 4)")
     _, several = run(tmp_path, **sources())
     monkeypatch.setattr(postgres, "BATCH", 1)
     monkeypatch.setattr(postgres, "BLOCK_BYTES", 1)
