@@ -250,12 +250,12 @@ class Scorer:
 
     def figures(self, values: np.ndarray, reasons: int) -> dict[str, Any]:
         """Return the columns of `score` but lead_id, of features (n, k) in the saved order."""
-        values = self._known(values)
-        trees, base, parts = self._explained(values)
-        log_odds = self.sigmoid.log_odds(blend(trees, self.models.linear.log_odds(values), self.metadata.linear_share))
+        known = self._known(values)
+        trees, base, parts = self._explained(known)
+        log_odds = self.sigmoid.log_odds(blend(trees, self.models.linear.log_odds(known), self.metadata.linear_share))
         groups = point_groups(parts, self._parts)
         points = self.metadata.points.points(log_odds)
-        why = top_reasons(parts, values, self.catalogue, reasons)
+        why = top_reasons(parts, values, self.catalogue, reasons)  # a count that is left out may say a decayed one
         return {
             "probability": scipy.special.expit(log_odds),
             "raw_score": log_odds,

@@ -128,6 +128,15 @@ def test_a_blend_has_the_log_odds_of_both() -> None:
     assert np.abs(trees - linear).max() > 0.1
 
 
+def test_a_count_that_was_left_out_is_still_said_as_it_was() -> None:
+    """A decayed count is said by the count of a window, which the learners need not see."""
+    counts = [name for name in NAMES if name.startswith("count__")]
+    rows, model = matrix(), Scorer(metadata(left_out=counts), scorer().models, scorecard())
+    reasons = [json.loads(text) for text in model.score(rows, reasons=9)["reasons"]]
+    said = [(lead, one) for lead, of_lead in enumerate(reasons) for one in of_lead if one["feature"] in counts]
+    assert said and all(one["value"] == rows[one["feature"]].iloc[lead] for lead, one in said)
+
+
 def test_a_feature_that_was_left_out_has_no_say() -> None:
     model = Scorer(metadata(left_out=["sector", "count__visit__7d"]), scorer().models, scorecard())
     unknown = matrix().assign(sector=np.nan, count__visit__7d=np.nan)
