@@ -255,7 +255,7 @@ class Scorer:
         log_odds = self.sigmoid.log_odds(blend(trees, self.models.linear.log_odds(known), self.metadata.linear_share))
         groups = point_groups(parts, self._parts)
         points = self.metadata.points.points(log_odds)
-        why = top_reasons(parts, values, self.catalogue, reasons)  # a count that is left out may say a decayed one
+        why = top_reasons(parts, self._told(values), self.catalogue, reasons)
         return {
             "probability": scipy.special.expit(log_odds),
             "raw_score": log_odds,
@@ -285,6 +285,13 @@ class Scorer:
     def _inputs(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return what the learners see: the features, those that do not transfer as not known."""
         return self._known(self.values(matrix))
+
+    def _told(self, values: np.ndarray) -> np.ndarray:
+        """Return what reasons may tell: as `_known`, but for counts that are left out and say a decayed one."""
+        left_out = [name for name in self.metadata.left_out if name not in self.features_said]
+        values = values.copy(order="K")
+        values[:, [self.feature_names.index(name) for name in left_out]] = np.nan
+        return values
 
     def _known(self, values: np.ndarray) -> np.ndarray:
         values = values.copy(order="K")
