@@ -87,7 +87,7 @@ def firings(events: pd.DataFrame, days: float | None) -> pd.DataFrame:
 
 
 def starts_of(entered: pd.DataFrame, fired: pd.DataFrame, window_days: float) -> pd.DataFrame:
-    """Put both together; an entry within so many days after a trigger of the lead is the same news, told later."""
+    """Put both together; an entry within `window_days` after a trigger of the lead is the same news, told later."""
     fired = fired.sort_values("at")
     earlier = pd.merge_asof(
         entered.sort_values("at"), fired[["lead_id", "at"]].assign(fired_at=fired["at"]), on="at", by="lead_id",

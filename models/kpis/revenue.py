@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from features.schema.spec import Spec
-from models.evaluation.estimate import Figure
-from models.revenue.totals import Interval, gain, return_on_cost, total_revenue
+from models.evaluation.estimate import Estimate, Figure
+from models.revenue.totals import gain, return_on_cost, total_revenue
 
 WIDE = 1.0  # an interval wider than the predicted revenue itself cannot tell
 ALL = "all leads called"
@@ -211,7 +211,7 @@ def _group(group: str, name: str, rows: pd.DataFrame, given: RevenueRows) -> Gro
     )
 
 
-def _answer(actual: float, predicted: Interval) -> Answer:
+def _answer(actual: float, predicted: Estimate) -> Answer:
     if actual < predicted.low:
         return "less than predicted"
     if actual > predicted.high:

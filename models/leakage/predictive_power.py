@@ -134,11 +134,10 @@ def rows_by(group: np.ndarray) -> list[np.ndarray]:
 
 
 def _delong(score: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
-    ranks = scipy.stats.rankdata(score)
-    above = (ranks[positive] - scipy.stats.rankdata(score[positive])) / (
-        ~positive
-    ).sum()  # share of negatives a positive beats
-    below = 1 - (ranks[~positive] - scipy.stats.rankdata(score[~positive])) / positive.sum()
+    rank, negative = scipy.stats.rankdata, ~positive
+    ranks = rank(score)
+    above = (ranks[positive] - rank(score[positive])) / negative.sum()  # share of negatives a positive beats
+    below = 1 - (ranks[negative] - rank(score[negative])) / positive.sum()
     variance = above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)
     return float(above.mean()), float(variance)
 

@@ -128,8 +128,8 @@ def fit_deal_values(
     DealValueModel or None
         None where there are fewer than LEAST_DEALS.
     """
-    told = np.isfinite(value) & (value > 0)
-    order = np.flatnonzero(told)[np.argsort(won_at[told], kind="stable")]
+    usable = np.isfinite(value) & (value > 0)
+    order = np.flatnonzero(usable)[np.argsort(won_at[usable], kind="stable")]
     if len(order) < LEAST_DEALS:
         return None
     rows, log = features.iloc[order].reset_index(drop=True), np.log(value[order])
@@ -143,10 +143,10 @@ def fit_deal_values(
     encoder = Encoder.fit(rows, known)
     columns = encoder.apply(rows)
     weights = _ridge(columns, log)
-    told = int((columns.std(axis=0) > 0).sum())
-    spare = max(len(log) - 1 - told, len(log) / 4)  # what was fitted is not off as far as the next deal
+    varying = int((columns.std(axis=0) > 0).sum())
+    spare = max(len(log) - 1 - varying, len(log) / 4)  # what was fitted is not off as far as the next deal
     off = np.sort(log - columns @ weights) * np.sqrt(len(log) / spare)
-    return DealValueModel(encoder, weights, off, len(log), gain, float(off.std() * np.sqrt(told / len(log))))
+    return DealValueModel(encoder, weights, off, len(log), gain, float(off.std() * np.sqrt(varying / len(log))))
 
 
 def _forward(rows: pd.DataFrame, log: np.ndarray, categories: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

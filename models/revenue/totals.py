@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
+from models.evaluation.estimate import Estimate
 from models.evaluation.intervals import percentile_interval
 
 DRAWS = 1000
@@ -14,18 +15,9 @@ LEAST_DEALS = 5  # of fewer no interval says anything
 LEAST = 1e-12  # so that a resample without any cost divides by no zero
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A figure and the interval it lies in."""
-
-    value: float
-    low: float
-    high: float
-
-
 def total_revenue(
     probability: np.ndarray, log_value: np.ndarray, residuals: np.ndarray, error: float, confidence: float, seed: int
-) -> Interval:
+) -> Estimate:
     """Return what leads are expected to bring in all, and the interval in which it will lie.
 
     Drawn: who is won, by the probabilities, independently; and what a won deal brings, by how far deals were off.
@@ -45,10 +37,10 @@ def total_revenue(
         won = log_value[rng.random(len(probability)) < probability]
         known = residuals[rng.integers(0, n, n)]
         draws[number] = np.exp(rng.normal(0, error) + won + known[rng.integers(0, n, len(won))]).sum()
-    return Interval(mean, *percentile_interval(draws, confidence))
+    return Estimate(mean, *percentile_interval(draws, confidence), len(probability))
 
 
-def gain(first: np.ndarray, second: np.ndarray, lists: int, confidence: float, seed: int) -> Interval:
+def gain(first: np.ndarray, second: np.ndarray, lists: int, confidence: float, seed: int) -> Estimate:
     """Return what the first of two rankings brought more than the second, a list, paired by lead.
 
     Parameters
@@ -60,13 +52,13 @@ def gain(first: np.ndarray, second: np.ndarray, lists: int, confidence: float, s
     return _studentised(first - second, np.zeros(len(first)), float(lists), confidence, seed)
 
 
-def return_on_cost(revenue: np.ndarray, cost: np.ndarray, confidence: float, seed: int) -> Interval:
+def return_on_cost(revenue: np.ndarray, cost: np.ndarray, confidence: float, seed: int) -> Estimate:
     """Return revenue over cost, with its interval over leads; each of shape (leads,)."""
     found = _studentised(revenue, cost, 0.0, confidence, seed)
-    return Interval(found.value, max(found.low, 0.0) if found.low == found.low else found.low, found.high)
+    return replace(found, low=max(found.low, 0.0) if found.low == found.low else found.low)
 
 
-def _studentised(over: np.ndarray, under: np.ndarray, fixed: float, confidence: float, seed: int) -> Interval:
+def _studentised(over: np.ndarray, under: np.ndarray, fixed: float, confidence: float, seed: int) -> Estimate:
     """Return the sum of `over` over `fixed` and the sum of `under`, with its interval over leads.
 
     By the studentised bootstrap, in which each lead is drawn as often as a Poisson variable of mean 1 says: percentiles
@@ -77,11 +69,11 @@ def _studentised(over: np.ndarray, under: np.ndarray, fixed: float, confidence: 
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, 12.5.
     """
-    brought, rng = over != 0, np.random.default_rng(seed)
+    brought, n, rng = over != 0, len(over), np.random.default_rng(seed)
     idle, idle_squared = float(under[~brought].sum()), float((under[~brought] ** 2).sum())
     over, under = over[brought], under[brought]
     if fixed + idle + float(under.sum()) <= 0:
-        return Interval(math.nan, math.nan, math.nan)
+        return Estimate(math.nan, math.nan, math.nan, n)
 
     def ratios(times: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The ratio and its standard error, where each lead counts so often; shape (draws,)."""
@@ -91,11 +83,11 @@ def _studentised(over: np.ndarray, under: np.ndarray, fixed: float, confidence: 
         return ratio, np.sqrt(np.maximum(squares, 0)) / total
 
     if len(over) < LEAST_DEALS:
-        return Interval(float(over.sum() / max(fixed + idle + float(under.sum()), LEAST)), math.nan, math.nan)
+        return Estimate(float(over.sum() / max(fixed + idle + float(under.sum()), LEAST)), math.nan, math.nan, n)
 
     (value,), (error,) = ratios(np.ones((1, len(over))), np.array([idle]))
     rest = np.maximum(rng.normal(idle, math.sqrt(idle_squared), DRAWS), idle / 10)
     drawn, errors = ratios(rng.poisson(1.0, (DRAWS, len(over))).astype("float64"), rest)
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = percentile_interval((drawn - value) / errors, confidence)
-    return Interval(float(value), float(value - high * error), float(value - low * error))
+    return Estimate(float(value), float(value - high * error), float(value - low * error), n)

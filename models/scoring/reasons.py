@@ -250,7 +250,7 @@ def level_words(levels: Sequence[str], code: int) -> str:
 
 
 def _how_common(share: float) -> str:
-    """Say a share of leads: as percent where it is one, else as one in so many, by two digits."""
+    """Say a share of leads: as percent where it is one, else as one in N, by two digits."""
     if share >= ONE_PERCENT:
         return f"shared by {_number(100 * share)}% of leads"
     one_in = 1 / share

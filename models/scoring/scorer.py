@@ -250,12 +250,12 @@ class Scorer:
 
     def figures(self, values: np.ndarray, reasons: int) -> dict[str, Any]:
         """Return the columns of `score` but lead_id, of features (n, k) in the saved order."""
-        known = self._known(values)
+        known = _without(values, self._unseen)
         trees, base, parts = self._explained(known)
         log_odds = self.sigmoid.log_odds(blend(trees, self.models.linear.log_odds(known), self.metadata.linear_share))
         groups = point_groups(parts, self._parts)
         points = self.metadata.points.points(log_odds)
-        why = top_reasons(parts, self._told(values), self.catalogue, reasons)
+        why = top_reasons(parts, _without(values, self._unsaid), self.catalogue, reasons)
         return {
             "probability": scipy.special.expit(log_odds),
             "raw_score": log_odds,
@@ -284,19 +284,17 @@ class Scorer:
 
     def _inputs(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return what the learners see: the features, those that do not transfer as not known."""
-        return self._known(self.values(matrix))
+        return _without(self.values(matrix), self._unseen)
 
-    def _told(self, values: np.ndarray) -> np.ndarray:
-        """Return what reasons may tell: as `_known`, but for counts that are left out and say a decayed one."""
-        left_out = [name for name in self.metadata.left_out if name not in self.features_said]
-        values = values.copy(order="K")
-        values[:, [self.feature_names.index(name) for name in left_out]] = np.nan
-        return values
+    @cached_property
+    def _unseen(self) -> list[int]:
+        """The columns that the learners do not see."""
+        return [self.feature_names.index(name) for name in self.metadata.left_out]
 
-    def _known(self, values: np.ndarray) -> np.ndarray:
-        values = values.copy(order="K")
-        values[:, [self.feature_names.index(name) for name in self.metadata.left_out]] = np.nan
-        return values
+    @cached_property
+    def _unsaid(self) -> list[int]:
+        """Of those, the ones that no reason names either: a count that is left out may say a decayed one."""
+        return [column for column in self._unseen if self.feature_names[column] not in self.features_said]
 
     def to_files(self) -> dict[str, str]:
         """Return file name to text: one text file a booster, and JSON for the rest."""
@@ -338,6 +336,13 @@ def _booster_texts(files: Mapping[str, str]) -> list[str]:
     if others := sorted({*files} - {*JSON_FILES, *expected}):
         raise ModelError(f"the bundle has {others[0]!r:.60}, which train does not write; train again")
     return [files[name] for name in expected]
+
+
+def _without(values: np.ndarray, columns: list[int]) -> np.ndarray:
+    """Return the values with these columns as not known."""
+    values = values.copy(order="K")
+    values[:, columns] = np.nan
+    return values
 
 
 def _metadata(text: str) -> ModelMetadata:

@@ -248,7 +248,10 @@ def _is_loopback(host: str) -> bool:
 
 
 class Auth(requests.auth.AuthBase):
-    """Says who we are; with one of our own requests asks no ~/.netrc."""
+    """Says who we are, or, by itself, nothing; with one of our own requests asks no ~/.netrc."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
 
     def hide(self, text: str) -> str:
         """The text without the secret."""

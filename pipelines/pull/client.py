@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 
 from features.schema.errors import DeliveryError
-from pipelines.delivery.crm import LONGEST_REASON, Answer, Bearer, RequestStatus, error_text, retry_after
+from pipelines.delivery.crm import LONGEST_REASON, Answer, Auth, Bearer, RequestStatus, error_text, retry_after
 from pipelines.delivery.deliver import Pace
 from pipelines.delivery.http import HttpRequest, Reply, TooLongError, exchange
 
@@ -25,13 +25,6 @@ PASSING = (408, 429)
 NEEDS_TOKEN = 401
 Tree = TypeVar("Tree")
 log = logging.getLogger("leadscore")
-
-
-class NoAuth(requests.auth.AuthBase):
-    """No token; with it requests asks no ~/.netrc."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
 
 
 @dataclass
@@ -101,7 +94,7 @@ class Client:
             self.pace.note(answer, 1, any_taken=False)
 
     def _once(self, request: HttpRequest) -> tuple[Reply | None, Answer]:
-        auth = NoAuth() if request.form or self.auth is None else self.auth
+        auth = Auth() if request.form or self.auth is None else self.auth
         try:
             reply = exchange(request, self.session, auth, self.pace.params.timeout_s)
         except (TimeoutError, requests.Timeout):
@@ -112,9 +105,8 @@ class Client:
             return reply, Answer(RequestStatus.ok)
         if reply.status in PASSING or reply.status >= 500:
             return reply, Answer(RequestStatus.busy, f"HTTP {reply.status}", retry_after(reply.headers))
-        reason = f"HTTP {reply.status}: {error_text(reply)}"
-        hidden = self.auth.hide(reason) if self.auth else reason
-        return reply, Answer(RequestStatus.rejected, hidden[:LONGEST_REASON])
+        reason = auth.hide(f"HTTP {reply.status}: {error_text(reply)}")
+        return reply, Answer(RequestStatus.rejected, reason[:LONGEST_REASON])
 
     def _failure(self, reason: str) -> DeliveryError:
         return DeliveryError(
@@ -124,7 +116,7 @@ class Client:
 
 
 def ask_smaller(ask: Callable[[int], Tree], size: int) -> Tree:
-    """Ask for so many records, and for half as many while the answer is too long."""
+    """Ask for `size` records, and for half as many while the answer is too long."""
     while True:
         try:
             return ask(size)

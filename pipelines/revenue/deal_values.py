@@ -11,9 +11,10 @@ import pandas as pd
 from features.attributes.as_of import attributes_as_of
 from features.attributes.definitions import attribute_features, fit_matrix
 from features.matrix.matrix import MatrixSpec
+from models.evaluation.estimate import Estimate
 from models.revenue.deal_value import LEAST_DEALS, DealValueModel, fit_deal_values
 from models.revenue.declarations import MoneyParams
-from models.revenue.totals import Interval, total_revenue
+from models.revenue.totals import total_revenue
 from pipelines.storage.contract_store import Contract
 
 log = logging.getLogger("leadscore")
@@ -71,7 +72,7 @@ class DealValues:
         found = [value, low, high, chance * value, chance * low, chance * high, chance * value / self._hours(moments)]
         return pd.DataFrame(dict(zip(REVENUE, found, strict=True)), index=probability.index)
 
-    def total(self, probability: np.ndarray, moments: pd.DataFrame, confidence: float, seed: int) -> Interval:
+    def total(self, probability: np.ndarray, moments: pd.DataFrame, confidence: float, seed: int) -> Estimate:
         """Return what leads are expected to bring in all."""
         return total_revenue(
             probability, self.log_value(moments), self.model.residuals, self.model.error, confidence, seed

@@ -11,8 +11,7 @@ from features.attributes.as_of import attributes_as_of
 from features.matrix.matrix import MatrixSpec
 from models.kpis.revenue import GroupRevenue, RevenueResult, RevenueRows, revenue_gains, revenue_groups
 from models.kpis.tier_kpis import of_leads, period_of
-from models.tiers.assignment import id_order
-from models.tiers.score_lists import working_ranks
+from models.tiers.score_lists import best_first, working_ranks
 from models.tiers.tier_rules import EXCLUDED, TierFacts
 from pipelines.config.params import Params
 from pipelines.revenue.deal_values import RANK_COLUMN, DealValues, values_of
@@ -94,10 +93,9 @@ def _called(rows: pd.DataFrame, facts: TierFacts, deals: DealValues, params: Par
 
 
 def _rank(rows: pd.DataFrame, by: pd.Series[float]) -> pd.Series[int]:
-    """Return each lead's place, from 0, on its list, the highest first; ties broken by lead_id."""
-    order = np.lexsort((id_order(rows["lead_id"]), -by.to_numpy("float64")))
-    place = rows.iloc[order].groupby("snapshot_at", dropna=False).cumcount()
-    return place.reindex(rows.index)
+    """Return each lead's rank, from 0, on its list, the highest first; ties broken by lead_id."""
+    best = best_first(rows.assign(rank_value=by))
+    return rows.iloc[best].groupby("snapshot_at", dropna=False).cumcount().reindex(rows.index)
 
 
 def _names(rows: pd.DataFrame, contract: Contract, spec: MatrixSpec, params: Params) -> dict[str, pd.Series[str]]:

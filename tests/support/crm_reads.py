@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.crm_server import Quiet
+from tests.support.loopback import SilentHandler, on_loopback
 
 DAY = 86_400
 SOQL = re.compile(
@@ -126,15 +125,12 @@ class Reads:
         return {"status": "COMPLETE", "results": results}
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(SilentHandler, BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     crm: Reads
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The CRM's clock."""
@@ -199,12 +195,5 @@ class Handler(BaseHTTPRequestHandler):
 def reading() -> Iterator[Reads]:
     """A CRM on a free port of the loopback."""
     crm = Reads()
-    with Quiet(("127.0.0.1", 0), type("Bound", (Handler,), {"crm": crm})) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        crm.url = f"http://127.0.0.1:{http.server_address[1]}"
-        try:
-            yield crm
-        finally:
-            http.shutdown()
-            thread.join()
+    with on_loopback(type("Bound", (Handler,), {"crm": crm})) as crm.url:
+        yield crm

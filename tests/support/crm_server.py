@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
-import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal
+
+from tests.support.loopback import SilentHandler, on_loopback
 
 TOKEN = "t0p-s3cret-t0ken"  # noqa: S105  # of no real account
 SLOW_S = 2.0
@@ -106,15 +106,12 @@ def answer(server: CrmServer, done: Sequence[tuple[str, str, bool]], trouble: Tr
     return (207, tree | {"numErrors": len(errors), "errors": errors}) if errors else (200, tree)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(SilentHandler, BaseHTTPRequestHandler):
     """One request: a trouble of the list, or the answer of the API."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     crm: CrmServer
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent."""
 
     def do_POST(self) -> None:
         self._answer("/crm/v3/objects/contacts/batch/upsert", "lead_id")
@@ -172,9 +169,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _fail(self, trouble: Trouble) -> None:
         if trouble in ("reset", "reset_after"):
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
+            self.reset()
         elif trouble in ("slow", "slow_after"):
             self.close_connection = True
             threading.Event().wait(SLOW_S)
@@ -204,26 +199,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-class Quiet(ThreadingHTTPServer):
-    """Connections that break are part of the play."""
-
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass
-
-
 @contextmanager
 def serving(kind: Literal["hubspot", "salesforce"]) -> Iterator[CrmServer]:
     """A CRM on a free port of the loopback."""
     crm = CrmServer(kind)
     handler = type("Bound", (Handler,), {"crm": crm})
-    with Quiet(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        crm.url = f"http://127.0.0.1:{http.server_address[1]}"
-        try:
-            yield crm
-        finally:
-            http.shutdown()
-            thread.join()
+    with on_loopback(handler) as crm.url:
+        yield crm

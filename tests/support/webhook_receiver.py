@@ -6,8 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import socket
-import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +14,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal
 
-from tests.support.crm_server import SLOW_S, Quiet
+from tests.support.crm_server import SLOW_S
+from tests.support.loopback import SilentHandler, on_loopback
 
 KEY = b"k" * 32
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -55,13 +54,10 @@ class Webhook:
         self.taken.setdefault(headers["webhook-id"], json.loads(body))
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(SilentHandler, BaseHTTPRequestHandler):
     """One request."""
 
     hook: Webhook
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -69,8 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         if not fault or fault in TAKEN_FIRST:
             self.hook.take(self.headers, body)
         if fault in ("reset", "reset_after"):
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
+            self.reset()
             return
         if fault in ("slow", "slow_after"):
             threading.Event().wait(SLOW_S / 4)
@@ -85,12 +80,6 @@ def receiving() -> Iterator[Webhook]:
     """A webhook on a free port of the loopback."""
     hook = Webhook()
     handler = type("Bound", (Handler,), {"hook": hook})
-    with Quiet(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        hook.url = f"http://127.0.0.1:{http.server_address[1]}/leads"
-        try:
-            yield hook
-        finally:
-            http.shutdown()
-            thread.join()
+    with on_loopback(handler) as url:
+        hook.url = f"{url}/leads"
+        yield hook

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,20 +16,18 @@ from pipelines.config.delivery import Delivery, Dynamics
 from pipelines.delivery import deliver
 from pipelines.delivery.crm import DynamicsScores, Message
 from tests.support.crm_server import TOKEN
+from tests.support.loopback import SilentHandler, on_loopback
 from tests.support.small_delivery import Scores, put
 from tests.support.tables import PARAMS
 
 PATH = "/api/data/v9.2/msdyn_predictivescores/Microsoft.Dynamics.CRM.UpsertMultiple"
 
 
-class Dataverse(BaseHTTPRequestHandler):
+class Dataverse(SilentHandler, BaseHTTPRequestHandler):
     """A table with an alternate key, which takes a batch as a whole or refuses it as a whole."""
 
     rows: ClassVar[dict[str, dict[str, Any]]] = {}
     refused = "no-guid"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent."""
 
     def do_POST(self) -> None:
         targets = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["Targets"]
@@ -53,13 +50,9 @@ class Dataverse(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Dataverse) as http:
-        Dataverse.rows.clear()
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_address[1]}"
-        http.shutdown()
-        thread.join()
+    Dataverse.rows.clear()
+    with on_loopback(Dataverse) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

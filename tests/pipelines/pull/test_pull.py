@@ -91,17 +91,22 @@ def test_all_pages_come_once_and_the_same_again_is_the_same_bytes(crm: Reads, tm
     assert crm.pages - asked < asked, "the second pull asks for what has changed alone"
 
 
+def change(crm: Reads, name: str, number: int, text: str) -> None:
+    """A lead gets this text, and another is new."""
+    if name == "salesforce":
+        put_lead(crm, number, LastName=text)
+        put_lead(crm, 99)
+    else:
+        crm.put("contacts", str(number), company=text)
+        crm.put("contacts", "99", company="More")
+
+
 @pytest.mark.parametrize("name", PARAMS)
 def test_only_what_changed_is_read_and_it_replaces(crm: Reads, tmp_path: Path, name: str) -> None:
     params = PARAMS[name](crm)
     read(params, name, tmp_path / "crm")
     crm.now += DAY
-    if name == "salesforce":
-        put_lead(crm, 3, LastName="New")
-        put_lead(crm, 99)
-    else:
-        crm.put("contacts", "3", company="New")
-        crm.put("contacts", "99", company="More")
+    change(crm, name, 3, "New")
     leads = read(params, name, tmp_path / "crm")["leads"]
     assert len(leads) == LEADS + 1
     assert (leads == "New").any(axis=None)
@@ -132,12 +137,7 @@ def test_a_pull_that_was_killed_goes_on_and_misses_nothing(
     assert not (tmp_path / "crm").exists()
     # Meanwhile a lead that was read changes, and another is new.
     crm.now += 60
-    if name == "salesforce":
-        put_lead(crm, 0, LastName="Later")
-        put_lead(crm, 99)
-    else:
-        crm.put("contacts", "1", company="Later")
-        crm.put("contacts", "99", company="More")
+    change(crm, name, 0 if name == "salesforce" else 1, "Later")
     asked = crm.pages
     leads = read(params, name, tmp_path / "crm")["leads"]
     assert len(leads) == LEADS + 1 and leads.iloc[:, 0].is_unique
