@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from models.scoring.reasons import top_reasons
+from models.scoring.reasons import Themes, top_reasons
 from models.scoring.scorer import Scorer
 from pipelines.config.params import load
 from pipelines.scoring.population import open_leads
@@ -113,7 +113,7 @@ def reasons(meter: Meter, run: RunContext) -> Figures:
     scorer = bundle(run)
 
     def each(matrix: pd.DataFrame, _: np.ndarray) -> None:
-        top = top_reasons(scorer.contributions(matrix)[1], scorer.values(matrix), scorer.catalogue, 5)
+        top = top_reasons(scorer.contributions(matrix)[1], scorer.values(matrix), Themes.of(scorer.catalogue), 5)
         top.in_json(), top.in_words()
 
     return over_shards(meter, run, each)

@@ -25,8 +25,6 @@ from features.events.event_log import (
     OPENS_DAY,
     OPENS_DAY_OF_DIRECTION,
     TYPE,
-    derived_arrays,
-    microseconds,
     type_code,
     with_derived_columns,
 )
@@ -90,28 +88,6 @@ def visible_events(snapshots: ir.Table, events: ir.Table, vocabulary: Vocabulary
     return seen.select("row", **columns)
 
 
-def visible_of_lead(events: pa.Table, at: pd.Timestamp, vocabulary: Vocabulary) -> pa.Table:
-    """Return what `visible_events` does for one lead at one moment, `row` 0, without an engine.
-
-    Parameters
-    ----------
-    events
-        All events of the lead, with the contract's columns at least.
-    """
-    moment = microseconds(at)
-    event_at, known_at = (events[name].cast(pa.int64()).to_numpy() for name in ("event_at", "known_at"))
-    counting = np.flatnonzero((event_at < moment) & (known_at <= moment))  # as `definitions.counts_at`
-    kind, answered, surpassed = (column.take(counting) for column in derived_arrays(events).values())
-    columns = {"row": np.zeros(len(counting), "int64"), "code": kind * SNAPSHOT_BITS}
-    columns["age"] = moment - event_at.take(counting)
-    if "any_outbound" in vocabulary.event_groups:
-        columns["code"] += np.where(answered <= moment, 0, UNANSWERED)
-    if vocabulary.valued_types:
-        columns["code"] += np.where(surpassed <= moment, 0, LAST_VALUE)
-        columns["value"] = events["value"].to_numpy().take(counting)
-    return pa.table(columns)
-
-
 def compute_event_features(
     visible: pa.Table, snapshot_at: pd.Series, params: FeatureParams, vocabulary: Vocabulary
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
@@ -133,9 +109,9 @@ def compute_event_features(
     since_midnight = snapshot_at.to_numpy("datetime64[us]").astype("int64") % MICROSECONDS_A_DAY
     features = event_features(params, vocabulary)
     for rows, seen in _pieces(visible, len(snapshot_at)):
-        tables = dict(_tables(seen, since_midnight[rows], params, vocabulary))
-        scopes = {scope: _in_scope(seen.codes, scope, vocabulary) for scope in {one.scope for one in features}}
-        yield rows, {one.name: _column(one, tables, scopes[one.scope], params) for one in features}
+        tables = dict(aggregates(seen, since_midnight[rows], params, vocabulary))
+        totals = Totals(tables, in_scopes(seen.codes, features, vocabulary))
+        yield rows, {one.name: feature_column(one, totals, params) for one in features}
 
 
 def seen_within(visible: pa.Table, n: int, conditions: Sequence[tuple[Collection[str], int | None]]) -> np.ndarray:
@@ -177,7 +153,7 @@ def _pieces(visible: pa.Table, n: int) -> Iterator[tuple[slice, Seen]]:
     for begin, end in pairwise(edges if n else [0, 0]):
         ends = [np.searchsorted(row, [begin, end]) for row, _ in runs]
         parts = [batch.slice(first, last - first) for (first, last), (_, batch) in zip(ends, runs, strict=True)]
-        yield slice(begin, end), Seen.of(pa.Table.from_batches(parts, visible.schema), begin, end - begin)
+        yield slice(begin, end), Seen.read(pa.Table.from_batches(parts, visible.schema), begin, end - begin)
 
 
 def _by_row(batch: pa.RecordBatch) -> tuple[np.ndarray, pa.RecordBatch]:
@@ -207,13 +183,17 @@ class Seen:
     columns: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, visible: pa.Table, first: int, n: int) -> Self:
+    def read(cls, visible: pa.Table, first: int, n: int) -> Self:
         """Read the events of `n` snapshots, the `first` and those after it."""
         encoded = visible["code"].combine_chunks().dictionary_encode()
-        number, each = encoded.indices.to_numpy(), encoded.dictionary.to_numpy()
         columns = {name: visible[name].to_numpy() for name in visible.schema.names if name != "code"}
         columns["row"] = columns["row"] - first
-        columns |= {name: (each & bit > 0).take(number) for name, bit in FLAGS.items()}
+        return cls.of(encoded.dictionary.to_numpy(), encoded.indices.to_numpy(), columns, n)
+
+    @classmethod
+    def of(cls, each: np.ndarray, number: np.ndarray, columns: Mapping[str, np.ndarray], n: int) -> Self:
+        """Arrange columns of events by `n` snapshots; their codes are those of `each`, by `number`."""
+        columns = {**columns} | {name: (each & bit > 0).take(number) for name, bit in FLAGS.items()}
         codes, index = np.unique(each // SNAPSHOT_BITS & ~(OPENS_DAY | OPENS_DAY_OF_DIRECTION), return_inverse=True)
         return cls(codes, n, (index * n).take(number) + columns["row"], columns)
 
@@ -255,7 +235,7 @@ class Seen:
         return cells.reshape(len(self.codes), self.n)
 
 
-def _tables(
+def aggregates(
     seen: Seen, since_midnight: np.ndarray, params: FeatureParams, vocabulary: Vocabulary
 ) -> Iterator[tuple[tuple[str, int | None], np.ndarray]]:
     """Yield the aggregates behind the features, by measure and window, each of shape (codes, n)."""
@@ -290,6 +270,34 @@ def _of_values(seen: Seen, windows: Sequence[int]) -> Iterator[tuple[tuple[str, 
     yield ("value_last", None), last.largest(last.columns["value"])
 
 
+@dataclass(frozen=True)
+class Totals:
+    """Aggregates of scopes out of those of event codes.
+
+    Attributes
+    ----------
+    scopes
+        The indices of the codes of each scope.
+    """
+
+    tables: Tables
+    scopes: Mapping[str, np.ndarray]
+
+    def total(self, scope: str, measure: str, days: int | None = None) -> np.ndarray:
+        """Return the sum of each snapshot, shape (n,)."""
+        table, indices = self.tables[measure, days], self.scopes[scope]
+        return table[indices[0]] if len(indices) == 1 else table[indices].sum(axis=0)
+
+    def best(self, scope: str, measure: str, pick: np.ufunc) -> np.ndarray:
+        """Return the least or the largest of each snapshot, shape (n,); missing where there is none."""
+        return pick.reduce(self.tables[measure, None][self.scopes[scope]], axis=0, initial=np.nan)
+
+
+def in_scopes(codes: np.ndarray, features: Sequence[EventFeature], vocabulary: Vocabulary) -> dict[str, np.ndarray]:
+    """Return the indices of the event codes of each scope of some features."""
+    return {scope: _in_scope(codes, scope, vocabulary) for scope in dict.fromkeys(one.scope for one in features)}
+
+
 def _in_scope(codes: np.ndarray, scope: str, vocabulary: Vocabulary) -> np.ndarray:
     """Return the indices of the event codes of a scope."""
     types = codes // TYPE
@@ -305,37 +313,29 @@ def _in_scope(codes: np.ndarray, scope: str, vocabulary: Vocabulary) -> np.ndarr
     return np.flatnonzero(mask)
 
 
-def _column(feature: EventFeature, tables: Tables, indices: np.ndarray, params: FeatureParams) -> np.ndarray:
+def feature_column(feature: EventFeature, totals: Totals, params: FeatureParams) -> np.ndarray:
     """Return one feature of every snapshot, shape (n,)."""
-
-    def total(measure: str, days: int | None = None) -> np.ndarray:
-        table = tables[measure, days]
-        return table[indices[0]] if len(indices) == 1 else table[indices].sum(axis=0)
-
-    def best(measure: str, pick: np.ufunc) -> np.ndarray:
-        table = tables[measure, None]
-        return pick.reduce(table[indices], axis=0, initial=np.nan)
-
+    total, best, scope = totals.total, totals.best, feature.scope
     match feature.measure:
         case "count":
-            return total("count", feature.days)
+            return total(scope, "count", feature.days)
         case "decayed":
-            return total("decayed", feature.days) / DECAY_UNIT
+            return total(scope, "decayed", feature.days) / DECAY_UNIT
         case "active_days":
-            return total("opens_day" if feature.scope == ANY else "opens_day_of_direction", feature.days)
+            return total(scope, "opens_day" if scope == ANY else "opens_day_of_direction", feature.days)
         case "value_sum":
-            return total("value_sum", feature.days) / VALUE_UNIT
+            return total(scope, "value_sum", feature.days) / VALUE_UNIT
         case "value_max" | "value_last":
-            return best(feature.measure, np.fmax)
+            return best(scope, feature.measure, np.fmax)
         case "recency":
-            return best("last_age", np.fmin) / MICROSECONDS_A_DAY
+            return best(scope, "last_age", np.fmin) / MICROSECONDS_A_DAY
         case "unanswered":
-            return total("unanswered")
+            return total(scope, "unanswered")
         case "mean_gap":
-            gaps = total("count") - 1
-            span = best("first_age", np.fmax) - best("last_age", np.fmin)
+            gaps = total(scope, "count") - 1
+            span = best(scope, "first_age", np.fmax) - best(scope, "last_age", np.fmin)
             return np.divide(span / MICROSECONDS_A_DAY, gaps, out=np.full(len(gaps), np.nan), where=gaps > 0)
         case "trend":
             short, long = params.trend_days
-            recent, longer = total("count", short), total("count", long)
+            recent, longer = total(scope, "count", short), total(scope, "count", long)
             return recent * (7 / short) - (longer - recent) * (7 / (long - short))  # events a week

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from features.events.event_log import contract_columns
@@ -44,7 +45,7 @@ class EventFeature:
     scope: str
     days: int | None = None
 
-    @property
+    @cached_property
     def name(self) -> str:
         window = (
             "" if self.measure in ("recency", "mean_gap", "unanswered", "value_last", "value_max") else self._window

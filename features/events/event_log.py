@@ -36,6 +36,7 @@ OPENS_DAY_OF_DIRECTION = 1  # no event of its lead, day and direction was
 TYPE = 16  # what a type's code is multiplied with
 CONTRACT = [field.name for field in TABLES["events"]]
 MICROSECONDS_A_DAY = 86_400_000_000
+FEW_GROUPS = 30  # runs of rows
 NEVER = np.iinfo("int64").max
 
 
@@ -166,6 +167,7 @@ def _surpassed(
 
 def _earliest_from_here(group: np.ndarray, time: np.ndarray) -> np.ndarray:
     """Return the least time of each row and those after it in its group; rows of a group stand together."""
-    if len(group) and group[0] == group[-1]:  # the events of one lead; pandas would take a millisecond
-        return np.minimum.accumulate(time[::-1])[::-1]
+    begins = np.flatnonzero(np.diff(group, prepend=-1))
+    if len(begins) <= FEW_GROUPS:  # the events of one lead; pandas would take a millisecond
+        return np.concatenate([time[:0], *(np.minimum.accumulate(one[::-1])[::-1] for one in np.split(time, begins))])
     return pd.Series(time[::-1]).groupby(group[::-1], sort=False).cummin().to_numpy()[::-1]

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from features.attributes.one_lead import Cell, Cells, FitNumbers, cells_as_of
-from features.events.aggregation import compute_event_features, visible_of_lead
+from features.events.definitions import EventFeature, event_features
+from features.events.one_lead import Visible, features_of_lead, visible_of_lead
 from features.matrix.matrix import MatrixQuery, MatrixSpec
 
 
@@ -51,13 +52,13 @@ class LeadRow:
     fit
         The features that are made of attributes, by name, before they are rounded to float32.
     visible
-        The events that count, see `visible_events`.
+        The events that count.
     """
 
     features: np.ndarray
     cells: dict[str, Cell]
     fit: dict[str, float]
-    visible: pa.Table
+    visible: Visible
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ class LeadQuery:
         return FitNumbers(self.spec.attributes, self.spec.params, self.spec.vocabulary)
 
     @cached_property
+    def _event_features(self) -> list[EventFeature]:
+        return event_features(self.spec.params, self.spec.vocabulary)
+
+    @cached_property
     def _names(self) -> list[str]:
         return MatrixQuery(self.spec).names
 
@@ -80,9 +85,6 @@ class LeadQuery:
         cells = cells_as_of(lead.cells, lead.history, at, spec.attributes)
         fit = self.fit_numbers.of(cells, lead.created_at, at)
         visible = visible_of_lead(lead.events, at, spec.vocabulary)
-        moment = pd.Series([at], dtype="datetime64[us]")
-        numbers = dict(fit)
-        for _, columns in compute_event_features(visible, moment, spec.params, spec.vocabulary):
-            numbers |= {name: column[0] for name, column in columns.items()}
+        numbers = fit | features_of_lead(visible, at, self._event_features, spec.params, spec.vocabulary)
         values = np.array([[numbers[name] for name in self._names]], dtype="float64").astype("float32")
         return LeadRow(values, cells, fit, visible)

@@ -16,6 +16,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from features.attributes.definitions import attribute_features
 from features.attributes.one_lead import Cell
 from features.events.aggregation import seen_within, visible_events
+from features.events.one_lead import seen_by_lead
 from features.matrix.matrix import MatrixSpec
 from features.matrix.one_lead import LeadRow
 from features.rules.declarations import AttributeTest, refuse_repeats
@@ -89,7 +90,7 @@ class ConditionQuery:
         """Evaluate the conditions for one lead, as `result` does."""
         of_events = self._on_events()
         windows = [(one.types, one.days) for one in of_events.values()]
-        held = dict(zip(of_events, seen_within(row.visible, 1, windows)[0].tolist(), strict=True))
+        held = dict(zip(of_events, seen_by_lead(row.visible, windows), strict=True))
         for name, one in self.conditions.items():
             if isinstance(one, AttributeTest):
                 spec = self.spec.attributes.get(one.attribute)

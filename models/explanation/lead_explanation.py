@@ -15,7 +15,7 @@ from features.matrix.counterfactual import NextEvent
 from features.schema.declarations import AttributeSpec
 from features.schema.vocabulary import Vocabulary
 from models.points.scale import add_columns, score
-from models.scoring.reasons import LEAST_POINTS, amount, columns_by_theme, top_reasons
+from models.scoring.reasons import LEAST_POINTS, Themes, amount, columns_by_theme, top_reasons
 from models.scoring.scorer import Scorer
 
 Row = dict[str, Any]
@@ -123,7 +123,7 @@ def waterfall(scorer: Scorer, row: pd.DataFrame) -> list[WaterfallStep]:
     """
     base, points = scorer.contributions(row)
     entries = scorer.catalogue
-    reasons = top_reasons(points, scorer.values(row), entries, len(entries))[0]
+    reasons = top_reasons(points, scorer.values(row), Themes.of(entries), len(entries))[0]
     steps = [WaterfallStep("base points, the same for every lead", "base", 0.0, base)]
     for reason in reasons:
         text = reason.text.split(" ", 1)[1]

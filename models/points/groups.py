@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from features.matrix.catalogue import Catalogue
-from models.points.scale import add_columns
+from models.points.scale import Sums, add_columns
 
 POINT_GROUPS = ("fit", "engagement", "online", "offline", "other_engagement", "negative")
 
@@ -27,15 +28,30 @@ def parts_of(entries: Catalogue) -> list[Part]:
     return [Part(entry.group, entry.channel, entry.theme) for entry in entries]
 
 
-def point_groups(points: np.ndarray, parts: Sequence[Part]) -> dict[str, np.ndarray]:
+class PartSums(NamedTuple):
+    """What is summed together: by group, and engagement by channel, in the order of `POINT_GROUPS`; and by theme."""
+
+    group: Sums
+    channel: Sums
+    theme: Sums
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> Self:
+        channels = [one.channel if one.group == "engagement" else "" for one in parts]
+        return cls(
+            Sums.by([one.group for one in parts], ["fit", "engagement"]),
+            Sums.by(channels, ["online", "offline", "none"]),
+            Sums.by([one.theme for one in parts]),
+        )
+
+
+def point_groups(points: np.ndarray, parts: PartSums) -> dict[str, np.ndarray]:
     """Sum the points of each lead by group.
 
     Parameters
     ----------
     points
         Points of each part, shape (n, k).
-    parts
-        What each column is of.
 
     Returns
     -------
@@ -46,23 +62,6 @@ def point_groups(points: np.ndarray, parts: Sequence[Part]) -> dict[str, np.ndar
         counts for the lead. So base_points + fit + engagement = points, and online + offline +
         other_engagement = engagement.
     """
-    groups = {name: add_columns(points, _indices(parts, name)) for name in ("fit", "engagement")}
-    channels = {"online": "online", "offline": "offline", "other_engagement": "none"}
-    by_channel = {
-        name: add_columns(points, _indices(parts, "engagement", channel)) for name, channel in channels.items()
-    }
-    return groups | by_channel | {"negative": _negative(points, parts)}
-
-
-def _indices(parts: Sequence[Part], group: str, channel: str | None = None) -> list[int]:
-    return [index for index, part in enumerate(parts) if part.group == group and channel in (None, part.channel)]
-
-
-def _negative(points: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
-    themes: dict[str, list[int]] = {}
-    for index, part in enumerate(parts):
-        themes.setdefault(part.theme, []).append(index)
-    total = np.zeros(len(points))
-    for columns in themes.values():
-        total += np.minimum(add_columns(points, columns), 0.0)
-    return total
+    against = np.minimum(parts.theme.of(points), 0.0)
+    sums = (*parts.group.of(points).T, *parts.channel.of(points).T, add_columns(against, range(against.shape[1])))
+    return dict(zip(POINT_GROUPS, sums, strict=True))

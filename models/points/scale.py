@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import scipy
@@ -113,6 +115,39 @@ def score(points: np.ndarray) -> np.ndarray:
 def score_of(probability: np.ndarray, params: PointScale) -> np.ndarray:
     """Return the score, 0-100, of each probability."""
     return score(params.points(scipy.special.logit(probability)))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Which columns of points are summed together, all sums at once.
+
+    Attributes
+    ----------
+    names
+        Of the sums.
+    of_column
+        The number of each column's sum, shape (k,); one past the last: of none.
+    """
+
+    names: list[str]
+    of_column: np.ndarray
+
+    @classmethod
+    def by(cls, keys: Sequence[str], names: Sequence[str] | None = None) -> Self:
+        """Sum what has the same key; in the order of `names`, which leave the other keys out, else of the columns."""
+        listed = list(dict.fromkeys(keys) if names is None else names)
+        number = {name: index for index, name in enumerate(listed)}
+        return cls(listed, np.array([number.get(key, len(listed)) for key in keys], dtype="intp"))
+
+    def of(self, points: np.ndarray) -> np.ndarray:
+        """Sum the columns of points (n, k), one after another, so that a row's bits depend on no other: (n, sums)."""
+        n = len(self.names)
+        if len(points) == 1:
+            return np.bincount(self.of_column, points[0], n + 1)[None, :n]  # the same additions in the same order
+        total = np.zeros((n + 1, len(points)))
+        for column, number in enumerate(self.of_column):
+            total[number] += points[:, column]
+        return np.ascontiguousarray(total[:n].T)
 
 
 def add_columns(points: np.ndarray, columns: Sequence[int]) -> np.ndarray:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from features.attributes.definitions import DOMAIN_KINDS
 from features.matrix.catalogue import Catalogue, Entry
 from features.schema.vocabulary import OTHER
-from models.points.scale import add_columns
+from models.points.scale import Sums
 
 _to_json = json.JSONEncoder(ensure_ascii=False).encode  # one encoder for all: json.dumps makes one a call
 LEAST_POINTS = 0.5  # a reason that rounds to no point says nothing
@@ -145,7 +145,32 @@ def _phrases(entry: Entry, values: np.ndarray) -> list[Phrase]:
     return phrases
 
 
-def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n: int) -> Reasons:
+@dataclass(frozen=True)
+class Themes:
+    """What depends on the catalogue alone.
+
+    Attributes
+    ----------
+    sums
+        Points by theme.
+    columns
+        Of each theme, in the order of the sums.
+    said
+        See `said_by`.
+    """
+
+    entries: Catalogue
+    sums: Sums
+    columns: list[np.ndarray]
+    said: np.ndarray
+
+    @classmethod
+    def of(cls, entries: Catalogue) -> Self:
+        columns = [np.array(of_theme) for of_theme in columns_by_theme(entries).values()]
+        return cls(entries, Sums.by([entry.theme for entry in entries]), columns, said_by(entries))
+
+
+def top_reasons(points: np.ndarray, features: np.ndarray, themes: Themes, n: int) -> Reasons:
     """Find the strongest reasons of each lead, by absolute points.
 
     Parameters
@@ -157,19 +182,18 @@ def top_reasons(points: np.ndarray, features: np.ndarray, entries: Catalogue, n:
     n
         The largest number of reasons a lead; those that round to no point are left out.
     """
-    columns = list(columns_by_theme(entries).values())
-    sums = np.column_stack([add_columns(points, of_theme) for of_theme in columns])
+    sums = themes.sums.of(points)
     order = np.argsort(-np.abs(sums), axis=1, kind="stable")[:, :n]
     totals = np.take_along_axis(sums, order, axis=1)
     lead, rank = np.nonzero(np.abs(totals) > LEAST_POINTS)
     total, theme = totals[lead, rank], order[lead, rank]
-    strongest, said = np.empty(len(lead), dtype="intp"), said_by(entries)
-    for number, of_theme in enumerate(columns):
-        rows = np.flatnonzero(theme == number)
+    strongest = np.empty(len(lead), dtype="intp")
+    for number in np.unique(theme):
+        rows, of_theme = np.flatnonzero(theme == number), themes.columns[number]
         pulls = points[lead[rows][:, None], of_theme] * np.sign(total[rows])[:, None]
-        strongest[rows] = said[np.asarray(of_theme)[pulls.argmax(axis=1)]]
+        strongest[rows] = themes.said[of_theme[pulls.argmax(axis=1)]]
     ends = np.cumsum(np.bincount(lead, minlength=len(points)))
-    return Reasons(entries, ends.tolist(), strongest, features[lead, strongest].astype("float64"), total)
+    return Reasons(themes.entries, ends.tolist(), strongest, features[lead, strongest].astype("float64"), total)
 
 
 def said_by(entries: Catalogue) -> np.ndarray:

@@ -12,7 +12,7 @@ import pandas as pd
 from features.matrix.matrix import MatrixSpec
 from features.rules.declarations import RulesParams
 from models.points.grades import grade
-from models.points.groups import Part, point_groups
+from models.points.groups import Part, PartSums, point_groups
 from models.points.scale import add_columns, score
 from models.scoring.reasons import LEAST_POINTS
 from models.tiers.assignment import TierContext, by_cut_offs, by_rules, previous_tier_ranks
@@ -69,7 +69,7 @@ def score_by_rules(
         `probability` and `raw_score` are missing; base_points + fit + engagement = points. `grade` is empty, because
         its cut-offs belong to a model. No figure of a lead depends on another lead.
     """
-    groups = point_groups(parts, list(rule_parts.values()))
+    groups = point_groups(parts, PartSums.of(list(rule_parts.values())))
     points = add_columns(parts, range(parts.shape[1]))
     why = [_reasons(lead, rule_parts, reasons) for lead in parts]
     scored = pd.DataFrame(

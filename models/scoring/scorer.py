@@ -28,10 +28,10 @@ from models.learners.gradient_boosting import Boosters
 from models.learners.logistic_regression import Linear
 from models.learners.target_encoding import TargetEncoding
 from models.points.grades import GradeCuts, grade
-from models.points.groups import Part, parts_of, point_groups
+from models.points.groups import PartSums, parts_of, point_groups
 from models.points.scale import PointScale, score
 from models.scorecard.scorecard import Scorecard
-from models.scoring.reasons import said_by, top_reasons
+from models.scoring.reasons import Themes, said_by, top_reasons
 from models.scoring.rule_points import RuleCurve
 
 FORMAT = 6
@@ -255,7 +255,7 @@ class Scorer:
         log_odds = self.sigmoid.log_odds(blend(trees, self.models.linear.log_odds(known), self.metadata.linear_share))
         groups = point_groups(parts, self._parts)
         points = self.metadata.points.points(log_odds)
-        why = top_reasons(parts, _without(values, self._unsaid), self.catalogue, reasons)
+        why = top_reasons(parts, _without(values, self._unsaid), self._themes, reasons)
         return {
             "probability": scipy.special.expit(log_odds),
             "raw_score": log_odds,
@@ -269,8 +269,12 @@ class Scorer:
         }
 
     @cached_property
-    def _parts(self) -> list[Part]:
-        return parts_of(self.catalogue)
+    def _parts(self) -> PartSums:
+        return PartSums.of(parts_of(self.catalogue))
+
+    @cached_property
+    def _themes(self) -> Themes:
+        return Themes.of(self.catalogue)
 
     def values(self, matrix: pd.DataFrame) -> np.ndarray:
         """Return the features in the saved order, because LightGBM accepts any order without a word."""

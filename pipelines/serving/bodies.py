@@ -11,13 +11,13 @@ import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from features.attributes.one_lead import Cell
-from features.schema.cells import EARLIEST, ISO_DAY, ISO_MOMENT, LATEST
+from features.schema.cells import EARLIEST, ISO_DAY, LATEST, LOCAL_MOMENT
 from features.schema.contract import MOST_VALUE
 
 MOST_ROWS = 1_000  # of one batch, or of one lead's events
 MOST_TEXT = 1_000  # characters of a cell
-ZONE = re.compile(r"(Z| UTC|[+-]\d{2}(:?\d{2})?)$")
-FIRST, LAST = pd.Timestamp(EARLIEST), pd.Timestamp(LATEST)
+DAY, MOMENT = re.compile(ISO_DAY), re.compile(LOCAL_MOMENT + r"(Z| UTC|[+-]\d{2}(:?\d{2})?)")
+FIRST, LAST = (dt.datetime.fromisoformat(end) for end in (EARLIEST, LATEST))
 
 
 def _moment(given: object) -> str:
@@ -25,20 +25,20 @@ def _moment(given: object) -> str:
     expected = "a day such as 2026-11-30, or a moment with its zone such as 2026-11-30T09:15:00Z"
     if not isinstance(given, str):
         raise ValueError(expected)
-    is_day = re.fullmatch(ISO_DAY, given) is not None
-    if not is_day and not (re.fullmatch(ISO_MOMENT, given) and ZONE.search(given)):
+    by_day = DAY.fullmatch(given) is not None
+    if not by_day and not MOMENT.fullmatch(given):
         raise ValueError(expected)
     try:
         read = dt.datetime.fromisoformat(given.replace(" UTC", "Z"))
-        moment = pd.Timestamp(read if is_day else read.astimezone(dt.UTC).replace(tzinfo=None)).as_unit("us")
+        moment = read if by_day else read.astimezone(dt.UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
         raise ValueError(expected) from None
     if not FIRST <= moment <= LAST:
         raise ValueError(f"a time from {EARLIEST} to {LATEST}")
-    return given if is_day else in_text(moment)
+    return given if by_day else in_text(moment)
 
 
-def in_text(moment: pd.Timestamp) -> str:
+def in_text(moment: dt.datetime) -> str:
     """Write a moment of UTC with its zone, so that whoever reads it needs no setting."""
     return f"{moment.isoformat(timespec='microseconds')}Z"
 

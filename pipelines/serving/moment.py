@@ -153,12 +153,16 @@ class MomentScorer:
         same_ladder = set(self.tiers.names) <= set(listed.tiers)
         return list_cut_offs(self.tiers, listed.lowest_score) if same_ladder else None
 
+    @cached_property
+    def _given(self) -> dict[str, pd.DataFrame]:
+        return {str(lead_id): rows for lead_id, rows in self.overrides.groupby("lead_id")}
+
     def _overridden(
         self, own: MomentTier, known: LeadFigures, lead_id: str, points: float, at: pd.Timestamp
     ) -> MomentTier:
         """Return the tier that a person gave the lead, where one is in force."""
-        given = self.overrides[self.overrides["lead_id"] == lead_id]
-        if given.empty:
+        given = self._given.get(lead_id)
+        if given is None:
             return own
         scale = self.scorer.metadata.points
 

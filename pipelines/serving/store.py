@@ -173,7 +173,7 @@ class FactStore:
             (in_time(edit.valid_from), {name: one[name] for name in historic})
             for edit, one in zip(edits, cells, strict=True)
         ]
-        events = events_table([_contract_row(row) for row in rows])
+        events = events_table(lead_id, {name: [row[name] for row in rows] for name in (*EVENT[1:], "known_at")})
         return Lead(lead_id, in_time(found.created_at), cells[-1], history if len(history) > 1 else [], events)
 
     def _keep_lead(self, connection: Connection, lead: LeadFacts, arrival: pd.Timestamp) -> bool:
@@ -256,12 +256,6 @@ def _set_up(connection: Any, _: object) -> None:
 def _declared(cells: Mapping[str, Cell], attributes: Mapping[str, AttributeSpec]) -> dict[str, Cell]:
     """Return the attributes that a model declares; a later model may declare fewer than were posted."""
     return cells_of({name: cell for name, cell in cells.items() if name in attributes}, attributes)
-
-
-def _contract_row(row: Mapping[Any, Any]) -> dict[str, object]:
-    """Return an event as the contract holds it; known no sooner than it happened."""
-    event_at, known_at = in_time(row["event_at"]), in_time(row["known_at"])
-    return {name: row[name] for name in EVENT} | {"event_at": event_at, "known_at": max(event_at, known_at)}
 
 
 def _check_same(name: str, kept: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from scipy.special import logit
 
 from features.rules.declarations import RulesParams
 from models.learners.ensemble import Ensemble
-from models.points.groups import POINT_GROUPS, Part, parts_of, point_groups
+from models.points.groups import POINT_GROUPS, Part, PartSums, parts_of, point_groups
 from models.points.scale import PointScale, scale_change
 from models.scoring.rule_scorer import rule_parts
 from models.scoring.scorer import Scorer
@@ -35,14 +35,14 @@ parts = st.lists(
 @given(parts, st.integers(0, 2**32 - 1))
 def test_groups_divide_all_points_and_channels_divide_engagement(of: list[Part], seed: int) -> None:
     points = np.random.default_rng(seed).normal(0, 5, (7, len(of)))
-    result = point_groups(points, of)
+    result = point_groups(points, PartSums.of(of))
     assert tuple(result) == POINT_GROUPS
     assert result["fit"] + result["engagement"] == pytest.approx(points.sum(axis=1))
     assert result["online"] + result["offline"] + result["other_engagement"] == pytest.approx(result["engagement"])
     for channel, name in (("online", "online"), ("offline", "offline"), ("none", "other_engagement")):
         mask = [one.group == "engagement" and one.channel == channel for one in of]
         assert result[name] == pytest.approx(points[:, mask].sum(axis=1))
-    alone = [point_groups(points[row : row + 1], of) for row in range(len(points))]
+    alone = [point_groups(points[row : row + 1], PartSums.of(of)) for row in range(len(points))]
     for name in POINT_GROUPS:
         assert [one[name][0] for one in alone] == result[name].tolist()
 
@@ -51,9 +51,9 @@ def test_groups_divide_all_points_and_channels_divide_engagement(of: list[Part],
 def test_negative_is_what_the_themes_against_a_lead_take(of: list[Part], seed: int) -> None:
     points = np.random.default_rng(seed).normal(0, 5, (7, len(of)))
     by_theme = pd.DataFrame(points.T, index=[one.theme for one in of]).groupby(level=0).sum()
-    against = point_groups(points, of)["negative"]
+    against = point_groups(points, PartSums.of(of))["negative"]
     assert against == pytest.approx(by_theme.clip(upper=0).sum().to_numpy())
-    in_favour = -point_groups(-points, of)["negative"]
+    in_favour = -point_groups(-points, PartSums.of(of))["negative"]
     assert against + in_favour == pytest.approx(points.sum(axis=1))
 
 

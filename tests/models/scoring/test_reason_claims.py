@@ -18,7 +18,7 @@ from features.matrix.catalogue import catalogue
 from features.matrix.matrix import feature_matrix
 from features.schema.vocabulary import GROUPS, Vocabulary
 from models.scorecard.fitting import ScorecardCondition
-from models.scoring.reasons import phrase, top_reasons
+from models.scoring.reasons import Themes, phrase, top_reasons
 from pipelines.config.params import load
 from pipelines.reporting.scorecard_table import describe
 from tests.support.paths import ROOT
@@ -174,7 +174,7 @@ def test_no_reason_of_a_random_lead_contradicts_its_rows(seed: int) -> None:
     points = rng.normal(0, 4, (len(rows), len(ENTRIES)))
     features = matrix()[[entry.name for entry in ENTRIES]].to_numpy("float32")[rows]
     entry_of = {entry.name: entry for entry in ENTRIES}
-    for row, reasons in zip(rows, top_reasons(points, features, ENTRIES, 99), strict=True):
+    for row, reasons in zip(rows, top_reasons(points, features, Themes.of(ENTRIES), 99), strict=True):
         lead = scenario().pairs[row][0]
         for reason in reasons:
             _, sentence = reason.text.split(" ", 1)

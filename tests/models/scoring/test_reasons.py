@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from features.attributes.definitions import AttributeFeature
 from features.events.definitions import Measure
 from features.matrix.catalogue import Entry, catalogue
-from models.scoring.reasons import LEAST_POINTS, columns_by_theme, phrase, said_by, top_reasons
+from models.scoring.reasons import LEAST_POINTS, Themes, columns_by_theme, phrase, said_by, top_reasons
 from tests.support.small_model import ENTRIES, matrix, scorer
 from tests.support.tables import SPEC
 
@@ -292,7 +292,7 @@ def sums_by_theme(points: np.ndarray) -> dict[str, float]:
 @given(leads(), st.integers(1, 40))
 def test_reasons_are_the_strongest_themes_with_their_sums(drawn: tuple[np.ndarray, np.ndarray], n: int) -> None:
     points, features = drawn
-    for lead, reasons in enumerate(top_reasons(points, features, ENTRIES, n)):
+    for lead, reasons in enumerate(top_reasons(points, features, Themes.of(ENTRIES), n)):
         sums = sums_by_theme(points[lead])
         strong = [theme for theme in sums if abs(sums[theme]) > LEAST_POINTS]
         strong = sorted(strong, key=lambda theme: -abs(sums[theme]))[:n]
@@ -306,7 +306,7 @@ def test_reasons_are_the_strongest_themes_with_their_sums(drawn: tuple[np.ndarra
 def test_a_reason_tells_of_its_own_feature_with_the_sign_of_its_points(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     points, features = drawn
     place = {entry.name: column for column, entry in enumerate(ENTRIES)}
-    for lead, reasons in enumerate(top_reasons(points, features, ENTRIES, 99)):
+    for lead, reasons in enumerate(top_reasons(points, features, Themes.of(ENTRIES), 99)):
         for reason in reasons:
             entry, column = BY_NAME[reason.feature], place[reason.feature]
             value, sign = float(features[lead, column]), math.copysign(1, reason.points)
@@ -323,7 +323,7 @@ def test_a_reason_tells_of_its_own_feature_with_the_sign_of_its_points(drawn: tu
 def test_all_leads_at_once_are_written_as_one_by_one(drawn: tuple[np.ndarray, np.ndarray], n: int) -> None:
     points, features = drawn
     features[0, 0] = np.inf
-    reasons = top_reasons(points, features, ENTRIES, n)
+    reasons = top_reasons(points, features, Themes.of(ENTRIES), n)
     for lead, (text, line) in enumerate(zip(reasons.in_json(), reasons.in_words(), strict=True)):
         trees = [asdict(reason) for reason in reasons[lead]]
         for tree in trees:
@@ -339,7 +339,7 @@ def test_labels_are_escaped_in_json_and_nowhere_else() -> None:
     label = 'said "yes" \\ \n twice, é'
     entries = [entry.model_copy(update={"label": label, "theme_label": label}) for entry in ENTRIES]
     points = np.where(np.arange(len(ENTRIES)) == 0, 3.0, 0.0)[None]
-    reasons = top_reasons(points, np.ones_like(points), entries, 5)
+    reasons = top_reasons(points, np.ones_like(points), Themes.of(entries), 5)
     (found,) = json.loads(reasons.in_json()[0])
     points_of, said = found["text"].split(" ", 1)
     assert f"{said} ({points_of})" == reasons.in_words()[0]
@@ -349,14 +349,15 @@ def test_labels_are_escaped_in_json_and_nowhere_else() -> None:
 def test_half_a_point_is_no_reason() -> None:
     points, features = np.zeros((2, len(ENTRIES))), np.zeros((2, len(ENTRIES)))
     points[:, 0] = [0.5, -0.51]
-    assert [[reason.text[:3] for reason in lead] for lead in top_reasons(points, features, ENTRIES, 5)] == [[], ["-1 "]]
-    assert top_reasons(points, features, ENTRIES, 5).in_words()[0] == ""
+    reasons = top_reasons(points, features, Themes.of(ENTRIES), 5)
+    assert [[reason.text[:3] for reason in lead] for lead in reasons] == [[], ["-1 "]]
+    assert reasons.in_words()[0] == ""
 
 
 def test_no_reasons_and_no_leads() -> None:
     features = np.zeros((3, len(ENTRIES)))
-    assert top_reasons(np.ones_like(features), features, ENTRIES, 0).in_json() == ["[]"] * 3
-    assert top_reasons(np.ones_like(features)[:0], features[:0], ENTRIES, 5).in_json() == []
+    assert top_reasons(np.ones_like(features), features, Themes.of(ENTRIES), 0).in_json() == ["[]"] * 3
+    assert top_reasons(np.ones_like(features)[:0], features[:0], Themes.of(ENTRIES), 5).in_json() == []
 
 
 def test_every_reason_of_a_scored_list_reads_well() -> None:
@@ -374,4 +375,4 @@ def test_a_decayed_count_is_said_by_the_count_of_a_window_that_holds_most_of_it(
     points, features = np.zeros((1, len(ENTRIES))), np.zeros((1, len(ENTRIES)), "float32")
     points[0, names.index("decayed__call__7d")] = 20
     features[0, [names.index("decayed__call__7d"), names.index("count__call__7d")]] = 4.2, 12
-    assert top_reasons(points, features, ENTRIES, 1)[0][0].text == "+20 call: 12 times in the last 7 days"
+    assert top_reasons(points, features, Themes.of(ENTRIES), 1)[0][0].text == "+20 call: 12 times in the last 7 days"
