@@ -34,20 +34,10 @@ COUNTS_ON = "it counts on until the day of the export; give what leads do as eve
 LONE_FIRMS = 0.5  # different names for each filled row, above which the name of a firm says little
 FEW_HOURS = 0.1  # share of times with a time of day, below which the hour says nothing
 TWO_YEARS = 730  # days, below which a month of the year is no season, but a moment
-ENGAGEMENT = {
-    "visit",
-    "visits",
-    "session",
-    "sessions",
-    "open",
-    "opens",
-    "opened",
-    "page",
-    "pages",
-    "pageviews",
-    "views",
-}
-ENGAGEMENT |= {"click", "clicks", "clicked", "minutes", "downloads", "webinars", "emails", "besuche", "sitzungen"}
+ENGAGEMENT_WORDS = "visit visits visited session sessions open opens opened page pages pageviews views click clicks"
+ENGAGEMENT_WORDS += " clicked minutes downloads webinars email emails messages chats calls meetings replies activities"
+ENGAGEMENT_WORDS += " besuche sitzungen anrufe klicks aktivitaten visites appels clics visitas llamadas bezoeken"
+ENGAGEMENT = {*ENGAGEMENT_WORDS.split()}
 
 
 def display_lines(leads: FileSample) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.support.spreadsheets import Cell, write_xlsx
+
 Draw = np.random.Generator
 Columns = dict[str, "Sequence[str] | np.ndarray | pd.Index[Any]"]
 LEADS = 300
+NUMBERS = ("No. of Employees", "Annual Revenue")
 ALPHABET = np.array([*"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz23456789"])
 CHECKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
@@ -58,6 +62,7 @@ class Crm:
     dated: bool
     leaks: tuple[str, ...]
     separator: str = ","
+    workbook: bool = False
 
 
 def story(draw: Draw, leads: int = LEADS) -> Story:
@@ -73,9 +78,25 @@ def write(crm: Crm, folder: Path, leads: int = LEADS) -> Story:
     draw = np.random.default_rng(7)
     true = story(draw, leads)
     for name, columns in crm.files(draw, true).items():
+        if crm.workbook:
+            write_xlsx(folder / f"{name}.xlsx", {"All Leads": workbook_rows(columns), "hiddenSheet": [["lead:9x+/="]]})
+            continue
         frame = pd.DataFrame({column: np.asarray(cells, dtype=object) for column, cells in columns.items()})
         frame.to_csv(folder / f"{name}.csv", index=False, sep=crm.separator, quoting=1, lineterminator="\n")
     return true
+
+
+def workbook_rows(columns: Columns) -> list[list[Cell]]:
+    """Header and rows as a workbook keeps them: dates as dates, numbers as numbers, empty cells empty."""
+    cells = [
+        [dt.datetime.fromisoformat(cell) for cell in cells]
+        if name.endswith(" On")
+        else [float(cell) for cell in cells]
+        if name in NUMBERS
+        else [cell or None for cell in cells]
+        for name, cells in columns.items()
+    ]
+    return [list(columns), *map(list, zip(*cells, strict=True))]
 
 
 def some(draw: Draw, leads: int, *choices: str) -> np.ndarray:
@@ -166,19 +187,33 @@ def pipedrive(draw: Draw, true: Story) -> dict[str, Columns]:
     deals: Columns = {
         "Deal - ID": numbered("{}", n + 1)[1:],
         "Deal - Title": numbered("Firm {} deal", n),
+        "Deal - Creator": some(draw, n, "Ann", "Bob"),
+        "Deal - Owner": some(draw, n, "Ann", "Bob", "Cy"),
         "Deal - Value": [f"{value},500.00" for value in draw.integers(1, 90, n)],
         "Deal - Currency of Value": ["EUR"] * n,
+        "Deal - Weighted value": np.where(true.won, "1,500.00", "150.00"),
+        "Deal - Currency of Weighted value": ["EUR"] * n,
         "Deal - Probability": np.where(true.won, "100", some(draw, n, "10", "40", "")),
         "Deal - Organization": numbered("Firm {}", n),
+        "Deal - Pipeline": ["Sales"] * n,
+        "Deal - Contact person": numbered("Person {}", n),
         "Deal - Stage": some(draw, n, "Qualified", "Contact Made", "Proposal Made"),
         "Deal - Label": some(draw, n, "Hot", "Cold", ""),
         "Deal - Status": true.told("Won", "Lost", "Open"),
         "Deal - Deal created": true.created.strftime(form),
         "Deal - Update time": true.closed.strftime(form),
+        "Deal - Last stage change": true.closed.strftime(form),
+        "Deal - Next activity date": np.where(true.end, "", "2025-01-15"),
+        "Deal - Last activity date": true.closed.strftime("%Y-%m-%d"),
         "Deal - Won time": true.at(true.won, form),
         "Deal - Lost time": true.at(lost, form),
         "Deal - Deal closed on": true.at(true.end != 0, form),
         "Deal - Lost reason": np.where(lost, some(draw, n, "Price", "Timing"), ""),
+        "Deal - Total activities": (draw.integers(0, 5, n) + 6 * true.won).astype(str),
+        "Deal - Done activities": (draw.integers(0, 5, n) + 4 * true.won).astype(str),
+        "Deal - Activities to do": draw.integers(0, 3, n).astype(str),
+        "Deal - Email messages count": (draw.integers(0, 9, n) + 3 * true.won).astype(str),
+        "Deal - Source channel": some(draw, n, "Web forms", "Import", "Prospector"),
         "Deal - Expected close date": (true.created + pd.Timedelta(days=60)).strftime("%Y-%m-%d"),
         "Organization - Country": some(draw, n, "DE", "AT"),
     }
@@ -189,7 +224,11 @@ def zoho(draw: Draw, true: Story) -> dict[str, Columns]:
     n, form = len(true.end), "%d/%m/%Y %I:%M %p"
     leads: Columns = {
         "Record Id": numbered("zcrm_4876000000{:09d}", n),
+        "Lead Owner.id": some(draw, n, "zcrm_4876000000000111", "zcrm_4876000000000222"),
         "Lead Owner": some(draw, n, "Ann", "Bob"),
+        "Is Converted": np.where(true.won, "true", "false"),
+        "First Name": numbered("F{}", n),
+        "Last Name": numbered("L{}", n),
         "Company": numbered("Firm {}", n),
         "Email": numbered("p{0}@f{0}.com", n),
         "Lead Source": some(draw, n, "Web Research", "Advertisement", "-None-"),
@@ -197,35 +236,51 @@ def zoho(draw: Draw, true: Story) -> dict[str, Columns]:
         "No. of Employees": draw.integers(1, 400, n).astype(str),
         "Annual Revenue": [f"€ {revenue}.000,00" for revenue in draw.integers(1, 90, n)],
         "Rating": some(draw, n, "Active", "-None-"),
+        "Created By.id": ["zcrm_4876000000000111"] * n,
+        "Created By": some(draw, n, "Ann", "Bob"),
+        "Modified By": some(draw, n, "Ann", "Bob"),
         "Created Time": true.created.strftime(form),
         "Modified Time": true.closed.strftime(form),
-        "Is Converted": np.where(true.won, "true", "false"),
+        "Email Opt Out": some(draw, n, "true", "false"),
+        "Last Activity Time": true.closed.strftime(form),
+        "Tag": some(draw, n, "fair", "", ""),
+        "Days Visited": (draw.integers(0, 5, n) + 3 * true.won).astype(str),
+        "Average Time Spent (Minutes)": [f"{minutes}.5" for minutes in draw.integers(0, 20, n)],
+        "Number Of Chats": draw.integers(0, 4, n).astype(str),
+        "Most Recent Visit": true.closed.strftime(form),
+        "Visitor Score": (draw.integers(0, 50, n) + 40 * true.won).astype(str),
         "Converted Date Time": true.at(true.won, form),
         "Lead Conversion Time": np.where(true.won, (true.closed - true.created).days.astype(str), ""),
+        "Converted Account.id": np.where(true.won, numbered("zcrm_4876000002{:09d}", n), ""),
+        "Converted Account": np.where(true.won, numbered("Firm {}", n), ""),
         "Converted Deal.id": np.where(true.won, numbered("zcrm_4876000001{:09d}", n), ""),
     }
     return {"Leads_2024_12_20": leads}
 
 
 def dynamics(draw: Draw, true: Story) -> dict[str, Columns]:
-    n, form = len(true.end), "%Y-%m-%dT%H:%M:%SZ"
+    """The file of "Export to Excel": an id, a checksum and a date in hidden columns, then what the view shows."""
+    n, form = len(true.end), "%Y-%m-%d %H:%M:%S"
     ids = [f"{row:08x}-11ee-9966-000d-{int(draw.integers(2**40)):012x}" for row in range(n)]
     leads: Columns = {
-        "leadid": ids,
-        "fullname": numbered("Person {}", n),
-        "subject": numbered("Topic {}", n),
-        "emailaddress1": numbered("p{0}@f{0}.com", n),
-        "leadsourcecode": some(draw, n, "Web", "Trade Show", "Advertisement"),
-        "numberofemployees": draw.integers(1, 400, n).astype(str),
-        "revenue": [f"{revenue}000.0000" for revenue in draw.integers(1, 90, n)],
-        "leadqualitycode": true.told("Hot", "Cold", "Warm", "Cold"),
-        "statecode": true.told("Qualified", "Disqualified", "Open"),
-        "statuscode": true.told("Qualified", "No Longer Interested", "New", "Contacted"),
-        "qualifyingopportunityid": np.where(true.won, ids[::-1], ""),
-        "createdon": true.created.strftime(form),
-        "modifiedon": true.closed.strftime(form),
+        "(Do Not Modify) Lead": ids,
+        "(Do Not Modify) Row Checksum": [f"{int(draw.integers(2**60)):015x}x+/=="[:20] for _ in range(n)],
+        "(Do Not Modify) Modified On": true.closed.strftime(form),
+        "Name": numbered("Person {}", n),
+        "Topic": numbered("Topic {}", n),
+        "Company Name": numbered("Firm {}", n),
+        "Email": numbered("p{0}@f{0}.com", n),
+        "Lead Source": some(draw, n, "Web", "Trade Show", "Advertisement"),
+        "No. of Employees": draw.integers(1, 400, n).astype(str),
+        "Annual Revenue": [f"{revenue}000" for revenue in draw.integers(1, 90, n)],
+        "Rating": true.told("Hot", "Cold", "Warm", "Cold"),
+        "Status": true.told("Qualified", "Disqualified", "Open"),
+        "Status Reason": true.told("Qualified", "No Longer Interested", "New", "Contacted"),
+        "Qualifying Opportunity": np.where(true.won, numbered("Topic {}", n), ""),
+        "Owner": some(draw, n, "Ann", "Bob"),
+        "Created On": true.created.strftime(form),
     }
-    return {"leads": leads}
+    return {"All Leads 12-20-2024 9-30-00 AM": leads}
 
 
 CRMS = {
@@ -242,19 +297,26 @@ CRMS = {
         pipedrive,
         ("Deal - ID", "Deal - Deal created", "Deal - Won time"),
         True,
-        ("Deal - Status", "Deal - Lost reason", "Deal - Probability", "Deal - Stage"),
+        (
+            *("Deal - Status", "Deal - Lost reason", "Deal - Probability", "Deal - Stage", "Deal - Weighted value"),
+            *("Deal - Total activities", "Deal - Activities to do", "Deal - Email messages count"),
+        ),
     ),
     "zoho": Crm(
         zoho,
         ("Record Id", "Created Time", "Converted Date Time"),
         True,
-        ("Lead Status", "Rating", "Is Converted", "Lead Conversion Time", "Converted Deal.id"),
+        (
+            *("Lead Status", "Rating", "Is Converted", "Lead Conversion Time", "Converted Deal.id"),
+            *("Converted Account", "Days Visited", "Number Of Chats", "Visitor Score"),
+        ),
         ";",
     ),
     "dynamics": Crm(
         dynamics,
-        ("leadid", "createdon", "statecode"),
+        ("(Do Not Modify) Lead", "Created On", "Status"),
         False,
-        ("leadqualitycode", "statuscode", "qualifyingopportunityid"),
+        ("Rating", "Status Reason", "Qualifying Opportunity"),
+        workbook=True,
     ),
 }

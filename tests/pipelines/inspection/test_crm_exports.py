@@ -21,7 +21,7 @@ KINDS = {
     "hubspot": {"number_of_employees": "number", "original_source": "category"},
     "pipedrive": {"deal_value": "number", "organization_country": "category"},
     "zoho": {"annual_revenue": "number", "no_of_employees": "number"},
-    "dynamics": {"revenue": "number", "leadsourcecode": "category"},
+    "dynamics": {"annual_revenue": "number", "no_of_employees": "number", "lead_source": "category"},
 }
 
 
