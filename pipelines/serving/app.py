@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -28,8 +28,10 @@ from pipelines.serving.bodies import (
 from pipelines.serving.champion import Champion
 from pipelines.serving.facts import cells_of, lead_of
 from pipelines.serving.guard import Guard, Limits, Metrics
-from pipelines.serving.herald import Herald
 from pipelines.serving.store import ConflictError, FactStore
+
+if TYPE_CHECKING:
+    from pipelines.serving.herald import Herald
 
 BY_DAY = "{n} of {total} events are given by the day alone and count from its midnight (UTC) on, as in a list"
 
@@ -89,24 +91,29 @@ def _fault(status: int, error: str) -> JSONResponse:
 
 
 def _add_scores(app: FastAPI, service: Service) -> None:
-    @app.post("/score")
-    def score(request: ScoreRequest) -> MomentScore:
+    @app.post("/score", response_model=MomentScore)
+    def score(request: ScoreRequest) -> Response:
         """Score a lead with all that is known of it; nothing is kept."""
         model = service.champion.current
         at = service.now() if request.as_of is None else in_time(request.as_of)
         by_day = sum(is_day(event.event_at) for event in request.events)
         scored = model.score(lead_of(request, model.attributes, service.store.defaults), at)
         caution = [BY_DAY.format(n=by_day, total=len(request.events))] if by_day else []
-        return scored.model_copy(update={"cautions": scored.cautions + caution})
+        return _as_it_is(scored.model_copy(update={"cautions": scored.cautions + caution}))
 
-    @app.get("/leads/{lead_id}/score")
-    def score_of(lead_id: str) -> MomentScore:
+    @app.get("/leads/{lead_id}/score", response_model=MomentScore)
+    def score_of(lead_id: str) -> Response:
         """Score a lead by all that was posted of it until now."""
         model = service.champion.current
         lead = service.store.lead(lead_id, model.attributes)
         if lead is None:
             raise HTTPException(404, "lead_id: found no lead of this id")
-        return model.score(lead, service.now())
+        return _as_it_is(model.score(lead, service.now()))
+
+
+def _as_it_is(scored: MomentScore) -> Response:
+    """Write an answer out: FastAPI would check it again, and go to other threads and back for it."""
+    return Response(scored.model_dump_json(), media_type="application/json")
 
 
 def _add_facts(app: FastAPI, service: Service) -> None:
@@ -146,6 +153,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get("/metrics")
     def metrics() -> Response:
         """Figures for Prometheus."""
+        service.metrics.unscored.set(service.herald.unscored if service.herald else 0)
         for one in service.herald.couriers if service.herald else ():
             service.metrics.notices.labels(one.channel.name, "waiting").set(one.waiting)
             service.metrics.notices.labels(one.channel.name, "set aside").set(one.dead)

@@ -29,8 +29,9 @@ def _moment(given: object) -> str:
     if not by_day and not MOMENT.fullmatch(given):
         raise ValueError(expected)
     try:
-        read = dt.datetime.fromisoformat(given.replace(" UTC", "Z"))
-        moment = read if by_day else read.astimezone(dt.UTC).replace(tzinfo=None)
+        moment = dt.datetime.fromisoformat(given.removesuffix("Z").removesuffix(" UTC"))
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
         raise ValueError(expected) from None
     if not FIRST <= moment <= LAST:

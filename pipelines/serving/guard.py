@@ -36,6 +36,9 @@ class Metrics:
         self.kept = Counter("leadscore_rows_kept", "Leads and events that were new.", ["table"], registry=self.registry)
         self.models = Counter("leadscore_models", "New models taken or refused.", ["outcome"], registry=self.registry)
         self.notices = Gauge("leadscore_notices", "Notices by what they do.", ["to", "state"], registry=self.registry)
+        self.unscored = Gauge(
+            "leadscore_arrivals_unscored", "Arrivals that nobody is told of for a fault.", registry=self.registry
+        )
 
 
 @dataclass(frozen=True)

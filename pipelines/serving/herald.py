@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from threading import Event, Thread
 
 import pandas as pd
+from sqlalchemy.exc import SQLAlchemyError
 
 from features.schema.errors import DataError, DeliveryError
 from pipelines.delivery.hand_over import Courier
@@ -42,6 +43,8 @@ class Herald:
         Whose new leads are told.
     now
         The moment, in UTC without a zone.
+    unscored
+        How many arrivals were left out because the lead could not be scored.
     """
 
     store: FactStore
@@ -49,6 +52,7 @@ class Herald:
     couriers: Sequence[Courier]
     tiers: Sequence[str]
     now: Callable[[], pd.Timestamp]
+    unscored: int = 0
     _stop: Event = field(default_factory=Event)
 
     def look(self) -> None:
@@ -84,11 +88,7 @@ class Herald:
         self._stop.set()
 
     def _of(self, arrival: Arrival, model: MomentScorer) -> list[Notice]:
-        try:
-            before, after = self._around(arrival, model)
-        except DataError as error:
-            log.warning("serve: an arrival cannot be scored: column %s", error.column)
-            return []
+        before, after = self._around(arrival, model)
         if after is None or after.tier not in self.tiers:
             return []
         data, happened = after.model_dump(include=SENT), in_text(arrival.at)
@@ -100,10 +100,18 @@ class Herald:
         return []
 
     def _around(self, arrival: Arrival, model: MomentScorer) -> tuple[MomentScore | None, MomentScore | None]:
-        """Score the lead without what has arrived, and with it."""
-        lead = self.store.lead(arrival.lead_id, model.attributes)
-        if lead is None:  # forgotten meanwhile
+        """Score the lead without what has arrived, and with it; neither where it cannot be: the others go on."""
+        try:
+            lead = self.store.lead(arrival.lead_id, model.attributes)
+            if lead is None:  # forgotten meanwhile
+                return None, None
+            earlier, there = arrival.at - TICK, not arrival.new
+            known = there and (lead.created_at is None or lead.created_at < earlier)
+            return model.score(lead, earlier) if known else None, model.score(lead, arrival.at + TICK)
+        except SQLAlchemyError:  # the store is away for now
+            raise
+        except Exception as error:
+            self.unscored += 1
+            what = f"column {error.column}" if isinstance(error, DataError) else type(error).__name__
+            log.warning("serve: an arrival cannot be scored and is left out: %s", what)
             return None, None
-        earlier, there = arrival.at - TICK, not arrival.new
-        known = there and (lead.created_at is None or lead.created_at < earlier)
-        return model.score(lead, earlier) if known else None, model.score(lead, arrival.at + TICK)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import uvicorn
 
 from features.schema.errors import ModelError, ParamsError
 from pipelines.config.params import Params
-from pipelines.delivery.hand_over import NOTICES, Courier
-from pipelines.delivery.notices import told_tiers
-from pipelines.delivery.webhook import channels
 from pipelines.scoring.override_store import stores
 from pipelines.serving.app import Service, build_app
 from pipelines.serving.champion import Champion, Origin
 from pipelines.serving.facts import Defaults
-from pipelines.serving.herald import Herald
 from pipelines.serving.store import STATE, FactStore
 from pipelines.storage.run_context import RunContext
+
+if TYPE_CHECKING:
+    from pipelines.serving.herald import Herald
 
 log = logging.getLogger("leadscore")
 TOKEN = "LEADSCORE_TOKEN"  # noqa: S105  # the variable's name
@@ -72,17 +75,33 @@ def service_of(run: RunContext, request: ServeRequest) -> Service:
     state = request.state or str(run.layout.artifacts / STATE)
     url = state if "://" in state else FactStore.url_of(Path(state))
     defaults = Defaults(source.event_defaults.direction, source.event_defaults.channel, source.timezone)
-    couriers = _couriers(run.params)
-    store = FactStore.open(url, defaults, watched=bool(couriers))
-    herald = Herald(store, champion, couriers, told_tiers(run.params), now) if couriers else None
+    delivery = run.params.delivery
+    told = [name for name, to in {"webhook": delivery.webhook.url, "apprise": delivery.apprise.urls}.items() if to]
+    store = FactStore.open(url, defaults, watched=bool(told))
+    herald = _herald(store, champion, run.params, told) if told else None
     return Service(champion, store, now, token, herald=herald)
 
 
-def _couriers(params: Params) -> list[Courier]:
-    """Return who is to be told at the moment: every receiver that `delivery` names."""
-    given = {"webhook": params.delivery.webhook.url, "apprise": params.delivery.apprise.urls}
-    named = [one for name in NOTICES if given[name] for one in channels(params.delivery, name, time.time)]
-    return [Courier(one, params, time.monotonic) for one in named]
+def _herald(store: FactStore, champion: Champion, params: Params, told: Sequence[str]) -> Herald:
+    """Return what tells every receiver that `delivery` names; who names none need not wait for it to be read."""
+    from pipelines.delivery.hand_over import Courier
+    from pipelines.delivery.notices import told_tiers
+    from pipelines.delivery.webhook import channels
+    from pipelines.serving.herald import Herald
+
+    named = [one for name in told for one in channels(params.delivery, name, time.time)]
+    couriers = [Courier(one, params, time.monotonic) for one in named]
+    return Herald(store, champion, couriers, told_tiers(params), now)
+
+
+def _read_lightgbm() -> None:
+    """Read LightGBM without its scikit-learn classes, which nothing here uses: they bring a second of other modules."""
+    if "sklearn" not in sys.modules:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's way to say: not there
+        try:
+            import lightgbm  # noqa: F401
+        finally:
+            del sys.modules["sklearn"]
 
 
 def now() -> pd.Timestamp:
@@ -100,7 +119,9 @@ def serve(run: RunContext, request: ServeRequest) -> None:
     ModelError
         Where there is no model.
     """
+    _read_lightgbm()
     service = service_of(run, request)
+    gc.freeze()  # what is there now stays: no request waits while the collector looks through it
     family = socket.AF_INET6 if ":" in request.host else socket.AF_INET
     with socket.socket(family) as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

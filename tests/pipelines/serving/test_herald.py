@@ -9,15 +9,19 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from features.matrix.one_lead import Lead
 from models.tiers.declarations import TierParams
 from pipelines.config.delivery import Delivery
 from pipelines.config.delivery import Webhook as WebhookParams
 from pipelines.delivery.hand_over import Courier
 from pipelines.delivery.webhook import channels
 from pipelines.serving.app import Service
+from pipelines.serving.bodies import MomentScore
 from pipelines.serving.champion import Champion, Origin
 from pipelines.serving.herald import Herald
+from pipelines.serving.moment import MomentScorer
 from pipelines.serving.store import FactStore
 from pipelines.storage.bundle import save_bundle
 from tests.support.small_model import scorer
@@ -137,6 +141,33 @@ def test_a_lead_that_is_hot_when_it_is_first_known_is_told_and_an_edit_is_no_new
     served.look()
     (notice,) = hook.taken.values()
     assert notice["data"]["tier_before"] is None
+
+
+def test_an_arrival_that_cannot_be_scored_holds_no_other(
+    hook: Webhook, served: Clocked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = MomentScorer.score
+
+    def faulty(self: MomentScorer, lead: Lead, at: pd.Timestamp) -> MomentScore:
+        if lead.lead_id == "n0":
+            raise ZeroDivisionError
+        return score(self, lead, at)
+
+    monkeypatch.setattr(MomentScorer, "score", faulty)
+    served.small.post("/leads", {"leads": [LEAD | {"lead_id": "n0"}, LEAD]})
+    served.event(1, MONDAY + 60 * SECOND)
+    served.look()
+    assert [one["data"]["lead_id"] for one in hook.taken.values()] == ["n1"]
+    assert "leadscore_arrivals_unscored 1.0" in served.small.get("/metrics").text
+
+    def away(*_: object) -> Lead | None:
+        raise OperationalError("SELECT", {}, Exception())
+
+    served.event(2, MONDAY + 600 * SECOND)
+    with monkeypatch.context() as patch, pytest.raises(OperationalError):
+        patch.setattr(FactStore, "lead", away)
+        served.look(1)
+    assert len(served.herald.store.waiting(MONDAY + 700 * SECOND)) == 1  # a store that is away loses nothing
 
 
 def test_figures_of_notices_are_for_prometheus_and_a_receiver_that_is_down_holds_nobody(
