@@ -44,6 +44,8 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 Path = list[str | int]
 
+LARGEST = 10**300  # of whole numbers that a float multiplies
+
 
 def changed_bytes(rng: random.Random, content: bytes) -> bytes:
     """Bytes with one to four changes of any kind."""
@@ -138,7 +140,8 @@ def _change_at(rng: random.Random, tree: Any, path: Path) -> None:
     elif kind == 3:
         node[key] = _nested(rng.choice([5, 60]))
     elif kind == 4 and isinstance(node[key], int | float) and not isinstance(node[key], bool):
-        node[key] = node[key] * rng.choice([-1, 0, 2, 1e6, 1e-9])
+        factor = rng.choice([-1, 0, 2, 1e6, 1e-9])
+        node[key] = node[key] * factor if abs(node[key]) < LARGEST else -node[key]
     else:
         node[key] = deepcopy(rng.choice(VALUES))
 

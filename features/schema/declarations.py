@@ -31,7 +31,7 @@ class AttributeSpec(Spec):
         description=(
             "When the value is known. creation: fixed when the lead was created; history: edits are in "
             "attribute_history; export: as it stood at export, fit for tables without dates; outcome: "
-            "written after or because of the outcome, never used."
+            "written after or because of the outcome, or left out for another reason in `why`; no model reads it."
         ),
     )
     group: Literal["fit", "engagement"] = Field(

@@ -1,6 +1,11 @@
 """The errors that a user can fix."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says; some of other libraries say nothing but their name."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 class LeadScoreError(Exception):
     """Input, parameters or artifacts that break the contract; the text names location, finding and fix."""
 

@@ -10,6 +10,7 @@ from features.schema.spec import Spec
 from models.evaluation.estimate import BaselineMetrics, Figure, Figures, ModelMetrics
 from models.evaluation.list_coverage import ListCoverage
 from models.evaluation.rate_comparison import PredictedRate, TopRate
+from models.evaluation.sensitive import SensitiveResult
 
 
 class Period(Spec):
@@ -260,6 +261,8 @@ class EvaluationResult(JudgedMetrics):
         The model's figures by segment attribute and level.
     moments
         The model's figures between lists, by kind of moment; None where `snapshots.moments` names none.
+    sensitive
+        Groups of the attributes in `audit.sensitive`; None where it names none.
     """
 
     format: Literal[2] = 2
@@ -273,6 +276,7 @@ class EvaluationResult(JudgedMetrics):
     grades: GradeResult
     segments: dict[str, dict[str, ModelMetrics]]
     moments: list[MomentMetrics] | None = Field(default=None, exclude_if=lambda moments: moments is None)
+    sensitive: list[SensitiveResult] | None = Field(default=None, exclude_if=lambda sensitive: sensitive is None)
     verdict: Verdict
 
     @property

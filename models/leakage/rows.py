@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import scipy
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from features.matrix.catalogue import Entry
 from features.matrix.matrix import MatrixSpec
@@ -19,12 +19,12 @@ EVENT_THEME = "event:"
 
 
 class AuditParams(Spec):
-    """From which size on a finding fails a check, and how sure it has to be."""
+    """From which size on a finding fails a check, how sure it has to be, and which attributes are sensitive."""
 
     min_each: int = Field(
         default=50,
         ge=2,
-        description="Leads of either outcome, or edits, or events, below which a check is not applicable.",
+        description="Leads of either outcome or of a group, or edits, or events, below which nothing is said.",
     )
     confidence: float = Field(
         default=0.99,
@@ -110,6 +110,34 @@ class AuditParams(Spec):
         lt=1,
         description="And keeps less than this share of its advantage over chance later.",
     )
+    sensitive: list[str] = Field(
+        default=[],
+        description=(
+            "Attributes, numbers or categories, by whose groups evaluate shows who is called, how right the "
+            "probabilities are and who is missed; and which features stand in for them. No feature is left out by it."
+        ),
+    )
+    bands: dict[str, list[float]] = Field(
+        default={}, description="Of a sensitive number: where its groups begin, ascending; left out: its quarters."
+    )
+    proxy_from: float = Field(
+        default=0.3,
+        gt=0,
+        le=1,
+        description=(
+            "A feature stands in for a sensitive attribute from this Cramér's V on; 0: tells nothing of it, 1: is the "
+            "same."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _bands_ascend(self) -> AuditParams:
+        for name, edges in self.bands.items():
+            if name not in self.sensitive:
+                raise ValueError(f"bands: {name!r} is not in audit.sensitive")
+            if not edges or sorted(set(edges)) != edges:
+                raise ValueError(f"bands.{name} must ascend, found {edges}")
+        return self
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: two may be made of one column

@@ -217,7 +217,7 @@ class UnreadModels(Sequence["lgb.Booster"]):
 
         try:
             return tuple(lgb.Booster(model_str=text) for text in self.texts)
-        except lgb.basic.LightGBMError as error:  # a word among its parameters; its trees are checked
+        except (lgb.basic.LightGBMError, ValueError) as error:  # words among its parameters; its trees are checked
             raise ModelError(f"the bundle's booster does not fit ({error!s:.80}); train again") from None
 
     def __len__(self) -> int:

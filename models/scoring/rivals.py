@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.schema.errors import ParamsError
+from features.schema.errors import ParamsError, first_line
 
 
 def rivals(
@@ -53,7 +53,7 @@ def _probability(name: str, path: str, training: pd.DataFrame, tested: pd.DataFr
         pipeline.fit(training[tested.columns], training["label"].astype("int64"), **weight)
         return np.asarray(pipeline.predict_proba(tested)[:, 1], dtype="float64")
     except (ValueError, TypeError, AttributeError) as error:
-        raise ParamsError(f"train.rivals.{name}: {path} cannot be judged: {str(error).splitlines()[0]}") from None
+        raise ParamsError(f"train.rivals.{name}: {path} cannot be judged: {first_line(error)}") from None
 
 
 def _made(name: str, path: str, seed: int) -> Any:

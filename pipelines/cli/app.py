@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from features.schema.errors import DeliveryError, LeadScoreError
+from features.schema.errors import DeliveryError, LeadScoreError, first_line
 from pipelines.cli.delivery import delivery_app
 from pipelines.cli.everyday import everyday_app
 from pipelines.cli.lead import lead_app
@@ -108,5 +108,5 @@ def main() -> None:
             fix = "name a folder or a file that this user may read and write"
         else:
             raise
-        typer.echo(f"error: {str(error).splitlines()[0]}; {fix}", err=True)
+        typer.echo(f"error: {first_line(error)}; {fix}", err=True)
         sys.exit(DeliveryError.exit_code)

@@ -223,6 +223,16 @@ class Params(Spec):
             raise ValueError(f"money.owner: {money.owner!r} is no label of source.leads.display")
         return self
 
+    @model_validator(mode="after")
+    def _sensitive_attributes_are_there(self) -> Params:
+        attributes = self.source.attributes
+        for name in self.audit.sensitive:
+            if name not in attributes or attributes[name].kind not in ("number", "category"):
+                raise ValueError(f"audit.sensitive: {name!r} is no number or category in source.attributes")
+            if name in self.audit.bands and attributes[name].kind != "number":
+                raise ValueError(f"audit.bands: {name!r} is no number in source.attributes")
+        return self
+
     @property
     def population(self) -> SnapshotParams | None:
         """Which snapshots there are; None without dates."""

@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> Tree:
     except DuplicateKeyError as error:
         line = path.read_text(encoding="utf-8").splitlines()[error.problem_mark.line].strip()
         raise ParamsError(f"{path} says a key twice, again in line {error.problem_mark.line + 1}: {line}") from None
-    except (OSError, YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-02-30
+    except (OSError, YAMLError, ValueError, TypeError) as error:  # not UTF-8, a day 2026-02-30, a key that is a list
         raise ParamsError(f"{path} is not readable as YAML: {_in_one_line(error)}") from None
     if not isinstance(tree, dict):
         raise ParamsError(f"{path} holds {type(tree).__name__}; expected sections such as `source:` and `train:`")

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from features.cohort.moments import is_day, moment_text
 from features.schema.cells import identifier
-from features.schema.errors import DataError, DeliveryError, ParamsError
+from features.schema.errors import DataError, DeliveryError, ParamsError, first_line
 from pipelines.storage.duckdb import NO_EXTENSIONS
 from pipelines.storage.postgres import connect, driver, why
 
@@ -69,7 +69,7 @@ def read_list(folder: Path) -> ScoreList:
     try:
         keys = pq.read_table(path, columns=list(KEY)).to_pandas()
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError("scores", "", found=f"a file that cannot be read ({str(error).splitlines()[0]})",
+        raise DataError("scores", "", found=f"a file that cannot be read ({first_line(error)})",
                         expected="what score writes", fix="Run score again.") from None  # fmt: skip
     days = keys["as_of"].drop_duplicates()
     if keys["lead_id"].isna().any() or keys["lead_id"].duplicated().any() or len(days) != 1:
@@ -304,7 +304,7 @@ def to_duckdb(scores: ScoreList, tables: DuckdbTables) -> int:
             connection.execute(f"CREATE OR REPLACE VIEW {schema}.{current} AS {view}")
             connection.execute("COMMIT")
     except duckdb.Error as error:
-        raise _not_taken(str(error).splitlines()[0]) from None
+        raise _not_taken(first_line(error)) from None
     return scores.rows
 
 

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from features.schema.errors import DataError, ParamsError
+from features.schema.errors import DataError, ParamsError, first_line
 from pipelines.ingestion.raw_table import SEPARATORS, Ragged, RawTable
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _unreadable(path: Path, source: TableSource, label: str, error: Exception) -
     return DataError(
         label,
         "",
-        found=f"a file that cannot be read: {str(error).splitlines()[0]}",
+        found=f"a file that cannot be read: {first_line(error)}",
         expected=f"a CSV with {SEPARATORS.get(source.separator, repr(source.separator))} between fields",
         fix="Check format, separator and quotes; a quote left open makes one row of many.",
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from python_calamine import CalamineError, CalamineWorkbook
 
-from features.schema.errors import DataError
+from features.schema.errors import DataError, first_line
 from pipelines.ingestion.csv_source import DAMAGED, open_bytes, what_it_is
 from pipelines.ingestion.raw_table import BATCH, RawTable, nearest
 
@@ -67,7 +67,7 @@ def read_sheet(path: Path, sheet: str, label: str) -> list[list[str]]:
             rows = book.get_sheet_by_name(sheet or book.sheet_names[0]).to_python(skip_empty_area=False)
     except (CalamineError, OSError) as error:
         other = what_it_is(path)
-        kind = other[0] if other and "Excel" not in other[0] else str(error).splitlines()[0]
+        kind = other[0] if other and "Excel" not in other[0] else first_line(error)
         raise DataError(
             label,
             "",

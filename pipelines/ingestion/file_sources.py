@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.schema.errors import DataError
+from features.schema.errors import DataError, first_line
 from pipelines.ingestion.csv_source import open_csv
 from pipelines.ingestion.document_sources import open_excel, open_json, open_posted
 from pipelines.ingestion.raw_table import BATCH, Ragged, RawTable, nearest
@@ -133,11 +133,11 @@ def _missing_file(shown: str, path: Path, label: str) -> DataError:
 def _open_parquet(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
     try:
         file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise DataError(
             label,
             "",
-            found=f"a file that is no Parquet: {str(error).splitlines()[0]}",
+            found=f"a file that is no Parquet: {first_line(error)}",
             expected="a Parquet file",
             fix="Correct its format: csv, parquet or duckdb.",
         ) from None
@@ -163,7 +163,7 @@ def _open_duckdb(path: Path, source: TableSource, label: str) -> Iterator[RawTab
         raise DataError(
             label,
             "",
-            found=f"a file that DuckDB does not open: {str(error).splitlines()[0]}",
+            found=f"a file that DuckDB does not open: {first_line(error)}",
             expected="a DuckDB file that no other program is writing",
             fix="Correct its path or format, or close the other program.",
         ) from None
@@ -208,7 +208,7 @@ def _duckdb_batches(
 
 
 def _unread(source: TableSource, label: str, error: Exception) -> DataError:
-    message = str(error).splitlines()[0]
+    message = first_line(error)
     if "INTERRUPT" in message:
         message = f"a view may take {VIEW_S:g} s"
     return DataError(

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pyarrow.compute import CastOptions
 
 from features.schema.cells import CellKind
-from features.schema.errors import DataError
+from features.schema.errors import DataError, first_line
 
 BATCH = 131_072
 WIDE = 200  # columns of a table that are all read, mapped or not: the quarantine shows them
@@ -129,7 +129,7 @@ class RawTable:
             self.failure = DataError(
                 self.label,
                 "",
-                found=f"rows that cannot be read after row {self.rows:,}: {str(error).splitlines()[0]}",
+                found=f"rows that cannot be read after row {self.rows:,}: {first_line(error)}",
                 expected="a file that is whole",
                 fix="Export or copy it again.",
             )
@@ -144,7 +144,7 @@ class RawTable:
                 raise DataError(
                     self.label,
                     self.names[index],
-                    found=f"text that is no UTF-8, after row {self.rows:,}: {str(error).splitlines()[0]}",
+                    found=f"text that is no UTF-8, after row {self.rows:,}: {first_line(error)}",
                     expected="text in UTF-8",
                     fix="Write the file again with its text in UTF-8.",
                 ) from None

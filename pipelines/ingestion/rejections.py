@@ -11,7 +11,7 @@ import duckdb
 
 from features.schema.cells import CellKind, Field
 from features.schema.contract import BLANKS, NOT_A_CONVERSION, NOT_IN_LEADS
-from features.schema.errors import DataError, ParamsError
+from features.schema.errors import DataError, ParamsError, first_line
 from features.schema.lead_ids import reason
 from features.schema.number_guess import guess_numbers
 from pipelines.ingestion.mapping import Entry
@@ -184,7 +184,7 @@ def warn_of_twins(staging: Staging, entry: Entry) -> None:
 
 def engine_error(entry: Entry, error: duckdb.Error) -> ParamsError | DataError:
     """What stopped the engine, and what to do: a format that is none, too little memory, or rows that are damaged."""
-    message = str(error).splitlines()[0]
+    message = first_line(error)
     if "format specifier" in message:
         return ParamsError(f"{entry.key}.time_format: {entry.source.time_format!r} is no strptime pattern: {message}")
     full = isinstance(error, duckdb.OutOfMemoryException)

@@ -14,7 +14,7 @@ import pandas as pd
 from charset_normalizer import from_bytes
 
 from features.schema.cells import CellKind, as_text
-from features.schema.errors import DataError
+from features.schema.errors import DataError, first_line
 from pipelines.config.source import FORMATS, TableSource
 from pipelines.ingestion.csv_source import first_bad_byte, first_bytes, wide_encoding
 from pipelines.ingestion.document_sources import read_sheet
@@ -217,7 +217,7 @@ def _only_table(path: Path) -> str:
         raise DataError(
             path.name,
             "",
-            found=f"a file that DuckDB does not open: {str(error).splitlines()[0]}",
+            found=f"a file that DuckDB does not open: {first_line(error)}",
             expected="a DuckDB file",
             fix="Correct its path, or close the program that writes it.",
         ) from None
@@ -246,7 +246,7 @@ def _read(folder: Path, source: TableSource) -> tuple[pd.DataFrame, dict[str, Ce
                 f'SELECT {", ".join(texts)} FROM raw ORDER BY "row#" LIMIT {SAMPLE_ROWS + 1}'
             ).df()
         except duckdb.Error as error:
-            message = str(error).splitlines()[0]
+            message = first_line(error)
             raise raw.failure or DataError(
                 source.path, "", found=message, expected="a readable file", fix="Export it again."
             ) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from features.schema.errors import DataError
+from features.schema.errors import DataError, first_line
 from models.lists.allocation import allocate
 from models.lists.candidates import candidates, notes_of, one_space, owners_table, rules_of
 from models.lists.results import OwnersSummary
@@ -162,7 +162,7 @@ def _before(path: Path, day: pd.Timestamp) -> pd.DataFrame:
         raise DataError(
             path.name,
             "",
-            found=f"a file that cannot be read ({str(error).splitlines()[0]})",
+            found=f"a file that cannot be read ({first_line(error)})",
             expected="whose list each lead was on",
             fix=f"Restore {path}, or remove it so that all leads count as new.",
         ) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from features.schema.cells import as_text
-from features.schema.errors import DataError, ParamsError
+from features.schema.errors import DataError, ParamsError, first_line
 from features.schema.lead_ids import same_person
 from pipelines.config.source import Source
 from pipelines.ingestion.database_sources import Snapshots, open_snapshots
@@ -52,5 +52,5 @@ def _merges(entry: Entry, source: Source, data: Path, databases: Snapshots) -> l
 
 
 def _unread(entry: Entry, error: duckdb.Error) -> DataError:
-    found = f"rows that cannot be read ({str(error).splitlines()[0]})"
+    found = f"rows that cannot be read ({first_line(error)})"
     return DataError(entry.label, "", found=found, expected="ids and what they were merged into", fix="Correct it.")

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from features.schema.cells import identifier
-from features.schema.errors import DeliveryError
+from features.schema.errors import DeliveryError, first_line
 from pipelines.config.delivery import DuckdbTables, PostgresTables
 from pipelines.storage.duckdb import NO_EXTENSIONS
 from pipelines.storage.files import staged_file
@@ -39,7 +39,7 @@ def forget_in_duckdb(ids: Sequence[str], tables: DuckdbTables) -> int:
         if gone:
             _write_again(path)
     except duckdb.Error as error:
-        raise DeliveryError(f"{path}: {str(error).splitlines()[0]}; close what uses it, and run it again") from None
+        raise DeliveryError(f"{path}: {first_line(error)}; close what uses it, and run it again") from None
     return int(gone)
 
 

@@ -19,7 +19,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
 
-from features.schema.errors import ModelError
+from features.schema.errors import ModelError, first_line
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.storage.layout import TESTED
@@ -190,9 +190,7 @@ def download_bundle(uri: str, params: Params, folder: Path) -> Path:
         # Without the program's own files, which stand beside it for `mlflow models serve`: three hundred of them.
         mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts", dst_path=str(folder))
     except MlflowException as error:
-        raise ModelError(
-            f"{uri}: {str(error).splitlines()[0]}; run track and promote, or name a bundle's folder"
-        ) from None
+        raise ModelError(f"{uri}: {first_line(error)}; run track and promote, or name a bundle's folder") from None
     bundles = sorted(folder.rglob("card.json"))
     if not bundles:
         raise ModelError(f"{uri} holds no scorer of this program; register one with track, or name a bundle's folder")

@@ -40,6 +40,7 @@ PANELS = [
         {
             "verdict": "Verdict",
             "quality": "How good it is",
+            "sensitive": "Sensitive attributes",
             "kpis": "Tiers over time",
             "backtest": "Walk forward",
             "choices": "What was chosen",

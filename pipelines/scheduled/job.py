@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from features.cohort.snapshots import grid
-from features.schema.errors import DataError, DeliveryError
+from features.schema.errors import DataError, DeliveryError, first_line
 from models.lists.results import OwnersSummary
 from models.scoring.scorer import Scorer
 from models.tiers.tier_rules import EXCLUDED
@@ -188,7 +188,7 @@ def _delivering(folder: Path) -> Iterator[None]:
     except (OSError, duckdb.Error) as error:
         if not (isinstance(error, OSError | duckdb.IOException) or disk_full(error)):
             raise
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise DeliveryError(f"cannot write to {folder}: {reason}; the last list stays current") from error
 
 

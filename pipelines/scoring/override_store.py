@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from features.schema.errors import DataError
+from features.schema.errors import DataError, first_line
 from models.lists.overrides import as_overrides, no_overrides
 from models.tiers.tier_rules import EXCLUDED
 from pipelines.storage.files import file_digest, write_parquet
@@ -53,7 +53,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise DataError(
             "overrides",
             "",
-            found=f"{path}, which cannot be read ({str(error).splitlines()[0]})",
+            found=f"{path}, which cannot be read ({first_line(error)})",
             expected="what `leadscore lead override` writes",
             fix="Restore it, or remove it and give the overrides again.",
         ) from None

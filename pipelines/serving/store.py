@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from features.attributes.one_lead import Cell
 from features.matrix.one_lead import Lead
 from features.schema.declarations import AttributeSpec
-from features.schema.errors import DataError, ParamsError
+from features.schema.errors import DataError, ParamsError, first_line
 from pipelines.serving.bodies import Kept, LeadFacts, PostedEvent, in_text, in_time, is_day
 from pipelines.serving.facts import Defaults, cells_of, events_table
 
@@ -98,7 +98,7 @@ class FactStore:
                 sql.event.listen(engine, "connect", _set_up)
             columns.create_all(engine)
         except (sql.exc.SQLAlchemyError, ImportError, OSError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise ParamsError(f"--state: no database that can be written: {reason}; give a file or a URL") from None
         return cls(engine, leads, edits, events, arrivals, defaults, watched)
 

@@ -21,7 +21,6 @@ from models.evaluation.metrics import (
     evaluate,
     gain_curve,
 )
-from models.evaluation.moments import moment_metrics
 from models.evaluation.rate_comparison import compare_rate, compare_top, first_share
 from models.evaluation.results import (
     EvaluationResult,
@@ -34,9 +33,11 @@ from models.evaluation.results import (
     TierResult,
     WinsGained,
 )
-from models.evaluation.segments import segment_levels
+from models.evaluation.segments import moment_metrics, segment_levels
+from models.evaluation.sensitive import GroupLimits, SensitiveResult, group_figures, groups_of
 from models.evaluation.verdict import incumbent, verdict
 from models.leakage.findings import suspicions
+from models.leakage.proxies import proxies
 from models.points.grades import grade, grade_matrix
 from models.points.scale import clipped
 from models.scoring.baselines import baselines
@@ -107,6 +108,7 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
         grades=_grades(rows, scorer, run.params),
         segments=_segments(rows, probabilities["model"], scorer, run.params, sampled),
         moments=_moments(scorer, matrix[matrix["weight"] > 0], run),
+        sensitive=_sensitive(predicted.assign(tier=tiers), scorer, contract, capacity, run.params),
         verdict=verdict(judged, suspicions(audited.checks, scorer)),
     )
     write_result(result, run.layout.metrics.path)
@@ -117,6 +119,8 @@ def evaluate_model(run: RunContext) -> EvaluationResult:
     write_scorecard(scorer, result, run.params.project.name, run.layout)
     for line in result.verdict.lines:
         log.info("evaluate: %s", line)
+    for warning in (line for one in result.sensitive or [] for line in one.warnings):
+        log.warning("evaluate: %s", warning)
     if result.clipped.too_many:
         log.warning("evaluate: %s", result.clipped.sentence)
     return result
@@ -219,6 +223,40 @@ def _moments(scorer: Scorer, matured: pd.DataFrame, run: RunContext) -> list[Mom
     kinds = moment_kinds(population.moments)
     predicted = rows.assign(probability=scipy.special.expit(log_odds))
     return moment_metrics(predicted, kinds, params.evaluate, params.kpis.limits, params.project.seed)
+
+
+def _sensitive(
+    rows: pd.DataFrame, scorer: Scorer, contract: Contract, capacity: int, params: Params
+) -> list[SensitiveResult] | None:
+    """Compare the groups of each sensitive attribute, as the leads' table has it; None without one."""
+    names, read = params.audit.sensitive, set(scorer.features_read)
+    if not names:
+        return None
+    best_first = rows.sort_values(["probability", "lead_id"], ascending=[False, True])
+    rank = best_first.groupby("snapshot_at", dropna=False).cumcount()
+    rows = rows.assign(called=rank < capacity, best_tier=rows["tier"] == params.tiers.names[0])
+    limits = GroupLimits(params.audit.min_each, params.evaluate.confidence, params.kpis.limits)
+    values = contract.leads.set_index("lead_id").loc[rows["lead_id"], names].set_index(rows.index)
+    results = []
+    for name in names:
+        groups = groups_of(values[name], params.audit.bands.get(name, ()))
+        own = {entry.name for entry in scorer.catalogue if entry.theme == name}
+        found = proxies(rows, groups, [entry for entry in scorer.catalogue if entry.name in read - own])
+        spec = params.source.attributes[name]
+        results.append(
+            SensitiveResult(
+                attribute=name,
+                label=spec.label or spec.column.replace("_", " "),
+                read=bool(read & own),
+                confidence=limits.confidence,
+                least=limits.least,
+                groups=group_figures(rows, groups, limits),
+                proxy_from=params.audit.proxy_from,
+                proxies=[one for one in found if one.strength >= params.audit.proxy_from],
+                strongest=next(iter(found), None),
+            )
+        )
+    return results
 
 
 def _write_plots(ranked: dict[str, Ranked], run: RunContext) -> None:

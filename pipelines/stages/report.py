@@ -143,7 +143,9 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
     dependences = tables.dependences(run.explanation, run.metadata.matrix.catalogue)
     grades = tables.grade_rows(run.metrics)
     return {
-        "panels": [panel.of({"change": run.change, "grades": grades}) for panel in PANELS],
+        "panels": [
+            panel.of({"change": run.change, "grades": grades, "sensitive": run.metrics.sensitive}) for panel in PANELS
+        ],
         "first": first_screen(
             run.metrics,
             run.summary,

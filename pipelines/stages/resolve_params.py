@@ -19,7 +19,7 @@ READS = {
     "train": _TRAINING,
     "backtest": (*_TRAINING, "backtest"),
     "evaluate": ("project", "source", "snapshots", "split", "train", "grades", "capacity", "tiers", "exploration",
-                 "evaluate", "kpis"),
+                 "audit", "evaluate", "kpis"),
     "kpis": ("project", "source", "snapshots", "split", "rules", "grades", "capacity", "tiers", "exploration",
              "evaluate", "score", "kpis", "money"),
     "explain": ("project", "evaluate", "explain"),

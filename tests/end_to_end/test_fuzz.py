@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.fuzz import DOORS, World, numbers, run_case
-from features.schema.errors import DataError, ModelError, ParamsError
+from features.schema.errors import DataError, ModelError, ParamsError, first_line
 from pipelines.config.params import load
 from pipelines.config.source import TableSource
 from pipelines.config.yaml_files import read_yaml
@@ -51,6 +51,37 @@ def test_yaml_that_is_none_is_said_in_one_line(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_key_that_is_a_mapping_is_said(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text('"x": {1: 2, {"a": 1}: 2}\n', encoding="utf-8")
+    with pytest.raises(ParamsError, match="is not readable as YAML"):
+        read_yaml(tmp_path / "mine.yaml")
+
+
+def test_a_column_whose_name_is_no_text_is_said(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"quantity": [1.5]}), tmp_path / "x.parquet")
+    content = (tmp_path / "x.parquet").read_bytes().replace(b"quantity", b"\xd8uantity")
+    (tmp_path / "x.parquet").write_bytes(content)
+    with (
+        pytest.raises(DataError, match="no Parquet: 'utf-8' codec"),
+        open_table(TableSource(path="x.parquet", format="parquet"), tmp_path, "t"),
+    ):
+        pass
+
+
+def test_an_error_without_a_text_is_said_by_its_name(tmp_path: Path) -> None:
+    assert first_line(KeyError()) == "KeyError" and first_line(ValueError("a\nb")) == "a"
+    with zipfile.ZipFile(write_xlsx(tmp_path / "x.xlsx", {"list": [["id"]]})) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(tmp_path / "y.xlsx", "w") as new:
+        for name, part in parts.items():
+            new.writestr(name, part.replace(b"<sheets>", b"<sheets & <<"))
+    with (
+        pytest.raises(DataError, match="no spreadsheet: "),
+        open_table(TableSource(path="y.xlsx", format="excel"), tmp_path, "t"),
+    ):
+        pass
+
+
 def test_a_key_with_a_line_break_does_not_break_the_line_and_many_faults_are_cut(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(json.dumps({"train": {f"x\n{index}": 1 for index in range(30)}}))
     with pytest.raises(ParamsError) as caught:
@@ -67,10 +98,13 @@ def test_a_whole_number_beyond_floats_is_no_number() -> None:
 
 
 def test_a_booster_that_lightgbm_does_not_read_is_no_model(world: World, tmp_path: Path) -> None:
-    broken = re.sub(r"(\[poisson_max_delta_step: )[\d.]+", r"\1xx", world.files["booster_0.txt"])
-    save_texts(world.files | {"booster_0.txt": broken}, tmp_path / "bundle")
-    with pytest.raises(ModelError, match=r"booster does not fit \(Unknown token xx"):
-        load_bundle(tmp_path / "bundle", 1).score(world.rows, reasons=1)
+    for old, new, error in (
+        (r"(\[poisson_max_delta_step: )[\d.]+", r"\1xx", "Unknown token xx"),
+        (r"(monotone_constraints: 0)[-,01]*", r"\1,,0", "Expecting value"),
+    ):
+        save_texts(world.files | {"booster_0.txt": re.sub(old, new, world.files["booster_0.txt"])}, tmp_path / "bundle")
+        with pytest.raises(ModelError, match=rf"booster does not fit \({error}"):
+            load_bundle(tmp_path / "bundle", 1).score(world.rows, reasons=1)
 
 
 def test_a_time_beyond_microseconds_is_said_with_its_row(tmp_path: Path) -> None:

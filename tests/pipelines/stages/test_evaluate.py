@@ -38,12 +38,27 @@ def assert_between_lists(moments: pd.DataFrame, matrix: pd.DataFrame, result: Ev
         assert one.rates.observed_rate == pytest.approx(one.n_positive / one.n)
 
 
+def assert_groups(result: EvaluationResult, rows: pd.DataFrame, capacity: int) -> None:
+    """Groups divide the rows of the test; as many are called as capacity says."""
+    assert result.sensitive is not None
+    size, industry = result.sensitive
+    assert (size.label, len(size.groups), size.read, size.groups[-1].group) == ("company size", 5, True, "not known")
+    assert "company size" not in {one.label for one in size.proxies} and size.strongest is not None
+    for one in (size, industry):
+        assert sum(group.leads for group in one.groups) == rows["lead_id"].nunique()
+        counted = [(group.calibration.rows, group.called.rate) for group in one.groups if group.calibration]
+        if len(counted) == len(one.groups):
+            called = sum(n * rate for n, rate in counted)
+            assert called == pytest.approx(rows.groupby("snapshot_at").size().clip(upper=capacity).sum())
+
+
 def test_each_row_of_the_test_counts_once_however_much_it_teaches(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Conversions teach all, others are thinned and weighed back; the test has rows that are not learned from."""
     params, layout = tiny_params(tmp_path), tiny_copy(tmp_path_factory, tmp_path / "out")
     changed = {"snapshots": params.snapshots.model_copy(update={"moments": MOMENTS}), "train": Train(rivals=RIVALS)}
+    changed["audit"] = params.audit.model_copy(update={"sensitive": ["company_size", "industry"]})
     params = params.model_copy(update=changed)
     before = layout.matrix.path.read_bytes()
     build_features(RunContext(params, layout))
@@ -63,6 +78,7 @@ def test_each_row_of_the_test_counts_once_however_much_it_teaches(
     assert result.test.auc.value == pytest.approx(roc_auc_score(rows["label"], rows["model"]))
     assert result.test.base_rate.value == pytest.approx(rows["label"].mean())
     assert result.calibration.predicted_rate == pytest.approx(rows["model"].mean())
+    assert_groups(result, rows, params.capacity.per_period)
     everybody = measure_kpis(RunContext(params, layout)).comparisons[0]
     assert (everybody.predicted_rate, everybody.observed_rate) == pytest.approx(
         (rows["model"].mean(), rows["label"].mean())

@@ -54,6 +54,7 @@ scorecard: {{max_lines: 5, l2: [20.0]}}
 capacity: {{per_period: 20}}
 evaluate: {{resamples: 20, segments: [sector], min_segment_rows: 30}}
 report: {{top_leads: 6}}
+audit: {{sensitive: [size, sector, verdict], bands: {{size: [20, 50]}}, min_each: 10}}
 """
 
 
@@ -102,10 +103,12 @@ def metrics_of(layout: Layout) -> dict[str, Any]:
 
 
 def test_the_sections_come_in_order(layout: Layout) -> None:
+    named = [one["attribute"] for one in metrics_of(layout).get("sensitive", [])]
+    groups = ["sensitive"] if named == ["size", "sector", "verdict"] else []
     sections = [section["attrs"]["id"] for section in page_of(layout).all("section")]
     assert sections == [
         *("start", "leads", "drivers", "values", "grades", "scorecard"),
-        *("verdict", "quality", "kpis", "backtest", "choices", "data", "catalogue", "reading"),
+        *("verdict", "quality", *groups, "kpis", "backtest", "choices", "data", "catalogue", "reading"),
     ]
 
 
