@@ -96,6 +96,8 @@ class FactStore:
             engine = sql.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
             if engine.dialect.name == "sqlite":
                 sql.event.listen(engine, "connect", _set_up)
+            with suppress(sql.exc.SQLAlchemyError):  # another server makes the same tables at this moment
+                columns.create_all(engine)
             columns.create_all(engine)
         except (sql.exc.SQLAlchemyError, ImportError, OSError) as error:
             reason = first_line(error)
@@ -132,7 +134,8 @@ class FactStore:
             Where a lead is there with another time of creation.
         """
         with self.engine.begin() as connection:
-            new = sum(self._keep_lead(connection, lead, arrival) for lead in leads)
+            in_order = sorted(leads, key=lambda lead: lead.lead_id)  # so that no two writers wait for each other
+            new = sum(self._keep_lead(connection, lead, arrival) for lead in in_order)
         return Kept(new=new, repeated=len(leads) - new)
 
     def keep_events(self, events: Sequence[PostedEvent], arrival: pd.Timestamp) -> Kept:
@@ -150,13 +153,11 @@ class FactStore:
         with self.engine.begin() as connection:
             self._check_leads(connection, {row["lead_id"] for row in rows.values()})
             there = self._known(connection, list(rows))
-            fresh = [row for name, row in rows.items() if name not in there]
-            self._insert(connection, self.events, fresh)
-            self._note(connection, {(row["known_at"], row["lead_id"]) for row in fresh}, new=False)
+            fresh = self._insert(connection, self.events, [rows[name] for name in sorted({*rows} - {*there})])
+            self._note(connection, {(rows[name]["known_at"], rows[name]["lead_id"]) for name in fresh}, new=False)
             for name, kept in self._known(connection, list(rows)).items():
                 _check_same(name, kept, rows[name])
-            new = len(rows) - len(there)
-        return Kept(new=new, repeated=len(events) - new)
+        return Kept(new=len(fresh), repeated=len(events) - len(fresh))
 
     def lead(self, lead_id: str, attributes: Mapping[str, AttributeSpec]) -> Lead | None:
         """Return all that is known of a lead; None where there is none of this id."""
@@ -180,7 +181,8 @@ class FactStore:
         attributes = json.dumps(lead.attributes, sort_keys=True)
         row = {"lead_id": lead.lead_id, "created_at": lead.created_at}
         self._insert(connection, self.leads, [row | {"known_at": in_text(arrival)}])
-        found = connection.execute(sql.select(self.leads).where(self.leads.c.lead_id == lead.lead_id)).one()
+        of_id = sql.select(self.leads).where(self.leads.c.lead_id == lead.lead_id).with_for_update()
+        found = connection.execute(of_id).one()  # its edits come one after another
         if found.created_at != lead.created_at:
             raise _conflict("leads", "created_at", lead.lead_id, found.created_at, lead.created_at)
         of_lead = sql.select(self.edits).where(self.edits.c.lead_id == lead.lead_id)
@@ -241,11 +243,16 @@ class FactStore:
         rows = connection.execute(sql.select(self.events).where(self.events.c.id.in_(ids))).mappings()
         return {row["id"]: dict(row) for row in rows}
 
-    def _insert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows but those whose key is there already, also where another writer is inserting it now."""
-        if rows:
-            dialect = postgresql if self.engine.dialect.name == "postgresql" else sqlite
-            connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+    def _insert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Insert rows but those whose key is there already, also where another writer is inserting it now.
+
+        Returns the first column of the rows that were inserted.
+        """
+        if not rows:
+            return []
+        dialect = postgresql if self.engine.dialect.name == "postgresql" else sqlite
+        insert = dialect.insert(table).on_conflict_do_nothing().returning(table.columns[0])
+        return list(connection.execute(insert, rows).scalars())
 
 
 def _set_up(connection: Any, _: object) -> None:
