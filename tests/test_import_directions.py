@@ -16,12 +16,12 @@ from tests.support.paths import ROOT
 ROOMS = {
     "features": ("schema", "cohort", "events", "attributes", "matrix", "rules"),
     "models": (
-        "checks", "splitting", "learners", "evaluation", "points", "scorecard", "revenue", "tiers", "lists", "training",
-        "scoring", "explanation", "leakage", "kpis", "monitoring", "promotion",
+        "checks", "splitting", "learners", "evaluation", "points", "scorecard", "revenue", "tiers", "lists", "nurture",
+        "training", "scoring", "explanation", "leakage", "kpis", "monitoring", "promotion",
     ),
     "pipelines": (
-        "config", "storage", "simulation", "ingestion", "inspection", "revenue", "scoring", "lists", "reporting",
-        "registry", "stages", "scheduled", "analysis", "delivery", "pull", "serving", "app", "privacy", "cli", "api",
+        "config", "storage", "simulation", "ingestion", "inspection", "revenue", "scoring", "lists", "nurture",
+        "reporting", "registry", "stages", "scheduled", "analysis", "delivery", "pull", "serving", "app", "privacy", "cli", "api",
     ),
 }  # fmt: skip
 ORDER = [f"{floor}.{room}" for floor, rooms in ROOMS.items() for room in rooms]

@@ -30,6 +30,7 @@ from models.explanation.lead_explanation import (
 )
 from models.scoring.scorer import Scorer
 from models.splitting.holdout import sample_test
+from pipelines.nurture.nurture_list import nurture_line
 from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import one_lead
 from pipelines.storage.bundle import load_bundle
@@ -56,6 +57,8 @@ class LeadExplanation:
     listed
         The lead on the last published list: tier, stage, tier_reason, grade, score, rank, n, as_of and `same` (as this
         moment and model); None where it is not on it.
+    nurture
+        When to look at it again and what usually comes next, by nurture.csv of that list; "" where it is not on it.
     display
         What people are shown of it, by label, as the files say it today.
     left_out
@@ -74,6 +77,7 @@ class LeadExplanation:
     cautions: list[str]
     standing: LeadScore
     listed: Row | None
+    nurture: str
     display: dict[str, str]
     attributes: list[Row]
     left_out: list[str]
@@ -118,6 +122,7 @@ def explain_lead(lead_id: str, run: RunContext) -> LeadExplanation:
         cautions=_cautions(lead_id, at, scorer, contract, metrics, run.layout),
         standing=now,
         listed=_listed(lead_id, at, scorer, run.layout),
+        nurture=nurture_line(lead_id, run),
         display=Display.read_mapped(run.layout, run.params.source.leads).of(lead_id),
         attributes=attributes_known(frame, spec.attributes, spec.vocabulary),
         left_out=[one.label or one.column for one in spec.attributes.values() if one.known == "outcome"],

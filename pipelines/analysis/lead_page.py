@@ -32,6 +32,8 @@ def show(lead: LeadExplanation, console: Console) -> None:
     now = lead.standing
     console.print(Text(_plain(f"Lead {lead.lead_id}{when(lead)}"), style="bold"))
     console.print(Text(f"Score {now.score}, probability {percent(now.probability)}{within(lead)}. {listing(lead)}"))
+    if lead.nurture:
+        console.print(Text(lead.nurture))
     for label, text in lead.display.items():
         console.print(Text(_plain(f"{label}: {text}")))
     for caution in lead.cautions:

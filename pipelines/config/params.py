@@ -21,6 +21,7 @@ from models.kpis.tier_kpis import KpiParams
 from models.leakage.rows import AuditParams
 from models.lists.declarations import ListParams
 from models.monitoring.input_checks import MonitorParams
+from models.nurture.declarations import NurtureParams
 from models.points.grades import GradeParams
 from models.points.scale import PointsParams
 from models.promotion.gate import GateParams
@@ -142,6 +143,10 @@ class Params(Spec):
     money: MoneyParams = Field(
         default=MoneyParams(),
         description="Expected revenue of leads, ranking by it, and revenue by tier; policy alone, no score moves.",
+    )
+    nurture: NurtureParams = Field(
+        default=NurtureParams(),
+        description="Leads that are not ready, each with the day to look again; policy alone, no score or tier moves.",
     )
     exploration: ExplorationParams = Field(
         default=ExplorationParams(),

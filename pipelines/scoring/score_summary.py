@@ -9,6 +9,7 @@ from pydantic import Field
 
 from features.schema.spec import Spec
 from models.lists.results import OwnersSummary
+from models.nurture.results import NurtureSummary
 from models.tiers.results import ListSummary
 from models.tiers.tier_rules import EXCLUDED
 
@@ -51,6 +52,8 @@ class ScoreSummary(ListSummary):
         By attribute and value, leads that are not excluded although the value means lost or customer.
     by_owner
         The owners' lists; None where `lists.owner` asks for none.
+    nurture
+        The leads to look at again; None without `nurture.on`.
     revenue
         None without `money.deal_value`.
     """
@@ -66,6 +69,7 @@ class ScoreSummary(ListSummary):
     unseen: dict[str, int]
     closed: dict[str, dict[str, int]] = Field(default={})
     by_owner: OwnersSummary | None = None
+    nurture: NurtureSummary | None = None
     revenue: ExpectedRevenue | None = None
     model_id: str
     data_fingerprint: str

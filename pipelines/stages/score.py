@@ -10,6 +10,7 @@ from pathlib import Path
 from features.schema.errors import NoOpenLeadsError
 from models.evaluation.results import EvaluationResult
 from pipelines.lists.owner_lists import write_run_lists
+from pipelines.nurture.nurture_list import write_run_nurture
 from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.history import warn_of_days
 from pipelines.scoring.override_store import read_overrides, stores
@@ -30,7 +31,7 @@ BY_RULES = "the verdict is that the model is not usable, so the owners' lists fo
 def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
     """Write scores.parquet, scores.csv and score_summary.json: one row an open lead, best first; see `write_no_list`.
 
-    Then the owners' lists, where `lists.owner` asks for them.
+    Then the owners' lists, where `lists.owner` asks for them, and the leads to look at again, with `nurture.on`.
 
     Parameters
     ----------
@@ -42,6 +43,7 @@ def score_leads(run: RunContext, opened: Opener = Contract.open) -> None:
         _write_lists_by_rules(run)
     else:
         write_run_lists(run, run.params.tiers.names)
+    write_run_nurture(run)
 
 
 def _rules_instead(run: RunContext, tested_id: str) -> bool:

@@ -227,6 +227,15 @@ class Layout:
         return Artifact(self.owner_lists / "owners.csv", "owner of leads", ("owner",))
 
     @property
+    def nurture(self) -> Artifact:
+        """Leads to look at again; there with `nurture.on`."""
+        return Artifact(self.reports / "nurture.parquet", "lead that is not ready", ("lead_id",))
+
+    @property
+    def nurture_csv(self) -> Artifact:
+        return Artifact(self.reports / "nurture.csv", "lead that is not ready", ("lead_id",))
+
+    @property
     def change(self) -> Artifact:
         """Why scores changed between two dates or two models."""
         return Artifact(self.reports / "change.parquet", "lead on both lists", ("lead_id",))
