@@ -132,7 +132,8 @@ def nurture_line(lead_id: str, run: RunContext) -> str:
     if rows.empty:
         return ""
     summary = read_result(ScoreSummary, run.layout.score_summary.path, "score").nurture
-    return line_of(rows.iloc[0].to_dict(), summary or NurtureSummary())
+    lead = {str(name): value for name, value in rows.iloc[0].items()}
+    return line_of(lead, summary or NurtureSummary())
 
 
 def _past(inputs: NurtureInputs, population: SnapshotParams) -> pd.DataFrame | str:

@@ -136,7 +136,7 @@ def test_what_came_next_is_counted_over_all_lists_that_are_over() -> None:
 
 
 def test_a_line_of_a_lead_says_the_day_and_the_chance(known: Readiness) -> None:
-    lead = today(known, empty_list(), 0).iloc[0].to_dict()
+    lead = {str(name): value for name, value in today(known, empty_list(), 0).iloc[0].items()}
     line = line_of(lead, NurtureSummary(until_days=56))
     assert (
         f"look again on {lead['review_on']:%Y-%m-%d}" in line
