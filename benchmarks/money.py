@@ -36,7 +36,8 @@ def world(seed: int, leads: int) -> dict[str, bool]:
     value, mean = np.exp(_log(features) + rng.normal(0, SPREAD, leads)), np.exp(_log(features) + SPREAD**2 / 2)
     better, worse = (_best(probability * np.exp(rng.normal(0, noise, leads)), leads // 5) for noise in (0.5, 1.5))
     total = total_revenue(probability, model.log_value(features), model.residuals, model.error, CONFIDENCE, seed)
-    returned = return_on_cost((won * value)[better], np.full(better.sum(), CALL), CONFIDENCE, seed)
+    cost, log = np.full(better.sum(), CALL), model.log_value(features)[better]
+    returned = return_on_cost((won * value)[better], cost, log, model.residuals, CONFIDENCE, seed)
     wins = gain(1.0 * won * better, 1.0 * won * worse, LISTS, CONFIDENCE, seed)
     expected = won * model.expected(features)
     revenue = gain(expected * better, expected * worse, LISTS, CONFIDENCE, seed)

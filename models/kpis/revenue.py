@@ -183,12 +183,12 @@ def _group(group: str, name: str, rows: pd.DataFrame, given: RevenueRows) -> Gro
     first = rows.sort_values(["snapshot_at", "lead_id"]).drop_duplicates("lead_id")
     calls = rows.groupby("lead_id").size().reindex(first["lead_id"]).to_numpy("float64")
     brought = given.brought.reindex(first.index).to_numpy("float64")
+    log = first["log_value"].to_numpy("float64")
     predicted = total_revenue(
-        first["probability"].to_numpy("float64"), first["log_value"].to_numpy("float64"), given.residuals,
-        given.error,
-        given.confidence, given.seed,
-    )  # fmt: skip
-    returned = return_on_cost(brought, calls * given.call_cost, given.confidence, given.seed)
+        first["probability"].to_numpy("float64"), log, given.residuals, given.error, given.confidence, given.seed
+    )
+    cost = calls * given.call_cost
+    returned = return_on_cost(brought, cost, log, given.residuals, given.confidence, given.seed)
     won = first[first["label"] == 1]
     days = (won["won_at"] - won["snapshot_at"]).dt.total_seconds() / 86_400
     return GroupRevenue(

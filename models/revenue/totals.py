@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -40,54 +39,72 @@ def total_revenue(
     return Estimate(mean, *percentile_interval(draws, confidence), len(probability))
 
 
+def return_on_cost(
+    revenue: np.ndarray, cost: np.ndarray, log_value: np.ndarray, residuals: np.ndarray, confidence: float, seed: int
+) -> Estimate:
+    """Return revenue over cost, with its interval over leads; not a number of fewer than LEAST_DEALS.
+
+    Studentised as `gain`, but each resample draws what its deals brought anew, by how far earlier deals and these were
+    off: of a few dozen deals most samples hold none of the dear ones that are much of the mean, and no resample of such
+    a sample can know of them.
+
+    Parameters
+    ----------
+    revenue, cost, log_value
+        Of each lead, shape (n,); the mean log of its deal as of `DealValueModel`.
+    residuals
+        Of `DealValueModel`.
+    """
+    deals, rng, n = revenue > 0, np.random.default_rng(seed), len(revenue)
+    if cost.sum() <= 0:
+        return Estimate(math.nan, math.nan, math.nan, n)
+    value, error = _ratio(revenue, cost, 0.0, 0.0)
+    if deals.sum() < LEAST_DEALS:
+        return Estimate(value, math.nan, math.nan, n)
+    log, spent = log_value[deals], cost[deals]
+    off = np.concatenate([residuals, np.log(revenue[deals]) - log])
+    mean = float(np.exp(log).sum() * np.exp(off).mean() / cost.sum())
+    idle, squared = float(cost[~deals].sum()), float((cost[~deals] ** 2).sum())  # the cost of the others, as a sum
+    rest = np.maximum(rng.normal(idle, math.sqrt(squared), DRAWS), idle / 10)
+    away = np.empty(DRAWS)
+    for number, count in enumerate(rng.poisson(deals.sum(), DRAWS)):
+        who = rng.integers(0, len(log), count)
+        brought = np.exp(log[who] + off[rng.integers(0, len(off), count)])
+        drawn, spread = _ratio(brought, spent[who], float(rest[number]), squared)
+        away[number] = (drawn - mean) / spread if spread > 0 else math.nan
+    low, high = percentile_interval(away, confidence)
+    return Estimate(value, max(value - high * error, 0.0), value - low * error, n)
+
+
+def _ratio(revenue: np.ndarray, cost: np.ndarray, rest: float, rest_squared: float) -> tuple[float, float]:
+    """Return revenue over cost, and its standard error over leads; `rest` is the cost of leads without revenue."""
+    total = max(float(cost.sum()) + rest, LEAST)
+    ratio = float(revenue.sum()) / total
+    squares = float(((revenue - ratio * cost) ** 2).sum()) + ratio**2 * rest_squared
+    return ratio, math.sqrt(squares) / total
+
+
 def gain(first: np.ndarray, second: np.ndarray, lists: int, confidence: float, seed: int) -> Estimate:
     """Return what the first of two rankings brought more than the second, a list, paired by lead.
+
+    By the studentised bootstrap, in which each lead is drawn as often as a Poisson variable of mean 1 says: percentiles
+    of resamples fall short where a few deals are most of the gain; a resample without these has a small spread too, and
+    the studentised interval allows for it. Of fewer than LEAST_DEALS leads that differ it is not a number.
 
     Parameters
     ----------
     first, second
         What each lead brought on the lists of either, shape (leads,). Of revenue: at the mean value of such deals,
         because with their own values a few large deals decide, and no interval of them is right.
-    """
-    return _studentised(first - second, np.zeros(len(first)), float(lists), confidence, seed)
-
-
-def return_on_cost(revenue: np.ndarray, cost: np.ndarray, confidence: float, seed: int) -> Estimate:
-    """Return revenue over cost, with its interval over leads; each of shape (leads,)."""
-    found = _studentised(revenue, cost, 0.0, confidence, seed)
-    return replace(found, low=max(found.low, 0.0) if found.low == found.low else found.low)
-
-
-def _studentised(over: np.ndarray, under: np.ndarray, fixed: float, confidence: float, seed: int) -> Estimate:
-    """Return the sum of `over` over `fixed` and the sum of `under`, with its interval over leads.
-
-    By the studentised bootstrap, in which each lead is drawn as often as a Poisson variable of mean 1 says: percentiles
-    of resamples fall short where a few deals are most of the revenue; a resample without these has a small spread too,
-    and the studentised interval allows for it. The cost of leads that brought nothing is drawn as a sum.
-
-    Of fewer than LEAST_DEALS the interval is not a number.
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, 12.5.
     """
-    brought, n, rng = over != 0, len(over), np.random.default_rng(seed)
-    idle, idle_squared = float(under[~brought].sum()), float((under[~brought] ** 2).sum())
-    over, under = over[brought], under[brought]
-    if fixed + idle + float(under.sum()) <= 0:
-        return Estimate(math.nan, math.nan, math.nan, n)
-
-    def ratios(times: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The ratio and its standard error, where each lead counts so often; shape (draws,)."""
-        total = np.maximum(fixed + rest + times @ under, LEAST)
-        ratio = times @ over / total
-        squares = times @ over**2 - 2 * ratio * (times @ (over * under)) + ratio**2 * (times @ under**2 + idle_squared)
-        return ratio, np.sqrt(np.maximum(squares, 0)) / total
-
-    if len(over) < LEAST_DEALS:
-        return Estimate(float(over.sum() / max(fixed + idle + float(under.sum()), LEAST)), math.nan, math.nan, n)
-
-    (value,), (error,) = ratios(np.ones((1, len(over))), np.array([idle]))
-    rest = np.maximum(rng.normal(idle, math.sqrt(idle_squared), DRAWS), idle / 10)
-    drawn, errors = ratios(rng.poisson(1.0, (DRAWS, len(over))).astype("float64"), rest)
+    more, n, rng = (first - second)[first != second], len(first), np.random.default_rng(seed)
+    value, error = float(more.sum()) / lists, math.sqrt(float((more**2).sum())) / lists
+    if len(more) < LEAST_DEALS:
+        return Estimate(value, math.nan, math.nan, n)
+    times = rng.poisson(1.0, (DRAWS, len(more))).astype("float64")
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = percentile_interval((drawn - value) / errors, confidence)
-    return Estimate(float(value), float(value - high * error), float(value - low * error), n)
+        away = (times @ more / lists - value) / (np.sqrt(times @ more**2) / lists)
+    low, high = percentile_interval(away, confidence)
+    return Estimate(value, value - high * error, value - low * error, n)
