@@ -19,7 +19,8 @@ from scipy.special import expit
 from benchmarks.published import learning_code
 from features.cohort.snapshots import DAY
 from models.evaluation.intervals import clopper_pearson
-from models.evaluation.metrics import Ranked, compute_metrics
+from models.evaluation.metrics import compute_metrics
+from models.evaluation.ranked import Ranked
 from models.tiers.contact_weights import contact_metrics, contact_weights
 from pipelines.config.params import Params, load
 from pipelines.storage.files import write_json

@@ -21,7 +21,7 @@ from features.cohort.moments import moment_kinds
 from features.cohort.snapshots import last_list
 from features.schema.declarations import MomentParams
 from models.evaluation.intervals import clopper_pearson
-from models.evaluation.segments import moment_metrics
+from models.evaluation.metrics import moment_metrics
 from models.evaluation.wins_on_no_list import by_interval
 from models.learners.gradient_boosting import TrainParams
 from models.scoring.fresh_intercept import fresh_log_odds

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.simulated_years import Scenario, export
-from models.evaluation.metrics import compare, row_losses
+from models.evaluation.metrics import compare
+from models.evaluation.ranked import row_losses
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.config.simulation import Shock

@@ -11,7 +11,8 @@ import pandas as pd
 from features.schema.spec import Spec
 from models.evaluation.estimate import Estimate
 from models.evaluation.intervals import percentile_interval, rate_interval, resampled_leads
-from models.evaluation.metrics import EvaluateParams, Ranked, compare_ranking, compare_wins
+from models.evaluation.metrics import EvaluateParams, compare_ranking, compare_wins
+from models.evaluation.ranked import Ranked
 from models.evaluation.results import WinsGained
 
 State = Literal["leaks", "reversed", "tells nothing", "worse", "no worse", "better"]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy
 from pydantic import Field
 
+from features.matrix.catalogue import Catalogue
 from features.schema.spec import Spec
 from models.evaluation.estimate import Estimate, ModelMetrics
 from models.evaluation.intervals import lead_weights, percentile_interval, resampled_leads
-from models.evaluation.results import WinsGained
+from models.evaluation.ranked import Curve, Ranked, called, from_zero, precision_at_capacity, row_losses
+from models.evaluation.rate_comparison import RateLimits, compare_rate, first_share
+from models.evaluation.results import MomentMetrics, WinsGained
 
-SPARE = 2  # times capacity: leads that were not drawn again make room for further ones
-ROUNDING = 1e-6
-LEAST_PROBABILITY = 1e-9
+REST = "other"  # segments with few rows
 Metrics = dict[str, float]
 
 
@@ -46,96 +44,6 @@ class EvaluateParams(Spec):
         ),
     )
     min_segment_rows: int = Field(default=200, ge=1, description='Smaller segments are shown together as "other".')
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """Predictions sorted from the best down, ties broken by lead and moment, with what every figure needs.
-
-    Attributes
-    ----------
-    label, probability
-        Shape (n,), sorted.
-    lead
-        Code of each row's lead, 0 to n_leads - 1; resampling draws leads, because their snapshots depend on each other.
-        Codes go by lead_id, so that one seed draws the same leads for every prediction of the same rows.
-    tie_end
-        For each distinct probability, the index of its last row. Rows of one probability have no order, so every curve
-        runs straight across them; a constant prediction has lift 1, whatever the ids of the winners.
-    by_moment, moment_start
-        The rows in the order of their moments, best first in each; and for each row of that order, the index where its
-        moment begins.
-    capacity
-        How many rows of a moment are called.
-    bins
-        Number of calibration groups.
-    weight
-        How often each row counts, shape (n,), sorted.
-    """
-
-    label: np.ndarray
-    probability: np.ndarray
-    lead: np.ndarray
-    n_leads: int
-    tie_end: np.ndarray
-    by_moment: np.ndarray
-    moment_start: np.ndarray
-    capacity: int
-    bins: int
-    weight: np.ndarray
-
-    @classmethod
-    def of(
-        cls, rows: pd.DataFrame, probability: np.ndarray, capacity: int, bins: int, weight: np.ndarray | None = None
-    ) -> Ranked:
-        """Sort rows of lead_id, snapshot_at and label by a probability; without a weight, all (n,) rows count once."""
-        frame = rows[["lead_id", "snapshot_at", "label"]].assign(probability=probability)
-        frame["weight"] = 1.0 if weight is None else weight
-        frame = frame.sort_values(["probability", "lead_id", "snapshot_at"], ascending=[False, True, True])
-        ordered = frame["probability"].to_numpy("float64")
-        lead, leads = pd.factorize(frame["lead_id"], sort=True)
-        moment, _ = pd.factorize(frame["snapshot_at"])
-        by_moment = np.argsort(moment, kind="stable")
-        return cls(
-            label=frame["label"].to_numpy("float64"),
-            probability=ordered,
-            lead=lead,
-            n_leads=len(leads),
-            tie_end=np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1),
-            by_moment=by_moment,
-            moment_start=np.searchsorted(moment[by_moment], moment[by_moment]),
-            capacity=capacity,
-            bins=bins,
-            weight=frame["weight"].to_numpy("float64"),
-        )
-
-    @cached_property
-    def losses(self) -> np.ndarray:
-        """The log-loss of each row, shape (n,)."""
-        return row_losses(self.label, self.probability)
-
-    @cached_property
-    def gap(self) -> np.ndarray:
-        """By how much each probability is too high, shape (n,)."""
-        return self.probability - self.label
-
-    @cached_property
-    def squares(self) -> np.ndarray:
-        """The squared gap of each row, shape (n,)."""
-        return self.gap**2
-
-    @cached_property
-    def first(self) -> tuple[np.ndarray, np.ndarray, bool]:
-        """The best rows of each moment, a few times its capacity; where each moment begins; whether those are all."""
-        rank = np.arange(len(self.by_moment)) - self.moment_start
-        kept = rank < SPARE * self.capacity
-        rows = self.by_moment[kept]
-        begin = np.maximum.accumulate(np.where(rank[kept] == 0, np.arange(len(rows)), 0))
-        return rows, begin, bool(kept.all())
-
-    def curve(self, values: np.ndarray) -> np.ndarray:
-        """Cumulate values of each row at the ends of ties, beginning with 0."""
-        return np.concatenate([[0.0], np.cumsum(values)[self.tie_end]])
 
 
 def evaluate(ranked: Ranked, params: EvaluateParams, seed: int) -> ModelMetrics:
@@ -208,7 +116,7 @@ def compare_wins(
     return WinsGained(
         incumbent=name,
         lists=lists,
-        calls=float(_all_called(model).sum() / lists / sampled),
+        calls=float(called(model).sum() / lists / sampled),
         wins=float(wins.sum()),
         wins_today=float(wins_today.sum()),
         gained=float(wins.sum() - wins_today.sum()),
@@ -218,7 +126,7 @@ def compare_wins(
 
 
 def _wins_by_lead(ranked: Ranked) -> np.ndarray:
-    won = _all_called(ranked) * ranked.label[ranked.by_moment]
+    won = called(ranked) * ranked.label[ranked.by_moment]
     return np.bincount(ranked.lead[ranked.by_moment], won, minlength=ranked.n_leads)
 
 
@@ -228,48 +136,37 @@ def _ranking_draws(ranked: Ranked, params: EvaluateParams, seed: int) -> np.ndar
 
 def _ranking(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
     """Return AUC and lift at capacity."""
-    positive, seen = ranked.curve(weight * ranked.label), ranked.curve(weight)
-    rate = positive[-1] / seen[-1]
-    lift = _precision_at_capacity(ranked, weight) / rate if rate > 0 else float("nan")
-    return np.array([_auc(positive, seen), lift])
-
-
-def row_losses(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Return the log-loss of each row, shape (n,)."""
-    p = np.clip(probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    return -(scipy.special.xlogy(label, p) + scipy.special.xlog1py(1 - label, -p))
+    curve = Curve.of(ranked, weight)
+    lift = precision_at_capacity(ranked, weight) / (curve.won / curve.total) if curve.won > 0 else float("nan")
+    return np.array([curve.auc(), lift])
 
 
 def compute_metrics(ranked: Ranked, weight: np.ndarray, params: EvaluateParams) -> Metrics:
     """Compute every figure once, rows weighted by `weight` of shape (n,): a weight of 2 is the row twice."""
-    label = ranked.label
-    positive, seen = ranked.curve(weight * label), ranked.curve(weight)
-    total = seen[-1]
-    gap = _by_bin(ranked, seen, weight * ranked.gap)
-    called, rate = _precision_at_capacity(ranked, weight), float(positive[-1] / total)
+    curve = Curve.of(ranked, weight)
+    gap = _by_bin(ranked, curve.seen, weight * ranked.gap)
+    top, rate = precision_at_capacity(ranked, weight), curve.won / curve.total
     result = {
-        "auc": _auc(positive, seen),
-        "average_precision": _average_precision(positive, seen),
-        "log_loss": float(weight @ ranked.losses / total),
-        "brier": float(weight @ ranked.squares / total),
-        "calibration_error": float(np.abs(gap).sum() / total),
-        "precision_at_k": called,
-        "capacity_lift": called / rate if rate > 0 else float("nan"),
+        "auc": curve.auc(),
+        "average_precision": curve.average_precision(),
+        "log_loss": curve.mean(ranked.losses),
+        "brier": curve.mean(ranked.squares),
+        "calibration_error": float(np.abs(gap).sum() / curve.total),
+        "precision_at_k": top,
+        "capacity_lift": top / rate if rate > 0 else float("nan"),
         "base_rate": rate,
-        "mean_probability": float(weight @ ranked.probability / total),
+        "mean_probability": curve.mean(ranked.probability),
     }
-    for share in params.top_shares:
-        gain = float(np.interp(share * total, seen, positive) / positive[-1]) if positive[-1] > 0 else float("nan")
+    for share, gain in zip(params.top_shares, curve.gain(np.array(params.top_shares)), strict=True):
         name = f"{share * 100:g}"
-        result |= {f"gain_at_{name}": gain, f"lift_at_{name}": gain / share}
+        result |= {f"gain_at_{name}": float(gain), f"lift_at_{name}": float(gain / share)}
     return result
 
 
 def gain_curve(ranked: Ranked, points: int = 101) -> pd.DataFrame:
     """Return share_called, gain and lift at evenly spaced shares of the rows."""
     share = np.linspace(0, 1, points)
-    caught, seen = ranked.curve(ranked.weight * ranked.label), ranked.curve(ranked.weight)
-    gain = np.interp(share * seen[-1], seen, caught) / max(caught[-1], 1)
+    gain = Curve.of(ranked, ranked.weight).gain(share)
     lift = np.divide(gain, share, out=np.full(points, np.nan), where=share > 0)
     return pd.DataFrame({"share_called": share, "gain": gain, "lift": lift})
 
@@ -277,7 +174,7 @@ def gain_curve(ranked: Ranked, points: int = 101) -> pd.DataFrame:
 def calibration_curve(ranked: Ranked, params: EvaluateParams, seed: int) -> pd.DataFrame:
     """Return, for each group of equal size, n (rounded), mean probability, observed rate and its interval by lead."""
     once = np.ones(len(ranked.label))
-    seen = ranked.curve(ranked.weight)
+    seen = from_zero(ranked.weight)
     n, predicted, won = (
         _by_bin(ranked, seen, ranked.weight * part) for part in (once, ranked.probability, ranked.label)
     )
@@ -292,16 +189,21 @@ def calibration_curve(ranked: Ranked, params: EvaluateParams, seed: int) -> pd.D
 def _by_bin(ranked: Ranked, seen: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Sum values of each row over calibration groups of equal size, best first; a row may be shared by two.
 
-    `seen` cumulates the weights of the rows.
+    `seen` cumulates the weights of the rows, from 0 on. A tie is shared as if its rows were all alike.
 
     Source: Naeini et al. 2015, AAAI, "expected calibration error", with groups of equal size.
     """
-    edges = np.linspace(0, seen[-1], ranked.bins + 1)
-    return np.asarray(np.diff(np.interp(edges, seen, ranked.curve(values))))
+    edges = np.linspace(0, seen[-1], ranked.bins + 1)[1:]
+    row = np.minimum(np.searchsorted(seen, edges), len(values)) - 1
+    tie = np.searchsorted(ranked.tie_end, row)
+    first, last = ranked.tie_start[tie], ranked.tie_end[tie] + 1
+    share = (edges - seen[first]) / (seen[last] - seen[first])
+    sums = from_zero(values)
+    return np.diff(sums[first] + share * (sums[last] - sums[first]), prepend=0.0)
 
 
 def _rate_by_bin(ranked: Ranked, weight: np.ndarray) -> np.ndarray:
-    return _by_bin(ranked, ranked.curve(weight), weight * ranked.label) / (weight.sum() / ranked.bins)
+    return _by_bin(ranked, from_zero(weight), weight * ranked.label) / (weight.sum() / ranked.bins)
 
 
 def _row_weights(ranked: Ranked, params: EvaluateParams, seed: int) -> Iterator[np.ndarray]:
@@ -313,41 +215,58 @@ def _estimate(value: float, draws: np.ndarray, confidence: float, n: int) -> Est
     return Estimate(value, *percentile_interval(draws, confidence), n=n)
 
 
-def _auc(positive: np.ndarray, seen: np.ndarray) -> float:
-    """Area under the ROC curve from weights cumulated at the ends of ties."""
-    negative = seen - positive
-    if positive[-1] <= 0 or negative[-1] <= 0:
-        return float("nan")
-    return float(np.trapezoid(positive, negative) / (positive[-1] * negative[-1]))
+def segment_levels(rows: pd.DataFrame, catalogue: Catalogue, params: EvaluateParams) -> pd.DataFrame:
+    """Name the segment of each row.
+
+    Parameters
+    ----------
+    rows
+        The feature matrix, with the codes of its categories.
+
+    Returns
+    -------
+    DataFrame
+        One column for each of `evaluate.segments` that is a category of the matrix, by the index of `rows`; levels with
+        fewer than `min_segment_rows` rows are grouped as "other".
+    """
+    levels = {entry.name: entry.levels for entry in catalogue if entry.levels is not None}
+    named = {name: _named(rows[name], levels[name], params) for name in params.segments if name in levels}
+    return pd.DataFrame(named, index=rows.index)
 
 
-def _average_precision(positive: np.ndarray, seen: np.ndarray) -> float:
-    if positive[-1] <= 0:
-        return float("nan")
-    precision = np.divide(positive, seen, out=np.zeros_like(seen), where=seen > 0)
-    return float(np.diff(positive) @ precision[1:] / positive[-1])
+def _named(codes: pd.Series[float], levels: list[str], params: EvaluateParams) -> pd.Series[str]:
+    name = codes.map({float(code): level for code, level in enumerate(levels)}).astype(object).fillna("not known")
+    counts = name.value_counts()
+    return name.where(name.map(counts) >= params.min_segment_rows, REST).astype("str")
 
 
-def _precision_at_capacity(ranked: Ranked, weight: np.ndarray) -> float:
-    """Return the share of winners among the best `capacity` of each moment, ties broken by lead."""
-    rows, begin, all_rows = ranked.first
-    called = _called(weight[rows], begin, ranked.capacity)
-    if not all_rows and _some_moment_short(called, begin, ranked.capacity):
-        rows = ranked.by_moment
-        called = _called(weight[rows], ranked.moment_start, ranked.capacity)
-    return float(called @ ranked.label[rows] / called.sum())
+def moment_metrics(
+    rows: pd.DataFrame, moments: Sequence[str], params: EvaluateParams, limits: RateLimits, seed: int
+) -> list[MomentMetrics]:
+    """Compute the figures of each kind of moment that has rows: ages since creation, and right after inbound events.
+
+    Parameters
+    ----------
+    rows
+        lead_id, snapshot_at, label, moment, probability of the test.
+    moments
+        The kinds, in the order of the result.
+    """
+    by_kind = {kind: rows[rows["moment"] == kind].reset_index(drop=True) for kind in moments}
+    return [_metrics(kind, of_kind, params, limits, seed) for kind, of_kind in by_kind.items() if len(of_kind)]
 
 
-def _called(weight: np.ndarray, begin: np.ndarray, capacity: int) -> np.ndarray:
-    """Return how much of each row is called, best first within moments that begin at `begin`, shape (n,)."""
-    before = np.cumsum(weight) - weight
-    return np.clip(capacity - (before - before[begin]), 0, weight)
-
-
-def _all_called(ranked: Ranked) -> np.ndarray:
-    return _called(ranked.weight[ranked.by_moment], ranked.moment_start, ranked.capacity)
-
-
-def _some_moment_short(called: np.ndarray, begin: np.ndarray, capacity: int) -> bool:
-    starts = np.unique(begin)
-    return bool((np.add.reduceat(called, starts) < capacity - ROUNDING).any())
+def _metrics(
+    kind: str, rows: pd.DataFrame, params: EvaluateParams, limits: RateLimits, seed: int
+) -> MomentMetrics:  # fmt: skip
+    ranked = Ranked.of(rows, rows["probability"].to_numpy("float64"), capacity=1, bins=params.calibration_bins)
+    figures = evaluate(ranked, params, seed)
+    return MomentMetrics(
+        moment=kind,
+        n=figures.n,
+        n_leads=figures.n_leads,
+        n_positive=figures.n_positive,
+        **figures.auc.flat("auc"),
+        **figures.log_loss.flat("log_loss"),
+        rates=compare_rate(rows, first_share(params.confidence), limits),
+    )

@@ -12,7 +12,7 @@ import pandas as pd
 import scipy
 
 from models.evaluation.intervals import rate_interval
-from models.evaluation.metrics import LEAST_PROBABILITY
+from models.evaluation.ranked import LEAST_PROBABILITY
 from models.evaluation.rate_comparison import MISFITS, PredictedRate, compare_rate, first_share
 from models.kpis.results import CutoffFix, ListVolume, RateComparison
 from models.kpis.tier_kpis import KpiParams

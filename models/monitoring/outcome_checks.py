@@ -11,7 +11,8 @@ import pandas as pd
 import scipy
 
 from models.checks import Check, CheckResult
-from models.evaluation.metrics import EvaluateParams, Metrics, Ranked, compute_metrics, evaluate
+from models.evaluation.metrics import EvaluateParams, Metrics, compute_metrics, evaluate
+from models.evaluation.ranked import Ranked
 from models.evaluation.rate_comparison import MISFITS, rates_text
 from models.kpis.calibration_check import Lists, compare_rates
 from models.kpis.results import RateComparison

@@ -11,14 +11,8 @@ from pydantic import Field
 
 from features.schema.spec import Spec
 from models.checks import Check, CheckResult, enumerate_names
-from models.evaluation.metrics import (
-    EvaluateParams,
-    Metrics,
-    Ranked,
-    compare,
-    compare_ranking,
-    row_losses,
-)
+from models.evaluation.metrics import EvaluateParams, Metrics, compare, compare_ranking
+from models.evaluation.ranked import Ranked, row_losses
 from models.evaluation.rate_comparison import MISFITS, RateLimits, compare_rate, first_share, rates_text
 from models.evaluation.verdict import NAMES
 from models.leakage.findings import columns_read, concerning

@@ -14,7 +14,8 @@ import scipy
 from features.schema.spec import Spec
 from models.evaluation.estimate import Estimate
 from models.evaluation.measures import measures
-from models.evaluation.metrics import EvaluateParams, Ranked, compare, compare_ranking
+from models.evaluation.metrics import EvaluateParams, compare, compare_ranking
+from models.evaluation.ranked import Ranked
 from models.evaluation.results import EvaluationResult, JudgedMetrics
 from models.explanation.results import ExplanationResult, FeatureImportance, GroupImportance
 from models.tiers.results import TierFlow

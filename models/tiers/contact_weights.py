@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from models.evaluation.estimate import ModelMetrics
-from models.evaluation.metrics import EvaluateParams, Ranked, evaluate
+from models.evaluation.metrics import EvaluateParams, evaluate
+from models.evaluation.ranked import Ranked
 from models.tiers.exploration import ExplorationParams
 
 NEVER_CALLED = "no lead of the random sample was called, so nothing is known of leads below the best tier once called"

@@ -25,7 +25,7 @@ import scipy
 
 from features.schema.errors import ModelError, RefusedError
 from models.checks import AuditResult, CheckResult
-from models.evaluation.segments import segment_levels
+from models.evaluation.metrics import segment_levels
 from models.points.scale import PointScale
 from models.promotion.gate import Cohort, Gate, artifacts, judge, no_leak, surely_better, unseen
 from models.scoring.baselines import baselines

@@ -13,7 +13,8 @@ import scipy
 from features.matrix.matrix import MatrixSpec
 from features.schema.errors import DataError
 from models.evaluation.estimate import ModelMetrics
-from models.evaluation.metrics import Ranked, evaluate
+from models.evaluation.metrics import evaluate
+from models.evaluation.ranked import Ranked
 from models.evaluation.results import BacktestPeriod, BacktestResult, LeftOut, NoBacktest, RandomSplit
 from models.scoring.baselines import baselines
 from models.scoring.fresh_intercept import fresh_log_odds

@@ -13,14 +13,16 @@ from features.cohort.snapshots import last_list
 from models.checks import AuditResult
 from models.evaluation.estimate import BaselineMetrics, ModelMetrics
 from models.evaluation.metrics import (
-    Ranked,
     calibration_curve,
     compare,
     compare_ranking,
     compare_wins,
     evaluate,
     gain_curve,
+    moment_metrics,
+    segment_levels,
 )
+from models.evaluation.ranked import Ranked
 from models.evaluation.rate_comparison import compare_rate, compare_top, first_share
 from models.evaluation.results import (
     EvaluationResult,
@@ -33,7 +35,6 @@ from models.evaluation.results import (
     TierResult,
     WinsGained,
 )
-from models.evaluation.segments import moment_metrics, segment_levels
 from models.evaluation.sensitive import GroupLimits, SensitiveResult, group_figures, groups_of
 from models.evaluation.verdict import incumbent, verdict
 from models.leakage.findings import suspicions

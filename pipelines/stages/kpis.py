@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from features.schema.errors import DataError, ParamsError
 from models.evaluation.list_coverage import ListCoverage
+from models.evaluation.metrics import segment_levels
 from models.evaluation.results import EvaluationResult
-from models.evaluation.segments import segment_levels
 from models.kpis.calibration_check import AGE_OF_LEAD, AGE_OF_MODEL, Lists, ages, compare_rates, volumes
 from models.kpis.lifecycle import ordered, qualified_growth, stage_facts, stages_misfit, times_in_stage
 from models.kpis.results import (

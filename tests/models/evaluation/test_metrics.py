@@ -15,7 +15,6 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from models.evaluation.estimate import Estimate
 from models.evaluation.metrics import (
     EvaluateParams,
-    Ranked,
     calibration_curve,
     compare,
     compare_ranking,
@@ -24,6 +23,7 @@ from models.evaluation.metrics import (
     evaluate,
     gain_curve,
 )
+from models.evaluation.ranked import Ranked
 from tests.support.tables import MONDAY, PARAMS
 
 SHARES = [0.05, 0.2, 0.5, 1.0]

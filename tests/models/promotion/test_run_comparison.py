@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation.metrics import Ranked, evaluate
+from models.evaluation.metrics import evaluate
+from models.evaluation.ranked import Ranked
 from models.promotion.run_comparison import ComparedRun, side_by_side
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
 from tests.support.results import evaluation, explanation

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation.metrics import Metrics, Ranked, compute_metrics, evaluate
+from models.evaluation.metrics import Metrics, compute_metrics, evaluate
+from models.evaluation.ranked import Ranked
 from models.tiers.contact_weights import NEVER_CALLED, Weights, contact_metrics, contact_weights
 from pipelines.config.simulation import Feedback
 from pipelines.simulation import funnel
