@@ -4,7 +4,7 @@ export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = 1
 
-.PHONY: run test test-spark audit sbom lint lock peers clean
+.PHONY: run test test-spark advisories audit sbom lint lock peers clean
 
 run: .venv/.installed  ## history -> scored, tiered, explained leads
 	.venv/bin/dvc repro
@@ -16,6 +16,7 @@ test: .venv/.installed  ## all tests, types and style, in the same environment
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	@$(MAKE) --no-print-directory advisories
 	.venv/bin/pytest
 
 .venv/.installed: requirements.lock pyproject.toml
@@ -43,6 +44,13 @@ peers: .venv-peers/.installed  ## what benchmarks.quality compares with, in an e
 	.venv/bin/uv pip install --quiet --python .venv-peers --require-hashes --compile-bytecode -r benchmarks/peers.lock
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	touch $@
+
+# Where there is no network, or only an index of packages, a line says that nobody could be asked.
+advisories: .venv/.installed  ## a part of test: fails where PyPI knows a weakness of what the lock pins
+	@$(MAKE) --silent .venv-audit/.installed > /dev/null 2>&1; rm -f .venv-audit/advisories.json; \
+	timeout 120 .venv-audit/bin/pip-audit --disable-pip --require-hashes --progress-spinner off --format json \
+		--output .venv-audit/advisories.json --requirement requirements.lock > /dev/null 2>&1; \
+	.venv/bin/python -m tests.support.advisories .venv-audit/advisories.json
 
 audit: .venv-audit/.installed  ## weaknesses of what the lock pins (asks PyPI's database, online); ruff looks for those of the code
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock || \

@@ -294,7 +294,7 @@ class Result:
 
 def run_case(door: str, number: int, seed: int, world: World) -> Result:
     """Run one case."""
-    rng, started, ended = random.Random(f"{seed}/{door}/{number}"), time.perf_counter(), "taken"  # noqa: S311
+    rng, started, ended = random.Random(f"{seed}/{door}/{number}"), time.process_time(), "taken"  # noqa: S311
     try:
         DOORS[door][0](rng, world)
     except LeadScoreError as error:
@@ -305,7 +305,7 @@ def run_case(door: str, number: int, seed: int, world: World) -> Result:
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         ended = f"fault: {type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {error!s:.120}"
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started  # others may have the machine; what waits meets the watchdog
     return Result(door, number, ended if seconds < HANG_S else f"fault: {seconds:.0f} s", seconds)
 
 

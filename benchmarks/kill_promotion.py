@@ -36,7 +36,6 @@ from sqlalchemy.engine import Engine
 from benchmarks.kill import ended, forked, must
 from benchmarks.scheduled import arguments, open_run
 from features.schema.errors import BusyError, ModelError
-from models.scoring.scorer import Scorer
 from pipelines.registry.promote import promote, roll_back
 from pipelines.registry.registry import CHAMPION, Registry, download_bundle
 from pipelines.storage.bundle import load_bundle, save_bundle
@@ -70,16 +69,19 @@ class Sandbox:
         store = {"uri": f"sqlite:///{live}/mlflow.db", "artifacts": str(live / "files")}
         track = run.params.track.model_copy(update=store)
         here = replace(run, params=run.params.model_copy(update={"track": track}))
-        return cls(here, live, work / "base", [work / f"model_{number}" for number in range(3)])
+        return cls(here, live, work / "base", [work / f"model_{number}" / "model" for number in range(3)])
 
     def prepare(self) -> None:
         """Save three models and promote the first two."""
-        scorer = load_bundle(self.run.layout.bundle, 1)
+        layout = self.run.layout
+        scorer, tested = load_bundle(layout.bundle, 1), load_bundle(layout.tested_model, 1)
+        before = tested.metadata.uncorrected
         for number, bundle in enumerate(self.bundles):
-            before = scorer.metadata.uncorrected
-            own = before.model_copy(update={"intercept": before.intercept + number})  # scores nobody: the same log-loss
-            metadata = scorer.metadata.model_copy(update={"uncorrected": own})
-            save_bundle(Scorer(metadata, scorer.models, scorer.scorecard), bundle)
+            own = {"uncorrected": before.model_copy(update={"intercept": before.intercept + number})}  # scores nobody
+            sibling = replace(tested, metadata=tested.metadata.model_copy(update=own))
+            metadata = scorer.metadata.model_copy(update=own | {"tested_as": sibling.model_id})
+            save_bundle(sibling, bundle.with_name("tested_model"))
+            save_bundle(replace(scorer, metadata=metadata), bundle)
         for number in (0, 1):
             self.command("promote", number)
 

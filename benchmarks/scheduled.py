@@ -14,6 +14,7 @@ from pipelines.storage import contract_store as store
 from pipelines.storage.data_profile import read_profile
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
+from pipelines.storage.versions import versions
 
 SHARD_LEADS = 200  # few, so that a run has a middle
 
@@ -28,6 +29,7 @@ def arguments(about: str) -> argparse.ArgumentParser:
 
 def open_run(options: argparse.Namespace) -> RunContext:
     """The parameters and folders; small shards, and a feed check that passes any age of the data."""
+    versions()  # of the program in memory: forks that read its files later might find others
     params = load(options.params)
     store.SHARD_LEADS = SHARD_LEADS
     job = params.job.model_copy(update={"max_silence_days": 10_000})

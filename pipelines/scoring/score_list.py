@@ -147,7 +147,14 @@ def write_scores(rows: pa.RecordBatchReader, summary: ScoreSummary, run: RunCont
     """Write scores.parquet, scores.csv and score_summary.json; `rows` as SCORES, best first."""
     layout = run.layout
     display = Display.read_mapped(layout, run.params.source.leads)
-    write_rows(rows, layout.scores.path, layout.scores_csv.path, display)
+
+    def then_no_summary() -> Iterator[pa.RecordBatch]:
+        """Once all rows are staged, the old summary goes: a kill from here on leaves no list beside another's."""
+        yield from rows
+        layout.score_summary.path.unlink(missing_ok=True)
+
+    staged = pa.RecordBatchReader.from_batches(rows.schema, then_no_summary())
+    write_rows(staged, layout.scores.path, layout.scores_csv.path, display)
     write_json(summary.model_dump(), layout.score_summary.path)
     _log_list(summary)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from contextlib import closing
-from pathlib import Path
 
 from features.schema.errors import NoOpenLeadsError
 from models.evaluation.results import EvaluationResult
@@ -20,11 +18,12 @@ from pipelines.scoring.score_list import rank_leads, ranked_rows, summarise, wri
 from pipelines.scoring.shards import count_new_values, score_shards
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Opener
-from pipelines.storage.files import write_parquet
+from pipelines.storage.files import working_folder, write_parquet
 from pipelines.storage.results import read_result
 from pipelines.storage.run_context import RunContext
 
 log = logging.getLogger("leadscore")
+WORK = "score"  # of leads, so that a kill must not leave it for ever
 BY_RULES = "the verdict is that the model is not usable, so the owners' lists follow the hand-written rules"
 
 
@@ -59,11 +58,11 @@ def _write_lists_by_rules(run: RunContext) -> None:
     log.warning("score: %s", BY_RULES)
     with (
         closing(Contract.open(run.layout, run.params.project)) as contract,
-        tempfile.TemporaryDirectory(dir=run.layout.artifacts) as work,
+        working_folder(run.layout.artifacts / WORK) as work,
     ):
         scored, _ = rule_list(run, contract)
-        write_parquet(scored, Path(work) / "scores.parquet")
-        write_run_lists(run, tier_names(run.params), Path(work) / "scores.parquet", BY_RULES)
+        write_parquet(scored, work / "scores.parquet")
+        write_run_lists(run, tier_names(run.params), work / "scores.parquet", BY_RULES)
 
 
 def _write_list(run: RunContext, opened: Opener) -> str:
@@ -72,7 +71,7 @@ def _write_list(run: RunContext, opened: Opener) -> str:
     run.layout.artifacts.mkdir(parents=True, exist_ok=True)
     with (
         closing(opened(run.layout, run.params.project)) as contract,
-        tempfile.TemporaryDirectory(dir=run.layout.artifacts) as work,
+        working_folder(run.layout.artifacts / WORK) as work,
     ):
         try:
             snapshots, who = open_leads(contract, scorer.metadata.snapshots, run)
@@ -81,7 +80,7 @@ def _write_list(run: RunContext, opened: Opener) -> str:
             return ""
         warn_of_days(snapshots["snapshot_at"].max(), contract)
         scorer = stand_fresh(scorer, contract, snapshots["snapshot_at"].max(), run.params)
-        parts = list(score_shards(contract, scorer, run.params.tiers, snapshots, run.params.score.reasons, Path(work)))
+        parts = list(score_shards(contract, scorer, run.params.tiers, snapshots, run.params.score.reasons, work))
         given = read_overrides(stores(run.layout, run.layout.reports), run.params.tiers.names)
         listed = rank_leads(parts, scorer, snapshots, contract, run.layout.scores.path, run.params, given)
         unseen = count_new_values(parts)

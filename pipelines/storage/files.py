@@ -184,7 +184,15 @@ def staged_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _staged(path: Path, swap: Callable[[Path, Path], None]) -> Iterator[Path]:
+def working_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, removed at the end; what a kill left, the next one of its name removes."""
+    with _staged(path, lambda *_: None) as work:
+        work.mkdir()
+        yield work
+
+
+@contextmanager
+def _staged(path: Path, swap: Callable[[Path, Path], object]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     staged = path.parent / f".{path.name}.{os.getpid()}.staged"
