@@ -314,17 +314,10 @@ class BacktestPeriod(Spec):
     metrics: dict[str, ModelMetrics]
 
 
-class RandomSplit(Spec):
-    """What a random split of the last retraining's rows would have shown."""
-
-    auc: float
-    n: int
-
-
 class BacktestResult(Spec):
-    """backtest.json: each period, all of them pooled, and the AUC of a random split to compare with."""
+    """backtest.json: each period, and all of them pooled."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     applicable: Literal[True] = True
     confidence: float
     choose: Literal["first", "each"]
@@ -332,14 +325,13 @@ class BacktestResult(Spec):
     left_out: list[LeftOut]
     pooled: dict[str, ModelMetrics]
     mean_auc: float
-    random_split: RandomSplit
     fingerprint: str = ""
 
 
 class NoBacktest(Spec):
     """backtest.json where nothing was walked forward, and the reason."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     applicable: Literal[False] = False
     why: str
     left_out: list[LeftOut]

@@ -15,19 +15,19 @@ from features.schema.errors import DataError
 from models.evaluation.estimate import ModelMetrics
 from models.evaluation.metrics import evaluate
 from models.evaluation.ranked import Ranked
-from models.evaluation.results import BacktestPeriod, BacktestResult, LeftOut, NoBacktest, RandomSplit
+from models.evaluation.results import BacktestPeriod, BacktestResult, LeftOut, NoBacktest
 from models.scoring.baselines import baselines
 from models.scoring.fresh_intercept import fresh_log_odds
 from models.scoring.rivals import rivals
 from models.scoring.scorer import Scorer
-from models.splitting.holdout import learning_weights, split_at_random
+from models.splitting.holdout import learning_weights
 from models.splitting.walk_forward import Cut, cuts
 from models.training.hyperparameter_search import search
 from models.training.training import Chosen, Learned, check_ready, chosen, learn, learn_with, taught
 from pipelines.config.params import Params
 from pipelines.scoring.history import labelled
 from pipelines.stages.build_features import learn_spec, split_parts
-from pipelines.stages.train import random_split_model, scorer_of, training_setup
+from pipelines.stages.train import scorer_of, training_setup
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import write_parquet
@@ -86,7 +86,6 @@ def backtest(run: RunContext) -> BacktestResult | NoBacktest:
         left_out=left_out,
         pooled=_metrics(rows, run.params),
         mean_auc=_mean_auc(periods),
-        random_split=_random_split(steps[-1], run.params),
         fingerprint=contract.profile.fingerprint,
     )
     write_parquet(rows, run.layout.backtest_predictions.path)
@@ -205,16 +204,6 @@ def _evaluate(rows: pd.DataFrame, probability: np.ndarray, params: Params) -> Mo
     return evaluate(ranked, params.evaluate, params.project.seed)
 
 
-def _random_split(last: Retraining, params: Params) -> RandomSplit:
-    """Train with the last cut's settings on a random split of its training and test rows."""
-    from sklearn.metrics import roc_auc_score
-
-    model = random_split_model(last.scorer, last.learned, last.matrix, params)
-    part = split_at_random(last.matrix, params.project.seed, params.split)
-    test = last.matrix[part == "test"].reset_index(drop=True)
-    return RandomSplit(auc=float(roc_auc_score(test["label"], model.probability(test))), n=len(test))
-
-
 def _log_results(result: BacktestResult) -> None:
     for period in result.periods:
         model = period.metrics["model"]
@@ -224,7 +213,6 @@ def _log_results(result: BacktestResult) -> None:
             *(100 * model.mean_probability.value, 100 * model.base_rate.value, f"{model.n:,}"),
         )
     log.info(
-        "backtest: AUC %.3f on average, %s pooled; a random split would have shown %.3f, %+.3f",
+        "backtest: AUC %.3f on average, %s pooled",
         *(result.mean_auc, result.pooled["model"].auc.text(".3f")),
-        *(result.random_split.auc, result.random_split.auc - result.mean_auc),
     )

@@ -137,16 +137,6 @@ def assert_metrics(cells: list[str], metrics: dict[str, Any], page: Page) -> Non
     assert {"model", "logistic"} <= set(ranked) <= set(evaluated) - {"prior"}
 
 
-@pytest.mark.parametrize(("flattering", "words"), [(0.1, "0.100 too much"), (-0.02, "0.020 too little")])
-def test_the_optimism_gap_has_its_sign(dated: tuple[Params, Layout], flattering: float, words: str) -> None:
-    backtest = tree(dated[1].backtest.path)
-    auc = backtest["mean_auc"] + flattering
-    page = rendered(dated, backtest=backtest | {"random_split": {"auc": auc, "n": 100.0}})
-    text = page.all("p", id="optimism")[0]["text"]
-    assert f"shown an AUC of {number(auc, 3)} where the periods show {number(backtest['mean_auc'], 3)}" in text
-    assert text.endswith(f"{words}.")
-
-
 def test_without_dates_the_reason_for_no_backtest_is_given(undated: tuple[Params, Layout]) -> None:
     page = page_of(undated[1])
     assert f"Not walked forward: {tree(undated[1].backtest.path)['why']}." in section(page, "backtest")

@@ -130,7 +130,7 @@ def artifacts(layout: Layout) -> dict[str, Any]:
 
 def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
     """What the page computes from the artifacts, by section."""
-    metrics, summary, backtest, metadata = (trees[name] for name in ("metrics", "summary", "backtest", "metadata"))
+    metrics, summary, metadata = (trees[name] for name in ("metrics", "summary", "metadata"))
     test, explanation, kpis = metrics["test"], trees["explanation"], trees["kpis"]
     means = [won / summary["tiers"][name] for name, won in summary["expected_conversions"].items() if won]
     scale, capacity = PointScale.model_validate(metadata["points"]), trees["policy"]["capacity"]["per_period"]
@@ -162,7 +162,6 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
             sum(look["group"] != "tier" for look in kpis["comparisons"]),
             *([cycle["wins"] - cycle["all"]["n"]] if cycle else []),
         ],
-        "backtest": [abs(backtest["random_split"]["auc"] - backtest["mean_auc"])] if backtest["applicable"] else [],
         "choices": [sum(len(one["candidates"]) for one in trees["selection"]["decisions"])],
         "drivers": [*shares, len(explanation["dependence"]) - 6],
         "values": [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from features.schema.errors import DataError, ModelError
-from models.evaluation.results import BacktestResult, EvaluationResult, NoBacktest, RandomSplit
+from models.evaluation.results import BacktestResult, EvaluationResult, NoBacktest
 from models.kpis.results import KpiResult
 from pipelines.storage.layout import Layout
 from pipelines.storage.results import read_backtest, read_evaluation, read_result, read_verdict, write_result
@@ -59,7 +59,7 @@ def test_a_backtest_is_read_by_its_kind(tmp_path: Path) -> None:
     metrics = {"model": model_metrics()}
     walked = BacktestResult(
         confidence=0.9, choose="each", periods=[backtest_period("2024-03-04", metrics)], left_out=[], pooled=metrics,
-        mean_auc=0.7, random_split=RandomSplit(auc=0.8, n=10),
+        mean_auc=0.7,
     )  # fmt: skip
     for result in (walked, NoBacktest(why="no past", left_out=[])):
         write_result(result, layout.backtest.path)
