@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import string
 from collections.abc import Collection, Iterable, Sequence
 from itertools import combinations
 from typing import Annotated, Literal
@@ -15,12 +16,13 @@ from pydantic import Field
 
 from features.schema.spec import Spec
 
-Normaliser = Literal["strip", "integer", "sf15"]
-NORMALISERS: tuple[Normaliser, ...] = ("strip", "integer", "sf15")
+Normaliser = Literal["strip", "integer", "sf15", "mail"]
+NORMALISERS: tuple[Normaliser, ...] = ("strip", "integer", "sf15", "mail")
 MARKS = "\u00a0\u2007\u202f\u200b\ufeff\"'`’"  # spaces that are not seen, and quotes that spreadsheets put before text
 INTEGER = r"0*(\d+)(?:[.,]0+)?"
 SALESFORCE = r"[A-Za-z0-9]{15}[A-Z0-5]{3}"  # 15 characters that tell cases apart, and 3 that repeat the case
 ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+")
+CAPITALS, SMALL = string.ascii_uppercase, string.ascii_lowercase
 GAIN = 0.02  # share of ids that must become leads for a normaliser to be proposed
 
 
@@ -34,6 +36,8 @@ def normal_sql(text: str, normalise: Sequence[Normaliser]) -> str:
         text = f"CASE WHEN regexp_full_match({text}, '{INTEGER}') THEN {digits} ELSE {text} END"
     if "sf15" in normalise:
         text = f"CASE WHEN regexp_full_match({text}, '{SALESFORCE}') THEN left({text}, 15) ELSE {text} END"
+    if "mail" in normalise:
+        text = f"CASE WHEN contains({text}, '@') THEN translate({text}, '{CAPITALS}', '{SMALL}') ELSE {text} END"
     return text
 
 
@@ -45,6 +49,8 @@ def normal(text: str, normalise: Collection[Normaliser]) -> str:
         text = found[1]
     if "sf15" in normalise and re.fullmatch(SALESFORCE, text):
         text = text[:15]
+    if "mail" in normalise and "@" in text:
+        text = text.translate(str.maketrans(CAPITALS, SMALL))
     return text
 
 

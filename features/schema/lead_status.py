@@ -11,7 +11,9 @@ from features.schema.declarations import AttributeSpec
 
 WORD = re.compile(r"[^\W_]+")
 WON = {"won", "closedwon", "win", "sold", "signed", "purchased", "converted", "customer", "gewonnen", "ganado"}
-WON |= {"gagné", "gagne", "ganho", "vinto", "success", "successful"}
+WON |= {"gagné", "gagne", "ganho", "vinto", "success", "successful", "kunde", "verkauft", "beauftragt", "cliente"}
+WON |= {"gagnée", "vendu", "vendido", "vendida", "ganada", "ganha", "vinta", "venduto", "verkocht", "gewonnene"}
+WON |= {"wygrana", "wygrany", "wygrane", "sprzedane", "vyhráno", "vundet", "vunnen", "成約", "受注", "成交", "выиграна"}
 LOST = {
     "lost",
     "closedlost",
@@ -24,12 +26,26 @@ LOST = {
     "abandoned",
     "declined",
 }
+LOST |= {"perdida", "perdue", "persa", "descartado", "rechazado", "abgelehnt", "abgesagt", "storniert", "afgewezen"}
+LOST |= {"przegrana", "przegrany", "przegrane", "prohráno", "tabt", "förlorad", "失注", "流失", "проиграна"}
 LOST |= {"verloren", "perdido", "perdu", "perso", "cancelled", "canceled"}
 NO = {"not", "no", "never", "nicht", "non"}  # turn a word into its opposite
 WISHED = {"interested", "qualified"}
 BESIDE = {"closed", "lead", "deal", "opportunity", "prospect"}  # words that a status has besides
 NAMES = {"status", "stage", "state", "phase", "disposition", "tag", "tags", "stadium", "estado", "etapa", "statut"}
-NAMES |= {"stato", "stadio", "situacao", "fase"}
+NAMES |= {
+    "stato",
+    "stadio",
+    "situacao",
+    "situação",
+    "fase",
+    "esito",
+    "resultado",
+    "etap",
+    "стадия",
+    "状態",
+    "ステータス",
+}
 
 
 def means_won(value: str) -> bool:

@@ -11,6 +11,9 @@ from features.schema.spec import Spec
 
 GROUPS = {"": "", ".": r"\.", ",": ",", " ": r"\s", "'": "['’]"}
 SPACES = "\u00a0\u2007\u2009\u202f"  # of a fixed or narrow width, as programs write them between thousands
+ZEROS = "０٠۰"  # of the digits that are not ASCII: full width (East Asia), Arabic, Persian
+WIDE = SPACES + "".join(chr(ord(zero) + digit) for zero in ZEROS for digit in range(10)) + "．，－＋٫٬"
+PLAIN = " " * len(SPACES) + "0123456789" * len(ZEROS) + ".,-+.,"  # what each of `WIDE` stands for
 
 
 class NumberFormat(Spec):
@@ -41,9 +44,19 @@ class NumberFormat(Spec):
         around = rf"(?:\s*(?:{'|'.join(map(re.escape, self.ignore))}))*\s*" if self.ignore else r"\s*"
         multiple = "|".join(map(re.escape, sorted(self.multiples, key=len, reverse=True)))
         return (
-            rf"(?i){around}([+\-−])?{around}({whole})(?:{GROUPS[self.decimal]}(\d+))?(e[+-]?\d+)?"
+            rf"(?i){around}([+\-−])?{around}({whole})(?:{GROUPS[self.decimal]}(?:(\d+)|[-–—]{{1,2}}))?(e[+-]?\d+)?"
             rf"\s*({multiple})?{around}(-)?\s*"
         )
+
+
+def plain(text: str) -> str:
+    """A cell with the digits, marks and spaces of other scripts as ASCII; the same as `plain_sql`."""
+    return text.translate(str.maketrans(WIDE, PLAIN))
+
+
+def plain_sql(text: str) -> str:
+    """SQL for a text with the digits, marks and spaces of other scripts as ASCII."""
+    return f"translate({text}, '{WIDE}', '{PLAIN}')"
 
 
 def spaced(text: str) -> str:
@@ -53,7 +66,7 @@ def spaced(text: str) -> str:
 
 def number_sql(cell: str, key: str) -> str:
     """SQL for the number in a cell of text, NULL where it does not fit; `bindings` has the values it is bound to."""
-    core = rf"regexp_replace(trim({spaced(cell)}), '^\((.*)\)$', '-\1')"
+    core = rf"regexp_replace(trim({plain_sql(cell)}), '^\((.*)\)$', '-\1')"
     sign, whole, decimals, exponent, multiple, minus = (
         f"regexp_extract({core}, $number_pattern_{key}, {group})" for group in range(1, 7)
     )

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from features.schema.cells import NUMBER
-from features.schema.number_format import SPACES, NumberFormat
+from features.schema.number_format import NumberFormat
+from features.schema.number_format import plain as in_ascii
 
 DECIDING = 2000  # different values that tell the notation
 SLACK = 0.02  # by which they may differ from all
@@ -22,8 +23,13 @@ PARTS = re.compile(
     r"\s*([^\d+\-−(.,]*?)\s*[+\-−(]?\s*([^\d\s]*?)\s*(\d[\d.,'’\s]*?(?:[eE][+-]?\d+)?)\s*([^\d\s)]\D*?)?\s*\)?"
 )
 CURRENCIES = "€ $ £ ¥ ₹ ₽ ₺ % EUR USD GBP CHF JPY INR CAD AUD NOK SEK DKK PLN CZK HUF BRL kr Kč zł Ft Fr. R$ US$ CA$ A$"
+CURRENCIES += " 円 元 ₩ ％ MXN zl"
 KNOWN = {name.lower() for name in CURRENCIES.split()}
+SAME_UNIT = {"€": "EUR", "$": "USD", "us$": "USD", "ca$": "CAD", "a$": "AUD", "£": "GBP", "円": "JPY", "₹": "INR"}
+SAME_UNIT |= {"¥": "JPY", "zł": "PLN", "zl": "PLN", "kč": "CZK", "ft": "HUF", "fr.": "CHF", "r$": "BRL", "₺": "TRY"}
+SAME_UNIT |= {"％": "%"}
 MULTIPLES = {"k": 1e3, "tsd": 1e3, "tsd.": 1e3, "mio": 1e6, "mio.": 1e6, "mn": 1e6, "m": 1e6, "million": 1e6}
+MULTIPLES |= {"t€": 1e3, "teur": 1e3, "mio€": 1e6, "mio.€": 1e6, "万": 1e4}
 MULTIPLES |= {"mrd": 1e9, "mrd.": 1e9, "bn": 1e9, "b": 1e9, "billion": 1e9, "thousand": 1e3}
 LOCALES = [(".", ""), (".", ","), (",", ""), (",", "."), (",", " "), (".", " "), (".", "'"), (",", "'")]
 UNDECIDED = re.compile(r"[1-9]\d{0,2}([.,])\d{3}")  # 1.234: a thousand or a little over one
@@ -69,7 +75,7 @@ def guess_numbers(values: Sequence[str], decimal: str = "") -> NumberGuess | Non
     if not values:
         return None
     counts = Counter(values)
-    bad = [value for value in counts if not re.fullmatch(NUMBER, value)]
+    bad = [value for value in counts if not re.fullmatch(NUMBER, value, re.ASCII)]
     plain = 1 - sum(counts[value] for value in bad) / len(values)
     few = _first(counts)
     undecided = _undecided(few)
@@ -116,7 +122,7 @@ def numeric_share(values: Sequence[str]) -> float:
 
 def plain_number(value: str, written: NumberFormat) -> str:
     """A number of a format as programs write it; the value itself where it does not fit."""
-    plain = re.sub(r"^\((.*)\)$", r"-\1", value.translate(dict.fromkeys(map(ord, SPACES), " ")).strip())
+    plain = re.sub(r"^\((.*)\)$", r"-\1", in_ascii(value).strip())
     match = re.fullmatch(written.pattern, plain)
     if match is None:
         return value
@@ -130,7 +136,7 @@ def plain_number(value: str, written: NumberFormat) -> str:
 
 def fits(value: str, pattern: re.Pattern[str]) -> bool:
     """Whether a cell is a number of a format's pattern."""
-    plain = value.translate(dict.fromkeys(map(ord, SPACES), " ")).strip()
+    plain = in_ascii(value).strip()
     return pattern.fullmatch(re.sub(r"^\((.*)\)$", r"-\1", plain)) is not None
 
 
@@ -141,25 +147,29 @@ def _share(written: NumberFormat, counts: Counter[str]) -> float:
 
 def _undecided(counts: Iterable[str]) -> bool:
     """Whether all marks of a column stand before exactly three digits, so that they may part decimals or thousands."""
-    bodies = [match[3].strip() for match in map(PARTS.fullmatch, counts) if match]
+    bodies = [match[3].strip() for match in map(PARTS.fullmatch, map(in_ascii, counts)) if match]
     marked = [body for body in bodies if "." in body or "," in body]
     marks = {found[1] for found in map(UNDECIDED.fullmatch, marked) if found}
     return bool(marked) and len(marks) == 1 and all(UNDECIDED.fullmatch(body) for body in marked)
 
 
 def _default(fitting: list[NumberFormat], undecided: bool) -> NumberFormat:
-    """A comma before three digits parts thousands; a point before three digits stays what it is for programs."""
-    if undecided and fitting[0].decimal == ",":
-        return next((one for one in fitting if one.thousands == ","), fitting[0])
+    """A comma before three digits parts thousands; a point stays what it is for programs, but beside a currency."""
+    if undecided and (fitting[0].decimal == "," or units(fitting[0]) - {"%"}):
+        return next((one for one in fitting if one.thousands == fitting[0].decimal), fitting[0])
     return fitting[0]
+
+
+def units(written: NumberFormat) -> set[str]:
+    """The different currencies, and the percent sign, that stand beside the numbers of a column."""
+    return {SAME_UNIT.get(name.lower(), name.upper()) for name in written.ignore if name.lower() in KNOWN}
 
 
 def _affixes(counts: Counter[str]) -> tuple[list[str], dict[str, float]]:
     """Units and multiples that stand before or after numbers."""
     words: Counter[str] = Counter()
     for value, count in counts.items():
-        plain = value.translate(dict.fromkeys(map(ord, SPACES), " "))
-        match = PARTS.fullmatch(plain)
+        match = PARTS.fullmatch(in_ascii(value))
         before, close, behind = match.group(1, 2, 4) if match else ("", "", "")
         named = {word for part in (before, close) for word in part.split() if word.lower() in KNOWN}
         for affix in named | {(behind or "").strip()} - {""}:  # what stands before may be part of an id, such as L17

@@ -25,6 +25,7 @@ from pipelines.cli.options import (
     DataOption,
     Engine,
     EngineOption,
+    OutcomeColumnOption,
     OutOption,
     ParamsOption,
     RequiredOutOption,
@@ -88,6 +89,7 @@ def inspect(
             "--fuzzy", metavar="FILE", help="Also write pairs of leads that are probably one, as CSV; needs `fuzzy`."
         ),
     ] = None,
+    outcome: OutcomeColumnOption = "",
 ) -> None:
     """Print a proposed `source` for files, and what looks leaky.
 
@@ -96,8 +98,9 @@ def inspect(
     OUT: YAML for a params file, with the reason for each line, in the terminal; the CSV of --fuzzy.
     """
     from pipelines.inspection.proposal import inspect as look
+    from pipelines.inspection.report import Told
 
-    found = look(leads, events, outcomes)
+    found = look(leads, events, outcomes, Told(outcome))
     typer.echo(found.mapping)
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli.options import OutcomeColumnOption
+
 if TYPE_CHECKING:
     from pipelines.inspection.report import Inspection, Told
 
@@ -22,13 +24,14 @@ def init(
         Path | None,
         typer.Option("--file", metavar="FILE", help="The params file to write; default: leadscore.yaml in FOLDER."),
     ] = None,
+    outcome: OutcomeColumnOption = "",
 ) -> None:
     """Make a folder of files a project: write leadscore.yaml.
 
     On a terminal it asks for the horizon, what sales can work, which column is the outcome where several may be, and
     which fields are filled in later. Without one it asks nothing and says what it assumed.
 
-    IN: CSV, Excel, JSON, Parquet or DuckDB files, told apart by their names.
+    IN: CSV, Excel, JSON, Parquet or DuckDB files, told apart by their names, else by whose ids they hold.
 
     OUT: --file, with a proposed `source` and the reason for each line; beside it .gitignore and leadscore.crontab.
     Files that are there stay as they are.
@@ -40,7 +43,11 @@ def init(
 
     file = file or folder / "leadscore.yaml"
     check_new(file)
-    told, per_period, asks = Told(horizon_days=SnapshotParams().horizon_days), Capacity().per_period, _on_terminal()
+    told, per_period, asks = (
+        Told(outcome, horizon_days=SnapshotParams().horizon_days),
+        Capacity().per_period,
+        _on_terminal(),
+    )
     found = look(folder, told)
     if asks:
         told, per_period = _ask(found, per_period)
@@ -65,7 +72,7 @@ def _ask(found: Inspection, per_period: int) -> tuple[Told, int]:
     """Ask what no file says; an empty answer takes what stands in brackets."""
     from pipelines.inspection.report import Told
 
-    outcome, horizon = "", found.told.horizon_days
+    outcome, horizon = found.told.outcome, found.told.horizon_days
     if len(found.outcomes) > 1:
         typer.echo(f"These columns may be the outcome: {', '.join(found.outcomes)}")
         outcome = _chosen(found.outcomes)
@@ -75,7 +82,7 @@ def _ask(found: Inspection, per_period: int) -> tuple[Told, int]:
     per_period = _number("Leads that sales can work between two lists", per_period)
     typer.echo(f"Taken as filled in when a lead is created: {', '.join(found.at_creation) or 'no column'}")
     late = _listed("Which of them are filled in later (names, with commas between)", found.at_creation)
-    return Told(outcome if outcome != found.outcomes[0] else "", late, horizon), per_period
+    return Told(outcome if outcome != found.outcomes[0] else found.told.outcome, late, horizon), per_period
 
 
 def _chosen(columns: list[str]) -> str:

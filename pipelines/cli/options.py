@@ -142,3 +142,11 @@ def opener(engine: Engine, params: Params) -> Opener:
     from pipelines.storage.spark_store import SparkContract
 
     return partial(SparkContract.opened, params.spark)
+
+
+OutcomeColumnOption = Annotated[
+    str,
+    typer.Option(
+        "--outcome-column", metavar="COLUMN", help="Column that is the outcome; default: by names and values."
+    ),
+]

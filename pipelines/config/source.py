@@ -88,7 +88,8 @@ class TableSource(Spec):
     normalise: list[Normaliser] = Field(
         default=[],
         description="How ids are compared, in all tables, as leads spell them: strip (spaces, quotes), integer "
-        "(007 and 7.0 are 7), sf15 (Salesforce ids of 18 characters are those of 15).",
+        "(007 and 7.0 are 7), sf15 (Salesforce ids of 18 characters are those of 15), mail "
+        "(mail addresses in small letters).",
     )
     constants: dict[str, str] = Field(
         default={}, description="{the contract's column: one value for every row}, such as {event_type: visit}."

@@ -71,12 +71,29 @@ def open_bytes(path: Path) -> IO[bytes]:
         return path.open("rb")
     try:
         archive = zipfile.ZipFile(path)
-        inside = [one for one in archive.namelist() if not one.endswith("/") and not one.startswith("__MACOSX")]
-        if len(inside) != 1:
-            raise OSError(f"a zip file with {', '.join(inside[:5]) or 'nothing'} inside, where one file is expected")
-        return archive.open(inside[0])
+        return archive.open(_only_file(archive))
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # a password, or an unknown method
         raise OSError(str(error)) from None
+
+
+def _only_file(archive: zipfile.ZipFile) -> str:
+    inside = [one for one in archive.namelist() if not one.endswith("/") and not one.startswith("__MACOSX")]
+    if len(inside) != 1:
+        raise OSError(f"a zip file with {', '.join(inside[:5]) or 'nothing'} inside, where one file is expected")
+    return inside[0]
+
+
+def unpacked_name(path: Path) -> Path:
+    """The name of a file, or of the one in it where it is compressed; of a zip file that holds several its own."""
+    if path.suffix == ".gz":
+        return path.with_suffix("")
+    if path.suffix != ".zip":
+        return path
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return Path(_only_file(archive))
+    except DAMAGED:  # reading it says what is wrong
+        return path
 
 
 def what_it_is(path: Path) -> tuple[str, str] | None:

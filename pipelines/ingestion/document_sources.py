@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import pyarrow as pa
 from python_calamine import CalamineError, CalamineWorkbook
 
 from features.schema.errors import DataError, first_line
-from pipelines.ingestion.csv_source import DAMAGED, open_bytes, what_it_is
+from pipelines.ingestion.csv_source import DAMAGED, open_bytes, unpacked_name, what_it_is
 from pipelines.ingestion.raw_table import BATCH, RawTable, nearest
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def read_sheet(path: Path, sheet: str, label: str) -> list[list[str]]:
         Where the file is no spreadsheet, or has no such sheet.
     """
     try:
-        with CalamineWorkbook.from_path(path) as book:
+        with open_bytes(path) as file, CalamineWorkbook.from_filelike(BytesIO(file.read())) as book:
             if not book.sheet_names:
                 raise OSError("no sheet in it")
             if sheet and sheet not in book.sheet_names:
@@ -65,7 +66,7 @@ def read_sheet(path: Path, sheet: str, label: str) -> list[list[str]]:
                     fix=nearest(sheet, book.sheet_names) + "Correct `table`.",
                 )
             rows = book.get_sheet_by_name(sheet or book.sheet_names[0]).to_python(skip_empty_area=False)
-    except (CalamineError, OSError) as error:
+    except (CalamineError, *DAMAGED) as error:
         other = what_it_is(path)
         kind = other[0] if other and "Excel" not in other[0] else first_line(error)
         raise DataError(
@@ -110,7 +111,7 @@ def open_json(path: Path, source: TableSource, label: str) -> Iterator[RawTable]
 
 def _records(path: Path) -> Iterator[dict[str, str]]:
     with open_bytes(path) as file:
-        if {".jsonl", ".ndjson"} & {suffix.lower() for suffix in path.suffixes}:
+        if {".jsonl", ".ndjson"} & {suffix.lower() for suffix in unpacked_name(path).suffixes}:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield _flat(_parsed(line, f"line {number}"))

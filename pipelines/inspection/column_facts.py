@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from features.schema.number_format import NumberFormat
-from features.schema.number_guess import NumberGuess, guess_numbers, numeric_share
+from features.schema.number_guess import NumberGuess, guess_numbers, numeric_share, units
 from models.leakage.predictive_power import BINS, level_of, univariate_strength
 from models.leakage.suspicious_names import named_leaky, words
 
@@ -161,7 +161,7 @@ def doubts(one: ColumnFacts) -> list[str]:
             f"{other.decimal!r} would fit as well; check number_format"
         )
     if one.look == "mixed":
-        said.append(f"{one.name!r} is not read: {one.why}; export it in one notation")
+        said.append(f"{one.name!r} is not read: {one.why}; export it in one notation and one unit")
     return said
 
 
@@ -195,6 +195,8 @@ def _look(
 
 def _look_of_numbers(name: str, known: pd.Series[str], guess: NumberGuess) -> tuple[Look, str]:
     """Numbers measure, unless they are named like an id or a code and look like one."""
+    if guess.written and len(several := units(guess.written)) > 1:
+        return "mixed", f"its numbers are in more than one unit ({', '.join(sorted(several))})"
     parts = set(words(name))
     whole = guess.written is None and not guess.bad and bool(known.str.fullmatch(r"\d+(\.0)?").all())
     named_code = bool(CODES & set(words(name)[-1:]))  # the last word says what it is, as in sales channel

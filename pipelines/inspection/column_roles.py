@@ -18,6 +18,7 @@ from pipelines.inspection.names import OTHERS_IDS, named_created, named_id
 
 TYPE = {"type", "event", "action", "activity", "kind", "art", "typ", "ereignis", "aktivitat", "aktion", "tipo"}
 VALUE = {"value", "amount", "minutes", "seconds", "duration", "result", "quantity", "wert", "dauer", "minuten", "menge"}
+VALUE |= {"duree", "duracion", "duracao", "durata", "duur"}
 KNOWN = {"known", "received", "loaded", "synced", "ingested", "erfasst"}
 DIRECTIONS = {word for choice in ("inbound", "outbound") for word in SPELLED[choice]}
 MAX_TYPES = 500  # event types; a column with more values is something else
@@ -128,6 +129,14 @@ def find_lead_id(leads: FileSample, others: Sequence[FileSample]) -> tuple[str, 
     return best, f"{best}: named like an id, with {' and '.join(filter(None, few))} of {len(frame):,}"
 
 
+def doubt_mail_ids(leads: FileSample, lead_id: str) -> list[str]:
+    """Say that ids are mail addresses, which people should not have to see everywhere."""
+    if not lead_id or leads.frame[lead_id].dropna().str.contains("@").mean() < JOINED:
+        return []
+    said = f"{leads.path.name}: leads are told apart by {lead_id!r}, which are mail addresses and stand on every list"
+    return [f"{said}; export the lead's id in every file where you can"]
+
+
 def _unique_share(cells: pd.Series[str]) -> float:
     return cells.nunique() / max(len(cells), 1)
 
@@ -136,9 +145,13 @@ def _joins(cells: pd.Series[str], name: str, others: Sequence[FileSample]) -> bo
     """Whether another file has a column of that name, or one whose values are mostly these."""
     if any(name in other.frame for other in others):
         return True
-    known = set(cells.dropna())
-    texts = (column.dropna() for other in others for _, column in other.frame.items())
-    return any(len(text) > 0 and text.head(HEAD_ROWS).isin(known).mean() >= JOINED for text in texts)
+    known = set(_small_mails(cells.dropna()))
+    texts = (column.dropna().head(HEAD_ROWS) for other in others for _, column in other.frame.items())
+    return any(len(text) > 0 and _small_mails(text).isin(known).mean() >= JOINED for text in texts)
+
+
+def _small_mails(cells: pd.Series[str]) -> pd.Series[str]:
+    return cells.str.lower() if cells.str.contains("@", regex=False).mean() >= JOINED else cells
 
 
 def _no_lead_id(leads: FileSample, shares: dict[str, float]) -> DataError:

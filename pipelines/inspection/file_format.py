@@ -16,7 +16,7 @@ from charset_normalizer import from_bytes
 from features.schema.cells import CellKind, as_text
 from features.schema.errors import DataError, first_line
 from pipelines.config.source import FORMATS, TableSource
-from pipelines.ingestion.csv_source import first_bad_byte, first_bytes, wide_encoding
+from pipelines.ingestion.csv_source import first_bad_byte, first_bytes, unpacked_name, wide_encoding
 from pipelines.ingestion.document_sources import read_sheet
 from pipelines.ingestion.file_sources import files_of, open_table
 from pipelines.ingestion.raw_table import SEPARATORS, SOME_VALUES, looks_like_a_row
@@ -92,7 +92,7 @@ def sniff(path: Path) -> FileSample:
         path, files = _all_in(path)
     if not files:
         raise DataError(path.name, "", found="no such file", expected="a file", fix="Correct its path.")
-    kind = FORMATS.get(files[0].suffix.lower(), "csv")
+    kind = FORMATS.get(unpacked_name(files[0]).suffix.lower(), "csv")
     text = kind == "csv"
     encoding = _encoding(files[0]) if text else "utf-8"
     separator, skip_rows = _separator(files[0], encoding) if text else (",", 0)

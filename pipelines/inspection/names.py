@@ -6,9 +6,9 @@ from models.leakage.suspicious_names import words
 
 # English, German, French, Spanish, Portuguese, Italian, Dutch, and what is short and common beyond.
 YES_WORDS = "1 yes y true t won converted ja j wahr oui o vrai si sí"
-YES_WORDS += " sim verdadero verdadeiro vero da tak ano evet да x on"
+YES_WORDS += " sim verdadero verdadeiro vero da tak ano evet да x on ○ ◯ はい 是"
 YES = {*YES_WORDS.split()}
-NO_WORDS = "0 no n false f lost open nein falsch non faux nao não falso nee nej nie ne hayır нет off"
+NO_WORDS = "0 no n false f lost open nein falsch non faux nao não falso nee nej nie ne hayır нет off × いいえ 否"
 NO = {*NO_WORDS.split()}
 CREATED = {
     "created",
@@ -23,16 +23,23 @@ CREATED = {
     "inserted",
 }
 CREATED |= {"creado", "creacion", "criado", "criacao", "creato", "creazione", "cree", "aangemaakt", "alta", "eingang"}
-CREATED_STEMS = ("erstell", "angeleg", "anlage", "registrier", "eingangs", "erfass")
+CREATED_WORDS = (
+    "erstell angeleg anlage registrier eingangs erfass erstkontakt dodan utworz vytvor oprett skapad olustur"
+)
+CREATED_STEMS = tuple(CREATED_WORDS.split())
+CREATED_ELSEWHERE = ("登録", "作成", "受付", "创建", "創建", "создан", "добавлен", "δημιουργ")  # in other scripts
 GLUED = {"createdon", "createdat", "createdate", "createddate", "createdtime", "creationdate", "datecreated"}
 CREATED |= GLUED
 SURELY_CREATED = {"created", "create", "creation", "erstellt", "angelegt"} | GLUED
 STRONG = {"converted", "conversion", "convert", "won", "subscribed", "bought", "purchased", "purchase", "sold"}
 STRONG |= {"gewonnen", "konvertiert", "konversion", "gekauft", "verkauft", "converti", "gagne", "achete", "vendu"}
 STRONG |= {"convertido", "ganado", "comprado", "vendido", "ganho", "convertito", "vinto", "acquistato", "geconverteerd"}
+STRONG |= {"ganada", "vendida", "vinta", "vendue", "geplaatst", "verkocht", "wygrana", "wygrane", "sprzedane"}
 STRONG |= {"convertedon", "convertedat", "converteddate", "dateconverted", "wonon", "wonat", "wondate", "datewon"}
 WEAK = {"target", "label", "outcome", "customer", "closed", "close", "y", "response", "kunde", "cliente", "client"}
-WEAK_STEMS = ("abschluss", "abgeschloss", "konver", "gewonn", "kauf")
+WEAK_WORDS = "abschluss abgeschloss konver gewonn kauf auftrag bestell vertrag unterschr signatur paiement pagament"
+WEAK_STEMS = tuple(WEAK_WORDS.split())
+OUTCOME_ELSEWHERE = ("成約", "受注", "成交", "赢单", "выигран", "продан")
 EXACT = {
     "converted",
     "is converted",
@@ -69,7 +76,7 @@ NOT_AN_OUTCOME = {
     "reason",
     "campaign",
 }
-LOST = {"lost", "verloren", "perdu", "perdido", "perso"}
+LOST = {"lost", "verloren", "perdu", "perdido", "perso", "perdida", "persa", "przegrana"}
 IDS = {"id", "key", "uuid", "guid", "nr", "no", "number", "nummer", "code"}
 OTHERS_IDS = {
     "owner",
@@ -98,6 +105,8 @@ def said_no(value: str) -> bool:
 
 def named_created(name: str) -> int:
     """How clearly a name says that a date is that of creation: 2 clearly, 1 perhaps, 0 not."""
+    if any(mark in name.lower() for mark in CREATED_ELSEWHERE):
+        return 2
     parts = set(words(name))
     if not (CREATED & parts or any(part.startswith(CREATED_STEMS) for part in parts)):
         return 0
@@ -111,7 +120,7 @@ def named_outcome(name: str) -> int:
         return 3
     if set(parts) & (NOT_AN_OUTCOME | LOST):
         return 0
-    if set(parts) & STRONG:
+    if set(parts) & STRONG or any(mark in name.lower() for mark in OUTCOME_ELSEWHERE):
         return 2
     return int(bool(set(parts) & WEAK) or any(part.startswith(WEAK_STEMS) for part in parts))
 

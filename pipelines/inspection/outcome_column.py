@@ -9,6 +9,7 @@ from models.leakage.suspicious_names import words
 from pipelines.inspection.column_roles import FULL, LabelColumn, find_join
 from pipelines.inspection.file_format import FileSample
 from pipelines.inspection.names import named_created, named_lost, named_outcome, said_no, said_yes
+from pipelines.inspection.report import quoted
 
 AGREE = 0.95  # share of rows where a date is filled if and only if the answer is yes
 SHOWN = 5
@@ -48,32 +49,65 @@ def _label_of(sample: FileSample, lead_id: str, sparse: bool) -> LabelColumn:
     if sparse:
         dates = [name for name in dates if sample.frame[name].notna().mean() < FULL]
     named = sorted((name for name in dates if named_outcome(name)), key=lambda name: -named_outcome(name))
-    label = _agreeing(sample, lead_id, flags, named) or _best(sample, lead_id, flags, named)
+    label = _agreeing(sample, lead_id, flags, named)
+    if label is None and not named and not any(flag.named for flag in flags):
+        label = _agreeing_alone(sample, lead_id, dates)
+    label = label or _best(sample, lead_id, flags, named)
     if label is None and not sparse and len(dates) == 1:
         label = LabelColumn(sample, lead_id, dates[0], True, f"{dates[0]}: the only date")
     if label is None:
-        raise _no_outcome(sample)
+        raise _no_outcome(sample, perhaps_outcomes(sample) if sparse else [])
     passed = tuple(_passed_over(sample, label, flags, named))
     return replace(label, lost=lost if label.dated else "", passed_over=passed)
 
 
+def perhaps_outcomes(leads: FileSample) -> list[str]:
+    """Columns that no name explains, and that may be the outcome: dates of some leads alone, two answers, a status."""
+    created = [name for name in leads.times if leads.frame[name].notna().mean() >= FULL]
+    found = []
+    for name in map(str, leads.frame):
+        share = leads.frame[name].notna().mean()
+        if name in leads.times:
+            later = [(leads.moments(name) >= leads.moments(one))[leads.frame[name].notna()].mean() for one in created]
+            found += [name] if 0 < share < FULL and all(one >= FULL for one in later) else []
+        elif _as_flag(leads, name, ""):
+            found.append(name)
+    return found
+
+
+def label_of_chosen(sample: FileSample, lead_id: str, name: str) -> LabelColumn | None:
+    """The outcome that a person names: a date of some rows, or two answers; None where it is neither."""
+    if name in sample.times:
+        some = sample.frame[name].notna().mean() < FULL
+        return LabelColumn(sample, lead_id, name, True, f"{name}: as you said") if some else None
+    flag = _as_flag(sample, name, name)
+    why = f"{name}: as you said"
+    return LabelColumn(sample, lead_id, name, False, why, yes=flag.yes, no=flag.no) if flag else None
+
+
 def _flags(sample: FileSample) -> list[_Flag]:
     """Columns of two values that may be the outcome, the best first; the last column if its values are yes and no."""
-    flags = []
     last = str(sample.frame.columns[-1])
-    for name, cells in sample.frame.items():
-        counts = cells.dropna().str.strip().value_counts()
-        spellings = {str(value).lower(): str(value) for value in reversed(counts.index)}
-        if len(spellings) != 2 or name in sample.times:
-            continue
-        common, rare = list(spellings.values())[::-1]
-        spelled = said_yes(common) != said_yes(rare) or said_no(common) != said_no(rare)
-        turned = said_yes(common) or said_no(rare)
-        yes, no = (common, rare) if turned else (rare, common)
-        named_here = named_outcome(str(name))
-        if named_here >= CLEARLY or (spelled and (named_here or str(name) == last)):
-            flags.append(_Flag(str(name), yes, no, named_here, spelled))
+    flags = [flag for name in map(str, sample.frame) if (flag := _as_flag(sample, name, last))]
     return sorted(flags, key=lambda flag: (-flag.named, not flag.spelled))
+
+
+def _as_flag(sample: FileSample, name: str, trusted: str) -> _Flag | None:
+    """A column as a yes and no, None where it has not two values, or neither they nor its name say that it is one.
+
+    The values of the column `trusted` need no such name; "" trusts any that are spelled as yes and no.
+    """
+    counts = sample.frame[name].dropna().str.strip().value_counts()
+    spellings = {str(value).lower(): str(value) for value in reversed(counts.index)}
+    if len(spellings) != 2 or name in sample.times:
+        return None
+    common, rare = list(spellings.values())[::-1]
+    spelled = said_yes(common) != said_yes(rare) or said_no(common) != said_no(rare)
+    turned = said_yes(common) or said_no(rare)
+    yes, no = (common, rare) if turned else (rare, common)
+    named_here = named_outcome(name)
+    told = named_here >= CLEARLY or (spelled and (named_here or trusted in (name, "")))
+    return _Flag(name, yes, no, named_here, spelled) if told else None
 
 
 def _agreeing(sample: FileSample, lead_id: str, flags: list[_Flag], dates: list[str]) -> LabelColumn | None:
@@ -87,6 +121,17 @@ def _agreeing(sample: FileSample, lead_id: str, flags: list[_Flag], dates: list[
                 mapped = flag.column if share < 1 else ""
                 return LabelColumn(sample, lead_id, date, True, why, yes=flag.yes, no=flag.no, flag=mapped)
     return None
+
+
+def _agreeing_alone(sample: FileSample, lead_id: str, dates: list[str]) -> LabelColumn | None:
+    """A date that is filled where a yes/no says yes, where only one pair is so; no name says what it is."""
+    flags = [flag for name in map(str, sample.frame) if (flag := _as_flag(sample, name, ""))]
+    pairs = [(flag, date) for flag in flags for date in dates if _agreement(sample, flag, date) == 1]
+    if len(pairs) != 1:
+        return None
+    flag, date = pairs[0]
+    why = f"{date}: a date that is filled where {flag.column} is {flag.yes!r}; no name says more: a guess"
+    return LabelColumn(sample, lead_id, date, True, why, yes=flag.yes, no=flag.no)
 
 
 def _agreement(sample: FileSample, flag: _Flag, date: str) -> float:
@@ -125,7 +170,7 @@ def _passed_over(sample: FileSample, label: LabelColumn, flags: list[_Flag], dat
     return said
 
 
-def _no_outcome(sample: FileSample) -> DataError:
+def _no_outcome(sample: FileSample, perhaps: list[str]) -> DataError:
     unread = {name: why for name, why in sample.unread.items() if named_outcome(name)}
     for name, why in unread.items():
         return DataError(
@@ -142,10 +187,12 @@ def _no_outcome(sample: FileSample) -> DataError:
                 expected="a date of conversion, or two values for yes and no; an empty cell is an open lead",
                 fix="Where an empty cell means no, fill it with no.",
             )
+    listed = ", ".join(map(quoted, perhaps))
     return DataError(
         sample.path.name,
         "",
-        found="no column that looks like an outcome",
+        found="no column that looks like an outcome" + (f"; {listed} may be it" if perhaps else ""),
         expected="a date of conversion, or a yes/no named like one (converted, won, target, ...)",
-        fix="Give the outcomes in a file of their own with --outcomes, or name the column converted.",
+        fix=(f"Where one is, say so: --outcome-column {quoted(perhaps[0])}. " if perhaps else "")
+        + "Give the outcomes in a file of their own with --outcomes, or name the column converted.",
     )

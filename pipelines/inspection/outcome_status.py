@@ -13,12 +13,12 @@ from models.leakage.suspicious_names import words
 from pipelines.inspection.column_facts import FILL_GAP
 from pipelines.inspection.column_roles import LabelColumn, find_join
 from pipelines.inspection.file_format import FileSample
-from pipelines.inspection.outcome_column import find_label
+from pipelines.inspection.outcome_column import find_label, label_of_chosen, perhaps_outcomes
 
 CLOSING = {"close", "closed", "closing", "closedate", "won", "end", "ended", "decided", "resolved"}
 CLOSING_STEMS = (
     *("abschluss", "abgeschloss", "geschloss", "entschied", "beendet", "cierre", "cerrad", "clotur", "chius"),
-    *("fechad", "gesloten", "afgesloten"),
+    *("fechad", "gesloten", "afgesloten", "zamkni", "uzavr", "afslut"),
 )
 MOST_VALUES = 60  # of a status
 QUALIFIED = "qualified"  # where no value says won, and others say lost: what leads of Dynamics become
@@ -79,25 +79,48 @@ def find_outcome(leads: FileSample, outcomes: FileSample | None, lead_id: str, c
     DataError
         Where no column can be it, or the chosen one cannot.
     """
-    label = _most_likely(leads, outcomes, lead_id)
-    if chosen in ("", label.candidates[0]):
+    try:
+        label = _most_likely(leads, outcomes, lead_id)
+    except DataError:
+        if not chosen:
+            raise
+        label = None
+    if label and chosen in ("", label.candidates[0]):
         return label
-    sample, rest = outcomes or leads, [name for name in label.candidates if name != chosen]
-    hidden = replace(
-        sample,
-        frame=sample.frame.drop(columns=rest, errors="ignore"),
-        times={name: time for name, time in sample.times.items() if name not in rest},
-    )
-    found = _most_likely(leads if outcomes else hidden, hidden if outcomes else None, lead_id)
-    if found.candidates[0] != chosen:
+    sample, rest = outcomes or leads, [name for name in (label.candidates if label else []) if name != chosen]
+    found = _chosen(leads, outcomes, lead_id, chosen, rest)
+    if found is None or found.candidates[0] != chosen:
         raise DataError(
             sample.path.name,
             chosen,
-            found="no date of conversion, no yes and no, and no status with won and lost",
-            expected=f"the outcome: {', '.join(label.candidates)}",
+            found="no date of some leads alone, no yes and no, and no status with won and lost",
+            expected=f"the outcome: {', '.join(rest or perhaps_outcomes(sample)) or 'a column that may be it'}",
             fix="Choose one of these.",
         )
     return replace(found, sample=sample, passed_over=tuple(f"{name}: not chosen" for name in rest))
+
+
+def _chosen(
+    leads: FileSample, outcomes: FileSample | None, lead_id: str, chosen: str, rest: Collection[str]
+) -> LabelColumn | None:
+    """The outcome by a column that a person named, the rest of those that may be it hidden."""
+    sample = outcomes or leads
+    if chosen not in sample.frame:
+        return None
+    hidden = replace(
+        sample,
+        frame=sample.frame.drop(columns=[*rest], errors="ignore"),
+        times={name: time for name, time in sample.times.items() if name not in rest},
+    )
+    try:
+        found = _most_likely(leads if outcomes else hidden, hidden if outcomes else None, lead_id)
+    except DataError:
+        found = None
+    if found and found.candidates[0] == chosen:
+        return found
+    join = find_join(outcomes, leads, lead_id)[0] if outcomes is not None else lead_id
+    named = label_of_chosen(sample, join, chosen)
+    return named and replace(named, of_leads="" if outcomes is not None else chosen)
 
 
 def _most_likely(leads: FileSample, outcomes: FileSample | None, lead_id: str) -> LabelColumn:

@@ -25,6 +25,7 @@ from pipelines.ingestion.row_order import ALONG, FEWEST
 from pipelines.inspection.attributes import attribute_lines, display_lines, flow
 from pipelines.inspection.column_roles import (
     LabelColumn,
+    doubt_mail_ids,
     find_created,
     find_event_columns,
     find_join,
@@ -61,13 +62,12 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None, told: Told 
     """
     given = [path for path in (leads, events, outcomes) if path]
     lead_sample, *others = sniff_all(given)
-    inspection = Inspection(told=told)
     lead_id, id_why = find_lead_id(lead_sample, others)
     (lead_sample, *others), normalise = with_alike_ids(lead_sample, lead_id, others)
     samples = dict(zip(given, [lead_sample, *others], strict=True))
     event_sample, outcome_sample = samples[events] if events else None, samples[outcomes] if outcomes else None
     label = find_outcome(lead_sample, outcome_sample, lead_id, told.outcome)
-    inspection.outcomes = label.candidates
+    inspection = Inspection(told, warnings=doubt_mail_ids(lead_sample, lead_id), outcomes=label.candidates)
     created, created_why = find_created(lead_sample, label)
     where = ""
     if not created:

@@ -7,7 +7,9 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 
@@ -17,12 +19,13 @@ from pipelines.config.delivery import Delivery
 from pipelines.config.pull import PULLED
 from pipelines.config.sections import Track
 from pipelines.config.source import FORMATS
-from pipelines.inspection.column_roles import JoinError
-from pipelines.inspection.file_format import sniff_all
+from pipelines.inspection.column_roles import JoinError, find_join, find_lead_id
+from pipelines.inspection.file_format import FileSample, sniff_all
+from pipelines.inspection.outcome_status import find_status
 from pipelines.inspection.proposal import inspect
 from pipelines.inspection.report import NOTHING, Inspection, Told, quoted
 
-READABLE = (".csv", ".tsv", ".csv.gz", ".zip", *FORMATS)
+READABLE = (".csv", ".tsv", ".gz", ".zip", *FORMATS)
 # What a file's name says it holds, the clearest word first; beginnings of words, so that a plural is no other word.
 EVENTS = ("event", "activit", "aktivit", "actividad", "ereignis", "interaction", "visit", "besuch", "touch", "engag")
 _DEALS = ("deal", "opportunit", "sale", "order", "abschl", "verkauf", "auftr", "vent")
@@ -49,19 +52,23 @@ CRONTAB = """\
 30 5 * * 1-5  cd {folder} && {first}{command} nightly score --as-of today >> score.log 2>&1 || tail -n 1 score.log
 """
 STAGES = "\n  stages: "  # the line of a mapping before which aliases stand
+SEVERAL = 1.2  # rows a lead, from which a table tells what happened, not how it ended
+FULL = 0.95  # share of leads with a row, from which a table says nothing of how they ended
+KEPT = 16  # tables whose first rows are kept while a folder is looked at
 OUT, LISTS = "results", "lists"
 _PROGRAM = Path(sys.executable).with_name("leadscore")
 
 
 @dataclass(frozen=True)
 class Files:
-    """Which file of a folder holds what; `aliases` who was merged, `rest` those that no name explains."""
+    """Which file of a folder holds what; `aliases` who was merged, `rest` those that nothing explains."""
 
     leads: Path
     events: Path | None
     outcomes: Path | None
     aliases: Path | None
     rest: list[Path]
+    by_content: Mapping[Path, str] = field(default_factory=dict)
 
 
 def look(folder: Path, told: Told = NOTHING) -> Inspection:
@@ -79,6 +86,7 @@ def look(folder: Path, told: Told = NOTHING) -> Inspection:
         if files.outcomes is None:
             raise
         found = _by_leads_alone(files, told, files.outcomes, error)
+    found.warnings += [f"{path.name}: {said}" for path, said in files.by_content.items()]
     if files.aliases:
         table = f"{{path: {quoted(files.aliases.name)}, format: {sniff_all([files.aliases])[0].source.format}}}"
         found.mapping = found.mapping.replace(STAGES, f"\n  aliases: {table}  # who was merged{STAGES}", 1)
@@ -191,14 +199,98 @@ def tell_apart(folder: Path) -> Files:
     if not left and outcomes:
         leads, outcomes = outcomes, None
     if leads is None:
+        leads, of_leads = _leads_by_ids(left)
+    if leads is None:
         raise DataError(
             "leads",
             "",
             found=", ".join(path.name for path in there) or f"no CSV, Excel, JSON, Parquet or DuckDB file in {folder}",
-            expected="a file whose name says leads, prospects or customers",
+            expected="a file whose name says leads, prospects or customers, or one whose ids all others hold",
             fix="Rename it, or name each file yourself: leadscore inspect LEADS --events FILE --outcomes FILE.",
         )
-    return Files(leads, events, outcomes, aliases, [path for path in left if path not in of_leads])
+    return _by_content(Files(leads, events, outcomes, aliases, [path for path in left if path not in of_leads]))
+
+
+def _leads_by_ids(paths: list[Path]) -> tuple[Path | None, list[Path]]:
+    """The one table whose ids all others hold, or that is there alone, such as a file a month; and its files."""
+    tables = _tables(paths)
+    samples = _samples(tables)
+    fitting = [path for path in tables if path in samples and _is_leads(path, samples)]
+    return (fitting[0], tables[fitting[0]]) if len(fitting) == 1 else (None, [])
+
+
+def _tables(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    """The tables of files that no name explains: a pattern where several have the same columns, with its files."""
+    rest, tables = list(paths), {}
+    while rest:
+        alike = [path for path in rest if path.suffix == rest[0].suffix and _columns(path) == _columns(rest[0])]
+        path, files = _pattern(alike)
+        tables[path] = files
+        rest = [path for path in rest if path not in files]
+    return tables
+
+
+def _samples(paths: Iterable[Path]) -> dict[Path, FileSample]:
+    """The first rows of tables; one that cannot be read is none."""
+    found = {}
+    for path in paths:
+        with suppress(DataError):
+            found[path] = _sample(path, _stamp(path))
+    return found
+
+
+@lru_cache(maxsize=KEPT)
+def _sample(path: Path, stamp: object) -> FileSample:
+    return sniff_all([path])[0]
+
+
+def _stamp(path: Path) -> object:
+    """What changes when a table's files do."""
+    return tuple((one, one.stat().st_mtime_ns, one.stat().st_size) for one in sorted(path.parent.glob(path.name)))
+
+
+def _is_leads(path: Path, samples: Mapping[Path, FileSample]) -> bool:
+    others = [sample for other, sample in samples.items() if other != path]
+    try:
+        lead_id, _ = find_lead_id(samples[path], others)
+        return bool(lead_id) and all(find_join(other, samples[path], lead_id) for other in others)
+    except DataError:
+        return False
+
+
+def _by_content(files: Files) -> Files:
+    """Files that no name explains, by what they hold: rows of leads at dates, several a lead (events), or once."""
+    if not files.rest or (files.events and files.outcomes):
+        return files
+    tables = _tables(files.rest)
+    samples = _samples([files.leads, *tables])
+    kinds = {path: _kind(samples[path], samples[files.leads]) for path in tables if {path, files.leads} <= {*samples}}
+    found: dict[str, Path] = {}
+    for kind in ("events", "outcomes"):
+        of_kind = [path for path, one in kinds.items() if one == kind]
+        if len(of_kind) == 1 and getattr(files, kind) is None:
+            found[kind] = of_kind[0]
+    taken = [file for path in found.values() for file in tables[path]]
+    said = {path: f"taken for the {kind}, by what it holds; its name says nothing" for kind, path in found.items()}
+    rest = [path for path in files.rest if path not in taken]
+    return replace(files, **found, rest=rest, by_content=said)
+
+
+def _kind(table: FileSample, leads: FileSample) -> str:
+    """What a table that holds ids of leads says of them: outcomes, events, or "" where nothing shows."""
+    try:
+        lead_id, _ = find_lead_id(leads, [table])
+        join, _ = find_join(table, leads, lead_id)
+    except DataError:
+        return ""
+    if find_status(table, {join}):
+        return "outcomes"
+    rows = table.frame[join].dropna()
+    if not table.times or rows.empty:
+        return ""
+    if len(rows) >= SEVERAL * rows.nunique():
+        return "events"
+    return "outcomes" if rows.nunique() < FULL * len(leads.frame) else ""
 
 
 def _alike(beginnings: Iterable[str], paths: list[Path]) -> tuple[Path | None, list[Path]]:
@@ -208,7 +300,12 @@ def _alike(beginnings: Iterable[str], paths: list[Path]) -> tuple[Path | None, l
         return None, []
     word = next(beginning for beginning in beginnings if _named([beginning], [first]))
     others = [path for path in paths if path.suffix == first.suffix and _named([word], [path])]
-    same = [path for path in others if _columns(path) == _columns(first)] if len(others) > 1 else [first]
+    return _pattern([path for path in others if _columns(path) == _columns(first)] if len(others) > 1 else [first])
+
+
+def _pattern(same: list[Path]) -> tuple[Path, list[Path]]:
+    """The pattern of files with the same columns, and the files; the first alone where their names are no family."""
+    first = same[0]
     names = [path.name for path in same]
     begin, end = _common(names), _common([name[::-1] for name in names])[::-1]
     pattern = f"{begin}*{end}"
@@ -225,7 +322,7 @@ def _common(names: list[str]) -> str:
 
 def _columns(path: Path) -> list[str]:
     try:
-        return list(map(str, sniff_all([path])[0].frame))
+        return list(map(str, _sample(path, _stamp(path)).frame))
     except DataError:
         return [path.name]
 

@@ -22,7 +22,7 @@ SEEN = 400  # values that tell which formats to try
 FAR = 4  # times as long a span as another order of day, month and year gives, which then is meant
 EXAMPLES = 3
 DATE_WORDS = {"date", "datetime", "time", "timestamp", "at", "on", "datum", "fecha", "data", "day", "created", "closed"}
-DATE_WORDS |= {"am", "zeit", "zeitpunkt", "uhrzeit", "tag", "jour", "hora"}
+DATE_WORDS |= {"op", "am", "dato", "pvm", "tarih", "alta", "zeit", "zeitpunkt", "uhrzeit", "tag", "jour", "hora"}
 DATE_STEMS = ("erstell", "angeleg", "registrier", "abgeschloss")
 DATE_ENDS = ("date", "datum", "_at", "time", "timestamp")
 # What stands for "no date" where more than a share of the cells hold it.
@@ -158,7 +158,7 @@ def _duckdb() -> duckdb.DuckDBPyConnection:
 def skeleton(text: str) -> str:
     """The shape of a time: runs of digits and of letters, and the marks between them."""
     plain = re.sub(r"\s*\(.*\)$", "", re.sub(r"\s", " ", text.strip()))
-    plain = re.sub(r"(?<=[\d ]|T)[+-]\d{2}:?\d{2}$", "\0", plain)
+    plain = re.sub(r"(:.*[\d T])[+-]\d{2}:?\d{2}$", "\\1\0", plain)  # an offset follows a clock; -2024 is a year
     return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", plain))
 
 

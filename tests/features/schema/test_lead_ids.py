@@ -34,6 +34,9 @@ OF_LEADS = ["101", "102", "103", "7"]
         (["0015000000GlVcKAAV"], ["0015000000GlVcK", "0015000000GlVck"], ("sf15",)),
         (["0015000000GlVcK"], ["0015000000GlVcKAAV"], ("sf15",)),
         (["ABCDEFGHIJ12345XYZ"], ["ABCDEFGHIJ12345"], ()),  # 18 characters, and no Salesforce id
+        (["Ann@F.com", "bob@f.com"], ["ann@f.com", "bob@f.com"], ("mail",)),
+        (["Ann@f.com ", "bob@f.com"], ["ann@f.com", "bob@f.com"], ("strip", "mail")),
+        (["ANN", "bob"], ["ann", "bob"], ()),  # capitals of an id tell leads apart
         (["101", "102"], OF_LEADS, ()),
         (["901", "902"], OF_LEADS, ()),
         ([], OF_LEADS, ()),
@@ -57,7 +60,7 @@ def test_the_reason_is_computed() -> None:
     assert reason(["901"], OF_LEADS) == ""
 
 
-@given(st.text("0123456789.,' \u00a0\"aZK\ufeff", max_size=20), st.lists(st.sampled_from(NORMALISERS), unique=True))
+@given(st.text("0123456789.,' \u00a0\"aZK@Ü\ufeff", max_size=20), st.lists(st.sampled_from(NORMALISERS), unique=True))
 def test_sql_and_python_make_the_same_id(text: str, normalise: list[Normaliser]) -> None:
     with duckdb.connect() as connection:
         rows = connection.execute(f"SELECT {normal_sql('x', normalise)} FROM (SELECT $x AS x)", {"x": text}).fetchall()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 import zipfile
 from pathlib import Path
@@ -84,6 +85,12 @@ def write(folder: Path, shape: str) -> Path:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("export/leads.csv", lines([NAMES, *ROWS]))
             archive.writestr("__MACOSX/._leads.csv", "x")
+    elif shape in ("workbook.zip", "records.zip"):
+        inside = write(folder, "leads.xlsx" if shape == "workbook.zip" else "leads.jsonl")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(inside, f"export/{inside.name}")
+    elif shape == "leads.xlsx.gz":
+        path.write_bytes(gzip.compress(write(folder, "leads.xlsx").read_bytes(), mtime=0))
     elif shape == "monthly":
         path.mkdir()
         for month, part in enumerate((ROWS[:30], ROWS[30:]), 1):
@@ -100,6 +107,7 @@ def write(folder: Path, shape: str) -> Path:
 
 SHAPES = ["sep.csv", "sep quoted.csv", "title.csv", "padded title.csv", "blank header.csv", "leads.json", "api.json"]
 SHAPES += ["leads.jsonl", "zipped.zip", "monthly", "leads.ods", "leads.xlsx", "title.xlsx"]
+SHAPES += ["workbook.zip", "records.zip", "leads.xlsx.gz"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

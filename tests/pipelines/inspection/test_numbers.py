@@ -28,6 +28,12 @@ def facts(values: list[str], name: str = "Revenue", decimal: str = "") -> Column
         ("{0}%", '{ignore: ["%"]}'),
         ("{0}.2k", '{multiples: {"k": 1000}}'),
         ("{0}'234.50 CHF", '{thousands: "\'", ignore: ["CHF"]}'),
+        ("€ {0}.500,-", '{decimal: ",", thousands: ".", ignore: ["€"]}'),
+        ("{0}.500 €", '{decimal: ",", thousands: ".", ignore: ["€"]}'),
+        ("１{0}", "{}"),
+        ("１{0}，５００．５", '{thousands: ","}'),
+        ("٣{0}٫٥", "{}"),
+        ("{0} T€", '{multiples: {"T€": 1000}}'),
         ("{0},5 Mio. €", '{decimal: ",", ignore: ["€"], multiples: {"Mio.": 1000000}}'),
     ],
 )
@@ -54,6 +60,14 @@ def test_numbers_in_two_notations_are_no_category() -> None:
     assert many.look == "mixed"
     assert facts(["1", "2", "3", "4+"] * 30, "rooms").look == "category"
     assert facts(["1-10", "11-50", "51-200"] * 30, "employees").look == "category"
+
+
+@pytest.mark.parametrize("units", [("USD", "EUR"), ("€", "zł"), ("%", "€")])
+def test_amounts_in_several_currencies_are_no_number(units: tuple[str, str]) -> None:
+    one = facts([f"{row + 100} {units[row % 2]}" for row in range(ROWS)])
+    assert one.look == "mixed"
+    assert "in more than one unit" in doubts(one)[0]
+    assert facts([f"{row + 100} {('€', 'EUR')[row % 2]}" for row in range(ROWS)]).look == "number"
 
 
 def test_one_that_may_be_two_is_said_and_the_other_columns_decide() -> None:
