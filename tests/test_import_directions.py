@@ -21,8 +21,8 @@ ROOMS = {
     ),
     "pipelines": (
         "config", "storage", "simulation", "ingestion", "inspection", "revenue", "scoring", "lists", "nurture",
-        "reporting", "registry", "stages", "scheduled", "analysis", "delivery", "pull", "serving", "app", "privacy",
-        "cli", "api",
+        "lacks", "reporting", "registry", "stages", "scheduled", "analysis", "delivery", "pull", "serving", "app",
+        "privacy", "cli", "api",
     ),
 }  # fmt: skip
 ORDER = [f"{floor}.{room}" for floor, rooms in ROOMS.items() for room in rooms]

@@ -243,6 +243,28 @@ def tiers(
         write_csv(answer.moved, moved)
 
 
+@everyday_app.command(rich_help_panel=PANEL)
+def lacks(
+    each: Annotated[
+        bool, typer.Option("--each", help="Also hide each attribute and each event type alone; takes longer.")
+    ] = False,
+    params: ParamsOption = None,
+    out: OutOption = None,
+) -> None:
+    """Say what each part of the data adds, and what is not there.
+
+    Each part is hidden, a model trained again with the settings of the run, and wins compared on the later period.
+
+    IN: features, artifacts/selection.json, metrics.json.
+
+    OUT: lacks.json, which `leadscore report` shows, and the same in the terminal.
+    """
+    from pipelines.lacks.hidden_parts import measure_lacks
+
+    for line in measure_lacks(loaded(params, out), each).lines:
+        typer.echo(line)
+
+
 @everyday_app.command("audit-score", rich_help_panel=PANEL)
 def audit_score(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="File with a score of each lead: CSV, Excel, Parquet.")],

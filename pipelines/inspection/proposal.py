@@ -35,7 +35,7 @@ from pipelines.inspection.column_roles import (
 from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff_all
 from pipelines.inspection.names import said_yes
 from pipelines.inspection.outcome_status import find_created_by_status, find_outcome
-from pipelines.inspection.report import NOTHING, Inspection, Told, quoted
+from pipelines.inspection.report import NOTHING, Inspection, Told, lack_lines, quoted
 from pipelines.inspection.time_columns import TimeColumn
 
 MOSTLY_LATER = 0.5  # share of times after the file was written, from which the file's own time means nothing
@@ -93,13 +93,13 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None, told: Told 
         "  stages: []",
         "  attribute_history: []  # edits of what the CRM overwrites, where it keeps them",
         *_tiers(inspection),
+        *lack_lines(dated, events is not None, bool(label.lost_values)),
         *(_snapshots(inspection, lead_sample, label, lead_id, created) if dated else []),
     ]
     for sample in (lead_sample, *others):
         _warn_of_sample(inspection, sample)
-    inspection.mapping = "".join(
-        " ".join(line.splitlines()) + "\n" for line in lines
-    )  # a comment ends where its line does
+    # A comment ends where its line does.
+    inspection.mapping = "".join(" ".join(line.splitlines()) + "\n" for line in lines)
     return inspection
 
 

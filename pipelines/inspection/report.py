@@ -6,6 +6,8 @@ import json
 import re
 from dataclasses import dataclass, field
 
+from models.explanation.data_parts import Kind, absent_lines
+
 UNPRINTED = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML folds or refuses them
 
 
@@ -68,3 +70,19 @@ class Inspection:
 def quoted(text: str) -> str:
     """Text as a YAML scalar in double quotes, on one line."""
     return UNPRINTED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+def lack_lines(dated: bool, events: bool, lost: bool) -> list[str]:
+    """Say which kinds of data the files do not have, and what these add elsewhere, as comments."""
+    missing: dict[Kind, bool] = {
+        "dates": not dated,
+        "events": not events,
+        "edits": dated,
+        "lost dates": dated and not lost,
+        "contacts": True,
+    }
+    lines = absent_lines([kind for kind, absent in missing.items() if absent])
+    return [
+        "# What the files lack; of what they have, `leadscore lacks` measures it after a run.",
+        *(f"# {one}" for one in lines),
+    ]

@@ -13,6 +13,7 @@ from features.schema.errors import DataError
 from models.checks import AuditResult
 from models.evaluation.measures import measures
 from models.evaluation.results import BacktestResult, EvaluationResult, NoBacktest
+from models.explanation.data_parts import LacksResult
 from models.explanation.results import ChangeResult, ExplanationResult
 from models.kpis.results import KpiResult
 from models.lists.results import OverridesResult
@@ -68,6 +69,7 @@ class ReportInputs:
     lift: pd.DataFrame
     calibration: pd.DataFrame
     change: ChangeResult | None
+    lacks: LacksResult | None
     display: Display
     owners: list[tables.Row]
     overrides: OverridesResult | None
@@ -97,6 +99,7 @@ class ReportInputs:
             lift=pd.read_csv(existing(layout.plots / "lift.csv", "evaluate")),
             calibration=pd.read_csv(existing(layout.plots / "calibration.csv", "evaluate")),
             change=None,
+            lacks=_lacks(layout, profile.fingerprint),
             display=Display.read(layout),
             overrides=judge_overrides(run),
             owners=tables.owners(layout.owners.path),
@@ -187,6 +190,7 @@ def _contents(run: ReportInputs, top_leads: int) -> dict[str, Any]:
         "changed_values": tables.changed_values(run.explanation, run.summary.unseen),
         "pairs": tables.interactions(run.explanation),
         "change": run.change,
+        "lacks": run.lacks,
         "catalogue": run.catalogue.to_dict("records"),
         "gain_rows": tables.every_tenth(run.gain, list(ranked), "gain"),
         "lift_rows": tables.every_tenth(run.lift, list(ranked), "lift"),
@@ -218,6 +222,14 @@ def charts_of(run: ReportInputs) -> dict[str, charts.Chart]:
         f"dependence-{number}": charts.dependence(row["rows"], row["group"], row["absent"])
         for number, row in enumerate(dependences, start=1)
     }
+
+
+def _lacks(layout: Layout, fingerprint: str) -> LacksResult | None:
+    """Read what `leadscore lacks` measured, where that was on these data."""
+    if not layout.lacks.path.is_file():
+        return None
+    found = read_result(LacksResult, layout.lacks.path, "lacks", "leadscore")
+    return found if found.fingerprint == fingerprint else None
 
 
 def _change(layout: Layout, summary: ScoreSummary) -> ChangeResult | None:

@@ -236,6 +236,11 @@ class Layout:
         return Artifact(self.reports / "nurture.csv", "lead that is not ready", ("lead_id",))
 
     @property
+    def lacks(self) -> Artifact:
+        """What parts of the data add; there once `leadscore lacks` has run."""
+        return Artifact(self.reports / "lacks.json", "run")
+
+    @property
     def change(self) -> Artifact:
         """Why scores changed between two dates or two models."""
         return Artifact(self.reports / "change.parquet", "lead on both lists", ("lead_id",))

@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 
 ROOMS = {
     "": {
-        "init", "pull", "inspect", "run", "score", "tiers", "audit-score", "explain", "serve", "app", "report",
+        "init", "pull", "inspect", "run", "score", "tiers", "lacks", "audit-score", "explain", "serve", "app", "report",
         "deliver",
         "docs",
     },
