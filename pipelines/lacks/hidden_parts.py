@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from features.matrix.matrix import MatrixSpec
-from models.evaluation.metrics import Ranked, compare_wins
+from models.evaluation.metrics import compare_wins
+from models.evaluation.ranked import Ranked
 from models.evaluation.results import EvaluationResult
 from models.explanation.data_parts import HiddenPart, Kind, LacksResult, data_parts
 from models.learners.ensemble import Ensemble, EnsembleSettings, TrainingHistory
