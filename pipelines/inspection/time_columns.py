@@ -110,8 +110,8 @@ def find_times(name: str, cells: pd.Series[str], of_numbers: bool = False) -> Ti
     )
     if not len(seen) or (seen.str.contains(r"\d").mean() < NAMED_FITS):
         return None
-    formats, swapped = _choose(seen, _candidates(seen, named))
-    times = parse(distinct, formats) if formats else pd.Series(pd.NaT, index=distinct.index)
+    formats, swapped, times = _choose(seen, _candidates(seen, named))
+    times = parse(distinct, formats) if formats and len(seen) < len(distinct) else times.reindex(distinct.index)
     misfits = known[known.isin(set(distinct[times.isna()]))]
     if len(misfits) <= (1 - (NAMED_FITS if named else FITS)) * len(known):
         spellings = tuple(sorted(filled[unknown].unique()))
@@ -181,29 +181,30 @@ def _candidates(seen: pd.Series[str], named: bool) -> list[str]:
         patterns.sort(key=lambda pattern: _order(pattern) == "dmy")
     numbers = pd.to_numeric(seen, errors="coerce")
     counted = [name for name, (low, high) in RANGES.items() if named and numbers.between(low, high).mean() >= FITS]
-    return ["iso", *counted, *patterns]
+    iso = ["iso"] if seen.str.contains(r"\d-\d").any() else []
+    return [*iso, *counted, *patterns]
 
 
-def _choose(seen: pd.Series[str], candidates: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """The formats that cover most values, and the first one's other order of day, month and year if that fits too."""
-    ways = _parse(seen, [(name,) for name in candidates])
+def _choose(seen: pd.Series[str], candidates: Sequence[str]) -> tuple[tuple[str, ...], str, pd.Series[pd.Timestamp]]:
+    """The formats that cover most values, the first one's other order of day and month if it fits, and the times."""
+    ways = _parse(seen, [(name,) for name in candidates]) if candidates else []
     read = {name: times for name, times in zip(candidates, ways, strict=True) if times.notna().any()}
     if not read:
-        return (), ""
+        return (), "", pd.Series(pd.NaT, index=seen.index)
     most = max(times.notna().sum() for times in read.values())
     best = [name for name, times in read.items() if times.notna().sum() == most]
     first = min(best, key=lambda name: _years(read[name]) if _order(name)[-1:] != "Y" and "%y" in name else 0)
     others = [name for name in best if name != first and sorted(name) == sorted(first)]
     swapped = next((name for name in others if _years(read[name]) <= FAR * _years(read[first])), "")
-    chosen, left = [first], read[first].isna()
-    while left.any() and len(chosen) < 4:
+    chosen, found = [first], read[first]
+    while (left := found.isna()).any() and len(chosen) < 4:
         covers = {name: int(times[left].notna().sum()) for name, times in read.items() if name not in chosen}
         follower = next((n for n in sorted(covers, key=lambda n: -covers[n]) if _safe(n, first, covers)), "")
         if not follower:
             break
         chosen.append(follower)
-        left &= read[follower].isna()
-    return tuple(chosen), swapped
+        found = found.fillna(read[follower])
+    return tuple(chosen), swapped, found
 
 
 def _safe(name: str, first: str, covers: dict[str, int]) -> bool:

@@ -88,7 +88,7 @@ def test_a_win_on_no_list_has_one_reason(
     assert reasons_of([(MONDAY + created * DAY, MONDAY + won * DAY, at)], params) == {"0": reason}
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(histories, grids)
 def test_it_is_the_complement_of_the_labelled_lists(history: History, params: SnapshotParams) -> None:
     leads, outcomes = tables(history)
@@ -98,7 +98,7 @@ def test_it_is_the_complement_of_the_labelled_lists(history: History, params: Sn
     assert {lead for lead, reason in reasons_of(history, params).items() if not reason} == on_a_list
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(histories, histories, grids)
 def test_later_rows_change_nothing(history: History, later: History, params: SnapshotParams) -> None:
     seen = reasons_of(history, params)
@@ -107,7 +107,7 @@ def test_later_rows_change_nothing(history: History, later: History, params: Sna
     assert reasons_of([*also, *shifted], params).items() >= seen.items()  # type: ignore[list-item]
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(histories, grids, st.lists(moments, max_size=9), st.lists(moments, max_size=3))
 def test_one_more_list_never_leaves_more_wins_out(
     history: History, params: SnapshotParams, made: list[pd.Timestamp], more: list[pd.Timestamp]
@@ -120,7 +120,7 @@ def test_one_more_list_never_leaves_more_wins_out(
     assert not ((fewer == "") & (with_more != "")).any()
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(histories, grids, st.lists(st.tuples(st.integers(0, 7), moments), max_size=4))
 def test_the_shorter_the_interval_the_more_wins_it_could_come_before(
     history: History, params: SnapshotParams, acted: list[tuple[int, pd.Timestamp]]

@@ -39,7 +39,7 @@ from tests.support.tables import (
 )
 
 TIMES = (MONDAY, MONDAY + 7 * DAY, MONDAY + 30 * DAY)
-SOON = settings(max_examples=12)
+SOON = settings(max_examples=7)
 
 
 def on_events(name: str, types: list[str], worth: int, cap: Any = None, decay: Any = None) -> Row:
@@ -165,7 +165,7 @@ def test_what_is_not_known_yet_changes_nothing(scenario: Scenario, data: st.Data
     then=st.integers(0, 40),
     worth=st.sampled_from([-50, 50]),
 )
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_decay_is_monotone_and_composes(kind: str, first: int, then: int, worth: int) -> None:
     faded = rules([on_events("visits", ["visit"], worth, None, (kind, 14))])
     at = [MONDAY + days * HOUR * 6 for days in (first, then + 1, first + then, first + then + 1)]

@@ -50,7 +50,7 @@ def steady(n_weeks: int = 40, per_week: int = 10, horizon: int = 14) -> pd.DataF
     return snapshots(week.tolist(), (np.arange(len(week)) % 5 == 0).astype(int).tolist(), horizon)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(histories(), st.integers(2, 5), st.sampled_from([0.1, 0.4, 0.8]))
 def test_what_a_fold_learns_from_was_known_when_its_later_rows_begin(
     rows: pd.DataFrame, count: int, share: float
@@ -66,7 +66,7 @@ def test_what_a_fold_learns_from_was_known_when_its_later_rows_begin(
             assert set(side["label"]) == {0.0, 1.0}
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(histories(), st.integers(2, 5), st.sampled_from([0.1, 0.4, 0.8]))
 def test_later_parts_follow_each_other_and_end_with_the_last_row(rows: pd.DataFrame, count: int, share: float) -> None:
     for order in ("dates", "rows"):

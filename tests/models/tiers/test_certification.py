@@ -212,24 +212,24 @@ def scenario(seed: int, level: float, params: TierParams) -> Truth:
 
 @pytest.fixture(scope="module")
 def scenarios() -> list[Truth]:
-    """200 scenarios, in most of which the rate asked for is a little too high."""
+    """A hundred scenarios, in most of which the rate asked for is a little too high."""
     params = asking(ask(RATE), ask(RATE / 2), None, margin=5)
-    levels = np.random.default_rng(0).uniform(0.055, 0.095, 200)
+    levels = np.random.default_rng(0).uniform(0.06, 0.1, 100)
     return [scenario(seed, level, params) for seed, level in enumerate(levels)]
 
 
-def test_in_200_worlds_what_is_certified_is_true_as_often_as_it_says(scenarios: list[Truth]) -> None:
+def test_in_100_worlds_what_is_certified_is_true_as_often_as_it_says(scenarios: list[Truth]) -> None:
     def is_false(one: Truth) -> bool:
         return any(found.certified and one.rate(one.tiers == found.tier) < found.rate for found in one.certificates)
 
     too_high = [one for one in scenarios if one.rate(one.tiers == "tier 0") < RATE]
     certified = [one for one in scenarios if one.certificates[0].certified]
-    assert len(too_high) > 75 and len(certified) > 5, "the test says nothing where nothing is at stake"
+    assert len(too_high) > 37 and len(certified) > 5, "the test says nothing where nothing is at stake"
     assert np.mean([is_false(one) for one in scenarios]) <= 1 - CONFIDENCE
     assert np.mean([is_false(one) for one in too_high]) <= 1 - CONFIDENCE
 
 
-def test_in_200_worlds_the_bound_lies_above_the_truth_as_rarely_as_it_says(scenarios: list[Truth]) -> None:
+def test_in_100_worlds_the_bound_lies_above_the_truth_as_rarely_as_it_says(scenarios: list[Truth]) -> None:
     """The hardest rate to ask for is always the true one. Counting every row of a lead breaks the promise."""
     missed, missed_by_rows = [], []
     for one in scenarios:

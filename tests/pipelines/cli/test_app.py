@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,21 +123,35 @@ BAD = {
 }
 
 
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with tables of which three rows are bad, after its run; and what the run printed."""
+    folder = write_tables(tmp_path_factory.mktemp("ran"))
+    for name, line in {
+        "leads.csv": "a0001,2025-03-03,food,77",
+        "events.csv": "nobody,2025-03-03,visit",
+        "outcomes.csv": "a0005,2019-01-01",
+    }.items():
+        edit(name, lambda text, line=line: text + line + "\n")(folder)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert run(patch, folder) == 0
+    return folder, printed.getvalue()
+
+
 def test_good_tables_run_and_say_where_the_results_are(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ran: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, write_tables(tmp_path)) == 0
-    printed = capsys.readouterr().out
+    folder, printed = ran
     for name in ("report.html", "scores.parquet", "scores.csv", "metrics.json", "catalogue.csv"):
         assert name in printed
     assert "AUC" in printed
-    where = ("--params", tmp_path / "params.yaml", "--out", tmp_path / "out")
-    page = (tmp_path / "out" / "report.html").stat().st_mtime_ns
+    where = ("--params", folder / "params.yaml", "--out", folder / "out")
+    page = (folder / "out" / "report.html").stat().st_mtime_ns
     assert leadscore(monkeypatch, "report", "--summary", *where) == 0
     assert capsys.readouterr().out == printed
-    assert (tmp_path / "out" / "report.html").stat().st_mtime_ns == page
+    assert (folder / "out" / "report.html").stat().st_mtime_ns == page
     assert leadscore(monkeypatch, "explain", *where) == 0
-    strongest = json.loads((tmp_path / "out" / "artifacts" / "explanation.json").read_text())["features"][0]
+    strongest = json.loads((folder / "out" / "artifacts" / "explanation.json").read_text())["features"][0]
     shown = capsys.readouterr().out.splitlines()
     assert shown[1].split() == ["feature", "group", "points", "direction"]
     assert strongest["label"] in shown[3] and f"{strongest['mean_points']:.2f}" in shown[3]
@@ -164,16 +181,8 @@ def test_latin_1_bytes_are_named(
     assert "latin-1" in message and "leads.csv" in message
 
 
-def test_bad_rows_are_quarantined_with_their_reasons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    write_tables(tmp_path)
-    for name, line in {
-        "leads.csv": "a0001,2025-03-03,food,77",
-        "events.csv": "nobody,2025-03-03,visit",
-        "outcomes.csv": "a0005,2019-01-01",
-    }.items():
-        edit(name, lambda text, line=line: text + line + "\n")(tmp_path)
-    assert run(monkeypatch, tmp_path) == 0
-    quarantine = pd.read_parquet(tmp_path / "out" / "data" / "contract" / "quarantine.parquet")
+def test_bad_rows_are_quarantined_with_their_reasons(ran: tuple[Path, str]) -> None:
+    quarantine = pd.read_parquet(ran[0] / "out" / "data" / "contract" / "quarantine.parquet")
     assert sorted(quarantine["table"]) == ["events", "leads", "outcomes"]
     assert quarantine["reason"].str.len().min() > 5
 
@@ -236,9 +245,10 @@ def test_a_label_with_three_values_is_named(
     assert "perhaps" in capsys.readouterr().err
 
 
-def test_a_failed_run_keeps_the_last_good_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    folder = write_tables(tmp_path)
-    assert run(monkeypatch, folder) == 0
+def test_a_failed_run_keeps_the_last_good_scores(
+    ran: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(ran[0], tmp_path / "ran")
     before = (folder / "out" / "scores.parquet").read_bytes()
     (folder / "events.csv").write_bytes(b"")
     assert run(monkeypatch, folder) == 3

@@ -256,7 +256,7 @@ def test_a_label_without_dates_is_ordered_by_creation(tmp_path: Path) -> None:
 ANY_NAME = st.text(st.characters(exclude_categories=["Cs", "Nd"], exclude_characters="\x00"), min_size=1, max_size=8)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=7, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(names=["a\nb: {c}", "d\u2028e", 'f"g', "# h", "y", "😀", "\x85"])
 @given(names=st.lists(ANY_NAME, min_size=1, max_size=5, unique=True))
 def test_any_column_names_make_a_mapping_that_loads(tmp_path: Path, names: list[str]) -> None:

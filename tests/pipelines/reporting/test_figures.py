@@ -276,12 +276,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     return tiny_params(folder), tiny_copy(tmp_path_factory, folder / "out")
 
 
+@pytest.fixture(scope="module")
+def traced(run: tuple[Params, Layout]) -> list[Expected]:
+    """The page as its artifacts have it."""
+    with pytest.MonkeyPatch.context() as patch:
+        return expected(*run, patch)
+
+
 def page_of(layout: Layout) -> str:
     return layout.report.path.read_text(encoding="utf-8")
 
 
-def test_every_number_is_in_the_artifacts(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
-    traced = expected(*run, monkeypatch)
+def test_every_number_is_in_the_artifacts(run: tuple[Params, Layout], traced: list[Expected]) -> None:
     assert untraced(page_of(run[1]), traced) == []
     assert {one.section for one in traced} == SOURCES.keys() - {"change"}
     numbers = sum(len(NUMBER.findall(one.text)) for one in traced)
@@ -304,8 +310,8 @@ def test_the_verdict_is_that_of_the_metrics(run: tuple[Params, Layout]) -> None:
         assert line in section
 
 
-def test_an_altered_number_is_found(run: tuple[Params, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
-    traced, page = expected(*run, monkeypatch), page_of(run[1]).partition("<script")[0]
+def test_an_altered_number_is_found(run: tuple[Params, Layout], traced: list[Expected]) -> None:
+    page = page_of(run[1]).partition("<script")[0]
     charts = [chart.span() for chart in re.finditer(r"<svg.*?</svg>", page, re.DOTALL)]
     digits = [
         match.start(1)

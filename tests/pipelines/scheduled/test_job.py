@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -32,8 +33,22 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Job:
     return job(tmp_path_factory.mktemp("job"))
 
 
+@pytest.fixture(scope="module")
+def published(ready: Job) -> Path:
+    """The folder of lists after the run of TODAY."""
+    here = elsewhere(ready, ready.overlay.parent / "published")
+    here.run()
+    return here.to
+
+
 def elsewhere(ready: Job, folder: Path) -> Job:
     return ready.request_with(to=folder / "to")
+
+
+def after_today(ready: Job, published: Path, folder: Path) -> Job:
+    """A job that has published the list of TODAY."""
+    shutil.copytree(published, folder / "to", symlinks=True)
+    return elsewhere(ready, folder)
 
 
 def test_the_list_is_the_stage_s_list_byte_for_byte(
@@ -52,9 +67,8 @@ def test_the_list_is_the_stage_s_list_byte_for_byte(
     assert len(lines) == 1 and "published 2024-03-04-" in lines[0]
 
 
-def test_the_manifest_says_what_went_in_and_what_came_out(ready: Job, tmp_path: Path) -> None:
-    here = elsewhere(ready, tmp_path)
-    here.run()
+def test_the_manifest_says_what_went_in_and_what_came_out(ready: Job, published: Path, tmp_path: Path) -> None:
+    here = after_today(ready, published, tmp_path)
     manifest = json.loads((here.to / "current" / "manifest.json").read_text())
     scores = pd.read_parquet(here.to / "current" / "scores.parquet")
     assert manifest["n"] == len(scores) == 60
@@ -66,9 +80,10 @@ def test_the_manifest_says_what_went_in_and_what_came_out(ready: Job, tmp_path: 
     assert "leadscore" in manifest["versions"]
 
 
-def test_tiers_are_counted_best_first_however_low_a_trigger_reaches(ready: Job, tmp_path: Path) -> None:
-    here = elsewhere(ready, tmp_path)
-    here.run()
+def test_tiers_are_counted_best_first_however_low_a_trigger_reaches(
+    ready: Job, published: Path, tmp_path: Path
+) -> None:
+    here = after_today(ready, published, tmp_path)
     name = (here.to / "current").readlink().name
     path = here.to / "runs" / name / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -76,9 +91,8 @@ def test_tiers_are_counted_best_first_however_low_a_trigger_reaches(ready: Job, 
     assert here.run()[0].endswith("(hot 20, warm 40, cold 0)")
 
 
-def test_a_rerun_leaves_every_byte_and_writes_nothing(ready: Job, tmp_path: Path) -> None:
-    here = elsewhere(ready, tmp_path)
-    here.run()
+def test_a_rerun_leaves_every_byte_and_writes_nothing(ready: Job, published: Path, tmp_path: Path) -> None:
+    here = after_today(ready, published, tmp_path)
     before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in here.to.rglob("[!.]*")}
     here.run()
     assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in here.to.rglob("[!.]*")} == before
@@ -96,23 +110,23 @@ def test_shards_threads_and_the_clock_change_no_byte(
     assert digests(one.to) == digests(other.to)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"outputs": 1}', '{"as_of": "2024-03-03"}', "\x00", ""])
-def test_a_foreign_or_damaged_manifest_counts_as_no_list(
-    ready: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+def test_foreign_or_damaged_manifests_count_as_no_lists(
+    ready: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = elsewhere(ready, tmp_path)
-    foreign = here.to / "runs" / "2024-03-03-foreign" / "manifest.json"
-    foreign.parent.mkdir(parents=True)
-    foreign.write_text(text)
+    texts = ["[]", "{}", '{"outputs": 1}', '{"as_of": "2024-03-03"}', "\x00", ""]
+    foreign = {here.to / "runs" / f"2024-03-03-{number}" / "manifest.json": text for number, text in enumerate(texts)}
+    for path, text in foreign.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
     assert here.run()[0].startswith("published 2024-03-04-")
-    assert f"{foreign} is no manifest of a list" in caplog.text
+    assert all(f"{path} is no manifest of a list" in caplog.text for path in foreign)
     assert here.run(TODAY + DAY)[0].startswith("published 2024-03-05-")
-    assert foreign.read_text() == text
+    assert {path: path.read_text() for path in foreign} == foreign
 
 
-def test_what_decides_a_list_decides_its_name(ready: Job, tmp_path: Path) -> None:
-    here = elsewhere(ready, tmp_path)
-    here.run()
+def test_what_decides_a_list_decides_its_name(ready: Job, published: Path, tmp_path: Path) -> None:
+    here = after_today(ready, published, tmp_path)
     first = PublishedLists(here.to).current_name()
     here.request_with(reasons="all").run()
     here.run(TODAY + DAY)
@@ -125,9 +139,8 @@ def test_what_decides_a_list_decides_its_name(ready: Job, tmp_path: Path) -> Non
     assert first is not None and all(name != first for name in names if "03-05" in name)
 
 
-def test_a_damaged_list_is_made_again(ready: Job, tmp_path: Path) -> None:
-    here = elsewhere(ready, tmp_path)
-    here.run()
+def test_a_damaged_list_is_made_again(ready: Job, published: Path, tmp_path: Path) -> None:
+    here = after_today(ready, published, tmp_path)
     complete = digests(here.to)
     for name in ("scores.csv", "manifest.json"):
         file = here.to / "current" / name
@@ -194,9 +207,8 @@ def test_days_beyond_those_kept_go(ready: Job, tmp_path: Path) -> None:
 # What stops it
 
 
-def test_a_feed_that_stopped_publishes_nothing(ready: Job, tmp_path: Path) -> None:
-    here = elsewhere(ready, tmp_path)
-    here.run()
+def test_a_feed_that_stopped_publishes_nothing(ready: Job, published: Path, tmp_path: Path) -> None:
+    here = after_today(ready, published, tmp_path)
     strict = here.params_with(max_silence_days=2)
     strict.run(TODAY + 2 * DAY)  # the last events are of the first moment of TODAY
     before = digests(here.to)
@@ -206,9 +218,8 @@ def test_a_feed_that_stopped_publishes_nothing(ready: Job, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("what", ["leads", "events"])
-def test_a_feed_that_shrank_publishes_nothing(what: str, ready: Job, tmp_path: Path) -> None:
-    here = elsewhere(ready, tmp_path)
-    here.run()
+def test_a_feed_that_shrank_publishes_nothing(what: str, ready: Job, published: Path, tmp_path: Path) -> None:
+    here = after_today(ready, published, tmp_path)
     before = digests(here.to)
     scenario = crowd((MONDAY,))
     kept = (

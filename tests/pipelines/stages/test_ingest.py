@@ -349,7 +349,7 @@ CELLS = st.sampled_from(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.lists(CELLS, min_size=4, max_size=4), min_size=1, max_size=25))
 def test_no_row_is_lost_whatever_it_holds(tmp_path: Path, rows: list[list[str]]) -> None:
     text = pd.DataFrame(rows, columns=["id", "at", "kind", "minutes"]).to_csv(index=False)
