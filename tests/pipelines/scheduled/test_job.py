@@ -21,7 +21,7 @@ from pipelines.scheduled.published import PublishedLists
 from pipelines.stages.score import score_leads
 from pipelines.storage.run_context import RunContext
 from tests.support.small_job import TODAY, Job, digests, export, job, small_shards, still
-from tests.support.small_model import scorer
+from tests.support.small_model import matrix, scorer
 from tests.support.tables import DAY, MONDAY, crowd
 
 OTHERS = {"_duckdb", "ibis", "lightgbm", "pandas", "pyarrow", "re", "rich", "sqlglot"}
@@ -45,10 +45,11 @@ def elsewhere(ready: Job, folder: Path) -> Job:
     return ready.request_with(to=folder / "to")
 
 
-def after_today(ready: Job, published: Path, folder: Path) -> Job:
+@pytest.fixture
+def here(ready: Job, published: Path, tmp_path: Path) -> Job:
     """A job that has published the list of TODAY."""
-    shutil.copytree(published, folder / "to", symlinks=True)
-    return elsewhere(ready, folder)
+    shutil.copytree(published, tmp_path / "to", symlinks=True)
+    return elsewhere(ready, tmp_path)
 
 
 def test_the_list_is_the_stage_s_list_byte_for_byte(
@@ -67,8 +68,7 @@ def test_the_list_is_the_stage_s_list_byte_for_byte(
     assert len(lines) == 1 and "published 2024-03-04-" in lines[0]
 
 
-def test_the_manifest_says_what_went_in_and_what_came_out(ready: Job, published: Path, tmp_path: Path) -> None:
-    here = after_today(ready, published, tmp_path)
+def test_the_manifest_says_what_went_in_and_what_came_out(here: Job) -> None:
     manifest = json.loads((here.to / "current" / "manifest.json").read_text())
     scores = pd.read_parquet(here.to / "current" / "scores.parquet")
     assert manifest["n"] == len(scores) == 60
@@ -80,10 +80,7 @@ def test_the_manifest_says_what_went_in_and_what_came_out(ready: Job, published:
     assert "leadscore" in manifest["versions"]
 
 
-def test_tiers_are_counted_best_first_however_low_a_trigger_reaches(
-    ready: Job, published: Path, tmp_path: Path
-) -> None:
-    here = after_today(ready, published, tmp_path)
+def test_tiers_are_counted_best_first_however_low_a_trigger_reaches(here: Job) -> None:
     name = (here.to / "current").readlink().name
     path = here.to / "runs" / name / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -91,8 +88,7 @@ def test_tiers_are_counted_best_first_however_low_a_trigger_reaches(
     assert here.run()[0].endswith("(hot 20, warm 40, cold 0)")
 
 
-def test_a_rerun_leaves_every_byte_and_writes_nothing(ready: Job, published: Path, tmp_path: Path) -> None:
-    here = after_today(ready, published, tmp_path)
+def test_a_rerun_leaves_every_byte_and_writes_nothing(here: Job) -> None:
     before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in here.to.rglob("[!.]*")}
     here.run()
     assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in here.to.rglob("[!.]*")} == before
@@ -125,8 +121,7 @@ def test_foreign_or_damaged_manifests_count_as_no_lists(
     assert {path: path.read_text() for path in foreign} == foreign
 
 
-def test_what_decides_a_list_decides_its_name(ready: Job, published: Path, tmp_path: Path) -> None:
-    here = after_today(ready, published, tmp_path)
+def test_what_decides_a_list_decides_its_name(here: Job, tmp_path: Path) -> None:
     first = PublishedLists(here.to).current_name()
     here.request_with(reasons="all").run()
     here.run(TODAY + DAY)
@@ -139,8 +134,7 @@ def test_what_decides_a_list_decides_its_name(ready: Job, published: Path, tmp_p
     assert first is not None and all(name != first for name in names if "03-05" in name)
 
 
-def test_a_damaged_list_is_made_again(ready: Job, published: Path, tmp_path: Path) -> None:
-    here = after_today(ready, published, tmp_path)
+def test_a_damaged_list_is_made_again(here: Job) -> None:
     complete = digests(here.to)
     for name in ("scores.csv", "manifest.json"):
         file = here.to / "current" / name
@@ -207,8 +201,7 @@ def test_days_beyond_those_kept_go(ready: Job, tmp_path: Path) -> None:
 # What stops it
 
 
-def test_a_feed_that_stopped_publishes_nothing(ready: Job, published: Path, tmp_path: Path) -> None:
-    here = after_today(ready, published, tmp_path)
+def test_a_feed_that_stopped_publishes_nothing(here: Job) -> None:
     strict = here.params_with(max_silence_days=2)
     strict.run(TODAY + 2 * DAY)  # the last events are of the first moment of TODAY
     before = digests(here.to)
@@ -218,15 +211,10 @@ def test_a_feed_that_stopped_publishes_nothing(ready: Job, published: Path, tmp_
 
 
 @pytest.mark.parametrize("what", ["leads", "events"])
-def test_a_feed_that_shrank_publishes_nothing(what: str, ready: Job, published: Path, tmp_path: Path) -> None:
-    here = after_today(ready, published, tmp_path)
+def test_a_feed_that_shrank_publishes_nothing(what: str, here: Job, tmp_path: Path) -> None:
     before = digests(here.to)
     scenario = crowd((MONDAY,))
-    kept = (
-        {row["lead_id"] for row in scenario.leads[:29]}
-        if what == "leads"
-        else {row["lead_id"] for row in scenario.leads}
-    )
+    kept = {row["lead_id"] for row in scenario.leads[: 29 if what == "leads" else None]}
     rows = {
         name: [row for row in getattr(scenario, name) if row["lead_id"] in kept]
         for name in ("leads", "history", "events")
@@ -358,8 +346,6 @@ def test_another_model_s_list_is_no_help(tmp_path: Path) -> None:
 
 def test_features_not_read_move_no_figure() -> None:
     """What `since_last` rests on, on the model itself."""
-    from tests.support.small_model import matrix
-
     model = replace(scorer(), metadata=scorer().metadata.model_copy(update={"left_out": still()}))
     rows = matrix().head(50).reset_index(drop=True)
     unread = [name for name in model.feature_names if name not in model.features_read]
@@ -398,9 +384,8 @@ def test_a_run_leaves_nothing_of_itself_in_memory(ready: Job, tmp_path: Path) ->
     data = export(tmp_path / "data", crowd((MONDAY,)))
 
     def run(number: int) -> None:
-        assert (
-            "published" in elsewhere(ready, tmp_path / f"{number}").request_with(data=data).run(TODAY + number * DAY)[0]
-        )
+        one = elsewhere(ready, tmp_path / f"{number}").request_with(data=data)
+        assert "published" in one.run(TODAY + number * DAY)[0]
 
     for number in (0, 1):
         run(number)
