@@ -42,7 +42,7 @@ class DealValues:
         won = contract.outcomes[["lead_id", "converted_at"]].dropna()
         won = won[won["converted_at"] < until].reset_index(drop=True)
         value = values_of(won["lead_id"], contract, params).to_numpy("float64")
-        rows = won[["lead_id"]].assign(snapshot_at=won["converted_at"] - TICK)
+        rows = won[["lead_id"]].assign(snapshot_at=on_lists(won, contract.leads))
         features, categories = _features(rows, contract, spec)
         model = fit_deal_values(features, value, won["converted_at"].to_numpy(), categories)
         if model is None:
@@ -85,6 +85,16 @@ class DealValues:
         known = attributes_as_of(moments, self.contract.leads, self.contract.history, self.spec.attributes)[name]
         hours = known.astype("float64").where(known.astype("float64") > 0)
         return hours.fillna(self.params.hours).to_numpy("float64")
+
+
+def on_lists(won: pd.DataFrame, leads: pd.DataFrame) -> pd.Series[pd.Timestamp]:
+    """Return a moment at which each won lead was open, by the index of `won`: halfway from its creation to the win.
+
+    What is written with the win, such as an amount that is corrected to what the customer signed, is known on no list.
+    """
+    created = leads.set_index("lead_id")["created_at"].reindex(won["lead_id"]).set_axis(won.index)
+    half = created + (won["converted_at"] - created) / 2
+    return half.where(half < won["converted_at"], won["converted_at"] - TICK).astype("datetime64[us]")
 
 
 def values_of(lead_id: pd.Series[str], contract: Contract, params: MoneyParams) -> pd.Series[float]:

@@ -6,12 +6,16 @@ import logging
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from features.attributes.as_of import attributes_as_of
 from features.matrix.matrix import MatrixSpec
 from models.kpis.revenue import GroupRevenue, RevenueResult, RevenueRows, revenue_gains, revenue_groups
 from models.kpis.tier_kpis import of_leads, period_of
-from models.tiers.score_lists import best_first, working_ranks
+from models.points.scale import score
+from models.scoring.scorer import ModelMetadata
+from models.tiers.assignment import TierContext
+from models.tiers.score_lists import assign_lists, best_first, working_ranks
 from models.tiers.tier_rules import EXCLUDED, TierFacts
 from pipelines.config.params import Params
 from pipelines.revenue.deal_values import RANK_COLUMN, DealValues, values_of
@@ -38,6 +42,25 @@ def write_revenue(
     for line in found[0].lines:
         log.info("kpis: %s", line)
     return found[0]
+
+
+def money_tiers(
+    rows: pd.DataFrame, facts: TierFacts, metadata: ModelMetadata, capacity: int, contract: Contract, params: Params
+) -> pd.Series[str]:
+    """Return the tiers of past lists that are ranked by money; those by probability where none asks for another rank.
+
+    Parameters as of `list_revenue`; deal values are learned from the deals won before the first list.
+    """
+    column = RANK_COLUMN.get(params.money.rank_by)
+    deals = None
+    if column is not None and len(rows):
+        deals = DealValues.learn(contract, metadata.matrix, params.money, rows["snapshot_at"].min())
+    if deals is None:
+        return rows["tier"]
+    worth = deals.columns(rows["probability"], rows[["lead_id", "snapshot_at"]], params.evaluate.confidence)[column]
+    points = metadata.points.points(scipy.special.logit(rows["probability"].to_numpy("float64")))
+    listed = rows.assign(rank_value=worth, points=points, score=score(points))
+    return assign_lists(listed, TierContext(params.tiers, capacity, metadata.points, facts))
 
 
 def list_revenue(

@@ -40,7 +40,7 @@ from models.tiers.score_lists import assign_in_order
 from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params
 from pipelines.lists.response import response
-from pipelines.revenue.list_revenue import write_revenue
+from pipelines.revenue.list_revenue import money_tiers, write_revenue
 from pipelines.scoring.list_coverage import closes_until, intervals, list_coverage
 from pipelines.scoring.rule_scoring import tier_names
 from pipelines.scoring.tier_inputs import tier_facts
@@ -110,12 +110,13 @@ def measure_kpis(run: RunContext) -> KpiResult:
     metadata, evaluated, rows, sampled = _predicted(run)
     inputs = KpiInputs.read(run)
     facts = tier_facts(rows, inputs.contract, metadata.matrix, run.params.tiers)
+    capacity = sampled_capacity(run.params.capacity.per_period, sampled)
+    rows = rows.assign(tier=money_tiers(rows, facts, metadata, capacity, inputs.contract, run.params))
     listed = as_listed(rows.assign(by_rule=facts.held.any(axis=1)), run.params.kpis)
     lists = Lists(listed, run.params.tiers, metadata.points)
     compared = compare_rates(
         lists, _segments(listed, metadata, inputs), run.params.evaluate.confidence, run.params.kpis
     )
-    capacity = sampled_capacity(run.params.capacity.per_period, sampled)
     volume = volumes(lists, capacity, run.params.kpis)
     tiering = Tiering("model", evaluated.model_id, sampled, compared, volume, evaluated.coverage)
     figures = _figures(listed, _stages(run.params.tiers), inputs, tiering)
