@@ -67,7 +67,7 @@ def pull(
 
     IN: Salesforce or HubSpot, with a token in the environment; only what has changed since the last time.
 
-    OUT: in FOLDER, leads.parquet, events.parquet and aliases.parquet (who was merged), for `init` and `source`. What
+    OUT: in FOLDER, leads, events, deals and aliases (who was merged) as Parquet, for `init` and `source`. What
     has been read is kept in FOLDER.pull, so that a run that was cut off goes on where it was.
     """
     from pipelines.config.params import load

@@ -11,7 +11,7 @@ PULLED = "pulled.json"  # in a folder of tables that `pull` wrote: which CRM it 
 
 
 class SalesforcePull(Spec):
-    """Leads, tasks and events of Salesforce."""
+    """Leads, tasks, events and opportunities of Salesforce."""
 
     base_url: str = Field(default="", description="Such as https://mycompany.my.salesforce.com.")
     token: str = Field(
@@ -26,11 +26,12 @@ class SalesforcePull(Spec):
     client_secret: str = Field(default="SALESFORCE_CLIENT_SECRET", description="The same of its consumer secret.")
     version: str = Field(default="v62.0", pattern=r"^v\d+\.0$", description="Of the REST API.")
     fields: list[str] = Field(default=[], description="Fields of leads to read; []: all that this user may see.")
+    deals: bool = Field(default=True, description="Also read opportunities, for how those of converted leads ended.")
     page: int = Field(default=1000, ge=1, le=2000, description="Records a request.")
 
 
 class HubSpotPull(Spec):
-    """Contacts, calls, emails and meetings of HubSpot."""
+    """Contacts, calls, emails, meetings and deals of HubSpot."""
 
     base_url: str = Field(default="https://api.hubapi.com", description="Address of the API.")
     token: str = Field(
@@ -41,6 +42,7 @@ class HubSpotPull(Spec):
         description="Properties of contacts to read beside those that say who a lead is, where it came from and when "
         "its stages began; []: every property of one's own.",
     )
+    deals: bool = Field(default=True, description="Also read deals, for how those of contacts ended.")
     page: int = Field(default=200, ge=1, le=200, description="Records a request; HubSpot gives no more than 200.")
 
 

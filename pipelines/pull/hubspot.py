@@ -1,4 +1,4 @@
-"""HubSpot: contacts, calls, emails and meetings.
+"""HubSpot: contacts, calls, emails, meetings and deals.
 
 Search: https://developers.hubspot.com/docs/api-reference/search/guide
 Associations: https://developers.hubspot.com/docs/api-reference/legacy/crm/associations/associate-records/batch/get-associations
@@ -21,6 +21,7 @@ from pipelines.pull.client import Client, ask_smaller
 from pipelines.pull.store import MERGED, Content, Page, PullStore
 
 KINDS = ("contacts", "calls", "emails", "meetings")
+DEALS = "deals"
 ARCHIVED = "archived "
 LISTED = 100  # records a page of a list
 STANDARD = (
@@ -37,6 +38,7 @@ FIELDS = {
     "calls": ("hs_timestamp", "hs_createdate", "hs_call_direction"),
     "emails": ("hs_timestamp", "hs_createdate", "hs_email_direction"),
     "meetings": ("hs_timestamp", "hs_createdate", "hs_meeting_start_time", "hs_meeting_source"),
+    DEALS: ("createdate", "closedate", "dealstage", "amount", "hs_is_closed", "hs_is_closed_won"),
 }
 
 
@@ -45,7 +47,12 @@ class HubSpot:
     """An account of HubSpot."""
 
     params: HubSpotPull
-    kinds: tuple[str, ...] = (*KINDS, *(ARCHIVED + kind for kind in KINDS))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is read, contacts first, and then of each what was archived."""
+        read = (*KINDS, *([DEALS] if self.params.deals else []))
+        return (*read, *(ARCHIVED + kind for kind in read))
 
     def columns(self, client: Client) -> tuple[list[str], int]:
         """The properties of contacts that are read, and the time of day there."""
@@ -81,7 +88,7 @@ class HubSpot:
     def events(self, store: PullStore) -> Iterator[Content]:
         """What leads did and what sales did; one with several contacts counts for each."""
         leads = {key for key, _ in store.records("contacts")} | {key for key, _ in store.records(MERGED)}
-        for kind in FIELDS:
+        for kind in KINDS[1:]:
             for _, content in store.records(kind):
                 at = content.get("hs_meeting_start_time") or content["hs_timestamp"]
                 event = {
@@ -92,6 +99,23 @@ class HubSpot:
                     "channel": "online" if kind == "emails" else "offline",
                 }
                 yield from ({"lead_id": lead} | event for lead in content["contacts"] if lead in leads and at)
+
+    def deals(self, store: PullStore) -> Iterator[Content]:
+        """The deals of contacts; one of several contacts counts for each."""
+        if not self.params.deals:
+            return
+        leads = {key for key, _ in store.records("contacts")} | {key for key, _ in store.records(MERGED)}
+        for key, content in store.records(DEALS):
+            closed, won = content["hs_is_closed"] == "true", content["hs_is_closed_won"] == "true"
+            deal = {
+                "deal_id": key,
+                "status": "won" if won else "lost" if closed else "open",
+                "stage": content["dealstage"],
+                "closed_at": content["closedate"] if closed or won else None,
+                "created_at": content["createdate"],
+                "amount": content["amount"],
+            }
+            yield from ({"lead_id": lead} | deal for lead in content["contacts"] if lead in leads)
 
 
 def _search(kind: str, fields: list[str], since: int | None, last: str, size: int) -> dict[str, Any]:

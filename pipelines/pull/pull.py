@@ -29,7 +29,8 @@ OVERLAP_S = 600  # read again of the time before a pull began: a CRM's index may
 ROWS = 10_000  # of a table at once
 EVENT = ("lead_id", "event_at", "known_at", "event_type", "direction", "channel")
 ALIAS = ("lead_id", "merged_into", "merged_at")
-WRITTEN = {"leads.parquet", "events.parquet", "aliases.parquet", PULLED}  # all that a folder may hold
+DEAL = ("lead_id", "deal_id", "status", "stage", "closed_at", "created_at", "amount")
+WRITTEN = {"leads.parquet", "deals.parquet", "events.parquet", "aliases.parquet", PULLED}  # all that a folder may hold
 log = logging.getLogger("leadscore")
 
 
@@ -48,6 +49,9 @@ class Crm(Protocol):
 
     def events(self, store: PullStore) -> Iterator[Content]:
         """What was done, with the columns of EVENT."""
+
+    def deals(self, store: PullStore) -> Iterator[Content]:
+        """How the deals of leads ended, with the columns of DEAL."""
 
 
 def pull(
@@ -166,6 +170,8 @@ def _write(crm: Crm, store: PullStore, folder: Path, about: dict[str, str]) -> d
             crm.kinds[0], "", found="no record", expected="leads", fix="Check that the token may read them."
         )
     tables = {"leads": (columns, leads), "events": (EVENT, crm.events(store)), "aliases": (ALIAS, aliases)}
+    if next(crm.deals(store), None):  # without any, what became of leads is in their own table
+        tables["deals"] = (DEAL, crm.deals(store))
     with staged_folder(folder) as staged:
         rows = {
             name: write_parquet(_reader(fields, records), staged / f"{name}.parquet")

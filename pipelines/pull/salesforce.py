@@ -1,4 +1,4 @@
-"""Salesforce: leads, tasks and events by SOQL.
+"""Salesforce: leads, tasks, events and opportunities by SOQL.
 
 Query: https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_queryall.htm
 Token: https://help.salesforce.com/s/articleView?id=sf.remoteaccess_oauth_client_credentials_flow.htm
@@ -33,6 +33,7 @@ NEEDED = ("Id", "IsDeleted", "MasterRecordId", "ConvertedContactId", "CreatedDat
 FIELDS = {
     "Task": ("Id", "IsDeleted", "WhoId", "TaskSubtype", "CallType", "IsClosed", "CompletedDateTime", "CreatedDate"),
     "Event": ("Id", "IsDeleted", "WhoId", "StartDateTime", "CreatedDate"),
+    "Opportunity": ("Id", "IsDeleted", "StageName", "Amount", "IsClosed", "IsWon", "CloseDate", "CreatedDate"),
 }
 LONGEST_QUERY = 12_000  # characters in an address, of which Salesforce takes 16,384 bytes
 
@@ -42,7 +43,11 @@ class Salesforce:
     """An org of Salesforce."""
 
     params: SalesforcePull
-    kinds: tuple[str, ...] = ("Lead", "Task", "Event")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is read, leads first."""
+        return ("Lead", "Task", "Event", *(["Opportunity"] if self.params.deals else []))
 
     def columns(self, client: Client) -> tuple[list[str], int]:
         """The fields of leads, and the time of day there."""
@@ -93,6 +98,25 @@ class Salesforce:
                     lead = who if who in leads else _lead_of(of_contact.get(who, []), event["event_at"])
                     if lead:
                         yield {"lead_id": lead} | event
+
+    def deals(self, store: PullStore) -> Iterator[Content]:
+        """The opportunities that leads were converted into; several leads may have become one."""
+        if not self.params.deals:
+            return
+        of_deal: dict[str, list[str]] = defaultdict(list)
+        for key, content in store.records("Lead"):
+            if content.get("ConvertedOpportunityId"):
+                of_deal[content["ConvertedOpportunityId"]].append(key)
+        for key, content in store.records("Opportunity"):
+            deal = {
+                "deal_id": key,
+                "status": "won" if content["IsWon"] else "lost" if content["IsClosed"] else "open",
+                "stage": content["StageName"],
+                "closed_at": content["CloseDate"] if content["IsClosed"] else None,
+                "created_at": content["CreatedDate"],
+                "amount": content["Amount"],
+            }
+            yield from ({"lead_id": lead} | deal for lead in of_deal.get(key, []))
 
 
 def _soql(kind: str, fields: list[str], since: int | None, last: str, size: int) -> str:
