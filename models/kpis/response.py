@@ -97,6 +97,26 @@ def starts_of(entered: pd.DataFrame, fired: pd.DataFrame, window_days: float) ->
     return pd.concat([fired, fresh]).sort_values(["at", "lead_id"], ignore_index=True)
 
 
+def uncalled(starts: pd.DataFrame, contacts: Contacts, now: pd.Timestamp) -> pd.DataFrame:
+    """Find who waits for a call: since the first start after which nobody has contacted the lead.
+
+    Parameters
+    ----------
+    starts
+        lead_id, at; any number a lead.
+
+    Returns
+    -------
+    DataFrame
+        lead_id, since, minutes (by now). Where the log has days alone, a contact on the day of a start counts.
+    """
+    log = contacts.rows[contacts.rows["contacted_at"] <= now]
+    last = of_leads(starts["lead_id"], log.groupby("lead_id")["contacted_at"].max())
+    reached = last >= (starts["at"].dt.floor("D") if contacts.by_day else starts["at"])
+    since = starts[~reached].groupby("lead_id")["at"].min().rename("since").reset_index()
+    return since.assign(minutes=((now - since["since"]).dt.total_seconds() / 60).astype("int64"))
+
+
 def response_times(
     starts: pd.DataFrame, contacts: Contacts, outcomes: pd.DataFrame, sla_minutes: int, confidence: float
 ) -> ResponseTimes:

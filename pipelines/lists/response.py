@@ -12,6 +12,8 @@ from models.kpis.results import ResponseTimes
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.run_context import RunContext
 
+NONE = pd.DataFrame({"lead_id": pd.Series(dtype="str"), "at": pd.Series(dtype="datetime64[us]"), "kind": FIRED})
+
 
 def response(listed: pd.DataFrame, best: str, contract: Contract, run: RunContext) -> ResponseTimes | str:
     """Measure the time from entering the best tier, or from a trigger into it, to the first contact.
@@ -29,22 +31,29 @@ def response(listed: pd.DataFrame, best: str, contract: Contract, run: RunContex
         By the contact log, or where there is none, by events of sales; why not, where there are neither, or nobody
         entered.
     """
-    contacts = _contacts(contract, run)
+    contacts = contacts_of(contract, run)
     if contacts is None:
         return "no contact log and no event says when sales called"
-    first = listed["snapshot_at"].min()
-    windows = [one.when for one in run.params.tiers.triggers if one.tier == best and isinstance(one.when, EventSeen)]
-    fired = [firings(_events(contract, when.types), when.days) for when in windows]
-    empty = pd.DataFrame({"lead_id": listed["lead_id"].head(0), "at": listed["snapshot_at"].head(0), "kind": FIRED})
-    days = max((when.days or run.params.snapshots.max_age_days for when in windows), default=0)
-    starts = starts_of(entries(listed, best), pd.concat([empty, *fired]), days)
-    starts = starts[starts["at"] >= first]  # a trigger that fired before the first list
+    entered, fired = entries(listed, best), fired_triggers(best, contract, run)
+    windows = [when.days or run.params.snapshots.max_age_days for when in _triggers(best, run)]
+    starts = starts_of(entered, pd.concat([entered.head(0), fired]), max(windows, default=0))
+    starts = starts[starts["at"] >= listed["snapshot_at"].min()]  # a trigger that fired before the first list
     kpis, confidence = run.params.kpis, run.params.evaluate.confidence
     times = response_times(starts, contacts, contract.outcomes, kpis.sla_minutes, confidence)
     return times if times.n else f"nobody entered {best} between the first and the last contact that is known"
 
 
-def _contacts(contract: Contract, run: RunContext) -> Contacts | None:
+def fired_triggers(best: str, contract: Contract, run: RunContext) -> pd.DataFrame:
+    """Return when triggers into a tier fired: lead_id, at, kind."""
+    fired = [firings(_events(contract, when.types), when.days) for when in _triggers(best, run)]
+    return pd.concat([NONE, *fired])
+
+
+def _triggers(best: str, run: RunContext) -> list[EventSeen]:
+    return [one.when for one in run.params.tiers.triggers if one.tier == best and isinstance(one.when, EventSeen)]
+
+
+def contacts_of(contract: Contract, run: RunContext) -> Contacts | None:
     """Return whom sales contacted by the end of the data; a booked call is no contact yet."""
     path, until = run.layout.contacts.path, contract.data_until
     columns = ["lead_id", "contacted_at"]

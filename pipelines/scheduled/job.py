@@ -23,6 +23,7 @@ from models.lists.results import OwnersSummary
 from models.scoring.scorer import Scorer
 from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params, reasons_asked, require_day, with_as_of
+from pipelines.lists.not_called import not_called, write_not_called
 from pipelines.lists.owner_lists import ASSIGNED, FOLDER, ListInputs, add_owner_lists
 from pipelines.registry.named_model import find_bundle
 from pipelines.scheduled.feed_checks import check_feed, check_first_feed, drift, feed_at
@@ -276,6 +277,7 @@ class Draft:
     manifest: ListManifest
     timings: dict[str, float]
     display: Display
+    waiting: pd.DataFrame | None
 
 
 def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, feed: FeedStatus, clock: Clock) -> Draft:
@@ -290,21 +292,20 @@ def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, fee
         parts = list(with_progress(shards, contract.count_shards(snapshots), f"score {name}"))
         rows, display = rows_in(ready.layout), Display.read_mapped(ready.layout, params.source.leads)
     timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
-    before = ready.published.run(identity.previous) / SCORES if identity.previous else None
+    last = ready.published.run(identity.previous) if identity.previous else None
     given = read_overrides(stores(ready.layout, ready.request.to), params.tiers.names)
-    listed = rank_leads(parts, scorer, snapshots, contract, before, params, given)
+    listed = rank_leads(parts, scorer, snapshots, contract, last / SCORES if last else None, params, given)
     unseen = count_new_values(parts)
     shift = drift(listed.leads, unseen, _scores(ready.published, identity.previous), params.job)
     hindsight = _hindsight(scorer, identity.as_of)
-    for flag in [*shift.flags, *([hindsight] if hindsight else [])]:
-        log.warning("score: %s", flag)
     closed = closed_leads(listed.leads, contract, scorer.metadata.matrix)
     summary = summarise(listed, who, unseen, closed)
-    for line in summary.warnings:
+    for line in [*shift.flags, *([hindsight] if hindsight else []), *summary.warnings]:
         log.warning("score: %s", line)
     known = vars(summary) | vars(identity)
     manifest = ListManifest(**known, feed=feed, drift=shift, hindsight=hindsight, rows=rows, outputs={})
-    return Draft(name, work, parts, listed, manifest, timings, display)
+    waiting = not_called(listed, contract, RunContext(params, ready.layout), last)
+    return Draft(name, work, parts, listed, manifest, timings, display, waiting)
 
 
 def _publish(draft: Draft, published: PublishedLists, params: Params) -> None:
@@ -312,6 +313,7 @@ def _publish(draft: Draft, published: PublishedLists, params: Params) -> None:
     with published.new(draft.name) as staged:
         write_rows(ranked_rows(draft.parts, draft.listed), staged / SCORES, staged / SHEET, draft.display)
         write_parquet(read_inputs(draft.parts), staged / INPUTS)
+        write_not_called(draft.waiting, staged, draft.display)
         by_owner = _write_owner_lists(draft, published, params, staged / FOLDER) if params.lists.owner else None
         files = sorted(path for path in staged.rglob("*") if path.is_file())
         outputs = {path.relative_to(staged).as_posix(): file_digest(path) for path in files}

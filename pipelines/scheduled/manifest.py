@@ -46,6 +46,8 @@ class Policy(Spec):
         text += str(params.project.seed)
         if params.money.deal_value:  # what it ranks by, and the figures of money on the list
             text += params.model_dump_json(include={"money": True, "evaluate": {"confidence"}})
+        if params.kpis.sales_events:  # which of the best tier wait for a call
+            text += params.model_dump_json(include={"kpis": {"sales_events"}})
         version = hashlib.sha256(text.encode()).hexdigest()[:12]
         return cls(
             version=version,
