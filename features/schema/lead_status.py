@@ -29,7 +29,22 @@ LOST = {
 LOST |= {"perdida", "perdue", "persa", "descartado", "rechazado", "abgelehnt", "abgesagt", "storniert", "afgewezen"}
 LOST |= {"przegrana", "przegrany", "przegrane", "prohráno", "tabt", "förlorad", "失注", "流失", "проиграна"}
 LOST |= {"verloren", "perdido", "perdu", "perso", "cancelled", "canceled"}
-NO = {"not", "no", "never", "nicht", "non"}  # turn a word into its opposite
+NO = {
+    "not",
+    "no",
+    "never",
+    "nicht",
+    "non",
+    "kein",
+    "keine",
+    "nie",
+    "niet",
+    "geen",
+    "ikke",
+    "inte",
+    "não",
+}  # turn a word
+MAYBE = {"potential", "prospective", "potencial", "potenziell", "potenzieller", "potenziale", "potentiel", "potentiell"}
 WISHED = {"interested", "qualified"}
 BESIDE = {"closed", "lead", "deal", "opportunity", "prospect"}  # words that a status has besides
 NAMES = {"status", "stage", "state", "phase", "disposition", "tag", "tags", "stadium", "estado", "etapa", "statut"}
@@ -51,7 +66,7 @@ NAMES |= {
 def means_won(value: str) -> bool:
     """Whether a value of a status means a won lead."""
     parts = _parts(value)
-    return bool(parts & WON) and not parts & (NO | LOST | {"potential", "prospective"})
+    return bool(parts & WON) and not parts & (NO | LOST | MAYBE)
 
 
 def means_lost(value: str) -> bool:

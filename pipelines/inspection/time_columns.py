@@ -24,6 +24,7 @@ EXAMPLES = 3
 DATE_WORDS = {"date", "datetime", "time", "timestamp", "at", "on", "datum", "fecha", "data", "day", "created", "closed"}
 DATE_WORDS |= {"op", "am", "dato", "pvm", "tarih", "alta", "zeit", "zeitpunkt", "uhrzeit", "tag", "jour", "hora"}
 DATE_STEMS = ("erstell", "angeleg", "registrier", "abgeschloss")
+DATE_ENDS_ELSEWHERE = ("日", "日時", "日付", "日期", "时间", "дата", "дата создания")
 DATE_ENDS = ("date", "datum", "_at", "time", "timestamp")
 # What stands for "no date" where more than a share of the cells hold it.
 PLACEHOLDER, MANY = re.compile(r"\D*|0{4}\D.*|(.*\D)?(0001|1900|1970|2099|2999|9999)(\D.*)?"), 0.1
@@ -32,7 +33,7 @@ UNKNOWN |= {"-", "--", "n/a", "#n/a", "nan", "nat", "none", "never"}
 
 DAYS = [f"%{a}{mark}%{b}{mark}%{c}" for mark in "/.-" for a, b, c in ("dmY", "mdY", "Ymd", "dmy", "mdy", "ymd")]
 DAYS += ["%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%d. %B %Y", "%d. %b %Y", "%b %d, %Y", "%B %d, %Y"]
-DAYS += ["%b %d %Y", "%a %b %d %Y", "%a, %d %b %Y", "%A, %B %d, %Y", "%d/%b/%Y"]
+DAYS += ["%Y年%m月%d日", "%b %d %Y", "%a %b %d %Y", "%a, %d %b %Y", "%A, %B %d, %Y", "%d/%b/%Y"]
 CLOCKS = ["%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%H:%M %Z", "%H:%M:%S %Z"]
 CLOCKS += ["%H:%M:%S GMT%z", "%H:%M:%S %z", "%H:%M %z", "%H:%M Uhr", "%I:%M %p %Z"]
 PATTERNS = [*DAYS, *(f"{day}{link}{clock}" for day, link, clock in product(DAYS, (" ", ", ", "T", " at "), CLOCKS))]
@@ -80,7 +81,7 @@ class TimeColumn:
 def named_like_a_date(name: str) -> bool:
     """Whether a column's name says that it holds times."""
     parts = words(name)
-    ends = bool(parts) and parts[-1].endswith(DATE_ENDS)
+    ends = (bool(parts) and parts[-1].endswith(DATE_ENDS)) or name.strip().endswith(DATE_ENDS_ELSEWHERE)
     return bool(DATE_WORDS & set(parts)) or ends or any(part.startswith(DATE_STEMS) for part in parts)
 
 

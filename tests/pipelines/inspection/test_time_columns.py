@@ -41,6 +41,7 @@ def times(name: str, values: list[str], of_numbers: bool = False) -> TimeColumn:
         ("16-10-2020", "30-11-2020", "%d-%m-%Y"),
         ("16-10-2020 09:30", "30-11-2020 17:05", "%d-%m-%Y %H:%M"),
         ("10-16-2020", "11-30-2020", "%m-%d-%Y"),
+        ("2024年3月5日", "2024年10月15日", "%Y年%m月%d日"),
         ("5-Mar-24", "6-Apr-24", "%d-%b-%y"),
         ("2024-3-5", "2024-3-15", "%Y-%m-%d"),
         ("2024-03-05T10:15:00.000+0000", "2024-03-05T10:15:00Z", "iso"),
@@ -91,6 +92,7 @@ def test_what_is_no_date(name: str, values: list[str]) -> None:
 
 
 def test_a_date_that_no_format_fits_is_said() -> None:
+    assert "fit no format of dates" in str(look("登録日", ["２０２４/０３/０５", "２０２４/０３/１６"]))
     found = look("created_at", ["5. März 2024", "6. März 2024"])
     assert found == "'5. März 2024' in row 1, '6. März 2024' in row 2 fit no format of dates"
 
