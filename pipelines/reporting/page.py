@@ -27,23 +27,32 @@ def write_page(text: str, layout: Layout) -> Path:
     return layout.report.path
 
 
-def page(template: str, contents: dict[str, Any], project: str) -> str:
-    """Fill a template and embed style and scripts, so that the page opens offline."""
-    environment = Environment(
+def environment() -> Environment:
+    """Return where templates live, with what they may call; whatever a page shows is escaped."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number, "points": points, "figure": figure_text}
+    made.filters |= {"percent": percent, "number": number, "points": points, "figure": figure_text}
+    return made
+
+
+def page(template: str, contents: dict[str, Any], project: str) -> str:
+    """Fill a template and embed style and scripts, so that the page opens offline."""
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    return environment.get_template(template).render(
-        contents,
-        project=project,
-        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=_content_hash(script),
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            contents,
+            project=project,
+            style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+            script=script,
+            script_hash=_content_hash(script),
+        )
     )
 
 

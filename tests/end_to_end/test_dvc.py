@@ -128,3 +128,10 @@ def test_outs_are_where_the_layout_says() -> None:
 
 def _outs() -> list[object]:
     return [out for stage in STAGES.values() for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+
+
+def test_policy_is_read_by_no_stage_that_makes_features_labels_or_the_model() -> None:
+    """So that another capacity, ladder, owner, override or rank trains nothing; exploration is off unless asked for."""
+    policy = {"capacity", "tiers", "lists", "nurture", "money", "delivery", "report"}
+    makes = ("simulate", "ingest", "build_features", "audit", "train", "backtest")
+    assert {stage: policy & set(READS[stage]) for stage in makes} == {stage: set() for stage in makes}
