@@ -29,21 +29,9 @@ LOST = {
 LOST |= {"perdida", "perdue", "persa", "descartado", "rechazado", "abgelehnt", "abgesagt", "storniert", "afgewezen"}
 LOST |= {"przegrana", "przegrany", "przegrane", "prohráno", "tabt", "förlorad", "失注", "流失", "проиграна"}
 LOST |= {"verloren", "perdido", "perdu", "perso", "cancelled", "canceled"}
-NO = {
-    "not",
-    "no",
-    "never",
-    "nicht",
-    "non",
-    "kein",
-    "keine",
-    "nie",
-    "niet",
-    "geen",
-    "ikke",
-    "inte",
-    "não",
-}  # turn a word
+# Words that turn another into its opposite, and those by which a customer is only hoped for.
+NO_WORDS = "not no never nicht non kein keine nie niet geen ikke inte não"
+NO = {*NO_WORDS.split()}
 MAYBE = {"potential", "prospective", "potencial", "potenziell", "potenzieller", "potenziale", "potentiel", "potentiell"}
 WISHED = {"interested", "qualified"}
 BESIDE = {"closed", "lead", "deal", "opportunity", "prospect"}  # words that a status has besides

@@ -27,6 +27,10 @@ class SalesforcePull(Spec):
     version: str = Field(default="v62.0", pattern=r"^v\d+\.0$", description="Of the REST API.")
     fields: list[str] = Field(default=[], description="Fields of leads to read; []: all that this user may see.")
     deals: bool = Field(default=True, description="Also read opportunities, for how those of converted leads ended.")
+    history: list[str] = Field(
+        default=[],
+        description="Fields of leads whose history is read, where Salesforce tracks it, such as [Status].",
+    )
     page: int = Field(default=1000, ge=1, le=2000, description="Records a request.")
 
 
@@ -43,6 +47,10 @@ class HubSpotPull(Spec):
         "its stages began; []: every property of one's own.",
     )
     deals: bool = Field(default=True, description="Also read deals, for how those of contacts ended.")
+    history: list[str] = Field(
+        default=[],
+        description="Properties of contacts whose history is read, such as [lifecyclestage, hs_lead_status].",
+    )
     page: int = Field(default=200, ge=1, le=200, description="Records a request; HubSpot gives no more than 200.")
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from features.schema.errors import DataError, DeliveryError, ParamsError
 from pipelines.config.params import Params
-from pipelines.config.pull import PULLED, Pull
+from pipelines.config.pull import PULLED, HubSpotPull, Pull, SalesforcePull
 from pipelines.delivery.crm import base_url, bearer
 from pipelines.delivery.deliver import Pace
 from pipelines.delivery.http import MOST_BYTES, TooLongError
@@ -30,12 +30,17 @@ ROWS = 10_000  # of a table at once
 EVENT = ("lead_id", "event_at", "known_at", "event_type", "direction", "channel")
 ALIAS = ("lead_id", "merged_into", "merged_at")
 DEAL = ("lead_id", "deal_id", "status", "stage", "closed_at", "created_at", "amount")
-WRITTEN = {"leads.parquet", "deals.parquet", "events.parquet", "aliases.parquet", PULLED}  # all that a folder may hold
+TABLES = ("leads", "events", "aliases", "deals", "history")
+WRITTEN = {*(f"{name}.parquet" for name in TABLES), PULLED}  # all that a folder may hold
 log = logging.getLogger("leadscore")
 
 
 class Crm(Protocol):
     """A CRM's way of answering."""
+
+    @property
+    def params(self) -> SalesforcePull | HubSpotPull:
+        """What is asked for."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -52,6 +57,9 @@ class Crm(Protocol):
 
     def deals(self, store: PullStore) -> Iterator[Content]:
         """How the deals of leads ended, with the columns of DEAL."""
+
+    def history(self, store: PullStore) -> Iterator[Content]:
+        """What fields of leads held, with `lead_id` and `valid_from`."""
 
 
 def pull(
@@ -131,7 +139,8 @@ def _read(crm: Crm, client: Client, store: PullStore, *, whole: bool) -> bool:
     """Read what has changed; returns whether it was the rest of an earlier pull."""
     try:
         columns, now = crm.columns(client)
-        goes_on = store.begin(json.dumps(columns), now - OVERLAP_S, whole=whole)
+        settings = {"columns": columns, "kinds": crm.kinds, "history": crm.params.history}
+        goes_on = store.begin(json.dumps(settings), now - OVERLAP_S, whole=whole)
         for kind in crm.kinds:
             _read_kind(crm, client, store, kind, columns)
     except TooLongError:
@@ -162,7 +171,7 @@ def _read_kind(crm: Crm, client: Client, store: PullStore, kind: str, columns: l
 
 def _write(crm: Crm, store: PullStore, folder: Path, about: dict[str, str]) -> dict[str, int]:
     """Write the tables, each in the order of the CRM's ids, so that the same records are the same bytes."""
-    columns = json.loads(store.settings())
+    columns = json.loads(store.settings())["columns"]
     leads = ({name: content.get(name) for name in columns} for _, content in store.records(crm.kinds[0]))
     aliases = ({"lead_id": old} | content for old, content in store.records(MERGED))
     if not store.count(crm.kinds[0]):
@@ -172,6 +181,8 @@ def _write(crm: Crm, store: PullStore, folder: Path, about: dict[str, str]) -> d
     tables = {"leads": (columns, leads), "events": (EVENT, crm.events(store)), "aliases": (ALIAS, aliases)}
     if next(crm.deals(store), None):  # without any, what became of leads is in their own table
         tables["deals"] = (DEAL, crm.deals(store))
+    if first := next(crm.history(store), None):
+        tables["history"] = ([*first], crm.history(store))
     with staged_folder(folder) as staged:
         rows = {
             name: write_parquet(_reader(fields, records), staged / f"{name}.parquet")

@@ -1,4 +1,4 @@
-"""Salesforce: leads, tasks, events and opportunities by SOQL.
+"""Salesforce: leads, tasks, events, opportunities and the history of leads by SOQL.
 
 Query: https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_queryall.htm
 Token: https://help.salesforce.com/s/articleView?id=sf.remoteaccess_oauth_client_credentials_flow.htm
@@ -24,15 +24,18 @@ from pipelines.config.pull import SalesforcePull
 from pipelines.config.secrets import from_environment
 from pipelines.delivery.crm import Bearer, bearer_of
 from pipelines.pull.client import Client, ask_smaller
+from pipelines.pull.history import Edit, states
 from pipelines.pull.store import MERGED, Content, Page, PullStore
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # of a field; no other text goes into a query
 SALESFORCE_ID = re.compile(r"[A-Za-z0-9]{15,18}")
 UNREAD = {"address", "location", "base64", "anyType", "complexvalue"}  # parts of addresses are fields of their own
 NEEDED = ("Id", "IsDeleted", "MasterRecordId", "ConvertedContactId", "CreatedDate", "SystemModstamp")
+HISTORY = "LeadHistory"  # of fields that are tracked; its rows never change, so they have no SystemModstamp
 FIELDS = {
     "Task": ("Id", "IsDeleted", "WhoId", "TaskSubtype", "CallType", "IsClosed", "CompletedDateTime", "CreatedDate"),
     "Event": ("Id", "IsDeleted", "WhoId", "StartDateTime", "CreatedDate"),
+    HISTORY: ("Id", "IsDeleted", "LeadId", "Field", "OldValue", "NewValue", "CreatedDate"),
     "Opportunity": ("Id", "IsDeleted", "StageName", "Amount", "IsClosed", "IsWon", "CloseDate", "CreatedDate"),
 }
 LONGEST_QUERY = 12_000  # characters in an address, of which Salesforce takes 16,384 bytes
@@ -47,7 +50,8 @@ class Salesforce:
     @property
     def kinds(self) -> tuple[str, ...]:
         """What is read, leads first."""
-        return ("Lead", "Task", "Event", *(["Opportunity"] if self.params.deals else []))
+        more = {"Opportunity": self.params.deals, HISTORY: bool(self.params.history)}
+        return ("Lead", "Task", "Event", *(kind for kind, wanted in more.items() if wanted))
 
     def columns(self, client: Client) -> tuple[list[str], int]:
         """The fields of leads, and the time of day there."""
@@ -118,13 +122,24 @@ class Salesforce:
             }
             yield from ({"lead_id": lead} | deal for lead in of_deal.get(key, []))
 
+    def history(self, store: PullStore) -> Iterator[Content]:
+        """What the tracked fields of leads held, and from when on."""
+        edits: dict[str, list[Edit]] = defaultdict(list)
+        if self.params.history:
+            for _, row in store.records(HISTORY):
+                if row["Field"] in self.params.history:
+                    edits[row["LeadId"]].append((row["CreatedDate"], row["Field"], row["OldValue"], row["NewValue"]))
+        for key, lead in store.records("Lead"):
+            yield from states(key, lead["CreatedDate"], edits.get(key, []), self.params.history)
+
 
 def _soql(kind: str, fields: list[str], since: int | None, last: str, size: int) -> str:
     """The query in an address; names and ids are checked, as SOQL over HTTP binds no values."""
     if not all(map(NAME.fullmatch, fields)) or not (last == "" or SALESFORCE_ID.fullmatch(last)):
         raise DeliveryError(f"{kind}: names of fields or an id that Salesforce does not give")
     moment = None if since is None else dt.datetime.fromtimestamp(since, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    conditions = [f"SystemModstamp >= {moment}"] * (moment is not None) + [f"Id > '{last}'"] * bool(last)
+    stamp = "CreatedDate" if kind == HISTORY else "SystemModstamp"
+    conditions = [f"{stamp} >= {moment}"] * (moment is not None) + [f"Id > '{last}'"] * bool(last)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     query = quote(f"SELECT {', '.join(fields)} FROM {kind}{where} ORDER BY Id LIMIT {size}", safe="")
     if len(query) > LONGEST_QUERY:

@@ -122,7 +122,7 @@ class PullStore:
         others = self.connection.execute("SELECT kind, id, content FROM records WHERE kind NOT IN (?, ?, ?)", PERSONS)
         for kind, record, text in others:
             content = json.loads(text)
-            if content.get("WhoId") in contacts or is_meant(content.get("WhoId")):
+            if content.get("WhoId") in contacts or is_meant(content.get("WhoId")) or is_meant(content.get("LeadId")):
                 gone.append((kind, record))
             elif any(map(is_meant, content.get("contacts", []))):
                 left = [one for one in content["contacts"] if not is_meant(one)]

@@ -70,12 +70,13 @@ class Reads:
         asked = SOQL.fullmatch(soql)
         assert asked, soql
         where = asked["where"] or ""
-        since, last = re.search(r"SystemModstamp >= (\S+)", where), re.search(r"Id > '(\w+)'", where)
+        stamp = "CreatedDate" if asked["kind"] == "LeadHistory" else "SystemModstamp"
+        since, last = re.search(rf"{stamp} >= (\S+)", where), re.search(r"Id > '(\w+)'", where)
         names = asked["fields"].split(", ")
         rows = [
             {"attributes": {"type": asked["kind"]}, "Id": key} | {name: row.get(name) for name in names if name != "Id"}
             for key, row in sorted(self.records.get(asked["kind"], {}).items())
-            if (not since or row["SystemModstamp"][:19] >= since[1][:19]) and (not last or key > last[1])
+            if (not since or row[stamp][:19] >= since[1][:19]) and (not last or key > last[1])
         ]
         limited = rows[: int(asked["limit"])]
         sent = limited[: self.most]
@@ -106,6 +107,15 @@ class Reads:
         ]  # fmt: skip
         paging = {"paging": {"next": {"after": str(len(sent))}}} if len(sent) < len(there) else {}
         return {"total": len(there), "results": sent} | paging
+
+    def with_history(self, body: dict[str, Any]) -> Any:
+        """HubSpot's batch read, which gives the history of 50 records at most, the newest value first."""
+        assert len(body["inputs"]) <= 50
+        rows = {one["id"]: self.records["contacts"][one["id"]].get("history", {}) for one in body["inputs"]}
+        of = {
+            key: {name: row[name] for name in body["propertiesWithHistory"] if name in row} for key, row in rows.items()
+        }
+        return {"status": "COMPLETE", "results": [{"id": key, "propertiesWithHistory": row} for key, row in of.items()]}
 
     def archived(self, kind: str, after: str) -> Any:
         """HubSpot's list of what was archived, two a page."""
@@ -167,6 +177,8 @@ class Handler(SilentHandler, BaseHTTPRequestHandler):
             return {
                 "results": [{"name": name, "hubspotDefined": kind == "theirs"} for name, kind in crm.fields.items()]
             }
+        if path == "/crm/v3/objects/contacts/batch/read":
+            return crm.with_history(json.loads(body))
         if "associations" in words:
             return crm.associations(json.loads(body))
         crm.pages += 1

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipelines.config.params import Params
 from pipelines.pull.pull import pull
-from pipelines.pull.store import store_of
+from pipelines.pull.store import forget_pulled, store_of
 from tests.pipelines.pull.test_pull import PARAMS, bytes_of, crm, hubspot, lead_id, put_lead, read, salesforce
 from tests.support.crm_reads import DAY, Reads
 
@@ -69,11 +70,18 @@ def test_deals_of_contacts_say_how_they_ended(crm: Reads, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", PARAMS)
 def test_deals_may_be_left_out(crm: Reads, tmp_path: Path, name: str) -> None:
     params = PARAMS[name](crm)
-    section = getattr(params.pull, name).model_copy(update={"deals": False})
-    params = params.model_copy(update={"pull": params.pull.model_copy(update={name: section})})
+    params = with_option(params, name, "deals", value=False)
     read(params, name, tmp_path / "crm")
     assert not any("deals" in path for path in crm.asked)
     assert not (tmp_path / "crm/deals.parquet").exists()
+    crm.put("deals", "801", hs_is_closed="true", hs_is_closed_won="true", closedate=CLOSED, createdate=AT)
+    crm.put("Opportunity", "006A", IsDeleted=False, IsClosed=True, IsWon=True, CloseDate=CLOSED, CreatedDate=AT)
+    crm.contacts_of, crm.fields = {"801": ["2"]}, {**crm.fields, "ConvertedOpportunityId": "reference"}
+    put_lead(crm, 1, ConvertedOpportunityId="006A")
+    crm.now += 30 * DAY
+    read(with_option(params, name, "deals", value=False), name, tmp_path / "crm")
+    read(with_option(params, name, "deals", value=True), name, tmp_path / "crm")
+    assert len(deals(tmp_path / "crm")) == 1, "those that have not changed since the last pull are read too"
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -101,3 +109,44 @@ def test_a_pull_that_the_system_kills_gives_the_same_tables_when_run_again(
         assert not (tmp_path / f"killed{page}").exists()
         read(params, name, tmp_path / f"killed{page}")
         assert bytes_of(tmp_path / f"killed{page}") == bytes_of(tmp_path / "whole")
+
+
+def with_option(params: Params, name: str, option: str, *, value: object) -> Params:
+    section = getattr(params.pull, name).model_copy(update={option: value})
+    return params.model_copy(update={"pull": params.pull.model_copy(update={name: section})})
+
+
+def test_the_history_of_tracked_fields_of_leads(crm: Reads, tmp_path: Path) -> None:
+    params = with_option(salesforce(crm), "salesforce", "history", value=["Status", "Rating"])
+    created, day, later = "2024-01-02T08:00:00.000+0000", "2024-01-09T08:00:00.000+0000", "2024-06-20T08:00:00.000+0000"
+    for key, at, what, old, new in (
+        ("017A", day, "Status", "New", "Working"),
+        ("017B", day, "Rating", None, "Hot"),
+        ("017C", day, "Company", "A", "B"),  # not asked for
+    ):
+        row = {"LeadId": lead_id(3), "Field": what, "OldValue": old, "NewValue": new, "CreatedDate": at}
+        crm.put("LeadHistory", key, IsDeleted=False, **row)
+    read(params, "salesforce", tmp_path / "crm")
+    first = [[lead_id(3), created, "New", None], [lead_id(3), day, "Working", "Hot"]]
+    history = pd.read_parquet(tmp_path / "crm/history.parquet").astype(object)
+    assert history.where(history.notna(), None).to_numpy().tolist() == first
+    crm.now += 30 * DAY
+    row = {"LeadId": lead_id(3), "Field": "Status", "OldValue": "Working", "NewValue": "Lost", "CreatedDate": later}
+    crm.put("LeadHistory", "017D", IsDeleted=False, **row)
+    read(params, "salesforce", tmp_path / "crm")
+    assert pd.read_parquet(tmp_path / "crm/history.parquet").iloc[-1].tolist() == [lead_id(3), later, "Lost", "Hot"]
+    assert forget_pulled(tmp_path / "crm", lambda cell: cell == lead_id(3)) == 5
+
+
+def test_the_history_of_properties_of_contacts(crm: Reads, tmp_path: Path) -> None:
+    params = with_option(hubspot(crm), "hubspot", "history", value=["lifecyclestage"])
+    crm.put("contacts", "2", history={"lifecyclestage": [
+        {"value": "customer", "timestamp": "2024-03-01T08:00:00.000Z", "sourceType": "CRM_UI"},
+        {"value": "lead", "timestamp": "2024-01-02T08:00:00.000Z", "sourceType": "FORM"},
+    ]})  # fmt: skip
+    leads = read(params, "hubspot", tmp_path / "crm")["leads"]
+    assert "with history" not in leads
+    assert pd.read_parquet(tmp_path / "crm/history.parquet").to_numpy().tolist() == [
+        ["2", "2024-01-02T08:00:00.000Z", "lead"],
+        ["2", "2024-03-01T08:00:00.000Z", "customer"],
+    ]
