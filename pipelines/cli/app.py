@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import logging
 import os
@@ -28,6 +29,7 @@ from pipelines.cli.stages import stage_app
 
 log = logging.getLogger("leadscore")
 NO_SUCH_PATH = (NotADirectoryError, IsADirectoryError, FileExistsError, PermissionError)
+NO_PATH = (errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG)  # a file system that is read-only, a link to itself
 BY_FULL_NAME = ("model", "nightly", "lead")
 
 
@@ -104,7 +106,11 @@ def main() -> None:
 
         if disk_full(error):
             fix = "make room and run it again"
-        elif isinstance(error, NO_SUCH_PATH) and error.filename:
+        elif (
+            isinstance(error, OSError)
+            and error.filename
+            and (isinstance(error, NO_SUCH_PATH) or error.errno in NO_PATH)
+        ):
             fix = "name a folder or a file that this user may read and write"
         else:
             raise

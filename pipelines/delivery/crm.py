@@ -300,6 +300,8 @@ def send(system: Receiver, batch: Sequence[Message], session: requests.Session, 
         return Answer(RequestStatus.silent, "no answer in time")
     except TooLongError:
         return Answer(RequestStatus.failed, f"an answer of more than {MOST_BYTES:,} bytes")
+    except requests.exceptions.SSLError:
+        return Answer(RequestStatus.silent, "no TLS connection that can be trusted: its certificate, or no TLS at all")
     except requests.RequestException as error:  # its text repeats addresses, and is of no use to the reader
         return Answer(RequestStatus.silent, f"no answer ({type(error).__name__})")
     if reply.status not in (*system.accepted, *EXPECTED) and reply.status < 500:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,13 +172,23 @@ def test_readers_see_all_of_a_list_or_none(postgres: Sink, tmp_path: Path, monke
     same(seen[0], first)
 
 
-def test_a_restart_of_the_server_in_mid_write_leaves_no_part(
-    postgres: Sink, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def end_backends(server: Server) -> None:
+    with server.connect() as connection:
+        others = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"""
+        assert connection.execute(others).fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("blow", ["the server restarts", "its backend is terminated"])
+def test_a_blow_in_mid_write_leaves_no_part(
+    blow: str, postgres: Sink, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    restart = partial(server.control, "restart", "-m", "immediate")
+    act = restart if blow == "the server restarts" else partial(end_backends, server)
     first, second = frame(30, "2026-11-01"), frame(40, "2026-11-02")
     postgres.write(finished(tmp_path, first))
     with monkeypatch.context() as patch:
-        broken(patch, lambda: server.control("restart", "-m", "immediate"))
+        broken(patch, act)
         with pytest.raises(DeliveryError, match=r"the scores: .*; nothing was written, run it again") as error:
             postgres.write(finished(tmp_path, second))
     assert error.value.exit_code == 6

@@ -73,6 +73,12 @@ def test_an_answer_without_end_is_not_read(packed: bool) -> None:
     assert answer.status is RequestStatus.failed and "more than 10,000,000 bytes" in answer.reason
 
 
+def test_a_server_without_tls_that_can_be_trusted_is_said_and_gets_no_lead() -> None:
+    with sending(b"HTTP/1.1 400 Bad Request\r\n\r\n") as url:
+        answer = sent(url.replace("http://", "https://"))
+    assert answer.status is RequestStatus.silent and answer.reason.startswith("no TLS connection that can be trusted")
+
+
 def test_an_answer_of_deep_brackets_cannot_be_read() -> None:
     content = b"[" * 200_000
     with sending(HEAD + b"Content-Length: %d\r\n\r\n" % len(content) + content) as url:

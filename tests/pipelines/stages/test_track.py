@@ -113,6 +113,10 @@ def test_the_scheduled_run_fetches_the_registered_model(
     assert load_bundle(bundle, 1).model_id == load_bundle(layout.bundle, 1).model_id
     with pytest.raises(ModelError, match="nobody"):
         download_bundle("models:/lead-scoring@nobody", params, tmp_path / "model")
+    (tmp_path / "card.json").write_text("{}")
+    for way in (f"/1/{'../' * 30}{tmp_path}", f"@champion/{'../' * 30}{tmp_path}", f"/1/{'%2e%2e/' * 30}{tmp_path}"):
+        with pytest.raises(ModelError):
+            download_bundle(f"models:/lead-scoring{way}", params, tmp_path / "model")
 
 
 def test_no_lead_of_the_run_is_in_the_registry(tracked: tuple[Layout, str, mlflow.entities.Run]) -> None:
