@@ -85,13 +85,15 @@ def one_space(cells: pd.Series[str]) -> pd.Series[str]:
     return cells.fillna("").astype("str").str.split().str.join(" ").astype("str")
 
 
-def rules_of(leads: pd.DataFrame, params: ListParams, per_period: int, days: int) -> ListRules:
+def rules_of(leads: pd.DataFrame, shown: pd.DataFrame, params: ListParams, per_period: int, days: int) -> ListRules:
     """Return the rules of a day's lists.
 
     Parameters
     ----------
     leads
         What `candidates` returned.
+    shown
+        What people are shown of all leads, by label: an owner's territory is that of most of its leads.
     per_period
         Leads that all can work, where no owner has a capacity.
     days
@@ -103,7 +105,15 @@ def rules_of(leads: pd.DataFrame, params: ListParams, per_period: int, days: int
         max_per_domain=params.max_per_mail_domain,
         max_new=None if params.max_new_per_day is None else params.max_new_per_day * days,
         deal=params.without_owner == "dealt",
+        territory=_territories(shown, params) if params.within_territory else {},
     )
+
+
+def _territories(shown: pd.DataFrame, params: ListParams) -> dict[str, str]:
+    """Return the territory of each owner, the most frequent one of its leads; the first by name of equals."""
+    rows = pd.DataFrame({"owner": one_space(shown[params.owner]), "territory": one_space(shown[params.territory])})
+    known = rows[(rows["owner"] != "") & (rows["territory"] != "")]
+    return {str(name): str(of.mode().iloc[0]) for name, of in known.groupby("owner")["territory"]}
 
 
 def _capacity(owners: Sequence[str], params: ListParams, per_period: int) -> dict[str, int]:

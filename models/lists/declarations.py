@@ -31,6 +31,11 @@ class ListParams(Spec):
         description="Leads without an owner. dealt: to owners with capacity left, in proportion to it, so that owners "
         "with equal capacity expect equally many wins; a lead stays with whom it was dealt to on the last list.",
     )
+    within_territory: bool = Field(
+        default=False,
+        description="Leads without an owner are dealt to owners of their own `territory` alone, which is the one of "
+        "most of an owner's leads; a lead of a territory that nobody has is on no list, and counted.",
+    )
     company: str = Field(default="", description="The label of the company's name, for `max_per_company`.")
     max_per_company: int | None = Field(
         default=None, ge=1, description="On all lists together, leads of one company; the best of them. null: any."
@@ -63,6 +68,8 @@ class ListParams(Spec):
         for key, label in (("max_per_company", "company"), ("max_per_mail_domain", "mail")):
             if getattr(self, key) is not None and not getattr(self, label):
                 raise ValueError(f"{key} needs `{label}`, the label in source.leads.display that it counts by")
+        if self.within_territory and not self.territory:
+            raise ValueError("within_territory needs `territory`, the label in source.leads.display of a lead's own")
         changed = [name for name, field in ListParams.model_fields.items() if getattr(self, name) != field.default]
         if changed and not self.owner:
             raise ValueError(f"{changed[0]} needs `owner`, the label in source.leads.display of who works a lead")

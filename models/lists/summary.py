@@ -76,12 +76,14 @@ def _costs(leads: pd.DataFrame, lists: pd.DataFrame, rules: ListRules) -> Iterat
         return RuleCost(rule=text, wins=_wins(leads, allocate(leads, otherwise)) - wins)
 
     if (leads["owner"] != "").any():  # a new lead is new to its owner, so that this is told apart without that cap
-        free, calm = leads.assign(owner="", held_by=""), replace(rules, max_new=None)
+        free, calm = leads.assign(owner="", held_by=""), replace(rules, max_new=None, territory={})
         kept = _wins(leads, allocate(leads, calm))
         anybody = _wins(leads, allocate(free, replace(calm, deal=True)))
         yield RuleCost(rule="each lead stays with its owner", wins=anybody - kept)
     if not rules.deal:
         yield cost("leads without an owner are left out", replace(rules, deal=True))
+    if rules.territory:
+        yield cost("leads without an owner stay in their territory", replace(rules, territory={}))
     if (most := rules.max_per_company) is not None:
         yield cost(f"at most {most} leads of one company", replace(rules, max_per_company=None))
     if (most := rules.max_per_domain) is not None:

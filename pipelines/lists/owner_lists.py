@@ -132,7 +132,7 @@ def hand_out(listed: pd.DataFrame, inputs: ListInputs, params: Params) -> OwnerL
     since = before["since"].max()
     days = 1 if pd.isna(since) or pd.isna(day) else max((day.floor("D") - since.floor("D")).days, 1)
     leads = candidates(listed, inputs.display.cells, held, params.lists, inputs.tiers, params.features.free_domains)
-    rules = rules_of(leads, params.lists, params.capacity.per_period, days)
+    rules = rules_of(leads, inputs.display.cells, params.lists, params.capacity.per_period, days)
     lists = allocate(leads, rules)
     known = set(one_space(inputs.display.cells[params.lists.owner]))
     summary = owners_summary(leads, lists, rules, params.evaluate.confidence, notes_of(leads, rules, known))

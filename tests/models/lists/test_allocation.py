@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.lists.allocation import COMPANY, EXCLUDED, FULL, NEW, NO_CAPACITY, NO_OWNER, ListRules, allocate
+from models.lists.allocation import COMPANY, EXCLUDED, FULL, NEW, NO_CAPACITY, NO_OWNER, NOBODY, ListRules, allocate
 
 OWNERS = ["Anna", "Ben", "Cleo"]
 caps = st.none() | st.integers(1, 3)
@@ -21,6 +22,7 @@ list_rules = st.builds(
     max_per_domain=caps,
     max_new=st.none() | st.integers(0, 3),
     deal=st.booleans(),
+    territory=st.just({}) | st.just({"Anna": "north", "Ben": "south", "Cleo": "south"}),
 )
 
 
@@ -28,7 +30,7 @@ def leads(**columns: list[object]) -> pd.DataFrame:
     """Leads, the best first; what is not said is empty."""
     n = len(next(iter(columns.values())))
     rest: dict[str, object] = {"rank": np.arange(n, dtype="float64"), "worth": np.linspace(0.9, 0.1, n)}
-    rest |= {name: [""] * n for name in ("owner", "held_by", "company", "domain")}
+    rest |= {name: [""] * n for name in ("owner", "held_by", "company", "domain", "territory")}
     return pd.DataFrame(rest | columns, index=pd.Index([f"lead {number}" for number in range(n)]))
 
 
@@ -45,6 +47,7 @@ def crowds(draw: st.DrawFn) -> pd.DataFrame:
         held_by=column(["", "", *OWNERS, "Left"]),
         company=column(["", "Acme", "Beta"]),
         domain=column(["", "acme.example"]),
+        territory=column(["", "north", "south", "east"]),
         worth=chance,
     )
     excluded = draw(st.lists(st.booleans(), min_size=n, max_size=n))
@@ -67,6 +70,8 @@ def test_caps_hold_and_each_lead_is_on_one_list_or_left_out(crowd: pd.DataFrame,
         named = on_list[on_list[column] != ""]
         assert cap is None or named.groupby(column).size().le(cap).all()
     assert rules.max_new is None or on_list[on_list["new"]].groupby("list_owner").size().le(rules.max_new).all()
+    free = on_list[(on_list["owner"] == "") & (on_list["held_by"] != on_list["list_owner"])]
+    assert not rules.territory or (free["list_owner"].map(rules.territory) == free["territory"]).all()
     assert (on_list["new"] == (on_list["held_by"] != on_list["list_owner"])).all()
 
 
@@ -117,7 +122,7 @@ def _fits(chosen: pd.DataFrame, rules: ListRules) -> bool:
     owner = chosen["owner"].where(chosen["owner"] != "", held)
     if np.isinf(chosen["rank"]).any() or (not rules.deal and (owner == "").any()):
         return False
-    room = 0
+    room: Counter[str] = Counter()
     for name in {*owner, *rules.capacity} - {""}:
         own, places = owner == name, rules.capacity.get(name, 0)
         new = own & (chosen["held_by"] != name)
@@ -125,8 +130,9 @@ def _fits(chosen: pd.DataFrame, rules: ListRules) -> bool:
         fresh = left if rules.max_new is None else rules.max_new - new.sum()
         if left < 0 or fresh < 0:
             return False
-        room += min(left, fresh)
-    return bool((owner == "").sum() <= room)
+        room[rules.pool(name)] += min(left, fresh)
+    pools = chosen["territory"][owner == ""] if rules.territory else owner[owner == ""]
+    return all(n <= room[name] for name, n in Counter(pools).items())
 
 
 def test_leads_without_an_owner_go_to_whoever_expects_least() -> None:
@@ -156,3 +162,12 @@ def test_reasons_of_leads_on_no_list() -> None:
     assert full["left_out"].tolist() == ["", FULL]
     apart = allocate(leads(owner=["", ""]), ListRules({"Anna": 1}, deal=False))
     assert apart["left_out"].tolist() == [NO_OWNER, NO_OWNER]
+
+
+def test_leads_without_an_owner_stay_in_their_territory() -> None:
+    """They were dealt to whoever expected fewest wins, wherever that was."""
+    crowd = leads(owner=[""] * 4, territory=["north", "north", "south", "east"])
+    rules = ListRules({"Anna": 1, "Ben": 2}, territory={"Anna": "north", "Ben": "south"})
+    lists = allocate(crowd, rules)
+    assert lists["list_owner"].tolist() == ["Anna", "", "Ben", ""]
+    assert lists["left_out"].tolist() == ["", FULL, "", NOBODY]
