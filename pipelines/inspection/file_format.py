@@ -21,7 +21,7 @@ from pipelines.ingestion.document_sources import read_sheet
 from pipelines.ingestion.file_sources import files_of, open_table
 from pipelines.ingestion.raw_table import SEPARATORS, SOME_VALUES, looks_like_a_row
 from pipelines.inspection.time_columns import TimeColumn, agreed, find_times, parse, skeleton
-from pipelines.storage.duckdb import NO_EXTENSIONS, SEALED
+from pipelines.storage.duckdb import SEALED, in_memory
 
 SAMPLE_ROWS = 500_000  # looked at from the top of a file
 READABLE = (".csv", ".gz", ".zip", *FORMATS)
@@ -236,7 +236,7 @@ def _read(folder: Path, source: TableSource) -> tuple[pd.DataFrame, dict[str, Ce
     """The first rows as text, and what the cells of each column hold."""
     with (
         open_table(source, folder, source.path) as raw,
-        duckdb.connect(config=dict(NO_EXTENSIONS)) as connection,
+        in_memory().cursor() as connection,
     ):
         connection.register("raw", raw.reader())
         cells = [f'"{index}#"' for index in range(len(raw.names))]

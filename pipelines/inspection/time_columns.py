@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import product
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from features.schema.cells import NAMED_FORMATS, Field, Written, cell_name, typed
 from models.leakage.suspicious_names import words
-from pipelines.storage.duckdb import NO_EXTENSIONS
+from pipelines.storage.duckdb import in_memory
 
 FITS = 0.9  # share of a column's values that must be times, for the column to be of times
 NAMED_FITS = 0.5  # the same for a column that is named like a date
@@ -144,16 +142,10 @@ def _parse(cells: pd.Series[str], ways: Sequence[tuple[str, ...]]) -> list[pd.Se
     times = [f'{typed(field, "text", way)} AS "{index}"' for index, way in enumerate(written)]
     sql = f'SELECT {", ".join(times)} FROM (SELECT n, "cell" AS {cell_name(field)} FROM cells) ORDER BY n'
     bound = {name: value for way in written for name, value in way.bindings().items() if f"${name}" in sql}
-    with _duckdb().cursor() as connection:
+    with in_memory().cursor() as connection:
         connection.register("cells", frame)
         read = connection.execute(sql, bound).df()
     return [read[name].set_axis(cells.index) for name in read]
-
-
-@cache
-def _duckdb() -> duckdb.DuckDBPyConnection:
-    """One in memory for all columns: to open it takes longer than to read most of them."""
-    return duckdb.connect(config=dict(NO_EXTENSIONS))
 
 
 def skeleton(text: str) -> str:
