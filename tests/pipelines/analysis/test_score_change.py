@@ -100,11 +100,16 @@ def scored(trained: Trained, day: str, bundle: Path) -> pd.DataFrame:
     return scores
 
 
+@pytest.fixture(scope="module")
+def ends(trained: Trained) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The older model's list of the first day, and the newer one's of the second."""
+    return scored(trained, DAYS[0], trained.layout.bundle), scored(trained, DAYS[1], trained.newer)
+
+
 def test_both_ends_are_what_score_gives_and_the_parts_sum_to_the_difference(
-    trained: Trained, changes: pd.DataFrame
+    ends: tuple[pd.DataFrame, pd.DataFrame], changes: pd.DataFrame
 ) -> None:
-    first = scored(trained, DAYS[0], trained.layout.bundle)
-    last = scored(trained, DAYS[1], trained.newer)
+    first, last = ends
     assert sorted(changes["lead_id"]) == sorted(set(first.index) & set(last.index))
     assert len(changes) > 30
     for side, scores in (("from", first), ("to", last)):
@@ -142,9 +147,11 @@ def test_files_agree_and_no_cell_is_a_formula(trained: Trained, changes: pd.Data
     assert sheet["text"].str.match(r"(up|down) \d+ points?: |no change of a point").all()
 
 
-def test_totals_reconcile_with_the_rows_and_both_lists(trained: Trained, changes: pd.DataFrame) -> None:
+def test_totals_reconcile_with_the_rows_and_both_lists(
+    trained: Trained, ends: tuple[pd.DataFrame, pd.DataFrame], changes: pd.DataFrame
+) -> None:
     tree = json.loads(trained.layout.change_summary.path.read_text())
-    lists = [set(scored(trained, *end).index) for end in zip(DAYS, (trained.layout.bundle, trained.newer), strict=True)]
+    lists = [set(end.index) for end in ends]
     assert (tree["from"], tree["to"]) == DAYS
     assert tree["n"] == len(changes)
     assert tree["entered"] == len(lists[1] - lists[0])

@@ -35,6 +35,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
     return prepared(tmp_path_factory.mktemp("kpis"), TEXT)
 
 
+@pytest.fixture(scope="module")
+def measured(run: tuple[Params, Layout]) -> KpiResult:
+    return measure_kpis_by_rules(RunContext(*run))
+
+
 def copy_of(layout: Layout, folder: Path) -> Layout:
     shutil.copytree(layout.reports, folder / "copy")
     return Layout.folder(folder / "copy")
@@ -74,22 +79,20 @@ def test_rules_with_thresholds_give_their_own_tiers(run: tuple[Params, Layout], 
     assert metrics["warm"].rows == (matrix["rule_points"] >= 3).sum()
 
 
-def test_wins_caught_say_of_which_wins_they_are_a_share(run: tuple[Params, Layout]) -> None:
+def test_wins_caught_say_of_which_wins_they_are_a_share(measured: KpiResult) -> None:
     """Every win was caught by some tier, because those on no list were in no figure."""
-    result = measure_kpis_by_rules(RunContext(*run))
-    assert result.coverage
-    wins, on_lists = result.coverage.period, tiers_of(result)["hot"].wins_caught_n
+    assert measured.coverage
+    wins, on_lists = measured.coverage.period, tiers_of(measured)["hot"].wins_caught_n
     assert wins.wins >= on_lists > 0
-    assert result.verdict.lines[-1] == (
-        f"Wins caught are shares of the {on_lists:,} wins on these lists. {result.coverage.sentence}"
+    assert measured.verdict.lines[-1] == (
+        f"Wins caught are shares of the {on_lists:,} wins on these lists. {measured.coverage.sentence}"
     )
 
 
 def test_what_the_systems_learned_after_the_end_of_the_data_changes_nothing(
-    run: tuple[Params, Layout], tmp_path: Path
+    run: tuple[Params, Layout], measured: KpiResult, tmp_path: Path
 ) -> None:
     params, layout = run
-    before = measure_kpis_by_rules(RunContext(params, layout))
     copy = copy_of(layout, tmp_path)
     until = pd.Timestamp(json.loads(layout.profile.path.read_text())["data_until"])
     leads = pd.read_parquet(layout.leads.path)["lead_id"]
@@ -102,12 +105,14 @@ def test_what_the_systems_learned_after_the_end_of_the_data_changes_nothing(
     new = leads[~leads.isin(outcomes["lead_id"])]
     wins = pd.DataFrame({"lead_id": new, "converted_at": until + DAY, "converted": True, "lost_at": pd.NaT})
     pd.concat([outcomes, wins[outcomes.columns]]).to_parquet(copy.outcomes.path, index=False)
-    assert measure_kpis_by_rules(RunContext(params, copy)) == before
+    assert measure_kpis_by_rules(RunContext(params, copy)) == measured
 
 
-def test_an_event_in_time_does_change_something(run: tuple[Params, Layout], tmp_path: Path) -> None:
-    params, layout = run
-    before, copy = measure_kpis_by_rules(RunContext(params, layout)), copy_of(layout, tmp_path)
+def test_an_event_in_time_does_change_something(
+    run: tuple[Params, Layout], measured: KpiResult, tmp_path: Path
+) -> None:
+    (params, layout), before = run, measured
+    copy = copy_of(layout, tmp_path)
     events, leads = pd.read_parquet(layout.events.path), pd.read_parquet(layout.leads.path)
     at = leads["created_at"] + 20 * DAY
     more = (
@@ -175,9 +180,8 @@ def test_the_command_writes_and_is_silent_unless_watched(
     assert layout.kpis.path.read_bytes() == first
 
 
-def test_the_table_for_a_terminal_has_every_tier(run: tuple[Params, Layout]) -> None:
-    result = measure_kpis_by_rules(RunContext(*run))
-    table = tier_table(result)
+def test_the_table_for_a_terminal_has_every_tier(measured: KpiResult) -> None:
+    table = tier_table(measured)
     assert [*table.columns[0].cells] == ["hot", "warm", "cold"]
     converted = [*next(column for column in table.columns if column.header == "converted").cells]
     assert all(re.fullmatch(r"[\d.]+% \([\d.]+%-[\d.]+%\)", str(cell)) for cell in converted)
