@@ -158,7 +158,7 @@ def spanish_estate_agents(folder: Path) -> Right:
 
 
 def american_trials(folder: Path) -> Right:
-    draw = Draw(4, 1000, 0.004)
+    draw = Draw(4, 500, 0.004)
     users, events, paid = [], [], []
     for row, at, won, end in draw.each():
         user = f"u_{draw.number(10**8, 10**9)}{row}"
