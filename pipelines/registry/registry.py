@@ -77,6 +77,10 @@ class Registry:
         self.client.set_model_version_tag(self.name, version, "model_id", scorer.model_id)
         return version
 
+    def describe(self, version: str, text: str) -> None:
+        """Say what a version is worth, in Markdown."""
+        self.client.update_model_version(self.name, version, description=text)
+
     def version_of(self, model_id: str) -> str | None:
         """Return the newest version of a model, None where it is not registered."""
         versions = [

@@ -12,13 +12,17 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from models.evaluation.results import EvaluationResult
 from models.monitoring.results import MonitorResult
 from models.scoring.scorer import Scorer
 from pipelines.config.params import Params
 from pipelines.registry.registry import CHALLENGER, Registry, open_experiment
+from pipelines.reporting.charts import calibration, lift, svg
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import without_display
 from pipelines.storage.results import check_data, read_backtest, read_evaluation, read_selection
@@ -26,6 +30,7 @@ from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import ROOT
 
 log = logging.getLogger("leadscore")
+LONGEST_DIGEST = 36  # characters that MLflow takes
 HEADLINE = ("average_precision", "log_loss", "brier", "calibration_error", "precision_at_k", "base_rate")
 SECTIONS = ("snapshots", "features", "split", "train", "selection", "scorecard", "points", "capacity", "tiers")
 
@@ -58,6 +63,7 @@ def track(run: RunContext, overlay: Path | None, made_by: str = "") -> str:
         mlflow.log_params(_flat(run.params))
         mlflow.log_metrics(_figures(metrics))
         mlflow.set_tags(_tags(scorer, metrics) | ({"made_by": made_by} if made_by else {}))
+        mlflow.log_input(_dataset(fingerprint), "training")
         page = without_display(run.layout.report.path.read_text(encoding="utf-8"))
         mlflow.log_text(page, run.layout.report.path.name)
         for file in (
@@ -71,12 +77,14 @@ def track(run: RunContext, overlay: Path | None, made_by: str = "") -> str:
         for card in (run.layout.scorecard_csv, run.layout.scorecard_md, run.layout.scorecard_hubspot):
             mlflow.log_artifact(str(card.path), "scorecard")
         mlflow.log_artifacts(str(run.layout.plots), "plots")
+        for name, picture in _pictures(run.layout.plots).items():
+            mlflow.log_text(picture, f"pictures/{name}.svg")
         if overlay is not None:
             mlflow.log_artifact(str(overlay), "params")
         _log_trials(selection["trials"])
-        registry.set_alias(
-            CHALLENGER, registry.version_of(scorer.model_id) or registry.register(scorer, run.layout.bundle)
-        )
+        version = registry.version_of(scorer.model_id) or registry.register(scorer, run.layout.bundle)
+        registry.describe(version, _description(metrics))
+        registry.set_alias(CHALLENGER, version)
     log.info("track: run %s in experiment %s of %s", tracked.info.run_id, run.params.project.name, run.params.track.uri)
     return str(tracked.info.run_id)
 
@@ -142,12 +150,31 @@ def _figures(metrics: EvaluationResult) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
+def _description(metrics: EvaluationResult) -> str:
+    """Say in Markdown what the report's first lines say."""
+    return "\n\n".join(metrics.verdict.lines)
+
+
+def _dataset(fingerprint: str) -> MetaDataset:
+    """Name the data without a row or a path of them."""
+    source, digest = CodeDatasetSource({}), fingerprint[:LONGEST_DIGEST]
+    return MetaDataset(source, "ingested tables", digest)  # type: ignore[abstract]  # MLflow leaves out `profile` itself
+
+
+def _pictures(plots: Path) -> dict[str, str]:
+    """Draw how probabilities fit and what ranking buys, which MLflow shows of the run."""
+    curves = {name: pd.read_csv(plots / f"{name}.csv") for name in ("calibration", "lift")}
+    charts = {"calibration": calibration(curves["calibration"]), "lift": lift(curves["lift"], {"model": "Model"})}
+    return {name: svg(chart) for name, chart in charts.items()}
+
+
 def _tags(scorer: Scorer, metrics: EvaluationResult) -> dict[str, str]:
     lock = Path("dvc.lock")
     tags = {
         "model_id": scorer.model_id,
         "data_fingerprint": scorer.metadata.fingerprint,
         "verdict": json.dumps(metrics.verdict.model_dump()),
+        MLFLOW_RUN_NOTE: _description(metrics),
         "git_commit": _git_commit(),
         "dvc_lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "",
     }

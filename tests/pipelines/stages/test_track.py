@@ -71,6 +71,17 @@ def test_run_carries_params_figures_and_tags(tracked: tuple[Layout, str, mlflow.
     assert scorecards == {f"scorecard/{name}" for name in ("scorecard.csv", "scorecard.md", "scorecard_hubspot.json")}
 
 
+def test_the_run_and_its_version_say_what_they_are_worth(tracked: tuple[Layout, str, mlflow.entities.Run]) -> None:
+    layout, uri, run = tracked
+    verdict = json.loads(layout.metrics.path.read_text())["verdict"]["lines"]
+    version = mlflow.MlflowClient(uri).get_model_version("lead-scoring", "1")
+    assert run.data.tags["mlflow.note.content"] == version.description == "\n\n".join(verdict)
+    [dataset] = [one.dataset for one in run.inputs.dataset_inputs]
+    assert dataset.digest == run.data.tags["data_fingerprint"][:36]
+    pictures = mlflow.artifacts.list_artifacts(run_id=run.info.run_id, artifact_path="pictures")
+    assert [one.path for one in pictures] == ["pictures/calibration.svg", "pictures/lift.svg"]
+
+
 def test_each_trial_of_the_search_is_a_child_run(tracked: tuple[Layout, str, mlflow.entities.Run]) -> None:
     layout, _, run = tracked
     trials = json.loads(layout.selection.path.read_text())["trials"]
