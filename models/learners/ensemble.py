@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -157,9 +158,11 @@ class Ensemble:
         booster that has not seen its outcome.
         """
         samples = [rows.for_trees(settings) for rows, _ in history.fold_models(settings.train.boosters)]
-        boosters = train_boosters(samples, settings.rounds, history.shape(settings), settings.train, seed, threads)
-        linear = Linear.train(history.for_linear(settings), history.levels, settings.c)
-        return cls(boosters, history.target_encoding(settings), linear)
+        shape, linear_sample = history.shape(settings), history.for_linear(settings)
+        with ThreadPoolExecutor(min(threads, 2)) as pool:  # in the end boosters leave a thread free
+            linear = pool.submit(Linear.train, linear_sample, history.levels, settings.c)
+            boosters = pool.submit(train_boosters, samples, settings.rounds, shape, settings.train, seed, threads)
+            return cls(boosters.result(), history.target_encoding(settings), linear.result())
 
     def log_odds(self, features: np.ndarray, settings: EnsembleSettings) -> np.ndarray:
         """Return the blend's log-odds times the slope, without an intercept, shape (n,)."""
