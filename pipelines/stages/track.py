@@ -24,7 +24,7 @@ from pipelines.config.params import Params
 from pipelines.registry.registry import CHALLENGER, Registry, open_experiment
 from pipelines.reporting.charts import calibration, lift, svg
 from pipelines.storage.bundle import load_bundle
-from pipelines.storage.contract_store import without_display
+from pipelines.storage.contract_store import without_leads
 from pipelines.storage.results import check_data, read_backtest, read_evaluation, read_selection
 from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import ROOT
@@ -64,7 +64,7 @@ def track(run: RunContext, overlay: Path | None, made_by: str = "") -> str:
         mlflow.log_metrics(_figures(metrics))
         mlflow.set_tags(_tags(scorer, metrics) | ({"made_by": made_by} if made_by else {}))
         mlflow.log_input(_dataset(fingerprint), "training")
-        page = without_display(run.layout.report.path.read_text(encoding="utf-8"))
+        page = without_leads(run.layout.report.path.read_text(encoding="utf-8"))
         mlflow.log_text(page, run.layout.report.path.name)
         for file in (
             run.layout.metrics,

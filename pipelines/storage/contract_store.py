@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-SHOWN = re.compile(r"<!--display-->.*?<!--/display-->", re.DOTALL)  # values are escaped, so that none can end it
+SHOWN = re.compile(r"<!--(display|lead)-->.*?<!--/\1-->", re.DOTALL)  # values are escaped, so that none can end it
 SHARD_LEADS = 50_000  # leads whose features are computed at once, where they have no more than
 SHARD_EVENTS = 4_000_000  # events, counted once for each snapshot; both bound memory, and never change a result
 
@@ -247,9 +247,9 @@ class Display:
         return {str(label): str(text) for label, text in self.cells.loc[lead_id].dropna().items()}
 
 
-def without_display(page: str) -> str:
-    """Remove from a page what its templates show of `Display`, which stands between two comments."""
-    return SHOWN.sub("", page)
+def without_leads(page: str) -> str:
+    """Remove from a page whom it is about: ids and what is shown of `Display`, which stand between two comments."""
+    return SHOWN.sub(lambda found: "(id left out)" if found[1] == "lead" else "", page)
 
 
 def read_spec(layout: Layout) -> MatrixSpec:

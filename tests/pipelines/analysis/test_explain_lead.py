@@ -26,7 +26,7 @@ from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.population import one_lead
 from pipelines.stages.run_all import stages
 from pipelines.storage.bundle import load_bundle
-from pipelines.storage.contract_store import Contract, without_display
+from pipelines.storage.contract_store import Contract, without_leads
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
@@ -252,7 +252,7 @@ def test_the_page_asks_nothing_of_the_network_and_shows_values_as_text(dated: tu
     text = lead_page(explained, "a project")
     assert "<b onclick" not in text
     assert "&lt;b onclick" in text
-    assert not re.findall(r'(?:src|href)="(?!#|data:)', without_display(text))
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', without_leads(text))
     assert explained.display == {"line": HOSTILE, "url": f"https://crm.example/{lead_id}"}
     assert re.findall(r'(?:src|href)="(?!#|data:)([^"]*)', text) == [explained.display["url"]]
     assert f"line: {HOSTILE[1:]}" in printed(explained).replace("line:  ", "line: ")

@@ -17,7 +17,7 @@ from pipelines.config.source import SCORED, LeadSource
 from pipelines.reporting.tables import leads as first_leads
 from pipelines.scoring.score_list import MONEY, SCORES
 from pipelines.stages.ingest import ingest
-from pipelines.storage.contract_store import Display, without_display
+from pipelines.storage.contract_store import Display, without_leads
 from pipelines.storage.layout import Layout
 from tests.support.small_job import OVERLAY, Job, digests, job
 from tests.support.small_source import contract_bytes, run, table
@@ -160,4 +160,4 @@ def test_a_page_can_be_told_apart_from_what_people_are_shown() -> None:
     display = Display(pd.DataFrame({"name": [NAME]}, index=pd.Index(["c"], name="lead_id")))
     assert first_leads(scores, 1, display)[0]["display"] == {"name": NAME}
     hidden = "<!--display--><br>PLANTED\n&lt;!--/display--&gt;<!--/display-->"
-    assert without_display(f"<p>{hidden}</p><i>{hidden}</i>") == "<p></p><i></i>"
+    assert without_leads(f"<p>{hidden}</p><i>{hidden}</i>") == "<p></p><i></i>"

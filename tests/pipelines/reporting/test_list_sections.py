@@ -7,7 +7,7 @@ import pandas as pd
 from models.lists.overrides import as_overrides, judge
 from models.nurture.results import JudgedDays, NextEvent, NurtureSummary
 from pipelines.reporting.page import environment
-from pipelines.storage.contract_store import without_display
+from pipelines.storage.contract_store import without_leads
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2026-01-05")
@@ -34,7 +34,7 @@ def test_the_report_says_whether_overrides_were_right_and_names_nobody() -> None
 
 def test_a_persons_name_in_a_reason_stands_between_the_marks_that_tracking_takes_out() -> None:
     text = shown("reason(text)", text="override by Anna Bell until 2026-07-14: met at the fair")
-    assert "Anna Bell" in text and without_display(text) == "override"
+    assert "Anna Bell" in text and without_leads(text) == "override"
 
 
 def test_the_report_says_when_to_look_again_and_what_came_next() -> None:

@@ -15,7 +15,7 @@ from pipelines.config.params import load
 from pipelines.scoring.score_list import COLUMNS
 from pipelines.stages.run_all import run_all
 from pipelines.stages.train import train
-from pipelines.storage.contract_store import without_display
+from pipelines.storage.contract_store import without_leads
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, finished, leadscore, write_tables
@@ -90,7 +90,7 @@ def test_the_list_and_the_page_show_what_people_are_shown(layout: Layout) -> Non
     assert row[0] == f"{lead}line: {line}open in the CRM"
     assert page.all("a", href=address)
     assert address == f"https://crm.example/{lead}"
-    assert "open in the CRM" not in without_display(layout.report.path.read_text(encoding="utf-8"))
+    assert "open in the CRM" not in without_leads(layout.report.path.read_text(encoding="utf-8"))
 
 
 def test_train_alone_refuses(layout: Layout) -> None:

@@ -138,12 +138,15 @@ def test_no_lead_of_the_run_is_in_the_registry(tracked: tuple[Layout, str, mlflo
     assert not [lead for lead in some if lead in text]
 
 
-def test_mlflow_holds_the_report_without_what_people_are_shown(
+def test_mlflow_holds_the_report_without_the_leads_it_shows(
     tracked: tuple[Layout, str, mlflow.entities.Run],
 ) -> None:
     layout, uri, _ = tracked
-    assert PLANTED in layout.report.path.read_text(encoding="utf-8")
+    page = layout.report.path.read_text(encoding="utf-8")
+    listed = [lead for lead in pd.read_parquet(layout.scores.path)["lead_id"] if lead in page]
+    assert PLANTED in page and listed
     store = Path(uri.removeprefix("sqlite:///"))
     files = [store, *(path for path in (store.parent / "files").rglob("*") if path.is_file())]
     assert "report.html" in {path.name for path in files}
-    assert [path.name for path in files if PLANTED.encode() in path.read_bytes()] == []
+    held = [path.read_bytes() for path in files]
+    assert [word for word in (PLANTED, *listed) if any(word.encode() in content for content in held)] == []
