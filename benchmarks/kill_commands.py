@@ -97,8 +97,8 @@ class Command:
 
 
 def files(folder: Path) -> State:
-    """Every file of a run, and not what is staged or locked."""
-    left = {".lock"}
+    """Every file of a run but what is staged, locked, or the trials of a search, which a later run goes on with."""
+    left = {".lock", "search"}
     return {name: of for name, of in digests(folder).items() if not any(part[:1] == "." for part in Path(name).parts)
             and not left & {*Path(name).parts}}  # fmt: skip
 
@@ -202,7 +202,8 @@ def run_command(run: RunContext, work: Path) -> Command:
     shutil.copytree(run.layout.reports, base)
     capacity = run.params.capacity.model_copy(update={"per_period": 10})
     new = RunContext(run.params.model_copy(update={"capacity": capacity}), live)
-    return Command(base, live.reports, lambda: run_all(new, run.layout.raw), lambda: files(live.reports), lambda: "")
+    return Command(base, live.reports, lambda: run_all(new, run.layout.raw), lambda: files(live.reports),
+                   lambda: readable(new))  # fmt: skip
 
 
 def retrain_command(run: RunContext, work: Path) -> Command:

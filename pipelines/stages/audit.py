@@ -42,16 +42,18 @@ def audit_leakage(run: RunContext) -> AuditResult:
     found = audit(inputs, run.params.project.seed, run.params.audit)
     result = found.model_copy(update={"fingerprint": contract.profile.fingerprint})
     write_result(result, run.layout.audit.path)
-    for line in _lines(result.checks):
+    for line in log_lines(result.checks):
         log.info("audit: %s", line)
     return result
 
 
-def _lines(checks: list[CheckResult]) -> list[str]:
+def log_lines(checks: list[CheckResult]) -> list[str]:
+    """Say which checks failed, or how many passed; one that is not applicable did neither."""
     failed = [f"{check.code} {check.title}: {', '.join(check.columns)}" for check in checks if check.failed]
     accepted = [check.code for check in checks if check.status == "accepted"]
     looked_into = f", {', '.join(accepted)} accepted" if accepted else ""
-    return failed or [f"{len(checks) - len(accepted)} leakage checks passed{looked_into}"]
+    passed = sum(check.status == "passed" for check in checks)
+    return failed or [f"{passed} leakage checks passed{looked_into}"]
 
 
 def _events_at_outcome(contract: Contract) -> pd.DataFrame | None:

@@ -15,10 +15,11 @@ import pytest
 import yaml
 
 from features.schema.errors import DataError
+from models.checks import CheckResult
 from models.leakage.audit import AuditInputs, audit
 from pipelines.config.params import Params, load
 from pipelines.simulation.export import chunks
-from pipelines.stages.audit import audit_leakage
+from pipelines.stages.audit import audit_leakage, log_lines
 from pipelines.stages.build_features import build_features
 from pipelines.stages.ingest import ingest
 from pipelines.stages.simulate import write
@@ -204,6 +205,12 @@ def test_what_somebody_has_looked_into_is_not_raised_again(
     assert [checks[code].status for code in ("LK01", "LK02", "LK03")] == ["accepted", "accepted", "failed"]
     assert "accepted in promotion.accepted: crm_rating" in checks["LK01"].detail
     assert caplog.records[-1].getMessage().startswith("audit: LK03")
+
+
+def test_a_check_that_is_not_applicable_did_not_pass() -> None:
+    states = ("passed", "not applicable", "passed", "accepted")
+    checks = [CheckResult(code=f"LK0{n}", title="a", status=status, detail="b") for n, status in enumerate(states)]
+    assert log_lines(checks) == ["2 leakage checks passed, LK03 accepted"]
 
 
 def test_a_field_filled_at_any_closing_is_named_on_real_deals(tmp_path: Path) -> None:
