@@ -9,7 +9,8 @@ https://learn.microsoft.com/en-us/power-apps/developer/data-platform/webapi/refe
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -131,22 +132,35 @@ class HubSpotObjects:
     def verdicts(self, batch: Sequence[Message], reply: Reply) -> dict[str, tuple[LeadStatus, str]]:
         tree = reply.json()
         results, errors = tree["results"], tree.get("errors") or []
-        taken = {result.get("objectWriteTraceId") for result in results}
-        taken |= {(result.get("properties") or {}).get(self.params.id_field) for result in results}
         faults: dict[str, tuple[LeadStatus, str]] = {}
         for error in errors:
             context = error.get("context") or {}
             verdict = _verdict(str(error.get("category", "")), str(error.get("message", "")))
             named = [*context.get("objectWriteTraceId", []), *context.get("ids", []), error.get("id")]
             faults |= {name: verdict for name in named if name}
-        complete = not errors and len(results) == len(batch)  # the ids are optional in an answer, their number is not
+        known = {name: one.lead_id for one in batch for name in (one.lead_id, one.key)}
+        leads = [self._lead(result, known) for result in results]
+        twice = repeated(result.get("id") for result in results)
+        taken = {lead for lead, result in zip(leads, results, strict=True) if result.get("id") not in twice}
+        # The names of leads are optional in an answer, the number of its results is not.
+        complete = not errors and len(results) == len(batch) and not twice and not repeated(leads)
         unsaid = (LeadStatus.retry, "the answer says nothing of this lead")
         return {
             one.lead_id: faults.get(one.key)
             or faults.get(one.lead_id)
-            or ((LeadStatus.accepted, "") if complete or {one.key, one.lead_id} & taken else unsaid)
+            or ((LeadStatus.accepted, "") if complete or one.lead_id in taken else unsaid)
             for one in batch
         }
+
+    def _lead(self, result: Any, known: Mapping[Any, str]) -> str | None:
+        """The lead that a result names, by its key or its id."""
+        own = (result.get("properties") or {}).get(self.params.id_field)
+        return known.get(result.get("objectWriteTraceId")) or known.get(own)
+
+
+def repeated(names: Iterable[Any]) -> set[Any]:
+    """The names that an answer gives more than once: it leaves another one out, or takes two leads for one record."""
+    return {name for name, n in Counter(names).items() if n > 1 and name is not None}
 
 
 def _hubspot_text(value: Cell) -> str:
@@ -173,12 +187,15 @@ class SalesforceRecords:
         return HttpRequest("PATCH", base_url(self.params.base_url) + path, {"allOrNone": False, "records": records})
 
     def verdicts(self, batch: Sequence[Message], reply: Reply) -> dict[str, tuple[LeadStatus, str]]:
-        results = {one.lead_id: result for one, result in zip(batch, reply.json(), strict=True)}
-        return {lead: self._one(result) for lead, result in results.items()}
+        results = reply.json()
+        twice = repeated(result.get("id") for result in results)
+        pairs = zip(batch, results, strict=True)
+        return {one.lead_id: self._one(result, twice) for one, result in pairs}
 
-    def _one(self, result: Any) -> tuple[LeadStatus, str]:
-        if result["success"]:
-            return LeadStatus.accepted, ""
+    def _one(self, result: Any, twice: set[Any]) -> tuple[LeadStatus, str]:
+        if result["success"] is True:
+            same = (LeadStatus.retry, "the answer names its record for another lead too")
+            return same if result.get("id") in twice else (LeadStatus.accepted, "")
         error = (result.get("errors") or [{}])[0]
         return _verdict(str(error.get("statusCode", "")), str(error.get("message", "")))
 

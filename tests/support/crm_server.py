@@ -17,7 +17,7 @@ TOKEN = "t0p-s3cret-t0ken"  # noqa: S105  # of no real account
 SLOW_S = 2.0
 Trouble = Literal[
     "", "busy", "busy_until", "failed", "broken", "reset", "reset_after", "slow", "slow_after", "torn", "partly",
-    "unnamed", "forgotten", "moved"
+    "unnamed", "forgotten", "twice", "moved"
 ]  # fmt: skip
 # The request is carried out, and the answer goes astray:
 AFTER_WRITING = ("reset_after", "slow_after", "torn", "unnamed", "forgotten")
@@ -94,9 +94,9 @@ def answer(server: CrmServer, done: Sequence[tuple[str, str, bool]], trouble: Tr
         good = {"success": True, "created": False, "errors": []}
         bad = {"statusCode": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "message": f"no {TOKEN}", "fields": []}
         return 200, [good | {"id": lead} if ok else {"success": False, "errors": [bad]} for lead, _, ok in done]
-    results = [{"id": "5", "objectWriteTraceId": key, "properties": {}} for lead, key, ok in done if ok]
+    results = [{"id": f"r{lead}", "objectWriteTraceId": key, "properties": {}} for lead, key, ok in done if ok]
     if trouble == "unnamed":
-        results = [{"id": "5", "properties": {}} for _ in results]
+        results = [{"id": one["id"], "properties": {}} for one in results]
     errors = [
         {"category": "VALIDATION_ERROR", "message": f"no {TOKEN}", "context": {"objectWriteTraceId": [key]}}
         for _, key, ok in done
@@ -135,7 +135,7 @@ class Handler(SilentHandler, BaseHTTPRequestHandler):
         if not self.crm.before():
             return lambda: self._fail("reset")
         trouble = self.crm.troubles.pop(0) if self.crm.troubles else ""
-        if trouble and trouble not in (*AFTER_WRITING, "partly"):
+        if trouble and trouble not in (*AFTER_WRITING, "partly", "twice"):
             return lambda: self._fail(trouble)
         inputs = body.get("inputs") or body["records"]
         poison = {self.crm.poison.get(one.get("id") or one.get(id_field)) for one in inputs}
@@ -146,6 +146,10 @@ class Handler(SilentHandler, BaseHTTPRequestHandler):
             return lambda: self._reply(400, error if self.crm.kind == "hubspot" else [error])
         if trouble == "partly":
             return self._some(inputs, body, id_field)
+        if trouble == "twice":  # the last lead is not written, and the answer names the first one in its stead
+            name = "inputs" if self.crm.kind == "hubspot" else "records"
+            done = self.crm.carry_out(body | {name: inputs[:-1]}, id_field) if inputs[1:] else []
+            return lambda: self._reply(*answer(self.crm, [*done, *done[:1]], trouble))
         done = self.crm.carry_out(body, id_field)
         self.crm.after()
         if trouble and trouble not in ("unnamed", "forgotten"):

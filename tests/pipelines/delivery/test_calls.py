@@ -15,10 +15,11 @@ from features.schema.errors import DataError, DeliveryError, ParamsError
 from features.schema.spec import Spec
 from pipelines.cli import app as cli
 from pipelines.cli.delivery import Target
-from pipelines.config.delivery import Crm, Delivery
+from pipelines.config.delivery import Crm, Delivery, HubSpot
 from pipelines.delivery import deliver
-from pipelines.delivery.crm import base_url, crm_named
+from pipelines.delivery.crm import HubSpotObjects, LeadStatus, Message, base_url, crm_named
 from pipelines.delivery.databases import DATABASES
+from pipelines.delivery.http import Reply
 from pipelines.delivery.outbox import message_key, open_outbox
 from pipelines.storage.files import write_parquet
 from tests.support.crm_server import TOKEN, CrmServer, serving
@@ -79,6 +80,17 @@ def test_an_older_list_does_not_turn_the_records_back(crm: CrmServer, tmp_path: 
         run(crm, tmp_path, {"a": (1, "cold")}, "2026-11-01")
     run(crm, tmp_path, {"a": (3, "hot")}, "2026-11-02")
     assert held(crm) == {"a": (3, "hot")}
+
+
+@pytest.mark.parametrize(
+    "results",
+    [[{"objectWriteTraceId": "ka"}, {"objectWriteTraceId": "ka"}], [{"id": "7"}, {"id": "7"}],
+     [{"properties": {"lead_id": "a"}}, {"objectWriteTraceId": "ka"}], [{"objectWriteTraceId": "ka"}]],
+)  # fmt: skip
+def test_a_lead_that_the_answer_leaves_out_is_sent_again(results: list[dict[str, Any]]) -> None:
+    batch = [Message("a", "ka", {}), Message("b", "kb", {})]
+    verdicts = HubSpotObjects(HubSpot()).verdicts(batch, Reply(200, {}, json.dumps({"results": results}).encode()))
+    assert verdicts["b"][0] is LeadStatus.retry
 
 
 def test_a_dry_run_shows_the_requests_and_touches_nothing(crm: CrmServer, tmp_path: Path) -> None:

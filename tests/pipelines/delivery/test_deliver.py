@@ -60,6 +60,7 @@ TROUBLES: list[Trouble] = [
     "partly",
     "unnamed",
     "forgotten",
+    "twice",
 ]
 
 
