@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from features.cohort.moments import is_day, moment_text
-from features.cohort.snapshots import one_per_lead
+from features.cohort.snapshots import life_spans, one_per_lead
 from features.matrix.matrix import MatrixSpec
 from features.schema.declarations import SnapshotParams
 from features.schema.errors import NoOpenLeadsError, ParamsError
@@ -41,13 +41,7 @@ def open_leads(contract: Contract, population: SnapshotParams | None, run: RunCo
     as_of = scoring_day(run.params, contract)
     rows = leads_at_risk(contract, pd.DatetimeIndex([as_of]).as_unit("us"), population)
     if rows.empty:
-        raise NoOpenLeadsError(
-            "leads",
-            "created_at",
-            found=f"no lead open on {moment_text(as_of)}",
-            expected=_expected(population),
-            fix="Choose another score.as_of or a larger snapshots.max_age_days.",
-        )
+        raise _nobody(contract, population, as_of)
     return rows.sort_values("lead_id", ignore_index=True), f"leads open on {moment_text(as_of)}"
 
 
@@ -55,6 +49,24 @@ def closed_leads(listed: pd.DataFrame, contract: Contract, spec: MatrixSpec) -> 
     """Count the leads of a list (lead_id, tier) that may be called although the CRM calls them closed."""
     called = listed.loc[listed["tier"] != EXCLUDED, "lead_id"]
     return count_closed(contract.leads[contract.leads["lead_id"].isin(called)], spec.attributes)
+
+
+def _nobody(contract: Contract, population: SnapshotParams, as_of: pd.Timestamp) -> NoOpenLeadsError:
+    """Say who would be on the list, and which limit of age keeps the open leads off it."""
+    ends = life_spans(contract.leads, contract.outcomes)
+    age = as_of - ends.loc[ends["closed"] >= as_of, "created_at"]
+    age = age[age > pd.Timedelta(0)]
+    young = int((age < pd.Timedelta(days=population.min_age_days)).sum())
+    old = int((age > pd.Timedelta(days=population.max_age_days)).sum())
+    limits = [*(["a smaller snapshots.min_age_days"] if young else []),
+              *(["a larger snapshots.max_age_days"] if old else [])]  # fmt: skip
+    return NoOpenLeadsError(
+        "leads",
+        "created_at",
+        found=f"no lead open on {moment_text(as_of)}; of those not closed, {young:,} are younger and {old:,} older",
+        expected=_expected(population),
+        fix=" or ".join(["Choose another score.as_of", *limits]) + ".",
+    )
 
 
 def _expected(population: SnapshotParams) -> str:
@@ -65,7 +77,7 @@ def _expected(population: SnapshotParams) -> str:
             "at another time of day is (snapshots.min_age_days is max_age_days)"
         )
     again = "" if population.revive_on is None else ", or older ones that acted lately,"
-    return f"leads at most {population.max_age_days} days old{again} that have not closed"
+    return f"leads {population.min_age_days} to {population.max_age_days} days old{again} that have not closed"
 
 
 def scoring_day(params: Params, contract: Contract) -> pd.Timestamp:
