@@ -72,7 +72,7 @@ class LacksResult(Spec):
     Attributes
     ----------
     wins, lists, calls
-        Of the model with everything: wins a list, of so many calls on so many later lists.
+        Of the model with everything: wins a list, the later lists, and the calls of each.
     absent
         Kinds that the source does not have.
     """

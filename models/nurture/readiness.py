@@ -1,4 +1,4 @@
-"""The chance that a lead is ready within so many lists, learned from the lists of the past."""
+"""The chance that a lead is ready within a number of lists, learned from the lists of the past."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Readiness:
         return found
 
     def within(self, cell: np.ndarray, lists: np.ndarray) -> np.ndarray:
-        """Return the chance of being ready within so many lists, shape (n,)."""
+        """Return the chance of being ready within a number of lists, shape (n,)."""
         found: np.ndarray = self.chances[cell, lists - 1]
         return found
 

@@ -67,8 +67,8 @@ def score(
 
     IN: --model, and your files in --data, or without it data/contract of --out.
 
-    OUT: LISTS/current/scores.parquet, scores.csv, manifest.json and, with `lists.owner`, by_owner/, together or not at
-    all.
+    OUT: LISTS/current/scores.parquet, scores.csv, manifest.json and, with `lists.owner`, by_owner/, with `nurture.on`,
+    nurture.csv, together or not at all.
     """
     if backfill and as_of:
         raise ParamsError("--backfill stands in for --as-of; give one of them")

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from features.matrix.matrix import MatrixSpec
 from models.evaluation.metrics import compare_wins
-from models.evaluation.ranked import Ranked
+from models.evaluation.ranked import Curve, Ranked
 from models.evaluation.results import EvaluationResult
 from models.explanation.data_parts import HiddenPart, Kind, LacksResult, data_parts
 from models.learners.ensemble import Ensemble, EnsembleSettings, TrainingHistory
@@ -58,14 +59,14 @@ def measure_lacks(run: RunContext, each: bool) -> LacksResult:
         return _ranked(rows, features, training, without, capacity, run)
 
     model = ranked(())
-    found, wins = [], None
+    auc, found, wins = _auc(model), [], None
     for part, hidden in _parts(spec, run.params, each).items():
         less = ranked(hidden)
         wins = compare_wins(model, less, part, sampled, run.params.evaluate, run.params.project.seed)
         found.append(
             HiddenPart(
                 part=part, features=len(hidden), fewer=wins.gained, fewer_low=wins.gained_low,
-                fewer_high=wins.gained_high, auc=_auc(model), auc_without=_auc(less),
+                fewer_high=wins.gained_high, auc=auc, auc_without=_auc(less),
             )
         )  # fmt: skip
         log.info("lacks: %s", found[-1].sentence)
@@ -115,10 +116,8 @@ def _ranked(
     """Train with some features hidden, and rank the later rows; lists need no intercept of their own for that."""
     models = Ensemble.train(training, settings, run.params.project.seed, run.params.project.threads)
     log_odds = models.log_odds(features, settings)
-    return Ranked.of(rows, 1 / (1 + np.exp(-log_odds)), capacity, run.params.evaluate.calibration_bins)
+    return Ranked.of(rows, scipy.special.expit(log_odds), capacity, run.params.evaluate.calibration_bins)
 
 
 def _auc(ranked: Ranked) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(ranked.label, ranked.probability))
+    return Curve.of(ranked, ranked.weight).auc()

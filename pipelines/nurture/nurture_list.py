@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.schema.declarations import SnapshotParams
-from models.nurture.history import Waits, cells
+from models.nurture.history import Waits, cells, ready
 from models.nurture.judge import judge_days
 from models.nurture.next_events import next_events, windows
 from models.nurture.nurture_list import EXPIRED, STATUSES, Waiting, empty_list, line_of, nurture_list
@@ -46,75 +46,87 @@ class NurtureInputs:
 
     Attributes
     ----------
-    scores
-        The score list.
+    listed
+        READ of the score list.
     past
-        predictions.parquet: lists of the past with the tiers that the model would have given.
+        predictions.parquet: lists of the past with the tiers that the model would have given; there may be none.
     previous
-        NAME of the list before; there may be none.
+        The same list of the day before; None, or no such file: there is none.
     """
 
-    scores: Path
+    listed: pd.DataFrame
     past: Path
-    previous: Path
+    previous: Path | None
     contract: Contract
-    display: Display
+
+
+@dataclass(frozen=True)
+class NurtureList:
+    """The list, or None where it cannot be made, and what it comes to."""
+
+    leads: pd.DataFrame | None
+    summary: NurtureSummary
 
 
 def write_run_nurture(run: RunContext) -> None:
     """Write the list beside the run's score list, or remove an old one where the parameters ask for none."""
     layout, folder = run.layout, run.layout.scores.path.parent
     if not run.params.nurture.on:
-        for path in (folder / NAME, folder / SHEET):
-            path.unlink(missing_ok=True)
+        _remove(folder)
         return
-    display = Display.read_mapped(layout, run.params.source.leads)
     with closing(Contract.open(layout, run.params.project)) as contract:
-        inputs = NurtureInputs(layout.scores.path, layout.predictions.path, folder / NAME, contract, display)
-        found = add_nurture(folder, inputs, run.params)
+        listed = pd.read_parquet(layout.scores.path, columns=READ)
+        inputs = NurtureInputs(listed, layout.predictions.path, folder / NAME, contract)
+        found = build_nurture(inputs, run.params)
+    write_nurture(found, folder, Display.read_mapped(layout, run.params.source.leads))
     summary = read_result(ScoreSummary, layout.score_summary.path, "score")
-    write_json(summary.model_copy(update={"nurture": found}).model_dump(), layout.score_summary.path)
+    write_json(summary.model_copy(update={"nurture": found.summary}).model_dump(), layout.score_summary.path)
 
 
-def add_nurture(folder: Path, inputs: NurtureInputs, params: Params) -> NurtureSummary:
-    """Write the list into a folder, log what it comes to, and return it; where it cannot be made, say why."""
-    leads, summary = build_nurture(inputs, params)
-    for line in summary.lines:
-        log.info("nurture: %s", line)
+def write_nurture(found: NurtureList, folder: Path, display: Display) -> None:
+    """Write the list for programs and for people; where there is none, remove an old one."""
+    leads = found.leads
     if leads is None:
-        for path in (folder / NAME, folder / SHEET):
-            path.unlink(missing_ok=True)
-        return summary
+        _remove(folder)
+        return
     write_parquet(leads, folder / NAME)
     sheet = leads.loc[leads["status"] != EXPIRED, PEOPLE].round({"ready_chance": 3, "chance": 3})
     days = {name: sheet[name].dt.strftime("%Y-%m-%d").fillna("") for name in ("review_on", "expires_on", "acted_at")}
-    write_csv(inputs.display.beside(sheet.assign(**days)), folder / SHEET)
-    return summary
+    write_csv(display.beside(sheet.assign(**days)), folder / SHEET)
 
 
-def build_nurture(inputs: NurtureInputs, params: Params) -> tuple[pd.DataFrame | None, NurtureSummary]:
-    """Make the list and what it comes to; None where it cannot be made."""
+def _remove(folder: Path) -> None:
+    for name in (NAME, SHEET):
+        (folder / name).unlink(missing_ok=True)
+
+
+def build_nurture(inputs: NurtureInputs, params: Params) -> NurtureList:
+    """Make the list, and log what it comes to, or why it cannot be made."""
+    made = _build(inputs, params)
+    found = NurtureList(None, NurtureSummary(missing=made)) if isinstance(made, str) else made
+    for line in found.summary.lines:
+        log.info("nurture: %s", line)
+    return found
+
+
+def _build(inputs: NurtureInputs, params: Params) -> NurtureList | str:
     lowest, population = params.tiers.names[-1], params.population
     if population is None:
-        return None, NurtureSummary(missing="the data carry no dates")
-    past = _past(inputs, population)
+        return "the data carry no dates"
+    past = _past(inputs, params.tiers.names, population)
     if isinstance(past, str):
-        return None, NurtureSummary(missing=past)
-    unknown = set(past["tier"]) - {*params.tiers.names, EXCLUDED}
-    if unknown:
-        return None, NurtureSummary(missing=f"past lists have the tier {min(unknown)!r}; run evaluate again")
+        return past
     waits = Waits.of(_with_ages(past, inputs.contract), lowest)
     steps = min(params.nurture.expires_days // population.every_days, waits.last // 3)
     known = Readiness.learn(waits, steps) if steps > 1 else None
     if known is None:
-        few = f"on {waits.last + 1} past lists fewer than {LEAST_READY} leads became ready, or the lists are too few"
-        return None, NurtureSummary(missing=few)
+        return f"on {waits.last + 1} past lists fewer than {LEAST_READY} leads became ready, or the lists are too few"
     waiting, left = _waiting(inputs, params, population)
     leads = nurture_list(waiting, known)
     counts = leads["status"].value_counts()
     confidence, next_lists = params.evaluate.confidence, max(1, round(28 / population.every_days))
     looked_at = windows(waits, next_lists)
-    return leads, NurtureSummary(
+    summary = NurtureSummary(
         leads={name: int(counts.get(name, 0)) for name in STATUSES},
         expired=int(counts.get(EXPIRED, 0)),
         ready=left,
@@ -123,6 +135,7 @@ def build_nurture(inputs: NurtureInputs, params: Params) -> tuple[pd.DataFrame |
         next_days=next_lists * population.every_days,
         next=next_events(looked_at, _seen(looked_at, inputs.contract, population.every_days), confidence),
     )
+    return NurtureList(leads, summary)
 
 
 def nurture_line(lead_id: str, run: RunContext) -> str:
@@ -136,12 +149,18 @@ def nurture_line(lead_id: str, run: RunContext) -> str:
     return line_of(lead, summary or NurtureSummary())
 
 
-def _past(inputs: NurtureInputs, population: SnapshotParams) -> pd.DataFrame | str:
-    """Read past lists: lead_id, snapshot_at, tier, probability; or say why there are none to learn from."""
+def _past(inputs: NurtureInputs, tiers: Sequence[str], population: SnapshotParams) -> pd.DataFrame | str:
+    """Read past lists: lead_id, snapshot_at, tier, probability; or say why there are none to learn from.
+
+    Later than the list is not past: a list of a day gone by learns what could be known then.
+    """
     if not inputs.past.is_file():
         return "there are no lists of the later period; run evaluate"
     columns = ["lead_id", "snapshot_at", "model", "tier"]
     past = pd.read_parquet(inputs.past, columns=columns).rename(columns={"model": "probability"})
+    past = past[past["snapshot_at"] <= inputs.listed["as_of"].max()]
+    if unknown := set(past["tier"]) - {*tiers, EXCLUDED}:
+        return f"past lists have the tier {min(unknown)!r}; run evaluate again"
     gaps = np.diff(np.sort(past["snapshot_at"].unique())) / np.timedelta64(population.every_days, "D")
     return past if (gaps == 1).all() else f"past lists are not {population.every_days} days apart"
 
@@ -149,17 +168,15 @@ def _past(inputs: NurtureInputs, population: SnapshotParams) -> pd.DataFrame | s
 def _waiting(inputs: NurtureInputs, params: Params, population: SnapshotParams) -> tuple[Waiting, int | None]:
     """Return the leads of the last tier today, and how many of the list before are ready now."""
     lowest = params.tiers.names[-1]
-    listed = pd.read_parquet(inputs.scores, columns=READ).rename(columns={"as_of": "snapshot_at"})
+    listed, previous = inputs.listed.rename(columns={"as_of": "snapshot_at"}), inputs.previous
     at = listed["snapshot_at"].max()
     rows = _with_ages(listed, inputs.contract)
     rows = rows.assign(cell=cells(rows, lowest))
-    before = pd.read_parquet(inputs.previous) if inputs.previous.is_file() else empty_list()
+    before = pd.read_parquet(previous) if previous is not None and previous.is_file() else empty_list()
     before = before[before["as_of"] < at]  # a day made again begins anew
-    ready = rows.loc[~rows["tier"].isin([lowest, EXCLUDED]), "lead_id"]
-    came = before["status"].ne(EXPIRED) & before["lead_id"].isin(ready)
-    waiting = rows[rows["tier"] == lowest].reset_index(drop=True)
-    woke = _last_acts(waiting, inputs.contract, params.nurture.wake_on)
-    nurture = params.nurture
+    came = before["status"].ne(EXPIRED) & before["lead_id"].isin(rows.loc[ready(rows["tier"], lowest), "lead_id"])
+    waiting, nurture = rows[rows["tier"] == lowest].reset_index(drop=True), params.nurture
+    woke = _last_acts(waiting, inputs.contract, nurture.wake_on) if nurture.wake_on else waiting["acted_at"]
     given = Waiting(
         waiting[["lead_id", "cell"]].assign(acted_at=woke), before, at, population.every_days, nurture.expires_days,
         nurture.least_chance,
@@ -168,14 +185,17 @@ def _waiting(inputs: NurtureInputs, params: Params, population: SnapshotParams) 
 
 
 def _with_ages(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Add age and quiet, in days."""
+    """Add acted_at, when what a lead itself did last began to count, and age and quiet, in days."""
     created = contract.leads.set_index("lead_id")["created_at"].reindex(rows["lead_id"]).to_numpy()
-    quiet = (rows["snapshot_at"] - _last_acts(rows, contract, [])) / DAY
-    return rows.assign(age=(rows["snapshot_at"] - created) / DAY, quiet=quiet.fillna(NEVER))
+    acted, at = _last_acts(rows, contract, []), rows["snapshot_at"]
+    return rows.assign(acted_at=acted, age=(at - created) / DAY, quiet=((at - acted) / DAY).fillna(NEVER))
 
 
 def _last_acts(rows: pd.DataFrame, contract: Contract, types: Sequence[str]) -> pd.Series[pd.Timestamp]:
-    """Return when the last act of each lead began to count; missing where it has none. By the rows' index."""
+    """Return when the last act of each lead began to count; missing where it has none. By the rows' index.
+
+    An act is an event of `types`, or without types, whatever the lead itself does.
+    """
     import ibis
 
     events, moments = contract.events, _table(rows[["lead_id", "snapshot_at"]].drop_duplicates())

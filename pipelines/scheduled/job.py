@@ -19,17 +19,16 @@ import pyarrow.parquet as pq
 
 from features.cohort.snapshots import grid
 from features.schema.errors import DataError, DeliveryError, first_line
-from models.lists.results import OwnersSummary
 from models.scoring.scorer import Scorer
 from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params, reasons_asked, require_day, with_as_of
-from pipelines.lists.not_called import not_called, write_not_called
-from pipelines.lists.owner_lists import ASSIGNED, FOLDER, ListInputs, add_owner_lists
+from pipelines.lists.not_called import not_called
+from pipelines.nurture.nurture_list import NAME, NurtureInputs, NurtureList, build_nurture
 from pipelines.registry.named_model import find_bundle
+from pipelines.scheduled.drafts import Draft, publish
 from pipelines.scheduled.feed_checks import check_feed, check_first_feed, drift, feed_at
 from pipelines.scheduled.input_files import check_contract, ingest_if_changed
 from pipelines.scheduled.manifest import (
-    MANIFEST,
     FeedStatus,
     ListIdentity,
     ListManifest,
@@ -39,15 +38,15 @@ from pipelines.scheduled.manifest import (
     rows_in,
 )
 from pipelines.scheduled.progress import with_progress
-from pipelines.scheduled.published import INPUTS, SCORES, SHEET, PublishedLists
+from pipelines.scheduled.published import INPUTS, SCORES, PublishedLists
 from pipelines.scoring.fresh_list import stand_fresh
 from pipelines.scoring.override_store import digest, read_overrides, stores
 from pipelines.scoring.population import closed_leads, list_day, open_leads
-from pipelines.scoring.score_list import RankedList, rank_leads, ranked_rows, summarise, write_rows
-from pipelines.scoring.shards import EarlierList, count_new_values, read_inputs, score_shards
+from pipelines.scoring.score_list import RankedList, rank_leads, summarise
+from pipelines.scoring.shards import EarlierList, count_new_values, score_shards
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract, Display, Opener
-from pipelines.storage.files import disk_full, file_digest, write_json, write_parquet
+from pipelines.storage.files import disk_full, file_digest
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import versions
@@ -92,13 +91,22 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """What every day of a request shares; `stamp` identifies the contract tables that were checked."""
+    """What every day of a request shares.
+
+    Attributes
+    ----------
+    stamp
+        Identifies the contract tables that were checked.
+    past
+        predictions.parquet of the run that made the model; there may be none.
+    """
 
     request: JobRequest
     published: PublishedLists
     layout: Layout
     stamp: tuple[int, int]
     contract: Contract
+    past: Path
     scorer: Scorer
     reasons: int
     files: dict[str, str]
@@ -166,7 +174,7 @@ def feed_layout(to: Path) -> Layout:
 
 @contextmanager
 def _prepared(run: RunContext, request: JobRequest) -> Iterator[PreparedJob]:
-    published, reasons = PublishedLists(request.to), reasons_asked(request.reasons)
+    published, reasons, past = PublishedLists(request.to), reasons_asked(request.reasons), run.layout.predictions.path
     with _delivering(request.to):
         scorer = load_bundle(
             find_bundle(request.model, run.params, published.work / "model"), run.params.project.threads
@@ -178,7 +186,7 @@ def _prepared(run: RunContext, request: JobRequest) -> Iterator[PreparedJob]:
         stamp = _stamp(run.layout)
         check_contract(run.layout)
         with closing(request.opened(run.layout, run.params.project)) as contract:
-            yield PreparedJob(request, published, run.layout, stamp, contract, scorer, reasons, files)
+            yield PreparedJob(request, published, run.layout, stamp, contract, past, scorer, reasons, files)
 
 
 @contextmanager
@@ -237,7 +245,7 @@ def _score_day(params: Params, ready: PreparedJob, clock: Clock) -> list[str]:
         shutil.rmtree(draft.work)
         counts = _counts(draft.manifest, params)
         return [f"would publish {draft.name}: {counts}", _changes(published, draft.listed.leads)]
-    _publish(draft, published, params)
+    publish(draft, published, params)
     return [_make_current(params, ready, draft.name)]
 
 
@@ -249,6 +257,7 @@ def _identity(params: Params, ready: PreparedJob, day: str | None, previous: str
         profile=profile_digest(ready.layout),
         display=display_digest(ready.layout),
         overrides=digest(stores(ready.layout, ready.request.to)),
+        past=file_digest(ready.past) if params.nurture.on and ready.past.is_file() else "",
         reasons=ready.request.reasons,
         previous=previous,
         inputs=ready.files,
@@ -258,76 +267,39 @@ def _identity(params: Params, ready: PreparedJob, day: str | None, previous: str
     )
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A score list that is not yet published.
-
-    Attributes
-    ----------
-    work
-        The folder of its shards.
-    timings
-        Seconds, and how many leads were not scored again; in no other file.
-    """
-
-    name: str
-    work: Path
-    parts: list[Path]
-    listed: RankedList
-    manifest: ListManifest
-    timings: dict[str, float]
-    display: Display
-    waiting: pd.DataFrame | None
-
-
 def _score_draft(params: Params, ready: PreparedJob, identity: ListIdentity, feed: FeedStatus, clock: Clock) -> Draft:
     """Score what is not scored yet, rank it, and summarise it."""
     started, contract, name = clock(), ready.contract, identity.name
-    work = _work(ready.published, name)
+    work, run = _work(ready.published, name), RunContext(params, ready.layout)
+    last = ready.published.run(identity.previous) if identity.previous else None
     with _unchanged_tables(ready):
-        snapshots, who = open_leads(contract, ready.scorer.metadata.snapshots, RunContext(params, ready.layout))
+        snapshots, who = open_leads(contract, ready.scorer.metadata.snapshots, run)
         scorer = stand_fresh(ready.scorer, contract, snapshots["snapshot_at"].max(), params)
         earlier = _earlier(ready.published, identity, scorer) if ready.request.since_last else None
         shards = score_shards(contract, scorer, params.tiers, snapshots, ready.reasons, work, earlier)
         parts = list(with_progress(shards, contract.count_shards(snapshots), f"score {name}"))
         rows, display = rows_in(ready.layout), Display.read_mapped(ready.layout, params.source.leads)
-    timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
-    last = ready.published.run(identity.previous) if identity.previous else None
-    given = read_overrides(stores(ready.layout, ready.request.to), params.tiers.names)
-    listed = rank_leads(parts, scorer, snapshots, contract, last / SCORES if last else None, params, given)
+        timings = {"score": clock() - started, "unchanged": earlier.count(parts) if earlier else 0}
+        given = read_overrides(stores(ready.layout, ready.request.to), params.tiers.names)
+        listed = rank_leads(parts, scorer, snapshots, contract, last / SCORES if last else None, params, given)
+        closed = closed_leads(listed.leads, contract, scorer.metadata.matrix)
+        waiting = not_called(listed, contract, run, last)
+        nurture = _nurture(listed, ready, last, params) if params.nurture.on else None
     unseen = count_new_values(parts)
     shift = drift(listed.leads, unseen, _scores(ready.published, identity.previous), params.job)
     hindsight = _hindsight(scorer, identity.as_of)
-    closed = closed_leads(listed.leads, contract, scorer.metadata.matrix)
     summary = summarise(listed, who, unseen, closed)
     for line in [*shift.flags, *([hindsight] if hindsight else []), *summary.warnings]:
         log.warning("score: %s", line)
-    known = vars(summary) | vars(identity)
+    known = vars(summary) | vars(identity) | {"nurture": nurture.summary if nurture else None}
     manifest = ListManifest(**known, feed=feed, drift=shift, hindsight=hindsight, rows=rows, outputs={})
-    waiting = not_called(listed, contract, RunContext(params, ready.layout), last)
-    return Draft(name, work, parts, listed, manifest, timings, display, waiting)
+    return Draft(name, work, parts, listed, manifest, timings, display, waiting, nurture)
 
 
-def _publish(draft: Draft, published: PublishedLists, params: Params) -> None:
-    """Write a complete list with those of owners, sync it to the disk, and remove its shards."""
-    with published.new(draft.name) as staged:
-        write_rows(ranked_rows(draft.parts, draft.listed), staged / SCORES, staged / SHEET, draft.display)
-        write_parquet(read_inputs(draft.parts), staged / INPUTS)
-        write_not_called(draft.waiting, staged, draft.display)
-        by_owner = _write_owner_lists(draft, published, params, staged / FOLDER) if params.lists.owner else None
-        files = sorted(path for path in staged.rglob("*") if path.is_file())
-        outputs = {path.relative_to(staged).as_posix(): file_digest(path) for path in files}
-        manifest = draft.manifest.model_copy(update={"outputs": outputs, "by_owner": by_owner})
-        write_json(manifest.model_dump(), staged / MANIFEST)
-        write_json(draft.timings, staged / "timings.json")
-    shutil.rmtree(draft.work)
-
-
-def _write_owner_lists(draft: Draft, published: PublishedLists, params: Params, folder: Path) -> OwnersSummary:
-    before = published.run(draft.manifest.previous or draft.name) / FOLDER / ASSIGNED
-    folder.mkdir()
-    inputs = ListInputs(folder.parent / SCORES, draft.display, params.tiers.names, before)
-    return add_owner_lists(folder, inputs, params)
+def _nurture(listed: RankedList, ready: PreparedJob, last: Path | None, params: Params) -> NurtureList:
+    leads = listed.leads[["lead_id", "probability", "tier"]].assign(as_of=listed.as_of)
+    inputs = NurtureInputs(leads, ready.past, last / NAME if last else None, ready.contract)
+    return build_nurture(inputs, params)
 
 
 def _make_current(params: Params, ready: PreparedJob, name: str) -> str:

@@ -46,6 +46,10 @@ class Policy(Spec):
         text += str(params.project.seed)
         if params.money.deal_value:  # what it ranks by, and the figures of money on the list
             text += params.model_dump_json(include={"money": True, "evaluate": {"confidence"}})
+        if params.nurture.on:  # when to look at leads again, and the figures of that
+            text += params.model_dump_json(
+                include={"nurture": True, "evaluate": {"confidence"}, "snapshots": {"every_days"}}
+            )
         if params.kpis.sales_events:  # which of the best tier wait for a call
             text += params.model_dump_json(include={"kpis": {"sales_events"}})
         version = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -70,6 +74,8 @@ class ListIdentity(Spec):
         Digest of what people are shown of leads; "" where they are shown nothing.
     overrides
         Digests of what people said of single leads.
+    past
+        Digest of the past lists that `nurture.on` learns from; "" without it, or where there are none.
     previous
         The list of the previous day.
     inputs
@@ -86,6 +92,7 @@ class ListIdentity(Spec):
     profile: str
     display: str = ""
     overrides: str = ""
+    past: str = ""
     reasons: str
     previous: str | None
     inputs: dict[str, str]
