@@ -24,7 +24,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.scheduled import arguments, digests, last_day, open_run, request, run_day
-from pipelines.scheduled.published import PublishedLists
+from pipelines.scheduled.manifest import ListIdentity, read_manifest
+from pipelines.scheduled.published import INPUTS, SCORES, SHEET, PublishedLists
 from pipelines.storage.lock import hold
 
 EVERY = 10  # kills between two lines
@@ -84,10 +85,26 @@ def faults(to: Path, before: dict[str, str], after: dict[str, str]) -> list[str]
     wrong = [
         f"incomplete list: {run.name}" for run in published.runs.glob("[!.]*") if not published.is_complete(run.name)
     ]
+    wrong += [f"mixed: {run.name}" for run in published.runs.glob("[!.]*") if mixed(run)]
     if now.get("current") not in (before["current"], after["current"]):
         wrong.append(f"current is {now.get('current')}")
     lost = [name for name in before if name != "current" and now.get(name) != before[name]]
     return wrong + [f"changed: {name}" for name in lost]
+
+
+def mixed(run: Path) -> bool:
+    """Whether files of a published list are not of the list that its manifest and its name say."""
+    manifest = read_manifest(run)
+    if manifest is None:
+        return True
+    identity = ListIdentity.model_validate(manifest.model_dump(include={*ListIdentity.model_fields}))
+    rows = pd.read_parquet(run / SCORES, columns=["lead_id", "as_of"])
+    others = pd.read_parquet(run / INPUTS)["lead_id"], pd.read_csv(run / SHEET, dtype=str)["lead_id"]
+    days = {f"{day:%Y-%m-%d}" for day in rows["as_of"]}
+    leads = sorted(rows["lead_id"])
+    if identity.name != run.name or len(leads) != manifest.n:
+        return True
+    return days != {manifest.as_of} or any(sorted(other) != leads for other in others)
 
 
 def must(work: Callable[[], object]) -> None:

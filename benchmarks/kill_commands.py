@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,19 +31,19 @@ import pandas as pd
 import yaml
 
 from benchmarks.kill import count_operations, die_at, ended, forked, must
+from benchmarks.kill_promotion import require_whole
 from benchmarks.scheduled import digests, last_day
 from features.schema.errors import LeadScoreError
 from models.checks import AuditResult  # noqa: F401  # alike
 from pipelines.config.params import Params, load, with_as_of
 from pipelines.registry.promote import promote
 from pipelines.registry.registry import CHAMPION, Registry, download_bundle
-from pipelines.scheduled.retrain import RetrainRequest, retrain
+from pipelines.scheduled.retrain import RetrainRequest, read_record, retrain
 from pipelines.simulation.export import chunks
 from pipelines.stages.report import ReportInputs
 from pipelines.stages.run_all import run_all
 from pipelines.stages.score import score_leads
 from pipelines.stages.simulate import write
-from pipelines.storage.bundle import load_bundle
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from pipelines.storage.versions import versions
@@ -66,6 +66,8 @@ promotion: {min_positive: 1}
 """
 AT = pd.Timestamp("2026-07-01 03:00")
 State = dict[str, str]
+LASTING = {"decisions", "versions", "answer"}  # of a registry: what is recorded there stays, and is only added to
+LISTS = ("scores.parquet", "scores.csv")
 EVERY = 10  # kills between two lines
 
 
@@ -82,7 +84,9 @@ class Command:
     state
         What the folder holds, by name; files of the command, or what a registry says.
     sound
-        What is wrong right after a kill, beyond single files; empty where nothing is.
+        What is mixed right after a kill, beyond single files; empty where nothing is.
+    lasting
+        The files that are there at every moment, of before or of after.
     """
 
     base: Path
@@ -90,6 +94,7 @@ class Command:
     act: Callable[[], object]
     state: Callable[[], State]
     sound: Callable[[], str]
+    lasting: Sequence[str] = ()
 
     def reset(self) -> None:
         shutil.rmtree(self.live, ignore_errors=True)
@@ -140,12 +145,12 @@ def kill(name: str, command: Command, kills: int, seed: int, note: Path) -> Coun
     while counts["killed"] < kills:
         number += 1
         command.reset()
-        if number % 2:
+        if number % 2 and operations:  # those of the stages of `dvc repro` are not this process's
             process = forked(partial(_until, rng.randint(1, operations), command))
         else:
-            process = forked(command.act)
+            process = forked(partial(_grouped, command.act))
             time.sleep(rng.uniform(0, seconds))
-            os.kill(process, signal.SIGKILL)
+            kill_group(process)
         counts["killed" if ended(process) == -signal.SIGKILL else "had ended"] += 1
         for kind, fault in faults(command, before, after):
             counts[kind] += 1
@@ -160,6 +165,19 @@ def _listing(act: Callable[[], object], note: Path) -> None:
     note.write_text(" ".join(name for name, module in sys.modules.items() if module and "__main__" not in name))
 
 
+def _grouped(act: Callable[[], object]) -> None:
+    os.setpgid(0, 0)
+    act()
+
+
+def kill_group(process: int) -> None:
+    """Kill a process and all that it has started, in its group or not yet."""
+    with suppress(PermissionError, ProcessLookupError):
+        os.setpgid(process, process)
+    with suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+
+
 def _until(operation: int, command: Command) -> None:
     die_at(operation, command.live)
     command.act()
@@ -171,10 +189,13 @@ def faults(command: Command, before: State, after: State) -> Iterator[tuple[str,
     for name, value in now.items():
         if value not in (before.get(name), after.get(name)):
             yield "partial", name
+    yield from (("lost", name) for name in command.lasting if name not in now)
     if wrong := command.sound():
         yield "mixed", wrong
     again = ended(forked(command.act))
     then = command.state()
+    if lost := [name for name, value in now.items() if name in LASTING and not then.get(name, "").startswith(value)]:
+        yield "lost", lost[0]
     other = sorted(name for name in {*then, *after} if then.get(name) != after.get(name))
     if again or other:
         yield (
@@ -192,7 +213,9 @@ def score_command(run: RunContext, work: Path) -> Command:
     then = with_as_of(run.params, f"{today - pd.Timedelta(days=7):%Y-%m-%d}")
     must(lambda: score_leads(RunContext(then, Layout.folder(base))))
     new = RunContext(with_as_of(run.params, f"{today:%Y-%m-%d}"), live)
-    return Command(base, live.reports, lambda: score_leads(new), lambda: files(live.reports), lambda: readable(new))
+    return Command(
+        base, live.reports, lambda: score_leads(new), lambda: files(live.reports), lambda: readable(new), LISTS
+    )
 
 
 def run_command(run: RunContext, work: Path) -> Command:
@@ -203,7 +226,7 @@ def run_command(run: RunContext, work: Path) -> Command:
     capacity = run.params.capacity.model_copy(update={"per_period": 10})
     new = RunContext(run.params.model_copy(update={"capacity": capacity}), live)
     return Command(base, live.reports, lambda: run_all(new, run.layout.raw), lambda: files(live.reports),
-                   lambda: readable(new))  # fmt: skip
+                   lambda: readable(new), LISTS)  # fmt: skip
 
 
 def retrain_command(run: RunContext, work: Path) -> Command:
@@ -224,16 +247,22 @@ def retrain_command(run: RunContext, work: Path) -> Command:
     def record() -> None:
         registry = Registry.open(params)
         versions = registry.client.search_model_versions(f"name = '{registry.name}'")
-        ids = {str(one.version): one.tags.get("model_id", "") for one in versions}
-        bundle = download_bundle(f"models:/{registry.name}@{CHAMPION}", params, note.parent / "got")
-        champion = ids[registry.aliases()[CHAMPION]]
-        if load_bundle(bundle, 1).model_id != champion:
-            champion = "not whole"
-        answer = live / "lists" / "retrain" / "retrained.json"
-        twice = sorted(one for one, n in Counter(ids.values()).items() if n > 1)
+        numbered = sorted(versions, key=lambda one: int(one.version))
+        ids = {str(one.version): one.tags["model_id"] for one in numbered if "model_id" in one.tags}
+        mixed = ""
+        for version, model_id in ids.items():
+            try:
+                require_whole(
+                    download_bundle(f"models:/{registry.name}/{version}", params, note.parent / "got"), model_id
+                )
+            except LeadScoreError as error:
+                mixed = str(error)
+        answer = read_record(live / "lists" / "retrain")
         note.write_text(json.dumps({
-            "champion": champion, "twice": ", ".join(twice),
-            "answer": json.loads(answer.read_text())["answer"] if answer.is_file() else "",
+            "champion": ids.get(registry.aliases()[CHAMPION], "not whole"),
+            "versions": " ".join(ids.values()),
+            "decisions": " ".join(f"{one['answer']}:{one['model_id']}" for one in registry.decisions()),
+            "answer": answer.answer if answer else "", "mixed": mixed,
         }))  # fmt: skip
 
     def state() -> State:
@@ -241,54 +270,45 @@ def retrain_command(run: RunContext, work: Path) -> Command:
         ended(forked(record))
         return dict(json.loads(note.read_text())) if note.is_file() else {"champion": "none"}
 
-    return Command(base, live, lambda: retrain(changed, request, None), state, lambda: "")
+    def sound() -> str:
+        folders = (live / "lists" / "retrain" / "runs").glob("*")
+        return state()["mixed"] or "".join(readable(RunContext(changed, Layout.folder(one))) for one in folders)
+
+    return Command(base, live, lambda: retrain(changed, request, None), state, sound)
 
 
-def repro(work: Path, kills: int, seed: int) -> Counter[str]:
-    """Kill `dvc repro` in a copy of the project, stages and DVC alike."""
-    rng, counts = random.Random(f"{seed}/repro"), Counter[str]()  # noqa: S311  # moments, no secrets
-    folder = work / "repro"
+def repro_command(run: RunContext, work: Path) -> Command:
+    """`dvc repro` in a copy of the project, over the results of another seed: every stage runs."""
+    live, base = work / "repro" / "live", work / "repro" / "base"
+    live.mkdir(parents=True)
     made = subprocess.run(["git", "archive", "HEAD"], check=True, capture_output=True).stdout  # noqa: S607
-    folder.mkdir(parents=True)
-    subprocess.run(["tar", "-x"], input=made, cwd=folder, check=True)  # noqa: S607
-    tree = yaml.safe_load((folder / "params.yaml").read_text())
+    subprocess.run(["tar", "-x"], input=made, cwd=live, check=True)  # noqa: S607
+    subprocess.run(["git", "init", "-q"], cwd=live, check=True)  # noqa: S607
+    (live / "dvc.lock").unlink()
+    (live / ".venv").symlink_to(Path(".venv").resolve())
+    settings = live / "params.yaml"
+    tree = yaml.safe_load(settings.read_text())
     for name, section in yaml.safe_load(WORLD).items():
         tree[name] = tree.get(name, {}) | section
-    (folder / "params.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(tree, default=str))))
-    (folder / "dvc.lock").unlink()
-    (folder / ".venv").symlink_to(Path(".venv").resolve())
-    dvc = [str(folder / ".venv/bin/dvc"), "repro", "-q"]
-    environment = os.environ | {"PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1"}
-    for setup in (["git", "init", "-q"], [dvc[0], "init", "-q"]):
-        subprocess.run(setup, cwd=folder, env=environment, check=True)  # noqa: S603  # words of this file
-    run = partial(subprocess.run, dvc, cwd=folder, env=environment)
+    environment = os.environ | {"PYTHONPATH": str(live), "DVC_NO_ANALYTICS": "1"}
+    dvc = [str(live / ".venv/bin/dvc"), "repro", "-q"]
 
-    def outputs() -> State:
-        return {name: of for name, of in files(folder).items() if name.startswith(("artifacts", "reports", "data"))}
+    def act() -> None:
+        subprocess.run(dvc, cwd=live, env=environment, check=True, stderr=subprocess.DEVNULL)  # noqa: S603  # as above
 
-    def fresh() -> None:
-        for name in ("artifacts", "reports", "data", ".dvc/cache", ".dvc/tmp"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        (folder / "dvc.lock").unlink(missing_ok=True)
+    def state() -> State:
+        return {name: of for name, of in files(live).items() if name.startswith(("artifacts/", "reports/", "data/"))}
 
-    started = time.perf_counter()
-    run(check=True)
-    seconds, after = time.perf_counter() - started, outputs()
-    print(f"repro: an undisturbed one takes {seconds:.1f} s", flush=True)
-    for number in range(1, kills + 1):
-        fresh()
-        process = subprocess.Popen(  # noqa: S603  # alike
-            dvc, cwd=folder, env=environment, start_new_session=True, stderr=subprocess.DEVNULL
-        )
-        time.sleep(rng.uniform(0, seconds))
-        os.killpg(process.pid, signal.SIGKILL)
-        counts["killed" if process.wait() == -signal.SIGKILL else "had ended"] += 1
-        again = run(check=False).returncode
-        other = sorted(name for name in {*outputs(), *after} if outputs().get(name) != after.get(name))
-        if again or other:
-            counts["not as undisturbed"] += 1
-            print(f"repro {number}: the second one ended with {again}, and differs in {other[:5]}", flush=True)
-    return counts
+    def write_params(seed: int) -> None:
+        tree["project"]["seed"] = seed
+        settings.write_text(yaml.safe_dump(json.loads(json.dumps(tree, default=str))))
+
+    write_params(run.params.project.seed + 1)
+    act()
+    write_params(run.params.project.seed)
+    shutil.copytree(live, base, symlinks=True)
+    new = RunContext(load(settings), Layout.workspace(live))
+    return Command(base, live, act, state, lambda: readable(new))
 
 
 def market(work: Path) -> tuple[Params, Layout]:
@@ -301,7 +321,7 @@ def market(work: Path) -> tuple[Params, Layout]:
     return params, layout
 
 
-COMMANDS = {"score": score_command, "retrain": retrain_command, "run": run_command}
+COMMANDS = {"score": score_command, "retrain": retrain_command, "run": run_command, "repro": repro_command}
 
 
 def main() -> None:
@@ -309,17 +329,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="an empty folder to work in")
     parser.add_argument("--kills", type=int, default=50, help="of each command")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--command", choices=[*COMMANDS, "repro"], action="append", default=[])
+    parser.add_argument("--command", choices=[*COMMANDS], action="append", default=[])
     options = parser.parse_args()
     work, bad = options.work.resolve(), 0
     work.mkdir(parents=True, exist_ok=True)
     run = RunContext(*market(work))
-    for name in options.command or [*COMMANDS, "repro"]:
-        if name == "repro":
-            counts = repro(work, options.kills, options.seed)
-        else:
-            counts = kill(name, COMMANDS[name](run, work), options.kills, options.seed, work / "operations")
-        bad += counts["partial"] + counts["mixed"] + counts["not as undisturbed"]
+    for name in options.command or COMMANDS:
+        counts = kill(name, COMMANDS[name](run, work), options.kills, options.seed, work / "operations")
+        bad += counts["partial"] + counts["mixed"] + counts["lost"] + counts["not as undisturbed"]
         print(f"{name}: " + ", ".join(f"{what} {n}" for what, n in counts.items()), flush=True)
     sys.exit(bool(bad))
 

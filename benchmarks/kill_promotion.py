@@ -38,7 +38,7 @@ from benchmarks.scheduled import arguments, open_run
 from features.schema.errors import BusyError, ModelError
 from pipelines.registry.promote import promote, roll_back
 from pipelines.registry.registry import CHAMPION, Registry, download_bundle
-from pipelines.storage.bundle import load_bundle, save_bundle
+from pipelines.storage.bundle import load_bundle, load_tested, save_bundle
 from pipelines.storage.run_context import RunContext
 
 RegistryState = dict[str, Any]  # the model behind each alias, and how many decisions are unfinished
@@ -99,15 +99,18 @@ class Sandbox:
             roll_back(self.run.params, at)
 
     def record(self, note: Path) -> None:
-        """Write down the model behind each alias and the unfinished decisions, after loading the champion."""
+        """Write down the aliases' models, the decisions and how many are unfinished, after loading every model."""
         registry = Registry.open(self.run.params)
         versions = registry.client.search_model_versions(f"name = '{registry.name}'")
         ids = {str(version.version): version.tags["model_id"] for version in versions if "model_id" in version.tags}
         models = {alias: ids[version] for alias, version in registry.aliases().items()}
-        bundle = download_bundle(f"models:/{registry.name}@{CHAMPION}", self.run.params, note.parent / "got")
-        if load_bundle(bundle, 1).model_id != models[CHAMPION]:
-            raise ModelError("the champion is not the model of its tag")
-        note.write_text(json.dumps({"aliases": models, "unfinished": len(registry.unfinished())}))
+        for version, model_id in ids.items():
+            bundle = download_bundle(f"models:/{registry.name}/{version}", self.run.params, note.parent / "got")
+            require_whole(bundle, model_id)
+        decisions = [[one["answer"], one["model_id"]] for one in registry.decisions()]
+        note.write_text(
+            json.dumps({"aliases": models, "unfinished": len(registry.unfinished()), "decisions": decisions})
+        )
 
 
 def watch_statements(act: Callable[[], None]) -> None:
@@ -122,6 +125,14 @@ def count_statements(work: Callable[[], None], note: Path) -> None:
     watch_statements(lambda: statements.append(1))
     work()
     note.write_text(str(len(statements)))
+
+
+def require_whole(bundle: Path, model_id: str) -> None:
+    """Raise ModelError unless every file of a bundle, and of the model that was tested with it, is of this model."""
+    scorer = load_bundle(bundle, 1)
+    load_tested(bundle, scorer)
+    if scorer.model_id != model_id:
+        raise ModelError(f"files of {scorer.model_id} as version {model_id}")
 
 
 def die_at(statement: int, work: Callable[[], None]) -> None:
@@ -193,7 +204,7 @@ def kill(sandbox: Sandbox, names: Sequence[str], kills: int, seed: int, note: Pa
         if now != after:  # a rollback that was done and is run again would be taken back
             again = ended(forked(run))
             if again or registry_state(sandbox, note) != after:
-                wrong.append(f"the second run ended with {again}, or in another state")
+                wrong.append(f"lost or doubled: the second run ended with {again}, or in another state")
         outcome["faults"] += bool(wrong)
         for fault in wrong:
             print(f"kill {number} of seed {seed}, {name}: {fault}", flush=True)
@@ -223,9 +234,11 @@ def main() -> None:
 def faults(now: RegistryState, before: RegistryState, after: RegistryState) -> list[str]:
     """Return what is wrong with a registry right after a kill."""
     if not now:
-        return ["the champion is no complete model, or the registry cannot be opened"]
+        return ["a version is mixed or no complete model, or the registry cannot be opened"]
     champions = [state["aliases"][CHAMPION] for state in (before, after)]
-    return [] if now["aliases"][CHAMPION] in champions else ["the champion is neither the old nor the new one"]
+    wrong = [] if now["aliases"][CHAMPION] in champions else ["the champion is neither the old nor the new one"]
+    kept = now["decisions"][: len(before["decisions"])] == before["decisions"]
+    return wrong if kept else [*wrong, "lost: a decision that was recorded before"]
 
 
 if __name__ == "__main__":
