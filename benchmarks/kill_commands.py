@@ -33,7 +33,7 @@ import yaml
 from benchmarks.kill import count_operations, die_at, ended, forked, must
 from benchmarks.kill_promotion import require_whole
 from benchmarks.scheduled import digests, last_day
-from features.schema.errors import LeadScoreError
+from features.schema.errors import LeadScoreError, RefusedError
 from models.checks import AuditResult  # noqa: F401  # alike
 from pipelines.config.params import Params, load, with_as_of
 from pipelines.registry.promote import promote
@@ -62,7 +62,7 @@ capacity: {per_period: 20}
 evaluate: {resamples: 10, segments: []}
 explain: {sample_rows: 100, top_features: 2}
 report: {top_leads: 3}
-promotion: {min_positive: 1}
+promotion: {min_positive: 1, tolerance: 2.0, calibration_tolerance: 9.0, tier_changes: 1.0, segment_tolerance: 9.0}
 """
 AT = pd.Timestamp("2026-07-01 03:00")
 State = dict[str, str]
@@ -229,9 +229,9 @@ def run_command(run: RunContext, work: Path) -> Command:
                    lambda: readable(new), LISTS)  # fmt: skip
 
 
-def retrain_command(run: RunContext, work: Path) -> Command:
+def retrain_command(run: RunContext, work: Path, name: str = "retrain", min_positive: int = 1) -> Command:
     """Retrain over a champion; the registry says which model stands where, and how often each is there."""
-    live, base = work / "retrain" / "live", work / "retrain" / "base"
+    live, base = work / name / "live", work / name / "base"
     base.mkdir(parents=True)
     store = {"uri": f"sqlite:///{live}/mlflow.db", "artifacts": str(live / "files")}
     params = run.params.model_copy(update={"track": run.params.track.model_copy(update=store)})
@@ -241,8 +241,9 @@ def retrain_command(run: RunContext, work: Path) -> Command:
     shutil.rmtree(base)
     shutil.copytree(live, base)
     more = params.train.model_copy(update={"max_rounds": 21})
-    changed = params.model_copy(update={"train": more})
-    note = work / "retrain" / "state"
+    gate = params.promotion.model_copy(update={"min_positive": min_positive})
+    changed = params.model_copy(update={"train": more, "promotion": gate})
+    note = work / name / "state"
 
     def record() -> None:
         registry = Registry.open(params)
@@ -274,7 +275,16 @@ def retrain_command(run: RunContext, work: Path) -> Command:
         folders = (live / "lists" / "retrain" / "runs").glob("*")
         return state()["mixed"] or "".join(readable(RunContext(changed, Layout.folder(one))) for one in folders)
 
-    return Command(base, live, lambda: retrain(changed, request, None), state, sound)
+    def act() -> None:
+        with suppress(RefusedError):
+            retrain(changed, request, None)
+
+    return Command(base, live, act, state, sound)
+
+
+def refused_command(run: RunContext, work: Path) -> Command:
+    """The same where the gate refuses what was trained."""
+    return retrain_command(run, work, "refused", 10_000)
 
 
 def repro_command(run: RunContext, work: Path) -> Command:
@@ -321,7 +331,13 @@ def market(work: Path) -> tuple[Params, Layout]:
     return params, layout
 
 
-COMMANDS = {"score": score_command, "retrain": retrain_command, "run": run_command, "repro": repro_command}
+COMMANDS = {
+    "score": score_command,
+    "retrain": retrain_command,
+    "refused": refused_command,
+    "run": run_command,
+    "repro": repro_command,
+}
 
 
 def main() -> None:
