@@ -68,7 +68,7 @@ AT = pd.Timestamp("2026-07-01 03:00")
 State = dict[str, str]
 LASTING = {"decisions", "versions", "answer"}  # of a registry: what is recorded there stays, and is only added to
 LISTS = ("scores.parquet", "scores.csv")
-EVERY = 10  # kills between two lines
+EVERY = 2  # kills between two lines
 
 
 @dataclass(frozen=True)
