@@ -68,6 +68,7 @@ AT = pd.Timestamp("2026-07-01 03:00")
 State = dict[str, str]
 LASTING = {"decisions", "versions", "answer"}  # of a registry: what is recorded there stays, and is only added to
 LISTS = ("scores.parquet", "scores.csv")
+MIXED = 40  # an exit code
 EVERY = 2  # kills between two lines
 
 
@@ -109,23 +110,17 @@ def files(folder: Path) -> State:
 
 
 def readable(run: RunContext) -> str:
-    """Read what the report reads: results of two runs are refused, or they are of one."""
-    note = run.layout.reports.parent / "read"
+    """Read what the report reads: results of two runs are refused, or they are of one; "" where nothing is wrong."""
 
     def read() -> None:
-        try:
+        with suppress(LeadScoreError):
             inputs = ReportInputs.read(run)
-        except LeadScoreError:
-            note.write_text("refused")
-            return
-        same = (
-            len(inputs.scores) == inputs.summary.n and f"{inputs.scores['as_of'].iloc[0]}"[:10] == inputs.summary.as_of
-        )
-        note.write_text("one" if same else "mixed: a list beside the summary of another")
+            day = f"{inputs.scores['as_of'].iloc[0]}"[:10]
+            if (len(inputs.scores), day) != (inputs.summary.n, inputs.summary.as_of):
+                os._exit(MIXED)
 
-    must(read)
-    found = note.read_text()
-    return found if found.startswith("mixed") else ""
+    ends = {0: "", MIXED: "a list beside the summary of another"}
+    return ends.get(ended(forked(read)), "the report cannot be made, and does not say why")
 
 
 def kill(name: str, command: Command, kills: int, seed: int, note: Path) -> Counter[str]:
