@@ -24,6 +24,7 @@ from pipelines.scheduled.published import SCORES, PublishedLists
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.files import staged_file
+from pipelines.storage.results import existing
 from pipelines.storage.run_context import RunContext
 
 OWNER_ONLY = 0o600
@@ -59,7 +60,7 @@ def write_letter(lead_id: str, run: RunContext, lists: Path | None, day: str | N
     ParamsError
         Where no list has the lead, or none of that day.
     DataError
-        Where ingest has not run.
+        Where ingest or score has not run.
     """
     stored = _stored(lead_id, _score_files(run, lists, day))
     layout = run.layout if lists is None else feed_layout(lists)
@@ -88,14 +89,17 @@ def save_letter(text: str, path: Path) -> None:
 def _score_files(run: RunContext, lists: Path | None, day: str | None) -> Sequence[Path]:
     """The lists to look into, newest first."""
     if lists is None:
-        return [run.layout.scores.path]
+        return [existing(run.layout.scores.path, "score")]
     published = PublishedLists(lists)
     days = {one: name for one, name in published.days().items() if day is None or one == day}
-    return [published.run(name) / SCORES for name in reversed(list(days.values()))]
+    files = [published.run(name) / SCORES for name in reversed(list(days.values()))]
+    if there := [path for path in files if path.is_file()]:
+        return there
+    raise ParamsError(f"{lists} holds no list{f' of {day}' if day else ''}; name the folder that `nightly score` wrote")
 
 
 def _stored(lead_id: str, files: Sequence[Path]) -> StoredScore:
-    for path in (path for path in files if path.is_file()):
+    for path in files:
         scores = pd.read_parquet(path)
         place = scores.index[scores["lead_id"] == lead_id]
         if len(place):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.schema.errors import ParamsError
+from features.schema.errors import DataError, ParamsError
 from pipelines.analysis.letter import save_letter, write_letter
 from pipelines.storage.files import write_parquet
 from pipelines.storage.run_context import RunContext
@@ -54,6 +54,16 @@ def test_reasons_are_those_of_the_list_even_where_the_model_is_another(finished:
 def test_a_lead_on_no_list_is_told(finished: RunContext) -> None:
     with pytest.raises(ParamsError, match="none of 1 lists has that lead"):
         write_letter("nobody", finished, None, None)
+
+
+def test_where_there_is_no_list_that_is_said(finished: RunContext, tmp_path: Path) -> None:
+    empty = RunContext(finished.params, type(finished.layout).folder(tmp_path))
+    with pytest.raises(DataError, match=r"scores\.parquet.*found no file.*Run `leadscore stage score` first"):
+        write_letter("a1", empty, None, None)
+    with pytest.raises(ParamsError, match="holds no list; name the folder that `nightly score` wrote"):
+        write_letter("a1", empty, tmp_path, None)
+    with pytest.raises(ParamsError, match="holds no list of 2026-01-05"):
+        write_letter("a1", empty, tmp_path, "2026-01-05")
 
 
 def test_only_its_owner_reads_it(tmp_path: Path) -> None:
