@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,9 +28,9 @@ from pipelines.storage.files import ROW_GROUP, file_digest, staged_file, staged_
 MANIFEST = "manifest.json"
 SEPARATORS = ",;\t|"
 LOGS = (".log", ".out", ".err")
-EXCEL = ".xlsx"
+EXCEL, JSON = ".xlsx", ".json"
 # These are written by stages and hold no row of a lead.
-KNOWN = (".json", ".yaml", ".yml", ".md", ".txt", ".journal", ".lock", ".py", ".toml", ".png", ".svg", ".j2", ".sqlite")
+KNOWN = (".yaml", ".yml", ".md", ".txt", ".journal", ".lock", ".py", ".toml", ".png", ".svg", ".j2", ".sqlite")
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,13 @@ def _in_list(folder: Path, wanted: Wanted) -> Cleared:
 
 def _in_file(path: Path, wanted: Wanted) -> Cleared:
     kinds: dict[str, Callable[[Path, Wanted], int]] = {".parquet": _in_parquet, ".csv": _in_csv, ".html": _in_page}
-    kinds |= dict.fromkeys(LOGS, _in_log) | {EXCEL: _in_excel}
+    kinds |= dict.fromkeys(LOGS, _in_log) | {EXCEL: _in_excel, JSON: _in_json}
     suffix = path.suffix.lower()
     if suffix not in kinds or not path.is_file():
         return Cleared()
     try:
         gone = kinds[suffix](path, wanted)
-    except (pa.ArrowException, CalamineError, csv.Error, OSError) as error:
+    except (pa.ArrowException, CalamineError, csv.Error, json.JSONDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # a full disk, no rights: Arrow's own have none
             raise
         return Cleared(unread=[path])
@@ -161,7 +161,9 @@ def not_looked_into(folder: Path) -> Counter[str]:
     """How many files below a folder are of kinds that this program does not write, by their suffix."""
     names = (name for _, _, names in os.walk(folder) for name in names)
     kinds = (Path(name).suffix.lower() for name in names if not name.startswith("."))
-    return Counter(kind for kind in kinds if kind not in (*KNOWN, *LOGS, EXCEL, ".parquet", ".csv", ".html", ".duckdb"))
+    return Counter(
+        kind for kind in kinds if kind not in (*KNOWN, *LOGS, EXCEL, JSON, ".parquet", ".csv", ".html", ".duckdb")
+    )
 
 
 # Each kind of file
@@ -263,6 +265,34 @@ def _in_excel(path: Path, wanted: Wanted) -> int:
             path.unlink()
             return 1
     return 0
+
+
+def _in_json(path: Path, wanted: Wanted) -> int:
+    """Results that name leads, such as those that two models score most differently, go without the lead."""
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    escaped = (json.dumps(one)[1:-1] for one in wanted.spellings)
+    if not any(one in text for one in (*wanted.spellings, *escaped)):
+        return 0
+    tree, gone = _without(json.loads(text), wanted)
+    if gone:
+        write_json(tree, path)
+    return gone
+
+
+def _without(tree: Any, wanted: Wanted) -> tuple[Any, int]:
+    """A tree without the lead's entries of its lists, and how many those were."""
+    if isinstance(tree, list):
+        kept = [one for one in tree if not (isinstance(one, dict) and _is_of_lead(one, wanted))]
+        pairs = [_without(one, wanted) for one in kept]
+        return [part for part, _ in pairs], len(tree) - len(kept) + sum(n for _, n in pairs)
+    if isinstance(tree, dict):
+        parts = {name: _without(one, wanted) for name, one in tree.items()}
+        return {name: part for name, (part, _) in parts.items()}, sum(n for _, n in parts.values())
+    return tree, 0
+
+
+def _is_of_lead(entry: dict[str, Any], wanted: Wanted) -> bool:
+    return any(wanted.is_meant(entry[name]) for name in wanted.columns & entry.keys())
 
 
 def _in_log(path: Path, wanted: Wanted) -> int:

@@ -63,8 +63,9 @@ class Receipt:
 
 LEFT = (
     "The next ingest into these folders leaves the lead out; delete it in the source too: other folders read it again.",
-    "Records at a CRM, backups, printed lists, DVC's cache (`dvc gc -w`) and pages kept elsewhere are yours to delete.",
-    "So is what was posted to a `leadscore serve` whose --state or LEADSCORE_STATE is another database.",
+    "Records at a CRM, backups, printed lists, letters and pages kept elsewhere are yours to delete.",
+    "So is what was posted to a `leadscore serve` whose --state or LEADSCORE_STATE is another database,",
+    "and what DVC's cache holds of earlier runs: `dvc repro --no-run-cache`, then `dvc gc --workspace`.",
     "Models hold no row of a lead and stay as they are; a page that showed the lead is made again by its command.",
 )
 
@@ -130,8 +131,10 @@ def folders_of(run: RunContext) -> list[Path]:
 
 
 def id_columns(source: Source) -> frozenset[str]:
-    """How the user's files call the id of a lead, and how the program's own do."""
-    return frozenset({"lead_id", *((table.columns or {}).get("lead_id", "lead_id") for table in source.tables)})
+    """How the user's files call the id of a lead, and how the program's own do; a pair that may be one lead has two."""
+    return frozenset(
+        {"lead_id", "merged_into", *((table.columns or {}).get("lead_id", "lead_id") for table in source.tables)}
+    )
 
 
 def add_tombstones(layout: Layout, keys: Collection[str]) -> None:

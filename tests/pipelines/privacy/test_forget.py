@@ -66,6 +66,13 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
     write_parquet(LIST, listed / "scores.parquet")
     outputs = {name: file_digest(listed / name) for name in ("scores.csv", "scores.parquet")}
     write_json({"outputs": outputs, "as_of": "2024-01-06"}, listed / "manifest.json")
+    kept = tmp_path / "lists"
+    write_list(listed / "by_owner", "A", "assigned")
+    write_list(listed, "nurture", "not_called")
+    write_list(
+        kept, "overrides", "monitor/rows", "shadow/shadow", ".work/shards/day/0", "retrain/runs/x/data/contract/leads"
+    )
+    write_json({"n": 3, "movers": [{"lead_id": ID, "moved": 9}, {"lead_id": "a"}]}, kept / "shadow" / "shadow.json")
     to_duckdb(read_list(listed), params.delivery.duckdb)
     with open_outbox(Path(params.delivery.state) / "hubspot-1.sqlite", "x") as outbox:
         outbox.put("2024-01-06", [(ID, {"score": 80}), ("a", {"score": 90})], {})
@@ -76,6 +83,13 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
         store.keep_events([PostedEvent.model_validate(event)], ARRIVAL)
     store.close()
     return RunContext(params, layout)
+
+
+def write_list(folder: Path, *names: str) -> None:
+    """The list as a table of each name, for people and for programs."""
+    for name in names:
+        write_csv(LIST, folder / f"{name}.csv")
+        write_parquet(LIST, folder / f"{name}.parquet")
 
 
 def named(folder: Path, needle: str = ID) -> set[str]:
@@ -101,7 +115,9 @@ def test_nothing_is_left_of_a_lead_and_all_of_the_others(world: RunContext, tmp_
         "leads.parquet", "events.parquet", "outcomes.parquet", "quarantine.parquet", "scores.parquet", "matrix.parquet",
         "predictions.parquet", "oracle.parquet", "change.parquet", "out/scores.csv", "out/report.html", "out/night.log",
         "mlartifacts/1/report.html", "lists/runs/2024-01-06-abc/scores.csv", "delivery/hubspot-1.sqlite",
-        "scores.duckdb", "out/artifacts/serve.sqlite",
+        "scores.duckdb", "out/artifacts/serve.sqlite", "lists/shadow/shadow.json", "lists/shadow/shadow.csv",
+        "lists/runs/2024-01-06-abc/nurture.csv", "lists/runs/2024-01-06-abc/not_called.csv", "not_called.parquet",
+        "lists/runs/2024-01-06-abc/by_owner/A.csv", "assigned.parquet", "overrides.parquet", "0.parquet",
     }  # fmt: skip
     receipt = forget_lead(ID, world, [tmp_path / "lists"], postgres=False)
     assert named(tmp_path) | stored(tmp_path) == set()
@@ -111,8 +127,9 @@ def test_nothing_is_left_of_a_lead_and_all_of_the_others(world: RunContext, tmp_
     kept = ['"a","2024-01-06",90,"x,', 'y"', '"\'=b","2024-01-06",70,"a mail"']
     assert (tmp_path / "out/scores.csv").read_text().splitlines()[1:] == kept
     assert (tmp_path / "out/night.log").read_text() == "score: 3 leads\nend\n"
-    assert receipt.gone["scores.parquet"] == receipt.gone["*.html"] == 2
+    assert receipt.gone["scores.parquet"] == receipt.gone["*.html"] == receipt.gone["leads.parquet"] == 2
     assert receipt.gone["quarantine.parquet"] == 2
+    assert json.loads((tmp_path / "lists/shadow/shadow.json").read_text()) == {"n": 3, "movers": [{"lead_id": "a"}]}
     assert ID not in "\n".join(receipt.lines())
     assert forget_lead(ID, world, [tmp_path / "lists"], postgres=False).gone.total() == 0
 
