@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.schema.errors import DataError, first_line
@@ -190,13 +192,16 @@ def write_lists(lists: OwnerLists, inputs: ListInputs, params: Params, folder: P
         write_csv(sheet, folder / f"{files[owner]}.csv")
         if params.lists.excel:
             write_excel(sheet, folder / f"{files[owner]}.xlsx", PERCENT)
-    named = lists.owners.assign(file=lists.owners["owner"].map(files) + ".csv", wins=lists.owners["wins"].round(2))
+    named = lists.owners.assign(
+        file=[f"{files[owner]}.csv" for owner in lists.owners["owner"]], wins=lists.owners["wins"].round(2)
+    )
     write_csv(named, folder / OWNERS)
     write_parquet(lists.leads, folder / ASSIGNED)
 
 
 def _rows_of(scores: Path, columns: list[str], lead_ids: pd.Series[str]) -> pd.DataFrame:
-    return pq.read_table(scores, columns=columns, filters=[("lead_id", "in", lead_ids.tolist())]).to_pandas()
+    wanted = pc.field("lead_id").isin(pa.array(lead_ids, pa.string()))  # typed, as there may be none
+    return pq.read_table(scores, columns=columns, filters=wanted).to_pandas()
 
 
 def file_names(owners: Iterable[str]) -> Mapping[str, str]:

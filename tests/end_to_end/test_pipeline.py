@@ -6,15 +6,19 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from features.schema.errors import DataError
+from models.lists.declarations import ListParams
 from pipelines.config.params import load
 from pipelines.reporting.scorecard import show_scorecard
 from pipelines.reporting.scorecard_table import table
+from pipelines.scoring.override_store import STORE, add_override
+from pipelines.stages.run_all import stages
 from pipelines.stages.score import score_leads
 from pipelines.storage.bundle import load_bundle
 from pipelines.storage.contract_store import read_matrix
@@ -306,11 +310,63 @@ def test_no_file_of_the_bundle_can_run_code(layout: Layout) -> None:
     assert load_bundle(layout.bundle, 1).model_id
 
 
-def test_two_runs_with_any_threads_write_the_same_bytes(layout: Layout, tmp_path: Path) -> None:
-    params = tiny_params(tmp_path)
-    alone = params.model_copy(update={"project": params.project.model_copy(update={"threads": 1})})
-    again = tiny_run(alone, tmp_path / "again")
-    assert _digests(layout) == _digests(again)
+BY_POLICY = {"artifacts/predictions.parquet", "artifacts/score_summary.json", "headline.json", "kpis.json",
+             "metrics.json", "report.html", "scorecard.md", "scores.csv", "scores.parquet"}  # fmt: skip
+POLICY = """
+exploration: {share: 0.1}
+nurture: {on: true}
+money: {deal_value: company_size, rank_by: revenue}
+tiers:
+  ladder:
+    - {name: hot, stage: SQL, share_of_capacity: 1.0, min_score: 60, min_value_ratio: 5.0}
+    - {name: warm, stage: MQL, share_of_capacity: 2.0, min_score: 40, min_value_ratio: 1.0}
+    - {name: cold, stage: lead, share_of_capacity: rest, min_score: 0, min_value_ratio: 0.0}
+  triggers: [{name: visits, when: {types: [visit], days: 3}, tier: hot}]
+  exclusions: []
+"""
+
+
+def test_neither_threads_nor_policy_move_what_is_learned(layout: Layout, tmp_path: Path) -> None:
+    """The second run has one thread, and another policy until the list is made again by the first one."""
+    params, other = tiny_params(tmp_path), tiny_params(tmp_path, POLICY)
+    one_thread = {"project": params.project.model_copy(update={"threads": 1})}
+    leads = params.source.leads.model_copy(update={"display": {"agent": "country"}})
+    owners = {
+        "source": params.source.model_copy(update={"leads": leads}),
+        "lists": ListParams(owner="agent", max_new_per_day=2),
+        "capacity": params.capacity.model_copy(update={"per_period": 25}),
+    }
+    overrides = Layout.folder(tmp_path / "again").reports / STORE
+    best = pd.read_parquet(layout.scores.path)["lead_id"][0]
+    add_override(overrides, {"lead_id": best, "tier": "cold", "who": "Ann", "why": "a friend"})
+    again = tiny_run(other.model_copy(update=one_thread | owners), tmp_path / "again")
+    first, second = _digests(layout), _digests(again)
+    assert {name for name in first if second[name] != first[name]} == BY_POLICY
+    assert {"nurture.csv", "by_owner/owners.csv"} < set(second)
+    assert _of_the_model(again) == _of_the_model(layout)
+    for left in (overrides, again.display.path):
+        left.unlink()
+    run = RunContext(params.model_copy(update=one_thread), again)
+    for stage in ("evaluate", "kpis", "score", "report"):
+        stages(run, again.raw)[stage]()
+    assert _digests(again) == first
+
+
+def _of_the_model(layout: Layout) -> dict[str, Any]:
+    """The figures in metrics.json that do not depend on how many leads are called, and the predictions."""
+    predictions = pd.read_parquet(layout.predictions.path).drop(columns="tier")
+    metrics = json.loads(layout.metrics.path.read_text())
+    called = ("precision_at_k", "capacity_lift")
+
+    def kept(figures: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: kept(value) if isinstance(value, dict) else value
+            for name, value in figures.items()
+            if not name.startswith(called)
+        }
+
+    figures = {name: one for name, one in metrics.items() if name not in ("capacity", "tiers", "wins", "verdict")}
+    return kept(figures) | {"predictions": predictions.to_dict("list")}
 
 
 def _digests(layout: Layout) -> dict[str, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
@@ -23,6 +24,7 @@ from pipelines.lists.owner_lists import ASSIGNED, OWNERS, ListInputs, add_owner_
 from pipelines.scoring.score_list import SCORES
 from pipelines.storage.contract_store import Display
 from pipelines.storage.files import staged_folder, write_parquet
+from tests.support.tables import PARAMS
 
 TIERS = ["hot", "cold"]
 MONDAY = pd.Timestamp("2026-06-01")
@@ -31,14 +33,17 @@ MONDAY = pd.Timestamp("2026-06-01")
 def params(**lists: Any) -> Params:
     """The parameters with lists by owner, two places each."""
     given = ListParams.model_validate({"owner": "agent", "capacity": 2} | lists)
-    return load().model_copy(update={"lists": given})
+    return PARAMS.model_copy(update={"lists": given})
 
 
-def inputs(folder: Path, day: pd.Timestamp = MONDAY, n: int = 6, owners: str = "AABB  ") -> ListInputs:
-    """A list of some leads, the best first, whose owners are called by a letter; " " is nobody."""
+def inputs(
+    folder: Path, day: pd.Timestamp = MONDAY, n: int = 6, owners: str = "AABB  ", excluded: int = 0
+) -> ListInputs:
+    """A list of some leads, the best first, whose owners are called by a letter, " " is nobody; the last excluded."""
     ids = [f"L{number}" for number in range(n)]
     rows: dict[str, object] = {name: [None] * n for name in SCORES.names}
-    rows |= {"lead_id": ids, "as_of": [day.to_pydatetime()] * n, "tier": ["hot", "hot"] + ["cold"] * (n - 2)}
+    tiers = ["excluded" if n - number <= excluded else "hot" if number < 2 else "cold" for number in range(n)]
+    rows |= {"lead_id": ids, "as_of": [day.to_pydatetime()] * n, "tier": tiers}
     rows |= {"probability": np.linspace(0.6, 0.1, n), "points": np.linspace(90.0, 10.0, n), "tier_reason": [""] * n}
     rows |= {
         "score": [*range(90, 90 - n, -1)],
@@ -58,6 +63,56 @@ def written(given: ListInputs, chosen: Params) -> dict[str, pd.DataFrame]:
     with staged_folder(given.previous.parent) as staged:
         add_owner_lists(staged, given, chosen)
     return {path.name: pd.read_csv(path, dtype=str) for path in given.previous.parent.glob("*.csv")}
+
+
+CAPS = st.none() | st.integers(1, 3)
+PLACES = st.lists(st.integers(0, 6), min_size=3, max_size=3)
+
+
+@settings(max_examples=3)
+@example(seed=0, n=1, places=[0, 0, 0], firms=None, new=None, excluded=0)
+@given(st.integers(0, 10**6), st.integers(1, 14), PLACES, CAPS, CAPS, st.integers(0, 3))
+def test_the_files_keep_every_cap_and_without_caps_are_the_whole_list(
+    seed: int, n: int, places: list[int], firms: int | None, new: int | None, excluded: int
+) -> None:
+    """On two days with random owners and companies."""
+    rng, capacity = np.random.default_rng(seed), dict(zip("ABC", places, strict=True))
+    chosen = params(capacity=capacity, company="firm", max_per_company=firms, max_new_per_day=new)
+    before: dict[str, set[str]] = {}
+    with TemporaryDirectory() as folder:
+        for day in (MONDAY, MONDAY + pd.Timedelta(days=1)):
+            given = inputs(Path(folder), day, n, "".join(rng.choice(list("ABC "), n)), excluded)
+            cells = given.display.cells.assign(firm=rng.choice(["Acme", "Beta", ""], n))
+            given, owner = replace(given, display=Display(cells)), cells["agent"].fillna("")
+            called = set(cells.index[: max(n - excluded, 0)])
+            lists = {name: rows["lead_id"] for name, rows in by_owner(written(given, chosen)).items()}
+            on_lists = [lead for leads in lists.values() for lead in leads]
+            assert len(on_lists) == len(set(on_lists)) and set(on_lists) <= called
+            assert all(len(leads) <= capacity[name] for name, leads in lists.items())
+            assert all(owner[lead] in ("", name) for name, leads in lists.items() for lead in leads)
+            assert firms is None or cells["firm"][on_lists].replace("", np.nan).value_counts().le(firms).all()
+            fresh = [len(set(leads) - before.get(name, set())) for name, leads in lists.items()]
+            assert new is None or max(fresh, default=0) <= new
+            before = {name: set(leads) for name, leads in lists.items()}
+        free = by_owner(written(given, params(capacity=dict.fromkeys("ABC", n))))
+        assert sorted(lead for rows in free.values() for lead in rows["lead_id"]) == sorted(called)
+
+
+@settings(max_examples=3)
+@given(st.integers(1, 14), st.integers(1, 6))
+def test_the_files_of_equals_expect_equal_wins(n: int, places: int) -> None:
+    """Nobody's file is ahead by more than one lead, nor by more wins than the best lead brings."""
+    with TemporaryDirectory() as folder:
+        given = inputs(Path(folder), n=n, owners=" " * n)
+        files = by_owner(written(given, params(capacity=dict.fromkeys("ABC", places))))
+    assert np.ptp([rows["probability"].astype(float).sum() for rows in files.values()]) <= 0.6 + 1e-9
+    assert np.ptp([len(rows) for rows in files.values()]) <= 1 and len(files) == 3
+
+
+def by_owner(files: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Each owner's file, which is as long as the owners' table says."""
+    assert [len(files[f"{name}.csv"]) for name in files[OWNERS]["owner"]] == files[OWNERS]["leads"].astype(int).tolist()
+    return {name: files[f"{name}.csv"] for name in files[OWNERS]["owner"]}
 
 
 def test_owners_lists_are_the_list(tmp_path: Path) -> None:
