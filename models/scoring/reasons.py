@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -236,7 +235,7 @@ def _absent(measure: str) -> str:
 
 def _present(entry: Entry, value: float) -> str:
     if entry.levels is not None:
-        return _level(entry.levels, value)
+        return _level(entry, value)
     match entry.measure:
         case "value":
             return amount(value, entry.unit)
@@ -260,17 +259,23 @@ def _present(entry: Entry, value: float) -> str:
             return _pace(measure, value)
 
 
-def _level(levels: Sequence[str], code: float) -> str:
+def _level(entry: Entry, code: float) -> str:
     """Name the level; a code that training did not know counts as missing in the trees too."""
-    if not 0 <= code < len(levels):
+    if not 0 <= code < len(entry.levels or []):
         return "not known"
-    return DOMAIN_WORDS[levels[int(code)]] if levels == DOMAIN_KINDS else level_words(levels, int(code))
+    name = level_words(entry, int(code))
+    return DOMAIN_WORDS[name] if entry.levels == DOMAIN_KINDS else name
 
 
-def level_words(levels: Sequence[str], code: int) -> str:
-    """Name the level of a category; the last may stand for all values that are none, such as a new agent."""
-    name = levels[code]
-    return NO_LEVEL if name == OTHER and code == len(levels) - 1 else name.replace("_", " ")
+def level_words(entry: Entry, code: int) -> str:
+    """Name the level of a category: a value of the data as it is spelt, what a title or a domain says in words.
+
+    The last may stand for all values that are none, such as a new agent.
+    """
+    levels = entry.levels or []
+    if levels[code] == OTHER and code == len(levels) - 1:
+        return NO_LEVEL
+    return levels[code] if entry.name == entry.theme else levels[code].replace("_", " ")
 
 
 def _how_common(share: float) -> str:

@@ -41,7 +41,9 @@ def explain(
     """
     from pipelines.analysis.explain_lead import explain_lead
     from pipelines.analysis.lead_page import show, write_lead_page
+    from pipelines.storage.bundle import read_lightgbm
 
+    read_lightgbm()
     run = loaded(params, out, as_of)
     explanation = explain_lead(lead_id, run)
     show(explanation, Console(highlight=False))
@@ -82,7 +84,9 @@ def change(
     """
     from pipelines.analysis.lead_change import explain_lead_change
     from pipelines.analysis.score_change import ChangeRequest, explain_changes
+    from pipelines.storage.bundle import read_lightgbm
 
+    read_lightgbm()
     request = ChangeRequest(since, until, model_since, model_until)
     if lead_id is None:
         explain_changes(request, loaded(params, out))

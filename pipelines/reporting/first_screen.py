@@ -15,6 +15,7 @@ from pipelines.scoring.score_summary import ScoreSummary
 
 DRIVERS = 5
 LEADS = 10
+LEAST_SHARE = 0.05  # of the rows, that a value needs to be named
 REASONS = 2  # of a lead; the list has all of them
 CLASSES: dict[State | str, str] = {"better": "usable", "no better": "level", "worse": "unusable", "leaks": "unusable"}
 
@@ -41,7 +42,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Driver:
-    """What moves scores most, in words: a feature, and its values with the highest and the lowest mean points."""
+    """What moves scores most, in words: a feature, and its values that converted most and least often."""
 
     label: str
     unit: str
@@ -128,17 +129,22 @@ def _when(days: int) -> str:
 
 
 def drivers(explanation: ExplanationResult, metadata: ModelMetadata) -> list[Driver]:
-    """Describe the strongest features, one of each theme."""
+    """Describe the strongest themes, each by its strongest feature that a reader can picture."""
     entries = {entry.name: entry for entry in metadata.matrix.catalogue}
-    seen: set[str] = set()
     found: list[Driver] = []
-    for feature in explanation.features:
-        rows = explanation.dependence.get(feature.name, [])
-        if feature.theme in seen or len(rows) < 2:
-            continue
-        seen.add(feature.theme)
-        entry = entries[feature.name]
-        least, most = (pick(rows, key=lambda row: row.points) for pick in (min, max))
-        absent = "none" if entry.empty == "missing" else "not known"
-        found.append(Driver(feature.label, entry.unit, most, least, absent))
+    for theme in explanation.themes:
+        of_theme = [one for one in explanation.features if one.theme_label == theme.name]
+        common = {one.name: _common(explanation.dependence.get(one.name, []), explanation.n) for one in of_theme}
+        shown = [one for one in of_theme if len(common[one.name]) > 1]
+        pictured = [one for one in shown if entries[one.name].measure != "decayed"] or shown
+        if pictured:
+            feature, entry = pictured[0], entries[pictured[0].name]
+            least, most = (pick(common[feature.name], key=lambda row: row.rate) for pick in (min, max))
+            absent = "none" if entry.empty == "missing" else "not known"
+            found.append(Driver(feature.label, entry.unit, most, least, absent))
     return found[:DRIVERS]
+
+
+def _common(rows: Sequence[DependencePoint], n: int) -> list[DependencePoint]:
+    """Leave out values of so few rows that their rate is chance."""
+    return [row for row in rows if row.n >= LEAST_SHARE * n]

@@ -97,7 +97,7 @@ def meaning(card: Scorecard) -> str:
 def describe(condition: ScorecardCondition, entry: Entry) -> str:
     """Describe a condition in plain English."""
     if condition.kind == "level":
-        levels = [level_words(entry.levels or [], level) for level in condition.levels]
+        levels = [level_words(entry, level) for level in condition.levels]
         return f"{entry.label} is {levels[0] if len(levels) == 1 else ', '.join(levels[:-1]) + ' or ' + levels[-1]}"
     if condition.kind == "missing":
         never = {"recency": f"{entry.theme_label}, never", "mean_gap": f"{entry.theme_label}, once at most"}

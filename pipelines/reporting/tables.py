@@ -21,6 +21,7 @@ from models.evaluation.verdict import NAMES
 from models.explanation.lead_explanation import WaterfallStep, bars
 from models.explanation.results import ChangeResult, DependencePoint, ExplanationResult
 from models.points.scale import PointScale
+from models.scoring.reasons import level_words
 from models.tiers.declarations import TierParams
 from models.tiers.tier_rules import DRAWN, REASON
 from pipelines.reporting import charts
@@ -206,6 +207,43 @@ def changed_values(explanation: ExplanationResult, unseen: Mapping[str, int]) ->
         for category in explanation.categories
         if category.vanished or unseen.get(category.name, 0)
     ]
+
+
+def in_words(explanation: ExplanationResult, catalogue: Catalogue) -> ExplanationResult:
+    """Name the levels as reasons do."""
+    named = {
+        entry.name: {level: level_words(entry, code) for code, level in enumerate(entry.levels)}
+        for entry in catalogue
+        if entry.levels
+    }
+
+    def words(feature: str, levels: Sequence[str]) -> list[str]:
+        return [named.get(feature, {}).get(level, level) for level in levels]
+
+    dependence = {
+        name: [
+            row.model_copy(update={"value": words(name, [row.value])[0]}) if isinstance(row.value, str) else row
+            for row in rows
+        ]
+        for name, rows in explanation.dependence.items()
+    }
+    categories = [
+        one.model_copy(
+            update={
+                "levels": [
+                    level.model_copy(update={"value": words(one.name, [level.value])[0]}) for level in one.levels
+                ],
+                "vanished": words(one.name, one.vanished),
+            }
+        )
+        for one in explanation.categories
+    ]
+    pairs = [
+        pair.model_copy(update={"rows": words(pair.feature, pair.rows), "columns": words(pair.other, pair.columns)})
+        for pair in explanation.interactions or []
+    ]
+    read = {"dependence": dependence, "categories": categories, "interactions": pairs or explanation.interactions}
+    return explanation.model_copy(update=read)
 
 
 def interactions(explanation: ExplanationResult) -> list[Row]:

@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pipelines.serving.app import Service, build_app
 from pipelines.serving.champion import Champion, Origin
 from pipelines.serving.facts import Defaults
 from pipelines.serving.store import STATE, FactStore
+from pipelines.storage.bundle import read_lightgbm
 from pipelines.storage.run_context import RunContext
 
 if TYPE_CHECKING:
@@ -94,16 +94,6 @@ def _herald(store: FactStore, champion: Champion, params: Params, told: Sequence
     return Herald(store, champion, couriers, told_tiers(params), now)
 
 
-def _read_lightgbm() -> None:
-    """Read LightGBM without its scikit-learn classes, which nothing here uses: they bring a second of other modules."""
-    if "sklearn" not in sys.modules:
-        sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's way to say: not there
-        try:
-            import lightgbm  # noqa: F401
-        finally:
-            del sys.modules["sklearn"]
-
-
 def now() -> pd.Timestamp:
     """Return the moment, in UTC."""
     return pd.Timestamp.now("UTC").tz_localize(None).as_unit("us")
@@ -119,7 +109,7 @@ def serve(run: RunContext, request: ServeRequest) -> None:
     ModelError
         Where there is no model.
     """
-    _read_lightgbm()
+    read_lightgbm()
     service = service_of(run, request)
     gc.freeze()  # what is there now stays: no request waits while the collector looks through it
     family = socket.AF_INET6 if ":" in request.host else socket.AF_INET

@@ -82,7 +82,9 @@ class ReportInputs:
         scorer = load_trained(layout, layout.bundle, run.params.project.threads)
         inputs = cls(
             metrics=read_evaluation(layout, scorer.tested_id),
-            explanation=read_result(ExplanationResult, layout.explanation.path, "explain"),
+            explanation=tables.in_words(
+                read_result(ExplanationResult, layout.explanation.path, "explain"), scorer.catalogue
+            ),
             summary=read_result(ScoreSummary, layout.score_summary.path, "score"),
             profile=profile,
             audit=read_current(AuditResult, layout.audit.path, "audit", layout),

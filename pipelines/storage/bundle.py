@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,6 +86,19 @@ def _text(path: Path) -> str:
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"{path.name} is larger than {LARGEST_FILE:,} bytes")
     return path.read_bytes().decode("utf-8")
+
+
+def read_lightgbm() -> None:
+    """Import LightGBM without its scikit-learn classes, which bring a second of other modules.
+
+    For commands that read a model and then end: in the same process LGBMClassifier would not work.
+    """
+    if "sklearn" not in sys.modules:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's way to say: not there
+        try:
+            import lightgbm  # noqa: F401
+        finally:
+            del sys.modules["sklearn"]
 
 
 def load_trained(layout: Layout, folder: Path, threads: int) -> Scorer:

@@ -153,7 +153,10 @@ def derived(trees: dict[str, Any], top: int) -> dict[str, list[float]]:
     status = [check["status"] for check in trees["audit"]["checks"]]
     return {
         "": [calls * test["base_rate"], calls / wins["calls"] * wins["wins_today"]],
-        "start": [status.count("passed"), status.count("failed"), status.count("passed") + status.count("failed")],
+        "start": [
+            *(status.count("passed"), status.count("failed"), status.count("passed") + status.count("failed")),
+            summary["tiers"].get("excluded", 0),
+        ],
         "verdict": [test["calibration_error"] * 100],
         "leads": [*means, *by_way(trees["scores"]), *(step for row in trees["scores"][:top] for step in steps(row))],
         "quality": [abs(metrics["uncorrected"]["log_loss"] - test["log_loss"])],
