@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -39,6 +40,7 @@ from pipelines.storage.contract_store import read_matrix, read_moments
 from pipelines.storage.data_profile import read_profile
 from pipelines.storage.files import write_json
 from pipelines.storage.run_context import RunContext
+from pipelines.storage.versions import versions
 
 if TYPE_CHECKING:
     import optuna
@@ -59,7 +61,7 @@ def train(run: RunContext) -> Scorer:
     ready = run.params.readiness
     check_ready(matrix, ready.min_rows, ready.min_positive, ready.min_negative, ready.min_periods)
     fingerprint = read_profile(run.layout).fingerprint
-    study = _study(run, fingerprint)
+    study = _study(run, fingerprint, versions())
     taught_from = beside_lists(matrix, read_moments(run.layout, run.params.population))
     learned = learn(
         taught_from,
@@ -129,8 +131,8 @@ def _log_progress(line: str) -> None:
     log.info("train: %s", line)
 
 
-def _study(run: RunContext, fingerprint: str) -> optuna.Study:
-    """Open the trials of the same search; a stopped search continues where it was."""
+def _study(run: RunContext, fingerprint: str, program: Mapping[str, str]) -> optuna.Study:
+    """Open the trials of the same search by the same program; a stopped search continues where it was."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -140,7 +142,8 @@ def _study(run: RunContext, fingerprint: str) -> optuna.Study:
         include={"source", "snapshots", "features", "split", "train", "selection", "scorecard", "search"},
         exclude={"train": {"rivals"}},
     )
-    key = hashlib.sha256(f"{FORMAT}{run.params.project.seed}{fingerprint}{settings}".encode()).hexdigest()[:16]
+    known = f"{FORMAT}{run.params.project.seed}{fingerprint}{settings}{sorted(program.items())}"
+    key = hashlib.sha256(known.encode()).hexdigest()[:16]
     run.layout.search.mkdir(parents=True, exist_ok=True)
     journal = run.layout.search / f"{key}.journal"
     _drop_torn_line(journal)

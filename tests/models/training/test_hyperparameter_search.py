@@ -18,7 +18,9 @@ from features.schema.errors import ParamsError
 from models.learners.gradient_boosting import TrainParams
 from models.training.hyperparameter_search import SearchedSettings, SearchParams, search
 from pipelines.config.params import load
-from pipelines.stages.train import _drop_torn_line, _searched
+from pipelines.stages.train import _drop_torn_line, _searched, _study
+from pipelines.storage.layout import Layout
+from pipelines.storage.run_context import RunContext
 from tests.support.tables import PARAMS
 
 START = PARAMS.train.boosting
@@ -81,6 +83,14 @@ def test_a_search_in_a_file_goes_on_in_another_process(evaluations: int, tmp_pat
     assert len(opened().trials) == evaluations
     assert (run(opened()), summary(opened().trials)) == undisturbed()
     assert run(opened(), loss=killed_after(0)) == undisturbed()[0]  # a finished search asks nothing more
+
+
+def test_a_search_of_another_program_is_not_gone_on_with(tmp_path: Path) -> None:
+    context = RunContext(PARAMS, Layout.folder(tmp_path))
+    study = _study(context, "data", {"leadscore": "1"})
+    study.add_trial(optuna.trial.create_trial(value=0.1))
+    assert len(_study(context, "data", {"leadscore": "1"}).trials) == 1
+    assert not _study(context, "data", {"leadscore": "2"}).trials  # its losses may differ in the last digit
 
 
 def test_what_was_given_is_tried_first_and_the_best_is_kept() -> None:
