@@ -97,7 +97,7 @@ def override_tiers(
 def override_at_moment(
     own: MomentTier, told: pd.DataFrame, by_score: Callable[[float], str], stages: Mapping[str, str]
 ) -> MomentTier:
-    """Return the tier of one lead with the override that is in force, as on a list.
+    """Return the tier of one lead with its current override, as on a list.
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ def tier_reasons(
     Returns
     -------
     Series
-        "excluded: NAME", "drawn by lot to learn: else TIER", "trigger: NAME", "kept TIER: within M points of the
+        "excluded: NAME", "random sample to learn: else TIER", "trigger: NAME", "kept TIER: within M points of the
         cut-off", "not yet TIER: within M points of the cut-off", or "" by the frame's index.
     """
     params, facts = context.params, context.facts

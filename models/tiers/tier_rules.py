@@ -14,7 +14,7 @@ from features.schema.spec import Spec
 
 EXCLUDED = "excluded"  # outside of the ladder: not to be called
 REASON = "override by "  # begins the tier_reason of a lead whose tier a person gave
-DRAWN = "drawn by lot"  # begins that of a lead of the random sample
+DRAWN = "random sample"  # begins that of a lead of the random sample
 
 
 class TierRule(Spec):

@@ -69,7 +69,7 @@ def take_override_back(lead_id: str, run: RunContext, lists: Path | None, now: p
     with hold(folder):
         n = take_back(folder / STORE, lead_id, now)
     if not n:
-        raise ParamsError(f"no override of lead {lead_id!r} is in force in {folder / STORE}")
+        raise ParamsError(f"lead {lead_id!r} has no current override in {folder / STORE}")
     return f"{lead_id}: {n:,} override{'s' if n > 1 else ''} taken back"
 
 

@@ -71,7 +71,7 @@ def add_override(file: Path, row: dict[str, object]) -> None:
 
 
 def take_back(file: Path, lead_id: str, at: pd.Timestamp) -> int:
-    """Mark the overrides of a lead that are in force as taken back; return how many there were."""
+    """Mark the current overrides of a lead as taken back; return how many there were."""
     if not file.is_file():
         return 0
     rows = as_overrides(_read(file))

@@ -160,7 +160,7 @@ class MomentScorer:
     def _overridden(
         self, own: MomentTier, known: LeadFigures, lead_id: str, points: float, at: pd.Timestamp
     ) -> MomentTier:
-        """Return the tier that a person gave the lead, where one is in force."""
+        """Return the tier that a person gave the lead, where there is a current override."""
         given = self._given.get(lead_id)
         if given is None:
             return own

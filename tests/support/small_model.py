@@ -33,6 +33,8 @@ TRAIN = PARAMS.train.boosting.model_copy(
         "max_depth": 3,
         "min_child_samples": 5,
         "lambda_l2": 1.0,
+        "feature_fraction": 1.0,
+        "bagging_fraction": 1.0,
     }
 )
 SELECTION = PARAMS.selection.model_copy(
@@ -68,11 +70,15 @@ def no_search(loss: object, start: TrainParams) -> TrainParams:
 
 @cache
 def matrix(n: int = 600, seed: int = 1) -> pd.DataFrame:
-    """Labelled weekly snapshots of n leads, one each, in the order of time; a copy may be changed, it may not."""
+    """Labelled weekly snapshots of n leads, one each, in the order of time; a copy may be changed, it may not.
+
+    Each feature is drawn by itself, so that one more moves no other.
+    """
+    columns = {entry.name: _column(entry, n, np.random.default_rng([seed, *entry.name.encode()])) for entry in ENTRIES}
+    features = pd.DataFrame(columns).astype("float32")
     rng = np.random.default_rng(seed)
-    features = pd.DataFrame({entry.name: _column(entry, n, rng) for entry in ENTRIES}).astype("float32")
     known = features.fillna(0.0)
-    log_odds = 2.0 * (known["sector"] == 1) + 1.5 * known["count__visit__7d"] - 0.2 * known["recency__call"] - 1.0
+    log_odds = 3.0 * (known["sector"] == 1) + 1.5 * known["count__visit__7d"] - 0.2 * known["recency__call"] - 1.0
     at = MONDAY + pd.Series(np.arange(n) * WEEKS // n * 7) * DAY
     beside = pd.DataFrame(
         {

@@ -13,6 +13,18 @@ from models.explanation.interactions import GROUPS, interactions
 from models.learners.tree_shap import interactions as of_trees
 from tests.support.small_model import ENTRIES, NAMES, matrix, scorer
 
+# Features that the small trees use.
+USED = [
+    "sector",
+    "size",
+    "stage",
+    "lead_age",
+    "count__visit__1d",
+    "count__visit__7d",
+    "recency__visit",
+    "recency__call",
+]
+
 SPLIT = {"decision_type": "<=", "default_left": True, "missing_type": "None", "threshold": 0.0}
 
 
@@ -92,13 +104,13 @@ def test_a_scorers_pairs_are_on_the_scale_of_the_score() -> None:
 
 def test_the_strongest_pairs_are_listed_with_every_row_in_one_cell() -> None:
     rows = matrix().head(300)
-    pairs = interactions(scorer(linear_share=0.0), rows, NAMES[:12], 5)
+    pairs = interactions(scorer(linear_share=0.0), rows, USED, 5)
     assert pairs
     assert len(pairs) <= 5
     strength = [pair.mean_points for pair in pairs]
     assert strength == sorted(strength, reverse=True)
     theme = {entry.name: entry.theme for entry in ENTRIES}
-    among = sorted(NAMES.index(name) for name in NAMES[:12])
+    among = sorted(NAMES.index(name) for name in USED)
     points = scorer(linear_share=0.0).interactions(rows, among)
     assert points is not None
     strongest = {

@@ -71,7 +71,7 @@ def test_so_many_are_drawn_as_the_share_says_and_each_says_why(policy: str) -> N
     assert n == round(0.1 * best) > 0
     assert (found["tier"] == "tier 0").sum() == (best if policy == "capacity" else best + n)
     assert set(found["tier"][drawn(found)]) == {"tier 0"}
-    why = "drawn by lot to learn: else " + found["earned_tier"]
+    why = "random sample to learn: else " + found["earned_tier"]
     assert (found["tier_reason"] == why)[drawn(found)].all()
     assert not found["tier_reason"][~drawn(found)].str.contains("lot").any()
     assert (found["earned_tier"][~drawn(found)] == found["tier"][~drawn(found)]).all()

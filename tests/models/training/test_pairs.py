@@ -65,7 +65,7 @@ def test_where_only_the_pair_tells_the_folds_choose_pairs() -> None:
     assert chosen(result) == "in pairs"
     without, _, alone = learned("how common the pair is", PARAMS.model_copy(update={"max_pairs": 0}))
     assert all(one.question != "categories with many values" for one in without.decisions)
-    assert alone < 0.56 < 0.66 < auc
+    assert alone < 0.6 < 0.66 < auc
 
 
 def test_where_pairs_tell_nothing_they_are_left_out() -> None:

@@ -186,7 +186,7 @@ def by_way(scores: list[Mapping[str, Any]]) -> list[float]:
     """The sums and means of the leads of each tier that came into it in one way."""
     frame = pd.DataFrame(scores)
     way = frame["tier_reason"].str.split(":").str[0].where(frame["tier"] != "excluded", "")
-    way = way.where(way.isin(["trigger", "drawn by lot to learn"]), "")
+    way = way.where(way.isin(["trigger", "random sample to learn"]), "")
     groups = [group["probability"] for _, group in frame.groupby(["tier", way])]
     return [float(one) for group in groups for one in (group.sum(), group.mean(), len(group))]
 

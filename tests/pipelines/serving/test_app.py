@@ -266,24 +266,26 @@ def test_a_new_model_is_taken_whole_and_a_damaged_one_refused(tmp_path: Path) ->
 def test_an_override_is_taken_as_on_a_list_and_taken_back(fresh: SmallServer) -> None:
     file, champion = fresh.folder / STORE, fresh.service.champion
     own = fresh.post("/score", {"lead": LEAD}).tree
-    row = {"lead_id": LEAD["lead_id"], "who": "Anna", "why": "met", "given_at": fresh.clock[0], "tier": "hot"}
+    tier, stage = ("warm", "MQL") if own["tier"] == "hot" else ("hot", "SQL")
+    row = {"lead_id": LEAD["lead_id"], "who": "Anna", "why": "met", "given_at": fresh.clock[0], "tier": tier}
     add_override(file, row | {"until": fresh.clock[0] + DAY})
     champion.look()
     told = fresh.post("/score", {"lead": LEAD}).tree
     changed = {
-        "tier": "hot",
-        "stage": "SQL",
+        "tier": tier,
+        "stage": stage,
         "tier_reason": f"override by Anna until {fresh.clock[0] + DAY:%Y-%m-%d}: met",
     }
-    assert own["tier"] == own["earned_tier"] != "hot"
+    assert own["tier"] == own["earned_tier"] != tier
     assert told == own | changed
     fresh.clock[0] += 2 * DAY
     assert fresh.post("/score", {"lead": LEAD}).tree["tier"] == own["tier"], "it counts no more"
     fresh.clock[0] -= 2 * DAY
     take_back(file, LEAD["lead_id"], fresh.clock[0])
-    add_override(file, row | {"tier": "", "points": 1000.0})
+    add_override(file, row | {"tier": "", "points": 1000.0 if tier == "hot" else -1000.0})
     champion.look()
-    assert fresh.post("/score", {"lead": LEAD}).tree["tier"] == "hot", "points, with which it would be there"
+    changed_tier = "hot" if tier == "hot" else "cold"
+    assert fresh.post("/score", {"lead": LEAD}).tree["tier"] == changed_tier, "points, with which it would be there"
 
 
 def test_overrides_that_cannot_be_read_are_refused_and_the_old_ones_go_on(fresh: SmallServer) -> None:

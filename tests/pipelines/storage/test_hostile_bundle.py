@@ -94,7 +94,7 @@ CASES: dict[str, Callable[[Files], Files]] = {
     "more features than names": _text("max_feature_idx=72", "max_feature_idx=72000000"),
     "fewer features": _text("max_feature_idx=72", "max_feature_idx=3"),
     "other names of features": _text("Column_0 Column_1", "Column_1 Column_0"),
-    "ranges that are none": _text("feature_infos=-1:5", "feature_infos=[[[:5"),
+    "ranges that are none": _text("feature_infos=", "feature_infos=[[[:"),
     "many classes": _text("num_class=1", "num_class=1000000"),
     "many trees a round": _text("num_tree_per_iteration=1", "num_tree_per_iteration=1000000"),
     "no tree a round": _text("num_tree_per_iteration=1", "num_tree_per_iteration=0"),
