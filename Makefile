@@ -10,14 +10,15 @@ run: .venv/.installed  ## history -> scored, tiered, explained leads
 	.venv/bin/dvc repro
 	@$(LEADSCORE) report --summary
 
-# Two workers and what they start read bytecode, wherever it is switched off elsewhere.
+# Two workers and what they start read bytecode, wherever it is switched off elsewhere. Types are checked beside the
+# tests, since mypy alone leaves a core idle.
 test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.installed  ## all tests, types and style, in the same environment
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
 	@$(MAKE) --no-print-directory advisories
-	.venv/bin/pytest
+	@.venv/bin/mypy > .venv/types.txt 2>&1 & types=$$!; .venv/bin/pytest; tested=$$?; \
+	wait $$types; typed=$$?; cat .venv/types.txt; exit $$((tested ? tested : typed))
 
 .venv/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -22,7 +22,9 @@ RECENT, OFTEN = 0.5, 3.0  # decayed counts: one event a half-life back; three ev
 ONE_PERCENT = 0.01
 SOON = 1.0  # days; shorter gaps would promise a precision that events by the day do not have
 SAME_PACE = 0.05  # events a week; less is the rounding of equal paces
-OF_ATTRIBUTES = ("level", "value", "age", "calendar", "missing")  # measures named by their label, others by their theme
+# Measures whose words follow the name of their theme; any other is said by its own label and its number.
+BY_THEME = ("count", "decayed", "recency", "active_days", "mean_gap", "trend", "unanswered", "value_sum", "value_last",
+            "value_max", "frequency")  # fmt: skip
 NO_LEVEL = "new, rare or other"  # what a vocabulary calls other, where a file may hold that value too
 DOMAIN_WORDS = {"company": "a company's own", "free": "a free provider's", "academic": "a school's"}
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -224,7 +226,7 @@ def columns_by_theme(entries: Catalogue) -> dict[str, list[int]]:
 
 def phrase(entry: Entry, value: float) -> str:
     """Describe the feature's value for this lead; missing reads as not known or never, zero as none."""
-    about = entry.label if entry.measure in OF_ATTRIBUTES else entry.theme_label
+    about = entry.theme_label if entry.measure in BY_THEME else entry.label
     return f"{about}: {_absent(entry.measure) if math.isnan(value) else _present(entry, value)}"
 
 
@@ -237,8 +239,6 @@ def _present(entry: Entry, value: float) -> str:
     if entry.levels is not None:
         return _level(entry, value)
     match entry.measure:
-        case "value":
-            return amount(value, entry.unit)
         case "frequency":
             return _how_common(value) if value else "not seen before"
         case "age":
@@ -255,8 +255,10 @@ def _present(entry: Entry, value: float) -> str:
             return f"up to {amount(value, entry.unit)}"
         case "decayed":
             return _lately(entry, value)
-        case measure:
-            return _pace(measure, value)
+        case "recency" | "mean_gap" | "trend" | "unanswered":
+            return _pace(entry.measure, value)
+        case _:
+            return amount(value, entry.unit)
 
 
 def _level(entry: Entry, code: float) -> str:
@@ -326,11 +328,9 @@ def _pace(measure: str, value: float) -> str:
             return f"{'less than a day' if value < SOON else _duration(value)} apart on average"
         case "trend":
             return "picking up" if value > SAME_PACE else "slowing down" if value < -SAME_PACE else "no change in pace"
-        case "unanswered":
+        case _:
             last = "the last one" if value == 1 else f"the last {_number(value)} in a row"
             return f"{last} unanswered" if value else "none unanswered"
-        case _:
-            raise ValueError(f"no words for the measure {measure!r}")
 
 
 def _times(value: float) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from features.attributes.definitions import AttributeFeature
 from features.events.definitions import Measure
 from features.matrix.catalogue import Entry, catalogue
-from models.scoring.reasons import LEAST_POINTS, Themes, columns_by_theme, phrase, said_by, top_reasons
+from models.scoring.reasons import BY_THEME, LEAST_POINTS, Themes, columns_by_theme, phrase, said_by, top_reasons
 from tests.support.small_model import ENTRIES, matrix, scorer
 from tests.support.tables import SPEC
 
@@ -31,7 +31,7 @@ def entry_of(kind: str, **changes: object) -> Entry:
 
 def said(entry: Entry, value: float) -> str:
     """What is said after the label."""
-    about = entry.theme_label if entry.measure in EVENT_MEASURES | {"frequency"} else entry.label
+    about = entry.theme_label if entry.measure in BY_THEME else entry.label
     text = phrase(entry, value)
     assert text.startswith(f"{about}: ")
     return text.removeprefix(f"{about}: ")
@@ -83,8 +83,6 @@ def read_back(entry: Entry, text: str) -> tuple[float, float]:
             return about(inside(text, rf"{AMOUNT} the last time"))
         case "value_max":
             return about(inside(text, rf"up to {AMOUNT}"))
-        case "value":
-            return about(inside(text, rf"(\S+) {entry.unit[:-1]}s?"))
         case "frequency":
             return about(inside(text, r"shared by (\S+)% of leads") / 100)
         case "missing":
@@ -102,7 +100,8 @@ def read_back(entry: Entry, text: str) -> tuple[float, float]:
             return exactly(MONTHS.index(text) + 1)
         case "calendar":
             return exactly(inside(text, r"(\d+):00 to \1:59"))
-    raise AssertionError(f"{entry.measure} does not say {text!r}")
+        case _:
+            return about(inside(text, rf"(\S+)(?: {entry.unit[:-1]}s?)?"))
 
 
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -161,9 +160,9 @@ def duration(text: str) -> tuple[float, float]:
     return value - step - 1e-6, value + step + 1e-6
 
 
-HAPPENED = re.compile(r"\b(once|lately|unanswered|picking up|on 1 |in the last day)")
+HAPPENED = re.compile(r"\b(once|lately|unanswered|picking up|on 1 |in the last day)|^1\b")
 DENIED = re.compile(
-    r"(none|no value|0 minutes in total) (so far|in the last (day|7 days))|none unanswered|no change in pace"
+    r"(none|no value|0 minutes in total) (so far|in the last (day|7 days))|none unanswered|no change in pace|0(?: \w+)?"
 )
 
 
@@ -260,9 +259,10 @@ def test_levels_are_named(entry: Entry) -> None:
     assert {said(entry, code) for code in (-1.0, float(len(entry.levels or [])), 99.0)} == {"not known"}
 
 
-def test_a_measure_without_words_is_a_fault() -> None:
-    with pytest.raises(ValueError, match="no words for the measure 'smell'"):
-        phrase(entry_of("count", measure="smell"), 1.0)
+def test_a_measure_without_words_of_its_own_is_said_by_its_label() -> None:
+    share = entry_of("count", measure="share", label="site visit, share at night", unit="")
+    assert phrase(share, 0.25) == "site visit, share at night: 0.25"
+    assert phrase(share, math.nan) == "site visit, share at night: not known"
 
 
 def test_labels_come_from_the_params() -> None:
