@@ -364,7 +364,7 @@ def test_no_reasons_and_no_leads() -> None:
 def test_every_reason_of_a_scored_list_reads_well() -> None:
     for text in scorer().score(matrix(), reasons=9)["reasons_text"]:
         for reason in text.split("; "):
-            assert re.fullmatch(r"[^_:]+: [^_:]+(:\d\d to \d+:59)? \([+-]\d+\)", reason)
+            assert re.fullmatch(r"[^_:]+(: [^_:]+){1,2}(:\d\d to \d+:59)? \([+-]\d+\)", reason)
             assert not re.search(r"(?<![.,])\b1 \w+s\b|\bnan\b|-0\b|  ", reason.rsplit(" ", 1)[0])
 
 
