@@ -66,7 +66,7 @@ def derived_arrays(events: pa.Table) -> dict[str, np.ndarray]:
     """Return DERIVED_COLUMNS of the same rows in the same order as integers; NEVER stands for no time."""
     lead = events["lead_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     at, known = (events[name].cast(pa.int64()).to_numpy() for name in ("event_at", "known_at"))
-    order = np.lexsort((at, lead))
+    order = slice(None) if _is_sorted(lead, at) else np.lexsort((at, lead))
     lead, at, visible = lead[order], at[order], np.maximum(known, at + 1)[order]
     types = events["event_type"].combine_chunks().dictionary_encode()
     of_type = types.indices.to_numpy()[order]
@@ -74,17 +74,20 @@ def derived_arrays(events: pa.Table) -> dict[str, np.ndarray]:
     inbound = pc.equal(events["direction"], "inbound").to_numpy()[order]
     online = pc.equal(events["channel"], "online").to_numpy()[order]
     day = _numbered(lead, at // MICROSECONDS_A_DAY)
+    opens_day_of_direction = np.empty(len(lead), dtype="bool")
+    for rows in (inbound, ~inbound):
+        opens_day_of_direction[rows] = _first_known(day[rows], visible[rows])
     derived = {
         "kind": codes[of_type] * TYPE
         + inbound * INBOUND
         + online * ONLINE
         + _first_known(day, visible) * OPENS_DAY
-        + _first_known(2 * day + inbound, visible) * OPENS_DAY_OF_DIRECTION,
+        + opens_day_of_direction * OPENS_DAY_OF_DIRECTION,
         "answered_at": _answered(lead, at, visible, inbound),
         "surpassed_at": _surpassed(lead, of_type, at, visible, events["value"].to_numpy()[order]),
     }
-    position = np.empty_like(order)
-    position[order] = np.arange(len(order))
+    position = np.empty(len(lead), dtype="int64")
+    position[order] = np.arange(len(lead))
     return {name: values[position] for name, values in derived.items()}
 
 
@@ -113,6 +116,33 @@ def in_complete_leads(rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
+def without_copies(rows: Iterable[pa.Table], told_by: str) -> Iterator[pa.Table]:
+    """Drop each row that agrees with the one before it in all columns, of which `told_by` alone tells most rows apart.
+
+    The column `told_by` is dropped, too.
+    """
+    before: pa.Table | None = None
+    for piece in rows:
+        joined = piece if before is None else pa.concat_tables([before, piece])
+        told = joined[told_by].to_numpy()
+        second = np.flatnonzero(told[1:] == told[:-1]) + 1
+        kept = np.ones(len(joined), dtype="bool")
+        kept[second[_alike(joined.take(second - 1), joined.take(second))]] = False
+        kept = kept[len(joined) - len(piece) :]
+        before = piece.slice(len(piece) - 1)
+        if kept.any():
+            yield piece.drop_columns(told_by).filter(pa.array(kept))
+
+
+def _alike(one: pa.Table, other: pa.Table) -> np.ndarray:
+    alike = np.ones(len(one), dtype="bool")
+    for name in one.column_names:
+        same = pc.fill_null(pc.equal(one[name], other[name]), False)
+        absent = pc.and_(pc.is_null(one[name]), pc.is_null(other[name]))
+        alike &= pc.or_(same, absent).to_numpy()
+    return alike
+
+
 def contract_columns(events: ir.Table) -> ir.Table:
     """Keep the contract's columns: derived columns of a log do not hold for a part of it."""
     return events.select(*CONTRACT)
@@ -127,6 +157,12 @@ def with_derived_columns(events: ir.Table) -> ir.Table:
     return ibis.memtable(derive_columns(contract_columns(events).to_pyarrow()))
 
 
+def _is_sorted(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether rows are in the order of both keys."""
+    ties = first[1:] == first[:-1]
+    return bool(((first[1:] > first[:-1]) | (ties & (second[1:] >= second[:-1]))).all())
+
+
 def _numbered(*keys: np.ndarray) -> np.ndarray:
     """Number the runs of rows that agree in all keys, from 0."""
     changes = np.zeros(len(keys[0]), dtype="int64")
@@ -136,10 +172,12 @@ def _numbered(*keys: np.ndarray) -> np.ndarray:
 
 
 def _first_known(group: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Flag the event of each group that was known first: one of them, where several were."""
-    order = np.lexsort((visible, group))
+    """Flag the event of each group that was known first, of several the first; rows of a group stand together."""
+    begins = np.flatnonzero(np.diff(group, prepend=-1))
+    earliest = np.minimum.reduceat(visible, begins) if len(begins) else visible
+    known_first = np.flatnonzero(visible == np.repeat(earliest, np.diff(begins, append=len(group))))
     first = np.zeros(len(group), dtype="bool")
-    first[order[np.diff(group[order], prepend=-1) > 0]] = True
+    first[known_first[np.diff(group[known_first], prepend=-1) > 0]] = True
     return first
 
 

@@ -6,12 +6,14 @@ Users' values never enter the text of a statement: they are bound, under names t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from features.schema.number_format import NumberFormat, number_sql, spaced
 from features.schema.number_format import bindings as number_bindings
 
+OF_VALUE = re.compile(r"\d|inf|true|false")  # in the text of each number, time and truth
 FieldKind = Literal["text", "number", "time", "choice", "flag"]
 CellKind = Literal["text", "whole", "real", "truth", "day", "moment", "other"]
 
@@ -57,11 +59,14 @@ class Written:
         How numbers are written, None where they are plain.
     key
         What tells its bound values from those of other columns.
+    zone
+        The session's time zone where it is known; in UTC a moment stays as it is.
     """
 
     times: tuple[str, ...] = ("iso",)
     numbers: NumberFormat | None = None
     key: str = ""
+    zone: str = ""
 
     def bindings(self) -> dict[str, object]:
         """The values that the SQL of `typed` may be bound to."""
@@ -94,11 +99,15 @@ def as_text(cell: str, kind: CellKind) -> str:
     return f"CAST({cell} AS VARCHAR)"
 
 
-def unless_missing(cell: str, kind: CellKind, spellings: str) -> str:
-    """SQL for a cell, NULL where its text is one of the spellings of "not known" (a bound list), or where it is NaN."""
-    absent = f"list_contains({spellings}, {as_text(cell, kind)})"
-    empty = f"isnan(CAST({cell} AS DOUBLE)) OR {absent}" if kind == "real" else absent
-    return f"CASE WHEN {empty} THEN NULL ELSE {cell} END"
+def unless_missing(cell: str, kind: CellKind, bound: str, spellings: Iterable[str]) -> str:
+    """SQL for a cell, NULL where its text is one of the spellings of "not known", or where it is NaN.
+
+    The spellings are bound as a list; a typed cell is shown as text only where one of them may be its text.
+    """
+    tests = [f"isnan(CAST({cell} AS DOUBLE))"] if kind == "real" else []
+    if kind in ("text", "other") or any(OF_VALUE.search(spelling) for spelling in spellings):
+        tests.append(f"list_contains({bound}, {as_text(cell, kind)})")
+    return f"CASE WHEN {' OR '.join(tests)} THEN NULL ELSE {cell} END" if tests else cell
 
 
 def typed(field: Field, kind: CellKind, written: Written) -> str:
@@ -124,8 +133,9 @@ def typed(field: Field, kind: CellKind, written: Written) -> str:
     text = as_text(cell, kind)
     if field.kind == "choice":
         known = {choice: ", ".join(f"'{word}'" for word in SPELLED.get(choice, (choice,))) for choice in field.choices}
+        exact = " ".join(f"WHEN {text} = '{choice}' THEN '{choice}'" for choice in known)  # as most are; faster
         cases = " ".join(f"WHEN lower(trim({text})) IN ({words}) THEN '{choice}'" for choice, words in known.items())
-        return f"CASE {cases} END"
+        return f"CASE {exact} {cases} END"
     if field.kind == "flag":
         word = f"lower(trim({text}))"
         return f"CASE WHEN list_contains($yes, {word}) THEN true WHEN list_contains($no, {word}) THEN false END"
@@ -145,7 +155,7 @@ def _time(cell: str, kind: CellKind, written: Written) -> str:
     if kind == "day":
         return _in_range(f"CAST({cell} AS TIMESTAMP)")
     if kind == "moment":
-        return _in_range(_utc(cell))
+        return _in_range(f"CAST({cell} AS TIMESTAMP)" if written.zone == "UTC" else _utc(cell))
     text = as_text(cell, kind)
     bound = [f"$time_format_{written.key}_{index}" for index in range(len(written.times))]
     values = [_in_range(_time_of_text(text, name, to)) for name, to in zip(written.times, bound, strict=True)]

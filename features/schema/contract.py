@@ -168,18 +168,20 @@ def _column(field: Field, dtype: object) -> Column:
 
 def before(first: str, second: str) -> str:
     """SQL: the first time is earlier, by the day where either is a day without a time of day."""
-    coarse = f"{_is_day(first)} OR {_is_day(second)}"
-    return f"CASE WHEN {coarse} THEN {day_of(first)} < {day_of(second)} ELSE {first} < {second} END"
+    coarse = f"{is_day(first)} OR {is_day(second)}"
+    by_day = f"{day_of(first)} < {day_of(second)}"
+    return f"CASE WHEN {first} = {second} THEN false WHEN {coarse} THEN {by_day} ELSE {first} < {second} END"
 
 
-def _is_day(time: str) -> str:
+def is_day(time: str) -> str:
+    """SQL: a time is midnight in UTC, which stands for a day without a time of day."""
     return f"{time} = date_trunc('day', {time})"
 
 
 def day_of(time: str) -> str:
     """SQL: the day of a time in the time zone of the session; midnight in UTC is a day without a time of day."""
     local = f"CAST(timezone('UTC', {time}) AS DATE)"  # the day in the session's time zone
-    return f"CASE WHEN {_is_day(time)} THEN CAST({time} AS DATE) ELSE {local} END"
+    return f"CASE WHEN {is_day(time)} THEN CAST({time} AS DATE) ELSE {local} END"
 
 
 def faults(
@@ -253,8 +255,9 @@ def _merged_rows(table: str, mapped: Sequence[str]) -> list[Fault]:
 
 def _inexact_id(cell: str) -> Fault:
     """A number from which on its type no longer tells whole numbers apart; a row of 9007199254740993 has ...992."""
-    exact = f"CASE typeof({cell}) WHEN 'DOUBLE' THEN {2**53} WHEN 'FLOAT' THEN {2**24} END"
-    test = f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) >= {exact}, false)"
+    size = f"abs(TRY_CAST({cell} AS DOUBLE))"  # of text, which has none of these types, not worked out
+    tests = f"WHEN 'DOUBLE' THEN {size} >= {2**53} WHEN 'FLOAT' THEN {size} >= {2**24}"
+    test = f"coalesce(CASE typeof({cell}) {tests} END, false)"
     return Fault("lead_id", "lead_id is a number too large for floating point, export it as text", test)
 
 
@@ -340,8 +343,8 @@ def kept_rows(table: str, fields: Sequence[Field], *, by_row: bool = True) -> st
         position = '"row#" - 1' if by_row else 'rank() OVER (ORDER BY "created_at") - 1'
         columns = ['"lead_id"', f'{position} AS "position"', *(identifier(field.name) for field in fields[1:])]
         return f'SELECT DISTINCT ON ("lead_id") {", ".join(columns)} FROM {good} ORDER BY "lead_id", "row#"'
-    if table == "events":
-        return f'SELECT {names} FROM (SELECT DISTINCT {names}, "hash#" FROM {good}) ORDER BY {names}'
+    if table == "events":  # copies stand together, and `without_copies` drops them
+        return f'SELECT {names}, "hash#" FROM {good} ORDER BY {names}, "hash#"'
     if table == "outcomes":
         still_open = 'bool_or(coalesce("converted_at", "lost_at") IS NULL AND "converted" IS NULL)'
         converted = f"""CASE WHEN min("converted_at") IS NOT NULL OR bool_or("converted") THEN true

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pipelines.config.source import TableSource
 
 VIEW_S = 600.0  # a view computes, maybe without end
+FEW_BYTES = 3  # a value, below which a column's text is read as numbers of a list
 PATTERN = frozenset("*?[")  # marks of a path that stands for several files
 
 
@@ -132,7 +134,9 @@ def _missing_file(shown: str, path: Path, label: str) -> DataError:
 @contextmanager
 def _open_parquet(path: Path, source: TableSource, label: str) -> Iterator[RawTable]:
     try:
-        file = pq.ParquetFile(path)
+        with pq.ParquetFile(path) as file:
+            of_few = _columns_of_few(file)
+        file = pq.ParquetFile(path, read_dictionary=[file.schema_arrow.names[index] for index in of_few])
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise DataError(
             label,
@@ -144,8 +148,23 @@ def _open_parquet(path: Path, source: TableSource, label: str) -> Iterator[RawTa
     with file:
         types = [_plain(kind) for kind in file.schema_arrow.types]
         raw = RawTable(label, file.schema_arrow.names, types, [])
+        raw.of_few = frozenset(of_few)
         raw.batches = _parquet_batches(file, raw)
         yield raw
+
+
+def _columns_of_few(file: pq.ParquetFile) -> list[int]:
+    """Columns of text, by their number, that take few bytes a value, because the file holds each value once."""
+    metadata = file.metadata
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    sizes: Counter[str] = Counter()
+    for group in groups:
+        for index in range(group.num_columns):
+            sizes[group.column(index).path_in_schema] += group.column(index).total_uncompressed_size
+    few = {name for name, size in sizes.items() if size < FEW_BYTES * metadata.num_rows}
+    columns = enumerate(file.schema_arrow)
+    texts = [index for index, one in columns if _plain(one.type) == pa.string() and not pa.types.is_null(one.type)]
+    return [index for index in texts if file.schema_arrow.names[index] in few]
 
 
 def _parquet_batches(file: pq.ParquetFile, raw: RawTable) -> Iterator[pa.RecordBatch]:

@@ -21,6 +21,7 @@ from features.schema.cells import identifier
 from features.schema.contract import TABLES
 from features.schema.declarations import AttributeSpec
 from pipelines.storage.data_profile import ColumnProfile, DataProfile, TableProfile
+from pipelines.storage.files import ROW_GROUP
 
 log = logging.getLogger("leadscore")
 TOP_LEVELS = 20
@@ -168,20 +169,33 @@ def _copy(connection: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation) 
 
 def _column(connection: duckdb.DuckDBPyConnection, column: pa.Field, rows: int, listed: bool) -> ColumnProfile:
     name = identifier(column.name)
-    distinct_values = f'SELECT DISTINCT {name} FROM "profiled#" WHERE {name} IS NOT NULL'
-    counts = f"SELECT count({name}), (SELECT count(*) FROM ({distinct_values}))"
     ranged = pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_timestamp(column.type)
     ends = f", min({name}), max({name})" if ranged else ""
-    filled, distinct, *limits = connection.execute(f'{counts}{ends} FROM "profiled#"').fetchall()[0]
+    filled, *limits = connection.execute(f'SELECT count({name}){ends} FROM "profiled#"').fetchall()[0]
+    count_distinct = _count_sorted if ranged else _count_distinct
     described: dict[str, Any] = {
         "type": str(column.type),
         "missing": rows - filled,
         "missing_share": round((rows - filled) / rows, 6) if rows else 0.0,
-        "distinct": distinct,
+        "distinct": count_distinct(connection, f'{name} FROM "profiled#" WHERE {name} IS NOT NULL'),
     }
     if ranged:
         described |= dict(zip(("min", "max"), map(_plain, limits), strict=True))
     return ColumnProfile(**described | ({"levels": _levels(connection, name)} if listed else {}))
+
+
+def _count_distinct(connection: duckdb.DuckDBPyConnection, values: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT {values})").fetchall()[0][0])
+
+
+def _count_sorted(connection: duckdb.DuckDBPyConnection, values: str) -> int:
+    """The same of values that are cheap to sort, and of which most are distinct, as times are."""
+    count, last = 0, np.array([])
+    for batch in connection.sql(f"SELECT {values} ORDER BY 1").to_arrow_reader(ROW_GROUP):
+        column = batch.column(0).to_numpy(zero_copy_only=False)
+        count += int((column[1:] != column[:-1]).sum()) + int(not np.array_equal(last, column[:1]))
+        last = column[-1:]
+    return count
 
 
 def _plain(value: object) -> object:

@@ -18,6 +18,7 @@ from features.schema.cells import CellKind
 from features.schema.errors import DataError, first_line
 
 BATCH = 131_072
+OF_FEW = pa.dictionary(pa.int32(), pa.string())
 WIDE = 200  # columns of a table that are all read, mapped or not: the quarantine shows them
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 VALUE = re.compile(
@@ -55,6 +56,8 @@ class RawTable:
         The error that ended the stream early, if any.
     wanted
         The columns that are read, by their number.
+    of_few
+        Columns of text with few values, by their number: the engine looks at each value once.
     """
 
     label: str
@@ -65,6 +68,7 @@ class RawTable:
     rows: int = 0
     failure: DataError | None = None
     wanted: list[int] = field(default_factory=list)
+    of_few: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         self.names = distinct(self.names)
@@ -92,7 +96,7 @@ class RawTable:
 
         Names of files may differ only in case, which SQL cannot tell apart; numbers always differ.
         """
-        columns = [pa.field(f"{index}#", self.types[index]) for index in self.wanted]
+        columns = [pa.field(f"{index}#", self._read_type(index)) for index in self.wanted]
         numbered = pa.schema([*columns, pa.field("row#", pa.int64())])
         return pa.RecordBatchReader.from_batches(numbered, self._numbered(numbered))
 
@@ -100,20 +104,25 @@ class RawTable:
         following, passed = 1, 0
         for batch in self._readable():
             ragged = [bad.row for bad in self.ragged[passed:]]  # they have taken their numbers
-            candidates = np.arange(following, following + batch.num_rows + len(ragged), dtype=np.int64)
-            numbers = np.setdiff1d(candidates, ragged, assume_unique=True)[: batch.num_rows]
+            numbers = np.arange(following, following + batch.num_rows + len(ragged), dtype=np.int64)
+            if ragged:
+                numbers = np.setdiff1d(numbers, ragged, assume_unique=True)[: batch.num_rows]
             following = int(numbers[-1]) + 1 if batch.num_rows else following
             passed += sum(row < following for row in ragged)
             rows = pa.record_batch([*batch.columns, pa.array(numbers)], schema=schema)
             if len(self.wanted) == len(self.names):  # else a column that is not read may hold something
-                rows = rows.filter(pa.array(_filled(batch.columns, batch.num_rows)))
+                filled = _filled(batch.columns, batch.num_rows)
+                rows = rows if filled.all() else rows.filter(pa.array(filled))
             self.rows += rows.num_rows
             yield rows
+
+    def _read_type(self, index: int) -> pa.DataType:
+        return OF_FEW if index in self.of_few else self.types[index]
 
     def _readable(self) -> Iterator[pa.RecordBatch]:
         """The batches; what ends them early is kept as `failure`, because the engine that reads them hides it."""
         try:
-            kinds = [self.types[index] for index in self.wanted]
+            kinds = [self._read_type(index) for index in self.wanted]
             for batch in self.batches:
                 narrowed = self.narrowed(batch)
                 self._check_text(narrowed)
@@ -185,7 +194,8 @@ def _filled(columns: Sequence[pa.Array], rows: int) -> np.ndarray:
         if not blank.any():
             break
         empty = pc.is_null(column)
-        empty = pc.or_(empty, pc.fill_null(pc.equal(column, ""), True)) if pa.types.is_string(column.type) else empty
+        if pa.types.is_string(column.type) or column.type == OF_FEW:
+            empty = pc.or_(empty, pc.fill_null(pc.equal(column, ""), True))
         blank &= empty.to_numpy(zero_copy_only=False)
     return ~blank
 

@@ -237,7 +237,7 @@ def _pointer(column: str) -> str:
 
 @contextmanager
 def open_staging(folder: Path, source: Source, limits: Ingest, project: Project, data: Path) -> Iterator[Staging]:
-    """DuckDB on disk inside a folder, with no extension from outside, removed at the end."""
+    """DuckDB in memory and, beyond it, on disk inside a folder, removed at the end; with no extension from outside."""
     with tempfile.TemporaryDirectory(dir=folder) as work:
         config: dict[str, Any] = NO_EXTENSIONS | {
             "threads": project.threads,
@@ -245,7 +245,7 @@ def open_staging(folder: Path, source: Source, limits: Ingest, project: Project,
             "temp_directory": str(Path(work) / "spill"),
             "preserve_insertion_order": "false",
         }
-        with duckdb.connect(Path(work) / "ingest.duckdb", config=config) as connection, open_snapshots() as databases:
+        with duckdb.connect(":memory:", config=config) as connection, open_snapshots() as databases:
             staging = Staging(connection, source, data, limits.max_quarantine_share, databases)
             if not staging.count("SELECT count(*) FROM pg_timezone_names() WHERE name = ?", source.timezone):
                 raise ParamsError(f"source.timezone: no zone is called {source.timezone!r}; write UTC or Europe/Berlin")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 from rich.console import Console
 
-from features.events.event_log import DERIVED_COLUMNS, derive_columns, in_complete_leads
+from features.events.event_log import DERIVED_COLUMNS, derive_columns, in_complete_leads, without_copies
 from features.schema.cells import (
     CellKind,
     Field,
@@ -239,7 +239,12 @@ def _written(source: Source, entry: Entry, fields: Sequence[Field]) -> dict[Fiel
     """How each field is written in this source."""
     own = {name: spec.number_format for name, spec in source.attributes.items()}
     return {
-        column: Written(entry.source.time_formats, own.get(column.name) or entry.source.number_format, str(index))
+        column: Written(
+            times=entry.source.time_formats,
+            numbers=own.get(column.name) or entry.source.number_format,
+            key=str(index),
+            zone=source.timezone,
+        )
         for index, column in enumerate(fields)
     }
 
@@ -259,28 +264,32 @@ def _statement(
     for index, (column, form) in enumerate(written.items()):
         if column.name in cells:
             cell, kind = cells[column.name]
-            untyped.append(f"{unless_missing(cell, kind, f'$missing_{index}')} AS {cell_name(column)}")
+            known = unless_missing(cell, kind, f"$missing_{index}", _missing(source, entry, column))
+            untyped.append(f"{known} AS {cell_name(column)}")
             values.append(f"{typed(column, kind, form)} AS {identifier(column.name)}")
             clocks += clock_cases(column, kind, form, 2 * index) if source.timezone != "UTC" else []
         final.append(f"{settled(entry.table, column, column.name in cells)} AS {identifier(column.name)}")
     for staged, shown in display_columns(source, entry.table).items():
         cell = as_text(*raw.cell(shown, "source.leads.display"))
-        final.append(f"nullif(trim({unless_missing(cell, 'text', '$missing_display')}), '') AS \"{staged}\"")
+        known = unless_missing(cell, "text", "$missing_display", entry.source.missing)
+        final.append(f"nullif(trim({known}), '') AS \"{staged}\"")
     if entry.table != "leads":
         final[0] = f'coalesce("lead#", {key}) AS "lead_id"'  # as leads spell it
     fault = " ".join(f"WHEN {rule.test} THEN {code}" for code, rule in rules.items())
     content = ", ".join(f'$name_{index}, CAST("{index}#" AS VARCHAR)' for index in raw.wanted)
+    joined = "" if entry.table == "leads" else f'LEFT JOIN "known#" ON "key#" = {key}'
     later = entry.table == "aliases" or key_of(entry.table, list(cells))  # judged by other rows
     kept = "true" if later else f'"fault#" IS NOT NULL OR "row#" <= {EXAMPLE_ROWS}'
     return f"""
         INSERT INTO "{entry.table}#" BY NAME
         WITH cells AS (SELECT *, {", ".join(untyped)} FROM "raw#" WHERE {where}),
-             typed AS (SELECT *, {", ".join(values)} FROM cells)
-        SELECT {", ".join(final)}, {entry.index} AS "source#", "row#", CASE {fault} END AS "fault#",
+             typed AS (SELECT *, {", ".join(values)} FROM cells),
+             judged AS (SELECT *, CASE {fault} END AS "fault#" FROM typed {joined})
+        SELECT {", ".join(final)}, {entry.index} AS "source#", "row#", "fault#",
                hash({", ".join(f'"{index}#"' for index in raw.wanted)}) AS "hash#",
                CASE WHEN {kept} THEN json_object({content}) END AS "content#",
                CASE {" ".join(clocks) or "WHEN false THEN 0"} END AS "clock#"
-        FROM typed {"" if entry.table == "leads" else 'LEFT JOIN "known#" ON "key#" = ' + key}"""
+        FROM judged"""
 
 
 def _bindings(
@@ -301,10 +310,15 @@ def _bindings(
     values |= {f"where_{index}": wanted for index, wanted in enumerate(entry.source.where.values())}
     values |= {f"name_{index}": name for index, name in enumerate(raw.names)}
     for index, (column, form) in enumerate(written.items()):
-        spec = source.attributes.get(column.name)
         values |= form.bindings()
-        values[f"missing_{index}"] = entry.source.missing + (spec.missing if spec else [])
+        values[f"missing_{index}"] = _missing(source, entry, column)
     return {name: values[name] for name in set(re.findall(r"\$(\w+)", statement))}
+
+
+def _missing(source: Source, entry: Entry, column: Field) -> list[str]:
+    """The spellings of "not known" of a field in this source."""
+    spec = source.attributes.get(column.name)
+    return entry.source.missing + (spec.missing if spec else [])
 
 
 def _mark_conflicts(staging: Staging, table: str, entries: Sequence[Entry], fields: Sequence[Field]) -> None:
@@ -333,8 +347,10 @@ def _write(staging: Staging, table: str, path: Path) -> Tally:
     fields = written_fields(staging.source, table)
     columns = arrow_schema(table, fields)
     rows = kept_rows(table, fields, by_row=not staging.source.by_creation)
-    reader = staging.connection.sql(rows).to_arrow_reader(ROW_GROUP)
-    checked = _checked(reader, columns, table, fields)
+    groups = row_groups(staging.connection.sql(rows).to_arrow_reader(ROW_GROUP))
+    if table == "events":
+        groups = without_copies(groups, told_by="hash#")
+    checked = _checked(groups, columns, table, fields)
     if table == "events":
         columns, checked = pa.schema([*columns, *DERIVED_COLUMNS]), map(derive_columns, in_complete_leads(checked))
     batches = (batch for rows in checked for batch in rows.to_batches())
@@ -349,12 +365,10 @@ def _write(staging: Staging, table: str, path: Path) -> Tally:
     return Tally(read, filtered, kept, dict(quarantined), surplus - repeats, repeats)
 
 
-def _checked(
-    reader: pa.RecordBatchReader, columns: pa.Schema, table: str, fields: Sequence[Field]
-) -> Iterator[pa.Table]:
+def _checked(groups: Iterable[pa.Table], columns: pa.Schema, table: str, fields: Sequence[Field]) -> Iterator[pa.Table]:
     """The same rows in the contract's types; a row that breaks the contract here is a bug in this program."""
     contract = schema(table, fields)
-    for group in row_groups(reader):
+    for group in groups:
         group = group.cast(columns)
         contract.validate(group.to_pandas())
         yield group

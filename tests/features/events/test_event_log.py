@@ -24,6 +24,7 @@ from features.events.event_log import (
     derive_columns,
     in_complete_leads,
     type_code,
+    without_copies,
 )
 from features.schema.errors import DataError
 from pipelines.stages import ingest as ingest_stage
@@ -110,6 +111,20 @@ def test_no_lead_is_cut(sizes: list[int]) -> None:
     assert pa.concat_tables(pieces).equals(log)
     leads = [set(piece["lead_id"].to_pylist()) for piece in pieces]
     assert sum(map(len, leads)) == len(set.union(*leads))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([None, 1.0, 2.0]), st.integers(0, 2)), min_size=1),
+    st.integers(1, 4),
+)
+def test_copies_are_dropped_however_the_rows_are_cut(rows: list[tuple[str, float | None, int]], size: int) -> None:
+    rows = sorted(rows, key=lambda row: (row[0], row[1] is None, row[1] or 0.0, row[2]))
+    log = pa.table({"lead_id": [row[0] for row in rows], "value": pa.array([row[1] for row in rows], pa.float64()),
+                    "hash#": [row[2] for row in rows]})  # fmt: skip
+    pieces = [log.slice(start, size) for start in range(0, len(rows), size)]
+    left = list(without_copies(pieces, told_by="hash#"))
+    assert all(map(len, left))
+    assert pa.concat_tables(left).to_pylist() == [{"lead_id": a, "value": b} for a, b, _ in dict.fromkeys(rows)]
 
 
 # In the store

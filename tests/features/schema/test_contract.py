@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.schema.cells import CellKind, Field, Written, cell_name, has_time_of_day, typed
+from features.schema.cells import CellKind, Field, Written, cell_name, has_time_of_day, typed, unless_missing
 from features.schema.contract import TABLES, before, faults, schema
 from features.schema.number_format import NumberFormat
 from features.schema.number_guess import NumberGuess, fits, guess_numbers
@@ -30,7 +30,7 @@ def typed_cells(
 ) -> list[Any]:
     with duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = '{zone}'")
-        written = Written(tuple(time_format.split("|")), numbers, "0")
+        written = Written(tuple(time_format.split("|")), numbers, "0", zone)
         sql = typed(field, kind, written)
         values: dict[str, Any] = {"cells": cells, "yes": ["1", "yes"], "no": ["0", "no"]} | written.bindings()
         used = {name: value for name, value in values.items() if name == "cells" or f"${name}" in sql}
@@ -297,3 +297,26 @@ def test_one_row_a_lead() -> None:
     lead = pd.DataFrame({"lead_id": ["a", "a"], "position": [0, 1]})
     with pytest.raises(pandera.errors.SchemaError, match="not unique"):
         schema("leads", TABLES["leads"][:1]).validate(lead)
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "kind", "cell", "spelling"),
+    [
+        ("BIGINT", "whole", "-1", "-1"),
+        ("DOUBLE", "real", "999", "999"),
+        ("DOUBLE", "real", "inf", "inf"),
+        ("DATE", "day", "1970-01-01", "1970-01-01"),
+        ("TIMESTAMP", "moment", "infinity", "infinity"),
+        ("BOOLEAN", "truth", "false", "false"),
+        ("VARCHAR", "text", "n/a", "n/a"),
+    ],
+)
+def test_a_spelling_of_not_known_counts_whatever_the_type(
+    sql_type: str, kind: CellKind, cell: str, spelling: str
+) -> None:
+    with duckdb.connect() as connection:
+        known = unless_missing("cell", kind, "$missing", [spelling])
+        rows = f"SELECT {known} IS NULL FROM (SELECT CAST('{cell}' AS {sql_type}) AS cell)"
+        assert connection.execute(rows, {"missing": ["", spelling]}).fetchall() == [(True,)]
+        never = unless_missing("cell", kind, "$missing", ["", "none"])
+        assert kind == "text" or "$missing" not in never  # no cell of this type is written so

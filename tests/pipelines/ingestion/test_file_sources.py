@@ -14,7 +14,9 @@ import pytest
 from features.events.event_log import DERIVED_COLUMNS
 from features.schema.contract import TABLES
 from features.schema.errors import DataError, ParamsError
+from pipelines.config.source import TableSource
 from pipelines.ingestion import csv_source as sources
+from pipelines.ingestion.file_sources import open_table
 from tests.support.small_source import EVENTS, LEADS, as_typed, contract_bytes, reasons, run, table
 
 # Files that cannot be read
@@ -217,3 +219,23 @@ def test_ids_that_look_alike_are_told(tmp_path: Path, caplog: pytest.LogCaptureF
     caplog.clear()
     run(tmp_path)
     assert "blanks" not in caplog.text
+
+
+def test_columns_that_the_file_holds_as_a_list_of_values_are_read_alike(tmp_path: Path) -> None:
+    kinds = ["visit", "", None, " mail "]
+    rows = [(["a", "b", "z"][n % 3], f"2024-01-0{2 + n % 5} {n % 24:02}:00:00", kinds[n % 4]) for n in range(600)]
+    rows += [("", "", "")] * 3  # blank rows, as spreadsheets export them
+    frame = pd.DataFrame(rows, columns=["id", "at", "kind"])
+    (tmp_path / "data").mkdir()
+    frame.to_parquet(tmp_path / "data" / "events.parquet")
+    columns = {"lead_id": "id", "event_at": "at", "event_type": "kind"}
+    tables = {
+        name: [table("events", path=f"events.{name}", format=name, columns=columns)] for name in ("csv", "parquet")
+    }
+    found = [run(tmp_path, {"events.csv": frame.to_csv(index=False)}, out=name, events=events, limit=0.9)
+             for name, events in tables.items()]  # fmt: skip
+    assert found[0][0].fingerprint == found[1][0].fingerprint
+    assert found[0][0].tables["events"] == found[1][0].tables["events"]
+    assert found[0][0].tables["events"].read == 600
+    with open_table(TableSource(path="events.parquet", format="parquet"), tmp_path / "data", "events") as raw:
+        assert raw.of_few == {0, 2}
