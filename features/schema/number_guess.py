@@ -23,7 +23,7 @@ PARTS = re.compile(
     r"\s*([^\d+\-−(.,]*?)\s*[+\-−(]?\s*([^\d\s]*?)\s*(\d[\d.,'’\s]*?(?:[eE][+-]?\d+)?)\s*([^\d\s)]\D*?)?\s*\)?"
 )
 CURRENCIES = "€ $ £ ¥ ₹ ₽ ₺ % EUR USD GBP CHF JPY INR CAD AUD NOK SEK DKK PLN CZK HUF BRL kr Kč zł Ft Fr. R$ US$ CA$ A$"
-CURRENCIES += " 円 元 ₩ ％ MXN zl"
+CURRENCIES += " 円 元 ₩ ％ MXN zl Rs Rs. R ZAR SGD NZD AED"
 KNOWN = {name.lower() for name in CURRENCIES.split()}
 SAME_UNIT = {"€": "EUR", "$": "USD", "us$": "USD", "ca$": "CAD", "a$": "AUD", "£": "GBP", "円": "JPY", "₹": "INR"}
 SAME_UNIT |= {"¥": "JPY", "zł": "PLN", "zl": "PLN", "kč": "CZK", "ft": "HUF", "fr.": "CHF", "r$": "BRL", "₺": "TRY"}
@@ -145,18 +145,18 @@ def _share(written: NumberFormat, counts: Counter[str]) -> float:
     return sum(count for value, count in counts.items() if fits(value, pattern)) / counts.total()
 
 
-def _undecided(counts: Iterable[str]) -> bool:
-    """Whether all marks of a column stand before exactly three digits, so that they may part decimals or thousands."""
+def _undecided(counts: Iterable[str]) -> str:
+    """The mark of a column that stands before exactly three digits everywhere: of decimals or of thousands; else ""."""
     bodies = [match[3].strip() for match in map(PARTS.fullmatch, map(in_ascii, counts)) if match]
     marked = [body for body in bodies if "." in body or "," in body]
     marks = {found[1] for found in map(UNDECIDED.fullmatch, marked) if found}
-    return bool(marked) and len(marks) == 1 and all(UNDECIDED.fullmatch(body) for body in marked)
+    return marks.pop() if len(marks) == 1 and all(UNDECIDED.fullmatch(body) for body in marked) else ""
 
 
-def _default(fitting: list[NumberFormat], undecided: bool) -> NumberFormat:
+def _default(fitting: list[NumberFormat], undecided: str) -> NumberFormat:
     """A comma before three digits parts thousands; a point stays what it is for programs, but beside a currency."""
-    if undecided and (fitting[0].decimal == "," or units(fitting[0]) - {"%"}):
-        return next((one for one in fitting if one.thousands == fitting[0].decimal), fitting[0])
+    if undecided and (undecided == "," or units(fitting[0]) - {"%"}):
+        return next((one for one in fitting if one.thousands == undecided), fitting[0])
     return fitting[0]
 
 
@@ -179,6 +179,6 @@ def _affixes(counts: Counter[str]) -> tuple[list[str], dict[str, float]]:
         for word in affix.split():
             if word.lower() in MULTIPLES:
                 multiples[word] = MULTIPLES[word.lower()]
-            elif word.lower() in KNOWN or (count >= COMMON * counts.total() and word[0].isalpha()):
+            elif word.lower() in KNOWN or (count >= COMMON * counts.total() and (word[0].isalpha() or word[0] == "/")):
                 ignore.add(word)
     return sorted(ignore), dict(sorted(multiples.items()))

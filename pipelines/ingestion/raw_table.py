@@ -58,6 +58,8 @@ class RawTable:
         The columns that are read, by their number.
     of_few
         Columns of text with few values, by their number: the engine looks at each value once.
+    header
+        The source's columns as it spells them, before those of one name are told apart.
     """
 
     label: str
@@ -69,8 +71,10 @@ class RawTable:
     failure: DataError | None = None
     wanted: list[int] = field(default_factory=list)
     of_few: frozenset[int] = frozenset()
+    header: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.header = list(self.names)
         self.names = distinct(self.names)
         self.wanted = list(range(len(self.names)))
 
@@ -112,6 +116,7 @@ class RawTable:
             rows = pa.record_batch([*batch.columns, pa.array(numbers)], schema=schema)
             if len(self.wanted) == len(self.names):  # else a column that is not read may hold something
                 filled = _filled(batch.columns, batch.num_rows)
+                filled &= ~_equal(batch.columns, [self.header[index] for index in self.wanted], batch.num_rows)
                 rows = rows if filled.all() else rows.filter(pa.array(filled))
             self.rows += rows.num_rows
             yield rows
@@ -198,6 +203,17 @@ def _filled(columns: Sequence[pa.Array], rows: int) -> np.ndarray:
             empty = pc.or_(empty, pc.fill_null(pc.equal(column, ""), True))
         blank &= empty.to_numpy(zero_copy_only=False)
     return ~blank
+
+
+def _equal(columns: Sequence[pa.Array], header: Sequence[str], rows: int) -> np.ndarray:
+    """Which rows are the header once more; files that were joined into one have it in their midst."""
+    texts = [pa.types.is_string(column.type) or column.type == OF_FEW for column in columns]
+    again = np.full(rows, len(texts) > 1 and all(texts))
+    for column, name in zip(columns, header, strict=True):
+        if not again.any():
+            break
+        again &= pc.fill_null(pc.equal(column, name), False).to_numpy(zero_copy_only=False)
+    return again
 
 
 def _wrong_header(names: list[str]) -> str:

@@ -36,8 +36,9 @@ PLACEHOLDERS = [
     "?",
     ".",
     "not set",
-    *("#n/a", "#na", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!"),
-    *("k.a.", "unbekannt", "keine angabe", "nicht bekannt", "desconocido", "inconnu"),
+    *("#n/a", "#na", "#nv", "#n/d", "#div/0!", "#value!", "#wert!", "#ref!", "#name?", "#num!", "#null!"),
+    *("k.a.", "unbekannt", "keine angabe", "nicht angegeben", "nicht bekannt", "desconocido", "inconnu", "(leer)"),
+    *("n.a.", "n/d", "s/d", "tbd", "-none-", "(blank)", "(not set)", "[null]", "\\n", "not provided", "undefined"),
 ]
 CODED = "codes"  # begins the reason why a column of numbers is a category
 CODES = {
@@ -57,6 +58,7 @@ CODES = {
 CODES |= {"cluster", "sector", "industry", "class", "os", "systems", "device", "branch", "agent", "owner", "kategorie"}
 QUANTITIES = {"revenue", "amount", "employees", "size", "count", "income", "budget", "price", "value", "total", "sales"}
 QUANTITIES |= {"turnover", "spend", "age", "days", "visits", "umsatz", "mitarbeiter", "anzahl", "betrag", "preis"}
+NUMBERING = {"id", "no", "nr", "number", "key", "uuid", "guid", "code", "index", "row", "lfd", "unnamed", "column"}
 LEVELS = 50  # values of a category; more of them, half of them numbers, are numbers and something else
 NINES = re.compile(r"-?9{2,}|-1")  # numbers that often stand for "not known"
 UNIQUE = 0.98  # share of different values from which a text is an id
@@ -110,7 +112,7 @@ class ColumnFacts:
     def absent(self) -> list[str]:
         """Spellings in a column of numbers that can only mean "not known"."""
         numbers = self.look == "number"
-        return [spelling for spelling in self.placeholders if numbers and not re.search(r"\d", spelling)]
+        return [spelling for spelling in self.placeholders if numbers and not NINES.fullmatch(spelling)]
 
     @property
     def missing_share(self) -> float:
@@ -190,6 +192,8 @@ def _look(
         return "text", "free text"
     if len(counts) > LEVELS and (numeric := numeric_share(known.tolist())) >= SOME:
         return "mixed", f"{numeric:.0%} of its values are numbers, in more than one notation or among other words"
+    if unique and QUANTITIES & parts and known.str.contains(r"\d").mean() > MOSTLY and not _named_id(name):
+        return "mixed", "it is named like a quantity, and no notation of numbers fits its values"
     return ("id", "a different value in (nearly) every row") if unique else ("category", f"{len(counts):,} values")
 
 
@@ -214,7 +218,7 @@ def _look_of_numbers(name: str, known: pd.Series[str], guess: NumberGuess) -> tu
 
 
 def _named_id(name: str) -> bool:
-    return bool({"id", "no", "nr", "number", "key", "uuid", "guid", "code", "index"} & set(words(name)))
+    return bool(NUMBERING & set(words(name)))
 
 
 def _placeholders(counts: pd.Series[int], look: Look) -> dict[str, int]:
@@ -284,8 +288,9 @@ def leaks(frame: pd.DataFrame, names: Sequence[str], converted: pd.Series[bool])
     suspects = {name: named_leaky(name) for name in names}
     if 0 < label.sum() < len(label):
         powers = {name: univariate_auc(frame[name], label) for name in names}
-        typical = float(np.median(list(powers.values()))) if powers else 0.5
         for name in names:
+            others = [power for other, power in powers.items() if other != name]
+            typical = float(np.median(others)) if others else 0.5
             suspects[name] += _too_strong(powers[name], typical) + _filled_late(frame[name], label)
     return {name: reasons for name, reasons in suspects.items() if reasons}
 
@@ -293,7 +298,9 @@ def leaks(frame: pd.DataFrame, names: Sequence[str], converted: pd.Series[bool])
 def _too_strong(auc: float, typical: float) -> list[str]:
     if auc < CERTAIN and (auc < STRONG or auc < typical + STANDS_OUT):
         return []
-    return [f"alone it ranks the converted leads with an AUC of {auc:.2f}, where the median column has {typical:.2f}"]
+    return [
+        f"alone it ranks the converted leads with an AUC of {auc:.2f}, where the median of the others has {typical:.2f}"
+    ]
 
 
 def _filled_late(cells: pd.Series[str], label: np.ndarray) -> list[str]:

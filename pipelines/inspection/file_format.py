@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -76,6 +76,22 @@ def sniff_all(paths: Iterable[Path]) -> list[FileSample]:
     samples = [sniff(path) for path in paths]
     settled = agreed(sample.times for sample in samples)
     return [replace(sample, times=times) for sample, times in zip(samples, settled, strict=True)]
+
+
+def sniff_filled(paths: Sequence[Path], may_be_empty: Path | None) -> tuple[dict[Path, FileSample], list[str]]:
+    """Look at files that belong together: those that hold rows, and a warning of events that hold none.
+
+    Raises
+    ------
+    DataError
+        Where a file of leads or outcomes holds no row.
+    """
+    samples = dict(zip(paths, sniff_all(paths), strict=True))
+    empty = [path for path, sample in samples.items() if sample.frame.empty]
+    for path in (path for path in empty if path != may_be_empty):
+        raise DataError(path.name, "", found="a header and no row", expected="a row a lead", fix="Export it again.")
+    said = [f"{path.name}: it holds a header and no event" for path in empty]
+    return {path: sample for path, sample in samples.items() if path not in empty}, said
 
 
 def sniff(path: Path) -> FileSample:
@@ -164,9 +180,8 @@ def _is_shaped_like_its_rows(frame: pd.DataFrame) -> bool:
 
 
 def _is_made_of_its_values(frame: pd.DataFrame) -> bool:
-    """Whether the names of columns stand among the values below, apart from a header that repeats in the file."""
-    names, head = [str(name) for name in frame], frame.head(TOP_ROWS)
-    rows = head[(head != names).any(axis=1)]
+    """Whether the names of columns stand among the values below."""
+    names, rows = [str(name) for name in frame], frame.head(TOP_ROWS)
     return bool(sum((rows[name] == name).any() for name in names) > len(names) / 2)
 
 
@@ -250,4 +265,12 @@ def _read(folder: Path, source: TableSource) -> tuple[pd.DataFrame, dict[str, Ce
             raise raw.failure or DataError(
                 source.path, "", found=message, expected="a readable file", fix="Export it again."
             ) from None
+        if len(raw.ragged) > raw.rows:
+            raise DataError(
+                source.path,
+                "",
+                found=f"{len(raw.ragged):,} rows whose number of fields is not the header's ({raw.ragged[0].reason})",
+                expected=f"{len(raw.names)} fields in every row",
+                fix="Export it again, with a name for each column.",
+            )
         return frame.set_axis(raw.names, axis=1), dict(zip(raw.names, raw.kinds, strict=True))

@@ -50,8 +50,8 @@ def _label_of(sample: FileSample, lead_id: str, sparse: bool) -> LabelColumn:
         dates = [name for name in dates if sample.frame[name].notna().mean() < FULL]
     named = sorted((name for name in dates if named_outcome(name)), key=lambda name: -named_outcome(name))
     label = _agreeing(sample, lead_id, flags, named)
-    if label is None and not named and not any(flag.named for flag in flags):
-        label = _agreeing_alone(sample, lead_id, dates)
+    if label is None and not named:
+        label = _agreeing_alone(sample, lead_id, [flag for flag in flags if flag.named], dates)
     label = label or _best(sample, lead_id, flags, named)
     if label is None and not sparse and len(dates) == 1:
         label = LabelColumn(sample, lead_id, dates[0], True, f"{dates[0]}: the only date")
@@ -123,9 +123,9 @@ def _agreeing(sample: FileSample, lead_id: str, flags: list[_Flag], dates: list[
     return None
 
 
-def _agreeing_alone(sample: FileSample, lead_id: str, dates: list[str]) -> LabelColumn | None:
-    """A date that is filled where a yes/no says yes, where only one pair is so; no name says what it is."""
-    flags = [flag for name in map(str, sample.frame) if (flag := _as_flag(sample, name, ""))]
+def _agreeing_alone(sample: FileSample, lead_id: str, named: list[_Flag], dates: list[str]) -> LabelColumn | None:
+    """A date that is filled where a yes/no says yes, where only one pair is so; the date's name does not say it."""
+    flags = named or [flag for name in map(str, sample.frame) if (flag := _as_flag(sample, name, ""))]
     pairs = [(flag, date) for flag in flags for date in dates if _agreement(sample, flag, date) == 1]
     if len(pairs) != 1:
         return None

@@ -32,7 +32,7 @@ from pipelines.inspection.column_roles import (
     find_lead_id,
     with_alike_ids,
 )
-from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff_all
+from pipelines.inspection.file_format import SAMPLE_ROWS, FileSample, sniff_filled
 from pipelines.inspection.names import said_yes
 from pipelines.inspection.outcome_status import find_created_by_status, find_outcome
 from pipelines.inspection.report import NOTHING, Inspection, Told, lack_lines, quoted
@@ -60,14 +60,14 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None, told: Told 
     DataError
         Where a file cannot be read, or no column can be the outcome or a lead's id.
     """
-    given = [path for path in (leads, events, outcomes) if path]
-    lead_sample, *others = sniff_all(given)
+    given, empty = sniff_filled([path for path in (leads, events, outcomes) if path], may_be_empty=events)
+    lead_sample, *others = given.values()
     lead_id, id_why = find_lead_id(lead_sample, others)
     (lead_sample, *others), normalise = with_alike_ids(lead_sample, lead_id, others)
     samples = dict(zip(given, [lead_sample, *others], strict=True))
-    event_sample, outcome_sample = samples[events] if events else None, samples[outcomes] if outcomes else None
+    event_sample, outcome_sample = (samples.get(path) if path else None for path in (events, outcomes))
     label = find_outcome(lead_sample, outcome_sample, lead_id, told.outcome)
-    inspection = Inspection(told, warnings=doubt_mail_ids(lead_sample, lead_id), outcomes=label.candidates)
+    inspection = Inspection(told, warnings=[*empty, *doubt_mail_ids(lead_sample, lead_id)], outcomes=label.candidates)
     created, created_why = find_created(lead_sample, label)
     where = ""
     if not created:
@@ -93,7 +93,7 @@ def inspect(leads: Path, events: Path | None, outcomes: Path | None, told: Told 
         "  stages: []",
         "  attribute_history: []  # edits of what the CRM overwrites, where it keeps them",
         *_tiers(inspection),
-        *lack_lines(dated, events is not None, bool(label.lost_values)),
+        *lack_lines(dated, event_sample is not None, bool(label.lost_values)),
         *(_snapshots(inspection, lead_sample, label, lead_id, created) if dated else []),
     ]
     for sample in (lead_sample, *others):
@@ -288,8 +288,8 @@ def _time_format(sample: FileSample, times: Mapping[str, TimeColumn]) -> list[st
 def _events(
     inspection: Inspection, leads: FileSample, events: FileSample | None, lead_id: str, dated: bool
 ) -> list[str]:
-    if events is None or not dated or events.frame.empty:
-        why = "events are of no use without dates of leads and outcomes" if not dated else "it holds no event"
+    if events is None or not dated:
+        why = "events are of no use without dates of leads and outcomes"
         inspection.warnings += [f"{events.path.name}: {why}"] if events else []
         return ["  events: []", "  event_labels: {}"]
     join, why = find_join(events, leads, lead_id)

@@ -34,7 +34,11 @@ DAYS += ["%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%d. %B %Y", 
 DAYS += ["%Y年%m月%d日", "%b %d %Y", "%a %b %d %Y", "%a, %d %b %Y", "%A, %B %d, %Y", "%d/%b/%Y"]
 CLOCKS = ["%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%H:%M %Z", "%H:%M:%S %Z"]
 CLOCKS += ["%H:%M:%S GMT%z", "%H:%M:%S %z", "%H:%M %z", "%H:%M Uhr", "%I:%M %p %Z"]
-PATTERNS = [*DAYS, *(f"{day}{link}{clock}" for day, link, clock in product(DAYS, (" ", ", ", "T", " at "), CLOCKS))]
+PATTERNS = [
+    *DAYS,
+    "%a %b %d %H:%M:%S %Z %Y",
+    *(f"{day}{link}{clock}" for day, link, clock in product(DAYS, (" ", ", ", "T", " at "), CLOCKS)),
+]
 RANGES = {"epoch": (8e8, 2.2e9), "epoch_ms": (8e11, 2.2e12), "excel": (2e4, 6e4)}  # about 1995 to 2039; 1954 to 2064
 
 
@@ -169,7 +173,7 @@ def _candidates(seen: pd.Series[str], named: bool) -> list[str]:
     shapes = set(seen.map(skeleton))
     patterns = [pattern for shape in sorted(shapes) for pattern in SKELETONS.get(shape, [])]
     if not named and seen.str.match(r"\d{2}\D\d{2}\D\d{2}").mean() < FITS:  # such as the versions 1.2.3 and 1.3.0
-        patterns = [pattern for pattern in patterns if "%y" not in pattern or not _order(pattern)]
+        patterns = [name for name in patterns if "%y" not in name or not _order(name) or re.search("%[HI]", name)]
     if seen.str.contains(r"\d\s?[AP]M\b", case=False).any():  # a clock of twelve hours goes with months first
         patterns.sort(key=lambda pattern: _order(pattern) == "dmy")
     numbers = pd.to_numeric(seen, errors="coerce")

@@ -27,12 +27,17 @@ OF_LEADS = ["101", "102", "103", "7"]
     [
         (["101.0", "102.0", "103.00"], OF_LEADS, ("integer",)),
         (["007", "0101"], OF_LEADS, ("integer",)),
+        (["101.000", "102."], OF_LEADS, ("integer",)),
+        (["00000007", "0000101"], OF_LEADS, ("integer",)),
+        (["101\t", "102\u202f"], OF_LEADS, ("strip",)),
         (["'101", "'102"], OF_LEADS, ("strip",)),
         (["101 ", "\u00a0102"], OF_LEADS, ("strip",)),
         (["'007", "'102.0 "], OF_LEADS, ("strip", "integer")),
         (["\ufeff101", '"7"'], OF_LEADS, ("strip",)),
         (["0015000000GlVcKAAV"], ["0015000000GlVcK", "0015000000GlVck"], ("sf15",)),
         (["0015000000GlVcK"], ["0015000000GlVcKAAV"], ("sf15",)),
+        (["0015000000GlVcKAAV "], ["0015000000GlVcK"], ("strip", "sf15")),
+        (["0015000000GlVck"], ["0015000000GlVcKAAV"], ()),  # another lead: its last letter is small
         (["ABCDEFGHIJ12345XYZ"], ["ABCDEFGHIJ12345"], ()),  # 18 characters, and no Salesforce id
         (["Ann@F.com", "bob@f.com"], ["ann@f.com", "bob@f.com"], ("mail",)),
         (["Ann@f.com ", "bob@f.com"], ["ann@f.com", "bob@f.com"], ("strip", "mail")),

@@ -259,6 +259,11 @@ def test_levels_are_named(entry: Entry) -> None:
     assert {said(entry, code) for code in (-1.0, float(len(entry.levels or [])), 99.0)} == {"not known"}
 
 
+@pytest.mark.parametrize("label", ["sales agent", "owner", "campaign", "city"])
+def test_a_value_without_a_level_is_called_new(label: str) -> None:
+    assert phrase(entry_of("level", label=label, levels=["ann", "other"]), 1.0) == f"{label}: new, rare or other"
+
+
 def test_a_measure_without_words_of_its_own_is_said_by_its_label() -> None:
     share = entry_of("count", measure="share", label="site visit, share at night", unit="")
     assert phrase(share, 0.25) == "site visit, share at night: 0.25"

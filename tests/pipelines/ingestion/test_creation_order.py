@@ -109,7 +109,8 @@ def test_rows_that_run_backwards_are_refused(day: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["id,created,size,won", "id,Created Date,size,Converted", "id,date_added,size,is_won"]
+    "header",
+    ["id,created,size,won", "id,Created Date,size,Converted", "id,date_added,size,is_won", "id,Anlage,size,Gewonnen"],
 )
 def test_inspect_orders_leads_by_their_creation(header: str, tmp_path: Path) -> None:
     (tmp_path / "leads.csv").write_text(leads().replace("id,created,size,won", header))

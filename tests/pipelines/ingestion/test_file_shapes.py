@@ -71,7 +71,11 @@ def write(folder: Path, shape: str) -> Path:
     text = {
         "sep.csv": "sep=;\n" + lines([NAMES, *ROWS], ";"),
         "sep quoted.csv": '"sep=;"\n' + lines([NAMES, *ROWS], ";"),
+        "sep tab.csv": "SEP=\t\r\n" + lines([NAMES, *ROWS], "\t"),
+        "sep bar.csv": "sep=|\n" + lines([NAMES, *ROWS], "|"),
         "title.csv": "Export of 5 March\n\n" + lines([NAMES, *ROWS]),
+        "header again.csv": lines([NAMES, *ROWS[:20], NAMES, *ROWS[20:40], NAMES, *ROWS[40:], NAMES]),
+        "header twice.csv": lines([NAMES, NAMES, *ROWS]),
         "padded title.csv": "Export;;;;\n;;;;\n" + lines([NAMES, *ROWS], ";"),
         "blank header.csv": lines([[*NAMES, "", ""], *([*row, "", ""] for row in ROWS)]),
         "leads.json": json.dumps(records),
@@ -105,7 +109,19 @@ def write(folder: Path, shape: str) -> Path:
     return path
 
 
-SHAPES = ["sep.csv", "sep quoted.csv", "title.csv", "padded title.csv", "blank header.csv", "leads.json", "api.json"]
+SHAPES = [
+    "sep tab.csv",
+    "sep bar.csv",
+    "header again.csv",
+    "header twice.csv",
+    "sep.csv",
+    "sep quoted.csv",
+    "title.csv",
+    "padded title.csv",
+    "blank header.csv",
+    "leads.json",
+    "api.json",
+]
 SHAPES += ["leads.jsonl", "zipped.zip", "monthly", "leads.ods", "leads.xlsx", "title.xlsx"]
 SHAPES += ["workbook.zip", "records.zip", "leads.xlsx.gz"]
 
@@ -137,6 +153,8 @@ def test_every_shape_gives_the_same_leads(tmp_path: Path, plain: pd.DataFrame, s
             b"anna,DE,no\nben,DE,yes\neva,FR,no\n",
             "values where the header is expected: 'anna', 'DE', 'no'",
         ),
+        ("leads.csv", b"id,created,won\n", "a header and no row"),
+        ("leads.csv", b"id,created\n1,2024-01-02,\n2,2024-01-03,\n", "2 rows whose number of fields is not the header"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -145,7 +163,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes,
         inspect(tmp_path / name, None, None)
 
 
-@pytest.mark.parametrize("row", ["id,size,won", "x1,size,no"])
+@pytest.mark.parametrize("row", ["id,size,won", "x1,size,no", "id,3,yes"])
 def test_a_header_that_stands_in_the_file_again_is_a_header(tmp_path: Path, row: str) -> None:
     rows = [f"x{n},{n % 4},{'yes' if n % 3 else 'no'}" for n in range(40)]
     (tmp_path / "leads.csv").write_text("\n".join(["id,size,won", *rows[:20], row, *rows[20:]]) + "\n")

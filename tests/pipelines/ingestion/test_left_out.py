@@ -67,6 +67,9 @@ def without(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataProfile, pd.D
         ("leads.csv", "L999,2052-01-01,DE,5", "created_at lies after the end of the data"),
         ("outcomes.csv", "L0,2025-03-31", "converted_at lies after the end of the data"),
         ("outcomes.csv", "L0,2099-12-31", "converted_at lies after the end of the data"),
+        ("leads.csv", "L999,2024-09-01,DE,5", "created_at lies after the end of the data"),
+        ("leads.csv", "L999,2099-12-31,DE,5", "created_at lies after the end of the data"),
+        ("events.csv", "L5,2099-12-31 00:00:00,visit,5", "event_at lies after the end of the data"),
     ],
 )
 def test_one_row_of_the_future_changes_nothing_and_is_named(
@@ -166,15 +169,17 @@ def test_a_deal_lost_and_expected_later_is_lost(tmp_path: Path) -> None:
     assert profile.data_until == "2024-06-30T12:00:00"
 
 
-def test_labels_stop_where_the_outcomes_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    stale = "id,won\n" + "".join(f"{line}\n" for line in WON.splitlines()[1:] if line.split(",")[1] < "2024-05-01")
+@pytest.mark.parametrize("last", ["2024-04-30", "2024-03-31", "2024-06-05", "2024-05-20"])
+def test_labels_stop_where_the_outcomes_do(last: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    known = [line for line in WON.splitlines()[1:] if line.split(",")[1] <= last]
+    newest = max(line.split(",")[1] for line in known)
     with caplog.at_level(logging.WARNING, logger="leadscore"):
-        profile, layout = run(tmp_path, FILES | {"outcomes.csv": stale})
+        profile, layout = run(tmp_path, FILES | {"outcomes.csv": "\n".join(["id,won", *known]) + "\n"})
     assert profile.data_until == "2024-06-30T12:00:00"
-    assert profile.outcomes_until == "2024-04-30T00:00:00"
-    assert "outcomes: the newest is of 2024-04-30" in " ".join(caplog.messages)
+    assert profile.outcomes_until == f"{newest}T00:00:00"
+    assert f"outcomes: the newest is of {newest}" in " ".join(caplog.messages)
     rows = rows_learned(layout)
-    assert rows.loc[rows["matured"].eq(True), "known_at"].max() <= pd.Timestamp("2024-04-30")
+    assert rows.loc[rows["matured"].eq(True), "known_at"].max() <= pd.Timestamp(newest)
 
 
 @pytest.mark.parametrize("wanted", [["DE"], ["DE", "FR"]])

@@ -41,9 +41,10 @@ def outcomes(layout: Layout) -> list[Outcome]:
     ]
 
 
-def test_a_closing_date_is_read_by_its_status(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("expected", ["2024-02-03", "2031-02-03", "2099-12-31", ""])
+def test_a_closing_date_is_read_by_its_status(tmp_path: Path, caplog: pytest.LogCaptureFixture, expected: str) -> None:
     with caplog.at_level(logging.INFO, logger="leadscore"):
-        profile, layout = taken(tmp_path, DEALS)
+        profile, layout = taken(tmp_path, DEALS.replace("2024-02-03", expected))
     assert outcomes(layout) == [
         ("a", True, "2024-02-01", None),
         ("b", False, None, "2024-02-02"),
@@ -152,8 +153,9 @@ def test_no_won_value_at_all_is_a_misspelling(tmp_path: Path) -> None:
         taken(tmp_path, DEALS, won_values=["Won"])
 
 
-def test_a_flag_beside_a_closing_date_says_what_to_map(tmp_path: Path) -> None:
-    content = "id,is_won,close_date\na,yes,2024-02-01\nb,no,2024-02-02\nc,no,2024-02-03\n"
+@pytest.mark.parametrize(("yes", "no"), [("yes", "no"), ("1", "0"), ("YES", "No"), (" yes ", "0")])
+def test_a_flag_beside_a_closing_date_says_what_to_map(tmp_path: Path, yes: str, no: str) -> None:
+    content = f"id,is_won,close_date\na,{yes},2024-02-01\nb,{no},2024-02-02\nc,{no},2024-02-03\n"
     columns = {"lead_id": "id", "converted": "is_won", "converted_at": "close_date"}
     with pytest.raises(DataError, match=r"closing date is no conversion.*status.*won_values"):
         run(tmp_path, {"outcomes.csv": content}, outcomes=table("outcomes", columns=columns))

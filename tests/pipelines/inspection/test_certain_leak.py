@@ -18,3 +18,24 @@ def test_it_is_named_where_it_stands_out_little(wrong: int) -> None:
     columns = {f"strong_{n}": noisy for n in range(3)} | {"told": certain}
     frame = pd.DataFrame({name: np.where(cells, "a", "b") for name, cells in columns.items()}, dtype="str")
     assert "told" in leaks(frame, list(columns), pd.Series(label))
+
+
+@pytest.mark.parametrize(
+    ("won", "other"),
+    [("a", "b"), ("x", None), (None, "x"), ("{row}.5", "-{row}"), ("1", "0"), ("deal {row}", "")],
+)
+def test_it_is_named_alone_or_beside_one_that_says_little(won: str | None, other: str | None) -> None:
+    label = np.arange(600) % 3 == 0
+    cells = [won if hit else other for hit in label]
+    told = [cell and cell.format(row=row) for row, cell in enumerate(cells)]
+    frame = pd.DataFrame({"told": told, "rest": [str(row % 7) for row in range(600)]}, dtype="str")
+    for names in (["told"], ["told", "rest"]):
+        assert list(leaks(frame, names, pd.Series(label))) == ["told"]
+
+
+def test_a_strong_column_alone_is_named_too() -> None:
+    label = np.arange(600) % 3 == 0
+    noisy = label.copy()
+    noisy[:40] = ~noisy[:40]
+    frame = pd.DataFrame({"told": np.where(noisy, "a", "b")}, dtype="str")
+    assert "AUC of 0.9" in leaks(frame, ["told"], pd.Series(label))["told"][0]

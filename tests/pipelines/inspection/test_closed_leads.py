@@ -45,6 +45,9 @@ def proposal(path: Path) -> tuple[dict[str, Any], list[str]]:
         ("lifecyclestage", ("customer",)),
         ("Status", ("Verloren",)),
         ("Lead Status", ("Closed - Not Converted", "Junk Lead")),
+        ("Stage", ("Abandoned", "No longer interested")),
+        ("Statut", ("Perdu",)),
+        ("Estado", ("Descartado",)),
     ],
 )
 def test_a_status_is_no_feature_and_keeps_closed_leads_off_the_list(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,16 +52,36 @@ BASE = {"lead_id": IDS, "created_at": CREATED}
 # The outcome
 
 
-def test_a_customer_type_is_no_outcome(tmp_path: Path) -> None:
-    kinds = ["B2B" if row % 3 else "B2C" for row in range(ROWS)]
-    found, params = look(tmp_path, BASE | {"customer_type": kinds, "converted": WON})
-    assert outcome_of(params) == {"converted": "converted"}
-    assert "# not the outcome: customer_type: 'B2B' and 'B2C' are no yes and no of it" in found.mapping
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("customer_type", ("B2B", "B2C")),
+        ("Kundenart", ("privat", "gewerblich")),
+        ("Client Segment", ("Enterprise", "SMB")),
+        ("customer_group", ("new", "existing")),
+        ("is_business_customer", ("true", "false")),
+    ],
+)
+@pytest.mark.parametrize("answer", ["converted", "Won?"])
+def test_a_customer_type_is_no_outcome(tmp_path: Path, name: str, kinds: tuple[str, str], answer: str) -> None:
+    found, params = look(tmp_path, BASE | {name: [kinds[row % 3 == 0] for row in range(ROWS)], answer: WON})
+    assert outcome_of(params) == {"converted": answer}
+    shown = " and ".join(map(repr, sorted(kinds)))
+    assert name == "Kundenart" or re.search(
+        f"# not the outcome: {name}: ({shown} are no yes|named less)", found.mapping
+    )
 
 
 @pytest.mark.parametrize(
     ("flag", "date"),
-    [("IsConverted", "ConvertedDate"), ("won", "won_time"), ("Gewonnen", "Abschlussdatum"), ("Kunde", "Kunde seit")],
+    [
+        ("Is Customer", "Became Customer On"),
+        ("Vendu", "Date de vente"),
+        ("IsConverted", "ConvertedDate"),
+        ("won", "won_time"),
+        ("Gewonnen", "Abschlussdatum"),
+        ("Kunde", "Kunde seit"),
+    ],
 )
 def test_a_date_that_agrees_with_the_flag_is_the_outcome(tmp_path: Path, flag: str, date: str) -> None:
     found, params = look(tmp_path, BASE | {flag: WON, date: WON_ON})
@@ -129,6 +150,21 @@ def test_one_repeated_lead_breaks_nothing(tmp_path: Path) -> None:
     assert "lead_id: named like an id, with 1 repeated of 60" in found.mapping
 
 
+@pytest.mark.parametrize(
+    ("name", "ids", "few"),
+    [
+        ("Record ID", [*IDS[:-2], *IDS[:2]], "2 repeated"),
+        ("Lead No.", [*IDS[:-1], ""], "1 empty"),
+        ("lead_uuid", [*IDS[:-2], IDS[0], ""], "1 repeated and 1 empty"),
+        ("Kundennummer", [*IDS[:-3], *[IDS[5]] * 3], "3 repeated"),
+    ],
+)
+def test_a_few_faults_of_an_id_are_said(tmp_path: Path, name: str, ids: list[str], few: str) -> None:
+    found, params = look(tmp_path, {"email": [f"p{row}@x.com" for row in range(ROWS)], name: ids} | {"converted": WON})
+    assert (params.source.leads.columns or {})["lead_id"] == name
+    assert f"{name}: named like an id, with {few} of 60" in found.mapping
+
+
 @pytest.mark.parametrize("name", ["Record ID", "Kundennummer", "leadId", "Lead No."])
 def test_named_like_an_id_it_is_preferred(tmp_path: Path, name: str) -> None:
     revenue = [str(1000 + row * 7) for row in range(ROWS)]
@@ -177,8 +213,9 @@ def test_ids_in_two_spellings_are_joined(tmp_path: Path, of_leads: str, of_outco
     assert taken(tmp_path, params).tables["outcomes"].kept == 12
 
 
-def test_rounded_ids_are_said_to_be_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounded", ["7.00002E+15", '"7,00002E+15"', "7.00002e15", "7E+15"])
+def test_rounded_ids_are_said_to_be_lost(tmp_path: Path, rounded: str) -> None:
     leads = {"id": [str(7_000_020_000_000_000 + row) for row in range(ROWS)], "created_at": CREATED}
-    won = {"id": ["7.00002E+15"] * 5, "won_on": ["2024-03-01"] * 5}
-    with pytest.raises(DataError, match=r"A spreadsheet has rounded ids, as '7.00002E\+15'"):
+    won = {"id": [rounded] * 5, "won_on": ["2024-03-01"] * 5}
+    with pytest.raises(DataError, match=f"A spreadsheet has rounded ids, as '{re.escape(rounded.strip(chr(34)))}'"):
         look(tmp_path, leads, outcomes=won)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +36,26 @@ def facts(values: list[str], name: str = "Revenue", decimal: str = "") -> Column
         ("٣{0}٫٥", "{}"),
         ("{0} T€", '{multiples: {"T€": 1000}}'),
         ("{0},5 Mio. €", '{decimal: ",", ignore: ["€"], multiples: {"Mio.": 1000000}}'),
+        ("EUR {0}.234,50", '{decimal: ",", thousands: ".", ignore: ["EUR"]}'),
+        ("{0}.234,50 EUR", '{decimal: ",", thousands: ".", ignore: ["EUR"]}'),
+        ("US${0},234.50", '{thousands: ",", ignore: ["US$"]}'),
+        ("(${0},234.50)", '{thousands: ",", ignore: ["$"]}'),
+        ("${0},234", '{thousands: ",", ignore: ["$"]}'),
+        ("{0},234 USD", '{thousands: ",", ignore: ["USD"]}'),
+        ("Rs. {0},234", '{thousands: ",", ignore: ["Rs."]}'),
+        ("-{0}234,50", '{decimal: ","}'),
+        ("+{0}234,5", '{decimal: ","}'),
+        ("{0}234,-", '{decimal: ","}'),
+        ("{0}\u202f234,50", '{decimal: ",", thousands: " "}'),
+        ("{0}\u2009234,50", '{decimal: ",", thousands: " "}'),
+        ("{0} 234,50", '{decimal: ",", thousands: " "}'),
+        ("{0} %", '{ignore: ["%"]}'),
+        ("{0},5%", '{decimal: ",", ignore: ["%"]}'),
+        ("{0}.5 %", '{ignore: ["%"]}'),
+        ("{0}.2K", '{multiples: {"K": 1000}}'),
+        ("{0}.2 Tsd.", '{multiples: {"Tsd.": 1000}}'),
+        ("${0}.2M", '{ignore: ["$"], multiples: {"M": 1000000}}'),
+        ("${0}/mo", '{ignore: ["$", "/mo"]}'),
     ],
 )
 def test_a_notation_is_proposed(write: str, expected: str) -> None:
@@ -50,6 +71,25 @@ def test_a_few_words_among_numbers_are_bad_values() -> None:
     assert (one.look, one.bad) == ("number", "1 of 121 values are no numbers: 'ca. 5000' in row 121")
     assert (one.placeholders, one.absent) == ({"#N/A": 1}, ["#N/A"])
     assert "go to the quarantine unless `missing`" in doubts(one)[0]
+
+
+@pytest.mark.parametrize("empty", ["#NV", "#DIV/0!", "#WERT!", "n.a.", "k.A.", "-None-", "(blank)", "\\N", "tbd"])
+def test_what_stands_for_no_number_is_proposed_as_missing(empty: str) -> None:
+    one = facts([*map(str, range(5000, 5120)), empty])
+    assert (one.look, one.bad, one.absent) == ("number", "", [empty])
+
+
+@pytest.mark.parametrize("odd", ["~5000", "approx. 5000", "> 5000", "5000+", "5.000 - 6.000"])
+def test_about_a_number_is_a_bad_value(odd: str) -> None:
+    one = facts([*map(str, range(5000, 5120)), odd])
+    assert (one.look, one.bad) == ("number", f"1 of 121 values are no numbers: {odd!r} in row 121")
+
+
+@pytest.mark.parametrize("odd", ["€{0}.234;50", "{0}.234,50 €*", "ab {0},50", "{0}|234"])
+@pytest.mark.parametrize("name", ["Annual Revenue", "Umsatz", "deal_value"])
+def test_a_quantity_is_never_an_id(name: str, odd: str) -> None:
+    one = facts([odd.format(row) for row in range(1, ROWS)], name)
+    assert one.look == "mixed" and "no notation of numbers fits" in doubts(one)[0]
 
 
 def test_numbers_in_two_notations_are_no_category() -> None:
@@ -97,6 +137,11 @@ def test_one_that_may_be_two_is_said_and_the_other_columns_decide() -> None:
         ("Discount_Type", ["0.5", "1.0"] * 30, "number"),
         ("Lead Number", [str(row) for row in range(ROWS)], "id"),
         ("visits", ["1", "2", "3"] * 20, "number"),
+        ("Postal Code", ["10115", "80331"] * 30, "category"),
+        ("Device_ID", ["4", "5", "6"] * 20, "category"),
+        ("Customer Segment", ["1", "2"] * 30, "category"),
+        ("column 1", [str(row) for row in range(ROWS)], "id"),
+        ("Unnamed: 0", [str(row) for row in range(ROWS)], "id"),
     ],
 )
 def test_codes_name_and_quantities_measure(name: str, values: list[str], look: str) -> None:
@@ -164,5 +209,8 @@ def test_the_error_of_a_nightly_run_says_what_to_set(tmp_path: Path) -> None:
     ):
         run(tmp_path, {"leads.csv": leads, "events.csv": "id,at,kind,minutes\n", "outcomes.csv": "id,won\n"})
     some = LEADS.replace("10", "€1.234,50")
-    with pytest.raises(DataError, match=r"size is not a number, first '€1.234,50' in row 1 .*number_format"):
-        run(tmp_path, {"leads.csv": some.replace("€1.234,50", '"€1.234,50"')})
+    for odd in ("€1.234,50", "$1,234.50", "1,2 Mio. €", "1 234,50"):
+        with pytest.raises(
+            DataError, match=rf"size is not a number, first '{re.escape(odd)}' in row 1 .*number_format"
+        ):
+            run(tmp_path, {"leads.csv": some.replace("€1.234,50", f'"{odd}"')})

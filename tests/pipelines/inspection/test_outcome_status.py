@@ -26,7 +26,14 @@ def deals(header: str, stages: tuple[str, ...], row: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "stages", [STAGES, ("closedwon", "closedlost", "appointmentscheduled"), ("Won", "Lost - price", "Open")]
+    "stages",
+    [
+        STAGES,
+        ("closedwon", "closedlost", "appointmentscheduled"),
+        ("Won", "Lost - price", "Open"),
+        ("Gewonnen", "Verloren", "Angebot"),
+        ("6 - Closed/Won", "7 - Closed/Lost", "2 - Demo"),
+    ],
 )
 def test_one_table_of_deals_serves_both_ends(stages: tuple[str, ...], tmp_path: Path) -> None:
     header, row = "lead_id,created_on,stage,close_date", "L{n},2024-{month:02d}-{day:02d},{stage},2024-12-{day:02d}"
@@ -43,11 +50,20 @@ def test_one_table_of_deals_serves_both_ends(stages: tuple[str, ...], tmp_path: 
     assert "stage" not in source["attributes"] and "close_date" not in source["attributes"]
 
 
-def test_a_status_without_a_date_is_an_outcome(tmp_path: Path) -> None:
-    (tmp_path / "leads.csv").write_text(deals("lead_id,size,status", ("won", "lost", "open"), "L{n},{day},{stage}"))
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("status", ("won", "lost", "open")),
+        ("Esito", ("Vinta", "Persa", "Aperta")),
+        ("Estado", ("Ganado", "Perdido", "En curso")),
+        ("Result", ("SOLD", "NOT INTERESTED", "CALL BACK")),
+    ],
+)
+def test_a_status_without_a_date_is_an_outcome(tmp_path: Path, name: str, stages: tuple[str, ...]) -> None:
+    (tmp_path / "leads.csv").write_text(deals(f"lead_id,size,{name}", stages, "L{n},{day},{stage}"))
     source = proposed(tmp_path / "leads.csv")
-    assert source["outcomes"]["columns"] == {"lead_id": "lead_id", "status": "status"}
-    assert (source["outcomes"]["won_values"], source["outcomes"]["lost_values"]) == (["won"], ["lost"])
+    assert source["outcomes"]["columns"] == {"lead_id": "lead_id", "status": name}
+    assert (source["outcomes"]["won_values"], source["outcomes"]["lost_values"]) == ([stages[0]], [stages[1]])
 
 
 def test_a_date_that_only_won_leads_have_needs_no_status(tmp_path: Path) -> None:

@@ -125,6 +125,18 @@ def test_files_that_cannot_be_looked_at(tmp_path: Path) -> None:
         inspect(leads, None, written(tmp_path / "won.csv", "who,won\nx,2024-02-01\ny,2024-02-02\n"))
 
 
+@pytest.mark.parametrize("header", ["lead_id,event_at,type", "Lead;Datum;Art", "id\tat\tkind"])
+def test_events_of_a_header_alone_are_said_and_leads_are_read(tmp_path: Path, header: str) -> None:
+    rows = [f"l{row},2024-01-{row % 28 + 1:02d},{'2024-03-01' * (row % 4 == 0)}" for row in range(60)]
+    leads = written(tmp_path / "leads.csv", "\n".join(["id,created,won_on", *rows]))
+    events = written(tmp_path / "events.csv", header + "\n")
+    found = inspect(leads, events, None)
+    assert "events.csv: it holds a header and no event" in found.warnings
+    assert loaded(tmp_path, found).source.events == []
+    with pytest.raises(DataError, match=r"events.csv.*a header and no row"):
+        inspect(leads, None, events)
+
+
 # Columns
 
 

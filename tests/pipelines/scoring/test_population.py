@@ -19,9 +19,10 @@ from tests.support.small_source import run
 
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Layout]:
-    """Leads of 1, 2 and 3 January, of which none closed."""
+    """Leads of three mornings in January, of which none closed."""
     folder = tmp_path_factory.mktemp("three")
-    _, layout = run(folder, {"outcomes.csv": "id,won\n"})
+    mornings = "".join(f"{lead},2024-01-0{day} 08:00:00,DE,1\n" for day, lead in enumerate("abc", 1))
+    _, layout = run(folder, {"leads.csv": f"id,created,country,size\n{mornings}", "outcomes.csv": "id,won\n"})
     return folder, layout
 
 
@@ -32,6 +33,9 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Layout]:
                   "score.as_of or a smaller snapshots.min_age_days."),
         (0, 1, "0 are younger and 3 older; expected leads 0 to 1 days old that have not closed. Choose another "
                "score.as_of or a larger snapshots.max_age_days."),
+        (4, 4, "2 are younger and 1 older; expected leads exactly 4 days old at midnight that have not closed, which "
+               "no lead created at another time of day is (snapshots.min_age_days is max_age_days). Choose another "
+               "score.as_of or a smaller snapshots.min_age_days or a larger snapshots.max_age_days."),
     ],
 )  # fmt: skip
 def test_the_limit_of_age_that_keeps_leads_off_the_list_is_named(
