@@ -11,7 +11,7 @@ PULLED = "pulled.json"  # in a folder of tables that `pull` wrote: which CRM it 
 
 
 class SalesforcePull(Spec):
-    """Leads, tasks, events and opportunities of Salesforce."""
+    """Leads, tasks, events, campaign members and opportunities of Salesforce."""
 
     base_url: str = Field(default="", description="Such as https://mycompany.my.salesforce.com.")
     token: str = Field(
@@ -26,6 +26,7 @@ class SalesforcePull(Spec):
     client_secret: str = Field(default="SALESFORCE_CLIENT_SECRET", description="The same of its consumer secret.")
     version: str = Field(default="v62.0", pattern=r"^v\d+\.0$", description="Of the REST API.")
     fields: list[str] = Field(default=[], description="Fields of leads to read; []: all that this user may see.")
+    campaigns: bool = Field(default=True, description="Also read campaign members, for who responded and when.")
     deals: bool = Field(default=True, description="Also read opportunities, for how those of converted leads ended.")
     history: list[str] = Field(
         default=[],
@@ -35,7 +36,7 @@ class SalesforcePull(Spec):
 
 
 class HubSpotPull(Spec):
-    """Contacts, calls, emails, meetings and deals of HubSpot."""
+    """Contacts, calls, emails, meetings, form submissions and deals of HubSpot."""
 
     base_url: str = Field(default="https://api.hubapi.com", description="Address of the API.")
     token: str = Field(
@@ -46,6 +47,7 @@ class HubSpotPull(Spec):
         description="Properties of contacts to read beside those that say who a lead is, where it came from and when "
         "its stages began; []: every property of one's own.",
     )
+    forms: bool = Field(default=True, description="Also read which forms were submitted, by whom and when.")
     deals: bool = Field(default=True, description="Also read deals, for how those of contacts ended.")
     history: list[str] = Field(
         default=[],

@@ -1,4 +1,4 @@
-"""HubSpot: contacts, calls, emails, meetings and deals.
+"""HubSpot: contacts, calls, emails, meetings, form submissions and deals.
 
 Search: https://developers.hubspot.com/docs/api-reference/search/guide
 Associations: https://developers.hubspot.com/docs/api-reference/legacy/crm/associations/associate-records/batch/get-associations
@@ -18,8 +18,9 @@ from urllib.parse import quote
 from features.schema.errors import ParamsError
 from pipelines.config.pull import HubSpotPull
 from pipelines.pull.client import Client, ask_smaller
+from pipelines.pull.forms import SUBMISSIONS, submissions, submitted
 from pipelines.pull.history import Edit, states
-from pipelines.pull.store import MERGED, Content, Page, PullStore
+from pipelines.pull.store import MAILS, MERGED, Content, Page, PullStore
 
 KINDS = ("contacts", "calls", "emails", "meetings")
 DEALS = "deals"
@@ -28,7 +29,7 @@ HISTORY = "with history"  # where a contact keeps what its properties held
 WITH_HISTORY = 50  # records whose history one request gives
 LISTED = 100  # records a page of a list
 STANDARD = (
-    "hs_object_id", "createdate", "lastmodifieddate", "firstname", "lastname", "email", "phone", "company", "jobtitle",
+    "hs_object_id", "createdate", "lastmodifieddate", "firstname", "lastname", *MAILS, "phone", "company", "jobtitle",
     "industry", "numberofemployees", "annualrevenue", "website", "country", "state", "city", "zip", "hubspot_owner_id",
     "hs_analytics_source", "hs_analytics_num_visits", "hs_analytics_num_page_views", "num_conversion_events",
     "lifecyclestage", "hs_lead_status", "hs_lifecyclestage_lead_date", "hs_lifecyclestage_marketingqualifiedlead_date",
@@ -55,7 +56,7 @@ class HubSpot:
     def kinds(self) -> tuple[str, ...]:
         """What is read, contacts first, and then of each what was archived."""
         read = (*KINDS, *([DEALS] if self.params.deals else []))
-        return (*read, *(ARCHIVED + kind for kind in read))
+        return (*read, *(ARCHIVED + kind for kind in read), *([SUBMISSIONS] if self.params.forms else []))
 
     def columns(self, client: Client) -> tuple[list[str], int]:
         """The properties of contacts that are read, and the time of day there."""
@@ -68,6 +69,8 @@ class HubSpot:
 
     def page(self, client: Client, kind: str, columns: list[str], since: int | None, last: str) -> Page:
         """The records behind an id that changed since a moment, or a page of what was archived."""
+        if kind == SUBMISSIONS:
+            return submissions(client, since, last)
         if kind.startswith(ARCHIVED):
             return _archived(client, kind.removeprefix(ARCHIVED), last)
         fields = columns if kind == "contacts" else list(FIELDS[kind])
@@ -104,6 +107,8 @@ class HubSpot:
                     "channel": "online" if kind == "emails" else "offline",
                 }
                 yield from ({"lead_id": lead} | event for lead in content["contacts"] if lead in leads and at)
+        if self.params.forms:
+            yield from submitted(store)
 
     def deals(self, store: PullStore) -> Iterator[Content]:
         """The deals of contacts; one of several contacts counts for each."""

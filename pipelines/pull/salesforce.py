@@ -1,4 +1,4 @@
-"""Salesforce: leads, tasks, events, opportunities and the history of leads by SOQL.
+"""Salesforce: leads, tasks, events, campaign members, opportunities and the history of leads by SOQL.
 
 Query: https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_queryall.htm
 Token: https://help.salesforce.com/s/articleView?id=sf.remoteaccess_oauth_client_credentials_flow.htm
@@ -31,10 +31,12 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # of a field; no other text goes in
 SALESFORCE_ID = re.compile(r"[A-Za-z0-9]{15,18}")
 UNREAD = {"address", "location", "base64", "anyType", "complexvalue"}  # parts of addresses are fields of their own
 NEEDED = ("Id", "IsDeleted", "MasterRecordId", "ConvertedContactId", "CreatedDate", "SystemModstamp")
+RESPONSE = "CampaignMember"
 HISTORY = "LeadHistory"  # of fields that are tracked; its rows never change, so they have no SystemModstamp
 FIELDS = {
     "Task": ("Id", "IsDeleted", "WhoId", "TaskSubtype", "CallType", "IsClosed", "CompletedDateTime", "CreatedDate"),
     "Event": ("Id", "IsDeleted", "WhoId", "StartDateTime", "CreatedDate"),
+    RESPONSE: ("Id", "IsDeleted", "LeadId", "ContactId", "HasResponded", "FirstRespondedDate", "CreatedDate"),
     HISTORY: ("Id", "IsDeleted", "LeadId", "Field", "OldValue", "NewValue", "CreatedDate"),
     "Opportunity": ("Id", "IsDeleted", "StageName", "Amount", "IsClosed", "IsWon", "CloseDate", "CreatedDate"),
 }
@@ -50,7 +52,7 @@ class Salesforce:
     @property
     def kinds(self) -> tuple[str, ...]:
         """What is read, leads first."""
-        more = {"Opportunity": self.params.deals, HISTORY: bool(self.params.history)}
+        more = {RESPONSE: self.params.campaigns, "Opportunity": self.params.deals, HISTORY: bool(self.params.history)}
         return ("Lead", "Task", "Event", *(kind for kind, wanted in more.items() if wanted))
 
     def columns(self, client: Client) -> tuple[list[str], int]:
@@ -102,6 +104,12 @@ class Salesforce:
                     lead = who if who in leads else _lead_of(of_contact.get(who, []), event["event_at"])
                     if lead:
                         yield {"lead_id": lead} | event
+        for _, content in store.records(RESPONSE) if self.params.campaigns else ():
+            if content["HasResponded"] and (day := content["FirstRespondedDate"]):
+                of = content["LeadId"]
+                lead = of if of in leads else _lead_of(of_contact.get(content["ContactId"], []), day)
+                if lead:
+                    yield {"lead_id": lead} | _response(day, content["CreatedDate"])
 
     def deals(self, store: PullStore) -> Iterator[Content]:
         """The opportunities that leads were converted into; several leads may have become one."""
@@ -168,6 +176,18 @@ def _meeting(content: Content) -> Content:
         "event_type": "meeting",
         "direction": "outbound",
         "channel": "offline",
+    }
+
+
+def _response(day: str, created: str) -> Content:
+    """An answer to a campaign; Salesforce gives its day alone, at whose end it is known, or once it is entered."""
+    over = (dt.date.fromisoformat(day) + dt.timedelta(days=1)).isoformat()
+    return {
+        "event_at": day,
+        "known_at": max(over, created),
+        "event_type": "campaign_response",
+        "direction": "inbound",
+        "channel": "online",
     }
 
 

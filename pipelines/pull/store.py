@@ -18,6 +18,7 @@ from pipelines.storage.lock import hold
 
 OWNER_ONLY = 0o600
 MERGED = "merged"  # the kind of records that say which id was merged into which
+MAILS = ("email", "hs_additional_emails")  # of HubSpot's contacts; form submissions name a lead by these alone
 PERSONS = ("Lead", "contacts", MERGED)  # kinds whose id is that of a lead; the others name leads in their content
 TABLES = """
     CREATE TABLE IF NOT EXISTS records (
@@ -117,12 +118,13 @@ class PullStore:
 
     def forget(self, is_meant: Callable[[object], bool]) -> int:
         """Delete what was read of a lead, and its id from what it shares with others; returns from how many records."""
-        gone, contacts = self._persons(is_meant)
+        gone, contacts, mails = self._persons(is_meant)
         changed = []
         others = self.connection.execute("SELECT kind, id, content FROM records WHERE kind NOT IN (?, ?, ?)", PERSONS)
         for kind, record, text in others:
             content = json.loads(text)
-            if content.get("WhoId") in contacts or is_meant(content.get("WhoId")) or is_meant(content.get("LeadId")):
+            names = [content.get(name) for name in ("WhoId", "LeadId", "ContactId")]
+            if contacts.intersection(names) or any(map(is_meant, names)) or content.get("mail") in mails:
                 gone.append((kind, record))
             elif any(map(is_meant, content.get("contacts", []))):
                 left = [one for one in content["contacts"] if not is_meant(one)]
@@ -134,18 +136,22 @@ class PullStore:
         self.connection.execute("VACUUM")
         return len(gone) + len(changed)
 
-    def _persons(self, is_meant: Callable[[object], bool]) -> tuple[list[tuple[str, str]], set[str]]:
-        """Records of a lead, and the contacts of Salesforce that it became and no other lead did."""
-        contact = "json_extract(content, '$.ConvertedContactId')"
-        rows = self.connection.execute(f"SELECT kind, id, {contact} FROM records WHERE kind IN (?, ?, ?)", PERSONS)
+    def _persons(self, is_meant: Callable[[object], bool]) -> tuple[list[tuple[str, str]], set[str], set[str]]:
+        """Records of a lead, contacts of Salesforce that it became and no other lead did, and its mail addresses."""
+        names = [f"json_extract(content, '$.{name}')" for name in ("ConvertedContactId", *MAILS)]
+        select = f"SELECT kind, id, {', '.join(names)} FROM records WHERE kind IN (?, ?, ?)"
         gone, of_gone, of_others = list[tuple[str, str]](), set[str](), {None, ""}
-        for kind, record, became in rows:
+        mails_of_gone, mails_of_others = set[str](), {""}
+        for kind, record, became, *addresses in self.connection.execute(select, PERSONS):
+            mails = {mail.strip().lower() for some in addresses for mail in str(some or "").split(";")}
             if is_meant(record):
                 gone.append((kind, record))
                 of_gone.add(became)
+                mails_of_gone |= mails
             else:
                 of_others.add(became)
-        return gone, of_gone - of_others
+                mails_of_others |= mails
+        return gone, of_gone - of_others, mails_of_gone - mails_of_others
 
     def settings(self) -> str:
         """What `begin` was given last."""

@@ -39,6 +39,8 @@ class Reads:
         Those that are valid; one that is fetched is the newest.
     after
         Called after each page with its number, before it is sent.
+    forms, submitted
+        HubSpot's forms by id; the moments, in milliseconds, and the mail addresses of their submissions.
     most
         Salesforce gives fewer records than asked for where they are long.
     """
@@ -46,6 +48,8 @@ class Reads:
     records: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     contacts_of: dict[str, list[str]] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
+    forms: dict[str, str] = field(default_factory=dict)
+    submitted: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     now: int = 1_717_200_000
     troubles: list[int | str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=lambda: ["first"])
@@ -124,6 +128,20 @@ class Reads:
         following = {"paging": {"next": {"after": str(begin + 2)}}} if begin + 2 < len(gone) else {}
         return {"results": [{"id": key, "archived": True} for key in gone[begin : begin + 2]]} | following
 
+    def listed(self, path: str, after: str) -> Any:
+        """HubSpot's forms, one a page, or the submissions of one, the newest first and two a page."""
+        begin, form = int(after or 0), path.rsplit("/", 1)[1]
+        forms = [{"id": key, "name": name, "archived": False} for key, name in self.forms.items()]
+        values = [
+            {"submittedAt": at, "pageUrl": "https://a.example", "values": [
+                {"name": "email", "value": mail}, {"name": "message", "value": "private words"}
+            ]}
+            for at, mail in sorted(self.submitted.get(form, []), reverse=True)
+        ]  # fmt: skip
+        rows, size = (forms, 1) if form == "forms" else (values, 2)
+        following = {"paging": {"next": {"after": str(begin + size)}}} if begin + size < len(rows) else {}
+        return {"results": rows[begin : begin + size]} | following
+
     def associations(self, body: dict[str, Any]) -> Any:
         """One contact an answer, so that who has more is asked for again."""
         results = []
@@ -184,6 +202,8 @@ class Handler(SilentHandler, BaseHTTPRequestHandler):
         crm.pages += 1
         if path.endswith("/queryAll"):
             tree = crm.query(query["q"][0])
+        elif "forms" in words:
+            tree = crm.listed(path, query.get("after", [""])[0])
         elif path.endswith("/search"):
             tree = crm.search(words[4], json.loads(body))
         else:
