@@ -23,7 +23,7 @@ from pipelines.inspection.column_facts import (
     late_dates,
     leaks,
 )
-from pipelines.inspection.column_roles import Contacts, LabelColumn, find_contacts, find_repeats
+from pipelines.inspection.column_roles import Contacts, LabelColumn, find_contacts, find_repeats, named_owner
 from pipelines.inspection.file_format import FileSample
 from pipelines.inspection.outcome_status import closed_values, filled_at_closing
 from pipelines.inspection.report import Inspection, quoted
@@ -31,6 +31,7 @@ from pipelines.inspection.report import Inspection, quoted
 NOT_READ = {"id": "an id", "constant": "tells nothing", "empty": "empty", "text": "free text", "time": "a date"}
 NOT_READ |= {"mixed": "no plain numbers"}
 COUNTS_ON = "it counts on until the day of the export; give what leads do as events"
+ASSIGNED = "who works a lead is decided after its creation and changes; with its edits it may be known: history"
 LONE_FIRMS = 0.5  # different names for each filled row, above which the name of a firm says little
 FEW_HOURS = 0.1  # share of times with a time of day, below which the hour says nothing
 TWO_YEARS = 730  # days, below which a month of the year is no season, but a moment
@@ -45,7 +46,9 @@ def display_lines(leads: FileSample) -> list[str]:
     shown = {name.lower(): name for name in find_contacts(leads).shown if name.isprintable()}
     labels = [f"crm {name}" if lower in SCORED else name for lower, name in shown.items()]
     pairs = ", ".join(f"{quoted(label)}: {quoted(name)}" for label, name in zip(labels, shown.values(), strict=True))
-    return [f"    display: {{{pairs}}}  # beside the scores, for people; no feature, no log"] if pairs else []
+    owner = next((label for label, name in zip(labels, shown.values(), strict=True) if named_owner(name)), "")
+    lists = f"; a list for each owner: lists.owner: {quoted(owner)}" if owner else ""
+    return [f"    display: {{{pairs}}}  # beside the scores, for people; no feature, no log{lists}"] if pairs else []
 
 
 def attribute_lines(
@@ -64,6 +67,7 @@ def attribute_lines(
         suspects[one.name] = suspects.get(one.name, []) + filled_at_closing(leads.frame[one.name], label)
         suspects[one.name] += _propose_exclusion(inspection, leads, one, names[one.name])
         suspects[one.name] += [COUNTS_ON] if dated and _counts_on(one) else []
+        suspects[one.name] += [ASSIGNED] if named_owner(one.name) else []
         suspects[one.name] += ["it is filled in later, as you said"] if one.name in inspection.told.late else []
     inspection.at_creation = [one.name for one in read if not suspects[one.name]]
     suspects = {name: reasons for name, reasons in suspects.items() if reasons}

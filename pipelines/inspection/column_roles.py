@@ -27,7 +27,27 @@ FULL = 0.95  # share of filled cells that a date of creation has
 MOSTLY = 0.95  # share of different values that an id has
 HEAD_ROWS = 20_000  # of another file, that tell whether it joins
 PHONE = {"phone", "mobile", "telephone", "telefon", "tel", "handy", "mobil", "telefono", "telefone", "cell"}
-OWNER = {"owner", "zustandig", "betreuer", "bearbeiter", "verantwortlich", "verantwortlicher", "propietario"}
+OWNER = {
+    "owner",
+    "zustandig",
+    "zustandiger",
+    "betreuer",
+    "bearbeiter",
+    "verantwortlich",
+    "verantwortlicher",
+    "propietario",
+}
+OWNER |= {
+    "ownerid",
+    "assigned",
+    "assignee",
+    "salesperson",
+    "responsible",
+    "rep",
+    "vendedor",
+    "proprietario",
+    "eigenaar",
+}
 COMPANY = {"company", "account", "firma", "firm", "organization", "organisation", "unternehmen", "empresa", "azienda"}
 FIRST_NAME = [{"first", "name"}, {"firstname"}, {"vorname"}, {"given", "name"}, {"nombre"}, {"prenom"}]
 LAST_NAME = [{"last", "name"}, {"lastname"}, {"surname"}, {"nachname"}, {"family", "name"}, {"apellido"}, {"nom"}]
@@ -209,6 +229,11 @@ def find_contacts(leads: FileSample) -> Contacts:
         for said in (PHONE, COMPANY, OWNER)
     )
     return Contacts(_person(texts), company, mail, phone, owner)
+
+
+def named_owner(name: str) -> bool:
+    """Whether a name says that a column holds who works a lead."""
+    return bool(OWNER & set(words(name)))
 
 
 def _person(texts: Sequence[str]) -> tuple[str, ...]:

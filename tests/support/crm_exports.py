@@ -285,13 +285,16 @@ def dynamics(draw: Draw, true: Story) -> dict[str, Columns]:
 
 CRMS = {
     "salesforce": Crm(
-        salesforce, ("Id", "CreatedDate", "ConvertedDate"), True, ("Status", "IsConverted", "ConvertedOpportunityId")
+        salesforce,
+        ("Id", "CreatedDate", "ConvertedDate"),
+        True,
+        ("Status", "IsConverted", "ConvertedOpportunityId", "OwnerId"),
     ),
     "hubspot": Crm(
         hubspot,
         ("Record ID", "Create Date", "Became a Customer Date"),
         True,
-        ("Lead Status", "Lifecycle Stage", "Days To Close", "Recent Deal Amount"),
+        ("Lead Status", "Lifecycle Stage", "Days To Close", "Recent Deal Amount", "Contact owner"),
     ),
     "pipedrive": Crm(
         pipedrive,
@@ -299,6 +302,7 @@ CRMS = {
         True,
         (
             *("Deal - Status", "Deal - Lost reason", "Deal - Probability", "Deal - Stage", "Deal - Weighted value"),
+            "Deal - Owner",
             *("Deal - Total activities", "Deal - Activities to do", "Deal - Email messages count"),
         ),
     ),
@@ -308,6 +312,7 @@ CRMS = {
         True,
         (
             *("Lead Status", "Rating", "Is Converted", "Lead Conversion Time", "Converted Deal.id"),
+            *("Lead Owner", "Lead Owner.id"),
             *("Converted Account", "Days Visited", "Number Of Chats", "Visitor Score"),
         ),
         ";",
@@ -316,7 +321,7 @@ CRMS = {
         dynamics,
         ("(Do Not Modify) Lead", "Created On", "Status"),
         False,
-        ("Rating", "Status Reason", "Qualifying Opportunity"),
+        ("Rating", "Status Reason", "Qualifying Opportunity", "Owner"),
         workbook=True,
     ),
 }
