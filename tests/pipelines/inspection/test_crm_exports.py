@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
+from pipelines.config import params as of_params
 from pipelines.config.params import load
+from pipelines.config.yaml_files import merge
 from pipelines.inspection.starter import look, write_starter
 from pipelines.stages.build_features import build_features
 from pipelines.stages.ingest import ingest
 from pipelines.storage.contract_store import Contract
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
+from tests.end_to_end.test_docs import QUICK as SHORT
+from tests.pipelines.cli.test_app import leadscore
 from tests.support.crm_exports import CRMS, write
 
 KINDS = {
@@ -51,6 +57,19 @@ def test_what_init_proposes_for_a_crm_is_right_and_is_read(tmp_path: Path, name:
     build_features(RunContext(params, layout), Contract.open)
     matrix = pd.read_parquet(layout.matrix.path)
     assert matrix["label"].nunique() == 2
+
+
+def test_an_export_becomes_a_list_with_no_line_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The others of the five take the same way; a learner cut short and no charts, as they are tested elsewhere."""
+    monkeypatch.setattr("pipelines.reporting.charts._drawn", lambda specification: "<svg/>")
+    monkeypatch.setattr(of_params, "QUICK", merge(of_params.QUICK, YAML(typ="safe", pure=True).load(SHORT)))
+    true = write(CRMS["hubspot"], tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert leadscore(monkeypatch, "init") == 0
+    assert leadscore(monkeypatch, "run", "--quick") == 0
+    scores = pd.read_csv("results/scores.csv")
+    assert set(scores["lead_id"].astype(str)) <= {f"5100{row:05d}" for row in np.flatnonzero(true.end != 1)}
+    assert len(scores) > 50 and "Last Name" in scores and Path("results/report.html").is_file()
 
 
 def test_opportunities_that_name_no_lead_are_left_out_and_named(tmp_path: Path) -> None:
