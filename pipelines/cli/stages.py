@@ -49,8 +49,10 @@ def simulate(params: ParamsOption = None, out: OutOption = None) -> None:
     from pipelines.stages.simulate import write
 
     run = loaded(params, out)
-    parts = chunks(run.params.simulate, run.params.project.seed, run.params.snapshots)
-    write(parts, run.layout.raw, run.layout.oracle.path, with_contacts=run.params.simulate.feedback is not None)
+    market, layout = run.params.simulate, run.layout
+    parts = chunks(market, run.params.project.seed, run.params.snapshots)
+    flags = {"with_contacts": market.feedback is not None, "with_deals": market.deals is not None}
+    write(parts, layout.raw, layout.oracle.path, **flags)
 
 
 @stage_app.command()

@@ -22,6 +22,18 @@ class Feedback(Spec):
     )
 
 
+class Deals(Spec):
+    """What won deals bring in the simulated market."""
+
+    spread: float = Field(
+        default=0.9,
+        ge=0,
+        le=2,
+        description="Of the logs of deals that are alike; at 0.9 the dearest of a hundred is worth eight times the "
+        "median.",
+    )
+
+
 class Shock(Spec):
     """A sudden change of the simulated market: what, from which day on, for how many days, and how strong."""
 
@@ -72,6 +84,12 @@ class Simulate(Spec):
             " {share_called: 0.2, explored: 0.03, call_factor: 4.0}; writes contacts.csv, to be mapped in"
             " source.contacts."
         ),
+    )
+    deals: Deals | None = Field(
+        default=None,
+        exclude_if=lambda deals: deals is None,
+        description="null: deals have no value. {spread: 0.9}: leads.csv says in `deal_value` what each won deal "
+        "brought, by company size and industry, and the truth says what it brings on average.",
     )
     shocks: list[Shock] = Field(
         default=[],

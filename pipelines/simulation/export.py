@@ -8,7 +8,7 @@ a rating that sales sets after the outcome, and the end of the last day, after w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from features.schema.errors import ParamsError
 from pipelines.config.simulation import Simulate
 from pipelines.simulation import funnel, market, prospects
 from pipelines.simulation import sales_feedback as sales
+from pipelines.simulation.deal_values import draw_values, mean_values
 from pipelines.simulation.fast_buyers import Hurry, draw_hurry
 from pipelines.simulation.funnel import LABELS, LONG_VISIT, STAGES, VISITS, Ends, Events
 from pipelines.simulation.market import DAY, NEVER, Floats, Ints, Strings
@@ -53,6 +54,7 @@ EVENT_SCHEMA = pa.schema(
 ORACLE_SCHEMA = pa.schema(
     [("lead_id", pa.string()), ("snapshot_at", pa.timestamp("us")), ("probability", pa.float64())]
 )
+DEAL_VALUE = "deal_value"  # a column of leads and of the oracle, where deals have a value
 SHEETS = ("leads", "outcomes", "stages", "attribute_history")
 CONTACTS = "contacts"  # a sheet too, where sales follows a score
 
@@ -65,6 +67,7 @@ class Simulated:
     entry into a stage; attribute_history: one a version of an edited lead, with the values from `valid_from` on;
     contacts: one a call that followed the score, none without `simulate.feedback`; oracle: one a mature snapshot of an
     open lead, with its true probability of converting within the horizon, if no call of a list to come reaches it.
+    With `simulate.deals`, DEAL_VALUE: of leads, what a won deal brought; of the oracle, what it brings on average.
     """
 
     leads: pd.DataFrame
@@ -153,22 +156,29 @@ def _simulate_chunk(who: Prospects, params: Simulate, world: World, rng: np.rand
         events = _recorded(events, params, rng)
     clock = np.datetime64(params.first_day, "us")
     ids = pd.Series([f"L{number + 1:07d}" for number in who.number], dtype="str")
-    return Simulated(
+    truth = _oracle(who, behaviour, ends, hurry, world)
+    simulated = Simulated(
         leads=_leads(who, ids, clock, until, _rate(ends, until, rng)),
         events=_events(events, ids, clock, until, params, rng),
         outcomes=_outcomes(ends, ids, clock, until),
         stages=_stages(steps, ids, clock, until),
         attribute_history=_history(who, ids, clock, until),
         contacts=pd.DataFrame() if calls is None else _contacts(sales.completed(calls, ends, until), ids, clock),
-        oracle=_oracle(who, behaviour, ends, hurry, world).pipe(
-            lambda rows: pd.DataFrame(
-                {
-                    "lead_id": _of(ids, rows["lead"].to_numpy()),
-                    "snapshot_at": _moments(rows["at"].to_numpy(), clock) + pd.to_timedelta(rows["ticks"], unit="us"),
-                    "probability": rows["probability"],
-                }
-            )
+        oracle=pd.DataFrame(
+            {
+                "lead_id": _of(ids, truth["lead"].to_numpy()),
+                "snapshot_at": _moments(truth["at"].to_numpy(), clock) + pd.to_timedelta(truth["ticks"], unit="us"),
+                "probability": truth["probability"],
+            }
         ),
+    )
+    if params.deals is None:  # no draw without
+        return simulated
+    value, mean = draw_values(who, params.deals.spread, rng), mean_values(who, params.deals.spread)
+    return replace(
+        simulated,
+        leads=simulated.leads.assign(**{DEAL_VALUE: np.rint(np.where(ends.converted < until, value, np.nan))}),
+        oracle=simulated.oracle.assign(**{DEAL_VALUE: mean[truth["lead"]]}),
     )
 
 

@@ -10,11 +10,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.simulation.export import CONTACTS, EVENT_SCHEMA, ORACLE_SCHEMA, SHEETS, Simulated
+from pipelines.simulation.export import CONTACTS, DEAL_VALUE, EVENT_SCHEMA, ORACLE_SCHEMA, SHEETS, Simulated
 from pipelines.storage.files import ROW_GROUP, staged_file
 
 
-def write(simulated: Simulated | Iterable[Simulated], raw: Path, oracle: Path, *, with_contacts: bool = False) -> None:
+def write(
+    simulated: Simulated | Iterable[Simulated],
+    raw: Path,
+    oracle: Path,
+    *,
+    with_contacts: bool = False,
+    with_deals: bool = False,
+) -> None:
     """Write the export into the folder `raw` and the truth to the file `oracle`.
 
     Every file is written to a temporary file and renamed once all are complete; other files in the folder stay.
@@ -28,13 +35,16 @@ def write(simulated: Simulated | Iterable[Simulated], raw: Path, oracle: Path, *
         A folder, and a Parquet file outside of it.
     with_contacts
         Whether there is a contact log to write.
+    with_deals
+        Whether the truth says what deals bring.
     """
+    truth = ORACLE_SCHEMA.append(pa.field(DEAL_VALUE, pa.float64())) if with_deals else ORACLE_SCHEMA
     written = (*SHEETS, CONTACTS) if with_contacts else SHEETS
     with ExitStack() as stack:
         sheets = {name: stack.enter_context(staged_file(raw / f"{name}.csv")) for name in written}
         logs = {
             "events": (stack.enter_context(staged_file(raw / "events.parquet")), EVENT_SCHEMA),
-            "oracle": (stack.enter_context(staged_file(oracle)), ORACLE_SCHEMA),
+            "oracle": (stack.enter_context(staged_file(oracle)), truth),
         }
         _write_parts([simulated] if isinstance(simulated, Simulated) else simulated, sheets, logs)
 

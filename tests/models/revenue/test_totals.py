@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.money import coverage
+from benchmarks.money import coverage, simulated_world
 from models.revenue.totals import gain, return_on_cost, total_revenue
 
 
 def test_the_interval_of_the_benchmark_holds_the_truth_in_a_few_worlds() -> None:
     assert all(share >= 0.5 for share in coverage(6, leads=400).values())  # of 400 worlds: benchmarks/money.json
+    assert all(share in (0, 1) for share in coverage(1, 1500, simulated_world).values())
 
 
 def test_the_sum_is_probability_times_mean_value() -> None:
