@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import duckdb
@@ -45,10 +46,14 @@ def visit(age: pd.Timedelta = DAY, late: pd.Timedelta = 0 * DAY, **other: Any) -
 
 
 def computed(
-    snapshots: pd.DataFrame, events: list[Row], params: FeatureParams = FEATURES, vocabulary: Vocabulary = VOCABULARY
+    snapshots: pd.DataFrame,
+    events: list[Row] | pa.Table,
+    params: FeatureParams = FEATURES,
+    vocabulary: Vocabulary = VOCABULARY,
 ) -> pd.DataFrame:
+    log = table("events", events) if isinstance(events, list) else events
     rows = pa.Table.from_pandas(snapshots.assign(row=range(len(snapshots))))
-    result = visible_events(ibis.memtable(rows), ibis.memtable(table("events", events)), vocabulary)
+    result = visible_events(ibis.memtable(rows), ibis.memtable(log), vocabulary)
     return added(result.to_pyarrow(), snapshots, params, vocabulary)
 
 
@@ -61,6 +66,22 @@ def added(result: pa.Table, snapshots: pd.DataFrame, params: FeatureParams, voca
         end = rows.stop
     assert end == len(snapshots) == sum(map(len, pieces))
     return pd.concat(pieces, ignore_index=True)
+
+
+def test_one_lead_with_most_of_the_events_costs_no_more_than_the_same_events_of_many() -> None:
+    """50,000 events of one lead, and of 500: a cost that grows with the square of a lead's would be a hundred times."""
+    n, spent = 50_000, []
+    for leads in (500, 1):
+        pairs = [(f"l{number}", MONDAY) for number in range(leads)]
+        ages = pd.to_timedelta(np.arange(n) % 20_000, "min") + HOUR
+        names = [f"l{number}" for number in np.arange(n) % leads]
+        rows = pd.DataFrame(visit() | {"lead_id": names, "event_at": MONDAY - ages, "known_at": MONDAY - ages})
+        log = pa.Table.from_pandas(rows, table("events", []).schema, preserve_index=False)
+        began = time.process_time()
+        found = computed(moments(pairs), log)
+        spent.append(time.process_time() - began)
+    assert found["count__visit__ever"].tolist() == [n]
+    assert spent[1] < 10 * spent[0] + 0.5
 
 
 def of_a(*events: Row, at: pd.Timestamp = MONDAY, params: FeatureParams = FEATURES) -> pd.Series[float]:

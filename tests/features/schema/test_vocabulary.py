@@ -58,9 +58,11 @@ def test_levels_are_the_most_frequent_values_and_ties_go_by_name() -> None:
     assert of_levels("b", "b", "a", "a").levels["x"] == ["a", "b"]
     assert of_levels("b", "b", "b", "a", "a").levels["x"] == ["b", "a"]
     assert of_levels("c", "c", "b", "b", "a", "a").levels["x"] == ["a", "b", "other"]  # too many
-    assert of_levels("a", "a", "b").levels["x"] == ["a", "other"]  # too rare
-    assert of_levels("a", "a", None, None).levels["x"] == ["a"]  # missing is no value
-    assert of_levels(None, None).levels["x"] == []
+
+
+def test_of_ten_thousand_levels_the_most_frequent_are_kept() -> None:
+    many = [f"level {number}" for number in range(10_000)] * 2
+    assert of_levels(*many, "level 77").levels["x"] == ["level 77", "level 0", "other"]
 
 
 def test_a_value_called_other_joins_the_others() -> None:

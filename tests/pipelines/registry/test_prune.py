@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -30,8 +31,10 @@ def store(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch:
     return PARAMS.model_copy(update={"track": track})
 
 
-def add_version(registry: Registry, name: str, made_by: str = BY_RETRAIN, *, ended: bool = True) -> str:
-    """A run with a report and a registered model of empty files, as `track` leaves them."""
+def add_version(
+    registry: Registry, name: str, made_by: str = BY_RETRAIN, *, ended: bool = True, bundle: Path | None = None
+) -> str:
+    """A run with a report and a registered model, of empty files or of a bundle's, as `track` leaves them."""
     client = registry.client
     experiment = client.get_experiment_by_name(name)
     assert experiment is not None
@@ -42,6 +45,8 @@ def add_version(registry: Registry, name: str, made_by: str = BY_RETRAIN, *, end
     for part in ("MLmodel", "code/a.py", "artifacts/model/card.json", "artifacts/tested_model/card.json"):
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         (folder / part).write_text("y" * 1000)
+    if bundle is not None:
+        shutil.copytree(bundle, folder / "artifacts" / "model", dirs_exist_ok=True)
     if not client.search_registered_models(f"name = '{registry.name}'"):
         client.create_registered_model(registry.name)
     version = client.create_model_version(

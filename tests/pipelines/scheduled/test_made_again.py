@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 from typer.testing import CliRunner
 
-from features.schema.errors import ParamsError
+from features.schema.errors import ModelError, ParamsError
 from pipelines.cli.app import app
+from pipelines.config.sections import Track
+from pipelines.registry.prune import prune
+from pipelines.registry.registry import Registry, open_experiment
+from tests.pipelines.registry.test_prune import add_version
 from tests.support.small_job import TODAY, Job, job
 from tests.support.tables import DAY, MONDAY, Scenario, crowd
+from tests.support.tiny import empty_store
 
 NOW = TODAY + 730 * DAY
 
@@ -52,6 +58,34 @@ def test_a_score_of_two_years_ago_is_made_again_byte_for_byte(tmp_path: Path) ->
     assert len(first) == 60 and first["model_id"].equals(second["model_id"])
     now.run(TODAY + 12 * DAY)
     assert len(pd.read_parquet(now.to / "current" / "scores.parquet")) == 120  # the new ones are on today's list
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_score_of_a_former_champion_is_made_again_after_retrainings_and_pruning(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    scenario = crowd((MONDAY,))
+    then = job(tmp_path / "then", of_then(scenario))
+    retrained = [job(tmp_path / f"later{n}", of_today(scenario), base_rate=0.1 + n / 10) for n in (1, 2)]
+    empty_store(tmp_path_factory, tmp_path / "mlflow.db")
+    track = Track(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=str(tmp_path / "files"))
+    (tmp_path / "files").mkdir()
+    now = replace(retrained[1], params=retrained[1].params.model_copy(update={"track": track}))
+    registry, name = Registry.open(now.params), now.params.project.name
+    open_experiment(now.params)
+    versions = [add_version(registry, name, bundle=one.layout.bundle) for one in (then, *retrained)]
+    for version, answer in zip(versions, ("promoted", "refused", "promoted"), strict=True):
+        decision = {"action": "promote", "answer": answer, "version": version}
+        registry.finish(registry.record(decision, [], NOW), NOW)
+    registry.set_alias("champion", versions[2])
+    prune(now.params, every=True)
+    first = scores(then)
+    assert scores(now.request_with(model=f"models:/{name}/{versions[0]}", to=tmp_path / "again")) == first
+    assert scores(now.request_with(model=f"models:/{name}@champion", to=tmp_path / "champion")) != first
+    with pytest.raises(ModelError, match=rf"models:/{name}/{versions[1]}"):  # it gave nobody a score
+        now.request_with(model=f"models:/{name}/{versions[1]}", to=tmp_path / "refused").run()
 
 
 def test_the_letter_of_a_published_list_is_of_its_day(tmp_path: Path) -> None:
