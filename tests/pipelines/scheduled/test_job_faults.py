@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import shutil
 import signal
@@ -294,3 +295,15 @@ def test_events_of_a_header_alone_stop_the_first_list_too(tmp_path: Path, caplog
     assert not list((here.to / "runs").glob("*"))
     here.params_with(min_volume_share=0.0).run()
     assert here.params_with(min_volume_share=0.0).run()[0].startswith("published")
+
+
+def test_of_two_lists_of_a_day_the_second_counts_even_where_the_clock_went_back(tmp_path: Path) -> None:
+    here = job(tmp_path)
+    for day in (TODAY + DAY, TODAY):
+        here.run(day)
+    published = PublishedLists(here.to)
+    first = published.days()[f"{TODAY:%Y-%m-%d}"]
+    os.utime(published.run(first), (4e9, 4e9))  # as if the clock had been decades ahead then
+    smaller = here.params.capacity.model_copy(update={"per_period": 5})
+    replace(here, params=here.params.model_copy(update={"capacity": smaller})).run(TODAY)
+    assert first not in published.days().values() and len(published.days()) == 2
