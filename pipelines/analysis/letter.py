@@ -88,6 +88,8 @@ def save_letter(text: str, path: Path) -> None:
 
 def _score_files(run: RunContext, lists: Path | None, day: str | None) -> Sequence[Path]:
     """The lists to look into, newest first."""
+    if lists is None and day is not None:
+        raise ParamsError(f"--day {day} is one of the lists of --lists; name their folder, too")
     if lists is None:
         return [existing(run.layout.scores.path, "score")]
     published = PublishedLists(lists)

@@ -64,6 +64,8 @@ def test_where_there_is_no_list_that_is_said(finished: RunContext, tmp_path: Pat
         write_letter("a1", empty, tmp_path, None)
     with pytest.raises(ParamsError, match="holds no list of 2026-01-05"):
         write_letter("a1", empty, tmp_path, "2026-01-05")
+    with pytest.raises(ParamsError, match="--day 2026-01-05 is one of the lists of --lists"):
+        write_letter("a1", finished, None, "2026-01-05")
 
 
 def test_only_its_owner_reads_it(tmp_path: Path) -> None:
