@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,13 +67,21 @@ class EventEffect:
     ----------
     points
         The change of points, before they are kept between 0 and 100.
+    error
+        By how many points the boosters differ about the change: the standard deviation of what each alone would say.
     """
 
     label: str
     by: str
     points: float
+    error: float
     score: int
     probability: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the change is larger than its own error, and a tenth of a point at least."""
+        return abs(self.points) > self.error and round(abs(self.points), 1) > 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,8 @@ class SimilarLeads:
         The mean probability that the model gave them.
     low, high
         Interval of `rate`.
+    snapshots
+        lead_id and snapshot_at of these leads, nearest first.
     """
 
     how: str
@@ -97,8 +107,23 @@ class SimilarLeads:
     predicted: float
     lowest: float
     highest: float
-    first: pd.Timestamp
-    last: pd.Timestamp
+    snapshots: pd.DataFrame
+
+    @property
+    def first(self) -> pd.Timestamp:
+        return self.snapshots["snapshot_at"].min()
+
+    @property
+    def last(self) -> pd.Timestamp:
+        return self.snapshots["snapshot_at"].max()
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """The share of some leads that did something in the days after."""
+
+    label: str
+    share: float
 
 
 def standing(scorer: Scorer, row: pd.DataFrame) -> LeadScore:
@@ -155,28 +180,61 @@ def bars(steps: list[WaterfallStep]) -> list[Row]:
 
 
 def event_effects(
-    scorer: Scorer, matrix: pd.DataFrame, more: Sequence[NextEvent], now: LeadScore, labels: Mapping[str, str]
+    scorer: Scorer, row: pd.DataFrame, matrix: pd.DataFrame, more: Sequence[NextEvent], labels: Mapping[str, str]
 ) -> list[EventEffect]:
     """Compute what the model would predict after each event, most points gained first.
 
     Parameters
     ----------
-    matrix
-        The features of the lead with each event added; one row an event, in the order of `more`.
+    row, matrix
+        The features of the lead, and with each event added; one row an event, in the order of `more`.
     """
     log_odds = scorer.log_odds(matrix)
-    points = scorer.metadata.points.points(log_odds)
+    points, before = scorer.metadata.points.points(log_odds), _points(scorer, row)
+    alone = [_points(one, matrix) - _points(one, row) for one in _one_booster_each(scorer)]
+    errors = np.std(alone, axis=0, ddof=1) if len(alone) > 1 else np.zeros(len(matrix))
     effects = [
         EventEffect(
             label=scope_label(event.event_type, labels),
             by="the lead" if event.direction == "inbound" else "sales",
-            points=float(points[row] - now.points),
-            score=int(score(points[row : row + 1])[0]),
-            probability=float(scipy.special.expit(log_odds[row])),
+            points=float(points[number] - before[0]),
+            error=float(errors[number]),
+            score=int(score(points[number : number + 1])[0]),
+            probability=float(scipy.special.expit(log_odds[number])),
         )
-        for row, event in enumerate(more)
+        for number, event in enumerate(more)
     ]
     return sorted(effects, key=lambda effect: (-effect.points, effect.label))
+
+
+def _points(scorer: Scorer, matrix: pd.DataFrame) -> np.ndarray:
+    return scorer.metadata.points.points(scorer.log_odds(matrix))
+
+
+def _one_booster_each(scorer: Scorer) -> list[Scorer]:
+    models = scorer.models
+    alone = [replace(models, boosters=replace(models.boosters, models=[one])) for one in models.boosters.models]
+    return [replace(scorer, models=one) for one in alone]
+
+
+def next_steps(
+    snapshots: pd.DataFrame, events: pd.DataFrame, horizon_days: int, labels: Mapping[str, str]
+) -> list[NextStep]:
+    """Count who did what in the days after a snapshot, what most did first.
+
+    Parameters
+    ----------
+    snapshots
+        lead_id, snapshot_at and converted_at (NaT where not); what comes after a conversion is no step to it.
+    events
+        The contract's events of these leads.
+    """
+    days = pd.Timedelta(days=horizon_days)
+    own = snapshots.merge(events[events["direction"] == "inbound"], on="lead_id")
+    after = own[(own["event_at"] >= own["snapshot_at"]) & (own["event_at"] < own["snapshot_at"] + days)]
+    after = after[~(after["event_at"] >= after["converted_at"])].drop_duplicates(["lead_id", "event_type"])
+    did = after["event_type"].value_counts().sort_values(ascending=False, kind="stable")
+    return [NextStep(scope_label(str(name), labels), n / len(snapshots)) for name, n in did.items()]
 
 
 def similar_in_score(rows: pd.DataFrame, probability: float, k: int, confidence: float) -> SimilarLeads | None:
@@ -232,8 +290,7 @@ def _nearest(rows: pd.DataFrame, distance: np.ndarray, how: str, k: int, confide
         predicted=float(near["probability"].mean()),
         lowest=float(near["probability"].min()),
         highest=float(near["probability"].max()),
-        first=near["snapshot_at"].min(),
-        last=near["snapshot_at"].max(),
+        snapshots=near[["lead_id", "snapshot_at"]].reset_index(drop=True),
     )
 
 

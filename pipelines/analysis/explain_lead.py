@@ -12,16 +12,18 @@ from features.cohort.moments import came_back
 from features.cohort.snapshots import revivals_of
 from features.events.definitions import event_features
 from features.matrix.counterfactual import EVENTS, next_events, with_one_more
-from features.matrix.matrix import feature_matrix
+from features.matrix.matrix import MatrixSpec, feature_matrix
 from features.schema.declarations import SnapshotParams
 from models.evaluation.results import EvaluationResult
 from models.explanation.lead_explanation import (
     EventEffect,
     LeadScore,
+    NextStep,
     Row,
     SimilarLeads,
     attributes_known,
     event_effects,
+    next_steps,
     similar_in_reasons,
     similar_in_score,
     standing,
@@ -67,8 +69,10 @@ class LeadExplanation:
         The newest events that count at the moment; `n_events` says how many there are, None where the data has none.
     not_counted
         Events of this lead that are later than the moment, or became known later.
-    moves
+    event_effects
         None where the data has no events.
+    next_steps
+        By `how` of the similar leads, what they did within the horizon; empty without dates or events.
     """
 
     lead_id: str
@@ -86,6 +90,7 @@ class LeadExplanation:
     not_counted: int
     event_effects: list[EventEffect] | None
     similar: list[SimilarLeads]
+    next_steps: dict[str, list[NextStep]]
     horizon_days: int | None
     confidence: float
     model_id: str
@@ -115,6 +120,8 @@ def explain_lead(lead_id: str, run: RunContext) -> LeadExplanation:
     has_events = bool(event_features(spec.params, spec.vocabulary))
     counted = timeline(events.to_pandas(), at, spec.vocabulary, spec.event_labels)
     frame = attributes_as_of(moment, contract.leads, contract.history, spec.attributes)
+    similar = _similar(lead_id, row, now, scorer, run)
+    horizon = scorer.metadata.snapshots.horizon_days if scorer.metadata.snapshots else None
     return LeadExplanation(
         lead_id=lead_id,
         at=at,
@@ -129,9 +136,10 @@ def explain_lead(lead_id: str, run: RunContext) -> LeadExplanation:
         events=counted[: run.params.explain.timeline],
         n_events=len(counted) if has_events else None,
         not_counted=len(events) - len(counted),
-        event_effects=_moves(lead_id, at, scorer, contract, events, now) if has_events else None,
-        similar=_similar(lead_id, row, now, scorer, run),
-        horizon_days=scorer.metadata.snapshots.horizon_days if scorer.metadata.snapshots else None,
+        event_effects=_moves(lead_id, row, scorer, contract, events) if has_events else None,
+        similar=similar,
+        next_steps={one.how: _next(one, horizon, contract, spec) for one in similar} if has_events and horizon else {},
+        horizon_days=horizon,
         confidence=run.params.evaluate.confidence,
         model_id=scorer.model_id,
         fingerprint=contract.profile.fingerprint,
@@ -196,19 +204,25 @@ def _listed(lead_id: str, at: pd.Timestamp, scorer: Scorer, layout: Layout) -> R
     }
 
 
-def _moves(
-    lead_id: str, at: pd.Timestamp, scorer: Scorer, contract: Contract, events: pa.Table, now: LeadScore
-) -> list[EventEffect]:
+def _moves(lead_id: str, row: pd.DataFrame, scorer: Scorer, contract: Contract, events: pa.Table) -> list[EventEffect]:
     import ibis
 
-    spec = scorer.metadata.matrix
+    at, spec = row["snapshot_at"].iloc[0], scorer.metadata.matrix
     more = next_events(contract.events, ibis.literal(at.to_pydatetime()), spec.vocabulary)
     if not more:
         return []
     lead = contract.leads[contract.leads["lead_id"] == lead_id]
     history = contract.history[contract.history["lead_id"] == lead_id]
     matrix = feature_matrix(with_one_more(lead, history, events, at, more), spec)
-    return event_effects(scorer, matrix, more, now, spec.event_labels)
+    return event_effects(scorer, row, matrix, more, spec.event_labels)
+
+
+def _next(one: SimilarLeads, horizon_days: int, contract: Contract, spec: MatrixSpec) -> list[NextStep]:
+    near = one.snapshots.merge(contract.outcomes[["lead_id", "converted_at"]], "left", "lead_id")
+    of_them = contract.events.filter(contract.events.lead_id.isin(near["lead_id"].tolist()))
+    events = of_them.select("lead_id", "event_at", "event_type", "direction").to_pyarrow().to_pandas()
+    known = events[events["event_type"].isin(spec.vocabulary.event_types)]
+    return next_steps(near, known, horizon_days, spec.event_labels)
 
 
 def _similar(lead_id: str, row: pd.DataFrame, now: LeadScore, scorer: Scorer, run: RunContext) -> list[SimilarLeads]:

@@ -12,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from features.cohort.moments import is_day, moment_text
-from models.explanation.lead_explanation import EventEffect, Row, SimilarLeads, WaterfallStep, bars
+from models.explanation.lead_explanation import EventEffect, NextStep, Row, SimilarLeads, WaterfallStep, bars
 from pipelines.analysis.explain_lead import LeadExplanation
 from pipelines.reporting.page import page, percent, points
 from pipelines.storage.files import staged_file
 
 log = logging.getLogger("leadscore")
+STEPS = 6  # of similar leads, the most frequent
 BAR = 24  # characters of the waterfall's bars in the terminal
 NOT_CAUSAL = (
     "The score if one more such event had happened an hour earlier. Not an effect: leads who do this by themselves "
@@ -40,10 +41,14 @@ def show(lead: LeadExplanation, console: Console) -> None:
         console.print(Text(f"Note: {caution}", style="yellow"))
     _print(console, "Points", _waterfall_table(now.steps))
     console.print(Text(sum_line(lead)))
-    _print(console, "What would change the score", _moves_table(lead.event_effects) if lead.event_effects else NO_MOVES)
+    moves = clear_moves(lead)
+    _print(console, "What would change the score", _moves_table(moves) if lead.event_effects else NO_MOVES)
     if lead.event_effects:
-        console.print(Text(NOT_CAUSAL))
+        console.print(Text(unclear_line(lead) + NOT_CAUSAL))
     _print(console, "Similar leads", "\n".join(likeness(one, lead) for one in lead.similar) or NOBODY)
+    for one in lead.similar:
+        if steps := lead.next_steps.get(one.how, [])[:STEPS]:
+            _print(console, f"What those {one.how} did next", _steps_table(steps))
     _print(console, "Known attributes", _attributes_table(lead.attributes))
     if lead.left_out:
         console.print(
@@ -74,7 +79,9 @@ def lead_page(lead: LeadExplanation, project: str) -> str:
         "sum_line": sum_line(lead),
         "timeline_line": timeline_line(lead),
         "lanes": lanes(lead.events),
-        "not_causal": NOT_CAUSAL,
+        "moves": clear_moves(lead),
+        "not_causal": unclear_line(lead) + NOT_CAUSAL,
+        "next_steps": {how: steps[:STEPS] for how, steps in lead.next_steps.items()},
         "no_moves": NO_MOVES,
         "nobody": NOBODY,
         "likeness": {one.how: likeness(one, lead) for one in lead.similar},
@@ -92,6 +99,17 @@ def when(lead: LeadExplanation) -> str:
 def within(lead: LeadExplanation) -> str:
     """Say the horizon in words; tables without dates have none."""
     return "" if lead.horizon_days is None else f" within {lead.horizon_days} days"
+
+
+def clear_moves(lead: LeadExplanation) -> list[EventEffect]:
+    """Return the changes that are larger than their own error."""
+    return [move for move in lead.event_effects or [] if move.clear]
+
+
+def unclear_line(lead: LeadExplanation) -> str:
+    """Name what is not shown, because the boosters differ more about it than it changes."""
+    hidden = [move.label for move in lead.event_effects or [] if not move.clear]
+    return f"Not shown, as the change is smaller than its own error: {', '.join(hidden)}. " if hidden else ""
 
 
 def listing(lead: LeadExplanation) -> str:
@@ -167,6 +185,13 @@ def _moves_table(event_effects: list[EventEffect]) -> Table:
     table = _table("One more", "By", ">Points", ">Score", ">Probability")
     for move in event_effects:
         table.add_row(_text(move.label), move.by, points(move.points, 1), str(move.score), percent(move.probability))
+    return table
+
+
+def _steps_table(steps: list[NextStep]) -> Table:
+    table = _table("Within the horizon, before a conversion", ">Leads")
+    for one in steps:
+        table.add_row(_text(one.label), percent(one.share))
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,10 @@ from scipy.special import logit
 
 from features.matrix.counterfactual import NextEvent
 from models.explanation.lead_explanation import (
+    EventEffect,
     attributes_known,
     event_effects,
+    next_steps,
     similar_in_reasons,
     similar_in_score,
     standing,
@@ -59,15 +63,45 @@ def test_theme_points_are_the_contributions_summed_by_theme() -> None:
 
 def test_moves_are_what_the_model_says_of_the_changed_rows_best_first() -> None:
     model, rows = scorer(), matrix().head(4)
-    now = standing(model, rows.head(1))
     more = [NextEvent(name, side, "online", None) for name, side in zip("abc", ["inbound", "outbound", "inbound"])]  # noqa: B905
-    found = event_effects(model, rows.iloc[1:], more, now, {"a": "a call"})
+    found = event_effects(model, rows.head(1), rows.iloc[1:], more, {"a": "a call"})
     after = {move.label: move for move in found}
     points = model.metadata.points.points(model.log_odds(rows))
     assert [after[name].points for name in ("a call", "b", "c")] == pytest.approx((points[1:] - points[0]).tolist())
     assert [after[name].probability for name in ("a call", "b", "c")] == model.probability(rows.iloc[1:]).tolist()
     assert [move.points for move in found] == sorted((move.points for move in found), reverse=True)
     assert (after["a call"].by, after["b"].by) == ("the lead", "sales")
+
+
+def test_a_change_that_the_boosters_do_not_agree_on_is_not_clear() -> None:
+    model, rows = scorer(), matrix().head(30)
+    more = [NextEvent(f"n{number}", "inbound", "online", None) for number in range(29)]
+    found = {move.label: move for move in event_effects(model, rows.head(1), rows.iloc[1:], more, {})}
+    boosters, share = model.models.boosters, model.metadata.linear_share
+    seen = model.models.target_encoding.apply(model.values(rows))
+    trees = np.array([replace(boosters, models=[one]).log_odds(seen) for one in boosters.models])
+    linear = model.models.linear.log_odds(model.values(rows))
+    points = model.metadata.points.points(model.sigmoid.log_odds((1 - share) * trees + share * linear))
+    errors = np.std(points[:, 1:] - points[:, :1], axis=0, ddof=1)
+    for number, error in enumerate(errors):
+        move = found[f"n{number}"]
+        assert move.error == pytest.approx(error, abs=1e-9)
+        assert move.clear == (abs(move.points) > move.error)
+    small, large = (EventEffect("", "sales", points, 0.4, 50, 0.5) for points in (-0.3, -0.5))
+    assert (small.clear, large.clear, replace(small, points=0.04, error=0.0).clear) == (False, True, False)
+
+
+def test_next_steps_are_those_of_the_lead_within_the_horizon_and_before_it_converted() -> None:
+    leads = pd.DataFrame({"lead_id": ["a", "b", "c", "d"], "snapshot_at": MONDAY})
+    leads["converted_at"] = pd.Series([MONDAY + 5 * DAY, *[pd.NaT] * 3], dtype="datetime64[us]")
+    rows = [("a", 1, "demo"), ("a", 2, "demo"), ("a", 6, "setup"), ("b", 3, "visit"), ("a", 3, "visit")]
+    rows += [("b", 31, "demo"), ("c", -1, "demo"), ("z", 1, "visit")]
+    log = pd.DataFrame(rows, columns=["lead_id", "day", "event_type"]).assign(direction="inbound")
+    log.loc[len(log)] = ["c", 2, "mail", "outbound"]
+    log["event_at"] = MONDAY + pd.to_timedelta(log["day"], unit="D")
+    found = next_steps(leads, log, 30, {"demo": "asked for a demo"})
+    assert [(one.label, one.share) for one in found] == [("visit", 0.5), ("asked for a demo", 0.25)]
+    assert next_steps(leads.tail(1), log, 30, {}) == []
 
 
 @pytest.mark.parametrize("probability", [0.02, 0.3, 0.97])

@@ -232,7 +232,9 @@ def test_the_page_holds_all_of_it_and_no_other_lead(dated: tuple[Params, Layout]
     shown = [row[2] for row in page.rows("waterfall")[1:]]
     numbers = [float(one.replace("−", "-")) for one in shown]
     assert sum(numbers) == pytest.approx(round(explained.standing.points, 1), abs=1e-6)
-    assert len(page.rows("moves-table")) == 1 + len(explained.event_effects or [])
+    clear = [move for move in explained.event_effects or [] if move.clear]
+    assert len(page.rows("moves-table")) == bool(clear) + len(clear)
+    assert len(page.rows("next-by-score")) > 1
     assert len(page.rows("events")) == 1 + len(explained.events)
     assert text.count('class="dot"') == len(explained.events)
     others = set(pd.read_parquet(layout.leads.path)["lead_id"]) - {lead_id}
