@@ -302,6 +302,6 @@ def _margin_note(tiers: TierParams) -> list[str]:
     if not tiers.margin:
         return []
     return [
-        "tiers are given here as if no list came before: on a published list, leads within `tiers.margin` of a "
+        "tiers are given here as if no list came before: on a published list, leads within tiers.margin of a "
         "cut-off may stand in another"
     ]

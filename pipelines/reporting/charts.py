@@ -30,7 +30,7 @@ COLOURS = [BLUE, VERMILION, GREEN, PURPLE, SKY]
 DASHES = [[1, 0], [6, 3], [6, 3, 1, 3], [10, 4], [2, 2]]
 SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]
 MAX_LABEL_LENGTH = 22
-OFF_LIST = "not on the list"
+OFF_LIST = "not listed"
 WIDTH, HEIGHT = 440, 300  # of a phone held upright, so that text keeps its size there
 VEGA_LITE = "6.4"  # the version that draws; another one may give other bytes
 SVG = "http://www.w3.org/2000/svg"
@@ -38,7 +38,7 @@ FONT, FONT_SIZE = "Liberation Sans", 13  # to lay out by: narrower than some, so
 LONG_NUMBER = re.compile(r"\d+\.\d{2,}(?:e-?\d+)?")
 AXIS = {"domain": False, "ticks": False, "gridColor": GRID, "labelColor": QUIET, "titleColor": QUIET, "labelPadding": 6,
         "labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE, "titleFontWeight": "normal", "titlePadding": 8,
-        "labelOverlap": "greedy", "labelAngle": 0}  # fmt: skip
+        "labelOverlap": "greedy", "labelSeparation": 8, "labelAngle": 0}  # fmt: skip
 CONFIG = {
     "font": FONT,
     "background": None,
@@ -373,7 +373,6 @@ def tier_flows(flows: Sequence[TierFlow], tiers: Sequence[str], earlier: str, la
             "from": (before := flow.tier_from or OFF_LIST),
             "to": (now := flow.tier_to or OFF_LIST),
             "n": flow.n,
-            "label": f"{flow.n:,}",
             "way": "same" if before == now else "up" if order.index(now) < order.index(before) else "down",
             "text": f"{flow.n:,} leads from {before} to {now}",
         }
@@ -384,17 +383,17 @@ def tier_flows(flows: Sequence[TierFlow], tiers: Sequence[str], earlier: str, la
     y = axis | {"field": "from", "title": earlier, "axis": {"grid": True}}
     ways = {"domain": ["up", "same", "down"], "range": [GREEN, GREY, VERMILION]}
     size = {"field": "n", "type": "quantitative", "legend": None, "scale": {"range": [20, 900]}}
-    colour = {"field": "way", "type": "nominal", "scale": ways}
+    colour = {"field": "way", "type": "nominal", "scale": ways, "legend": {"columns": 3}}
     dots = _layer({"type": "circle", "opacity": 0.75}, x=x, y=y, size=size, color=colour, **TOOLTIP)
     numbers = _layer({"type": "text", "dy": 24, "color": INK, "fontSize": FONT_SIZE}, x=x, y=y,
-                     text={"field": "label", "type": "nominal"})  # fmt: skip
+                     text={"field": "n", "type": "quantitative", "format": ","})  # fmt: skip
     return _sized() | {"height": 70 * len(order) + 60, "data": {"values": rows}, "layer": [dots, numbers]}
 
 
 def theme_moves(rows: Sequence[tuple[str, float]], title: str) -> Chart:
     """Draw themes as bars of points, in their order, by colour on either side of 0."""
     values = [{"label": short_label(label), "value": value, "text": f"{label}: {value:+.1f}"} for label, value in rows]
-    y = {"field": "label", "type": "ordinal", "sort": None, "title": None, "axis": {"grid": False, "labelLimit": 170}}
+    y = {"field": "label", "type": "ordinal", "sort": None, "title": None, "axis": {"grid": False, "minExtent": 130}}
     colour = {"condition": {"test": "datum.value < 0", "value": VERMILION}, "value": BLUE}
     bars = _layer({"type": "bar"}, x=_quantity("value", title, "+~g"), y=y, color=colour, **TOOLTIP)
     return _sized() | {"height": 24 * len(values) + 40, "data": {"values": values}} | bars

@@ -128,6 +128,7 @@ def test_axe_and_the_layout_find_nothing(name: str, pages: dict[str, Path], chro
         chromium.open(pages[name], width, scheme)
         chromium.run(OPEN_ALL)
         assert chromium.run(LAYOUT) == [], width
+        assert chromium.run(CUT) == [], width
         chromium.run(AXE.read_text(encoding="utf-8") + "; undefined")
         assert chromium.run(RUN_AXE) == [], (width, scheme)
 
