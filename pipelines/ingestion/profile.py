@@ -145,24 +145,26 @@ def _table(
 ) -> TableProfile:
     file = folder / f"{name}.parquet"
     described = [one for one in pq.read_schema(file) if one.name not in DERIVED_COLUMNS.names]
+    kind = "TABLE" if tally.kept <= ROW_GROUP or len(described) > AT_ONCE else "VIEW"
     columns = {}
     for start in range(0, len(described), AT_ONCE):
         some = described[start : start + AT_ONCE]
-        rows = connection.read_parquet(str(file)).project(", ".join(identifier(one.name) for one in some))
-        if len(described) <= AT_ONCE:
-            rows.create_view("profiled#", replace=True)
-        else:
-            _copy(connection, rows)
+        if tally.kept:
+            rows = connection.read_parquet(str(file)).project(", ".join(identifier(one.name) for one in some))
+            _name(connection, rows, kind)
         for column in some:
             spec = attributes.get(column.name)
             listed = (name, column.name) in LISTED or (spec is not None and spec.kind == "category")
             columns[column.name] = _column(connection, column, tally.kept, listed)
-    connection.execute('DROP VIEW IF EXISTS "profiled#"' if len(described) <= AT_ONCE else 'DROP TABLE "profiled#"')
+    connection.execute(f'DROP {kind} IF EXISTS "profiled#"')
     return TableProfile(**vars(tally), columns=columns)
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation) -> None:
-    """Some columns of a wide file as a table: each query would plan all the file's columns anew."""
+def _name(connection: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation, kind: str) -> None:
+    """Name what is described; a small or wide file is copied, as each query would open and plan all of it anew."""
+    if kind == "VIEW":
+        rows.create_view("profiled#", replace=True)
+        return
     connection.execute('DROP TABLE IF EXISTS "profiled#"')
     rows.create("profiled#")
 
@@ -171,17 +173,19 @@ def _column(connection: duckdb.DuckDBPyConnection, column: pa.Field, rows: int, 
     name = identifier(column.name)
     ranged = pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_timestamp(column.type)
     ends = f", min({name}), max({name})" if ranged else ""
-    filled, *limits = connection.execute(f'SELECT count({name}){ends} FROM "profiled#"').fetchall()[0]
+    asked = f'SELECT count({name}){ends} FROM "profiled#"'
+    filled, *limits = connection.execute(asked).fetchall()[0] if rows else (0, None, None)
     count_distinct = _count_sorted if ranged else _count_distinct
     described: dict[str, Any] = {
         "type": str(column.type),
         "missing": rows - filled,
         "missing_share": round((rows - filled) / rows, 6) if rows else 0.0,
-        "distinct": count_distinct(connection, f'{name} FROM "profiled#" WHERE {name} IS NOT NULL'),
+        "distinct": count_distinct(connection, f'{name} FROM "profiled#" WHERE {name} IS NOT NULL') if filled else 0,
     }
     if ranged:
         described |= dict(zip(("min", "max"), map(_plain, limits), strict=True))
-    return ColumnProfile(**described | ({"levels": _levels(connection, name)} if listed else {}))
+    levels = _levels(connection, name) if listed and rows else {}
+    return ColumnProfile(**described | ({"levels": levels} if listed else {}))
 
 
 def _count_distinct(connection: duckdb.DuckDBPyConnection, values: str) -> int:
