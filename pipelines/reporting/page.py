@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import logging
 import math
@@ -27,8 +28,9 @@ def write_page(text: str, layout: Layout) -> Path:
     return layout.report.path
 
 
+@functools.cache
 def environment() -> Environment:
-    """Return where templates live, with what they may call; whatever a page shows is escaped."""
+    """Return where templates live, compiled once, with what they may call; whatever a page shows is escaped."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
