@@ -35,14 +35,16 @@ def quick(params: Params, cuts: int) -> Params:
     """Search and walk only as long as it takes to see that both work; the small runs and the benchmark do more."""
     search, backtest = params.search.model_copy(update={"trials": 1}), params.backtest.model_copy(update={"cuts": cuts})
     folds = params.selection.folds.model_copy(update={"max_rows": 6_000})
+    fewer = {"folds": folds, "logistic_c": [0.01, 0.1], "linear_shares": [0.0, 0.25, 0.5, 1.0]}
     return params.model_copy(
         update={
             "search": search,
             "backtest": backtest,
-            "selection": params.selection.model_copy(update={"folds": folds}),
-            "snapshots": params.snapshots.model_copy(update={"max_rows": 8_000}),
+            "selection": params.selection.model_copy(update=fewer),
+            "snapshots": params.snapshots.model_copy(update={"max_rows": 8_000, "max_test_rows": 15_000}),
             "train": params.train.model_copy(update={"boosters": 2}),
             "evaluate": params.evaluate.model_copy(update={"resamples": 20}),
+            "explain": params.explain.model_copy(update={"sample_rows": 1_000, "top_features": 5}),
         }
     )
 
