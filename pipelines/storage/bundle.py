@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from features.schema.errors import ModelError
@@ -76,7 +77,12 @@ def load_bundle(folder: Path, threads: int) -> Scorer:
         raise ModelError(
             f"{folder} holds {others[0]!r:.60}, which its manifest does not name; take it out, or train again"
         )
-    return Scorer.from_files(files, threads)
+    return _read(tuple(files.items()), threads)
+
+
+@lru_cache(maxsize=4)  # a decision about a challenger reads two or four models again and again
+def _read(files: tuple[tuple[str, str], ...], threads: int) -> Scorer:
+    return Scorer.from_files(dict(files), threads)
 
 
 def _text(path: Path) -> str:
