@@ -193,12 +193,13 @@ def _mark_later(staging: Staging, entry: Entry, limit: str) -> None:
     times = [identifier(name) for name in known]
     early = [code for code, fault in enumerate(staging.faults) if fault.reason == KNOWN_EARLY]
     first_or_last = ("least" if entry.table == "outcomes" else "greatest") + f"({', '.join(times)})"
-    later = f"{first_or_last} > {limit} - INTERVAL 1 DAY AND coalesce({before(limit, first_or_last)}, false)"
+    later = f"coalesce({before(limit, first_or_last)}, false)"
+    near = f"{first_or_last} > {limit} - INTERVAL 1 DAY"  # of the other rows none is later, and zones are not asked
     fault = Fault(known[0], f"{known[0]} lies after the end of the data", "", left_out="future")
     code = staging.code(fault)
     marked = staging.count(
-        f'''UPDATE "{entry.table}#" SET "fault#" = {code} WHERE "source#" = ? AND {later}
-            AND ("fault#" IS NULL OR list_contains(?, "fault#"))''',
+        f'''UPDATE "{entry.table}#" SET "fault#" = {code} WHERE "source#" = ?
+            AND CASE WHEN {near} THEN {later} AND ("fault#" IS NULL OR list_contains(?, "fault#")) ELSE false END''',
         entry.index,
         early,
     )

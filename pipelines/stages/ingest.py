@@ -277,19 +277,28 @@ def _statement(
         final[0] = f'coalesce("lead#", {key}) AS "lead_id"'  # as leads spell it
     fault = " ".join(f"WHEN {rule.test} THEN {code}" for code, rule in rules.items())
     content = ", ".join(f'$name_{index}, CAST("{index}#" AS VARCHAR)' for index in raw.wanted)
-    joined = "" if entry.table == "leads" else f'LEFT JOIN "known#" ON "key#" = {key}'
     later = entry.table == "aliases" or key_of(entry.table, list(cells))  # judged by other rows
     kept = "true" if later else f'"fault#" IS NOT NULL OR "row#" <= {EXAMPLE_ROWS}'
     return f"""
         INSERT INTO "{entry.table}#" BY NAME
         WITH cells AS (SELECT *, {", ".join(untyped)} FROM "raw#" WHERE {where}),
              typed AS (SELECT *, {", ".join(values)} FROM cells),
-             judged AS (SELECT *, CASE {fault} END AS "fault#" FROM typed {joined})
+             judged AS (SELECT *, CASE {fault} END AS "fault#" FROM {_with_leads(source, entry.table, key)})
         SELECT {", ".join(final)}, {entry.index} AS "source#", "row#", "fault#",
                hash({", ".join(f'"{index}#"' for index in raw.wanted)}) AS "hash#",
                CASE WHEN {kept} THEN json_object({content}) END AS "content#",
                CASE {" ".join(clocks) or "WHEN false THEN 0"} END AS "clock#"
         FROM judged"""
+
+
+def _with_leads(source: Source, table: str, key: str) -> str:
+    """SQL for typed rows with what their leads say of them."""
+    if table == "leads":
+        return "typed"
+    if table == "events" and not source.aliases and not source.normalise:  # known or not is all; faster than a join
+        known = f'CASE WHEN {key} IN (SELECT "key#" FROM "known#") THEN {key} END'
+        return f'(SELECT *, {known} AS "lead#", CAST(NULL AS TIMESTAMP) AS "merged#" FROM typed)'
+    return f'typed LEFT JOIN "known#" ON "key#" = {key}'
 
 
 def _bindings(
@@ -347,9 +356,11 @@ def _write(staging: Staging, table: str, path: Path) -> Tally:
     fields = written_fields(staging.source, table)
     columns = arrow_schema(table, fields)
     rows = kept_rows(table, fields, by_row=not staging.source.by_creation)
-    groups = row_groups(staging.connection.sql(rows).to_arrow_reader(ROW_GROUP))
-    if table == "events":
-        groups = without_copies(groups, told_by="hash#")
+    reader = staging.connection.sql(rows).to_arrow_reader(ROW_GROUP)
+    groups = row_groups(reader)
+    if table == "events":  # which `derive_columns` cuts anew
+        pieces = (pa.Table.from_batches([batch]) for batch in reader if batch.num_rows)
+        groups = without_copies(pieces, told_by="hash#")
     checked = _checked(groups, columns, table, fields)
     if table == "events":
         columns, checked = pa.schema([*columns, *DERIVED_COLUMNS]), map(derive_columns, in_complete_leads(checked))
