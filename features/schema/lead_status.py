@@ -14,6 +14,7 @@ WON = {"won", "closedwon", "win", "sold", "signed", "purchased", "converted", "c
 WON |= {"gagné", "gagne", "ganho", "vinto", "success", "successful", "kunde", "verkauft", "beauftragt", "cliente"}
 WON |= {"gagnée", "vendu", "vendido", "vendida", "ganada", "ganha", "vinta", "venduto", "verkocht", "gewonnene"}
 WON |= {"wygrana", "wygrany", "wygrane", "sprzedane", "vyhráno", "vundet", "vunnen", "成約", "受注", "成交", "выиграна"}
+WON |= {"konvertiert", "converti", "kazanıldı", "已成交", "реализовано", "успешно"}
 LOST = {
     "lost",
     "closedlost",
@@ -28,9 +29,9 @@ LOST = {
 }
 LOST |= {"perdida", "perdue", "persa", "descartado", "rechazado", "abgelehnt", "abgesagt", "storniert", "afgewezen"}
 LOST |= {"przegrana", "przegrany", "przegrane", "prohráno", "tabt", "förlorad", "失注", "流失", "проиграна"}
-LOST |= {"verloren", "perdido", "perdu", "perso", "cancelled", "canceled"}
+LOST |= {"bad", "kaybedildi", "已流失", "verloren", "perdido", "perdu", "perso", "cancelled", "canceled"}
 # Words that turn another into its opposite, and those by which a customer is only hoped for.
-NO_WORDS = "not no never nicht non kein keine nie niet geen ikke inte não"
+NO_WORDS = "not no never nicht non kein keine nie niet geen ikke inte não не"
 NO = {*NO_WORDS.split()}
 MAYBE = {"potential", "prospective", "potencial", "potenziell", "potenzieller", "potenziale", "potentiel", "potentiell"}
 WISHED = {"interested", "qualified"}

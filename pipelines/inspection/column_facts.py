@@ -288,9 +288,8 @@ def leaks(frame: pd.DataFrame, names: Sequence[str], converted: pd.Series[bool])
     suspects = {name: named_leaky(name) for name in names}
     if 0 < label.sum() < len(label):
         powers = {name: univariate_auc(frame[name], label) for name in names}
+        typical = float(np.median(list(powers.values()))) if powers else 0.5
         for name in names:
-            others = [power for other, power in powers.items() if other != name]
-            typical = float(np.median(others)) if others else 0.5
             suspects[name] += _too_strong(powers[name], typical) + _filled_late(frame[name], label)
     return {name: reasons for name, reasons in suspects.items() if reasons}
 
@@ -298,9 +297,7 @@ def leaks(frame: pd.DataFrame, names: Sequence[str], converted: pd.Series[bool])
 def _too_strong(auc: float, typical: float) -> list[str]:
     if auc < CERTAIN and (auc < STRONG or auc < typical + STANDS_OUT):
         return []
-    return [
-        f"alone it ranks the converted leads with an AUC of {auc:.2f}, where the median of the others has {typical:.2f}"
-    ]
+    return [f"alone it ranks the converted leads with an AUC of {auc:.2f}, where the median column has {typical:.2f}"]
 
 
 def _filled_late(cells: pd.Series[str], label: np.ndarray) -> list[str]:

@@ -21,6 +21,8 @@ VALUE = {"value", "amount", "minutes", "seconds", "duration", "result", "quantit
 VALUE |= {"duree", "duracion", "duracao", "durata", "duur"}
 KNOWN = {"known", "received", "loaded", "synced", "ingested", "erfasst"}
 DIRECTIONS = {word for choice in ("inbound", "outbound") for word in SPELLED[choice]}
+LEAD = ("lead", "prospect", "contact", "kontakt", "customer", "client", "kunde", "interessent", "person")
+SEVERAL = 1.2  # rows a lead, from which a table is no list of leads
 MAX_TYPES = 500  # event types; a column with more values is something else
 JOINED = 0.5  # share of a column's values that are leads, from which the column may be the lead's id
 FULL = 0.95  # share of filled cells that a date of creation has
@@ -132,7 +134,7 @@ def find_lead_id(leads: FileSample, others: Sequence[FileSample]) -> tuple[str, 
     candidates = [name for name, share in shares.items() if share >= MOSTLY and (named_id(name) or name in joined)]
     codes = [name for name, share in shares.items() if share == 1 and frame[name].str.fullmatch(CODE).mean() == 1]
     if len(frame) < 2 or not (candidates or codes):
-        if others:
+        if others or any(_names_a_lead(name) and 1 / share >= SEVERAL for name, share in shares.items() if share):
             raise _no_lead_id(leads, shares)
         return "", "no column has a different value in every row: the row number is used as the id"
 
@@ -147,6 +149,13 @@ def find_lead_id(leads: FileSample, others: Sequence[FileSample]) -> tuple[str, 
         return best, f"{best}: a different value in every row"
     few = [f"{repeats:,} repeated" if repeats else "", f"{empty:,} empty" if empty else ""]
     return best, f"{best}: named like an id, with {' and '.join(filter(None, few))} of {len(frame):,}"
+
+
+def _names_a_lead(name: str) -> bool:
+    """Whether a name says that a column tells leads apart, and nothing else."""
+    parts = set(words(name))
+    of_leads = any(part.startswith(LEAD) for part in parts)
+    return parts == {"id"} or (named_id(name) and of_leads and not OTHERS_IDS & parts)
 
 
 def doubt_mail_ids(leads: FileSample, lead_id: str) -> list[str]:
@@ -177,13 +186,13 @@ def _small_mails(cells: pd.Series[str]) -> pd.Series[str]:
 def _no_lead_id(leads: FileSample, shares: dict[str, float]) -> DataError:
     named = {name: share for name, share in shares.items() if named_id(name)}
     best = max(named, key=lambda name: named[name], default="")
-    repeated = f": {best!r} has {named[best]:.0%} different values" if best else ""
+    repeated = f": {best!r} has {named[best]:.0%} different values, so there are several rows a lead" if best else ""
     return DataError(
         leads.path.name,
         "",
         found=f"no column with a different value in (nearly) every row{repeated}",
         expected="the lead's id",
-        fix="Remove repeated leads, or export the id.",
+        fix="Export one row a lead with its id; what leads did goes into a file of events.",
     )
 
 

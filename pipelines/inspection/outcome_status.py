@@ -13,13 +13,15 @@ from models.leakage.suspicious_names import words
 from pipelines.inspection.column_facts import FILL_GAP
 from pipelines.inspection.column_roles import LabelColumn, find_join
 from pipelines.inspection.file_format import FileSample
-from pipelines.inspection.outcome_column import find_label, label_of_chosen, perhaps_outcomes
+from pipelines.inspection.names import named_outcome
+from pipelines.inspection.outcome_column import PERHAPS, find_label, label_of_chosen, perhaps_outcomes
 
 CLOSING = {"close", "closed", "closing", "closedate", "won", "end", "ended", "decided", "resolved"}
 CLOSING_STEMS = (
     *("abschluss", "abgeschloss", "geschloss", "entschied", "beendet", "cierre", "cerrad", "clotur", "chius"),
     *("fechad", "gesloten", "afgesloten", "zamkni", "uzavr", "afslut"),
 )
+CLOSING_ELSEWHERE = ("закрыт", "成交时间", "成交日期", "关闭", "成約日", "受注日")
 MOST_VALUES = 60  # of a status
 QUALIFIED = "qualified"  # where no value says won, and others say lost: what leads of Dynamics become
 EVERY = 0.99  # share of a status' rows from which all of them have a date
@@ -36,14 +38,14 @@ class Status:
     closed_at: str
 
 
-def find_status(sample: FileSample, taken: Collection[str] = ()) -> Status | None:
-    """The column with values for won and for lost; of several that with the fewest other values."""
+def find_status(sample: FileSample, taken: Collection[str] = (), *, lost_too: bool = True) -> Status | None:
+    """The column with values for won and, if `lost_too`, for lost; of several that with the fewest other values."""
     found = []
     for name in (name for name in map(str, sample.frame) if name not in taken and name not in sample.times):
         values = sorted(sample.frame[name].dropna().unique()) if sample.frame[name].nunique() <= MOST_VALUES else []
         won, lost = tuple(filter(means_won, values)), tuple(filter(means_lost, values))
         won = won or tuple(value for value in values if value.strip().lower() == QUALIFIED)
-        if won and lost:
+        if won and (lost or not lost_too):
             found.append((len(values), Status(name, won, lost, "")))
     if not found:
         return None
@@ -63,7 +65,8 @@ def _closing_date(sample: FileSample, status: Status) -> str:
 
 
 def _names_a_closing(name: str) -> bool:
-    return bool(CLOSING & set(words(name))) or any(word.startswith(CLOSING_STEMS) for word in words(name))
+    named = bool(CLOSING & set(words(name))) or any(word.startswith(CLOSING_STEMS) for word in words(name))
+    return named or any(mark in name.lower() for mark in CLOSING_ELSEWHERE)
 
 
 def find_outcome(leads: FileSample, outcomes: FileSample | None, lead_id: str, chosen: str = "") -> LabelColumn:
@@ -125,7 +128,7 @@ def _chosen(
 
 def _most_likely(leads: FileSample, outcomes: FileSample | None, lead_id: str) -> LabelColumn:
     sample = outcomes or leads
-    status = find_status(sample, {lead_id})
+    status = find_status(sample, {lead_id}) or _of_a_closing_date(leads, outcomes, lead_id)
     if status is None:
         return find_label(leads, outcomes, lead_id)
     passed_over: tuple[str, ...] = ()
@@ -140,18 +143,32 @@ def _most_likely(leads: FileSample, outcomes: FileSample | None, lead_id: str) -
         pass  # no other column can be it
     join = find_join(outcomes, leads, lead_id)[0] if outcomes is not None else lead_id
     dates = f", dated by {status.closed_at}" if status.closed_at else ""
+    both = "won and lost" if status.lost else "won, and no value for lost; name those in lost_values"
     return LabelColumn(
         sample,
         join,
         status.closed_at,
         bool(status.closed_at),
-        f"{status.column}: a status with won and lost{dates}",
+        f"{status.column}: a status with {both}{dates}",
         of_leads="" if outcomes is not None else status.closed_at or status.column,
         passed_over=passed_over,
         status=status.column,
         won_values=status.won,
         lost_values=status.lost,
     )
+
+
+def _of_a_closing_date(leads: FileSample, outcomes: FileSample | None, lead_id: str) -> Status | None:
+    """A status with won alone, where the most likely outcome is a closing date that others have too: they are lost."""
+    sample = outcomes or leads
+    try:
+        label = find_label(leads, outcomes, lead_id)
+    except DataError:
+        return None
+    if not label.dated or named_outcome(label.column) > PERHAPS or not _names_a_closing(label.column):
+        return None
+    status = find_status(sample, {lead_id, label.column}, lost_too=False)
+    return replace(status, closed_at=label.column) if status and _is_better(status, label) else None
 
 
 def find_created_by_status(leads: FileSample, label: LabelColumn) -> tuple[str, str, list[str]]:

@@ -204,6 +204,13 @@ def test_many_repeats_are_named(tmp_path: Path) -> None:
         look(tmp_path, {"lead_id": IDS[:30] * 2, "created_at": CREATED}, outcomes=won)
 
 
+@pytest.mark.parametrize("name", ["lead_id", "Contact ID", "Kundennummer", "id", "Prospect Id"])
+def test_several_rows_a_lead_are_no_list_of_leads(tmp_path: Path, name: str) -> None:
+    ids = [IDS[row // 3] for row in range(ROWS)]
+    with pytest.raises(DataError, match=f"{name!r} has 33% different values, so there are several rows a lead"):
+        look(tmp_path, {name: ids, "created": CREATED, "event": ["visit", "mail", "call"] * 20, "converted": WON})
+
+
 @pytest.mark.parametrize(
     ("of_leads", "of_outcomes", "normalise"),
     [

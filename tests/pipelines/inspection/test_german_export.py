@@ -97,7 +97,7 @@ def test_files_are_told_apart_in_other_languages(
 
 
 @pytest.mark.parametrize(
-    "name", ["Abgeschlossen am", "Abschlussdatum", "Geschlossen am", "Fecha de cierre", "closedate"]
+    "name", ["Abgeschlossen am", "Abschlussdatum", "Geschlossen am", "Fecha de cierre", "closedate", "Дата закрытия"]
 )
 def test_a_closing_date_is_known_by_its_name(tmp_path: Path, name: str) -> None:
     status = ["Gewonnen" if row % 5 == 0 else "Verloren" if row % 5 == 1 else "Neu" for row in range(ROWS)]

@@ -97,6 +97,15 @@ def test_a_date_that_only_won_leads_have_needs_no_status(tmp_path: Path) -> None
         ("kein Kunde", False, True),
         ("Cliente potencial", False, False),
         ("Aperta", False, False),
+        ("Konvertiert", True, False),
+        ("Junk-Lead", False, True),
+        ("Bad Fit", False, True),
+        ("Kazanıldı", True, False),
+        ("Kaybedildi", False, True),
+        ("已成交", True, False),
+        ("已流失", False, True),
+        ("Успешно реализовано", True, False),
+        ("Закрыто и не реализовано", False, True),
         ("Negotiation", False, False),
         ("Qualified", False, False),
         ("Working", False, False),
@@ -107,6 +116,30 @@ def test_a_date_that_only_won_leads_have_needs_no_status(tmp_path: Path) -> None
 def test_what_values_mean(value: str, won: bool, lost: bool) -> None:
     assert means_won(value) == won
     assert means_lost(value) == lost
+
+
+@pytest.mark.parametrize(
+    ("closed", "stages"),
+    [
+        ("Closed Date", ("Won", "New", "Qualified")),
+        ("Abschlussdatum", ("Gewonnen", "Neu", "Angebot")),
+        ("close_date", ("customer", "lead", "opportunity")),
+    ],
+)
+def test_a_closing_date_that_lost_deals_have_too_is_no_conversion(
+    tmp_path: Path, closed: str, stages: tuple[str, ...]
+) -> None:
+    """Odoo archives what is lost: its stage stays, and it has a closing date."""
+    rows = [
+        f"L{n},2024-01-{1 + n % 28:02d},{stages[n % 3]},{'' if n % 3 == 2 else f'2024-03-{1 + n % 28:02d}'}"
+        for n in range(90)
+    ]
+    (tmp_path / "leads.csv").write_text("\n".join([f"id,created_on,Stage,{closed}", *rows]) + "\n")
+    inspection = inspect(tmp_path / "leads.csv", None, None)
+    outcomes = yaml.safe_load(inspection.mapping)["source"]["outcomes"]
+    assert outcomes["columns"] == {"lead_id": "id", "status": "Stage", "closed_at": closed}
+    assert (outcomes["won_values"], outcomes["lost_values"]) == ([stages[0]], [])
+    assert "no value for lost; name those in lost_values" in inspection.mapping
 
 
 def test_crm_opportunities() -> None:
