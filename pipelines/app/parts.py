@@ -13,7 +13,7 @@ from features.schema.errors import LeadScoreError
 from pipelines.app.views import AppViews, capacity_tables, wins_line
 
 HEIGHT = "80vh"
-WIDTHS = {"lead": 110, "score": 70, "tier": 80, "grade": 70, "probability, %": 120, "reasons": 620}
+WIDTHS = {"lead": 110, "score": 70, "tier": 80, "grade": 70, "probability, %": 120, "reasons": 590}
 table = partial(mo.ui.table, show_download=False, show_column_summaries=False, show_data_types=False)
 
 

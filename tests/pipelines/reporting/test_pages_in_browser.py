@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,7 +125,7 @@ def test_pages_load_without_errors_requests_or_cut_text(
 @needs(AXE.is_file(), "no axe-core; `npm install --no-save axe-core` brings it")
 @pytest.mark.parametrize("name", ["report", "lead", "monitor", "change", "compare", "not_ready"])
 def test_axe_and_the_layout_find_nothing(name: str, pages: dict[str, Path], chromium: Browser) -> None:
-    for width, scheme in ((DESK, "light"), (TABLET, "dark"), (PHONE, "light"), (PHONE, "dark")):
+    for width, scheme in itertools.product((DESK, TABLET, PHONE), ("light", "dark")):
         chromium.open(pages[name], width, scheme)
         chromium.run(OPEN_ALL)
         assert chromium.run(LAYOUT) == [], width
@@ -184,6 +185,12 @@ def test_no_sentence_or_figure_is_glued_to_the_next(pages: dict[str, Path]) -> N
     page = Page(pages["report"].read_text(encoding="utf-8"))
     for paragraph in [*page.all("p"), *page.all("td"), *page.all("th"), *page.all("dd")]:
         assert not re.search(r"[a-z)%]\.[A-Z][a-z]|\d%\d|\.\d{3}\d\.", paragraph["text"]), paragraph["text"]
+
+
+def test_no_table_is_a_copy_of_another(pages: dict[str, Path]) -> None:
+    for name, file in pages.items():
+        tables = [one["text"].strip() for one in Page(file.read_text(encoding="utf-8")).all("table")]
+        assert len(set(tables)) == len(tables) > 0, name
 
 
 def test_axe_reports_known_faults(tmp_path: Path, chromium: Browser) -> None:
