@@ -14,7 +14,7 @@ from features.schema.lead_ids import NORMALISERS, Normaliser, find_normalisers, 
 from features.schema.number_guess import guess_numbers
 from models.leakage.suspicious_names import words
 from pipelines.inspection.file_format import FileSample
-from pipelines.inspection.names import OTHERS_IDS, named_created, named_id
+from pipelines.inspection.names import OTHERS_IDS, named_created, named_id, said_no, said_yes
 
 TYPE = {"type", "event", "action", "activity", "kind", "art", "typ", "ereignis", "aktivitat", "aktion", "tipo"}
 VALUE = {"value", "amount", "minutes", "seconds", "duration", "result", "quantity", "wert", "dauer", "minuten", "menge"}
@@ -54,6 +54,7 @@ COMPANY = {"company", "account", "firma", "firm", "organization", "organisation"
 FIRST_NAME = [{"first", "name"}, {"firstname"}, {"vorname"}, {"given", "name"}, {"nombre"}, {"prenom"}]
 LAST_NAME = [{"last", "name"}, {"lastname"}, {"surname"}, {"nachname"}, {"family", "name"}, {"apellido"}, {"nom"}]
 FULL_NAME = [{"name"}, {"full", "name"}, {"fullname"}, {"contact", "name"}, {"lead", "name"}, {"contact", "person"}]
+DROPPED = {"canceled", "cancelled", "deleted", "storniert", "abgesagt", "geloscht", "annule", "cancelado"}
 CODE = r"(?=.*[0-9])[A-Za-z0-9][\w./:-]*"  # what an id of no telling name looks like; no mail address, no words
 
 
@@ -164,6 +165,18 @@ def doubt_mail_ids(leads: FileSample, lead_id: str) -> list[str]:
         return []
     said = f"{leads.path.name}: leads are told apart by {lead_id!r}, which are mail addresses and stand on every list"
     return [f"{said}; export the lead's id in every file where you can"]
+
+
+def doubt_dropped(sample: FileSample) -> list[str]:
+    """Say where rows are marked as canceled or deleted, which never happened or are not meant any more."""
+    said = []
+    for name in (name for name in map(str, sample.frame) if DROPPED & set(words(name))):
+        dropped = sample.frame[name].dropna().map(said_yes)
+        kept = sorted(set(sample.frame[name].dropna()[~dropped]))
+        if dropped.any() and len(kept) == 1 and said_no(kept[0]):
+            where = f"{dropped.sum():,} of {len(sample.frame):,} rows; leave them out: where: {{{name}: [{kept[0]}]}}"
+            said.append(f"{sample.path.name}: {name!r} says yes in {where}")
+    return said
 
 
 def _unique_share(cells: pd.Series[str]) -> float:

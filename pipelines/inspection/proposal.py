@@ -25,6 +25,7 @@ from pipelines.ingestion.row_order import ALONG, FEWEST
 from pipelines.inspection.attributes import attribute_lines, display_lines, flow
 from pipelines.inspection.column_roles import (
     LabelColumn,
+    doubt_dropped,
     doubt_mail_ids,
     find_created,
     find_event_columns,
@@ -40,6 +41,7 @@ from pipelines.inspection.time_columns import TimeColumn
 
 MOSTLY_LATER = 0.5  # share of times after the file was written, from which the file's own time means nothing
 MANY_EARLY = 0.1  # share of wins before any weekly list, above which daily lists are proposed
+NO_USE = "events are of no use without dates of leads and outcomes"
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 FEWEST_MONTHS = 3  # different ones, that show which way they run
 FEW_RUNS = 0.05  # share of the runs that shuffled rows would have, below which rows are in some order
@@ -282,15 +284,11 @@ def _time_format(sample: FileSample, times: Mapping[str, TimeColumn]) -> list[st
     return [f"time_format: {shown}  # {bad} values fit{doubt}", *missing]
 
 
-# Events and outcomes
-
-
 def _events(
     inspection: Inspection, leads: FileSample, events: FileSample | None, lead_id: str, dated: bool
 ) -> list[str]:
     if events is None or not dated:
-        why = "events are of no use without dates of leads and outcomes"
-        inspection.warnings += [f"{events.path.name}: {why}"] if events else []
+        inspection.warnings += [f"{events.path.name}: {NO_USE}"] if events else []
         return ["  events: []", "  event_labels: {}"]
     join, why = find_join(events, leads, lead_id)
     roles = find_event_columns(events, join)
@@ -301,8 +299,7 @@ def _events(
     flags = [str(name) for name in events.frame if set(events.frame[name].dropna()) == {"0", "1"}]
     lines = _table(leads, events, {"lead_id": join} | roles, [why], constants)
     values = guess_numbers(events.frame[roles["value"]].dropna().tolist()) if "value" in roles else None
-    if values and values.written:
-        lines.append(f"    number_format: {flow(values.written)}")
+    lines += [f"    number_format: {flow(values.written)}"] if values and values.written else []
     if flags:
         lines.append(f"    # {', '.join(flags)} hold 0 and 1; for one event type each, repeat the table with")
         lines.append(f'    # where: {{{quoted(flags[0])}: ["1"]}} and constants: {{event_type: {quoted(flags[0])}}}')
@@ -380,6 +377,7 @@ def _snapshots(inspection: Inspection, leads: FileSample, label: LabelColumn, le
 
 def _warn_of_sample(inspection: Inspection, sample: FileSample) -> None:
     name = sample.path.name
+    inspection.warnings += doubt_dropped(sample)
     if sample.cut:
         inspection.warnings.append(f"{name}: only the first {SAMPLE_ROWS:,} rows were looked at")
     if sample.source.encoding != "utf-8":

@@ -255,6 +255,21 @@ def test_the_proposal_of_a_funnel_is_ingested(tmp_path: Path) -> None:
     assert profile.tables["outcomes"].kept == 40
 
 
+@pytest.mark.parametrize(
+    ("name", "yes", "no"),
+    [("Canceled", "true", "false"), ("IsDeleted", "1", "0"), ("storniert", "ja", "nein"), ("Cancelled?", "Y", "N")],
+)
+def test_rows_that_did_not_happen_are_said(tmp_path: Path, name: str, yes: str, no: str) -> None:
+    leads = [f"l{row},2024-01-{row % 28 + 1:02d},{'2024-03-01' * (row % 4 == 0)}" for row in range(60)]
+    events = [f"l{row},2024-02-02,demo,{yes if row % 3 == 0 else no}" for row in range(60)]
+    files = (
+        written(tmp_path / "leads.csv", "\n".join(["id,created,won_on", *leads])),
+        written(tmp_path / "events.csv", "\n".join([f"id,at,kind,{name}", *events])),
+    )
+    said = f"events.csv: {name!r} says yes in 20 of 60 rows; leave them out: where: {{{name}: [{no}]}}"
+    assert said in inspect(*files, None).warnings
+
+
 def test_a_label_without_dates_is_ordered_by_creation(tmp_path: Path) -> None:
     rows = [f"{row},2024-01-{row % 28 + 1:02d},{'Yes' if row % 4 else 'No'}" for row in range(60)]
     found = inspect(written(tmp_path / "leads.csv", "id,created,is_customer\n" + "\n".join(rows)), None, None)
