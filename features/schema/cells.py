@@ -158,7 +158,9 @@ def _time(cell: str, kind: CellKind, written: Written) -> str:
         return _in_range(f"CAST({cell} AS TIMESTAMP)" if written.zone == "UTC" else _utc(cell))
     text = as_text(cell, kind)
     bound = [f"$time_format_{written.key}_{index}" for index in range(len(written.times))]
-    values = [_in_range(_time_of_text(text, name, to)) for name, to in zip(written.times, bound, strict=True)]
+    values = [
+        _in_range(_time_of_text(text, name, to, written.zone)) for name, to in zip(written.times, bound, strict=True)
+    ]
     return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
 
 
@@ -166,10 +168,11 @@ def _in_range(value: str) -> str:
     return f"CASE WHEN {value} BETWEEN TIMESTAMP '{EARLIEST}' AND TIMESTAMP '{LATEST}' THEN {value} END"
 
 
-def _time_of_text(text: str, name: str, bound: str) -> str:
+def _time_of_text(text: str, name: str, bound: str, zone: str) -> str:
     if name == "iso":
+        as_it_is = f"{ISO_DAY}|{LOCAL_MOMENT}" if zone == "UTC" else ISO_DAY
         return (
-            f"CASE WHEN regexp_full_match({text}, '{ISO_DAY}') THEN TRY_CAST({text} AS TIMESTAMP) "
+            f"CASE WHEN regexp_full_match({text}, '{as_it_is}') THEN TRY_CAST({text} AS TIMESTAMP) "
             f"WHEN regexp_full_match({text}, '{ISO_MOMENT}') THEN {_utc(text)} END"
         )
     if name in DIGITS:
