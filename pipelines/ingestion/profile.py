@@ -175,7 +175,7 @@ def _column(connection: duckdb.DuckDBPyConnection, column: pa.Field, rows: int, 
     ends = f", min({name}), max({name})" if ranged else ""
     asked = f'SELECT count({name}){ends} FROM "profiled#"'
     filled, *limits = connection.execute(asked).fetchall()[0] if rows else (0, None, None)
-    count_distinct = _count_sorted if ranged else _count_distinct
+    count_distinct = _count_sorted if ranged and rows > ROW_GROUP else _count_distinct
     described: dict[str, Any] = {
         "type": str(column.type),
         "missing": rows - filled,
