@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Any
 
 VOID = {"meta", "link", "input", "br", "img", "hr"}
+
+
+@lru_cache(maxsize=4)
+def parsed(source: str) -> Page:
+    """A page, parsed once for all tests that read it."""
+    return Page(source)
 
 
 class Page(HTMLParser):
@@ -16,9 +23,11 @@ class Page(HTMLParser):
         self.elements: list[dict[str, Any]] = []
         self._open: list[dict[str, Any]] = []
         self.feed(source)
+        for element in self.elements:
+            element["text"] = "".join(element["text"])
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        element = {"tag": tag, "text": "", "attrs": dict(attrs), "inside": self._open.copy()}
+        element = {"tag": tag, "text": [], "attrs": dict(attrs), "inside": self._open.copy()}
         self.elements.append(element)
         if tag not in VOID:
             self._open.append(element)
@@ -28,7 +37,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         for element in self._open:
-            element["text"] += data
+            element["text"].append(data)
 
     def all(self, tag: str, **attrs: str) -> list[dict[str, Any]]:
         wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attrs.items()}
@@ -40,9 +49,8 @@ class Page(HTMLParser):
 
     def rows(self, table: str) -> list[list[str]]:
         """The texts of a table's cells, row by row."""
-        inside = [
-            element for element in self.elements if any(table == at["attrs"].get("id") for at in element["inside"])
-        ]
+        parts = [element for element in self.elements if element["tag"] in ("tr", "th", "td")]
+        inside = [element for element in parts if any(table == at["attrs"].get("id") for at in element["inside"])]
         rows = [element for element in inside if element["tag"] == "tr"]
-        cells = [element for element in inside if element["tag"] in ("th", "td")]
+        cells = [element for element in inside if element["tag"] != "tr"]
         return [[cell["text"] for cell in cells if cell["inside"][-1] is row] for row in rows]

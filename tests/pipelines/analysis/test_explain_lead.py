@@ -30,7 +30,7 @@ from pipelines.storage.contract_store import Contract, without_leads
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, leadscore, write_tables
-from tests.support.html_page import Page
+from tests.support.html_page import parsed
 
 STAGES = ["ingest", "build_features", "audit", "train", "evaluate", "score"]
 COLUMNS = "{lead_id: id, event_at: at, event_type: type}"
@@ -228,7 +228,7 @@ def test_the_page_holds_all_of_it_and_no_other_lead(dated: tuple[Params, Layout]
     lead_id = with_events(layout)
     explained = explain_lead(lead_id, RunContext(params, layout))
     text = lead_page(explained, "a project")
-    page = Page(text)
+    page = parsed(text)
     shown = [row[2] for row in page.rows("waterfall")[1:]]
     numbers = [float(one.replace("−", "-")) for one in shown]
     assert sum(numbers) == pytest.approx(round(explained.standing.points, 1), abs=1e-6)

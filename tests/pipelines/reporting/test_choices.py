@@ -24,7 +24,7 @@ from pipelines.stages.report import ReportInputs, render, write_report
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.stages.test_report import undated_run
-from tests.support.html_page import Page
+from tests.support.html_page import Page, parsed
 from tests.support.results import backtest_period, model_metrics
 from tests.support.tiny import tiny_copy, tiny_params
 
@@ -52,7 +52,7 @@ def tree(path: Path) -> dict[str, Any]:
 
 
 def page_of(layout: Layout) -> Page:
-    return Page(layout.report.path.read_text(encoding="utf-8"))
+    return parsed(layout.report.path.read_text(encoding="utf-8"))
 
 
 def section(page: Page, name: str) -> str:
@@ -66,7 +66,7 @@ def rendered(run: tuple[Params, Layout], **changed: Any) -> Page:
         if isinstance(changed.get(name), dict):
             changed[name] = kind.model_validate(changed[name])
     parts = ReportInputs.read(RunContext(params, layout)).__dict__ | changed
-    return Page(render(ReportInputs(**parts), params.project.name, params.report.top_leads))
+    return parsed(render(ReportInputs(**parts), params.project.name, params.report.top_leads))
 
 
 def period(cut: str, **auc_of: float) -> BacktestPeriod:

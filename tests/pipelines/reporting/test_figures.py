@@ -26,7 +26,7 @@ from pipelines.stages import report
 from pipelines.stages.report import ReportInputs, render
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
-from tests.support.html_page import Page
+from tests.support.html_page import parsed
 from tests.support.tiny import tiny_copy, tiny_params
 
 NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?%?")
@@ -299,7 +299,7 @@ def test_every_number_is_in_the_artifacts(run: tuple[Params, Layout], traced: li
 
 def test_the_audit_is_shown_check_by_check(run: tuple[Params, Layout]) -> None:
     checks = json.loads(run[1].audit.path.read_text(encoding="utf-8"))["checks"]
-    rows = Page(page_of(run[1])).rows("audit")[1:]
+    rows = parsed(page_of(run[1])).rows("audit")[1:]
     assert [row[:3] for row in rows] == [[check["code"], check["title"], check["status"]] for check in checks]
     for row, check in zip(rows, checks, strict=True):
         assert check["detail"] in row[3]
@@ -308,7 +308,7 @@ def test_the_audit_is_shown_check_by_check(run: tuple[Params, Layout]) -> None:
 
 
 def test_the_verdict_is_that_of_the_metrics(run: tuple[Params, Layout]) -> None:
-    section = Page(page_of(run[1])).all("section", id="verdict")[0]["text"]
+    section = parsed(page_of(run[1])).all("section", id="verdict")[0]["text"]
     for line in json.loads(run[1].metrics.path.read_text())["verdict"]["lines"]:
         assert line in section
 

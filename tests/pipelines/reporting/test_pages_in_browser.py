@@ -23,7 +23,7 @@ from pipelines.stages.rules_fallback import serve_by_rules
 from pipelines.storage.bundle import load_bundle, load_tested
 from pipelines.storage.run_context import RunContext
 from tests.support.browser import AXE, CHROMIUM, Browser, browser
-from tests.support.html_page import Page
+from tests.support.html_page import parsed
 from tests.support.services import needs, require
 from tests.support.tiny import tiny_copy, tiny_params
 
@@ -170,7 +170,7 @@ def test_the_layout_finds_each_fault(fault: str, found: str, tmp_path: Path, chr
 
 
 def test_without_a_script_every_part_is_visible(pages: dict[str, Path]) -> None:
-    page = Page(pages["report"].read_text(encoding="utf-8"))
+    page = parsed(pages["report"].read_text(encoding="utf-8"))
     panels = [part["attrs"] for part in page.all("div", class_="panel")]
     assert [attrs["id"] for attrs in panels] == [
         f"panel-{name}" for name in ("now", "list", "why", "evidence", "facts")
@@ -182,7 +182,7 @@ def test_without_a_script_every_part_is_visible(pages: dict[str, Path]) -> None:
 
 
 def test_no_sentence_or_figure_is_glued_to_the_next(pages: dict[str, Path]) -> None:
-    page = Page(pages["report"].read_text(encoding="utf-8"))
+    page = parsed(pages["report"].read_text(encoding="utf-8"))
     for paragraph in [*page.all("p"), *page.all("td"), *page.all("th"), *page.all("dd")]:
         assert not re.search(r"[a-z)%]\.[A-Z][a-z]|\d%\d|\.\d{3}\d\.", paragraph["text"]), paragraph["text"]
 

@@ -23,7 +23,7 @@ from pipelines.stages.run_all import stages
 from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.support.browser import CHROMIUM, browser
-from tests.support.html_page import Page
+from tests.support.html_page import Page, parsed
 from tests.support.services import needs
 from tests.support.tiny import tiny_copy, tiny_params
 
@@ -94,7 +94,7 @@ def layout(request: pytest.FixtureRequest) -> Layout:
 
 
 def page_of(layout: Layout) -> Page:
-    return Page(layout.report.path.read_text(encoding="utf-8"))
+    return parsed(layout.report.path.read_text(encoding="utf-8"))
 
 
 def metrics_of(layout: Layout) -> dict[str, Any]:

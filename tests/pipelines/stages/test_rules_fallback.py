@@ -20,7 +20,7 @@ from pipelines.storage.layout import Layout
 from pipelines.storage.run_context import RunContext
 from tests.pipelines.cli.test_app import OVERLAY, finished, leadscore, write_tables
 from tests.pipelines.scoring.test_rule_scoring import RULES
-from tests.support.html_page import Page
+from tests.support.html_page import parsed
 
 SHOWN = 'path: leads.csv, display: {line: sector}, url_template: "https://crm.example/{lead_id}"'
 STRICT = re.sub(r"readiness: .*", "readiness: {min_rows: 100, min_positive: 5000}", OVERLAY)
@@ -85,7 +85,7 @@ def test_the_list_and_the_page_show_what_people_are_shown(layout: Layout) -> Non
     sheet = pd.read_csv(layout.scores_csv.path, dtype=str)
     assert list(sheet)[:3] == ["lead_id", "line", "url"] and "line" not in pq.read_schema(layout.scores.path).names
     lead, line, address = sheet.iloc[0, :3]
-    page = Page(layout.report.path.read_text(encoding="utf-8"))
+    page = parsed(layout.report.path.read_text(encoding="utf-8"))
     row = next(row for row in page.rows("top-leads") if row[0].startswith(lead))
     assert row[0] == f"{lead}line: {line}open in the CRM"
     assert page.all("a", href=address)
