@@ -17,7 +17,6 @@ DAY = pd.Timedelta(days=1)
 COLUMNS = ["lead_id", "as_of", "status", "review_on", "ready_chance", "said_on", "chance", "since", "expires_on",
            "acted_at"]  # fmt: skip
 EXPIRED = "expired"
-STATUSES = ("woken", "due", "new", "waiting")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from features.schema.spec import Spec
 MOST_EVENTS = 3  # of each kind, said in words
 Group = Literal["acted lately", "quiet", "before ready", "before not ready"]
 GROUPS: tuple[Group, ...] = get_args(Group)
+STATUSES = ("woken", "due", "new", "waiting")
 
 
 class JudgedDays(Spec):
@@ -56,6 +57,8 @@ class NextEvent(Spec):
     of
         Of which leads: those that waited and acted lately, or were quiet; in the time of one list, those that were
         ready on the next one, or were not.
+    label
+        How people call the type; "": as it is.
     n
         Different leads.
     rate
@@ -64,6 +67,7 @@ class NextEvent(Spec):
 
     of: Group
     event_type: str
+    label: str = ""
     channel: str
     direction: str
     n: int
@@ -75,7 +79,7 @@ class NextEvent(Spec):
     def phrase(self) -> str:
         """Say it for people."""
         kind = ", ".join(part for part in (self.channel, self.direction) if part)
-        return f"{self.event_type} ({kind}) {self.rate:.0%} ({self.rate_low:.0%} to {self.rate_high:.0%})"
+        return f"{self.label or self.event_type} ({kind}) {self.rate:.0%} ({self.rate_low:.0%} to {self.rate_high:.0%})"
 
 
 class NurtureSummary(Spec):
@@ -111,15 +115,19 @@ class NurtureSummary(Spec):
     @property
     def lines(self) -> list[str]:
         """Say it for people, a sentence a line."""
+        return self.figures + [line for name in GROUPS if (line := self.usual(name))]
+
+    @property
+    def figures(self) -> list[str]:
+        """Say of the list itself how many leads are on it, and whether its days were right."""
         if self.missing:
             return [f"no list of leads to look at again: {self.missing}"]
-        by_status = ", ".join(f"{n:,} {status}" for status, n in self.leads.items())
+        by_status = ", ".join(f"{self.leads.get(status, 0):,} {status}" for status in STATUSES)
         lines = [f"{sum(self.leads.values()):,} leads are not ready but likely to be within {self.until_days} days: "
                  f"{by_status}; {self.expired:,} expired"]  # fmt: skip
         if self.ready is not None:
             lines.append(f"{self.ready:,} leads of the list before are ready now")
-        lines.append(self.judged.sentence if self.judged else "too few past lists are over to judge the days")
-        return lines + [line for name in GROUPS if (line := self.usual(name))]
+        return [*lines, self.judged.sentence if self.judged else "too few past lists are over to judge the days"]
 
     def usual(self, name: Group) -> str:
         """Say what usually came of one group; "" where too few leads tell."""

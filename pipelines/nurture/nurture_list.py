@@ -17,9 +17,9 @@ from features.schema.declarations import SnapshotParams
 from models.nurture.history import Waits, cells, ready
 from models.nurture.judge import judge_days
 from models.nurture.next_events import next_events, windows
-from models.nurture.nurture_list import EXPIRED, STATUSES, Waiting, empty_list, line_of, nurture_list
+from models.nurture.nurture_list import EXPIRED, Waiting, empty_list, line_of, nurture_list
 from models.nurture.readiness import LEAST_READY, Readiness
-from models.nurture.results import NurtureSummary
+from models.nurture.results import STATUSES, NurtureSummary
 from models.tiers.tier_rules import EXCLUDED
 from pipelines.config.params import Params
 from pipelines.scoring.score_summary import ScoreSummary
@@ -125,7 +125,9 @@ def _build(inputs: NurtureInputs, params: Params) -> NurtureList | str:
     leads = nurture_list(waiting, known)
     counts = leads["status"].value_counts()
     confidence, next_lists = params.evaluate.confidence, max(1, round(28 / population.every_days))
-    looked_at = windows(waits, next_lists)
+    looked_at, labels = windows(waits, next_lists), params.source.event_labels
+    seen = _seen(looked_at, inputs.contract, population.every_days)
+    seen = seen.assign(label=seen["event_type"].map(labels).fillna("").astype("str"))
     summary = NurtureSummary(
         leads={name: int(counts.get(name, 0)) for name in STATUSES},
         expired=int(counts.get(EXPIRED, 0)),
@@ -133,7 +135,7 @@ def _build(inputs: NurtureInputs, params: Params) -> NurtureList | str:
         until_days=steps * population.every_days,
         judged=judge_days(waits, steps, params.nurture.least_chance, confidence),
         next_days=next_lists * population.every_days,
-        next=next_events(looked_at, _seen(looked_at, inputs.contract, population.every_days), confidence),
+        next=next_events(looked_at, seen, confidence),
     )
     return NurtureList(leads, summary)
 

@@ -38,12 +38,13 @@ def test_a_persons_name_in_a_reason_stands_between_the_marks_that_tracking_takes
 
 
 def test_the_report_says_when_to_look_again_and_what_came_next() -> None:
-    event = NextEvent(of="quiet", event_type="<b>", channel="web", direction="inbound", n=90, rate=0.2, rate_low=0.1,
-                      rate_high=0.3)  # fmt: skip
+    event = NextEvent(of="quiet", event_type="b", label="<b>", channel="web", direction="inbound", n=90, rate=0.2,
+                      rate_low=0.1, rate_high=0.3)  # fmt: skip
     judged = JudgedDays(lists=4, n=100, leads=80, said=0.2, come=0.3, come_low=0.21, come_high=0.4)
     summary = NurtureSummary(leads={"new": 3}, until_days=56, judged=judged, next_days=28, next=[event])
     text = shown("nurture(summary)", summary=summary)
-    assert "3 leads are not ready but likely to be within 56 days" in text
+    assert "3 leads are not ready but likely to be within 56 days: 0 woken, 0 due, 3 new, 0 waiting" in text
+    assert text.count("20.0%") == 2, "what came next is said once, in the table"
     assert "30.0% (21.0% to 40.0%) were: more than said" in text
     assert "&lt;b&gt;" in text and "<b>" not in text
     assert shown("nurture(summary)", summary=None) == ""
