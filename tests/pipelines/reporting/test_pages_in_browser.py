@@ -189,7 +189,7 @@ def test_no_sentence_or_figure_is_glued_to_the_next(pages: dict[str, Path]) -> N
 
 def test_no_table_is_a_copy_of_another(pages: dict[str, Path]) -> None:
     for name, file in pages.items():
-        tables = [one["text"].strip() for one in Page(file.read_text(encoding="utf-8")).all("table")]
+        tables = [one["text"].strip() for one in parsed(file.read_text(encoding="utf-8")).all("table")]
         assert len(set(tables)) == len(tables) > 0, name
 
 
