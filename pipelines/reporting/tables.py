@@ -141,14 +141,15 @@ def tiers(summary: ScoreSummary, metrics: EvaluationResult, policy: TierParams, 
             "min_value_ratio": tier.min_value_ratio,
             "certificate": certificates.get(tier.name),
             "n": summary.tiers.get(tier.name, 0),
-            "lines": _tier_lines(scores[scores["tier"] == tier.name]),
+            "lines": tier_lines(scores[scores["tier"] == tier.name]),
             "expected": summary.expected_conversions.get(tier.name, 0.0),
         }
         for tier in policy.ladder
     ]
 
 
-def _tier_lines(leads: pd.DataFrame) -> list[Row]:
+def tier_lines(leads: pd.DataFrame) -> list[Row]:
+    """Describe the leads of one tier by the way that they came into it; see `tiers`."""
     reason = leads["tier_reason"].astype("str")
     triggered, people, drawn = (reason.str.startswith(prefix) for prefix in ("trigger:", REASON, DRAWN))
     lines = {

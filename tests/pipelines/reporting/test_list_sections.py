@@ -6,7 +6,9 @@ import pandas as pd
 
 from models.lists.overrides import as_overrides, judge
 from models.nurture.results import JudgedDays, NextEvent, NurtureSummary
+from models.tiers.tier_rules import DRAWN, REASON
 from pipelines.reporting.page import environment
+from pipelines.reporting.tables import tier_lines
 from pipelines.storage.contract_store import without_leads
 
 DAY = pd.Timedelta(days=1)
@@ -48,3 +50,18 @@ def test_the_report_says_when_to_look_again_and_what_came_next() -> None:
     assert "30.0% (21.0% to 40.0%) were: more than said" in text
     assert "&lt;b&gt;" in text and "<b>" not in text
     assert shown("nurture(summary)", summary=None) == ""
+
+
+def test_a_tier_has_one_average_and_one_lowest_score_for_each_way_into_it() -> None:
+    reasons = ["", "", "trigger: asked for a demo", f"{DRAWN} of 5%", f"{REASON}Ann"]
+    leads = pd.DataFrame(
+        {"tier_reason": reasons, "score": [90, 80, 40, 3, 20], "probability": [0.9, 0.7, 0.4, 0.1, 0.2]}
+    )
+    lines = {line["how"]: (line["n"], line["lowest_score"], line["mean"]) for line in tier_lines(leads)}
+    assert lines == {
+        ", by score": (2, 80, 0.8),
+        ", by a trigger": (1, 40, 0.4),
+        ", by people": (1, 20, 0.2),
+        ", drawn at random to learn": (1, 3, 0.1),
+    }
+    assert [line["how"] for line in tier_lines(leads.head(2))] == [""]
