@@ -23,9 +23,10 @@ ABSENT: dict[Kind, str] = {
     "(11.8 to 17.6) to 19.3; their times, beside their number, 2.4 (1.1 to 3.6)",
     "edits": "no history of edits: what a column was on a past day is not known; on the simulated funnel the two "
     "attributes that people edit add 3.8 wins a list of 200 calls (2.1 to 5.6)",
-    "lost dates": "no dates of lost leads: they stay on lists until they are too old; what that costs is not measured",
-    "contacts": "no contacts: who was called is not known, so wins by calls and wins without are not told apart; what "
-    "that costs is not measured",
+    "lost dates": "no dates of lost leads: they stay on lists until they are too old; these dates decide who is on a "
+    "list, so that hiding features cannot measure them",
+    "contacts": "no contacts: who was called is not known, so wins by calls and wins without are not told apart; no "
+    "feature is made of them, so that hiding features cannot measure them",
 }
 
 
