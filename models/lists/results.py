@@ -131,4 +131,5 @@ class OverridesResult(Spec):
     def lines(self) -> list[str]:
         """Say it for people, a sentence a line."""
         sides = [one.sentence for one in (self.raised, self.lowered) if one is not None]
-        return [f"{self.given:,} overrides so far, {self.judged:,} of them old enough to judge.", *sides]
+        given = "1 override" if self.given == 1 else f"{self.given:,} overrides"
+        return [f"{given} so far, {self.judged:,} of them old enough to judge.", *sides]

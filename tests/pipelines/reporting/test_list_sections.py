@@ -31,6 +31,9 @@ def test_the_report_says_whether_overrides_were_right_and_names_nobody() -> None
     assert "40 overrides so far, 40 of them old enough to judge." in text
     assert "20 converted: 50.0% (" in text and "5.0% on average: people were right" in text
     assert "Anna" not in text
+    assert judge(given.head(1), won_at.head(1), START, 30 * DAY, ["hot", "cold"], 0.9).lines == [
+        "1 override so far, 0 of them old enough to judge."
+    ]
     assert shown("by_people(overrides)", overrides=None) == ""
 
 
