@@ -189,6 +189,7 @@ def dependence(rows: Sequence[DependencePoint], group: str, absent: str) -> Char
     values, along = _positioned(rows, absent, categorical)
     labels = json.dumps({row["at"]: row["label"] for row in values})
     shown = {"labelExpr": f"{labels}[datum.value] || ''", "labelLimit": 150, "title": None, "grid": False}
+    shown |= {"minExtent": 6 + 8 * max(len(row["label"]) for row in values)} if categorical else {}
     panels = [
         _panel("points", GROUP_COLOURS[group], categorical, along, shown if categorical else None),
         _panel("rate", GREEN, categorical, along, None),
