@@ -335,5 +335,5 @@ def _show_summary(layout: Layout) -> None:
     console = Console(soft_wrap=True)
     for file in files:
         console.print(f"{file.grain:>10}  {file.path}", highlight=False)
-    for line in read_verdict(layout).lines:
-        console.print(line, highlight=False)
+    for line in read_verdict(layout).lines:  # on a terminal words are whole; a program gets one line
+        console.print(line, highlight=False, soft_wrap=not console.is_terminal)
