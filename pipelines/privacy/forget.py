@@ -65,7 +65,7 @@ LEFT = (
     "The next ingest into these folders leaves the lead out; delete it in the source too: other folders read it again.",
     "Records at a CRM, backups, printed lists, letters and pages kept elsewhere are yours to delete.",
     "So is what was posted to a `leadscore serve` whose --state or LEADSCORE_STATE is another database,",
-    "and what DVC's cache holds of earlier runs: `dvc repro --no-run-cache`, then `dvc gc --workspace`.",
+    "and what DVC's cache holds: `dvc repro --force`, then `dvc gc --workspace`; a plain `dvc repro` brings it back.",
     "Models hold no row of a lead and stay as they are; a page that showed the lead is made again by its command.",
 )
 
