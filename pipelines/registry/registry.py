@@ -29,6 +29,7 @@ REQUIREMENTS = ["ibis-framework", "lightgbm", "mlflow-skinny", "numpy", "pandas"
 CHAMPION, PREVIOUS, CHALLENGER, REFERENCE = "champion", "previous", "challenger", "reference"
 LONGEST = 8000  # characters that MLflow keeps of a run's tag; longer ones are cut silently
 SERVED = Path(__file__).parents[1] / "serving" / "pyfunc_model.py"  # its source, which MLflow runs
+MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # by which the UI shows runs and not traces
 Aliases = list[tuple[str, str | None]]
 
 
@@ -167,7 +168,8 @@ def _experiment_id(name: str, artifacts: str) -> str:
     known = mlflow.get_experiment_by_name(name)
     if known is not None:
         return str(known.experiment_id)
-    return str(mlflow.create_experiment(name, artifact_location=Path(artifacts).resolve().as_uri()))
+    location = Path(artifacts).resolve().as_uri()
+    return str(mlflow.create_experiment(name, artifact_location=location, tags=MODEL_TRAINING))
 
 
 def _millis(at: pd.Timestamp) -> int:

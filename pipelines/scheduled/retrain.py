@@ -175,7 +175,7 @@ def _make(params: Params, request: RetrainRequest, name: str) -> RunContext:
     work = request.folder / "runs" / name
     for other in work.parent.glob("*"):
         if other.name != name:
-            shutil.rmtree(other)
+            shutil.rmtree(other) if other.is_dir() else other.unlink()
     run = RunContext(params, Layout.folder(work))
     done: list[str] = _read(work / DONE).get("stages", [])
     for name, stage in stages(run, request.data).items():

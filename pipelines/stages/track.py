@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import re
@@ -173,7 +172,7 @@ def _tags(scorer: Scorer, metrics: EvaluationResult) -> dict[str, str]:
     tags = {
         "model_id": scorer.model_id,
         "data_fingerprint": scorer.metadata.fingerprint,
-        "verdict": json.dumps(metrics.verdict.model_dump()),
+        "verdict": metrics.verdict.state,
         MLFLOW_RUN_NOTE: _description(metrics),
         "git_commit": _git_commit(),
         "dvc_lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "",

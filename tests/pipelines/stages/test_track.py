@@ -78,6 +78,8 @@ def test_the_run_and_its_version_say_what_they_are_worth(tracked: tuple[Layout, 
     assert run.data.tags["mlflow.note.content"] == version.description == "\n\n".join(verdict)
     [dataset] = [one.dataset for one in run.inputs.dataset_inputs]
     assert dataset.digest == run.data.tags["data_fingerprint"][:36]
+    assert run.data.tags["verdict"] == json.loads(layout.metrics.path.read_text())["verdict"]["state"]
+    assert mlflow.get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"] == "custom_model_development"
     pictures = mlflow.artifacts.list_artifacts(run_id=run.info.run_id, artifact_path="pictures")
     assert [one.path for one in pictures] == ["pictures/calibration.svg", "pictures/lift.svg"]
 
