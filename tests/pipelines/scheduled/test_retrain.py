@@ -117,8 +117,12 @@ def test_it_trains_registers_asks_the_gate_and_says_why(
     scenario: tuple[Params, RetrainRequest, str], ran: list[str], made: Layout, tmp_path: Path
 ) -> None:
     params, request, old = scenario
+    others = request.folder / "runs"
+    (others / "of another day").mkdir(parents=True)
+    (others / "somebody's notes").touch()
     lines = retrain(params, request, None)
     assert lines[0] == "retrained: the first one"
+    assert len(list(others.iterdir())) == 1
     assert "promoted" in lines[-1]
     assert ran == STAGES
     refitted = load_bundle(made.bundle, 1)
