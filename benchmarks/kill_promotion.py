@@ -107,7 +107,7 @@ class Sandbox:
         for version, model_id in ids.items():
             bundle = download_bundle(f"models:/{registry.name}/{version}", self.run.params, note.parent / "got")
             require_whole(bundle, model_id)
-        decisions = [[one["answer"], one["model_id"]] for one in registry.decisions()]
+        decisions = sorted([one["answer"], one["model_id"]] for one in registry.decisions())  # some are of one moment
         note.write_text(
             json.dumps({"aliases": models, "unfinished": len(registry.unfinished()), "decisions": decisions})
         )
@@ -237,8 +237,8 @@ def faults(now: RegistryState, before: RegistryState, after: RegistryState) -> l
         return ["a version is mixed or no complete model, or the registry cannot be opened"]
     champions = [state["aliases"][CHAMPION] for state in (before, after)]
     wrong = [] if now["aliases"][CHAMPION] in champions else ["the champion is neither the old nor the new one"]
-    kept = now["decisions"][: len(before["decisions"])] == before["decisions"]
-    return wrong if kept else [*wrong, "lost: a decision that was recorded before"]
+    lost = Counter(map(tuple, before["decisions"])) - Counter(map(tuple, now["decisions"]))
+    return wrong if not lost else [*wrong, "lost: a decision that was recorded before"]
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_from_the_command_to_the_list_and_back(ready: Job, tmp_path: Path) -> No
     assert take_override_back(lead, run, here.to, now) == f"{lead}: 1 override taken back"
     here.run()
     assert current(here).loc[lead, "tier"] == "warm"
-    with pytest.raises(ParamsError, match="no override of lead"):
+    with pytest.raises(ParamsError, match="no current override"):
         take_override_back(lead, run, here.to, now)
 
 

@@ -235,6 +235,7 @@ def expected(params: Params, layout: Layout, monkeypatch: pytest.MonkeyPatch) ->
         for form, digits in (("percent", 1), ("number", 0), ("points", 0)):
             patched.setattr(page_module, form, partial(_tag, form, digits))
         patched.setattr(report.charts, "value_text", _tag_value)
+        patched.setattr(page_module, "environment", page_module.environment.__wrapped__)  # with these formats
         pieces = Texts(filled(params, layout)).pieces
     return [_expected(section, source, known[section], words[section]) for section, source in pieces]
 
