@@ -48,7 +48,9 @@ def world(seed: int, leads: int) -> dict[str, bool]:
         raise ValueError("DEALS are too few to learn from")
     value, mean = np.exp(_log(features) + rng.normal(0, SPREAD, leads)), np.exp(_log(features) + SPREAD**2 / 2)
     better, worse = (_best(probability * np.exp(rng.normal(0, noise, leads)), leads // 5) for noise in (0.5, 1.5))
-    total = total_revenue(probability, model.log_value(features), model.residuals, model.error, CONFIDENCE, seed)
+    total = total_revenue(
+        probability, model.log_value(features), model.spread(features), model.residuals, CONFIDENCE, seed
+    )
     cost, log = np.full(better.sum(), CALL), model.log_value(features)[better]
     returned = return_on_cost((won * value)[better], cost, log, model.residuals, CONFIDENCE, seed)
     wins = gain(1.0 * won * better, 1.0 * won * worse, LISTS, CONFIDENCE, seed)
@@ -88,7 +90,7 @@ def simulated_world(seed: int, leads: int) -> dict[str, bool]:
         called_by_rules=by_rules, tier="hot",
     )  # fmt: skip
     rows["value"] = of_row["deal_value"].where(rows["label"] == 1)
-    given = RevenueRows(rows, model.residuals, model.error, CALL, CONFIDENCE, seed)
+    given = RevenueRows(rows, model.spread(of_row[features]), model.residuals, CALL, CONFIDENCE, seed)
     whole, gains = revenue_groups(given, {})[0], revenue_gains(given)[0]
     first = rows[called].drop_duplicates("lead_id").index
     returned = float((truth[0] * truth[1])[first].sum()) / (CALL * called.sum())

@@ -133,13 +133,15 @@ class RevenueRows:
     rows
         lead_id, snapshot_at, label (0, 1), probability, won_at (missing: not won), value (of won deals, where known),
         log_value (the predicted mean log), called and called_by_rules (whether capacity reaches it), tier.
-    residuals, error
+    spread
+        Of the deal value of each row, shape (n, k).
+    residuals
         Of the deal values, in logs.
     """
 
     rows: pd.DataFrame
+    spread: np.ndarray
     residuals: np.ndarray
-    error: float
     call_cost: float
     confidence: float
     seed: int
@@ -184,8 +186,9 @@ def _group(group: str, name: str, rows: pd.DataFrame, given: RevenueRows) -> Gro
     calls = rows.groupby("lead_id").size().reindex(first["lead_id"]).to_numpy("float64")
     brought = given.brought.reindex(first.index).to_numpy("float64")
     log = first["log_value"].to_numpy("float64")
+    spread = given.spread[given.rows.index.get_indexer(first.index)]
     predicted = total_revenue(
-        first["probability"].to_numpy("float64"), log, given.residuals, given.error, given.confidence, given.seed
+        first["probability"].to_numpy("float64"), log, spread, given.residuals, given.confidence, given.seed
     )
     cost = calls * given.call_cost
     returned = return_on_cost(brought, cost, log, given.residuals, given.confidence, given.seed)

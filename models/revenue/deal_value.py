@@ -6,7 +6,7 @@ Where attributes do not tell deals apart on later deals, surely, every deal is w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -73,8 +73,9 @@ class DealValueModel:
         Deals it learned from.
     gain
         Share of the squared error of later deals (in logs) that attributes take away; 0 or less: they add nothing.
-    error
-        The standard error of a mean log by the weights, beside that of the average.
+    center, root
+        Mean of the encoder's columns, shape (k,), and how the error of the weights moves a mean log, shape (k, k); see
+        `spread`. Of the constant there is none.
     """
 
     encoder: Encoder | None
@@ -82,7 +83,8 @@ class DealValueModel:
     residuals: np.ndarray
     n: int
     gain: float
-    error: float = 0.0
+    center: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    root: np.ndarray = field(default_factory=lambda: np.zeros((1, 0)))
 
     @property
     def constant(self) -> bool:
@@ -94,6 +96,14 @@ class DealValueModel:
         if self.encoder is None:
             return np.full(len(features), self.weights[0])
         return self.encoder.apply(features) @ self.weights
+
+    def spread(self, features: pd.DataFrame) -> np.ndarray:
+        """Return what independent normals move each mean log by, beside the error of the average, shape (n, k).
+
+        Leads that are alike are off together, those that are not are off apart: in a sum over many most of it cancels.
+        """
+        columns = np.ones((len(features), 1)) if self.encoder is None else self.encoder.apply(features)
+        return (columns - self.center) @ self.root
 
     def expected(self, features: pd.DataFrame) -> np.ndarray:
         """Return the mean value of each deal: the log's mean by the mean of what deals were off (Duan's smearing).
@@ -146,7 +156,8 @@ def fit_deal_values(
     varying = int((columns.std(axis=0) > 0).sum())
     spare = max(len(log) - 1 - varying, len(log) / 4)  # what was fitted is not off as far as the next deal
     off = np.sort(log - columns @ weights) * np.sqrt(len(log) / spare)
-    return DealValueModel(encoder, weights, off, len(log), gain, float(off.std() * np.sqrt(varying / len(log))))
+    root = off.std() * np.linalg.cholesky(np.linalg.inv(_penalised(columns)))
+    return DealValueModel(encoder, weights, off, len(log), gain, columns.mean(axis=0), root)
 
 
 def _forward(rows: pd.DataFrame, log: np.ndarray, categories: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -163,10 +174,15 @@ def _forward(rows: pd.DataFrame, log: np.ndarray, categories: Sequence[str]) -> 
 
 def _ridge(columns: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the weights of a ridge regression, whose first column, the intercept, is not drawn to zero."""
+    weights: np.ndarray = np.linalg.solve(_penalised(columns), columns.T @ target)
+    return weights
+
+
+def _penalised(columns: np.ndarray) -> np.ndarray:
     penalty = np.full(columns.shape[1], PENALTY)
     penalty[0] = 0.0
-    weights: np.ndarray = np.linalg.solve(columns.T @ columns + np.diag(penalty), columns.T @ target)
-    return weights
+    products: np.ndarray = columns.T @ columns + np.diag(penalty)
+    return products
 
 
 def _log(column: pd.Series[float]) -> np.ndarray:

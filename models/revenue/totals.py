@@ -15,7 +15,12 @@ LEAST = 1e-12  # so that a resample without any cost divides by no zero
 
 
 def total_revenue(
-    probability: np.ndarray, log_value: np.ndarray, residuals: np.ndarray, error: float, confidence: float, seed: int
+    probability: np.ndarray,
+    log_value: np.ndarray,
+    spread: np.ndarray,
+    residuals: np.ndarray,
+    confidence: float,
+    seed: int,
 ) -> Estimate:
     """Return what leads are expected to bring in all, and the interval in which it will lie.
 
@@ -26,16 +31,17 @@ def total_revenue(
     ----------
     probability, log_value
         Of each lead, shape (n,).
-    residuals, error
-        Of `DealValueModel`.
+    spread, residuals
+        Of `DealValueModel`; the spread of each lead, shape (n, k).
     """
     rng, n = np.random.default_rng(seed), len(residuals)
     mean = float((probability * np.exp(log_value)).sum() * np.exp(residuals).mean())
     draws = np.empty(DRAWS)
     for number in range(DRAWS):
-        won = log_value[rng.random(len(probability)) < probability]
+        won = rng.random(len(probability)) < probability
+        log = log_value[won] + spread[won] @ rng.normal(size=spread.shape[1])
         known = residuals[rng.integers(0, n, n)]
-        draws[number] = np.exp(rng.normal(0, error) + won + known[rng.integers(0, n, len(won))]).sum()
+        draws[number] = np.exp(log + known[rng.integers(0, n, len(log))]).sum()
     return Estimate(mean, *percentile_interval(draws, confidence), len(probability))
 
 

@@ -51,9 +51,10 @@ class DealValues:
             return None
         return cls(model, contract, spec, params)
 
-    def log_value(self, moments: pd.DataFrame) -> np.ndarray:
-        """Return the mean log of the deal of each lead at its moment (lead_id, snapshot_at), shape (n,)."""
-        return self.model.log_value(_features(moments, self.contract, self.spec)[0])
+    def logs(self, moments: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return `log_value` and `spread` of the deal of each lead at its moment (lead_id, snapshot_at)."""
+        features, _ = _features(moments, self.contract, self.spec)
+        return self.model.log_value(features), self.model.spread(features)
 
     def columns(self, probability: pd.Series[float], moments: pd.DataFrame, confidence: float) -> pd.DataFrame:
         """Return REVENUE of the leads of a list, by the index of `probability`.
@@ -74,9 +75,7 @@ class DealValues:
 
     def total(self, probability: np.ndarray, moments: pd.DataFrame, confidence: float, seed: int) -> Estimate:
         """Return what leads are expected to bring in all."""
-        return total_revenue(
-            probability, self.log_value(moments), self.model.residuals, self.model.error, confidence, seed
-        )
+        return total_revenue(probability, *self.logs(moments), self.model.residuals, confidence, seed)
 
     def _hours(self, moments: pd.DataFrame) -> np.ndarray:
         name = self.params.hours_attribute

@@ -85,17 +85,18 @@ def list_revenue(
     if deals is None:
         return None
     outcomes = contract.outcomes.set_index("lead_id")["converted_at"]
+    log_value, spread = deals.logs(rows)
     known = rows[["lead_id", "snapshot_at", "label", "probability", "tier"]].assign(
         won_at=of_leads(rows["lead_id"], outcomes),
         value=values_of(rows["lead_id"], contract, params.money).where(rows["label"] == 1),
-        log_value=deals.log_value(rows),
+        log_value=log_value,
         called=_called(rows, facts, deals, params, capacity),
     )
     known["value"] = known["value"].where(known["value"] > 0)
     if params.rules.names:
         known["called_by_rules"] = _rank(rows, rows["rule_points"]) < capacity
     model, cost = deals.model, params.tiers.value.call_cost
-    given = RevenueRows(known, model.residuals, model.error, cost, params.evaluate.confidence, params.project.seed)
+    given = RevenueRows(known, spread, model.residuals, cost, params.evaluate.confidence, params.project.seed)
     result = RevenueResult(
         deals=model.n,
         constant=model.constant,

@@ -36,7 +36,7 @@ def listed(promised: float = 1.0) -> RevenueRows:
     )
     one["won_at"] = pd.to_datetime(one["won_at"])
     both = pd.concat([one, one.assign(snapshot_at=MONDAY + WEEK)], ignore_index=True)
-    return RevenueRows(both, np.zeros(50), 0.0, call_cost=50.0, confidence=0.9, seed=1)
+    return RevenueRows(both, np.zeros((len(both), 0)), np.zeros(50), call_cost=50.0, confidence=0.9, seed=1)
 
 
 def test_a_lead_counts_once_and_each_of_its_lists_costs_a_call() -> None:

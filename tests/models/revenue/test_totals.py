@@ -16,7 +16,7 @@ def test_the_interval_of_the_benchmark_holds_the_truth_in_a_few_worlds() -> None
 
 def test_the_sum_is_probability_times_mean_value() -> None:
     log, residuals = np.log([100.0, 1000.0]), np.array([-0.5, 0.0, 0.5])
-    found = total_revenue(np.array([0.5, 0.1]), log, residuals, 0.0, 0.9, seed=1)
+    found = total_revenue(np.array([0.5, 0.1]), log, np.zeros((2, 0)), residuals, 0.9, seed=1)
     assert found.value == pytest.approx((50 + 100) * np.exp(residuals).mean())
     assert found.low <= found.value <= found.high
 
