@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.pull.client import Client
-from pipelines.pull.store import MAILS, Content, Page, PullStore
+from pipelines.pull.store import MAILS, Content, Page, PullStore, mails_in
 
 SUBMISSIONS = "form submissions"
 FORMS = "forms"  # the kind of records that say what a form is called
@@ -47,10 +47,10 @@ def submitted(store: PullStore) -> Iterator[Content]:
     """The events of contacts with the mail address of a submission."""
     called = {form: content["name"] for form, content in store.records(FORMS)}
     contact_of = {
-        mail.strip().lower(): key
+        mail: key
         for name in reversed(MAILS)  # an address of its own goes before one that a contact had besides
         for key, content in store.records("contacts")
-        for mail in str(content.get(name) or "").split(";")
+        for mail in mails_in(content.get(name))
     }
     for _, content in store.records(SUBMISSIONS):
         if lead := contact_of.get(content["mail"]):

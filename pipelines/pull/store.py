@@ -143,7 +143,7 @@ class PullStore:
         gone, of_gone, of_others = list[tuple[str, str]](), set[str](), {None, ""}
         mails_of_gone, mails_of_others = set[str](), {""}
         for kind, record, became, *addresses in self.connection.execute(select, PERSONS):
-            mails = {mail.strip().lower() for some in addresses for mail in str(some or "").split(";")}
+            mails = set[str]().union(*map(mails_in, addresses))
             if is_meant(record):
                 gone.append((kind, record))
                 of_gone.add(became)
@@ -159,6 +159,11 @@ class PullStore:
 
     def _said(self) -> dict[str, str]:
         return dict(self.connection.execute("SELECT name, value FROM said"))
+
+
+def mails_in(cell: object) -> set[str]:
+    """The mail addresses that a property of HubSpot holds, as they are compared."""
+    return {mail.strip().lower() for mail in str(cell or "").split(";")}
 
 
 def _json(content: Content) -> str:
